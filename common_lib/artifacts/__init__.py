@@ -1,0 +1,1 @@
+"""Bytes on this side: transfer and verification."""

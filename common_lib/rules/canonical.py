@@ -1,0 +1,91 @@
+"""One byte form for one JSON value (RFC 8785), for everything that is hashed.
+
+Floats have no place in hashed bytes: they travel as `{"$decimal": "0.1"}`, the shortest text that reads back as the
+same double. The same holds for integers beyond 2**53, which other readers of JSON would round. No key that a user may
+choose begins with `$`, so the marker cannot be mistaken for data.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+_EXACT: Final = 2**53 - 1
+
+
+def encode(value: Any) -> bytes:
+    """The canonical bytes of `value`: keys sorted by UTF-16 code units, no spaces, UTF-8.
+
+    Source: RFC 8785, sections 3.2.2 and 3.2.3.
+
+    Raises:
+        ValueError: for floats, lone surrogates and integers that a double cannot hold.
+
+    >>> encode({"b": [1, True, None], "a": "é"}).decode()
+    '{"a":"é","b":[1,true,null]}'
+    """
+    return json.dumps(_sorted(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def without_floats(value: Any) -> Any:
+    """`value` with each float, and each integer beyond 2**53, written as `{"$decimal": text}`.
+
+    >>> without_floats({"auc": 0.75, "epochs": 3})
+    {'auc': {'$decimal': '0.75'}, 'epochs': 3}
+    """
+    return _walk(value, _to_decimal)
+
+
+def with_floats(value: Any) -> Any:
+    """The inverse of `without_floats`.
+
+    >>> with_floats({"auc": {"$decimal": "0.75"}})
+    {'auc': 0.75}
+    """
+    return _walk(value, _from_decimal)
+
+
+def _sorted(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _sorted(value[key]) for key in sorted(value, key=_utf16)}
+        case list() | tuple():
+            return [_sorted(item) for item in value]
+        case float():
+            raise ValueError(f"float {value!r} has no canonical bytes; write it by without_floats()")
+        case int() if not isinstance(value, bool) and abs(value) > _EXACT:
+            raise ValueError(f"integer {value!r} is beyond 2**53; write it by without_floats()")
+    return value
+
+
+def _utf16(key: str) -> bytes:
+    return key.encode("utf-16-be")
+
+
+def _walk(value: Any, leaf: Callable[[Any], Any]) -> Any:
+    changed = leaf(value)
+    if changed is not value:
+        return changed
+    match value:
+        case dict():
+            return {key: _walk(item, leaf) for key, item in value.items()}
+        case list() | tuple():
+            return [_walk(item, leaf) for item in value]
+    return value
+
+
+def _to_decimal(value: Any) -> Any:
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{value!r} is not a number that JSON knows")
+        return {"$decimal": repr(value)}
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _EXACT:
+        return {"$decimal": str(value)}
+    return value
+
+
+def _from_decimal(value: Any) -> Any:
+    if isinstance(value, dict) and value.keys() == {"$decimal"} and isinstance(value["$decimal"], str):
+        text = value["$decimal"]
+        return int(text) if text.lstrip("-").isdigit() else float(text)
+    return value

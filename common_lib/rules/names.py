@@ -1,0 +1,201 @@
+r"""What names may look like; a name is rejected, never normalised.
+
+Every pattern ends with `$(?!\n)`: a plain `$` lets a trailing newline through in Python's `re` and in PCRE.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from common_lib.rules.violation import RuleViolation
+
+MODEL_NAME: Final = r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?$(?!\n)"
+ALIAS_NAME: Final = r"^[a-z](?:[a-z0-9_-]{0,62}[a-z0-9])?$(?!\n)"
+PRINCIPAL_NAME: Final = r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$(?!\n)"
+MODEL_PATTERN: Final = r"^(?:\*|[A-Za-z0-9][A-Za-z0-9._-]{0,126}\*?)$(?!\n)"
+KEY: Final = r"^[A-Za-z0-9_](?:[A-Za-z0-9._/@-]{0,126}[A-Za-z0-9_])?$(?!\n)"
+SHA256: Final = r"^[0-9a-f]{64}$(?!\n)"
+IDEMPOTENCY_KEY: Final = r"^[A-Za-z0-9_-]{8,128}$(?!\n)"
+REASON_LENGTH: Final = 2_000
+
+_SEGMENT: Final = re.compile(r"^[A-Za-z0-9_(\[=@+-](?:[A-Za-z0-9._+=@,()\[\] -]*[A-Za-z0-9_)\]=@+-])?$(?!\n)")
+_MAX_SEGMENTS: Final = 16
+_MAX_PATH_BYTES: Final = 512
+_DEVICES: Final = frozenset(
+    {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)}
+)
+_RESERVED_ALIASES: Final = frozenset({"latest", "development", "staging", "production", "archived"})
+
+
+def check_model_name(name: str) -> str:
+    """A model name is 1–128 letters, digits, `.`, `_`, `-`, and begins and ends with a letter or digit.
+
+    `..` and the device names of Windows are refused too, because names become folder names on the users' machines.
+
+    >>> check_model_name("eurusd-direction")
+    'eurusd-direction'
+    """
+    if not re.match(MODEL_NAME, name) or ".." in name:
+        raise RuleViolation(
+            "invalid_name",
+            field="name",
+            value=name,
+            why="is not a model name",
+            remedy="use 1-128 ASCII letters, digits, '.', '_' or '-', a letter or digit first and last, no '..'",
+        )
+    return _not_a_device(name, "name")
+
+
+def check_alias(alias: str) -> str:
+    """An alias is 1–64 lower-case letters, digits, `_`, `-`; `latest`, stage names and `v<digits>` are reserved."""
+    if not re.match(ALIAS_NAME, alias):
+        raise RuleViolation(
+            "invalid_name",
+            field="alias",
+            value=alias,
+            why="is not an alias",
+            remedy="use 1-64 lower-case letters, digits, '_' or '-', with a letter first and no sign last",
+        )
+    if alias in _RESERVED_ALIASES or re.match(r"^v\d+$", alias):
+        raise RuleViolation(
+            "reserved_name",
+            field="alias",
+            value=alias,
+            why="already has a meaning of its own in references",
+            remedy="choose another word, such as 'champion' or 'shadow'",
+        )
+    return alias
+
+
+def check_principal_name(name: str) -> str:
+    """A principal name is 1–64 lower-case letters, digits, `.`, `_`, `-`."""
+    if not re.match(PRINCIPAL_NAME, name):
+        raise RuleViolation(
+            "invalid_name",
+            field="name",
+            value=name,
+            why="is not a principal name",
+            remedy="use 1-64 lower-case letters, digits, '.', '_' or '-', beginning and ending with a letter or digit",
+        )
+    return name
+
+
+def check_keys(field: str, mapping: Iterable[str], limit: int = 256) -> None:
+    """Keys of tags, metadata, parameters and metrics are 1–128 letters, digits and `._/@-`; at most `limit` of them."""
+    keys = list(mapping)
+    if len(keys) > limit:
+        raise RuleViolation(
+            "too_many_entries",
+            field=field,
+            value=len(keys),
+            why=f"has more than {limit} entries",
+            remedy="store the rest in a file of the version",
+        )
+    for key in keys:
+        if not re.match(KEY, key):
+            raise RuleViolation(
+                "invalid_name",
+                field=field,
+                value=key,
+                why="is not a key",
+                remedy="use 1-128 ASCII letters, digits, '.', '_', '/', '@' or '-', ending with a letter, digit or '_'",
+            )
+
+
+def check_tags(tags: Mapping[str, str]) -> None:
+    """Tags are at most 64 pairs of a key and a printable text of at most 256 characters."""
+    check_keys("tags", tags, limit=64)
+    for key, value in tags.items():
+        if len(value) > 256 or not value.isprintable():  # noqa: PLR2004 - said in the docstring and in the remedy
+            raise RuleViolation(
+                "invalid_tag",
+                field=f"tags.{key}",
+                value=value,
+                why="is not a tag value",
+                remedy="use at most 256 printable characters on one line",
+            )
+
+
+def check_text(field: str, text: str, limit: int) -> str:
+    """Free text has a length limit and holds no control characters but newline and tab, and no lone surrogates."""
+    if len(text) > limit:
+        raise RuleViolation(
+            "text_too_long",
+            field=field,
+            value=f"{text[:40]}… ({len(text)} characters)",
+            why=f"is longer than {limit} characters",
+            remedy="shorten it",
+        )
+    for character in text:
+        if (character < " " and character not in "\n\t") or character == "\x7f" or "\ud800" <= character <= "\udfff":
+            raise RuleViolation(
+                "invalid_text",
+                field=field,
+                value=repr(character),
+                why="contains a control character or a lone surrogate",
+                remedy="remove it",
+            )
+    return text
+
+
+def check_artifact_path(path: str) -> str:
+    """An artifact path is relative, ASCII, with at most 16 segments and 512 bytes.
+
+    Only ASCII is taken, so that no two paths look alike; segments neither begin nor end with a space or a dot and
+    are no device names of Windows, so that a manifest can be unpacked everywhere.
+
+    >>> check_artifact_path("weights/layer-1.safetensors")
+    'weights/layer-1.safetensors'
+    """
+    segments = path.split("/")
+    fits = len(path.encode("utf-8", "replace")) <= _MAX_PATH_BYTES and len(segments) <= _MAX_SEGMENTS
+    if not fits or not all(_SEGMENT.match(segment) for segment in segments):
+        raise RuleViolation(
+            "invalid_path",
+            field="path",
+            value=path,
+            why="is not an artifact path",
+            remedy="use a relative path of at most 16 segments and 512 bytes, joined by '/', of ASCII letters, digits, "
+            "spaces and '._+=@,()[]-', no segment beginning or ending with a dot or space",
+        )
+    for segment in segments:
+        _not_a_device(segment, "path")
+    return path
+
+
+def check_sha256(digest: str) -> str:
+    """A digest is 64 lower-case hexadecimal digits."""
+    if not re.match(SHA256, digest):
+        raise RuleViolation(
+            "invalid_digest",
+            field="sha256",
+            value=digest,
+            why="is not a SHA-256 digest",
+            remedy="give 64 lower-case hexadecimal digits",
+        )
+    return digest
+
+
+def check_idempotency_key(key: str) -> str:
+    """An idempotency key is 8–128 letters, digits, `_` and `-`; a random UUID is a good one."""
+    if not re.match(IDEMPOTENCY_KEY, key):
+        raise RuleViolation(
+            "invalid_idempotency_key",
+            field="Idempotency-Key",
+            value=key,
+            why="is not an idempotency key",
+            remedy="use 8-128 letters, digits, '_' or '-', such as a random UUID",
+        )
+    return key
+
+
+def _not_a_device(name: str, field: str) -> str:
+    if name.split(".", 1)[0].lower() in _DEVICES:
+        raise RuleViolation(
+            "reserved_name",
+            field=field,
+            value=name,
+            why="is the name of a device on Windows",
+            remedy="choose another name",
+        )
+    return name

@@ -1,0 +1,1 @@
+"""The registry's server: a thin Litestar application, `api ► core ► domain ◄ infrastructure`."""

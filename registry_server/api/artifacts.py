@@ -1,0 +1,68 @@
+"""`/v1/blobs` takes bytes, `/v1/models/{name}/versions/{version}/files` gives them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+
+from litestar import Response, get, put
+from litestar.exceptions import ClientException, InternalServerException
+from litestar.response import Stream
+
+from registry_server.api.exchange import HttpRequest, act, ports, shown, wrote
+from registry_server.api.security import caller
+from registry_server.core import artifacts
+from registry_server.domain.artifacts import Blob
+from registry_server.domain.errors import ContentRefused
+
+
+@get("/blobs/{sha256:str}")
+async def get_blob(request: HttpRequest, sha256: str) -> Response[Blob]:
+    """Whether the bytes of that digest are here, and how many they are."""
+    return shown(request, await artifacts.find(ports(request), await caller(request), sha256))
+
+
+# The limit of JSON bodies would apply to the stream too, so it is lifted here and the bytes are counted.
+@put("/blobs/{sha256:str}", request_max_body_size=None, status_code=201)
+async def put_blob(request: HttpRequest, sha256: str) -> Response[Blob]:
+    """Store the body under its digest; what has another digest is refused."""
+    if "content-encoding" in request.headers:
+        raise ContentRefused(
+            "the body is encoded",
+            remedy="send the bytes plain: their digest is checked",
+            field="Content-Encoding",
+            value=request.headers["content-encoding"],
+            code="unsupported_media_type",
+        )
+    this = await act(request, body=b"", key_required=False)
+    limit: int = request.app.state.settings.max_blob_bytes
+    return wrote(await artifacts.publish(ports(request), this, sha256, _received(request), limit))
+
+
+@get("/models/{name:str}/versions/{version:int}/files/{path:path}")
+async def get_file(request: HttpRequest, name: str, version: int, path: str) -> Stream:
+    """The bytes of one file of a version."""
+    file, chunks = await artifacts.read(ports(request), await caller(request), name, version, path.removeprefix("/"))
+    return Stream(
+        _threaded(chunks),
+        media_type="application/octet-stream",
+        headers={
+            "content-length": str(file.size),
+            "etag": f'"{file.sha256}"',
+            "content-disposition": "attachment",
+            "x-content-type-options": "nosniff",
+        },
+    )
+
+
+async def _received(request: HttpRequest) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in request.stream():
+            yield chunk
+    except (ClientException, InternalServerException):
+        # Litestar takes a client that went away for a failure of its own.
+        raise ContentRefused("the body ended early", remedy="send all of it again", field="body") from None
+
+
+async def _threaded(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
+    iterator = iter(chunks)
+    while (chunk := await asyncio.to_thread(next, iterator, None)) is not None:
+        yield chunk

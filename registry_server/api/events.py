@@ -1,0 +1,18 @@
+"""`/v1/events`."""
+
+from litestar import get
+from litestar.response.base import ASGIResponse
+from litestar.types import ASGIApp
+
+from registry_server.api.exchange import HttpRequest, database
+from registry_server.api.security import caller
+from registry_server.core import events
+from registry_server.domain.pages import DEFAULT_LIMIT
+
+
+@get("/events")
+async def list_events(request: HttpRequest, after: int = 0, limit: int = DEFAULT_LIMIT) -> ASGIApp:
+    """Events behind a sequence number, byte for byte as they are stored."""
+    found = await events.after(database(request), await caller(request), after, limit)
+    body = b"[" + b",".join(event.body for event in found) + b"]"
+    return ASGIResponse(body=body, media_type="application/cloudevents-batch+json")

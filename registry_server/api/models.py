@@ -1,0 +1,90 @@
+"""`/v1/models`."""
+
+from datetime import datetime
+
+from litestar import Response, get, patch, post
+
+from common_lib.rules.lifecycle import ModelStage, ModelType
+from registry_server.api.exchange import HttpRequest, database, shown, write
+from registry_server.api.security import caller
+from registry_server.core import models
+from registry_server.domain.base import Page, TombstoneRequest
+from registry_server.domain.errors import InvalidRequest
+from registry_server.domain.models import CreateModel, ModelFilter, RegisteredModel, UpdateModel
+from registry_server.domain.pages import DEFAULT_LIMIT, Order
+
+
+@get("/models")
+async def search_models(
+    request: HttpRequest,
+    type: ModelType | None = None,  # noqa: A002 - the field is called so
+    stage: ModelStage | None = None,
+    tag: list[str] | None = None,
+    owner: str | None = None,
+    prefix: str | None = None,
+    created_from: datetime | None = None,
+    created_before: datetime | None = None,
+    tombstoned: bool = False,  # noqa: FBT001, FBT002 - a query parameter
+    order: Order = Order.NAME,
+    limit: int = DEFAULT_LIMIT,
+    page_token: str | None = None,
+) -> Response[Page[RegisteredModel]]:
+    """Registered models that fulfil all conditions; a tag is given as `key=value`, several times if need be."""
+    conditions = ModelFilter(
+        type=type,
+        stage=stage,
+        tags=tuple(_tag(text) for text in tag or ()),
+        owner=owner,
+        prefix=prefix,
+        created_from=_aware("created_from", created_from),
+        created_before=_aware("created_before", created_before),
+        tombstoned=tombstoned,
+    )
+    page = await models.search(
+        database(request), await caller(request), conditions, order=order, limit=limit, token=page_token
+    )
+    return shown(request, page)
+
+
+@post("/models")
+async def create_model(request: HttpRequest, data: CreateModel) -> Response[RegisteredModel]:
+    """Make a name known."""
+    return await write(request, models.create, data)
+
+
+@get("/models/{name:str}")
+async def get_model(request: HttpRequest, name: str) -> Response[RegisteredModel]:
+    """One registered model."""
+    return shown(request, await models.get(database(request), await caller(request), name))
+
+
+@patch("/models/{name:str}")
+async def update_model(request: HttpRequest, name: str, data: UpdateModel) -> Response[RegisteredModel]:
+    """Change owner, description, tags or metadata."""
+    return await write(request, models.update, name, data)
+
+
+@post("/models/{name:str}/tombstone", status_code=200)
+async def tombstone_model(request: HttpRequest, name: str, data: TombstoneRequest) -> Response[RegisteredModel]:
+    """Take a model out of use for good."""
+    return await write(request, models.tombstone, name, data)
+
+
+def _tag(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise InvalidRequest(
+            f"tag {text!r:.100} is not key=value", remedy="write it as tag=team=fx", field="tag", value=text
+        )
+    return key, value
+
+
+def _aware(field: str, time: datetime | None) -> datetime | None:
+    if time is not None and time.tzinfo is None:
+        raise InvalidRequest(
+            f"{field} has no time zone",
+            remedy="write it as 2026-03-01T00:00:00Z",
+            field=field,
+            value=time.isoformat(),
+        )
+    return time

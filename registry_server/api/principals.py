@@ -1,0 +1,73 @@
+"""`/v1/principals`, `/v1/tokens` and `/v1/whoami`."""
+
+from litestar import Response, get, patch, post
+
+from registry_server.api.exchange import HttpRequest, database, shown, write
+from registry_server.api.security import caller
+from registry_server.core import principals
+from registry_server.domain.base import Page
+from registry_server.domain.pages import DEFAULT_LIMIT
+from registry_server.domain.principals import (
+    CreatePrincipal,
+    CreateToken,
+    IssuedToken,
+    Principal,
+    Token,
+    UpdatePrincipal,
+)
+
+
+@get("/whoami")
+async def whoami(request: HttpRequest) -> Response[Principal]:
+    """The principal behind the token."""
+    return shown(request, (await caller(request)).principal)
+
+
+@get("/principals")
+async def list_principals(
+    request: HttpRequest, limit: int = DEFAULT_LIMIT, page_token: str | None = None
+) -> Response[Page[Principal]]:
+    """All principals."""
+    return shown(request, await principals.search(database(request), await caller(request), limit, page_token))
+
+
+@post("/principals")
+async def create_principal(request: HttpRequest, data: CreatePrincipal) -> Response[Principal]:
+    """Make a human or a service known."""
+    return await write(request, principals.create, data)
+
+
+@get("/principals/{name:str}")
+async def get_principal(request: HttpRequest, name: str) -> Response[Principal]:
+    """One principal."""
+    return shown(request, await principals.get(database(request), await caller(request), name))
+
+
+@patch("/principals/{name:str}")
+async def update_principal(request: HttpRequest, name: str, data: UpdatePrincipal) -> Response[Principal]:
+    """Replace the grants of a principal."""
+    updated = await write(request, principals.update, name, data)
+    request.app.state.gate.forget()
+    return updated
+
+
+@post("/principals/{name:str}/tokens")
+async def issue_token(request: HttpRequest, name: str, data: CreateToken) -> Response[IssuedToken]:
+    """Give a principal a token."""
+    return await write(request, principals.issue, name, data, principals.new_secret())
+
+
+@get("/tokens")
+async def list_tokens(
+    request: HttpRequest, limit: int = DEFAULT_LIMIT, page_token: str | None = None
+) -> Response[Page[Token]]:
+    """All tokens, without their secrets."""
+    return shown(request, await principals.search_tokens(database(request), await caller(request), limit, page_token))
+
+
+@post("/tokens/{token_id:str}/revoke", status_code=200)
+async def revoke_token(request: HttpRequest, token_id: str) -> Response[Token]:
+    """End a token."""
+    revoked = await write(request, principals.revoke, token_id)
+    request.app.state.gate.forget()
+    return revoked

@@ -1,0 +1,177 @@
+"""The composition root: the only place that sees every layer."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from litestar import Litestar, Router
+from litestar.exceptions import HTTPException
+from prometheus_client import CollectorRegistry
+
+from common_lib.rules.violation import RuleViolation
+from registry_server.api import aliases, artifacts, events, health, models, openapi, principals, problems, versions
+from registry_server.api.bodies import StrictJson
+from registry_server.api.security import Gate
+from registry_server.api.telemetry import Telemetry
+from registry_server.core.acts import Ports
+from registry_server.core.bootstrap import ensure_admin
+from registry_server.domain.errors import RegistryError
+from registry_server.infrastructure.filesystem import FilesystemBlobs
+from registry_server.infrastructure.sqlite import SqliteDatabase
+from registry_server.settings import Settings
+
+_KEEP_ANSWERS = timedelta(hours=48)
+_PRUNE_EVERY_S = 3600.0
+
+HANDLERS = [
+    models.search_models,
+    models.create_model,
+    models.get_model,
+    models.update_model,
+    models.tombstone_model,
+    versions.list_versions,
+    versions.create_version,
+    versions.get_version,
+    versions.update_version,
+    versions.get_manifest,
+    versions.transition_version,
+    versions.tombstone_version,
+    versions.resolve_version,
+    aliases.list_aliases,
+    aliases.get_alias,
+    aliases.set_alias,
+    aliases.delete_alias,
+    artifacts.get_blob,
+    artifacts.put_blob,
+    artifacts.get_file,
+    events.list_events,
+    principals.whoami,
+    principals.list_principals,
+    principals.create_principal,
+    principals.get_principal,
+    principals.update_principal,
+    principals.issue_token,
+    principals.list_tokens,
+    principals.revoke_token,
+]
+
+
+class FolderInUse(RuntimeError):
+    """Another process owns the data folder."""
+
+
+def create_app(settings: Settings) -> Litestar:
+    """The application; its database opens and migrates when it starts, and closes when it stops.
+
+    >>> from pathlib import Path
+    >>> create_app(Settings(data=Path("/nowhere"), memory=True)).routes[0].path
+    '/health/live'
+    """
+    metrics = CollectorRegistry()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        async with opened(settings) as outside:
+            connect(app, outside)
+            pruning = asyncio.create_task(_prune(outside))
+            try:
+                yield
+            finally:
+                pruning.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await pruning
+
+    app = Litestar(
+        route_handlers=[
+            health.live,
+            health.ready,
+            health.metrics,
+            openapi.document,
+            Router("/v1", route_handlers=HANDLERS, dto=StrictJson, return_dto=None),
+        ],
+        lifespan=[lifespan],
+        exception_handlers={
+            RegistryError: problems.on_refusal,
+            RuleViolation: problems.on_violation,
+            HTTPException: problems.on_framework,
+            Exception: problems.on_crash,
+        },
+        openapi_config=openapi.CONFIG,
+        request_max_body_size=settings.max_body_bytes,
+        logging_config=None,
+    )
+    app.state.update({"settings": settings, "metrics": metrics, "openapi_path": "/openapi.json"})
+    app.asgi_handler = Telemetry(app.asgi_handler, metrics)
+    return app
+
+
+def connect(app: Litestar, outside: Ports) -> None:
+    """Let the application work on this outside world."""
+    app.state.ports = outside
+    app.state.gate = Gate(outside.database, outside.now)
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Ports]:
+    """The outside world that the settings describe, locked, migrated, with an admin; closed at the end.
+
+    Raises:
+        FolderInUse: another process owns the data folder.
+    """
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _locked(settings.data):
+        blobs = FilesystemBlobs(settings.data / "blobs")
+        blobs.open_store()
+        database = _database(settings)
+        await database.open()
+        try:
+            outside = Ports(database, blobs, _now, _new_id, set())
+            await ensure_admin(outside, settings.data / "admin-token")
+            yield outside
+        finally:
+            await database.close()
+
+
+def _database(settings: Settings) -> Any:
+    if settings.memory:
+        return SqliteDatabase(None)
+    if settings.database_url:
+        from registry_server.infrastructure.postgres import PostgresDatabase  # noqa: PLC0415 - an extra may be absent
+
+        return PostgresDatabase(settings.database_url)
+    return SqliteDatabase(settings.data / "registry.sqlite3")
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Any:
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FolderInUse(
+                f"another process owns {folder}: stop it, talk to it over HTTP, or give another folder by --data"
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+async def _prune(outside: Ports) -> None:
+    while True:
+        await outside.database.write(lambda records: records.idempotency.forget(outside.now() - _KEEP_ANSWERS))
+        await asyncio.sleep(_PRUNE_EVERY_S)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex

@@ -1,0 +1,171 @@
+"""The ceremony of a write: first answer if there is one, use case, exactly one event, answer; one transaction."""
+
+import re
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from common_lib.rules.violation import RuleViolation
+from registry_server.core.ports import BlobStore, Database, Records
+from registry_server.core.rights import Caller
+from registry_server.domain import events
+from registry_server.domain.answers import Answer
+from registry_server.domain.errors import (
+    IdempotencyKeyReused,
+    InvalidRequest,
+    RequestInFlight,
+    RevisionMismatch,
+    RevisionRequired,
+    RuleBroken,
+)
+
+T = TypeVar("T")
+_encode = msgspec.json.Encoder().encode
+
+
+class Ports(msgspec.Struct, frozen=True):
+    """The outside world as the use cases see it."""
+
+    database: Database
+    blobs: BlobStore
+    now: Callable[[], datetime]
+    new_id: Callable[[], str]
+    in_flight: set[tuple[str, str]]
+
+
+class Act(msgspec.Struct, frozen=True):
+    """One request to change something: who, when, on which revision, and what makes it the same request again."""
+
+    caller: Caller
+    at: datetime
+    request_id: str
+    key: str
+    fingerprint: str
+    if_match: str | None = None
+    if_none_match: str | None = None
+
+    @property
+    def forced(self) -> bool:
+        """Whether the caller said to go on whatever the revision is."""
+        return self.if_match == "*"
+
+    def expect(self, revision: int) -> None:
+        """Refuse unless the caller saw this revision.
+
+        Raises:
+            RevisionRequired: there is no If-Match.
+            RevisionMismatch: it names another revision.
+        """
+        if self.if_match is None:
+            raise RevisionRequired(
+                "a change needs the revision it is based on",
+                remedy="read the object and send its ETag as If-Match, or If-Match: * to force the change",
+                field="If-Match",
+            )
+        if self.forced:
+            return
+        match = re.match(r'^"([1-9][0-9]{0,9})(?:\.[0-9.]{0,32})?"$(?!\n)', self.if_match)
+        if match is None:
+            raise InvalidRequest(
+                "If-Match is not an ETag of this registry",
+                remedy='send the ETag as it was received, such as "3", or *',
+                field="If-Match",
+                value=self.if_match,
+                code="invalid_if_match",
+            )
+        if int(match[1]) != revision:
+            raise RevisionMismatch(
+                f"the object is at revision {revision}, not {match[1]}",
+                remedy="read it again, decide again, and send its new ETag",
+                field="If-Match",
+                value=self.if_match,
+            )
+
+
+class Outcome(msgspec.Struct, Generic[T], frozen=True):
+    """What a use case did: the entity to answer with, and the change, or None if all was so already.
+
+    `kept` is what a repeated request is answered with, where the first answer held a secret.
+    """
+
+    entity: T
+    change: events.Change | None
+    status: int = 200
+    location: str | None = None
+    kept: T | None = None
+
+
+UseCase = Callable[[Records, Act], Awaitable[Outcome[Any]]]
+
+
+async def perform(ports: Ports, act: Act, use_case: UseCase) -> Answer:
+    """Run a use case once for its idempotency key, in one transaction with its event and its answer.
+
+    A refused request leaves no trace, so the same key may be sent again after the cause is mended.
+
+    Raises:
+        RequestInFlight: the first request with this key is still at work.
+        IdempotencyKeyReused: the key came with another request before.
+    """
+    claim = (act.caller.name, act.key)
+    if claim in ports.in_flight:
+        raise _in_flight(act)
+    ports.in_flight.add(claim)
+
+    async def ceremony(records: Records) -> Answer:
+        if not await records.idempotency.claim(*claim):
+            raise _in_flight(act)
+        first = await records.idempotency.find(*claim)
+        if first is not None:
+            if first.fingerprint != act.fingerprint:
+                raise IdempotencyKeyReused(
+                    "this Idempotency-Key came with another request before",
+                    remedy="use a new key for a new request",
+                    field="Idempotency-Key",
+                    value=act.key,
+                )
+            return first.answer
+        try:
+            outcome = await use_case(records, act)
+        except RuleViolation as violation:
+            raise RuleBroken(violation) from None
+        if outcome.change is not None:
+            await _record(ports, records, act, outcome.change)
+        etag = getattr(outcome.entity, "etag", None)
+        body = b"" if outcome.entity is None else _encode(outcome.entity)
+        answer = Answer(outcome.status, body, etag, outcome.location)
+        kept = answer if outcome.kept is None else msgspec.structs.replace(answer, body=_encode(outcome.kept))
+        await records.idempotency.insert(*claim, act.fingerprint, kept, act.at)
+        return answer
+
+    try:
+        return await ports.database.write(ceremony)
+    finally:
+        ports.in_flight.discard(claim)
+
+
+async def _record(ports: Ports, records: Records, act: Act, change: events.Change) -> None:
+    sequence = await records.events.next_sequence()
+    body, parts = events.encode(
+        change,
+        sequence=sequence,
+        event_id=ports.new_id(),
+        time=act.at,
+        actor=act.caller.name,
+        request_id=act.request_id,
+        source=ports.database.source,
+    )
+    for digest, part in parts.items():
+        await records.artifacts.insert_document(digest, part)
+    await records.events.append(events.Event(sequence, body))
+
+
+def _in_flight(act: Act) -> RequestInFlight:
+    return RequestInFlight(
+        "the first request with this Idempotency-Key is still at work",
+        remedy="send it again in a moment; its answer will be the first one's",
+        field="Idempotency-Key",
+        value=act.key,
+    )

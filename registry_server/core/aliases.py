@@ -1,0 +1,101 @@
+"""Aliases: set, move, list, delete."""
+
+import msgspec
+
+from common_lib.rules import names
+from registry_server.core import changes, models
+from registry_server.core.acts import Act, Outcome
+from registry_server.core.ports import Database, Records
+from registry_server.core.rights import Caller, Right
+from registry_server.domain.aliases import Alias, SetAlias
+from registry_server.domain.errors import Conflict, NotFound, RevisionMismatch
+
+
+def key(model: str, alias: str) -> str:
+    """The key of an alias in events."""
+    return f"{models.key(model)}/aliases/{alias}"
+
+
+async def get(database: Database, caller: Caller, name: str, alias: str) -> Alias:
+    """The alias of that name."""
+    await models.get(database, caller, name)
+    return await _load(database.read, name, alias)
+
+
+async def search(database: Database, caller: Caller, name: str) -> list[Alias]:
+    """All aliases of a model, by name."""
+    await models.get(database, caller, name)
+    return await database.read.aliases.of_model(name)
+
+
+async def put(records: Records, act: Act, name: str, alias: str, command: SetAlias) -> Outcome[Alias]:
+    """Point an alias at a version; a new one needs `If-None-Match: *`, one that exists its revision."""
+    names.check_alias(alias)
+    await models.live(records, act, Right.ALIAS, name)
+    names.check_text("reason", command.reason, names.REASON_LENGTH)
+    version = await records.versions.get(name, command.version)
+    if version is None or version.tombstone is not None:
+        raise NotFound(
+            f"model {name!r} has no usable version {command.version}",
+            remedy="list its versions to see the numbers there are",
+            field="version",
+            value=command.version,
+            code="version_not_found",
+        )
+    found = await records.aliases.get(name, alias)
+    if found is None:
+        return await _create(records, act, Alias(name, alias, command.version, 1, act.caller.name, act.at), command)
+    if act.if_none_match == "*":
+        raise Conflict(
+            f"alias {alias!r} points at version {found.version} of {name!r} already",
+            remedy="send its ETag as If-Match to move it",
+            field="alias",
+            value=alias,
+            code="alias_exists",
+        )
+    act.expect(found.revision)
+    if found.version == command.version:
+        return Outcome(found, None)
+    after = Alias(name, alias, command.version, found.revision + 1, act.caller.name, act.at)
+    if not await records.aliases.update(after, found.revision):
+        raise RevisionMismatch("somebody moved the alias in between", remedy="read it again", field="If-Match")
+    step = (key(name, alias), found, after)
+    return Outcome(after, changes.changed("alias.moved", step, reason=command.reason, forced=act.forced))
+
+
+async def delete(records: Records, act: Act, name: str, alias: str) -> Outcome[None]:
+    """Remove an alias; the version it pointed at stays."""
+    await models.live(records, act, Right.ALIAS, name)
+    found = await _load(records, name, alias)
+    act.expect(found.revision)
+    if not await records.aliases.delete(found):
+        raise RevisionMismatch("somebody moved the alias in between", remedy="read it again", field="If-Match")
+    return Outcome(None, changes.removed("alias.deleted", key(name, alias), found, forced=act.forced), status=204)
+
+
+async def _create(records: Records, act: Act, alias: Alias, command: SetAlias) -> Outcome[Alias]:
+    if act.if_none_match != "*" and not act.forced:
+        if act.if_match is not None:
+            raise _missing(alias.model, alias.alias)
+        act.expect(0)
+    if not await records.aliases.insert(alias):
+        raise RevisionMismatch("somebody set the alias in between", remedy="read it again", field="If-None-Match")
+    change = changes.created("alias.set", key(alias.model, alias.alias), alias, reason=command.reason)
+    return Outcome(alias, msgspec.structs.replace(change, forced=act.forced), status=201)
+
+
+async def _load(records: Records, name: str, alias: str) -> Alias:
+    found = await records.aliases.get(name, names.check_alias(alias))
+    if found is None:
+        raise _missing(name, alias)
+    return found
+
+
+def _missing(name: str, alias: str) -> NotFound:
+    return NotFound(
+        f"model {name!r} has no alias {alias!r}",
+        remedy="list its aliases, or set this one",
+        field="alias",
+        value=alias,
+        code="alias_not_found",
+    )

@@ -1,0 +1,37 @@
+"""From two states of an entity to what an event says of the difference."""
+
+from typing import Any
+
+import msgspec
+
+from registry_server.domain.events import Change
+
+
+def fields(entity: msgspec.Struct) -> dict[str, Any]:
+    """The state of an entity as JSON values; what is derived from other objects is not its state."""
+    state: dict[str, Any] = msgspec.to_builtins(entity)
+    state.pop("production_version", None)
+    return state
+
+
+def created(kind: str, key: str, entity: msgspec.Struct, *, reason: str = "") -> Change:
+    """The change that brought an entity into being."""
+    return Change(kind, key, {}, {key: fields(entity)}, reason)
+
+
+def changed(
+    kind: str, *steps: tuple[str, msgspec.Struct, msgspec.Struct], reason: str = "", forced: bool = False
+) -> Change:
+    """The change of one or several entities, given as (key, before, after); the first is the subject."""
+    before, after = {}, {}
+    for key, old, new in steps:
+        was, now = fields(old), fields(new)
+        differs = [name for name in now if was[name] != now[name]]
+        before[key] = {name: was[name] for name in differs}
+        after[key] = {name: now[name] for name in differs}
+    return Change(kind, steps[0][0], before, after, reason, forced)
+
+
+def removed(kind: str, key: str, entity: msgspec.Struct, *, reason: str = "", forced: bool = False) -> Change:
+    """The change that took an entity away."""
+    return Change(kind, key, {key: fields(entity)}, {key: None}, reason, forced)

@@ -1,0 +1,23 @@
+"""The log, for those who may read it."""
+
+from collections.abc import Sequence
+
+from registry_server.core.ports import Database
+from registry_server.core.rights import Caller, Right
+from registry_server.domain.errors import InvalidRequest
+from registry_server.domain.events import Event
+from registry_server.domain.pages import MAX_LIMIT
+
+
+async def after(database: Database, caller: Caller, sequence: int, limit: int) -> Sequence[Event]:
+    """Up to `limit` events behind `sequence`, in order."""
+    caller.require(Right.READ_LOG)
+    for field, value, low, high in (("limit", limit, 1, MAX_LIMIT), ("after", sequence, 0, 2**63 - 1)):
+        if not low <= value <= high:
+            raise InvalidRequest(
+                f"{field} {value} is not between {low} and {high}",
+                remedy="ask for fewer events, and go on behind the last sequence received",
+                field=field,
+                value=value,
+            )
+    return await database.read.events.after(sequence, limit)

@@ -1,0 +1,166 @@
+"""Registered models: create, get, search, update, tombstone."""
+
+from typing import Any
+
+import msgspec
+
+from common_lib.rules import lifecycle, names
+from registry_server.core import changes, pages
+from registry_server.core.acts import Act, Outcome
+from registry_server.core.ports import Database, Records
+from registry_server.core.rights import Caller, Right, no_model
+from registry_server.domain.base import Page, Tombstone, TombstoneRequest, to_micros
+from registry_server.domain.errors import Conflict, InvalidRequest, RevisionMismatch
+from registry_server.domain.models import CreateModel, ModelFilter, RegisteredModel, UpdateModel
+from registry_server.domain.pages import Order
+
+ORDERS = (Order.NAME, Order.NAME_DOWN, Order.CREATED, Order.CREATED_DOWN)
+_TEXT_LIMIT = 1_000
+
+
+def key(name: str) -> str:
+    """The key of a model in events."""
+    return f"models/{name}"
+
+
+async def get(database: Database, caller: Caller, name: str) -> RegisteredModel:
+    """The model of that name, tombstoned or not."""
+    caller.require(Right.READ, name)
+    model = await database.read.models.get(name)
+    if model is None:
+        raise no_model(name)
+    return model
+
+
+async def search(
+    database: Database, caller: Caller, conditions: ModelFilter, *, order: Order, limit: int, token: str | None
+) -> Page[RegisteredModel]:
+    """One page of the models that fulfil all conditions and that the caller may read."""
+    caller.require(Right.READ)
+    if order not in ORDERS:
+        raise InvalidRequest(
+            f"models cannot be ordered by {order}", remedy=f"use one of {', '.join(ORDERS)}", field="order", value=order
+        )
+    visible = tuple(sorted({grant.models.lower() for grant in caller.principal.grants}))
+    if "*" not in visible:
+        conditions = msgspec.structs.replace(conditions, visible=visible)
+    of = ("models", conditions, order)
+    window = pages.window(limit, token, of)
+    rows = await database.read.models.search(conditions, order, window)
+
+    def place(model: RegisteredModel) -> tuple[str | int, ...]:
+        return (model.name,) if order.key == "name" else (to_micros(model.created_at), model.name)
+
+    return pages.page(rows, window, of, place)
+
+
+async def create(records: Records, act: Act, command: CreateModel) -> Outcome[RegisteredModel]:
+    """Make a name known; it is unique also without regard to capitals, and never given again."""
+    names.check_model_name(command.name)
+    act.caller.require(Right.REGISTER, command.name)
+    owner = command.owner or act.caller.name
+    check_facts(owner=owner, description=command.description, tags=command.tags, metadata=command.metadata)
+    model = RegisteredModel(
+        name=command.name,
+        type=command.type,
+        owner=owner,
+        description=command.description,
+        tags=command.tags,
+        metadata=command.metadata,
+        latest_version=0,
+        production_version=None,
+        revision=1,
+        created_by=act.caller.name,
+        created_at=act.at,
+        updated_at=act.at,
+        tombstone=None,
+    )
+    if not await records.models.insert(model):
+        twin = await records.models.twin(command.name)
+        raise Conflict(
+            f"there is a model {twin!r} already",
+            remedy="use it, or choose a name that differs in more than capitals; names are never given again",
+            field="name",
+            value=command.name,
+            code="model_exists",
+        )
+    change = changes.created("model.created", key(model.name), model)
+    return Outcome(model, change, status=201, location=f"/v1/models/{model.name}")
+
+
+async def update(records: Records, act: Act, name: str, command: UpdateModel) -> Outcome[RegisteredModel]:
+    """Change owner, description, tags or metadata."""
+    model = await live(records, act, Right.EDIT, name)
+    act.expect(model.revision)
+    given = {
+        field: value for field in command.__struct_fields__ if (value := getattr(command, field)) is not msgspec.UNSET
+    }
+    check_facts(**given)
+    changed = {field: value for field, value in given.items() if getattr(model, field) != value}
+    if not changed:
+        return Outcome(model, None)
+    return await _replace(records, act, model, "model.updated", **changed)
+
+
+async def tombstone(records: Records, act: Act, name: str, command: TombstoneRequest) -> Outcome[RegisteredModel]:
+    """Take a model out of use; its versions are not resolved any more, its name is never given again."""
+    model = await live(records, act, Right.TOMBSTONE, name)
+    act.expect(model.revision)
+    lifecycle.check_reason(command.reason, "a tombstone")
+    names.check_text("reason", command.reason, names.REASON_LENGTH)
+    if model.production_version is not None:
+        raise Conflict(
+            f"version {model.production_version} of {name!r} is in production",
+            remedy="archive it first",
+            field="production_version",
+            value=model.production_version,
+            code="version_in_production",
+        )
+    grave = Tombstone(act.at, act.caller.name, command.reason)
+    return await _replace(records, act, model, "model.tombstoned", reason=command.reason, tombstone=grave)
+
+
+async def live(records: Records, act: Act, right: Right, name: str) -> RegisteredModel:
+    """The model for a change by a caller with that right, kept from other writers.
+
+    Raises:
+        Conflict: it has a tombstone.
+    """
+    act.caller.require(right, name)
+    model = await records.models.lock(name)
+    if model is None:
+        raise no_model(name)
+    if model.tombstone is not None:
+        raise Conflict(
+            f"model {name!r} was tombstoned: {model.tombstone.reason}",
+            remedy="register a model under a new name",
+            field="name",
+            value=name,
+            code="tombstoned",
+        )
+    return model
+
+
+def check_facts(**given: Any) -> None:
+    """Refuse texts, tags and scalars beyond their limits."""
+    for field in ("owner", "framework", "description"):
+        if field in given:
+            names.check_text(field, given[field], 10_000 if field == "description" else 256)
+    if "tags" in given:
+        names.check_tags(given["tags"])
+    for field in ("metadata", "parameters"):
+        if field in given:
+            names.check_keys(field, given[field])
+            for entry, value in given[field].items():
+                if isinstance(value, str):
+                    names.check_text(f"{field}.{entry}", value, _TEXT_LIMIT)
+
+
+async def _replace(
+    records: Records, act: Act, model: RegisteredModel, kind: str, reason: str = "", **changed: Any
+) -> Outcome[RegisteredModel]:
+    after = msgspec.structs.replace(model, revision=model.revision + 1, updated_at=act.at, **changed)
+    if not await records.models.update(after, model.revision):
+        raise RevisionMismatch("somebody changed the model in between", remedy="read it again", field="If-Match")
+    change = changes.changed(kind, (key(model.name), model, after), reason=reason, forced=act.forced)
+    return Outcome(after, change)

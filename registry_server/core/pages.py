@@ -1,0 +1,64 @@
+"""Page tokens: where the next page begins, bound to the list they came from."""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from registry_server.domain.base import Page
+from registry_server.domain.errors import InvalidRequest
+from registry_server.domain.pages import MAX_LIMIT, Window
+
+T = TypeVar("T")
+_SUM_BYTES = 8
+
+
+def window(limit: int, token: str | None, of: tuple[Any, ...]) -> Window:
+    """The window that a request asks for; `of` is the list: its filters and order.
+
+    Raises:
+        InvalidRequest: the limit is out of range, or the token is damaged or of another list.
+    """
+    if not 1 <= limit <= MAX_LIMIT:
+        raise InvalidRequest(
+            f"limit {limit} is not between 1 and {MAX_LIMIT}",
+            remedy=f"ask for at most {MAX_LIMIT} rows and follow next_page_token",
+            field="limit",
+            value=limit,
+        )
+    if token is None:
+        return Window(limit)
+    try:
+        raw = base64.b64decode(token.encode(), altchars=b"-_", validate=True)
+        body, checksum = raw[:-_SUM_BYTES], raw[-_SUM_BYTES:]
+        if checksum == _checksum(body, of) and _encode(raw) == token:
+            return Window(limit, msgspec.json.decode(body, type=tuple[str | int, ...]))
+    except (ValueError, binascii.Error, UnicodeEncodeError, msgspec.MsgspecError):
+        pass
+    raise InvalidRequest(
+        "page_token is damaged or belongs to another list",
+        remedy="pass next_page_token as received, with the same filters and order, or begin without it",
+        field="page_token",
+        value=token,
+        code="invalid_page_token",
+    )
+
+
+def page(rows: Sequence[T], asked: Window, of: tuple[Any, ...], key: Callable[[T], tuple[str | int, ...]]) -> Page[T]:
+    """The page out of the rows of a window that was asked for with one row more than its limit."""
+    if len(rows) <= asked.limit:
+        return Page(list(rows))
+    shown = rows[: asked.limit]
+    body = msgspec.json.encode(key(shown[-1]))
+    return Page(list(shown), _encode(body + _checksum(body, of)))
+
+
+def _checksum(body: bytes, of: tuple[Any, ...]) -> bytes:
+    return hashlib.sha256(body + b"\0" + msgspec.json.encode(of)).digest()[:_SUM_BYTES]
+
+
+def _encode(raw: bytes) -> str:
+    return base64.b64encode(raw, altchars=b"-_").decode()

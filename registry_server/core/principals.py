@@ -1,0 +1,195 @@
+"""Principals and tokens: who the registry knows, and what they prove it with."""
+
+import hashlib
+import secrets
+import string
+import zlib
+from datetime import datetime, timedelta
+
+import msgspec
+
+from common_lib.rules import names
+from registry_server.core import changes, pages
+from registry_server.core.acts import Act, Outcome
+from registry_server.core.ports import Database, Records
+from registry_server.core.rights import Caller, Right
+from registry_server.domain.base import Page
+from registry_server.domain.errors import Conflict, InvalidRequest, NotFound, RevisionMismatch, Unauthenticated
+from registry_server.domain.principals import (
+    CreatePrincipal,
+    CreateToken,
+    Grant,
+    IssuedToken,
+    Principal,
+    Token,
+    UpdatePrincipal,
+)
+
+_ALPHABET = string.ascii_letters + string.digits
+_SECRET_LENGTH = 43
+_MAX_GRANTS = 100
+
+
+def key(name: str) -> str:
+    """The key of a principal in events."""
+    return f"principals/{name}"
+
+
+def token_key(token_id: str) -> str:
+    """The key of a token in events."""
+    return f"tokens/{token_id}"
+
+
+def new_secret() -> str:
+    """A fresh secret: `mrg_`, 43 random letters and digits (256 bits), and a checksum that betrays a typing error."""
+    body = "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))
+    return f"mrg_{body}{_checksum(body)}"
+
+
+def digest(secret: str) -> str:
+    """What the registry keeps of a secret; enough entropy goes in that no salt is needed."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+async def authenticate(database: Database, secret: str, now: datetime) -> tuple[Token, Caller]:
+    """The token and caller behind a secret.
+
+    Raises:
+        Unauthenticated: it is none of ours, unknown, expired or revoked; which of these is not told.
+    """
+    if secret.isascii() and secret.startswith("mrg_") and secret[-6:] == _checksum(secret[4:-6]):
+        found = await database.read.principals.by_secret(digest(secret))
+        if found is not None and found[0].revoked_at is None and now < found[0].expires_at:
+            return found[0], Caller(found[1])
+    raise Unauthenticated("the token is not valid", remedy="send Authorization: Bearer mrg_… with a current token")
+
+
+async def get(database: Database, caller: Caller, name: str) -> Principal:
+    """The principal of that name; everybody may read about themselves."""
+    if name != caller.name:
+        caller.require(Right.ADMINISTER)
+    return await _load(database.read, name)
+
+
+async def search(database: Database, caller: Caller, limit: int, token: str | None) -> Page[Principal]:
+    """One page of the principals, by name."""
+    caller.require(Right.ADMINISTER)
+    window = pages.window(limit, token, ("principals",))
+    rows = await database.read.principals.page(window)
+    return pages.page(rows, window, ("principals",), lambda principal: (principal.name,))
+
+
+async def search_tokens(database: Database, caller: Caller, limit: int, token: str | None) -> Page[Token]:
+    """One page of the tokens, by id, without their secrets."""
+    caller.require(Right.ADMINISTER)
+    window = pages.window(limit, token, ("tokens",))
+    rows = await database.read.principals.token_page(window)
+    return pages.page(rows, window, ("tokens",), lambda row: (row.id,))
+
+
+async def create(records: Records, act: Act, command: CreatePrincipal) -> Outcome[Principal]:
+    """Make a human or a service known."""
+    act.caller.require(Right.ADMINISTER)
+    names.check_principal_name(command.name)
+    principal = Principal(
+        name=command.name,
+        kind=command.kind,
+        grants=_checked(command.grants),
+        revision=1,
+        created_by=act.caller.name,
+        created_at=act.at,
+        updated_at=act.at,
+    )
+    if not await records.principals.insert(principal):
+        raise Conflict(
+            f"there is a principal {command.name!r} already",
+            remedy="choose another name, or update its grants",
+            field="name",
+            value=command.name,
+            code="principal_exists",
+        )
+    change = changes.created("principal.created", key(principal.name), principal)
+    return Outcome(principal, change, status=201, location=f"/v1/principals/{principal.name}")
+
+
+async def update(records: Records, act: Act, name: str, command: UpdatePrincipal) -> Outcome[Principal]:
+    """Replace the grants of a principal; its tokens follow at once."""
+    act.caller.require(Right.ADMINISTER)
+    found = await _load(records, name)
+    act.expect(found.revision)
+    grants = _checked(command.grants)
+    if grants == found.grants:
+        return Outcome(found, None)
+    after = msgspec.structs.replace(found, grants=grants, revision=found.revision + 1, updated_at=act.at)
+    if not await records.principals.update(after, found.revision):
+        raise RevisionMismatch("somebody changed the principal in between", remedy="read it again", field="If-Match")
+    return Outcome(after, changes.changed("principal.updated", (key(name), found, after), forced=act.forced))
+
+
+async def issue(records: Records, act: Act, name: str, command: CreateToken, secret: str) -> Outcome[IssuedToken]:
+    """Give a principal a token; the secret is shown in this answer and never again."""
+    act.caller.require(Right.ADMINISTER)
+    principal = await _load(records, name)
+    hashed = digest(secret)
+    token = Token(
+        id=hashed[:16],
+        principal=principal.name,
+        created_by=act.caller.name,
+        created_at=act.at,
+        expires_at=act.at + timedelta(days=command.valid_days),
+        revoked_at=None,
+    )
+    await records.principals.insert_token(token, hashed)
+    change = changes.created("token.issued", token_key(token.id), token)
+    return Outcome(IssuedToken(token, secret), change, status=201, kept=IssuedToken(token, None))
+
+
+async def revoke(records: Records, act: Act, token_id: str) -> Outcome[Token]:
+    """End a token; revoking it again changes nothing."""
+    act.caller.require(Right.ADMINISTER)
+    token = await records.principals.token(token_id)
+    if token is None:
+        raise NotFound(
+            f"there is no token {token_id!r:.200}",
+            remedy="list the tokens for the ids there are",
+            field="id",
+            value=token_id,
+            code="token_not_found",
+        )
+    if token.revoked_at is not None:
+        return Outcome(token, None)
+    after = msgspec.structs.replace(token, revoked_at=act.at)
+    await records.principals.revoke_token(token_id, act.at)
+    return Outcome(after, changes.changed("token.revoked", (token_key(token_id), token, after)))
+
+
+def _checked(grants: list[Grant]) -> list[Grant]:
+    if len(grants) > _MAX_GRANTS:
+        raise InvalidRequest(
+            f"{len(grants)} grants are more than {_MAX_GRANTS}",
+            remedy="use patterns such as 'eurusd-*'",
+            field="grants",
+            value=len(grants),
+        )
+    return grants
+
+
+async def _load(records: Records, name: str) -> Principal:
+    found = await records.principals.get(name)
+    if found is None:
+        raise NotFound(
+            f"there is no principal {name!r:.200}",
+            remedy="list the principals for the names there are",
+            field="name",
+            value=name,
+            code="principal_not_found",
+        )
+    return found
+
+
+def _checksum(body: str) -> str:
+    rest, text = zlib.crc32(body.encode()), ""
+    for _ in range(6):
+        rest, digit = divmod(rest, len(_ALPHABET))
+        text += _ALPHABET[digit]
+    return text

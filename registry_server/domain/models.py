@@ -1,0 +1,77 @@
+"""Registered models."""
+
+from msgspec import UNSET, Struct, UnsetType
+
+from common_lib.rules.lifecycle import ModelStage, ModelType
+from registry_server.domain.base import (
+    Count,
+    Description,
+    ModelName,
+    Request,
+    Revision,
+    Scalar,
+    ShortText,
+    Time,
+    Tombstone,
+    VersionNumber,
+)
+
+
+class RegisteredModel(Struct, frozen=True):
+    """A named model; its versions are numbered 1, 2, 3 … without gap."""
+
+    name: ModelName
+    type: ModelType
+    owner: ShortText
+    description: Description
+    tags: dict[str, str]
+    metadata: dict[str, Scalar]
+    latest_version: Count
+    production_version: VersionNumber | None
+    revision: Revision
+    created_by: str
+    created_at: Time
+    updated_at: Time
+    tombstone: Tombstone | None
+
+    @property
+    def etag(self) -> str:
+        """The revision first, which is all that If-Match compares; then what changes without a new revision."""
+        return f'"{self.revision}.{self.latest_version}.{self.production_version or 0}"'
+
+
+class CreateModel(Request, frozen=True):
+    """The request to create a registered model; without `owner` the caller owns it."""
+
+    name: ModelName
+    type: ModelType
+    owner: ShortText | None = None
+    description: Description = ""
+    tags: dict[str, str] = {}
+    metadata: dict[str, Scalar] = {}
+
+
+class UpdateModel(Request, frozen=True):
+    """The request to change what may change; a field that is given replaces the old value whole."""
+
+    owner: ShortText | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
+    tags: dict[str, str] | UnsetType = UNSET
+    metadata: dict[str, Scalar] | UnsetType = UNSET
+
+
+class ModelFilter(Struct, frozen=True):
+    """What a search of models asks for; every condition given must hold.
+
+    `visible` holds the patterns of names the caller may read, in lower case; empty means all.
+    """
+
+    type: ModelType | None = None
+    stage: ModelStage | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    owner: str | None = None
+    prefix: str | None = None
+    created_from: Time | None = None
+    created_before: Time | None = None
+    tombstoned: bool = False
+    visible: tuple[str, ...] = ()

@@ -1,0 +1,93 @@
+"""Who may do what: principals, their grants, and the tokens they come with."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from registry_server.domain.base import ModelPattern, PrincipalName, Request, Revision, Time
+
+
+class PrincipalKind(StrEnum):
+    """A human decides; a service acts."""
+
+    HUMAN = "human"
+    SERVICE = "service"
+
+
+class Role(StrEnum):
+    """What a principal is to the registry; `core.rights` says what each role may do."""
+
+    WORKBENCH = "workbench"
+    INTEGRATION = "integration"
+    ANALYSIS = "analysis"
+    STRATEGY = "strategy"
+    AUDITOR = "auditor"
+    ADMIN = "admin"
+
+
+class Grant(Struct, frozen=True, forbid_unknown_fields=True):
+    """A role on the models whose name fits the pattern: a name, a prefix followed by `*`, or `*` for all."""
+
+    role: Role
+    models: ModelPattern = "*"
+
+    def covers(self, name: str) -> bool:
+        """Whether the pattern fits a model's name; capitals make no difference, as in the names themselves."""
+        pattern = self.models.lower()
+        return name.lower().startswith(pattern[:-1]) if pattern.endswith("*") else name.lower() == pattern
+
+
+class Principal(Struct, frozen=True):
+    """A human or a service that the registry knows."""
+
+    name: PrincipalName
+    kind: PrincipalKind
+    grants: list[Grant]
+    revision: Revision
+    created_by: str
+    created_at: Time
+    updated_at: Time
+
+    @property
+    def etag(self) -> str:
+        """The revision."""
+        return f'"{self.revision}"'
+
+
+class CreatePrincipal(Request, frozen=True):
+    """The request to make a principal known."""
+
+    name: PrincipalName
+    kind: PrincipalKind
+    grants: list[Grant]
+
+
+class UpdatePrincipal(Request, frozen=True):
+    """The request to replace the grants of a principal."""
+
+    grants: list[Grant]
+
+
+class Token(Struct, frozen=True):
+    """A token without its secret; the registry keeps only the SHA-256 of the secret."""
+
+    id: str
+    principal: PrincipalName
+    created_by: str
+    created_at: Time
+    expires_at: Time
+    revoked_at: Time | None
+
+
+class CreateToken(Request, frozen=True):
+    """The request for a token that is valid for so many days."""
+
+    valid_days: Annotated[int, Meta(ge=1, le=3650)] = 90
+
+
+class IssuedToken(Struct, frozen=True):
+    """A token with its secret, which is shown this once: a repeated request is answered with null."""
+
+    token: Token
+    secret: str | None

@@ -1,0 +1,105 @@
+"""Versions of a model: immutable bytes and facts, with a stage, tags and a description that may change."""
+
+from msgspec import UNSET, Struct, UnsetType
+
+from common_lib.rules.lifecycle import ModelStage
+from registry_server.domain.artifacts import FileEntry
+from registry_server.domain.base import (
+    Count,
+    Description,
+    ModelName,
+    Reason,
+    Request,
+    Revision,
+    Scalar,
+    ShortText,
+    Time,
+    Tombstone,
+    VersionNumber,
+)
+
+
+class Field(Struct, frozen=True, forbid_unknown_fields=True):
+    """One input or output of a model: its name, element type and shape (-1 for any length)."""
+
+    name: ShortText
+    dtype: ShortText
+    shape: list[int] = []
+
+
+class Signature(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a model takes and what it gives."""
+
+    inputs: list[Field]
+    outputs: list[Field]
+
+
+class Lineage(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a version comes from; `parent` is the reference of the version it was derived from."""
+
+    run: ShortText | None = None
+    code_commit: ShortText | None = None
+    data_digest: ShortText | None = None
+    parent: ShortText | None = None
+
+
+class ModelVersion(Struct, frozen=True):
+    """One version of a model; `digest` is the identity of its manifest, `size` the bytes of all its files."""
+
+    model: ModelName
+    version: VersionNumber
+    stage: ModelStage
+    digest: str
+    size: Count
+    file_count: Count
+    framework: ShortText
+    description: Description
+    parameters: dict[str, Scalar]
+    metrics: dict[str, float]
+    signature: Signature | None
+    lineage: Lineage | None
+    tags: dict[str, str]
+    revision: Revision
+    created_by: str
+    created_at: Time
+    updated_at: Time
+    tombstone: Tombstone | None
+
+    @property
+    def etag(self) -> str:
+        """The revision first, which is all that If-Match compares; the number, for references that move."""
+        return f'"{self.revision}.{self.version}"'
+
+
+class CreateVersion(Request, frozen=True):
+    """The request to create the next version out of files whose bytes are already here."""
+
+    files: list[FileEntry]
+    framework: ShortText
+    description: Description = ""
+    parameters: dict[str, Scalar] = {}
+    metrics: dict[str, float] = {}
+    signature: Signature | None = None
+    lineage: Lineage | None = None
+    tags: dict[str, str] = {}
+
+
+class UpdateVersion(Request, frozen=True):
+    """The request to change what may change of a version; a field that is given replaces the old value whole."""
+
+    description: Description | UnsetType = UNSET
+    tags: dict[str, str] | UnsetType = UNSET
+
+
+class TransitionRequest(Request, frozen=True):
+    """The request to move a version to another stage."""
+
+    to: ModelStage
+    reason: Reason = ""
+
+
+class VersionFilter(Struct, frozen=True):
+    """What a list of a model's versions asks for."""
+
+    stage: ModelStage | None = None
+    tombstoned: bool = False

@@ -1,0 +1,120 @@
+"""PostgreSQL through asyncpg: each use case in a transaction of its own, reads on any connection."""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import asyncpg
+
+from registry_server.core.ports import Records as RecordsPort
+from registry_server.domain.errors import StorageUnavailable
+from registry_server.infrastructure import sql as statements
+from registry_server.infrastructure.records import Records
+from registry_server.infrastructure.schema import HISTORY_TABLE, check_history, new_source
+from registry_server.infrastructure.sql import Row
+
+T = TypeVar("T")
+_ATTEMPTS = 5
+# Any number will do; it keeps two starting servers from migrating at once.
+_MIGRATION_LOCK = 7_305_820_481
+
+
+class Connection:
+    """An asyncpg connection or pool in the words of `Sql`."""
+
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
+
+    async def one(self, sql: str, *values: Any) -> Row | None:
+        row: Row | None = await self.raw.fetchrow(statements.postgres(sql), *values)
+        return None if row is None else tuple(row)
+
+    async def all(self, sql: str, *values: Any) -> Sequence[Row]:
+        return [tuple(row) for row in await self.raw.fetch(statements.postgres(sql), *values)]
+
+    async def execute(self, sql: str, *values: Any) -> int:
+        status: str = await self.raw.execute(statements.postgres(sql), *values)
+        return int(status.rpartition(" ")[2])
+
+    async def execute_many(self, sql: str, rows: Iterable[Row]) -> None:
+        await self.raw.executemany(statements.postgres(sql), list(rows))
+
+    async def claim(self, name: str) -> bool:
+        claimed: bool = await self.raw.fetchval("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))", name)
+        return claimed
+
+
+class PostgresDatabase:
+    """The registry's records on a PostgreSQL server, shared by any number of processes."""
+
+    read: RecordsPort
+    source: str
+
+    def __init__(self, url: str, *, connections: int = 10) -> None:
+        self._url = url
+        self._connections = connections
+        self._pool: Any = None
+
+    async def migrate(self) -> list[str]:
+        """Bring the schema up to date, and name the steps that were taken."""
+        raw = await asyncpg.connect(self._url)
+        try:
+            return await self._migrate(raw)
+        finally:
+            await raw.close()
+
+    async def open(self) -> None:
+        """Bring the schema up to date and begin to take reads and writes."""
+        await self.migrate()
+        self._pool = await asyncpg.create_pool(self._url, min_size=1, max_size=self._connections)
+        self.read = Records(Connection(self._pool))
+
+    async def close(self) -> None:
+        """Finish what is under way, then close."""
+        await self._pool.close()
+
+    async def write(self, use_case: Callable[[RecordsPort], Awaitable[T]]) -> T:
+        """Run a use case in one durable transaction; what it raises rolls it back whole.
+
+        A transaction that loses a deadlock or a serialization conflict is run again.
+        """
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                async with self._pool.acquire() as raw, raw.transaction():
+                    return await use_case(Records(Connection(raw)))
+            except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError) as error:
+                if attempt == _ATTEMPTS:
+                    raise _unavailable(error) from None
+            except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError) as error:
+                raise _unavailable(error) from None
+        raise AssertionError("unreachable")
+
+    async def ping(self) -> None:
+        """Return if the server answers."""
+        try:
+            await self._pool.fetchval("SELECT 1")
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            raise _unavailable(error) from None
+
+    async def _migrate(self, raw: Any) -> list[str]:
+        taken = []
+        async with raw.transaction():
+            await raw.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
+            await raw.execute(HISTORY_TABLE)
+            steps = statements.migrations("postgres")
+            history = await raw.fetch("SELECT number, name, sha256 FROM migrations ORDER BY number")
+            for step in check_history(steps, [tuple(row) for row in history]):
+                await raw.execute(step.text)
+                digest = hashlib.sha256(step.text.encode()).hexdigest()
+                await raw.execute("INSERT INTO migrations VALUES ($1, $2, $3)", step.number, step.name, digest)
+                taken.append(f"{step.number:04d}_{step.name}")
+            await raw.execute("INSERT INTO meta VALUES ('source', $1) ON CONFLICT DO NOTHING", new_source())
+            self.source = await raw.fetchval("SELECT value FROM meta WHERE key = 'source'")
+        return taken
+
+
+def _unavailable(error: BaseException) -> StorageUnavailable:
+    return StorageUnavailable(
+        f"the database failed: {type(error).__name__}",
+        remedy="nothing was changed unless this was a commit; try again with the same Idempotency-Key",
+    )

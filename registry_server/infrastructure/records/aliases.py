@@ -1,0 +1,51 @@
+"""Pointers to versions."""
+
+from registry_server.domain.aliases import Alias
+from registry_server.infrastructure.rows import Table
+from registry_server.infrastructure.sql import Sql
+
+ALIASES = Table("aliases", Alias)
+
+
+class AliasRecords:
+    """Pointers to versions."""
+
+    def __init__(self, sql: Sql) -> None:
+        self._sql = sql
+
+    async def get(self, model: str, alias: str) -> Alias | None:
+        row = await self._sql.one(f"SELECT {ALIASES.select} FROM aliases WHERE model = ?1 AND alias = ?2", model, alias)
+        return None if row is None else ALIASES.read(row)
+
+    async def of_model(self, model: str) -> list[Alias]:
+        rows = await self._sql.all(f"SELECT {ALIASES.select} FROM aliases WHERE model = ?1 ORDER BY alias", model)
+        return [ALIASES.read(row) for row in rows]
+
+    async def of_version(self, model: str, version: int) -> list[str]:
+        rows = await self._sql.all(
+            "SELECT alias FROM aliases WHERE model = ?1 AND version = ?2 ORDER BY alias", model, version
+        )
+        return [row[0] for row in rows]
+
+    async def insert(self, alias: Alias) -> bool:
+        return await self._sql.execute(f"{ALIASES.insert} ON CONFLICT DO NOTHING", *ALIASES.values(alias)) == 1
+
+    async def update(self, alias: Alias, revision: int) -> bool:
+        changed = await self._sql.execute(
+            "UPDATE aliases SET version = ?4, revision = ?5, updated_by = ?6, updated_at = ?7"
+            " WHERE model = ?1 AND alias = ?2 AND revision = ?3",
+            alias.model,
+            alias.alias,
+            revision,
+            *ALIASES.values(alias)[2:],
+        )
+        return changed == 1
+
+    async def delete(self, alias: Alias) -> bool:
+        deleted = await self._sql.execute(
+            "DELETE FROM aliases WHERE model = ?1 AND alias = ?2 AND revision = ?3",
+            alias.model,
+            alias.alias,
+            alias.revision,
+        )
+        return deleted == 1

@@ -1,0 +1,26 @@
+"""The append-only log."""
+
+from collections.abc import Sequence
+
+from registry_server.domain.events import Event
+from registry_server.infrastructure.sql import Sql
+
+
+class EventRecords:
+    """The append-only log."""
+
+    def __init__(self, sql: Sql) -> None:
+        self._sql = sql
+
+    async def next_sequence(self) -> int:
+        (row,) = await self._sql.all("UPDATE counters SET value = value + 1 WHERE name = 'events' RETURNING value")
+        return int(row[0])
+
+    async def append(self, event: Event) -> None:
+        await self._sql.execute("INSERT INTO events (sequence, body) VALUES (?1, ?2)", event.sequence, event.body)
+
+    async def after(self, sequence: int, limit: int) -> Sequence[Event]:
+        rows = await self._sql.all(
+            "SELECT sequence, body FROM events WHERE sequence > ?1 ORDER BY sequence LIMIT ?2", sequence, limit
+        )
+        return [Event(*row) for row in rows]

@@ -1,0 +1,41 @@
+"""First answers to unsafe requests."""
+
+from datetime import datetime
+
+import msgspec
+
+from registry_server.domain.answers import Answer, FirstAnswer
+from registry_server.domain.base import to_micros
+from registry_server.infrastructure.sql import Sql
+
+
+class IdempotencyRecords:
+    """First answers to unsafe requests."""
+
+    def __init__(self, sql: Sql) -> None:
+        self._sql = sql
+
+    async def claim(self, principal: str, key: str) -> bool:
+        return await self._sql.claim(f"{principal}\n{key}")
+
+    async def find(self, principal: str, key: str) -> FirstAnswer | None:
+        row = await self._sql.one(
+            "SELECT fingerprint, status, body, etag, location FROM idempotency WHERE principal = ?1 AND key = ?2",
+            principal,
+            key,
+        )
+        return None if row is None else FirstAnswer(row[0], Answer(*row[1:]))
+
+    async def insert(self, principal: str, key: str, fingerprint: str, answer: Answer, at: datetime) -> None:
+        await self._sql.execute(
+            "INSERT INTO idempotency (principal, key, fingerprint, status, body, etag, location, created_at)"
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            principal,
+            key,
+            fingerprint,
+            *msgspec.structs.astuple(answer),
+            to_micros(at),
+        )
+
+    async def forget(self, before: datetime) -> int:
+        return await self._sql.execute("DELETE FROM idempotency WHERE created_at < ?1", to_micros(before))

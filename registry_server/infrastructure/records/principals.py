@@ -1,0 +1,78 @@
+"""Principals and their tokens."""
+
+from datetime import datetime
+
+from registry_server.domain.base import to_micros
+from registry_server.domain.pages import Window
+from registry_server.domain.principals import Principal, Token
+from registry_server.infrastructure.rows import Table
+from registry_server.infrastructure.sql import Sql
+
+PRINCIPALS = Table("principals", Principal)
+TOKENS = Table("tokens", Token)
+
+
+class PrincipalRecords:
+    """Principals and their tokens."""
+
+    def __init__(self, sql: Sql) -> None:
+        self._sql = sql
+
+    async def get(self, name: str) -> Principal | None:
+        row = await self._sql.one(f"SELECT {PRINCIPALS.select} FROM principals WHERE name = ?1", name)
+        return None if row is None else PRINCIPALS.read(row)
+
+    async def page(self, window: Window) -> list[Principal]:
+        after = window.after[0] if window.after else ""
+        rows = await self._sql.all(
+            f"SELECT {PRINCIPALS.select} FROM principals WHERE name > ?1 ORDER BY name LIMIT ?2",
+            after,
+            window.limit + 1,
+        )
+        return [PRINCIPALS.read(row) for row in rows]
+
+    async def insert(self, principal: Principal) -> bool:
+        values = PRINCIPALS.values(principal)
+        return await self._sql.execute(f"{PRINCIPALS.insert} ON CONFLICT DO NOTHING", *values) == 1
+
+    async def update(self, principal: Principal, revision: int) -> bool:
+        row = dict(zip(PRINCIPALS.stored, PRINCIPALS.values(principal), strict=True))
+        changed = await self._sql.execute(
+            "UPDATE principals SET grants = ?3, revision = ?4, updated_at = ?5 WHERE name = ?1 AND revision = ?2",
+            principal.name,
+            revision,
+            *(row[column] for column in ("grants", "revision", "updated_at")),
+        )
+        return changed == 1
+
+    async def token(self, token_id: str) -> Token | None:
+        row = await self._sql.one(f"SELECT {TOKENS.select} FROM tokens WHERE id = ?1", token_id)
+        return None if row is None else TOKENS.read(row)
+
+    async def token_page(self, window: Window) -> list[Token]:
+        after = window.after[0] if window.after else ""
+        rows = await self._sql.all(
+            f"SELECT {TOKENS.select} FROM tokens WHERE id > ?1 ORDER BY id LIMIT ?2", after, window.limit + 1
+        )
+        return [TOKENS.read(row) for row in rows]
+
+    async def insert_token(self, token: Token, secret_sha256: str) -> None:
+        columns = [*TOKENS.stored, "secret_sha256"]
+        marks = ", ".join(f"?{n}" for n in range(1, len(columns) + 1))
+        await self._sql.execute(
+            f"INSERT INTO tokens ({', '.join(columns)}) VALUES ({marks})", *TOKENS.values(token), secret_sha256
+        )
+
+    async def revoke_token(self, token_id: str, at: datetime) -> None:
+        await self._sql.execute("UPDATE tokens SET revoked_at = ?2 WHERE id = ?1", token_id, to_micros(at))
+
+    async def by_secret(self, secret_sha256: str) -> tuple[Token, Principal] | None:
+        row = await self._sql.one(
+            f"SELECT {TOKENS.select}, {PRINCIPALS.select} FROM tokens JOIN principals"
+            " ON principals.name = tokens.principal WHERE tokens.secret_sha256 = ?1",
+            secret_sha256,
+        )
+        if row is None:
+            return None
+        split = len(TOKENS.stored)
+        return TOKENS.read(row[:split]), PRINCIPALS.read(row[split:])

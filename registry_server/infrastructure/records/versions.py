@@ -1,0 +1,109 @@
+"""Versions, their files, and the stage facets of their models."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from common_lib.rules.lifecycle import ModelStage
+from registry_server.domain.artifacts import FileEntry
+from registry_server.domain.pages import Order, Window
+from registry_server.domain.versions import ModelVersion, VersionFilter
+from registry_server.infrastructure.rows import Table
+from registry_server.infrastructure.sql import Sql
+
+VERSIONS = Table("versions", ModelVersion)
+
+
+class VersionRecords:
+    """Versions, their files, and the stage facets of their models."""
+
+    def __init__(self, sql: Sql) -> None:
+        self._sql = sql
+
+    async def get(self, model: str, version: int) -> ModelVersion | None:
+        return await self._one("model = ?1 AND version = ?2", model, version)
+
+    async def in_production(self, model: str) -> ModelVersion | None:
+        return await self._one("model = ?1 AND stage = 'production'", model)
+
+    async def newest(self, model: str, stage: ModelStage | None) -> ModelVersion | None:
+        newest = "tombstone IS NULL ORDER BY version DESC LIMIT 1"
+        if stage is None:
+            return await self._one(f"model = ?1 AND {newest}", model)
+        return await self._one(f"model = ?1 AND stage = ?2 AND {newest}", model, str(stage))
+
+    async def aliased(self, model: str, alias: str) -> ModelVersion | None:
+        pointed = "(SELECT a.version FROM aliases a WHERE a.model = ?1 AND a.alias = ?2)"
+        return await self._one(f"model = ?1 AND version = {pointed}", model, alias)
+
+    async def insert(self, version: ModelVersion, files: Sequence[FileEntry]) -> None:
+        await self._sql.execute(VERSIONS.insert, *VERSIONS.values(version))
+        await self._sql.execute_many(
+            "INSERT INTO version_files (model, version, path, sha256, size, media_type)"
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            [(version.model, version.version, f.path, f.sha256, f.size, f.media_type) for f in files],
+        )
+        await self._refresh_stages(version.model, {version.stage})
+
+    async def update(self, version: ModelVersion, revision: int) -> bool:
+        before = await self.get(version.model, version.version)
+        row = dict(zip(VERSIONS.stored, VERSIONS.values(version), strict=True))
+        columns = ("stage", "description", "tags", "revision", "updated_at", "tombstone")
+        changed = await self._sql.execute(
+            "UPDATE versions SET stage = ?4, description = ?5, tags = ?6, revision = ?7, updated_at = ?8,"
+            " tombstone = ?9 WHERE model = ?1 AND version = ?2 AND revision = ?3",
+            version.model,
+            version.version,
+            revision,
+            *(row[column] for column in columns),
+        )
+        if changed and before is not None:
+            await self._refresh_stages(version.model, {before.stage, version.stage})
+        return changed == 1
+
+    async def page(self, model: str, conditions: VersionFilter, order: Order, window: Window) -> list[ModelVersion]:
+        values: list[Any] = [model, window.limit + 1]
+        where = "model = ?1"
+        if conditions.stage is not None:
+            values.append(str(conditions.stage))
+            where += f" AND stage = ?{len(values)}"
+        if not conditions.tombstoned:
+            where += " AND tombstone IS NULL"
+        if window.after:
+            values.append(window.after[0])
+            where += f" AND version {'<' if order.down else '>'} ?{len(values)}"
+        rows = await self._sql.all(
+            f"SELECT {VERSIONS.select} FROM versions WHERE {where}"
+            f" ORDER BY version{' DESC' if order.down else ''} LIMIT ?2",
+            *values,
+        )
+        return [VERSIONS.read(row) for row in rows]
+
+    async def file(self, model: str, version: int, path: str) -> FileEntry | None:
+        row = await self._sql.one(
+            "SELECT path, size, sha256, media_type FROM version_files WHERE model = ?1 AND version = ?2 AND path = ?3",
+            model,
+            version,
+            path,
+        )
+        return None if row is None else FileEntry(*row)
+
+    async def _one(self, where: str, *values: Any) -> ModelVersion | None:
+        row = await self._sql.one(f"SELECT {VERSIONS.select} FROM versions WHERE {where}", *values)
+        return None if row is None else VERSIONS.read(row)
+
+    async def _refresh_stages(self, model: str, stages: set[ModelStage]) -> None:
+        for stage in sorted(stages):
+            await self._sql.execute(
+                "INSERT INTO model_facets (facet, value, name, created_at)"
+                " SELECT 'stage', ?2, name, created_at FROM models WHERE name = ?1 AND EXISTS"
+                " (SELECT 1 FROM versions WHERE model = ?1 AND stage = ?2 AND tombstone IS NULL)"
+                " ON CONFLICT DO NOTHING",
+                model,
+                str(stage),
+            )
+            await self._sql.execute(
+                "DELETE FROM model_facets WHERE facet = 'stage' AND value = ?2 AND name = ?1 AND NOT EXISTS"
+                " (SELECT 1 FROM versions WHERE model = ?1 AND stage = ?2 AND tombstone IS NULL)",
+                model,
+                str(stage),
+            )

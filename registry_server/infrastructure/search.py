@@ -1,0 +1,122 @@
+"""How models are searched: walk one index in the order asked for, and probe the other conditions row by row.
+
+Facets (type, owner, tags, stages) stand in one table, sorted by (facet, value, name) and by (facet, value,
+created_at, name). The rarest facet is walked, so a selective filter reads few rows however many models there are; what
+stays slow is an empty intersection of common facets.
+"""
+
+from typing import Any, NamedTuple
+
+from registry_server.domain.base import to_micros
+from registry_server.domain.models import ModelFilter
+from registry_server.domain.pages import Order, Window
+from registry_server.infrastructure.sql import Row, Sql
+
+_COMMON = 1_000
+
+
+class Facet(NamedTuple):
+    """One exact value that a model can be searched by."""
+
+    name: str
+    value: str
+
+
+def facets_of(conditions: ModelFilter) -> list[Facet]:
+    """The facets that a search asks for, those first that tend to be rare."""
+    facets = [Facet(f"tag:{key}", value) for key, value in conditions.tags]
+    if conditions.owner is not None:
+        facets.append(Facet("owner", conditions.owner))
+    if conditions.stage is not None:
+        facets.append(Facet("stage", conditions.stage))
+    if conditions.type is not None:
+        facets.append(Facet("type", conditions.type))
+    return facets
+
+
+class Statement:
+    """A SELECT under construction: what is walked, the conditions, and the values bound so far."""
+
+    def __init__(self, walked: str, source: str) -> None:
+        self._walked = walked
+        self._source = source
+        self._values: list[Any] = []
+        self._where: list[str] = []
+
+    def bind(self, value: Any) -> str:
+        """The placeholder of a value."""
+        self._values.append(value)
+        return f"?{len(self._values)}"
+
+    def require(self, *conditions: str) -> None:
+        """Add conditions."""
+        self._where += conditions
+
+    def starts_with(self, column: str, prefix: str) -> str:
+        """A condition that an index can walk; LIKE could not, and has wildcards of its own."""
+        end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        return f"({column} >= {self.bind(prefix)} AND {column} < {self.bind(end)})"
+
+    def walk(self, driver: Facet, others: list[Facet]) -> None:
+        """Walk the models of one facet and probe the others."""
+        self.require(f"d.facet = {self.bind(driver.name)}", f"d.value = {self.bind(driver.value)}")
+        for facet in others:
+            same = f"f.facet = {self.bind(facet.name)} AND f.value = {self.bind(facet.value)} AND f.name = d.name"
+            self.require(f"EXISTS (SELECT 1 FROM model_facets f WHERE {same})")
+        self.require("models.name = d.name")
+
+    def narrow(self, conditions: ModelFilter) -> None:
+        """Add the conditions that are no facets."""
+        if conditions.prefix:
+            self.require(self.starts_with(f"{self._walked}.name", conditions.prefix))
+        if conditions.created_from is not None:
+            self.require(f"{self._walked}.created_at >= {self.bind(to_micros(conditions.created_from))}")
+        if conditions.created_before is not None:
+            self.require(f"{self._walked}.created_at < {self.bind(to_micros(conditions.created_before))}")
+        if not conditions.tombstoned:
+            self.require("models.tombstone IS NULL")
+        if conditions.visible:
+            self.require(f"({' OR '.join(self._visible(pattern) for pattern in conditions.visible)})")
+
+    def window(self, select: str, order: Order, window: Window) -> tuple[str, list[Any]]:
+        """The statement and its values, for one row more than the window holds."""
+        walked, direction = self._walked, " DESC" if order.down else ""
+        keys = [f"{walked}.name"] if order.key == "name" else [f"{walked}.created_at", f"{walked}.name"]
+        if window.after:
+            marks = ", ".join(self.bind(value) for value in window.after)
+            self.require(f"({', '.join(keys)}) {'<' if order.down else '>'} ({marks})")
+        where = f" WHERE {' AND '.join(self._where)}" if self._where else ""
+        ordered = ", ".join(key + direction for key in keys)
+        limit = self.bind(window.limit + 1)
+        return f"SELECT {select} FROM {self._source}{where} ORDER BY {ordered} LIMIT {limit}", self._values
+
+    def _visible(self, pattern: str) -> str:
+        if pattern.endswith("*"):
+            return self.starts_with("models.folded", pattern[:-1])
+        return f"models.folded = {self.bind(pattern)}"
+
+
+async def search(sql: Sql, select: str, conditions: ModelFilter, order: Order, window: Window) -> list[Row]:
+    """The rows of one window and one more, which tells whether there is a next page."""
+    facets = facets_of(conditions)
+    if facets:
+        driver = facets[0] if len(facets) == 1 else await _rarest(sql, facets)
+        statement = Statement("d", "model_facets d CROSS JOIN models")
+        statement.walk(driver, [facet for facet in facets if facet is not driver])
+    else:
+        statement = Statement("models", "models")
+    statement.narrow(conditions)
+    text, values = statement.window(select, order, window)
+    return list(await sql.all(text, *values))
+
+
+async def _rarest(sql: Sql, facets: list[Facet]) -> Facet:
+    counts = []
+    for facet in facets:
+        row = await sql.one(
+            "SELECT count(*) FROM (SELECT 1 FROM model_facets WHERE facet = ?1 AND value = ?2 LIMIT ?3) AS some",
+            *facet,
+            _COMMON,
+        )
+        counts.append(row[0] if row else 0)
+    return facets[counts.index(min(counts))]

@@ -1,0 +1,69 @@
+"""SQL is written once, with `?1` and SQLite's words; this is the little that differs between the engines."""
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any, Literal, NamedTuple, Protocol
+
+Engine = Literal["sqlite", "postgres"]
+Row = Sequence[Any]
+
+_WORDS = {
+    "sqlite": {"text": "TEXT", "bytes": "BLOB", "clustered": "WITHOUT ROWID"},
+    "postgres": {"text": 'TEXT COLLATE "C"', "bytes": "BYTEA", "clustered": ""},
+}
+
+
+class Sql(Protocol):
+    """A connection of either engine."""
+
+    async def one(self, sql: str, *values: Any) -> Row | None:
+        """The first row."""
+
+    async def all(self, sql: str, *values: Any) -> Sequence[Row]:
+        """All rows."""
+
+    async def execute(self, sql: str, *values: Any) -> int:
+        """How many rows changed."""
+
+    async def execute_many(self, sql: str, rows: Iterable[Row]) -> None:
+        """Run the statement once for each row of values."""
+
+    async def claim(self, name: str) -> bool:
+        """Whether no other process holds `name`; held until the transaction ends."""
+
+
+class Migration(NamedTuple):
+    """One step of the schema."""
+
+    number: int
+    name: str
+    text: str
+
+
+@cache
+def postgres(sql: str) -> str:
+    """The statement with PostgreSQL's placeholders."""
+    return re.sub(r"\?(\d+)", r"$\1", sql)
+
+
+@cache
+def sqlite(sql: str) -> str:
+    """The statement without row locks: SQLite has one writer."""
+    return sql.replace(" FOR UPDATE", "")
+
+
+def migrations(engine: Engine) -> list[Migration]:
+    """All steps of the schema in order, in the words of one engine."""
+    folder = resources.files("registry_server.infrastructure") / "migrations"
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
+    return [Migration(int(f.name[:4]), f.name[5:-4], _for_engine(f.read_text("utf-8"), engine)) for f in files]
+
+
+def _for_engine(text: str, engine: Engine) -> str:
+    shared, *blocks = re.split(r"^-- only: (\w+)$", text, flags=re.MULTILINE)
+    chosen = [block for name, block in zip(blocks[::2], blocks[1::2], strict=True) if name == engine]
+    for word, meaning in _WORDS[engine].items():
+        shared = shared.replace(f"{{{word}}}", meaning)
+    return "\n".join([shared, *chosen])

@@ -1,0 +1,31 @@
+"""What an operator may set; `registry-server serve` needs none of it."""
+
+import os
+from pathlib import Path
+
+from msgspec import Struct
+
+
+class Settings(Struct, frozen=True):
+    """Settings of one server.
+
+    `database_url` is empty for SQLite in the data folder, or `postgresql://…`. `memory` keeps rows in memory, for
+    tests; bytes still go to `data`.
+    """
+
+    data: Path
+    host: str = "127.0.0.1"
+    port: int = 8321
+    database_url: str = ""
+    memory: bool = False
+    max_body_bytes: int = 8 * 1024 * 1024
+    max_blob_bytes: int = 64 * 1024**3
+    access_log: bool = True
+
+
+def default_data_folder() -> Path:
+    """`$REGISTRY_DATA`, or a folder of the user's own as the XDG base directory specification says."""
+    if given := os.environ.get("REGISTRY_DATA"):
+        return Path(given)
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "model-registry"
