@@ -1,0 +1,90 @@
+"""What every service imports to use the model registry; light, and loaded piece by piece as it is named.
+
+Quick start:
+
+    from common_lib import HttpRegistry, RegistryConfig
+
+    with HttpRegistry(RegistryConfig(url="http://127.0.0.1:8321", token="mrg_…")) as registry:
+        version = registry.resolve("models:/eurusd-direction/production")
+        registry.download(version.reference, "models/eurusd-direction")
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from common_lib.access import Grant, Principal, PrincipalKind, Role
+    from common_lib.client.http_registry import AsyncHttpRegistry, HttpRegistry
+    from common_lib.config import RegistryConfig
+    from common_lib.errors import RegistryError
+    from common_lib.operations.base import Operation
+    from common_lib.registry import AsyncModelRegistry, ModelRegistry
+    from common_lib.rules.lifecycle import ModelStage, ModelType
+    from common_lib.values import (
+        Alias,
+        FieldSpec,
+        FileEntry,
+        Lineage,
+        Manifest,
+        ModelVersion,
+        RegisteredModel,
+        Signature,
+    )
+
+_PLACES = {
+    "Alias": "values",
+    "AsyncHttpRegistry": "client.http_registry",
+    "AsyncModelRegistry": "registry",
+    "FieldSpec": "values",
+    "FileEntry": "values",
+    "Grant": "access",
+    "HttpRegistry": "client.http_registry",
+    "Lineage": "values",
+    "Manifest": "values",
+    "ModelRegistry": "registry",
+    "ModelStage": "rules.lifecycle",
+    "ModelType": "rules.lifecycle",
+    "ModelVersion": "values",
+    "Operation": "operations.base",
+    "Principal": "access",
+    "PrincipalKind": "access",
+    "RegisteredModel": "values",
+    "RegistryConfig": "config",
+    "RegistryError": "errors",
+    "Role": "access",
+    "Signature": "values",
+}
+
+__all__ = [
+    "Alias",
+    "AsyncHttpRegistry",
+    "AsyncModelRegistry",
+    "FieldSpec",
+    "FileEntry",
+    "Grant",
+    "HttpRegistry",
+    "Lineage",
+    "Manifest",
+    "ModelRegistry",
+    "ModelStage",
+    "ModelType",
+    "ModelVersion",
+    "Operation",
+    "Principal",
+    "PrincipalKind",
+    "RegisteredModel",
+    "RegistryConfig",
+    "RegistryError",
+    "Role",
+    "Signature",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,6 +1,7 @@
 """`/v1/models/{name}/aliases`."""
 
 from litestar import Response, delete, get, put
+from litestar.params import FromPath, JSONBody
 
 from registry_server.api.exchange import HttpRequest, database, shown, write
 from registry_server.api.security import caller
@@ -9,24 +10,26 @@ from registry_server.domain.aliases import Alias, SetAlias
 
 
 @get("/models/{name:str}/aliases")
-async def list_aliases(request: HttpRequest, name: str) -> Response[list[Alias]]:
+async def list_aliases(request: HttpRequest, name: FromPath[str]) -> Response[list[Alias]]:
     """All aliases of a model."""
     return shown(request, await aliases.search(database(request), await caller(request), name))
 
 
 @get("/models/{name:str}/aliases/{alias:str}")
-async def get_alias(request: HttpRequest, name: str, alias: str) -> Response[Alias]:
+async def get_alias(request: HttpRequest, name: FromPath[str], alias: FromPath[str]) -> Response[Alias]:
     """One alias."""
     return shown(request, await aliases.get(database(request), await caller(request), name, alias))
 
 
 @put("/models/{name:str}/aliases/{alias:str}")
-async def set_alias(request: HttpRequest, name: str, alias: str, data: SetAlias) -> Response[Alias]:
+async def set_alias(
+    request: HttpRequest, name: FromPath[str], alias: FromPath[str], data: JSONBody[SetAlias]
+) -> Response[Alias]:
     """Point an alias at a version: `If-None-Match: *` for a new one, If-Match for one that exists."""
     return await write(request, aliases.put, name, alias, data)
 
 
 @delete("/models/{name:str}/aliases/{alias:str}", status_code=204)
-async def delete_alias(request: HttpRequest, name: str, alias: str) -> Response[None]:
+async def delete_alias(request: HttpRequest, name: FromPath[str], alias: FromPath[str]) -> Response[None]:
     """Remove an alias."""
     return await write(request, aliases.delete, name, alias)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterable
 
 from litestar import Response, get, put
 from litestar.exceptions import ClientException, InternalServerException
+from litestar.params import FromPath
 from litestar.response import Stream
 
 from registry_server.api.exchange import HttpRequest, act, ports, shown, wrote
@@ -15,14 +16,14 @@ from registry_server.domain.errors import ContentRefused
 
 
 @get("/blobs/{sha256:str}")
-async def get_blob(request: HttpRequest, sha256: str) -> Response[Blob]:
+async def get_blob(request: HttpRequest, sha256: FromPath[str]) -> Response[Blob]:
     """Whether the bytes of that digest are here, and how many they are."""
     return shown(request, await artifacts.find(ports(request), await caller(request), sha256))
 
 
 # The limit of JSON bodies would apply to the stream too, so it is lifted here and the bytes are counted.
 @put("/blobs/{sha256:str}", request_max_body_size=None, status_code=201)
-async def put_blob(request: HttpRequest, sha256: str) -> Response[Blob]:
+async def put_blob(request: HttpRequest, sha256: FromPath[str]) -> Response[Blob]:
     """Store the body under its digest; what has another digest is refused."""
     if "content-encoding" in request.headers:
         raise ContentRefused(
@@ -38,7 +39,7 @@ async def put_blob(request: HttpRequest, sha256: str) -> Response[Blob]:
 
 
 @get("/models/{name:str}/versions/{version:int}/files/{path:path}")
-async def get_file(request: HttpRequest, name: str, version: int, path: str) -> Stream:
+async def get_file(request: HttpRequest, name: FromPath[str], version: FromPath[int], path: FromPath[str]) -> Stream:
     """The bytes of one file of a version."""
     file, chunks = await artifacts.read(ports(request), await caller(request), name, version, path.removeprefix("/"))
     return Stream(

@@ -1,6 +1,7 @@
 """`/v1/events`."""
 
 from litestar import get
+from litestar.params import FromQuery
 from litestar.response.base import ASGIResponse
 from litestar.types import ASGIApp
 
@@ -11,7 +12,9 @@ from registry_server.domain.pages import DEFAULT_LIMIT
 
 
 @get("/events")
-async def list_events(request: HttpRequest, after: int = 0, limit: int = DEFAULT_LIMIT) -> ASGIApp:
+async def list_events(
+    request: HttpRequest, after: FromQuery[int] = 0, limit: FromQuery[int] = DEFAULT_LIMIT
+) -> ASGIApp:
     """Events behind a sequence number, byte for byte as they are stored."""
     found = await events.after(database(request), await caller(request), after, limit)
     body = b"[" + b",".join(event.body for event in found) + b"]"

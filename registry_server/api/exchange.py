@@ -46,10 +46,10 @@ def shown(request: HttpRequest, entity: T) -> Response[T]:
 def shown_fast(request: HttpRequest, entity: Any) -> ASGIResponse:
     """The same for the hot path, without Litestar's response building."""
     etag = entity.etag
-    headers = ((b"etag", etag.encode()),)
+    headers = {"etag": etag}
     if _matches(request.headers.get("if-none-match"), etag):
-        return ASGIResponse(status_code=304, encoded_headers=headers, media_type=_JSON)
-    return ASGIResponse(body=_encode(entity), encoded_headers=headers, media_type=_JSON)
+        return ASGIResponse(status_code=304, headers=headers, media_type=_JSON)
+    return ASGIResponse(body=_encode(entity), headers=headers, media_type=_JSON)
 
 
 async def act(request: HttpRequest, *, body: bytes, key_required: bool = True) -> Act:

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from litestar import Response, get, patch, post
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from common_lib.rules.lifecycle import ModelStage, ModelType
 from registry_server.api.exchange import HttpRequest, database, shown, write
@@ -17,17 +18,17 @@ from registry_server.domain.pages import DEFAULT_LIMIT, Order
 @get("/models")
 async def search_models(
     request: HttpRequest,
-    type: ModelType | None = None,  # noqa: A002 - the field is called so
-    stage: ModelStage | None = None,
-    tag: list[str] | None = None,
-    owner: str | None = None,
-    prefix: str | None = None,
-    created_from: datetime | None = None,
-    created_before: datetime | None = None,
-    tombstoned: bool = False,  # noqa: FBT001, FBT002 - a query parameter
-    order: Order = Order.NAME,
-    limit: int = DEFAULT_LIMIT,
-    page_token: str | None = None,
+    type: FromQuery[ModelType | None] = None,
+    stage: FromQuery[ModelStage | None] = None,
+    tag: FromQuery[list[str] | None] = None,
+    owner: FromQuery[str | None] = None,
+    prefix: FromQuery[str | None] = None,
+    created_from: FromQuery[datetime | None] = None,
+    created_before: FromQuery[datetime | None] = None,
+    tombstoned: FromQuery[bool] = False,  # noqa: FBT002 - a query parameter
+    order: FromQuery[Order] = Order.NAME,
+    limit: FromQuery[int] = DEFAULT_LIMIT,
+    page_token: FromQuery[str | None] = None,
 ) -> Response[Page[RegisteredModel]]:
     """Registered models that fulfil all conditions; a tag is given as `key=value`, several times if need be."""
     conditions = ModelFilter(
@@ -47,25 +48,29 @@ async def search_models(
 
 
 @post("/models")
-async def create_model(request: HttpRequest, data: CreateModel) -> Response[RegisteredModel]:
+async def create_model(request: HttpRequest, data: JSONBody[CreateModel]) -> Response[RegisteredModel]:
     """Make a name known."""
     return await write(request, models.create, data)
 
 
 @get("/models/{name:str}")
-async def get_model(request: HttpRequest, name: str) -> Response[RegisteredModel]:
+async def get_model(request: HttpRequest, name: FromPath[str]) -> Response[RegisteredModel]:
     """One registered model."""
     return shown(request, await models.get(database(request), await caller(request), name))
 
 
 @patch("/models/{name:str}")
-async def update_model(request: HttpRequest, name: str, data: UpdateModel) -> Response[RegisteredModel]:
+async def update_model(
+    request: HttpRequest, name: FromPath[str], data: JSONBody[UpdateModel]
+) -> Response[RegisteredModel]:
     """Change owner, description, tags or metadata."""
     return await write(request, models.update, name, data)
 
 
 @post("/models/{name:str}/tombstone", status_code=200)
-async def tombstone_model(request: HttpRequest, name: str, data: TombstoneRequest) -> Response[RegisteredModel]:
+async def tombstone_model(
+    request: HttpRequest, name: FromPath[str], data: JSONBody[TombstoneRequest]
+) -> Response[RegisteredModel]:
     """Take a model out of use for good."""
     return await write(request, models.tombstone, name, data)
 

@@ -1,6 +1,7 @@
 """`/v1/principals`, `/v1/tokens` and `/v1/whoami`."""
 
 from litestar import Response, get, patch, post
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from registry_server.api.exchange import HttpRequest, database, shown, write
 from registry_server.api.security import caller
@@ -25,26 +26,28 @@ async def whoami(request: HttpRequest) -> Response[Principal]:
 
 @get("/principals")
 async def list_principals(
-    request: HttpRequest, limit: int = DEFAULT_LIMIT, page_token: str | None = None
+    request: HttpRequest, limit: FromQuery[int] = DEFAULT_LIMIT, page_token: FromQuery[str | None] = None
 ) -> Response[Page[Principal]]:
     """All principals."""
     return shown(request, await principals.search(database(request), await caller(request), limit, page_token))
 
 
 @post("/principals")
-async def create_principal(request: HttpRequest, data: CreatePrincipal) -> Response[Principal]:
+async def create_principal(request: HttpRequest, data: JSONBody[CreatePrincipal]) -> Response[Principal]:
     """Make a human or a service known."""
     return await write(request, principals.create, data)
 
 
 @get("/principals/{name:str}")
-async def get_principal(request: HttpRequest, name: str) -> Response[Principal]:
+async def get_principal(request: HttpRequest, name: FromPath[str]) -> Response[Principal]:
     """One principal."""
     return shown(request, await principals.get(database(request), await caller(request), name))
 
 
 @patch("/principals/{name:str}")
-async def update_principal(request: HttpRequest, name: str, data: UpdatePrincipal) -> Response[Principal]:
+async def update_principal(
+    request: HttpRequest, name: FromPath[str], data: JSONBody[UpdatePrincipal]
+) -> Response[Principal]:
     """Replace the grants of a principal."""
     updated = await write(request, principals.update, name, data)
     request.app.state.gate.forget()
@@ -52,21 +55,21 @@ async def update_principal(request: HttpRequest, name: str, data: UpdatePrincipa
 
 
 @post("/principals/{name:str}/tokens")
-async def issue_token(request: HttpRequest, name: str, data: CreateToken) -> Response[IssuedToken]:
+async def issue_token(request: HttpRequest, name: FromPath[str], data: JSONBody[CreateToken]) -> Response[IssuedToken]:
     """Give a principal a token."""
     return await write(request, principals.issue, name, data, principals.new_secret())
 
 
 @get("/tokens")
 async def list_tokens(
-    request: HttpRequest, limit: int = DEFAULT_LIMIT, page_token: str | None = None
+    request: HttpRequest, limit: FromQuery[int] = DEFAULT_LIMIT, page_token: FromQuery[str | None] = None
 ) -> Response[Page[Token]]:
     """All tokens, without their secrets."""
     return shown(request, await principals.search_tokens(database(request), await caller(request), limit, page_token))
 
 
 @post("/tokens/{token_id:str}/revoke", status_code=200)
-async def revoke_token(request: HttpRequest, token_id: str) -> Response[Token]:
+async def revoke_token(request: HttpRequest, token_id: FromPath[str]) -> Response[Token]:
     """End a token."""
     revoked = await write(request, principals.revoke, token_id)
     request.app.state.gate.forget()

@@ -1,6 +1,7 @@
 """`/v1/models/{name}/versions` and `/v1/models/{name}/resolve`."""
 
 from litestar import Response, get, patch, post
+from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.types import ASGIApp
 
 from common_lib.rules.lifecycle import ModelStage
@@ -22,12 +23,12 @@ from registry_server.domain.versions import (
 @get("/models/{name:str}/versions")
 async def list_versions(
     request: HttpRequest,
-    name: str,
-    stage: ModelStage | None = None,
-    tombstoned: bool = False,  # noqa: FBT001, FBT002 - a query parameter
-    order: Order = Order.VERSION_DOWN,
-    limit: int = DEFAULT_LIMIT,
-    page_token: str | None = None,
+    name: FromPath[str],
+    stage: FromQuery[ModelStage | None] = None,
+    tombstoned: FromQuery[bool] = False,  # noqa: FBT002 - a query parameter
+    order: FromQuery[Order] = Order.VERSION_DOWN,
+    limit: FromQuery[int] = DEFAULT_LIMIT,
+    page_token: FromQuery[str | None] = None,
 ) -> Response[Page[ModelVersion]]:
     """Versions of a model, the newest first."""
     conditions = VersionFilter(stage, tombstoned)
@@ -38,32 +39,36 @@ async def list_versions(
 
 
 @post("/models/{name:str}/versions")
-async def create_version(request: HttpRequest, name: str, data: CreateVersion) -> Response[ModelVersion]:
+async def create_version(
+    request: HttpRequest, name: FromPath[str], data: JSONBody[CreateVersion]
+) -> Response[ModelVersion]:
     """Give the next number to files whose bytes are here."""
     return await write(request, versions.create, name, data)
 
 
 @get("/models/{name:str}/versions/{version:int}")
-async def get_version(request: HttpRequest, name: str, version: int) -> Response[ModelVersion]:
+async def get_version(request: HttpRequest, name: FromPath[str], version: FromPath[int]) -> Response[ModelVersion]:
     """One version."""
     return shown(request, await versions.get(database(request), await caller(request), name, version))
 
 
 @patch("/models/{name:str}/versions/{version:int}")
-async def update_version(request: HttpRequest, name: str, version: int, data: UpdateVersion) -> Response[ModelVersion]:
+async def update_version(
+    request: HttpRequest, name: FromPath[str], version: FromPath[int], data: JSONBody[UpdateVersion]
+) -> Response[ModelVersion]:
     """Change description or tags."""
     return await write(request, versions.update, name, version, data)
 
 
 @get("/models/{name:str}/versions/{version:int}/manifest")
-async def get_manifest(request: HttpRequest, name: str, version: int) -> Response[Manifest]:
+async def get_manifest(request: HttpRequest, name: FromPath[str], version: FromPath[int]) -> Response[Manifest]:
     """The files of a version."""
     return shown(request, await versions.manifest_of(database(request), await caller(request), name, version))
 
 
 @post("/models/{name:str}/versions/{version:int}/transition", status_code=200)
 async def transition_version(
-    request: HttpRequest, name: str, version: int, data: TransitionRequest
+    request: HttpRequest, name: FromPath[str], version: FromPath[int], data: JSONBody[TransitionRequest]
 ) -> Response[ModelVersion]:
     """Move a version to another stage."""
     return await write(request, versions.transition, name, version, data)
@@ -71,14 +76,14 @@ async def transition_version(
 
 @post("/models/{name:str}/versions/{version:int}/tombstone", status_code=200)
 async def tombstone_version(
-    request: HttpRequest, name: str, version: int, data: TombstoneRequest
+    request: HttpRequest, name: FromPath[str], version: FromPath[int], data: JSONBody[TombstoneRequest]
 ) -> Response[ModelVersion]:
     """Take a version out of use for good."""
     return await write(request, versions.tombstone, name, version, data)
 
 
 @get("/models/{name:str}/resolve/{selector:str}")
-async def resolve_version(request: HttpRequest, name: str, selector: str) -> ASGIApp:
+async def resolve_version(request: HttpRequest, name: FromPath[str], selector: FromPath[str]) -> ASGIApp:
     """The version that a selector means now: digits, `@alias`, a stage, or `latest`."""
     # The hot path of every service: a ready-made answer costs a third of Litestar's response building.
     return shown_fast(request, await versions.resolve(database(request), await caller(request), name, selector))

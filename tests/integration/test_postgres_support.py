@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import os
+import pwd
 import re
 import signal
 import subprocess
@@ -105,12 +106,12 @@ def test_a_database_is_dropped_although_someone_is_connected(postgres: Postgres)
 @pytest.mark.usefixtures("our_own_server_only")
 @pytest.mark.parametrize(("durable", "fsync"), [(True, "on"), (False, "off")])
 def test_a_server_of_ones_own_leaves_nothing_behind(tmp_path: Path, *, durable: bool, fsync: str) -> None:
-    """It ends even with a connection open, and its user, when not ourselves, is not root."""
+    """Its data belong to ourselves or, if we are root, to nobody."""
     with postgres_server(tmp_path, durable=durable) as server:
         assert query(server.url, "SHOW fsync") == fsync
         assert query(server.url, "SHOW full_page_writes") == fsync
         data = Path(str(query(server.url, "SHOW data_directory")))
-        assert data.stat().st_uid == (os.geteuid() or data.stat().st_uid) != 0
+        assert data.stat().st_uid == (os.geteuid() or pwd.getpwnam("nobody").pw_uid)
         sockets = socket_folder(server.url)
     assert not data.parent.exists()
     assert not sockets.exists()

@@ -1,0 +1,55 @@
+"""ML integration deploys and serves: it decides what is in production."""
+
+from typing import TypeVar
+
+from common_lib.errors import AliasNotFound
+from common_lib.operations.base import Operation
+from common_lib.registry import AsyncModelRegistry
+from common_lib.rules.lifecycle import ModelStage
+from common_lib.values import Alias, ModelVersion
+
+T = TypeVar("T")
+
+
+class Integration(AsyncModelRegistry):
+    """The registry in the words of integration, an asynchronous service."""
+
+    def __init__(self, registry: AsyncModelRegistry) -> None:
+        self._registry = registry
+
+    async def call(self, operation: Operation[T]) -> T:
+        """Answer by the registry that was given."""
+        return await self._registry.call(operation)
+
+    async def candidates(self, name: str) -> list[ModelVersion]:
+        """The versions of a model that wait in staging, the newest first."""
+        return [version async for version in self.versions.search(name, stage=ModelStage.STAGING)]
+
+    async def promote(self, version: ModelVersion, *, reason: str) -> ModelVersion:
+        """The version, in production; the one it replaces is archived in the same instant.
+
+        Raises:
+            RevisionMismatch: somebody changed the version since it was read.
+            IllegalTransition: it is not in staging.
+        """
+        return await self.versions.transition(
+            version.model, version.version, ModelStage.PRODUCTION, reason=reason, revision=version.revision
+        )
+
+    async def archive(self, version: ModelVersion, *, reason: str) -> ModelVersion:
+        """The version, out of the way."""
+        return await self.versions.transition(
+            version.model, version.version, ModelStage.ARCHIVED, reason=reason, revision=version.revision
+        )
+
+    async def point(self, alias: str, version: ModelVersion, *, reason: str = "") -> Alias:
+        """The alias, pointing at the version, created if it was not there.
+
+        Raises:
+            RevisionMismatch: somebody moved it at the same time.
+        """
+        try:
+            seen = await self.aliases.get(version.model, alias)
+        except AliasNotFound:
+            return await self.aliases.create(version.model, alias, version.version, reason=reason)
+        return await self.aliases.move(version.model, alias, version.version, reason=reason, revision=seen.revision)

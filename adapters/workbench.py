@@ -1,0 +1,72 @@
+"""The ML workbench trains: it names models, registers versions, and asks for their promotion."""
+
+import os
+from collections.abc import Mapping
+from typing import TypeVar
+
+from common_lib.errors import AlreadyExists
+from common_lib.operations.base import Operation
+from common_lib.registry import ModelRegistry
+from common_lib.rules.lifecycle import ModelStage, ModelType
+from common_lib.values import Lineage, ModelVersion, RegisteredModel, Scalar, Signature
+
+T = TypeVar("T")
+
+
+class Workbench(ModelRegistry):
+    """The registry in the words of the workbench, for training scripts and notebooks."""
+
+    def __init__(self, registry: ModelRegistry) -> None:
+        self._registry = registry
+
+    def call(self, operation: Operation[T]) -> T:
+        """Answer by the registry that was given."""
+        return self._registry.call(operation)
+
+    def ensure_model(
+        self,
+        name: str,
+        type: ModelType | str,
+        *,
+        description: str = "",
+        tags: Mapping[str, str] | None = None,
+    ) -> RegisteredModel:
+        """The model of that name, created if it was not there; one that was is left as it is."""
+        try:
+            return self.models.create(name, type, description=description, tags=tags)
+        except AlreadyExists:
+            return self.models.get(name)
+
+    def log_version(
+        self,
+        name: str,
+        path: str | os.PathLike[str],
+        *,
+        framework: str,
+        metrics: Mapping[str, float],
+        parameters: Mapping[str, Scalar] | None = None,
+        signature: Signature | None = None,
+        run: str | None = None,
+        code_commit: str | None = None,
+        data_digest: str | None = None,
+        parent: str | None = None,
+        description: str = "",
+    ) -> ModelVersion:
+        """A new version out of what a run trained, with its final metrics and where it comes from."""
+        lineage = Lineage(run=run, code_commit=code_commit, data_digest=data_digest, parent=parent)
+        return self.register(
+            name,
+            path,
+            framework=framework,
+            description=description,
+            parameters=parameters,
+            metrics=metrics,
+            signature=signature,
+            lineage=lineage,
+        )
+
+    def submit(self, version: ModelVersion, *, reason: str = "") -> ModelVersion:
+        """The version, moved to staging, where integration finds it."""
+        return self.versions.transition(
+            version.model, version.version, ModelStage.STAGING, reason=reason, revision=version.revision
+        )

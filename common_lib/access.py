@@ -1,0 +1,83 @@
+"""Principals, grants and tokens: who the registry knows."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AwareDatetime, Field
+
+from common_lib.values import Given, ModelPattern, PrincipalName, Revision, Value
+
+
+class PrincipalKind(StrEnum):
+    """A human decides; a service acts."""
+
+    HUMAN = "human"
+    SERVICE = "service"
+
+
+class Role(StrEnum):
+    """What a principal is to the registry."""
+
+    WORKBENCH = "workbench"
+    INTEGRATION = "integration"
+    ANALYSIS = "analysis"
+    STRATEGY = "strategy"
+    AUDITOR = "auditor"
+    ADMIN = "admin"
+
+
+class Grant(Given):
+    """A role on the models whose name fits the pattern: a name, a prefix followed by `*`, or `*` for all."""
+
+    role: Role
+    models: ModelPattern = "*"
+
+
+class Principal(Value):
+    """A human or a service that the registry knows."""
+
+    name: PrincipalName
+    kind: PrincipalKind
+    grants: list[Grant]
+    revision: Revision
+    created_by: str
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+
+
+class Token(Value):
+    """A token without its secret; the registry keeps only the SHA-256 of the secret."""
+
+    id: str
+    principal: PrincipalName
+    created_by: str
+    created_at: AwareDatetime
+    expires_at: AwareDatetime
+    revoked_at: AwareDatetime | None
+
+
+class IssuedToken(Value):
+    """A token with its secret, which is shown this once: a repeated request is answered with null."""
+
+    token: Token
+    secret: Annotated[str | None, Field(repr=False)]
+
+
+class CreatePrincipal(Given):
+    """The request to make a principal known."""
+
+    name: PrincipalName
+    kind: PrincipalKind
+    grants: list[Grant]
+
+
+class UpdatePrincipal(Given):
+    """The request to replace the grants of a principal."""
+
+    grants: list[Grant]
+
+
+class CreateToken(Given):
+    """The request for a token that is valid for so many days."""
+
+    valid_days: Annotated[int, Field(ge=1, le=3650)] = 90

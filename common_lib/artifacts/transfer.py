@@ -1,0 +1,206 @@
+"""Flows that move bytes: hash, send what is missing, fetch, verify, and only then give a file its name."""
+
+import hashlib
+import mimetypes
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from common_lib.errors import BlobNotFound, DigestMismatch, InvalidRequest
+from common_lib.operations import artifacts, versions
+from common_lib.operations.base import Blocking, Flow, checked
+from common_lib.rules.names import check_artifact_path
+from common_lib.values import FileEntry, Lineage, Manifest, ModelVersion, Scalar, Signature
+
+_CHUNK = 1024 * 1024
+
+
+def register(
+    name: str,
+    path: str | os.PathLike[str],
+    *,
+    framework: str,
+    description: str | None = None,
+    parameters: Mapping[str, Scalar] | None = None,
+    metrics: Mapping[str, float] | None = None,
+    signature: Signature | None = None,
+    lineage: Lineage | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> Flow[ModelVersion]:
+    """The next version of a model out of a local file or a whole folder; bytes that are there are not sent again.
+
+    A version never exists without all its bytes: they are uploaded first, and the registry checks each digest.
+
+    Raises:
+        InvalidRequest: there is no such file, or its path within the folder is not allowed.
+        ModelNotFound: the model was not created before.
+    """
+    files: list[tuple[Path, FileEntry]] = yield Blocking(lambda: _described(Path(path)))
+    sent: set[str] = set()
+    for file, entry in files:
+        if entry.sha256 in sent:
+            continue
+        sent.add(entry.sha256)
+        try:
+            yield artifacts.find_blob(entry.sha256)
+        except BlobNotFound:
+            yield artifacts.put_blob(entry.sha256, file)
+    version: ModelVersion = yield versions.create(
+        name,
+        [entry for _, entry in files],
+        framework=framework,
+        description=description,
+        parameters=parameters,
+        metrics=metrics,
+        signature=signature,
+        lineage=lineage,
+        tags=tags,
+    )
+    return version
+
+
+def download(reference: str, folder: str | os.PathLike[str]) -> Flow[ModelVersion]:
+    """The version that a reference means, with all its files in `folder`, each verified before it got its name.
+
+    A file that is there already with the right bytes is kept; another file in its place is refused, not replaced.
+
+    Raises:
+        DigestMismatch: bytes are not what the manifest says; nothing of that file is kept.
+        InvalidRequest: `folder` holds another file in the place of one of the version's.
+    """
+    version: ModelVersion = yield versions.resolve(reference)
+    manifest: Manifest = yield versions.manifest(version.model, version.version)
+    target = Path(folder)
+    for entry in manifest.files:
+        # The server is not trusted to name paths on this machine.
+        checked(check_artifact_path, entry.path)
+        if (yield Blocking(lambda entry=entry: _have(target, entry))):  # type: ignore[misc]
+            continue
+        arriving = yield Blocking(lambda entry=entry: Arriving(target / entry.path, entry))  # type: ignore[misc]
+        try:
+            yield artifacts.get_file(version.model, version.version, entry.path, arriving)
+            yield Blocking(arriving.publish)
+        finally:
+            arriving.discard()
+    return version
+
+
+class Arriving:
+    """A file on its way in: hashed while it comes, beside its place, under a name of its own until it is right."""
+
+    def __init__(self, final: Path, entry: FileEntry) -> None:
+        self._final = final
+        self._entry = entry
+        final.parent.mkdir(parents=True, exist_ok=True)
+        self._partial = final.parent / f".{uuid.uuid4().hex}.partial"
+        self._file: BinaryIO = self._partial.open("xb")
+        self._hash = hashlib.sha256()
+
+    def begin(self) -> None:
+        """Forget what an earlier attempt brought."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._hash = hashlib.sha256()
+
+    def write(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        self._hash.update(chunk)
+        self._file.write(chunk)
+
+    def publish(self) -> None:
+        """Give the file its name, if its bytes are right.
+
+        Raises:
+            DigestMismatch: they are not.
+        """
+        actual = self._hash.hexdigest()
+        if actual != self._entry.sha256:
+            raise DigestMismatch(self._entry.path, expected=self._entry.sha256, actual=actual)
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        try:
+            self._final.hardlink_to(self._partial)
+        except FileExistsError:
+            if not _same(self._final, self._entry):
+                raise _occupied(self._final) from None
+
+    def discard(self) -> None:
+        """Remove the partial file, published or not."""
+        self._file.close()
+        self._partial.unlink(missing_ok=True)
+
+
+def _described(path: Path) -> list[tuple[Path, FileEntry]]:
+    if path.is_file():
+        return [(path, _entry(path, path.name))]
+    if not path.is_dir():
+        raise InvalidRequest(
+            f"there is no file or folder {str(path)!r}",
+            code="invalid_path",
+            remedy="give the path of what was trained",
+            field="path",
+            value=str(path),
+        )
+    found = [(file, _entry(file, file.relative_to(path).as_posix())) for file in sorted(_walk(path))]
+    if not found:
+        raise InvalidRequest(
+            f"the folder {str(path)!r} is empty",
+            code="invalid_manifest",
+            remedy="a version needs at least one file",
+            field="path",
+            value=str(path),
+        )
+    return found
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for place in folder.iterdir():
+        if place.is_symlink():
+            # What a link points at may change or lie outside; a version is made of files.
+            raise InvalidRequest(
+                f"{str(place)!r} is a symbolic link",
+                code="invalid_path",
+                remedy="copy the file it points at into the folder",
+                field="path",
+                value=str(place),
+            )
+        if place.is_dir():
+            yield from _walk(place)
+        else:
+            yield place
+
+
+def _entry(file: Path, path: str) -> FileEntry:
+    checked(check_artifact_path, path)
+    with file.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        size = stream.tell()
+    media_type = mimetypes.guess_type(path)[0] or "application/octet-stream"
+    return FileEntry(path=path, size=size, sha256=sha256, media_type=media_type)
+
+
+def _have(folder: Path, entry: FileEntry) -> bool:
+    file = folder / entry.path
+    if not file.exists():
+        return False
+    if not _same(file, entry):
+        raise _occupied(file)
+    return True
+
+
+def _same(file: Path, entry: FileEntry) -> bool:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest() == entry.sha256
+
+
+def _occupied(file: Path) -> InvalidRequest:
+    return InvalidRequest(
+        f"{str(file)!r} is there already with other bytes",
+        code="invalid_path",
+        remedy="download into an empty folder, or move that file away",
+        field="folder",
+        value=str(file),
+    )

@@ -1,0 +1,126 @@
+"""How operations and flows become methods: written once, typed once, documented once.
+
+`get = call(ops.get)` makes a method that builds the operation and answers it by the `call` of the object it is bound
+to; signature and docstring are those of the operation.
+"""
+
+import asyncio
+import functools
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+
+from common_lib.operations.base import Blocking, Flow, Operation, following
+from common_lib.values import Page
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def call(build: Callable[P, Operation[T]]) -> Callable[Concatenate[Any, P], T]:
+    """A blocking method out of an operation."""
+
+    def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
+        return self.call(build(*args, **kwargs))
+
+    return _dressed(method, build)  # type: ignore[no-any-return]
+
+
+def acall(build: Callable[P, Operation[T]]) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
+    """An asynchronous method out of an operation."""
+
+    async def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
+        return await self.call(build(*args, **kwargs))
+
+    return _dressed(method, build)  # type: ignore[no-any-return]
+
+
+def pages(build: Callable[P, Operation[Page[T]]]) -> Callable[Concatenate[Any, P], Iterator[T]]:
+    """A method that iterates over all pages of a list, asking for each only when it is reached."""
+
+    def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
+        def items(operation: Operation[Page[T]] | None) -> Iterator[T]:
+            while operation is not None:
+                page = self.call(operation)
+                yield from page.items
+                operation = following(operation, page)
+
+        return items(build(*args, **kwargs))
+
+    return _dressed(method, build)  # type: ignore[no-any-return]
+
+
+def apages(build: Callable[P, Operation[Page[T]]]) -> Callable[Concatenate[Any, P], AsyncIterator[T]]:
+    """The asynchronous `pages`."""
+
+    def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
+        async def items(operation: Operation[Page[T]] | None) -> AsyncIterator[T]:
+            while operation is not None:
+                page = await self.call(operation)
+                for item in page.items:
+                    yield item
+                operation = following(operation, page)
+
+        return items(build(*args, **kwargs))
+
+    return _dressed(method, build)  # type: ignore[no-any-return]
+
+
+def flow(build: Callable[P, Flow[T]]) -> Callable[Concatenate[Any, P], T]:
+    """A blocking method out of a flow."""
+
+    def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
+        return run(build(*args, **kwargs), self.call)
+
+    return _dressed(method, build)  # type: ignore[no-any-return]
+
+
+def aflow(build: Callable[P, Flow[T]]) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
+    """An asynchronous method out of a flow; its work on files is done in threads."""
+
+    async def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
+        return await arun(build(*args, **kwargs), self.call)
+
+    return _dressed(method, build)  # type: ignore[no-any-return]
+
+
+def run(steps: Flow[T], answer: Callable[[Operation[Any]], Any]) -> T:
+    """Drive a flow to its end; an error of a step is raised inside the flow, which may handle it."""
+    try:
+        step = next(steps)
+        while True:
+            try:
+                reply = step.work() if isinstance(step, Blocking) else answer(step)
+            except Exception as error:  # noqa: BLE001 - the flow decides
+                step = steps.throw(error)
+            else:
+                step = steps.send(reply)
+    except StopIteration as done:
+        return cast("T", done.value)
+    finally:
+        steps.close()
+
+
+async def arun(steps: Flow[T], answer: Callable[[Operation[Any]], Awaitable[Any]]) -> T:
+    """The asynchronous `run`."""
+    try:
+        step = next(steps)
+        while True:
+            try:
+                reply = await (asyncio.to_thread(step.work) if isinstance(step, Blocking) else answer(step))
+            except Exception as error:  # noqa: BLE001 - the flow decides
+                step = steps.throw(error)
+            else:
+                step = steps.send(reply)
+    except StopIteration as done:
+        return cast("T", done.value)
+    finally:
+        steps.close()
+
+
+def _dressed(method: Callable[..., Any], build: Callable[..., Any]) -> Any:
+    functools.update_wrapper(method, build)
+    shape = inspect.signature(build)
+    itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    method.__signature__ = shape.replace(parameters=[itself, *shape.parameters.values()])  # type: ignore[attr-defined]
+    return method

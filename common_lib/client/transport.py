@@ -1,0 +1,135 @@
+"""One attempt of one operation over httpx; what goes wrong on the way comes back as a value."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import httpx
+
+from common_lib.config import RegistryConfig
+from common_lib.errors import AnswerTimedOut, ConnectionFailed, RegistryUnavailable
+from common_lib.operations.base import Answer, Operation
+
+_CHUNK = 1024 * 1024
+_MOST_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """No answer came: the kind of error to raise if it stays so, and what happened."""
+
+    kind: type[RegistryUnavailable]
+    detail: str
+
+
+class Transport:
+    """Attempts over a pool of blocking connections."""
+
+    def __init__(self, config: RegistryConfig, transport: httpx.BaseTransport | None = None) -> None:
+        self._config = config
+        self._client = httpx.Client(**_client(config), transport=transport)
+
+    def send(self, operation: Operation[Any], timeout_s: float) -> Answer | Failure:
+        """Send it once and read the answer whole, or its bytes into the operation's sink."""
+        try:
+            content = None if operation.upload is None else _chunks(operation.upload.open("rb"))
+            with self._client.stream(
+                **_request(operation, timeout_s, self._config), content=content or operation.body
+            ) as response:
+                if operation.sink is None or not response.is_success:
+                    return _answer(response, _bounded(response.iter_raw()))
+                operation.sink.begin()
+                for chunk in response.iter_raw():
+                    operation.sink.write(chunk)
+                return _answer(response, b"")
+        except httpx.HTTPError as error:
+            return _failure(error, self._config)
+
+    def close(self) -> None:
+        """Close the pool."""
+        self._client.close()
+
+
+class AsyncTransport:
+    """Attempts over a pool of connections of an event loop."""
+
+    def __init__(self, config: RegistryConfig, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._config = config
+        self._client = httpx.AsyncClient(**_client(config), transport=transport)
+
+    async def send(self, operation: Operation[Any], timeout_s: float) -> Answer | Failure:
+        """Send it once and read the answer whole, or its bytes into the operation's sink."""
+        try:
+            content = None if operation.upload is None else _threaded(operation.upload)
+            async with self._client.stream(
+                **_request(operation, timeout_s, self._config), content=content or operation.body
+            ) as response:
+                if operation.sink is None or not response.is_success:
+                    return _answer(response, _bounded([chunk async for chunk in response.aiter_raw()]))
+                operation.sink.begin()
+                async for chunk in response.aiter_raw():
+                    await asyncio.to_thread(operation.sink.write, chunk)
+                return _answer(response, b"")
+        except httpx.HTTPError as error:
+            return _failure(error, self._config)
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self._client.aclose()
+
+
+def _client(config: RegistryConfig) -> dict[str, Any]:
+    # Bodies are read raw, so that what is hashed is what was sent.
+    headers = {"user-agent": "model-registry-client", "accept-encoding": "identity"}
+    if config.token:
+        headers["authorization"] = f"Bearer {config.token}"
+    return {"base_url": config.url, "headers": headers, "follow_redirects": False}
+
+
+def _request(operation: Operation[Any], timeout_s: float, config: RegistryConfig) -> dict[str, Any]:
+    headers = list(operation.headers)
+    if operation.body is not None:
+        headers.append(("content-type", "application/json"))
+    if operation.upload is not None:
+        headers.append(("content-type", "application/octet-stream"))
+        headers.append(("content-length", str(operation.upload.stat().st_size)))
+    pause_s = config.blob_timeout_s if operation.route_class == "blob" else timeout_s
+    return {
+        "method": operation.method,
+        "url": operation.path,
+        "params": operation.query,
+        "headers": headers,
+        "timeout": httpx.Timeout(pause_s, connect=min(timeout_s, config.attempt_timeout_s)),
+    }
+
+
+def _answer(response: httpx.Response, body: bytes) -> Answer:
+    return Answer(response.status_code, dict(response.headers), body)
+
+
+def _bounded(chunks: Iterable[bytes]) -> bytes:
+    body = bytearray()
+    for chunk in chunks:
+        body += chunk
+        if len(body) > _MOST_BYTES:
+            raise httpx.DecodingError(f"the answer has more than {_MOST_BYTES} bytes")
+    return bytes(body)
+
+
+def _failure(error: httpx.HTTPError, config: RegistryConfig) -> Failure:
+    kind = AnswerTimedOut if isinstance(error, httpx.TimeoutException) else ConnectionFailed
+    return Failure(kind, f"{config.url}: {type(error).__name__}: {error}".rstrip(": "))
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        while chunk := file.read(_CHUNK):
+            yield chunk
+
+
+async def _threaded(path: Path) -> AsyncIterator[bytes]:
+    with await asyncio.to_thread(path.open, "rb") as file:
+        while chunk := await asyncio.to_thread(file.read, _CHUNK):
+            yield chunk

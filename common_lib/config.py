@@ -1,0 +1,47 @@
+"""How to reach the registry: from arguments, or from `REGISTRY_URL` and `REGISTRY_TOKEN`."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from common_lib.errors import InvalidConfiguration
+
+DEFAULT_URL = "http://127.0.0.1:8321"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryConfig:
+    """Where the registry is, who calls, and how long to wait.
+
+    Times are seconds. `deadline_s` ends a call with all its attempts, except the transfer of bytes, of which
+    `blob_timeout_s` bounds each pause. The token never shows in a repr.
+
+    Raises:
+        InvalidConfiguration: the address is not http or https, or a number is not positive.
+    """
+
+    url: str = DEFAULT_URL
+    token: str = field(default="", repr=False)
+    deadline_s: float = 10.0
+    attempt_timeout_s: float = 5.0
+    blob_timeout_s: float = 60.0
+    attempts: int = 3
+    first_pause_s: float = 0.1
+    longest_pause_s: float = 2.0
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise InvalidConfiguration(f"{self.url!r:.200} is no address of a registry: use http(s)://host:port")
+        if parts.username or parts.password:
+            raise InvalidConfiguration("the address carries a user or password: pass the token as token=")
+        for name in ("deadline_s", "attempt_timeout_s", "blob_timeout_s", "attempts"):
+            if not getattr(self, name) > 0:
+                raise InvalidConfiguration(f"{name} is {getattr(self, name)!r}: it must be positive")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> "RegistryConfig":
+        """The configuration in `REGISTRY_URL` and `REGISTRY_TOKEN`."""
+        given = os.environ if environment is None else environment
+        return cls(url=given.get("REGISTRY_URL", DEFAULT_URL), token=given.get("REGISTRY_TOKEN", ""))

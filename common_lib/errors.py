@@ -1,0 +1,257 @@
+"""Everything the registry can say no with; no error of httpx, tenacity, pydantic or a database gets past these.
+
+RegistryError
+├── InvalidConfiguration         the client itself is set up wrongly
+├── RequestRefused               the registry answered no: code, detail, remedy, field, value
+│   ├── InvalidRequest               a name, field or parameter breaks a rule (also found before sending)
+│   ├── Unauthenticated              no token, or none that is valid
+│   ├── Forbidden                    the token's principal lacks the right
+│   ├── NotFound
+│   │   ├── ModelNotFound, VersionNotFound, AliasNotFound, BlobNotFound, FileNotFound,
+│   │   └── PrincipalNotFound, TokenNotFound
+│   ├── Conflict                     the state does not allow it now
+│   │   ├── AlreadyExists                the name is taken
+│   │   ├── IllegalTransition            no move leads from this stage to that one
+│   │   ├── Tombstoned                   it was taken out of use
+│   │   ├── InUse                        production or an alias stands in the way
+│   │   ├── BytesMissing                 a version names bytes that were not uploaded
+│   │   └── RequestInFlight              the first request with this key is still at work
+│   ├── RevisionRequired             a change without the revision it is based on
+│   ├── RevisionMismatch             somebody changed it in between
+│   ├── IdempotencyKeyReused         the same key with another request
+│   └── TooLarge                     a body beyond its limit
+├── RegistryUnavailable          no answer could be had: what was tried, and whether to try again
+│   ├── ConnectionFailed             nobody answers at that address
+│   ├── AnswerTimedOut               the answer did not come in time
+│   └── ServerFailed                 the server answered with a failure of its own (5xx)
+├── ProtocolError                the answer is not one of a registry
+└── DigestMismatch               bytes are not what their digest says; they were not kept
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from common_lib.rules.violation import RuleViolation
+
+
+class RegistryError(Exception):
+    """The base of everything this library raises on purpose."""
+
+
+class InvalidConfiguration(RegistryError):
+    """The client itself is set up wrongly."""
+
+
+class RequestRefused(RegistryError):
+    """The registry answered no.
+
+    `code` is stable and listed in `CODES`; `detail` says what is wrong with `value` of `field`, `remedy` what to do,
+    `request_id` finds the request in the server's log. `status` is None when the client found it before sending.
+    """
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        code: str,
+        remedy: str = "",
+        field: str | None = None,
+        value: Any = None,
+        status: int | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        self.detail = detail
+        self.code = code
+        self.remedy = remedy
+        self.field = field
+        self.value = value
+        self.status = status
+        self.request_id = request_id
+        super().__init__(f"{detail}; {remedy} [{code}]" if remedy else f"{detail} [{code}]")
+
+
+class InvalidRequest(RequestRefused):
+    """A name, field or parameter breaks a rule."""
+
+    @classmethod
+    def from_violation(cls, violation: RuleViolation) -> "InvalidRequest":
+        """The refusal of a value that breaks a rule the client knows itself."""
+        return cls(
+            f"{violation.field} {violation.value!r:.200}: {violation.why}",
+            code=violation.code,
+            remedy=violation.remedy,
+            field=violation.field,
+            value=violation.value,
+        )
+
+
+class Unauthenticated(RequestRefused):
+    """No token, or none that is valid."""
+
+
+class Forbidden(RequestRefused):
+    """The token's principal lacks the right."""
+
+
+class NotFound(RequestRefused):
+    """There is no such thing, or not for this caller."""
+
+
+class ModelNotFound(NotFound):
+    """There is no such model for this caller."""
+
+
+class VersionNotFound(NotFound):
+    """The model has no such version."""
+
+
+class AliasNotFound(NotFound):
+    """The model has no such alias."""
+
+
+class BlobNotFound(NotFound):
+    """No bytes of that digest are here."""
+
+
+class FileNotFound(NotFound):
+    """The version has no such file, or serves none any more."""
+
+
+class PrincipalNotFound(NotFound):
+    """There is no such principal."""
+
+
+class TokenNotFound(NotFound):
+    """There is no such token."""
+
+
+class Conflict(RequestRefused):
+    """The state does not allow it now."""
+
+
+class AlreadyExists(Conflict):
+    """The name is taken."""
+
+
+class IllegalTransition(Conflict):
+    """No move leads from this stage to that one."""
+
+
+class Tombstoned(Conflict):
+    """It was taken out of use."""
+
+
+class InUse(Conflict):
+    """Production or an alias stands in the way."""
+
+
+class BytesMissing(Conflict):
+    """A version names bytes that were not uploaded."""
+
+
+class RequestInFlight(Conflict):
+    """The first request with this Idempotency-Key is still at work."""
+
+
+class RevisionRequired(RequestRefused):
+    """A change without the revision it is based on: pass `revision=`, or `force=True`."""
+
+
+class RevisionMismatch(RequestRefused):
+    """Somebody changed it in between: read it again and decide again."""
+
+
+class IdempotencyKeyReused(RequestRefused):
+    """The same Idempotency-Key with another request."""
+
+
+class TooLarge(RequestRefused):
+    """A body beyond its limit."""
+
+
+class RegistryUnavailable(RegistryError):
+    """No answer could be had; `attempts` says how often it was tried."""
+
+    def __init__(self, detail: str, *, attempts: int = 1) -> None:
+        self.detail = detail
+        self.attempts = attempts
+        tried = "once" if attempts == 1 else f"{attempts} times"
+        super().__init__(f"{detail}; tried {tried}")
+
+
+class ConnectionFailed(RegistryUnavailable):
+    """Nobody answers at that address."""
+
+
+class AnswerTimedOut(RegistryUnavailable):
+    """The answer did not come in time."""
+
+
+class ServerFailed(RegistryUnavailable):
+    """The server answered with a failure of its own (5xx)."""
+
+
+class ProtocolError(RegistryError):
+    """The answer is not one of a registry; perhaps the address is that of something else."""
+
+
+class DigestMismatch(RegistryError):
+    """Bytes are not what their digest says; they were not kept."""
+
+    def __init__(self, what: str, *, expected: str, actual: str) -> None:
+        self.what = what
+        self.expected = expected
+        self.actual = actual
+        super().__init__(f"{what} should have the SHA-256 {expected} but has {actual}; it was not kept, fetch it again")
+
+
+CODES: Final[Mapping[str, type[RequestRefused] | type[ServerFailed]]] = {
+    "invalid_request": InvalidRequest,
+    "invalid_json": InvalidRequest,
+    "invalid_name": InvalidRequest,
+    "reserved_name": InvalidRequest,
+    "invalid_path": InvalidRequest,
+    "invalid_digest": InvalidRequest,
+    "invalid_manifest": InvalidRequest,
+    "invalid_reference": InvalidRequest,
+    "invalid_tag": InvalidRequest,
+    "invalid_text": InvalidRequest,
+    "text_too_long": InvalidRequest,
+    "too_many_entries": InvalidRequest,
+    "invalid_page_token": InvalidRequest,
+    "invalid_if_match": InvalidRequest,
+    "invalid_idempotency_key": InvalidRequest,
+    "idempotency_key_required": InvalidRequest,
+    "reason_required": InvalidRequest,
+    "unauthenticated": Unauthenticated,
+    "forbidden": Forbidden,
+    "not_found": NotFound,
+    "model_not_found": ModelNotFound,
+    "version_not_found": VersionNotFound,
+    "alias_not_found": AliasNotFound,
+    "blob_not_found": BlobNotFound,
+    "file_not_found": FileNotFound,
+    "principal_not_found": PrincipalNotFound,
+    "token_not_found": TokenNotFound,
+    "method_not_allowed": InvalidRequest,
+    "conflict": Conflict,
+    "model_exists": AlreadyExists,
+    "alias_exists": AlreadyExists,
+    "principal_exists": AlreadyExists,
+    "illegal_transition": IllegalTransition,
+    "tombstoned": Tombstoned,
+    "version_in_production": InUse,
+    "version_aliased": InUse,
+    "blob_missing": BytesMissing,
+    "request_in_flight": RequestInFlight,
+    "revision_mismatch": RevisionMismatch,
+    "too_large": TooLarge,
+    "unsupported_media_type": InvalidRequest,
+    "content_refused": InvalidRequest,
+    "digest_mismatch": InvalidRequest,
+    "idempotency_key_reused": IdempotencyKeyReused,
+    "revision_required": RevisionRequired,
+    "internal": ServerFailed,
+    "storage_unavailable": ServerFailed,
+    "storage_full": ServerFailed,
+}

@@ -1,0 +1,57 @@
+"""Aliases: free pointers to a version, such as `champion` or `shadow`."""
+
+from common_lib.operations.base import Operation, checked, given, nothing, path, reads, unsafe
+from common_lib.requests import SetAlias
+from common_lib.rules.names import check_alias, check_model_name
+from common_lib.values import Alias
+
+_alias = reads(Alias)
+_aliases = reads(list[Alias])
+
+
+def get(name: str, alias: str) -> Operation[Alias]:
+    """The alias of that name.
+
+    Raises:
+        AliasNotFound: the model has no such alias.
+    """
+    return Operation("GET", _path(name, alias), _alias)
+
+
+def of_model(name: str) -> Operation[list[Alias]]:
+    """All aliases of a model, by name."""
+    return Operation("GET", path("models", checked(check_model_name, name), "aliases"), _aliases)
+
+
+def create(name: str, alias: str, version: int, *, reason: str = "") -> Operation[Alias]:
+    """A new alias that points at a version.
+
+    Raises:
+        AlreadyExists: the alias exists; `move` moves it.
+    """
+    headers = (*unsafe(), ("if-none-match", "*"))
+    body = given(SetAlias, version=version, reason=reason)
+    return Operation("PUT", _path(name, alias), _alias, "write", body=body, headers=headers)
+
+
+def move(
+    name: str, alias: str, version: int, *, reason: str = "", revision: int | None = None, force: bool = False
+) -> Operation[Alias]:
+    """The alias, pointing at another version, if it still is at that revision; `force` also creates it.
+
+    Raises:
+        AliasNotFound: the model has no such alias.
+        RevisionMismatch: somebody moved it in between.
+    """
+    headers = unsafe(revision, force=force)
+    body = given(SetAlias, version=version, reason=reason)
+    return Operation("PUT", _path(name, alias), _alias, "write", body=body, headers=headers)
+
+
+def delete(name: str, alias: str, *, revision: int | None = None, force: bool = False) -> Operation[None]:
+    """Nothing: the alias is gone, the version it pointed at stays."""
+    return Operation("DELETE", _path(name, alias), nothing, "write", headers=unsafe(revision, force=force))
+
+
+def _path(name: str, alias: str) -> str:
+    return path("models", checked(check_model_name, name), "aliases", checked(check_alias, alias))

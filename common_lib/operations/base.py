@@ -1,0 +1,236 @@
+"""What one request is, and what its answer means."""
+
+import uuid
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Generic, Literal, Protocol, TypeVar
+from urllib.parse import quote
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from common_lib.errors import CODES, InvalidRequest, ProtocolError, RegistryError, RequestRefused, ServerFailed
+from common_lib.rules.violation import RuleViolation
+from common_lib.values import Page, Problem
+
+T = TypeVar("T")
+V = TypeVar("V")
+M = TypeVar("M", bound=BaseModel)
+RouteClass = Literal["resolve", "read", "write", "blob"]
+_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer as it came: headers have lower-case names; the body is empty if it went into a sink."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Sink(Protocol):
+    """Where the bytes of a successful answer go."""
+
+    def begin(self) -> None:
+        """Forget what came before: a new attempt sends everything again."""
+
+    def write(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[T]):
+    """One request and how to read its answer; it may be sent again and means the same."""
+
+    method: str
+    path: str
+    read: Callable[[Answer], T]
+    route_class: RouteClass = "read"
+    query: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = None
+    upload: Path | None = None
+    sink: Sink | None = None
+
+    def result(self, answer: Answer) -> T:
+        """What the answer means.
+
+        Raises:
+            RequestRefused: the registry said no.
+            ServerFailed: the server failed.
+            ProtocolError: it is no answer of a registry.
+        """
+        if answer.status >= 300:  # noqa: PLR2004 - everything that is not a success
+            raise refusal(answer)
+        return self.read(answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Blocking(Generic[V]):
+    """Work on local files within a flow; the asynchronous driver runs it in a thread."""
+
+    work: Callable[[], V]
+
+
+Flow = Generator[Operation[Any] | Blocking[Any], Any, T]
+
+
+def path(*segments: str | int) -> str:
+    """The path of an address, each segment quoted."""
+    return "/v1/" + "/".join(quote(str(segment), safe="@") for segment in segments)
+
+
+def checked(rule: Callable[[V], T], value: V) -> T:
+    """What the rule makes of the value, if the value keeps it.
+
+    Raises:
+        InvalidRequest: it does not; nothing was sent.
+    """
+    try:
+        return rule(value)
+    except RuleViolation as violation:
+        raise InvalidRequest.from_violation(violation) from None
+
+
+def given(request: type[M], **fields: Any) -> bytes:
+    """The body of a request out of those fields that are not None.
+
+    Raises:
+        InvalidRequest: a field is wrong; nothing was sent.
+    """
+    try:
+        value = request(**{name: field for name, field in fields.items() if field is not None})
+        return value.model_dump_json(exclude_unset=True).encode()
+    except ValidationError as error:
+        raise _invalid(error) from None
+    except ValueError as error:
+        # pydantic meets a lone surrogate only when it writes the text out.
+        raise InvalidRequest(f"the request cannot be written as JSON: {error}", code="invalid_json") from None
+
+
+def one_of(kind: type[V], value: Any) -> V:
+    """The member of an enum.
+
+    Raises:
+        InvalidRequest: there is no such member.
+    """
+    try:
+        return kind(value)  # type: ignore[call-arg]
+    except ValueError:
+        members = ", ".join(str(member) for member in kind)  # type: ignore[attr-defined]
+        raise InvalidRequest(
+            f"{value!r:.200} is no {kind.__name__}",
+            code="invalid_request",
+            remedy=f"use one of {members}",
+            field=kind.__name__,
+            value=value,
+        ) from None
+
+
+def reads(kind: Any) -> Callable[[Answer], Any]:
+    """How to read an answer whose body is JSON of that type."""
+    adapter: TypeAdapter[Any] | None = None
+
+    def read(answer: Answer) -> Any:
+        nonlocal adapter
+        # Built at first use: an import must not pay for answers nobody asks for.
+        adapter = adapter or TypeAdapter(kind)
+        try:
+            return adapter.validate_json(answer.body)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(step) for step in first["loc"])
+            raise ProtocolError(
+                f"the answer is no {getattr(kind, '__name__', kind)}: {where}: {first['msg']}; "
+                "check that the address is that of a registry, and whose version is newer"
+            ) from None
+
+    return read
+
+
+def nothing(answer: Answer) -> None:
+    """How to read an answer without a body."""
+
+
+def unsafe(revision: int | None = None, *, force: bool = False) -> tuple[tuple[str, str], ...]:
+    """The headers of a change: a key that makes its repetition harmless, and the revision it is based on."""
+    headers = [("idempotency-key", uuid.uuid4().hex)]
+    if force:
+        headers.append(("if-match", "*"))
+    elif revision is not None:
+        headers.append(("if-match", f'"{revision}"'))
+    return tuple(headers)
+
+
+def query(**parameters: str | int | bool | Iterable[str] | None) -> tuple[tuple[str, str], ...]:
+    """The query of an address out of those parameters that are not None."""
+    pairs: list[tuple[str, str]] = []
+    for name, value in parameters.items():
+        if isinstance(value, bool):
+            pairs += [(name, "true")] if value else []
+        elif isinstance(value, str | int):
+            pairs.append((name, str(value)))
+        elif value is not None:
+            pairs += [(name, one) for one in value]
+    return tuple(pairs)
+
+
+def following(operation: Operation[Page[V]], page: Page[V]) -> Operation[Page[V]] | None:
+    """The operation for the page behind this one."""
+    if page.next_page_token is None:
+        return None
+    kept = tuple(pair for pair in operation.query if pair[0] != "page_token")
+    return replace(operation, query=(*kept, ("page_token", page.next_page_token)))
+
+
+def refusal(answer: Answer) -> RegistryError:
+    """The error that an answer other than a success stands for."""
+    media_type = answer.headers.get("content-type", "").partition(";")[0]
+    try:
+        problem = Problem.model_validate_json(answer.body if media_type == "application/problem+json" else b"")
+    except ValueError:
+        text = answer.body[:_SHOWN].decode("utf-8", "replace")
+        if answer.status >= 500:  # noqa: PLR2004 - the border between their fault and ours
+            return ServerFailed(f"status {answer.status}: {text}")
+        return ProtocolError(f"status {answer.status} with {media_type or 'no media type'}: {text}")
+    kind = CODES.get(problem.code) or _of_status(problem.status)
+    if issubclass(kind, ServerFailed):
+        return ServerFailed(f"{problem.detail} [{problem.code}, request {problem.request_id}]")
+    return kind(
+        problem.detail,
+        code=problem.code,
+        remedy=problem.remedy,
+        field=problem.field,
+        value=problem.value,
+        status=problem.status,
+        request_id=problem.request_id,
+    )
+
+
+def _of_status(status: int) -> type[RequestRefused] | type[ServerFailed]:
+    # A code that a newer server knows and we do not: its status still tells the branch of the tree.
+    if status >= 500:  # noqa: PLR2004 - see above
+        return ServerFailed
+    by_status = {
+        401: "unauthenticated",
+        403: "forbidden",
+        404: "not_found",
+        409: "conflict",
+        412: "revision_mismatch",
+        413: "too_large",
+        428: "revision_required",
+    }
+    return CODES[by_status.get(status, "invalid_request")]
+
+
+def _invalid(error: ValidationError) -> InvalidRequest:
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(step) for step in first["loc"])
+    return InvalidRequest(
+        f"{field}: {first['msg']}, not {first['input']!r:.200}",
+        code="invalid_request",
+        remedy="pass a value of that kind",
+        field=field,
+        value=first["input"],
+    )

@@ -1,0 +1,153 @@
+"""Versions of models."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from common_lib.operations.base import Operation, checked, given, one_of, path, query, reads, unsafe
+from common_lib.requests import CreateVersion, TombstoneRequest, TransitionRequest, UpdateVersion
+from common_lib.rules.lifecycle import ModelStage
+from common_lib.rules.names import check_model_name
+from common_lib.rules.references import parse
+from common_lib.values import FileEntry, Lineage, Manifest, ModelVersion, Page, Scalar, Signature
+
+VersionOrder = Literal["version", "-version"]
+_version = reads(ModelVersion)
+_page = reads(Page[ModelVersion])
+_manifest = reads(Manifest)
+
+
+def get(name: str, version: int) -> Operation[ModelVersion]:
+    """The version of that number, tombstoned or not.
+
+    Raises:
+        VersionNotFound: the model has no such version.
+    """
+    return Operation("GET", _path(name, version), _version)
+
+
+def resolve(reference: str) -> Operation[ModelVersion]:
+    """The version that a reference means now.
+
+    References are `models:/name/7`, `models:/name@champion`, `models:/name/production` and `models:/name/latest`;
+    a stage other than production means the newest version there.
+
+    Raises:
+        VersionNotFound: it means none.
+    """
+    name, selector = checked(parse, reference)
+    return Operation("GET", path("models", name, "resolve", selector), _version, "resolve")
+
+
+def create(
+    name: str,
+    files: Sequence[FileEntry],
+    *,
+    framework: str,
+    description: str | None = None,
+    parameters: Mapping[str, Scalar] | None = None,
+    metrics: Mapping[str, float] | None = None,
+    signature: Signature | None = None,
+    lineage: Lineage | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> Operation[ModelVersion]:
+    """The next version of a model, out of files whose bytes are at the registry already.
+
+    `register` uploads the bytes as well. Everything but description, tags and stage is immutable from here on.
+
+    Raises:
+        BytesMissing: a file's bytes were not uploaded.
+    """
+    body = given(
+        CreateVersion,
+        files=list(files),
+        framework=framework,
+        description=description,
+        parameters=None if parameters is None else dict(parameters),
+        metrics=None if metrics is None else {key: float(value) for key, value in metrics.items()},
+        signature=signature,
+        lineage=lineage,
+        tags=None if tags is None else dict(tags),
+    )
+    return Operation("POST", _path(name), _version, "write", body=body, headers=unsafe())
+
+
+def update(
+    name: str,
+    version: int,
+    *,
+    revision: int | None = None,
+    force: bool = False,
+    description: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> Operation[ModelVersion]:
+    """The version with the given fields replaced, if it still is at that revision.
+
+    Raises:
+        RevisionRequired: neither `revision` nor `force` was given.
+        RevisionMismatch: somebody changed it in between.
+    """
+    body = given(UpdateVersion, description=description, tags=None if tags is None else dict(tags))
+    headers = unsafe(revision, force=force)
+    return Operation("PATCH", _path(name, version), _version, "write", body=body, headers=headers)
+
+
+def transition(
+    name: str,
+    version: int,
+    to: ModelStage | str,
+    *,
+    reason: str = "",
+    revision: int | None = None,
+    force: bool = False,
+) -> Operation[ModelVersion]:
+    """The version, moved to another stage; one that it replaces in production is archived in the same instant.
+
+    Promoting and archiving need a reason.
+
+    Raises:
+        IllegalTransition: no move leads there from where it is.
+        RevisionMismatch: somebody changed it in between.
+    """
+    body = given(TransitionRequest, to=one_of(ModelStage, to), reason=reason)
+    headers = unsafe(revision, force=force)
+    return Operation("POST", _path(name, version, "transition"), _version, "write", body=body, headers=headers)
+
+
+def tombstone(
+    name: str, version: int, *, reason: str, revision: int | None = None, force: bool = False
+) -> Operation[ModelVersion]:
+    """The version, taken out of use for good; its number is never given again, its manifest stays.
+
+    Raises:
+        InUse: it is in production, or aliases point at it.
+    """
+    body = given(TombstoneRequest, reason=reason)
+    headers = unsafe(revision, force=force)
+    return Operation("POST", _path(name, version, "tombstone"), _version, "write", body=body, headers=headers)
+
+
+def search(
+    name: str,
+    *,
+    stage: ModelStage | str | None = None,
+    tombstoned: bool = False,
+    order: VersionOrder = "-version",
+    page_size: int = 100,
+) -> Operation[Page[ModelVersion]]:
+    """The versions of a model, the newest first, a page at a time."""
+    conditions = query(
+        stage=None if stage is None else one_of(ModelStage, stage),
+        tombstoned=tombstoned,
+        order=order,
+        limit=page_size,
+    )
+    return Operation("GET", _path(name), _page, query=conditions)
+
+
+def manifest(name: str, version: int) -> Operation[Manifest]:
+    """The files of a version, also of a tombstoned one."""
+    return Operation("GET", _path(name, version, "manifest"), _manifest)
+
+
+def _path(name: str, *rest: str | int) -> str:
+    return path("models", checked(check_model_name, name), "versions", *rest)

@@ -1,0 +1,234 @@
+"""The interface: abstract in one method; everything else is bound onto it, grouped by resource."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from functools import cached_property
+from typing import Any, TypeVar
+
+from common_lib import binding
+from common_lib.artifacts import transfer
+from common_lib.binding import acall, aflow, apages, call, flow, pages
+from common_lib.operations import aliases, artifacts, events, models, principals, versions
+from common_lib.operations import versions as version_operations
+from common_lib.operations.base import Operation
+
+T = TypeVar("T")
+
+
+class Resource:
+    """One kind of thing in a registry; its methods are answered by the registry's `call`."""
+
+    def __init__(self, call: Callable[[Operation[Any]], Any]) -> None:
+        self.call = call
+
+
+class Models(Resource):
+    """Registered models."""
+
+    get = call(models.get)
+    create = call(models.create)
+    update = call(models.update)
+    tombstone = call(models.tombstone)
+    search = pages(models.search)
+
+
+class Versions(Resource):
+    """Versions of models."""
+
+    get = call(versions.get)
+    resolve = call(versions.resolve)
+    create = call(versions.create)
+    update = call(versions.update)
+    transition = call(versions.transition)
+    tombstone = call(versions.tombstone)
+    search = pages(versions.search)
+    manifest = call(versions.manifest)
+
+
+class Aliases(Resource):
+    """Free pointers to versions."""
+
+    get = call(aliases.get)
+    of_model = call(aliases.of_model)
+    create = call(aliases.create)
+    move = call(aliases.move)
+    delete = call(aliases.delete)
+
+
+class Artifacts(Resource):
+    """Bytes of versions."""
+
+    find_blob = call(artifacts.find_blob)
+    put_blob = call(artifacts.put_blob)
+    get_file = call(artifacts.get_file)
+    register = flow(transfer.register)
+    download = flow(transfer.download)
+
+
+class Events(Resource):
+    """The log."""
+
+    after = call(events.after)
+
+
+class Principals(Resource):
+    """Principals and their tokens."""
+
+    whoami = call(principals.whoami)
+    get = call(principals.get)
+    search = pages(principals.search)
+    create = call(principals.create)
+    update = call(principals.update)
+    issue_token = call(principals.issue_token)
+    tokens = pages(principals.tokens)
+    revoke_token = call(principals.revoke_token)
+
+
+class ModelRegistry(ABC):
+    """A registry to be called and waited for; whoever implements `call` has all of it.
+
+    Adapters are registries that answer `call` by the registry they were given; caches, doubles for tests and fault
+    injection are other answers to `call`.
+    """
+
+    @abstractmethod
+    def call(self, operation: Operation[T]) -> T:
+        """Answer one operation."""
+
+    @cached_property
+    def models(self) -> Models:
+        """Registered models."""
+        return Models(self.call)
+
+    @cached_property
+    def versions(self) -> Versions:
+        """Versions of models."""
+        return Versions(self.call)
+
+    @cached_property
+    def aliases(self) -> Aliases:
+        """Free pointers to versions."""
+        return Aliases(self.call)
+
+    @cached_property
+    def artifacts(self) -> Artifacts:
+        """Bytes of versions."""
+        return Artifacts(self.call)
+
+    @cached_property
+    def events(self) -> Events:
+        """The log."""
+        return Events(self.call)
+
+    @cached_property
+    def principals(self) -> Principals:
+        """Principals and their tokens."""
+        return Principals(self.call)
+
+    resolve = binding.call(version_operations.resolve)
+    register = flow(transfer.register)
+    download = flow(transfer.download)
+
+
+class AsyncModels(Resource):
+    """Registered models."""
+
+    get = acall(models.get)
+    create = acall(models.create)
+    update = acall(models.update)
+    tombstone = acall(models.tombstone)
+    search = apages(models.search)
+
+
+class AsyncVersions(Resource):
+    """Versions of models."""
+
+    get = acall(versions.get)
+    resolve = acall(versions.resolve)
+    create = acall(versions.create)
+    update = acall(versions.update)
+    transition = acall(versions.transition)
+    tombstone = acall(versions.tombstone)
+    search = apages(versions.search)
+    manifest = acall(versions.manifest)
+
+
+class AsyncAliases(Resource):
+    """Free pointers to versions."""
+
+    get = acall(aliases.get)
+    of_model = acall(aliases.of_model)
+    create = acall(aliases.create)
+    move = acall(aliases.move)
+    delete = acall(aliases.delete)
+
+
+class AsyncArtifacts(Resource):
+    """Bytes of versions."""
+
+    find_blob = acall(artifacts.find_blob)
+    put_blob = acall(artifacts.put_blob)
+    get_file = acall(artifacts.get_file)
+    register = aflow(transfer.register)
+    download = aflow(transfer.download)
+
+
+class AsyncEvents(Resource):
+    """The log."""
+
+    after = acall(events.after)
+
+
+class AsyncPrincipals(Resource):
+    """Principals and their tokens."""
+
+    whoami = acall(principals.whoami)
+    get = acall(principals.get)
+    search = apages(principals.search)
+    create = acall(principals.create)
+    update = acall(principals.update)
+    issue_token = acall(principals.issue_token)
+    tokens = apages(principals.tokens)
+    revoke_token = acall(principals.revoke_token)
+
+
+class AsyncModelRegistry(ABC):
+    """A registry to be awaited: the same resources and verbs as `ModelRegistry`."""
+
+    @abstractmethod
+    def call(self, operation: Operation[T]) -> Awaitable[T]:
+        """Answer one operation."""
+
+    @cached_property
+    def models(self) -> AsyncModels:
+        """Registered models."""
+        return AsyncModels(self.call)
+
+    @cached_property
+    def versions(self) -> AsyncVersions:
+        """Versions of models."""
+        return AsyncVersions(self.call)
+
+    @cached_property
+    def aliases(self) -> AsyncAliases:
+        """Free pointers to versions."""
+        return AsyncAliases(self.call)
+
+    @cached_property
+    def artifacts(self) -> AsyncArtifacts:
+        """Bytes of versions."""
+        return AsyncArtifacts(self.call)
+
+    @cached_property
+    def events(self) -> AsyncEvents:
+        """The log."""
+        return AsyncEvents(self.call)
+
+    @cached_property
+    def principals(self) -> AsyncPrincipals:
+        """Principals and their tokens."""
+        return AsyncPrincipals(self.call)
+
+    resolve = acall(version_operations.resolve)
+    register = aflow(transfer.register)
+    download = aflow(transfer.download)

@@ -1,0 +1,78 @@
+"""The bodies of requests about models; whoever uses the registry calls the operations and never sees these."""
+
+from pydantic import Field
+
+from common_lib.rules.lifecycle import ModelStage, ModelType
+from common_lib.values import (
+    Description,
+    FileEntry,
+    Given,
+    Lineage,
+    ModelName,
+    Reason,
+    Scalar,
+    ShortText,
+    Signature,
+    VersionNumber,
+)
+
+
+class CreateModel(Given):
+    """The request to create a registered model; without `owner` the caller owns it."""
+
+    name: ModelName
+    type: ModelType
+    owner: ShortText | None = None
+    description: Description = ""
+    tags: dict[str, str] = {}
+    metadata: dict[str, Scalar] = {}
+
+
+class UpdateModel(Given):
+    """The request to change what may change; a field that is given replaces the old value whole."""
+
+    # A factory keeps the default out of the JSON Schema: what is not given is not sent.
+    owner: ShortText = Field(default_factory=str)
+    description: Description = Field(default_factory=str)
+    tags: dict[str, str] = Field(default_factory=dict)
+    metadata: dict[str, Scalar] = Field(default_factory=dict)
+
+
+class CreateVersion(Given):
+    """The request to create the next version out of files whose bytes are already there."""
+
+    files: list[FileEntry]
+    framework: ShortText
+    description: Description = ""
+    parameters: dict[str, Scalar] = {}
+    metrics: dict[str, float] = {}
+    signature: Signature | None = None
+    lineage: Lineage | None = None
+    tags: dict[str, str] = {}
+
+
+class UpdateVersion(Given):
+    """The request to change what may change of a version; a field that is given replaces the old value whole."""
+
+    description: Description = Field(default_factory=str)
+    tags: dict[str, str] = Field(default_factory=dict)
+
+
+class TransitionRequest(Given):
+    """The request to move a version to another stage."""
+
+    to: ModelStage
+    reason: Reason = ""
+
+
+class TombstoneRequest(Given):
+    """The request to take something out of use."""
+
+    reason: Reason
+
+
+class SetAlias(Given):
+    """The request to point an alias at a version."""
+
+    version: VersionNumber
+    reason: Reason = ""

@@ -1,0 +1,191 @@
+"""What the registry gives and takes, as frozen pydantic values.
+
+Answers ignore fields they do not know, so that an older client survives a newer server; what is sent is strict.
+"""
+
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from common_lib.rules import names
+from common_lib.rules.lifecycle import ModelStage, ModelType
+from common_lib.rules.references import MAX_VERSION
+
+T = TypeVar("T")
+
+ModelName = Annotated[str, Field(pattern=names.MODEL_NAME, max_length=128)]
+AliasName = Annotated[str, Field(pattern=names.ALIAS_NAME, max_length=64)]
+PrincipalName = Annotated[str, Field(pattern=names.PRINCIPAL_NAME, max_length=64)]
+ModelPattern = Annotated[str, Field(pattern=names.MODEL_PATTERN, max_length=128)]
+Sha256 = Annotated[str, Field(pattern=names.SHA256)]
+MediaType = Annotated[str, Field(pattern=r"^[a-z0-9.+-]+/[a-z0-9.+-]+$(?!\n)", max_length=128)]
+VersionNumber = Annotated[int, Field(ge=1, le=MAX_VERSION)]
+Revision = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+Reason = Annotated[str, Field(max_length=names.REASON_LENGTH)]
+Description = Annotated[str, Field(max_length=10_000)]
+ShortText = Annotated[str, Field(max_length=256)]
+Scalar = str | int | float | bool | None
+
+
+class Value(BaseModel):
+    """A frozen answer of the registry."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        frozen=True, strict=True, extra="ignore", allow_inf_nan=False, regex_engine="python-re", protected_namespaces=()
+    )
+
+
+class Given(Value):
+    """A frozen part of a request; a field it does not know is a mistake."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+
+class Tombstone(Value):
+    """Why, when and by whom something was taken out of use; its number or name is never given again."""
+
+    at: AwareDatetime
+    by: str
+    reason: Reason
+
+
+class RegisteredModel(Value):
+    """A named model; its versions are numbered 1, 2, 3 … without gap."""
+
+    name: ModelName
+    type: ModelType
+    owner: ShortText
+    description: Description
+    tags: dict[str, str]
+    metadata: dict[str, Scalar]
+    latest_version: Count
+    production_version: VersionNumber | None
+    revision: Revision
+    created_by: str
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+    tombstone: Tombstone | None
+
+
+class FieldSpec(Given):
+    """One input or output of a model: its name, element type and shape (-1 for any length)."""
+
+    name: ShortText
+    dtype: ShortText
+    shape: list[int] = []
+
+
+class Signature(Given):
+    """What a model takes and what it gives."""
+
+    inputs: list[FieldSpec]
+    outputs: list[FieldSpec]
+
+
+class Lineage(Given):
+    """Where a version comes from; `parent` is the reference of the version it was derived from."""
+
+    run: ShortText | None = None
+    code_commit: ShortText | None = None
+    data_digest: ShortText | None = None
+    parent: ShortText | None = None
+
+
+class ModelVersion(Value):
+    """One version of a model; `digest` is the identity of its manifest, `size` the bytes of all its files."""
+
+    model: ModelName
+    version: VersionNumber
+    stage: ModelStage
+    digest: str
+    size: Count
+    file_count: Count
+    framework: ShortText
+    description: Description
+    parameters: dict[str, Scalar]
+    metrics: dict[str, float]
+    signature: Signature | None
+    lineage: Lineage | None
+    tags: dict[str, str]
+    revision: Revision
+    created_by: str
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+    tombstone: Tombstone | None
+
+    @property
+    def reference(self) -> str:
+        """The reference that always means this version."""
+        return f"models:/{self.model}/{self.version}"
+
+
+class FileEntry(Given):
+    """One file of a manifest: its path within the version, its size in bytes, its digest and media type."""
+
+    path: Annotated[str, Field(max_length=512)]
+    size: Count
+    sha256: Sha256
+    media_type: MediaType = "application/octet-stream"
+
+
+class Manifest(Value):
+    """The files of a version, sorted by path, and the digest over them."""
+
+    digest: str
+    files: list[FileEntry]
+
+
+class Blob(Value):
+    """Bytes stored under their digest."""
+
+    sha256: Sha256
+    size: Count
+    created_by: str
+    created_at: AwareDatetime
+
+
+class Alias(Value):
+    """A pointer to a version of a model, moved by compare-and-set on its revision."""
+
+    model: ModelName
+    alias: AliasName
+    version: VersionNumber
+    revision: Revision
+    updated_by: str
+    updated_at: AwareDatetime
+
+
+class Page(Value, Generic[T]):
+    """One page of a list; `next_page_token` is null on the last one."""
+
+    items: list[T]
+    next_page_token: str | None = None
+
+
+class Event(Value):
+    """One change of state, as CloudEvents 1.0 tells it; `data` holds `before`, `after`, `reason` and `forced`."""
+
+    id: str
+    sequence: str
+    type: str
+    subject: str
+    time: AwareDatetime
+    actor: str
+    requestid: str
+    source: str
+    data: dict[str, Any]
+
+
+class Problem(Value):
+    """Why the registry said no (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    remedy: str
+    request_id: str
+    field: str | None = None
+    value: str | None = None
