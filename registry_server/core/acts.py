@@ -110,6 +110,9 @@ async def perform(ports: Ports, act: Act, use_case: UseCase) -> Answer:
         IdempotencyKeyReused: the key came with another request before.
     """
     claim = (act.caller.name, act.key)
+    # Repetitions of an answered request are served here, so that they never get into each other's way below.
+    if (answer := await _first_answer(ports.database.read, act)) is not None:
+        return answer
     if claim in ports.in_flight:
         raise _in_flight(act)
     ports.in_flight.add(claim)
@@ -117,16 +120,8 @@ async def perform(ports: Ports, act: Act, use_case: UseCase) -> Answer:
     async def ceremony(records: Records) -> Answer:
         if not await records.idempotency.claim(*claim):
             raise _in_flight(act)
-        first = await records.idempotency.find(*claim)
-        if first is not None:
-            if first.fingerprint != act.fingerprint:
-                raise IdempotencyKeyReused(
-                    "this Idempotency-Key came with another request before",
-                    remedy="use a new key for a new request",
-                    field="Idempotency-Key",
-                    value=act.key,
-                )
-            return first.answer
+        if (answer := await _first_answer(records, act)) is not None:
+            return answer
         try:
             outcome = await use_case(records, act)
         except RuleViolation as violation:
@@ -146,13 +141,25 @@ async def perform(ports: Ports, act: Act, use_case: UseCase) -> Answer:
         ports.in_flight.discard(claim)
 
 
+async def _first_answer(records: Records, act: Act) -> Answer | None:
+    first = await records.idempotency.find(act.caller.name, act.key)
+    if first is not None and first.fingerprint != act.fingerprint:
+        raise IdempotencyKeyReused(
+            "this Idempotency-Key came with another request before",
+            remedy="use a new key for a new request",
+            field="Idempotency-Key",
+            value=act.key,
+        )
+    return None if first is None else first.answer
+
+
 async def _record(ports: Ports, records: Records, act: Act, change: events.Change) -> None:
-    sequence = await records.events.next_sequence()
+    sequence, time = await records.events.next_place(ports.now())
     body, parts = events.encode(
         change,
         sequence=sequence,
         event_id=ports.new_id(),
-        time=act.at,
+        time=time,
         actor=act.caller.name,
         request_id=act.request_id,
         source=ports.database.source,

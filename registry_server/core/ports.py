@@ -145,8 +145,11 @@ class Principals(Protocol):
 class Events(Protocol):
     """The append-only log."""
 
-    async def next_sequence(self) -> int:
-        """The next place in the log; it stays locked until this transaction ends, so commit order is log order."""
+    async def next_place(self, now: datetime) -> tuple[int, datetime]:
+        """The next sequence number and its time, later than that of every event before, whatever the clock says.
+
+        It stays locked until this transaction ends, so commit order, log order and time order are one.
+        """
 
     async def append(self, event: Event) -> None:
         """Put the event at its place."""

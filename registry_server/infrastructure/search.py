@@ -114,7 +114,7 @@ async def _rarest(sql: Sql, facets: list[Facet]) -> Facet:
     counts = []
     for facet in facets:
         row = await sql.one(
-            "SELECT count(*) FROM (SELECT 1 FROM model_facets WHERE facet = ?1 AND value = ?2 LIMIT ?3) AS some",
+            "SELECT count(*) FROM (SELECT 1 FROM model_facets WHERE facet = ?1 AND value = ?2 LIMIT ?3) AS bounded",
             *facet,
             _COMMON,
         )

@@ -3,8 +3,9 @@
 
 CREATE TABLE meta (key {text} PRIMARY KEY, value {text} NOT NULL);
 
-CREATE TABLE counters (name {text} PRIMARY KEY, value BIGINT NOT NULL);
-INSERT INTO counters (name, value) VALUES ('events', 0);
+-- The last event's place and time; its row lock makes commit order, log order and time order one.
+CREATE TABLE counters (name {text} PRIMARY KEY, value BIGINT NOT NULL, at BIGINT NOT NULL);
+INSERT INTO counters (name, value, at) VALUES ('events', 0, 0);
 
 CREATE TABLE models (
     name {text} PRIMARY KEY,

@@ -1,7 +1,9 @@
 """The append-only log."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
+from registry_server.domain.base import from_micros, to_micros
 from registry_server.domain.events import Event
 from registry_server.infrastructure.sql import Sql
 
@@ -12,9 +14,13 @@ class EventRecords:
     def __init__(self, sql: Sql) -> None:
         self._sql = sql
 
-    async def next_sequence(self) -> int:
-        (row,) = await self._sql.all("UPDATE counters SET value = value + 1 WHERE name = 'events' RETURNING value")
-        return int(row[0])
+    async def next_place(self, now: datetime) -> tuple[int, datetime]:
+        (row,) = await self._sql.all(
+            "UPDATE counters SET value = value + 1, at = CASE WHEN at < ?1 THEN ?1 ELSE at + 1 END"
+            " WHERE name = 'events' RETURNING value, at",
+            to_micros(now),
+        )
+        return row[0], from_micros(row[1])
 
     async def append(self, event: Event) -> None:
         await self._sql.execute("INSERT INTO events (sequence, body) VALUES (?1, ?2)", event.sequence, event.body)

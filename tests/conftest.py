@@ -1,0 +1,167 @@
+"""Shared fixtures: the same tests run in-process and over sockets, blocking and asynchronous, on both engines."""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import apsw
+import asyncpg
+import pytest
+from anyio.from_thread import start_blocking_portal
+
+from common_lib import AsyncHttpRegistry, HttpRegistry, ModelRegistry, Operation, RegistryConfig
+from registry_server.infrastructure import postgres as postgres_engine
+from registry_server.infrastructure import sqlite as sqlite_engine
+from registry_server.infrastructure.postgres import PostgresDatabase
+from registry_server.serving import running
+from registry_server.settings import Settings
+from registry_server.testing import TestBackend
+from tests.support.state import assert_events_tell_the_state
+
+if TYPE_CHECKING:
+    from tests.support.postgres import Postgres
+
+pytest_plugins = ["tests.support.postgres"]
+
+
+class ViaAsync(ModelRegistry):
+    """The asynchronous client behind the blocking interface, so that one suite tests both."""
+
+    def __init__(self, portal: Any, registry: AsyncHttpRegistry) -> None:
+        self._portal = portal
+        self._registry = registry
+
+    def call(self, operation: Operation[Any]) -> Any:
+        """Answer by the asynchronous client on its own event loop."""
+        return self._portal.call(self._registry.call, operation)
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres: "Postgres") -> str:
+    """The name of a database whose schema is up to date."""
+    # Imported by pytest as a plug-in first, so that its asserts are rewritten.
+    from tests.support.postgres import database_name  # noqa: PLC0415
+
+    url = postgres.create_database("template")
+    asyncio.run(PostgresDatabase(url).migrate())
+    return database_name(url)
+
+
+@pytest.fixture
+def postgres_url(postgres: "Postgres", migrated_template: str) -> Iterator[str]:
+    """A fresh migrated database of this test's own."""
+    url = postgres.create_from_template(migrated_template)
+    yield url
+    postgres.drop_database(url)
+
+
+class Server(NamedTuple):
+    """A server over real sockets and the data behind it."""
+
+    url: str
+    data: Path
+    database_url: str
+
+    @property
+    def token(self) -> str:
+        """The first admin's token."""
+        return (self.data / "admin-token").read_text().strip()
+
+    def registry(self) -> HttpRegistry:
+        """A blocking registry of the first admin."""
+        return HttpRegistry(RegistryConfig(url=self.url, token=self.token))
+
+    def check_log(self) -> None:
+        """Fail unless the events tell the state."""
+        asyncio.run(self._check())
+
+    async def _check(self) -> None:
+        if self.database_url:
+            raw = await asyncpg.connect(self.database_url)
+            try:
+                await assert_events_tell_the_state(postgres_engine.Connection(raw))
+            finally:
+                await raw.close()
+        else:
+            file = apsw.Connection(str(self.data / "registry.sqlite3"), flags=apsw.SQLITE_OPEN_READONLY)
+            with contextlib.closing(file):
+                await assert_events_tell_the_state(sqlite_engine.Connection(file))
+
+
+@pytest.fixture(scope="session")
+def sqlite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server on a file of SQLite, for tests that use names of their own."""
+    data = tmp_path_factory.mktemp("sqlite-server")
+    with running(Settings(data=data, port=0, access_log=False)) as url:
+        yield Server(url, data, "")
+
+
+@pytest.fixture(scope="session")
+def postgres_server_of_session(
+    tmp_path_factory: pytest.TempPathFactory, postgres: "Postgres", migrated_template: str
+) -> Iterator[Server]:
+    """A server on PostgreSQL, for tests that use names of their own."""
+    data = tmp_path_factory.mktemp("postgres-server")
+    database_url = postgres.create_from_template(migrated_template)
+    with running(Settings(data=data, port=0, access_log=False, database_url=database_url)) as url:
+        yield Server(url, data, database_url)
+    postgres.drop_database(database_url)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server over sockets, on each engine; afterwards its log must tell its state."""
+    found: Server = request.getfixturevalue(
+        "sqlite_server" if request.param == "sqlite" else "postgres_server_of_session"
+    )
+    yield found
+    found.check_log()
+
+
+_WORLDS = [f"{place}-{client}" for place in ("memory", "sqlite", "postgres") for client in ("blocking", "async")]
+
+
+@pytest.fixture(params=_WORLDS)
+def registry(request: pytest.FixtureRequest) -> Iterator[ModelRegistry]:
+    """An admin's registry: in-process and over sockets, both clients, both engines.
+
+    Tests use names of their own, for the servers are shared. Afterwards the events must tell the state.
+    """
+    place, client = request.param.split("-")
+    if place == "memory":
+        backend: TestBackend = request.getfixturevalue("model_registry_backend")
+        blocking, asynchronous, check = backend.registry, backend.async_registry, lambda: _check_memory(backend)
+    else:
+        found: Server = request.getfixturevalue(
+            f"{place}_server" if place == "sqlite" else "postgres_server_of_session"
+        )
+        config = RegistryConfig(url=found.url, token=found.token)
+        blocking, check = lambda: HttpRegistry(config), found.check_log
+        asynchronous = lambda: AsyncHttpRegistry(config)  # noqa: E731 - one of three
+    if client == "blocking":
+        with blocking() as this:
+            yield this
+    else:
+        with start_blocking_portal() as portal:
+            that = portal.call(_made, asynchronous)
+            yield ViaAsync(portal, that)
+            portal.call(that.close)
+    check()
+
+
+async def _made(make: Callable[[], AsyncHttpRegistry]) -> AsyncHttpRegistry:
+    return make()
+
+
+def _check_memory(backend: TestBackend) -> None:
+    database: Any = backend.ports.database
+    asyncio.run(assert_events_tell_the_state(database._writer))
+
+
+@pytest.fixture
+def name() -> str:
+    """The name of a model that no other test uses."""
+    return f"model-{uuid.uuid4().hex[:12]}"

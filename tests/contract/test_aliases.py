@@ -1,0 +1,90 @@
+"""Aliases, as every client sees them on every engine."""
+
+import pytest
+
+from common_lib import ModelRegistry
+from common_lib.errors import (
+    AliasNotFound,
+    AlreadyExists,
+    InvalidRequest,
+    RevisionMismatch,
+    RevisionRequired,
+    VersionNotFound,
+)
+from tests.support.steps import version_of
+
+
+def test_an_alias_points_until_it_is_moved(registry: ModelRegistry, name: str) -> None:
+    """It is created once, then moved by whoever saw where it pointed."""
+    registry.models.create(name, "regression")
+    version_of(registry, name)
+    version_of(registry, name)
+    created = registry.aliases.create(name, "champion", 1)
+    assert registry.aliases.get(name, "champion") == created
+    with pytest.raises(AlreadyExists, match="version 1"):
+        registry.aliases.create(name, "champion", 2)
+    moved = registry.aliases.move(name, "champion", 2, revision=created.revision, reason="better")
+    assert (moved.version, moved.revision) == (2, 2)
+    with pytest.raises(RevisionMismatch):
+        registry.aliases.move(name, "champion", 1, revision=created.revision)
+    with pytest.raises(RevisionRequired):
+        registry.aliases.move(name, "champion", 1)
+
+
+def test_moving_an_alias_to_where_it_points_changes_nothing(registry: ModelRegistry, name: str) -> None:
+    """Saying what is so already is no change."""
+    registry.models.create(name, "regression")
+    version_of(registry, name)
+    created = registry.aliases.create(name, "champion", 1)
+    assert registry.aliases.move(name, "champion", 1, revision=1) == created
+
+
+def test_an_alias_points_at_live_versions_only(registry: ModelRegistry, name: str) -> None:
+    """Neither at a number that is not there nor at a tombstone."""
+    registry.models.create(name, "regression")
+    version_of(registry, name)
+    registry.versions.tombstone(name, 1, reason="gone", revision=1)
+    for number in (1, 2):
+        with pytest.raises(VersionNotFound):
+            registry.aliases.create(name, "champion", number)
+
+
+def test_aliases_are_listed_by_name_and_deleted(registry: ModelRegistry, name: str) -> None:
+    """Deleting needs the revision too."""
+    registry.models.create(name, "regression")
+    version_of(registry, name)
+    for alias in ("shadow", "champion"):
+        registry.aliases.create(name, alias, 1)
+    assert [alias.alias for alias in registry.aliases.of_model(name)] == ["champion", "shadow"]
+    with pytest.raises(RevisionRequired):
+        registry.aliases.delete(name, "shadow")
+    registry.aliases.delete(name, "shadow", revision=1)
+    with pytest.raises(AliasNotFound):
+        registry.aliases.get(name, "shadow")
+    assert registry.aliases.create(name, "shadow", 1).revision == 1
+
+
+def test_force_moves_an_alias_whatever_its_revision(registry: ModelRegistry, name: str) -> None:
+    """And creates it where there is none."""
+    registry.models.create(name, "regression")
+    version_of(registry, name)
+    version_of(registry, name)
+    assert registry.aliases.move(name, "champion", 1, force=True).version == 1
+    assert registry.aliases.move(name, "champion", 2, force=True).revision == 2
+
+
+def test_an_alias_with_a_revision_that_is_not_there_is_not_created(registry: ModelRegistry, name: str) -> None:
+    """Whoever saw an alias that is gone by now is told so."""
+    registry.models.create(name, "regression")
+    version_of(registry, name)
+    with pytest.raises(AliasNotFound):
+        registry.aliases.move(name, "champion", 1, revision=1)
+    with pytest.raises(RevisionRequired):
+        registry.aliases.move(name, "champion", 1)
+
+
+@pytest.mark.parametrize("alias", ["latest", "production", "v7", "V7", "7", "a b", "", "-x", "x" * 65, "champion\n"])
+def test_what_is_no_alias_is_refused(registry: ModelRegistry, name: str, alias: str) -> None:
+    """Reserved words would make references mean two things."""
+    with pytest.raises(InvalidRequest):
+        registry.aliases.create(name, alias, 1)

@@ -1,0 +1,119 @@
+"""Bytes on their way in and out, as every client moves them on every engine."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from common_lib import ModelRegistry
+from common_lib.errors import BlobNotFound, DigestMismatch, FileNotFound, InvalidRequest
+from common_lib.operations.base import Operation
+from tests.support.steps import version_of
+
+
+def test_a_folder_comes_back_as_it_was(registry: ModelRegistry, name: str, tmp_path: Path) -> None:
+    """Paths, bytes, empty files and files larger than one chunk."""
+    trained = tmp_path / "trained"
+    (trained / "layers" / "deep").mkdir(parents=True)
+    contents = {"config.json": b"{}", "empty.txt": b"", "layers/deep/w (1).bin": bytes(range(256)) * 10_000}
+    for path, content in contents.items():
+        (trained / path).write_bytes(content)
+    registry.models.create(name, "regression")
+    version = registry.register(name, trained, framework="test")
+    assert (version.file_count, version.size) == (3, 2_560_002)
+    got = tmp_path / "got"
+    assert registry.download(f"models:/{name}/latest", got) == version
+    assert {p.relative_to(got).as_posix(): p.read_bytes() for p in got.rglob("*") if p.is_file()} == contents
+
+
+def test_bytes_that_are_there_are_not_sent_again(registry: ModelRegistry, name: str, tmp_path: Path) -> None:
+    """The second registration of the same file uploads nothing."""
+    registry.models.create(name, "regression")
+    sent: list[str] = []
+
+    class Counting(ModelRegistry):
+        def call(self, operation: Operation[object]) -> object:  # type: ignore[override]
+            sent.append(operation.method)
+            return registry.call(operation)
+
+    for _ in range(2):
+        version_of(Counting(), name, name.encode())
+    assert sent.count("PUT") == 1
+
+
+def test_a_download_verifies_before_it_names(registry: ModelRegistry, name: str, tmp_path: Path) -> None:
+    """A flipped bit on the way is an error, and no file appears, not even a partial one."""
+    registry.models.create(name, "regression")
+    version_of(registry, name, b"precious")
+
+    class Flipping(ModelRegistry):
+        def call(self, operation: Operation[object]) -> object:  # type: ignore[override]
+            answer = registry.call(operation)
+            if operation.sink is not None:
+                operation.sink.begin()
+                operation.sink.write(b"qrecious")
+            return answer
+
+    with pytest.raises(DigestMismatch, match=r"model\.bin"):
+        Flipping().download(f"models:/{name}/1", tmp_path / "got")
+    assert [file for file in (tmp_path / "got").rglob("*") if file.is_file()] == []
+    registry.download(f"models:/{name}/1", tmp_path / "got")
+    assert (tmp_path / "got" / "model.bin").read_bytes() == b"precious"
+
+
+def test_a_file_of_somebody_else_is_not_overwritten(registry: ModelRegistry, name: str, tmp_path: Path) -> None:
+    """A download keeps right files and refuses to replace others."""
+    registry.models.create(name, "regression")
+    version_of(registry, name, b"precious")
+    registry.download(f"models:/{name}/1", tmp_path)
+    registry.download(f"models:/{name}/1", tmp_path)
+    (tmp_path / "model.bin").write_bytes(b"mine")
+    with pytest.raises(InvalidRequest, match="other bytes"):
+        registry.download(f"models:/{name}/1", tmp_path)
+    assert (tmp_path / "model.bin").read_bytes() == b"mine"
+
+
+def test_bytes_with_another_digest_are_refused(registry: ModelRegistry, tmp_path: Path, name: str) -> None:
+    """What was announced is what must come; nothing is kept of anything else."""
+    file = tmp_path / "model.bin"
+    file.write_bytes(b"other")
+    announced = hashlib.sha256(name.encode()).hexdigest()
+    with pytest.raises(InvalidRequest) as refused:
+        registry.artifacts.put_blob(announced, file)
+    assert refused.value.code == "digest_mismatch"
+    with pytest.raises(BlobNotFound):
+        registry.artifacts.find_blob(announced)
+
+
+def test_a_file_that_the_manifest_does_not_name_is_not_served(registry: ModelRegistry, name: str) -> None:
+    """Bytes are reached through their version only."""
+    registry.models.create(name, "regression")
+    version_of(registry, name)
+
+    class Nowhere:
+        def begin(self) -> None: ...
+
+        def write(self, chunk: bytes) -> None: ...
+
+    with pytest.raises(FileNotFound):
+        registry.artifacts.get_file(name, 1, "other.bin", Nowhere())
+
+
+def test_a_link_is_not_registered(registry: ModelRegistry, name: str, tmp_path: Path) -> None:
+    """What a link points at may lie outside the folder."""
+    (tmp_path / "trained").mkdir()
+    (tmp_path / "trained" / "secrets").symlink_to("/etc/hostname")
+    registry.models.create(name, "regression")
+    with pytest.raises(InvalidRequest, match="symbolic link"):
+        registry.register(name, tmp_path / "trained", framework="test")
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty"])
+def test_nothing_is_not_registered(registry: ModelRegistry, name: str, tmp_path: Path, kind: str) -> None:
+    """Neither a path that is not there nor an empty folder."""
+    registry.models.create(name, "regression")
+    path = tmp_path / "trained"
+    if kind == "empty":
+        path.mkdir()
+    with pytest.raises(InvalidRequest):
+        registry.register(name, path, framework="test")

@@ -1,0 +1,24 @@
+"""Steps that many tests take before what they are about."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from common_lib import ModelRegistry, ModelVersion
+
+
+def version_of(registry: ModelRegistry, name: str, content: bytes = b"weights", **facts: Any) -> ModelVersion:
+    """A new version of one file."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.bin"
+        file.write_bytes(content)
+        return registry.register(name, file, framework=facts.pop("framework", "test"), **facts)
+
+
+def promoted(registry: ModelRegistry, name: str, content: bytes = b"weights") -> ModelVersion:
+    """A new version, in production."""
+    version = version_of(registry, name, content)
+    staged = registry.versions.transition(name, version.version, "staging", revision=version.revision)
+    return registry.versions.transition(
+        name, version.version, "production", reason="it is better", revision=staged.revision
+    )
