@@ -103,19 +103,11 @@ class SqliteDatabase:
             raw.execute(f"PRAGMA journal_mode = {mode}").fetchall()
         raw.execute("PRAGMA synchronous = FULL")
         raw.execute("PRAGMA foreign_keys = ON")
-        taken = []
-        with _transaction(raw):
-            raw.execute(HISTORY_TABLE)
-            steps = statements.migrations("sqlite")
-            history = raw.execute("SELECT number, name, sha256 FROM migrations ORDER BY number").fetchall()
-            for step in check_history(steps, history):
-                raw.execute(step.text)
-                digest = hashlib.sha256(step.text.encode()).hexdigest()
-                raw.execute("INSERT INTO migrations VALUES (?1, ?2, ?3)", (step.number, step.name, digest))
-                taken.append(f"{step.number:04d}_{step.name}")
-            raw.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('source', ?1)", (new_source(),))
-            self.source = str(raw.execute("SELECT value FROM meta WHERE key = 'source'").fetchall()[0][0])
-        return taken
+        try:
+            return self._migrate(raw)
+        except BaseException:
+            raw.close()
+            raise
 
     async def open(self) -> None:
         """Bring the schema up to date and begin to take reads and writes."""
@@ -159,6 +151,21 @@ class SqliteDatabase:
             raise _unavailable(error) from None
         if self._path is not None and (self._thread is None or not self._thread.is_alive()):
             raise StorageUnavailable("the writer has ended", remedy="see the server's log and start it again")
+
+    def _migrate(self, raw: apsw.Connection) -> list[str]:
+        taken = []
+        with _transaction(raw):
+            raw.execute(HISTORY_TABLE)
+            steps = statements.migrations("sqlite")
+            history = raw.execute("SELECT number, name, sha256 FROM migrations ORDER BY number").fetchall()
+            for step in check_history(steps, history):
+                raw.execute(step.text)
+                digest = hashlib.sha256(step.text.encode()).hexdigest()
+                raw.execute("INSERT INTO migrations VALUES (?1, ?2, ?3)", (step.number, step.name, digest))
+                taken.append(f"{step.number:04d}_{step.name}")
+            raw.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('source', ?1)", (new_source(),))
+            self.source = str(raw.execute("SELECT value FROM meta WHERE key = 'source'").fetchall()[0][0])
+        return taken
 
     def _connect(self, flags: int) -> apsw.Connection:
         raw = apsw.Connection(":memory:" if self._path is None else str(self._path), flags=flags, vfs=self._vfs)

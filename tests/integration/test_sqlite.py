@@ -1,0 +1,213 @@
+"""The SQLite engine: group commit, isolation of neighbours, and a disk that fails."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from registry_server.core.ports import Records
+from registry_server.domain.errors import StorageUnavailable
+from registry_server.infrastructure.schema import SchemaMismatch
+from registry_server.infrastructure.sqlite import SqliteDatabase
+
+pytestmark = pytest.mark.anyio
+
+
+class Disk(apsw.VFS):
+    """The real file system, watched: counts fsyncs, can hold them back, and can be full or broken."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.syncs = 0
+        self.error: type[Exception] | None = None
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+        super().__init__(name, "")
+
+    def hold(self) -> None:
+        """Hold the next fsync back; `entered` tells that it has begun."""
+        self.entered.clear()
+        self.gate.clear()
+
+    def xOpen(self, name: Any, flags: Any) -> Any:  # noqa: N802 - SQLite's name
+        """Open a watched file."""
+        return _File(self, name, flags)
+
+
+class _File(apsw.VFSFile):
+    def __init__(self, disk: Disk, name: Any, flags: Any) -> None:
+        self._disk = disk
+        super().__init__("", name, flags)
+
+    def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's name
+        self._disk.entered.set()
+        self._disk.gate.wait(10)
+        self._disk.syncs += 1
+        super().xSync(flags)
+
+    def xWrite(self, data: Any, offset: int) -> None:  # noqa: N802 - SQLite's name
+        if self._disk.error is not None:
+            raise self._disk.error
+        super().xWrite(data, offset)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The server runs on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture
+def disk(request: pytest.FixtureRequest) -> Iterator[Disk]:
+    """A watched disk of this test's own."""
+    watched = Disk(f"disk-{abs(hash(request.node.nodeid))}")
+    yield watched
+    watched.unregister()
+
+
+@pytest.fixture
+async def database(tmp_path: Path, disk: Disk) -> AsyncIterator[SqliteDatabase]:
+    """An open database on the watched disk."""
+    opened = SqliteDatabase(tmp_path / "registry.sqlite3", vfs=disk.name)
+    await opened.open()
+    yield opened
+    disk.error = None
+    disk.gate.set()
+    await opened.close()
+
+
+def _keep(digest: str) -> Any:
+    async def use_case(records: Records) -> str:
+        await records.artifacts.insert_document(digest, b"{}")
+        return digest
+
+    return use_case
+
+
+async def test_writes_that_wait_share_one_fsync(database: SqliteDatabase, disk: Disk) -> None:
+    """While one commit is held up, all who come queue, and one more commit serves them."""
+    before = disk.syncs
+    disk.hold()
+    first = asyncio.ensure_future(database.write(_keep("first")))
+    await asyncio.to_thread(disk.entered.wait, 10)
+    rest = [asyncio.ensure_future(database.write(_keep(f"d{n}"))) for n in range(30)]
+    await asyncio.sleep(0)
+    disk.gate.set()
+    assert await asyncio.gather(first, *rest) == ["first", *(f"d{n}" for n in range(30))]
+    assert disk.syncs - before <= 3
+
+
+async def test_a_refused_write_leaves_its_neighbours_alone(database: SqliteDatabase, disk: Disk) -> None:
+    """In one batch the refused are rolled back whole and the others kept."""
+
+    async def refused(records: Records) -> None:
+        await records.artifacts.insert_document("never", b"{}")
+        raise KeyError("refused")
+
+    disk.hold()
+    first = asyncio.ensure_future(database.write(_keep("first")))
+    await asyncio.to_thread(disk.entered.wait, 10)
+    batch = [asyncio.ensure_future(database.write(case)) for case in (_keep("a"), refused, _keep("b"))]
+    await asyncio.sleep(0)
+    disk.gate.set()
+    outcomes = await asyncio.gather(first, *batch, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [str, str, KeyError, str]
+    kept = [await database.read.artifacts.document(digest) for digest in ("first", "a", "b", "never")]
+    assert kept == [b"{}", b"{}", b"{}", None]
+
+
+async def test_nobody_is_answered_before_the_fsync(database: SqliteDatabase, disk: Disk) -> None:
+    """A write whose fsync is held up is not acknowledged."""
+    disk.hold()
+    waiting = asyncio.ensure_future(database.write(_keep("held")))
+    done, _ = await asyncio.wait([waiting], timeout=0.2)
+    assert not done
+    disk.gate.set()
+    assert await waiting == "held"
+
+
+@pytest.mark.parametrize("error", [apsw.FullError, apsw.IOError])
+async def test_a_failing_disk_refuses_and_recovers(
+    database: SqliteDatabase, disk: Disk, error: type[Exception]
+) -> None:
+    """Nothing of a failed write is there, and the next one works when the disk does."""
+    disk.error = error
+    with pytest.raises(StorageUnavailable, match=error.__name__):
+        await database.write(_keep("lost"))
+    disk.error = None
+    assert await database.read.artifacts.document("lost") is None
+    assert await database.write(_keep("kept")) == "kept"
+
+
+async def test_a_caller_that_is_gone_does_not_stop_the_writer(database: SqliteDatabase) -> None:
+    """Its event loop is closed before its answer comes; the others are served."""
+    held = threading.Event()
+
+    def leave() -> None:
+        loop = asyncio.new_event_loop()
+
+        async def begin() -> None:
+            task = asyncio.ensure_future(database.write(_waits(held)))
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        loop.run_until_complete(begin())
+        loop.close()
+
+    await asyncio.to_thread(leave)
+    held.set()
+    assert await database.write(_keep("next")) == "next"
+
+
+def _waits(held: threading.Event) -> Any:
+    async def use_case(records: Records) -> None:
+        held.wait(10)
+        await records.artifacts.insert_document("gone", b"{}")
+
+    return use_case
+
+
+async def test_a_use_case_that_waits_for_the_world_is_refused(database: SqliteDatabase) -> None:
+    """Within a transaction only records may be awaited: anything else would stop all writers."""
+
+    async def sleeps(records: Records) -> None:
+        await records.artifacts.document("x")
+        await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="waited for something other"):
+        await database.write(sleeps)
+    assert await database.write(_keep("next")) == "next"
+
+
+async def test_events_cannot_be_changed_or_removed(database: SqliteDatabase) -> None:
+    """The schema itself refuses."""
+    raw = database._writer.raw
+    raw.execute("INSERT INTO events VALUES (1, x'7b7d')")
+    for statement in ("UPDATE events SET body = x'00'", "DELETE FROM events"):
+        with pytest.raises(apsw.ConstraintError, match="append-only"):
+            raw.execute(statement)
+
+
+async def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    """It is neither opened nor altered."""
+    file = tmp_path / "newer.sqlite3"
+    database = SqliteDatabase(file)
+    await database.open()
+    database._writer.raw.execute("INSERT INTO migrations VALUES (9999, 'future', '00')")
+    await database.close()
+    with pytest.raises(SchemaMismatch, match="9999_future"):
+        await SqliteDatabase(file).open()
+
+
+async def test_the_database_says_how_it_is_kept(database: SqliteDatabase) -> None:
+    """WAL with full fsync, on a build of SQLite that is safe with it."""
+    raw = database._writer.raw
+    assert raw.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
+    assert raw.execute("PRAGMA synchronous").fetchall() == [(2,)]
+    assert raw.execute("PRAGMA foreign_keys").fetchall() == [(1,)]
