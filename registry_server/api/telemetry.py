@@ -11,6 +11,8 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Histogram
 
 _access = logging.getLogger("registry_server.access")
+# A label for each word that somebody sends would fill the memory.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$(?!\n)")
 
 
@@ -51,7 +53,8 @@ class Telemetry:
         finally:
             elapsed = time.perf_counter() - began
             route = raw.get("path_template", "(none)")
-            self._seconds.labels(raw["method"], route, status).observe(elapsed)
+            method = raw["method"] if raw["method"] in _METHODS else "other"
+            self._seconds.labels(method, route, status).observe(elapsed)
             if _access.isEnabledFor(logging.INFO):
                 fields = {"request_id": this, "method": raw["method"], "path": raw["path"], "status": status}
                 _access.info("request", extra=fields | {"ms": round(elapsed * 1000, 3)})

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterable
 
 from common_lib.rules import names
-from registry_server.core import changes, versions
+from registry_server.core import changes, models, versions
 from registry_server.core.acts import Act, Outcome, Ports, perform
 from registry_server.core.ports import Records
 from registry_server.core.rights import Caller, Right
@@ -49,10 +49,11 @@ async def find(ports: Ports, caller: Caller, sha256: str) -> Blob:
 
 async def read(ports: Ports, caller: Caller, name: str, version: int, path: str) -> tuple[FileEntry, Iterable[bytes]]:
     """One file of a version and its bytes in chunks; a tombstoned version serves no bytes."""
+    model = await models.get(ports.database, caller, name)
     found = await versions.get(ports.database, caller, name, version)
     names.check_artifact_path(path)
     file = await ports.database.read.versions.file(name, version, path)
-    if file is None or found.tombstone is not None:
+    if file is None or found.tombstone is not None or model.tombstone is not None:
         raise NotFound(
             f"version {version} of {name!r} serves no file {path!r}",
             remedy="read its manifest for the files there are; a tombstoned version serves none",

@@ -55,10 +55,14 @@ async def resolve(database: Database, caller: Caller, name: str, selector: str) 
     else:
         references.check_selector(selector)
         version = await read.newest(name, None if selector == "latest" else ModelStage(selector))
-    if version is not None and version.tombstone is None:
+    # A model in production has no tombstone, so the hottest path needs no second look.
+    if version is not None and version.tombstone is None and version.stage is ModelStage.PRODUCTION:
         return version
-    if await database.read.models.get(name) is None:
+    model = await database.read.models.get(name)
+    if model is None:
         raise no_model(name)
+    if version is not None and version.tombstone is None and model.tombstone is None:
+        return version
     raise NotFound(
         f"model {name!r} has no usable version {selector!r}",
         remedy="list its versions to see their stages, aliases and tombstones",

@@ -15,6 +15,17 @@ from registry_server.infrastructure.sql import Row
 
 T = TypeVar("T")
 _ATTEMPTS = 5
+_COMMAND_TIMEOUT_S = 30
+_LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+)
 # Any number will do; it keeps two starting servers from migrating at once.
 _MIGRATION_LOCK = 7_305_820_481
 
@@ -44,6 +55,22 @@ class Connection:
         return claimed
 
 
+class Reader(Connection):
+    """A pool for reads, each on any connection; a server that is gone is one of our errors."""
+
+    async def one(self, sql: str, *values: Any) -> Row | None:
+        try:
+            return await super().one(sql, *values)
+        except _LOST as error:
+            raise _unavailable(error) from error
+
+    async def all(self, sql: str, *values: Any) -> Sequence[Row]:
+        try:
+            return await super().all(sql, *values)
+        except _LOST as error:
+            raise _unavailable(error) from error
+
+
 class PostgresDatabase:
     """The registry's records on a PostgreSQL server, shared by any number of processes."""
 
@@ -66,8 +93,10 @@ class PostgresDatabase:
     async def open(self) -> None:
         """Bring the schema up to date and begin to take reads and writes."""
         await self.migrate()
-        self._pool = await asyncpg.create_pool(self._url, min_size=1, max_size=self._connections)
-        self.read = Records(Connection(self._pool))
+        self._pool = await asyncpg.create_pool(
+            self._url, min_size=1, max_size=self._connections, command_timeout=_COMMAND_TIMEOUT_S
+        )
+        self.read = Records(Reader(self._pool))
 
     async def close(self) -> None:
         """Finish what is under way, then close."""
@@ -85,16 +114,16 @@ class PostgresDatabase:
             except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError) as error:
                 if attempt == _ATTEMPTS:
                     raise _unavailable(error) from None
-            except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError) as error:
-                raise _unavailable(error) from None
+            except _LOST as error:
+                raise _unavailable(error) from error
         raise AssertionError("unreachable")
 
     async def ping(self) -> None:
         """Return if the server answers."""
         try:
             await self._pool.fetchval("SELECT 1")
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            raise _unavailable(error) from None
+        except _LOST as error:
+            raise _unavailable(error) from error
 
     async def _migrate(self, raw: Any) -> list[str]:
         taken = []

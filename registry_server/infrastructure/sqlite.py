@@ -68,11 +68,20 @@ class Reader(Connection):
         self._lists = lists
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="registry-lists")
 
+    async def one(self, sql: str, *values: Any) -> Row | None:
+        try:
+            return await super().one(sql, *values)
+        except apsw.Error as error:
+            raise _unavailable(error) from error
+
     async def all(self, sql: str, *values: Any) -> Sequence[Row]:
         def run() -> Sequence[Row]:
             return self._lists.execute(statements.sqlite(sql), values).fetchall()
 
-        return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+        except apsw.Error as error:
+            raise _unavailable(error) from error
 
     def close(self) -> None:
         """End the thread and both connections."""

@@ -1,0 +1,108 @@
+"""The PostgreSQL engine: a server that goes away, two servers on one database, and refusals of the schema."""
+
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from common_lib import HttpRegistry, RegistryConfig
+from common_lib.errors import ServerFailed
+from registry_server.core.ports import Records
+from registry_server.domain.errors import StorageUnavailable
+from registry_server.infrastructure.postgres import PostgresDatabase
+from registry_server.serving import running
+from registry_server.settings import Settings
+from tests.support.steps import version_of
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The server runs on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture
+async def database(postgres_url: str) -> AsyncIterator[PostgresDatabase]:
+    """An open database of this test's own."""
+    opened = PostgresDatabase(postgres_url)
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+async def _end_connections(url: str) -> None:
+    raw = await asyncpg.connect(url)
+    await raw.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    await raw.close()
+
+
+async def test_a_connection_that_is_cut_in_a_write_is_told_and_replaced(
+    database: PostgresDatabase, postgres_url: str
+) -> None:
+    """Nothing of the write is there, and the next one works."""
+
+    async def cut(records: Records) -> None:
+        await records.artifacts.insert_document("lost", b"{}")
+        await _end_connections(postgres_url)
+        await records.artifacts.insert_document("lost too", b"{}")
+
+    with pytest.raises(StorageUnavailable):
+        await database.write(cut)
+    await database.ping()
+    assert await database.read.artifacts.document("lost") is None
+
+    async def keep(records: Records) -> None:
+        await records.artifacts.insert_document("kept", b"{}")
+
+    await database.write(keep)
+    assert await database.read.artifacts.document("kept") == b"{}"
+
+
+async def test_events_cannot_be_changed_removed_or_truncated(postgres_url: str, database: PostgresDatabase) -> None:
+    """The schema itself refuses."""
+    raw: Any = await asyncpg.connect(postgres_url)
+    await raw.execute("INSERT INTO events VALUES (1, 'x')")
+    for statement in ("UPDATE events SET body = 'y'", "DELETE FROM events", "TRUNCATE events"):
+        with pytest.raises(asyncpg.RaiseError, match="append-only"):
+            await raw.execute(statement)
+    await raw.close()
+
+
+def test_two_servers_share_one_database(postgres_url: str, tmp_path: Path) -> None:
+    """What one writes the other reads; numbers go on without gap; the first admin is made once."""
+    name = f"model-{uuid.uuid4().hex[:8]}"
+    settings = [Settings(data=tmp_path / str(n), port=0, database_url=postgres_url, access_log=False) for n in (1, 2)]
+    with running(settings[0]) as one, running(settings[1]) as two:
+        token = (tmp_path / "1" / "admin-token").read_text().strip()
+        assert not (tmp_path / "2" / "admin-token").exists()
+        with (
+            HttpRegistry(RegistryConfig(url=one, token=token)) as first,
+            HttpRegistry(RegistryConfig(url=two, token=token)) as second,
+        ):
+            first.models.create(name, "regression")
+            numbers = [version_of(registry, name).version for registry in (first, second, first, second)]
+            assert numbers == [1, 2, 3, 4]
+
+
+def test_a_registry_whose_database_is_gone_says_so(
+    postgres_url: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Live, but not ready, and requests get 503 with what to do."""
+    postgres = request.getfixturevalue("postgres")
+    url_of_its_own = postgres.create_from_template(postgres_url.partition("?")[0].rpartition("/")[2])
+    settings = Settings(data=tmp_path, port=0, database_url=url_of_its_own, access_log=False)
+    with running(settings) as url:
+        token = (tmp_path / "admin-token").read_text().strip()
+        with HttpRegistry(RegistryConfig(url=url, token=token, attempts=1)) as registry:
+            assert list(registry.models.search()) == []
+            postgres.drop_database(url_of_its_own)
+            with pytest.raises(ServerFailed, match="storage_unavailable"):
+                list(registry.models.search())

@@ -1,0 +1,158 @@
+"""What goes wrong on the way becomes one of our errors, over real sockets and in both clients."""
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anyio.from_thread import start_blocking_portal
+
+from common_lib import AsyncHttpRegistry, HttpRegistry, ModelRegistry, RegistryConfig
+from common_lib.errors import AnswerTimedOut, ConnectionFailed, ProtocolError, RegistryError, ServerFailed
+from tests.conftest import ViaAsync
+
+Talk = Callable[[socket.socket], None]
+PRINCIPAL = json.dumps(
+    {
+        "name": "admin",
+        "kind": "human",
+        "grants": [],
+        "revision": 1,
+        "created_by": "admin",
+        "created_at": "2026-01-01T00:00:00Z",
+        "updated_at": "2026-01-01T00:00:00Z",
+    }
+).encode()
+
+
+@contextlib.contextmanager
+def talking(*talks: Talk) -> Iterator[str]:
+    """A server that treats its first connections as told, each on a connection of its own, and then is gone."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            for talk in talks:
+                with contextlib.suppress(OSError):
+                    connection, _ = listening.accept()
+                    with connection:
+                        talk(connection)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        with contextlib.suppress(OSError):
+            listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def _says(answer: bytes) -> Talk:
+    def talk(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(answer)
+
+    return talk
+
+
+def _ok(body: bytes, *headers: bytes) -> bytes:
+    lines = [b"HTTP/1.1 200 OK", b"content-type: application/json", b"connection: close", *headers]
+    return b"\r\n".join([*lines, b"content-length: %d" % len(body), b"", body])
+
+
+def _hangs(connection: socket.socket) -> None:
+    connection.recv(65536)
+    # Until the client gives up and closes.
+    connection.recv(1)
+
+
+def _cuts(connection: socket.socket) -> None:
+    connection.recv(65536)
+    connection.sendall(_ok(PRINCIPAL)[:-10])
+
+
+def _resets(connection: socket.socket) -> None:
+    connection.recv(1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+
+@pytest.fixture(params=["blocking", "async"])
+def connect(request: pytest.FixtureRequest) -> Iterator[Callable[..., ModelRegistry]]:
+    """Makes registries of either client."""
+    with contextlib.ExitStack() as stack:
+        if request.param == "blocking":
+            yield lambda **given: stack.enter_context(HttpRegistry(RegistryConfig(**given)))
+        else:
+            portal = stack.enter_context(start_blocking_portal())
+
+            def make(**given: Any) -> ModelRegistry:
+                async def made() -> AsyncHttpRegistry:
+                    return AsyncHttpRegistry(RegistryConfig(**given))
+
+                registry = portal.call(made)
+                stack.callback(portal.call, registry.close)
+                return ViaAsync(portal, registry)
+
+            yield make
+
+
+@pytest.mark.parametrize("fault", [_cuts, _resets, _says(b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n")])
+def test_a_fault_that_passes_is_not_noticed(connect: Callable[..., ModelRegistry], fault: Talk) -> None:
+    """The second attempt is answered."""
+    with talking(fault, _says(_ok(PRINCIPAL))) as url:
+        assert connect(url=url, first_pause_s=0.01).principals.whoami().name == "admin"
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (_cuts, ConnectionFailed),
+        (_resets, ConnectionFailed),
+        (_hangs, AnswerTimedOut),
+        (_says(b"SSH-2.0-OpenSSH\r\n"), ConnectionFailed),
+        (_says(b"HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n"), ServerFailed),
+    ],
+)
+def test_a_fault_that_stays_is_one_of_our_errors(
+    connect: Callable[..., ModelRegistry], fault: Talk, error: type[RegistryError]
+) -> None:
+    """It says what happened and how often it was tried."""
+    with talking(fault, fault) as url:
+        registry = connect(url=url, attempts=2, attempt_timeout_s=0.2, first_pause_s=0.01)
+        with pytest.raises(error, match="tried 2 times"):
+            registry.principals.whoami()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        _ok(b"not json"),
+        _ok(b"{}"),
+        b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/1.1 404 Not Found\r\ncontent-type: text/html\r\ncontent-length: 4\r\n\r\nnope",
+    ],
+)
+def test_something_else_than_a_registry_is_told(connect: Callable[..., ModelRegistry], answer: bytes) -> None:
+    """A redirect is not followed: it could lead the token elsewhere."""
+    with talking(_says(answer)) as url, pytest.raises(ProtocolError):
+        connect(url=url, attempts=1).principals.whoami()
+
+
+def test_nobody_there_is_told_with_the_address(connect: Callable[..., ModelRegistry]) -> None:
+    """A closed port is no traceback of a library."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    with pytest.raises(ConnectionFailed, match=url) as failed:
+        connect(url=url, attempts=2, first_pause_s=0.01).principals.whoami()
+    assert failed.value.attempts == 2
+
+
+def test_the_token_shows_nowhere(connect: Callable[..., ModelRegistry], tmp_path: Path) -> None:
+    """Neither in the configuration's repr nor in an error."""
+    config = RegistryConfig(url="http://127.0.0.1:1", token="mrg_secret", attempts=1)
+    assert "mrg_secret" not in repr(config)
+    with pytest.raises(ConnectionFailed) as failed:
+        connect(url=config.url, token=config.token, attempts=1).principals.whoami()
+    assert "mrg_secret" not in repr(failed.value) + str(failed.value)
