@@ -107,7 +107,7 @@ def create_app(settings: Settings) -> Litestar:
         logging_config=None,
     )
     app.state.update({"settings": settings, "metrics": metrics, "openapi_path": "/openapi.json"})
-    app.asgi_handler = Telemetry(app.asgi_handler, metrics)
+    app.asgi_handler = Telemetry(app.asgi_handler, metrics, access_log=settings.access_log)
     return app
 
 

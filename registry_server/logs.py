@@ -28,8 +28,28 @@ class JsonLines(logging.Formatter):
         return _encode(line).decode()
 
 
-def configure(*, access: bool) -> None:
-    """Send the server's logs to standard error; `access` adds a line for each request."""
+class AccessLine(msgspec.Struct):
+    """The line of one request: what was asked for and how it went, nothing of its headers, query or body."""
+
+    time: datetime
+    request_id: str
+    method: str
+    path: str
+    status: int
+    ms: float
+    level: str = "info"
+    logger: str = "registry_server.access"
+    message: str = "request"
+
+    def write(self) -> None:
+        """Write the line at once; a record of the standard library's logging costs ten times as much."""
+        stream = sys.stderr.buffer
+        stream.write(_encode(self) + b"\n")
+        stream.flush()
+
+
+def configure() -> None:
+    """Send the server's logs to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     for name in ("registry_server", "uvicorn.error"):
@@ -37,4 +57,3 @@ def configure(*, access: bool) -> None:
         logger.handlers = [handler]
         logger.propagate = False
         logger.setLevel(logging.INFO if name == "registry_server" else logging.WARNING)
-    logging.getLogger("registry_server.access").setLevel(logging.INFO if access else logging.WARNING)

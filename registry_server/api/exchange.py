@@ -6,11 +6,11 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import msgspec
 from litestar import Request, Response
-from litestar.response.base import ASGIResponse
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from common_lib.rules.names import check_idempotency_key
 from registry_server.api.security import caller
-from registry_server.api.telemetry import request_id
+from registry_server.api.telemetry import header, request_id
 from registry_server.core.acts import Act, Outcome, Ports, perform
 from registry_server.core.ports import Database, Records
 from registry_server.domain.answers import Answer
@@ -43,13 +43,21 @@ def shown(request: HttpRequest, entity: T) -> Response[T]:
     return Response(cast("T", _encode(entity)), headers={"etag": etag}, media_type=_JSON)
 
 
-def shown_fast(request: HttpRequest, entity: Any) -> ASGIResponse:
-    """The same for the hot path, without Litestar's response building."""
+def shown_fast(request: HttpRequest, entity: Any) -> ASGIApp:
+    """The same for the hot path, without Litestar's response building, which takes longer than all the rest here."""
     etag = entity.etag
-    headers = {"etag": etag}
-    if _matches(request.headers.get("if-none-match"), etag):
-        return ASGIResponse(status_code=304, headers=headers, media_type=_JSON)
-    return ASGIResponse(body=_encode(entity), headers=headers, media_type=_JSON)
+    headers = [(b"etag", etag.encode())]
+    if _matches(header(request.scope, b"if-none-match"), etag):
+        status, body = 304, b""
+    else:
+        status, body = 200, _encode(entity)
+        headers += [(b"content-type", _JSON.encode()), (b"content-length", b"%d" % len(body))]
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    return answer
 
 
 async def act(request: HttpRequest, *, body: bytes, key_required: bool = True) -> Act:

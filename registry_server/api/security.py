@@ -7,6 +7,7 @@ from typing import Any
 
 from litestar import Request
 
+from registry_server.api.telemetry import header
 from registry_server.core import principals
 from registry_server.core.ports import Database
 from registry_server.core.rights import Caller
@@ -55,5 +56,5 @@ class Gate:
 async def caller(request: Request[Any, Any, Any]) -> Caller:
     """The caller of a request."""
     gate: Gate = request.app.state.gate
-    known: Caller = await gate.caller(request.headers.get("authorization"))
+    known: Caller = await gate.caller(header(request.scope, b"authorization"))
     return known

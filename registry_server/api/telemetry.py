@@ -1,16 +1,17 @@
 """Around every request: an id, one log line, one histogram; one ASGI wrapper, because three middlewares cost more."""
 
-import logging
+import os
 import re
 import time
-import uuid
+from datetime import UTC, datetime
 from typing import Any
 
 from litestar import Request
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Histogram
 
-_access = logging.getLogger("registry_server.access")
+from registry_server.logs import AccessLine
+
 # A label for each word that somebody sends would fill the memory.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$(?!\n)")
@@ -22,22 +23,32 @@ def request_id(request: Request[Any, Any, Any]) -> str:
     return str(scope["registry_request_id"])
 
 
+def header(scope: Any, name: bytes) -> str | None:
+    """A header by its lower-case name, without the table of all of them that Litestar would build first."""
+    for found, value in scope["headers"]:
+        if found == name:
+            return str(value, "latin-1")
+    return None
+
+
 class Telemetry:
     """Measures an ASGI application; a well-formed X-Request-Id of the caller is kept, any other is replaced."""
 
-    def __init__(self, app: ASGIApp, registry: CollectorRegistry) -> None:
+    def __init__(self, app: ASGIApp, registry: CollectorRegistry, *, access_log: bool) -> None:
         self._app = app
+        self._access_log = access_log
         self._seconds = Histogram(
             "registry_request_seconds", "Time to answer", ["method", "route", "status"], registry=registry
         )
+        self._labelled: dict[tuple[str, str, int], Histogram] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI
         raw: Any = scope
         if raw["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = next((value.decode("latin-1") for name, value in raw["headers"] if name == b"x-request-id"), "")
-        this = given if _REQUEST_ID.match(given) else uuid.uuid4().hex
+        given = header(raw, b"x-request-id")
+        this = given if given and _REQUEST_ID.match(given) else os.urandom(16).hex()
         raw["registry_request_id"] = this
         status, began = 500, time.perf_counter()
 
@@ -52,9 +63,14 @@ class Telemetry:
             await self._app(scope, receive, observed)
         finally:
             elapsed = time.perf_counter() - began
-            route = raw.get("path_template", "(none)")
-            method = raw["method"] if raw["method"] in _METHODS else "other"
-            self._seconds.labels(method, route, status).observe(elapsed)
-            if _access.isEnabledFor(logging.INFO):
-                fields = {"request_id": this, "method": raw["method"], "path": raw["path"], "status": status}
-                _access.info("request", extra=fields | {"ms": round(elapsed * 1000, 3)})
+            self._observe(raw["method"], raw.get("path_template", "(none)"), status, elapsed)
+            if self._access_log:
+                ms = round(elapsed * 1000, 3)
+                AccessLine(datetime.now(UTC), this, raw["method"], raw["path"], status, ms).write()
+
+    def _observe(self, method: str, route: str, status: int, elapsed: float) -> None:
+        key = (method if method in _METHODS else "other", route, status)
+        labelled = self._labelled.get(key)
+        if labelled is None:
+            labelled = self._labelled[key] = self._seconds.labels(*key)
+        labelled.observe(elapsed)
