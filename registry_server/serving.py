@@ -1,24 +1,115 @@
 """One process, one event loop, one socket: uvicorn around the application."""
 
 import contextlib
+import logging
+import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
+import msgspec
 import uvicorn
 
-from registry_server.app import create_app
+from registry_server.app import FolderInUse, create_app
+from registry_server.domain.errors import RegistryError
+from registry_server.infrastructure.schema import SchemaMismatch
 from registry_server.settings import Settings
 
 _GRACE_S = 10
+_BACKLOG = 2048
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+# What these say is for people already; of any other failure to start the log tells all.
+_SPEAKING = (FolderInUse, SchemaMismatch, RegistryError, OSError)
+_log = logging.getLogger(__name__)
 
 
 class StartFailed(RuntimeError):
-    """The server could not start; its log, or the message, says why."""
+    """The server could not start; the message says why."""
 
 
-def server(settings: Settings) -> uvicorn.Server:
+class Announcement(msgspec.Struct, frozen=True):
+    """What `server.json` in a data folder says of the server that owns it, for as long as it serves."""
+
+    url: str
+    pid: int
+
+    def write(self, data: Path) -> None:
+        """Appear whole, readable by the owner only."""
+        partial = data / "server.json.partial"
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.encode(self))
+        partial.replace(data / "server.json")
+
+    @classmethod
+    def read(cls, data: Path) -> "Announcement | None":
+        """The announcement of a process that lives; one that was killed leaves an old one behind."""
+        try:
+            found = msgspec.json.decode((data / "server.json").read_bytes(), type=cls)
+            os.kill(found.pid, 0)
+        except (OSError, msgspec.MsgspecError, OverflowError):
+            # Not there, not ours to read, or left behind by a process that is gone or is somebody else's.
+            return None
+        return found
+
+
+class RegistryServer(uvicorn.Server):
+    """uvicorn around the application; it announces itself once it serves, before anybody is told that it started."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._application = _Application(create_app(settings))
+        self.on_start: Callable[[], None] = lambda: None
+        self.url = ""
+        super().__init__(
+            uvicorn.Config(
+                self._application,
+                interface="asgi3",
+                lifespan="on",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                timeout_graceful_shutdown=_GRACE_S,
+            )
+        )
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until told to stop.
+
+        Raises:
+            StartFailed: it could not start.
+        """
+        with contextlib.ExitStack() as stack:
+            listening = sockets or [stack.enter_context(_listening(self._settings))]
+            host, port = listening[0].getsockname()[:2]
+            self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+            try:
+                super().run(listening)
+            except SystemExit:
+                failure = self._application.failure
+                speaking = isinstance(failure, _SPEAKING)
+                raise StartFailed(f"{failure}" if speaking else f"{type(failure).__name__}: {failure}") from failure
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve, then say where."""
+        await super().startup(sockets)
+        try:
+            Announcement(self.url, os.getpid()).write(self._settings.data)
+        except OSError:
+            # A full disk must not keep anybody from reading; tools on this machine then need --url.
+            _log.warning("server.json could not be written", exc_info=True)
+        self.on_start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take the announcement back while the folder is still ours, then stop serving."""
+        (self._settings.data / "server.json").unlink(missing_ok=True)
+        await super().shutdown(sockets)
+
+
+def server(settings: Settings) -> RegistryServer:
     """The server of these settings, to be `run()`.
 
     Raises:
@@ -29,18 +120,7 @@ def server(settings: Settings) -> uvicorn.Server:
             f"{settings.host} is not a loopback address, and without TLS the server binds loopback only: "
             "put a reverse proxy that speaks TLS before it"
         )
-    return uvicorn.Server(
-        uvicorn.Config(
-            create_app(settings),
-            host=settings.host,
-            port=settings.port,
-            lifespan="on",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            timeout_graceful_shutdown=_GRACE_S,
-        )
-    )
+    return RegistryServer(settings)
 
 
 @contextlib.contextmanager
@@ -52,31 +132,60 @@ def running(settings: Settings) -> Iterator[str]:
     Raises:
         StartFailed: it could not start.
     """
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.create_server((settings.host, settings.port), family=family) as listening:
-        running_server = server(settings)
-        started = threading.Event()
-        thread = threading.Thread(target=_run, args=(running_server, listening, started), name="registry-server")
-        thread.start()
+    this = server(settings)
+    decided = threading.Event()
+    this.on_start = decided.set
+    with ThreadPoolExecutor(1, thread_name_prefix="registry-server") as thread:
+        end = thread.submit(this.run)
+        end.add_done_callback(lambda _: decided.set())
         try:
-            started.wait()
-            if not running_server.started:
-                raise StartFailed("the server could not start; its log says why")
-            yield f"http://{settings.host}:{listening.getsockname()[1]}"
+            decided.wait()
+            if end.done():
+                end.result()
+            yield this.url
         finally:
-            running_server.should_exit = True
-            thread.join()
+            this.should_exit = True
 
 
-def _run(running_server: uvicorn.Server, listening: socket.socket, started: threading.Event) -> None:
-    announced = running_server.startup
+class _Application:
+    """The application; what keeps it from starting is kept as a value, and told by whoever started it."""
 
-    async def startup(sockets: list[socket.socket] | None = None) -> None:
-        await announced(sockets=sockets)
-        started.set()
+    def __init__(self, app: Callable[[Any, Any, Any], Awaitable[None]]) -> None:
+        self._app = app
+        self.failure: BaseException | None = None
 
-    running_server.startup = startup  # type: ignore[method-assign]
-    try:
-        running_server.run(sockets=[listening])
-    finally:
-        started.set()
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
+        # Not `async`: a request passes without another frame.
+        return self._live(scope, receive, send) if scope["type"] == "lifespan" else self._app(scope, receive, send)
+
+    async def _live(self, scope: Any, receive: Any, send: Any) -> None:
+        async def plain(message: dict[str, Any]) -> None:
+            # Without Litestar's formatted traceback, which the log would show as the message.
+            await send({"type": message["type"]})
+
+        try:
+            await self._app(scope, receive, plain)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told below or by `run`
+            # Litestar puts what went wrong into a group of one.
+            while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+                (error,) = error.exceptions
+            self.failure = error
+            if not isinstance(error, _SPEAKING):
+                _log.error("the application failed to start or to stop", exc_info=error)
+
+
+@contextlib.contextmanager
+def _listening(settings: Settings) -> Iterator[socket.socket]:
+    family, kind, protocol, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+    # The protocol is named because asyncio sets TCP_NODELAY only on sockets that say they are TCP.
+    with socket.socket(family, kind, protocol) as listening:
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(_BACKLOG)
+        except OSError as error:
+            raise StartFailed(
+                f"port {settings.port} of {settings.host} cannot be had ({error.strerror}): "
+                "perhaps the server is running already; otherwise take another by --port"
+            ) from None
+        yield listening

@@ -24,27 +24,8 @@ from registry_server.core.acts import Ports
 from registry_server.core.bootstrap import ensure_admin
 from registry_server.infrastructure.filesystem import FilesystemBlobs
 from registry_server.infrastructure.sqlite import SqliteDatabase
+from registry_server.inprocess import URL, PortalTransport
 from registry_server.settings import Settings
-
-_URL = "http://registry.test"
-
-
-class PortalTransport(httpx.BaseTransport):
-    """Blocking requests to an ASGI application that runs on the event loop of another thread."""
-
-    def __init__(self, app: Litestar, portal: BlockingPortal) -> None:
-        self._inner = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
-        self._portal = portal
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer by the application."""
-        return self._portal.call(self._handle, request)
-
-    async def _handle(self, request: httpx.Request) -> httpx.Response:
-        body = b"".join(request.stream) if isinstance(request.stream, httpx.SyncByteStream) else b""
-        passed = httpx.Request(request.method, request.url, headers=request.headers, stream=httpx.ByteStream(body))
-        answer = await self._inner.handle_async_request(passed)
-        return httpx.Response(answer.status_code, headers=answer.headers, stream=httpx.ByteStream(await answer.aread()))
 
 
 class TestBackend:
@@ -67,12 +48,12 @@ class TestBackend:
 
     def registry(self, role: Role | str = Role.ADMIN, models: str = "*") -> HttpRegistry:
         """A blocking registry of a principal with that role on those models."""
-        config = RegistryConfig(url=_URL, token=self.token(role, models))
+        config = RegistryConfig(url=URL, token=self.token(role, models))
         return HttpRegistry(config, transport=PortalTransport(self._app, self._portal))
 
     def async_registry(self, role: Role | str = Role.ADMIN, models: str = "*") -> AsyncHttpRegistry:
         """An asynchronous registry of a principal with that role on those models."""
-        config = RegistryConfig(url=_URL, token=self.token(role, models))
+        config = RegistryConfig(url=URL, token=self.token(role, models))
         return AsyncHttpRegistry(config, transport=httpx.ASGITransport(app=self._app))  # type: ignore[arg-type]
 
     def token(self, role: Role | str = Role.ADMIN, models: str = "*") -> str:
@@ -80,7 +61,7 @@ class TestBackend:
         admin = (self._home / "admin-token").read_text().strip()
         if Role(role) is Role.ADMIN and models == "*":
             return admin
-        config = RegistryConfig(url=_URL, token=admin)
+        config = RegistryConfig(url=URL, token=admin)
         with HttpRegistry(config, transport=PortalTransport(self._app, self._portal)) as registry:
             name = f"{Role(role)}-{uuid.uuid4().hex[:8]}"
             registry.principals.create(name, PrincipalKind.SERVICE, [Grant(role=Role(role), models=models)])

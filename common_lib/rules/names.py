@@ -13,18 +13,26 @@ MODEL_NAME: Final = r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?$(?!\n)"
 ALIAS_NAME: Final = r"^[a-z](?:[a-z0-9_-]{0,62}[a-z0-9])?$(?!\n)"
 PRINCIPAL_NAME: Final = r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$(?!\n)"
 MODEL_PATTERN: Final = r"^(?:\*|[A-Za-z0-9][A-Za-z0-9._-]{0,126}\*?)$(?!\n)"
+MODEL_PREFIX: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$(?!\n)"
+TOKEN_ID: Final = r"^[0-9a-f]{16}$(?!\n)"  # noqa: S105 - a pattern
 KEY: Final = r"^[A-Za-z0-9_](?:[A-Za-z0-9._/@-]{0,126}[A-Za-z0-9_])?$(?!\n)"
 SHA256: Final = r"^[0-9a-f]{64}$(?!\n)"
 IDEMPOTENCY_KEY: Final = r"^[A-Za-z0-9_-]{8,128}$(?!\n)"
 REASON_LENGTH: Final = 2_000
 
 _SEGMENT: Final = re.compile(r"^[A-Za-z0-9_(\[=@+-](?:[A-Za-z0-9._+=@,()\[\] -]*[A-Za-z0-9_)\]=@+-])?$(?!\n)")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _MAX_SEGMENTS: Final = 16
 _MAX_PATH_BYTES: Final = 512
 _DEVICES: Final = frozenset(
     {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)}
 )
 _RESERVED_ALIASES: Final = frozenset({"latest", "development", "staging", "production", "archived"})
+
+
+def matches(pattern: str | re.Pattern[str], text: object) -> re.Match[str] | None:
+    """The match of a pattern at the beginning of a text; whatever is no text matches nothing."""
+    return re.match(pattern, text) if isinstance(text, str) else None
 
 
 def check_model_name(name: str) -> str:
@@ -35,7 +43,7 @@ def check_model_name(name: str) -> str:
     >>> check_model_name("eurusd-direction")
     'eurusd-direction'
     """
-    if not re.match(MODEL_NAME, name) or ".." in name:
+    if not matches(MODEL_NAME, name) or ".." in name:
         raise RuleViolation(
             "invalid_name",
             field="name",
@@ -46,9 +54,22 @@ def check_model_name(name: str) -> str:
     return _not_a_device(name, "name")
 
 
+def check_model_prefix(prefix: str) -> str:
+    """A prefix is what model names can begin with; one that none begins with is a mistake."""
+    if not matches(MODEL_PREFIX, prefix):
+        raise RuleViolation(
+            "invalid_name",
+            field="prefix",
+            value=prefix,
+            why="is not the beginning of a model name",
+            remedy="use 1-128 ASCII letters, digits, '.', '_' or '-', a letter or digit first",
+        )
+    return prefix
+
+
 def check_alias(alias: str) -> str:
     """An alias is 1–64 lower-case letters, digits, `_`, `-`; `latest`, stage names and `v<digits>` are reserved."""
-    if not re.match(ALIAS_NAME, alias):
+    if not matches(ALIAS_NAME, alias):
         raise RuleViolation(
             "invalid_name",
             field="alias",
@@ -69,7 +90,7 @@ def check_alias(alias: str) -> str:
 
 def check_principal_name(name: str) -> str:
     """A principal name is 1–64 lower-case letters, digits, `.`, `_`, `-`."""
-    if not re.match(PRINCIPAL_NAME, name):
+    if not matches(PRINCIPAL_NAME, name):
         raise RuleViolation(
             "invalid_name",
             field="name",
@@ -78,6 +99,19 @@ def check_principal_name(name: str) -> str:
             remedy="use 1-64 lower-case letters, digits, '.', '_' or '-', beginning and ending with a letter or digit",
         )
     return name
+
+
+def check_token_id(token_id: str) -> str:
+    """The id of a token is 16 lower-case hexadecimal digits, the beginning of its secret's SHA-256."""
+    if not matches(TOKEN_ID, token_id):
+        raise RuleViolation(
+            "invalid_name",
+            field="id",
+            value=token_id,
+            why="is not the id of a token",
+            remedy="give 16 lower-case hexadecimal digits, as the list of tokens shows them; never the secret itself",
+        )
+    return token_id
 
 
 def check_keys(field: str, mapping: Iterable[str], limit: int = 256) -> None:
@@ -92,7 +126,7 @@ def check_keys(field: str, mapping: Iterable[str], limit: int = 256) -> None:
             remedy="store the rest in a file of the version",
         )
     for key in keys:
-        if not re.match(KEY, key):
+        if not matches(KEY, key):
             raise RuleViolation(
                 "invalid_name",
                 field=field,
@@ -126,15 +160,14 @@ def check_text(field: str, text: str, limit: int) -> str:
             why=f"is longer than {limit} characters",
             remedy="shorten it",
         )
-    for character in text:
-        if (character < " " and character not in "\n\t") or character == "\x7f" or "\ud800" <= character <= "\udfff":
-            raise RuleViolation(
-                "invalid_text",
-                field=field,
-                value=repr(character),
-                why="contains a control character or a lone surrogate",
-                remedy="remove it",
-            )
+    if forbidden := _CONTROL.search(text):
+        raise RuleViolation(
+            "invalid_text",
+            field=field,
+            value=forbidden[0],
+            why="is a control character or a lone surrogate",
+            remedy="remove it from the text",
+        )
     return text
 
 
@@ -147,9 +180,9 @@ def check_artifact_path(path: str) -> str:
     >>> check_artifact_path("weights/layer-1.safetensors")
     'weights/layer-1.safetensors'
     """
-    segments = path.split("/")
-    fits = len(path.encode("utf-8", "replace")) <= _MAX_PATH_BYTES and len(segments) <= _MAX_SEGMENTS
-    if not fits or not all(_SEGMENT.match(segment) for segment in segments):
+    segments = path.split("/") if matches("", path) else [""]
+    fits = len(segments) <= _MAX_SEGMENTS and all(_SEGMENT.match(segment) for segment in segments)
+    if not fits or len(path) > _MAX_PATH_BYTES:
         raise RuleViolation(
             "invalid_path",
             field="path",
@@ -165,7 +198,7 @@ def check_artifact_path(path: str) -> str:
 
 def check_sha256(digest: str) -> str:
     """A digest is 64 lower-case hexadecimal digits."""
-    if not re.match(SHA256, digest):
+    if not matches(SHA256, digest):
         raise RuleViolation(
             "invalid_digest",
             field="sha256",
@@ -178,7 +211,7 @@ def check_sha256(digest: str) -> str:
 
 def check_idempotency_key(key: str) -> str:
     """An idempotency key is 8–128 letters, digits, `_` and `-`; a random UUID is a good one."""
-    if not re.match(IDEMPOTENCY_KEY, key):
+    if not matches(IDEMPOTENCY_KEY, key):
         raise RuleViolation(
             "invalid_idempotency_key",
             field="Idempotency-Key",

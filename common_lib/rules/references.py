@@ -34,7 +34,7 @@ def parse(text: str) -> Reference:
     >>> str(parse("models:/eurusd-direction@champion"))
     'models:/eurusd-direction@champion'
     """
-    match = _REFERENCE.match(text)
+    match = names.matches(_REFERENCE, text)
     if match is None:
         raise _refused(text)
     return Reference(names.check_model_name(match["name"]), check_selector(match["alias"] or match["word"]))

@@ -1,9 +1,9 @@
 """`/v1/models/{name}/aliases`."""
 
-from litestar import Response, delete, get, put
+from litestar import Response
 from litestar.params import FromPath, JSONBody
 
-from registry_server.api.exchange import HttpRequest, database, shown, write
+from registry_server.api.exchange import HttpRequest, database, delete, get, put, shown, write
 from registry_server.api.security import caller
 from registry_server.core import aliases
 from registry_server.domain.aliases import Alias, SetAlias

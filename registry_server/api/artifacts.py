@@ -3,16 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 
-from litestar import Response, get, put
-from litestar.exceptions import ClientException, InternalServerException
+from litestar import Response
 from litestar.params import FromPath
 from litestar.response import Stream
 
-from registry_server.api.exchange import HttpRequest, act, ports, shown, wrote
+from registry_server.api.exchange import HttpRequest, act, get, ports, put, shown, wrote
 from registry_server.api.security import caller
 from registry_server.core import artifacts
 from registry_server.domain.artifacts import Blob
-from registry_server.domain.errors import ContentRefused
+from registry_server.domain.errors import ContentRefused, TooLarge
 
 
 @get("/blobs/{sha256:str}")
@@ -35,7 +34,14 @@ async def put_blob(request: HttpRequest, sha256: FromPath[str]) -> Response[Blob
         )
     this = await act(request, body=b"", key_required=False)
     limit: int = request.app.state.settings.max_blob_bytes
-    return wrote(await artifacts.publish(ports(request), this, sha256, _received(request), limit))
+    if (request.content_length or 0) > limit:
+        raise TooLarge(
+            f"the body has more than {limit} bytes",
+            remedy="split the file, or raise max_blob_bytes of the server",
+            field="Content-Length",
+            value=request.content_length,
+        )
+    return wrote(await artifacts.publish(ports(request), this, sha256, request.stream(), limit))
 
 
 @get("/models/{name:str}/versions/{version:int}/files/{path:path}")
@@ -52,15 +58,6 @@ async def get_file(request: HttpRequest, name: FromPath[str], version: FromPath[
             "x-content-type-options": "nosniff",
         },
     )
-
-
-async def _received(request: HttpRequest) -> AsyncIterator[bytes]:
-    try:
-        async for chunk in request.stream():
-            yield chunk
-    except (ClientException, InternalServerException):
-        # Litestar takes a client that went away for a failure of its own.
-        raise ContentRefused("the body ended early", remedy="send all of it again", field="body") from None
 
 
 async def _threaded(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:

@@ -1,17 +1,23 @@
 """JSON bodies, strictly: no unknown field, no coercion, no duplicate key, and an error that names the value."""
 
+import contextlib
 import json
+import re
+from collections import Counter
 from collections.abc import Generator
 from typing import Any, ClassVar
 
 import msgspec
+from litestar.datastructures import Headers
 from litestar.dto import AbstractDTO, DTOFieldDefinition
 from litestar.openapi.spec import Reference, Schema
 from litestar.typing import FieldDefinition
 
 from registry_server.domain.errors import InvalidRequest, RegistryError
 
-_MAX_DEPTH = 32
+_SHOWN = 200
+_KINDS = {b'"': "str", b"t": "bool", b"f": "bool", b"n": "null", b"[": "array", b"{": "object"}
+_SURROGATES = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)")
 
 
 class StrictJson(AbstractDTO[Any]):
@@ -50,72 +56,105 @@ class StrictJson(AbstractDTO[Any]):
         Raises:
             RegistryError: `unsupported_media_type`, `invalid_json` or `invalid_request`.
         """
-        media_type = self.asgi_connection.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != "application/json" or "content-encoding" in self.asgi_connection.headers:
-            raise RegistryError(
-                f"the body is {media_type or 'of no media type'}, or encoded",
-                remedy="send it plain, as Content-Type: application/json",
-                field="Content-Type",
-                value=media_type,
-                code="unsupported_media_type",
-            )
-        document = _strict(value)
+        _require_plain_json(self.asgi_connection.headers)
         try:
-            return self._decoders[self.asgi_connection.route_handler.handler_id].decode(value)
+            decoded = self._decoders[self.asgi_connection.route_handler.handler_id].decode(value)
         except msgspec.ValidationError as error:
-            message, _, place = str(error).partition(" - at `")
-            path = place.rstrip("`").removeprefix("$").removeprefix(".")
-            raise InvalidRequest(
-                f"{path or 'body'}: {message}",
-                remedy="see the OpenAPI document for the fields there are and their types",
-                field=path or None,
-                value=_at(document, path),
-            ) from None
+            raise _not_as_declared(value, str(error)) from None
+        except msgspec.DecodeError as error:
+            raise _malformed(value, str(error)) from None
+        except UnicodeDecodeError as error:
+            raise _invalid_json(f"the body is not UTF-8: {error.reason}", _beginning(error.object)) from None
+        # Of two equal keys msgspec keeps the last and another reader the first, so there must not be two.
+        json.loads(value, object_pairs_hook=_unique)
+        return decoded
 
 
-def _strict(value: bytes) -> Any:
-    """Parse, refusing what parsers disagree about: duplicate keys, NaN, lone surrogates, deep nesting."""
-    depth = 0
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise _invalid_json(f"the key {twice!r:.100} stands twice", twice)
-        return found
-
-    for byte in value:
-        depth += (byte in b"[{") - (byte in b"]}")
-        if depth > _MAX_DEPTH:
-            raise _invalid_json(f"the body is nested deeper than {_MAX_DEPTH}", depth)
-    try:
-        document = json.loads(value, object_pairs_hook=unique, parse_constant=_no_constant)
-        json.dumps(document, ensure_ascii=False).encode()
-    except RegistryError:
-        raise
-    except UnicodeEncodeError:
-        raise _invalid_json("the body holds a lone surrogate", None) from None
-    except ValueError as error:
-        raise _invalid_json(f"the body cannot be parsed: {error}"[:200], None) from None
-    return document
+def _require_plain_json(headers: Headers) -> None:
+    media_type, _, parameter = headers.get("content-type", "").lower().replace(" ", "").partition(";")
+    if "content-encoding" in headers:
+        field = "Content-Encoding"
+    elif media_type != "application/json" or parameter.replace('"', "") not in {"", "charset=utf-8"}:
+        field = "Content-Type"
+    else:
+        return
+    raise RegistryError(
+        f"{field} is {headers.get(field, '')!r:.100}",
+        remedy="send JSON in UTF-8, not encoded any further, as Content-Type: application/json",
+        field=field,
+        value=headers.get(field, ""),
+        code="unsupported_media_type",
+    )
 
 
-def _no_constant(name: str) -> Any:
-    raise _invalid_json(f"{name} is not JSON", name)
+def _unique(pairs: list[tuple[str, Any]]) -> None:
+    if len(dict(pairs)) < len(pairs):
+        twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
+        raise _invalid_json(f"the key {twice!r:.100} stands twice", twice)
 
 
 def _invalid_json(detail: str, value: Any) -> InvalidRequest:
     return InvalidRequest(detail, remedy="send one JSON value in UTF-8", field="body", value=value, code="invalid_json")
 
 
-def _at(document: Any, path: str) -> Any:
-    """The value at a path such as `files[0].size` or `tags[...]`, if there is one."""
-    for step in path.replace("]", "").replace("[", ".").split("."):
-        if step in {"", "..."}:
-            return document if path == "" else None
+def _malformed(body: bytes, message: str) -> InvalidRequest:
+    lone = next((match[1] for match in _SURROGATES.finditer(body) if match[1]), None)
+    if lone is not None:
+        return _invalid_json("the body holds a lone surrogate", _beginning(lone))
+    place = re.search(r"\(byte (\d+)\)", message)
+    start = int(place[1]) if place else max(0, len(body) - _SHOWN)
+    return _invalid_json(f"the body cannot be parsed: {message}", _beginning(body[start:]))
+
+
+def _not_as_declared(body: bytes, message: str) -> InvalidRequest:
+    """The refusal that msgspec words as "Expected `int`, got `str` - at `$.files[0].size`", with the value."""
+    what, at, place = message.rpartition(" - at `$")
+    what, path = (what, place.rstrip("`")) if at else (message, "")
+    steps = re.findall(r"\.\.\.|[^.\[\]]+", path)
+    _, named, name = what.partition(" field `")
+    if named:
+        steps.append(name.removesuffix("`"))
+        path = f"{path}.{steps[-1]}"
+    raw, value = msgspec.Raw(body), None
+    # There is no value to show if the field is missing, or if what stands behind it is no JSON either.
+    with contextlib.suppress(msgspec.MsgspecError, LookupError, RecursionError, UnicodeDecodeError):
+        for step in steps:
+            key, raw = _entered(raw, step, what)
+            path = path.replace("[...]", f".{key}", 1) if step == "..." else path
+        value = _text(bytes(raw))
+    field = path.removeprefix(".") or "body"
+    return InvalidRequest(
+        f"{field}: {what}",
+        remedy="see the OpenAPI document for the fields there are and their types",
+        field=field,
+        value=value,
+    )
+
+
+def _entered(value: msgspec.Raw, step: str, what: str) -> tuple[str, msgspec.Raw]:
+    """The key and the value one step further inside; "..." is the entry of an object that the message is true of."""
+    if bytes(value).lstrip()[:1] == b"[":
+        return step, msgspec.json.decode(value, type=list[msgspec.Raw])[int(step)]
+    entries = msgspec.json.decode(value, type=dict[str, msgspec.Raw])
+    if step == "...":
+        step = next((key for key, entry in entries.items() if _is_so(bytes(entry), what)), step)
+    return step, entries[step]
+
+
+def _is_so(value: bytes, what: str) -> bool:
+    kind = _KINDS.get(value[:1]) or ("float" if set(value) & set(b".eE") else "int")
+    if kind in {"int", "float"} and "out of range" in what:
         try:
-            document = document[int(step)] if isinstance(document, list) else document[step]
-        except (KeyError, IndexError, TypeError, ValueError):
-            return None
-    return document
+            msgspec.json.decode(value, type=float)
+        except msgspec.ValidationError:
+            return True
+    return f"got `{kind}`" in what
+
+
+def _text(value: bytes) -> str:
+    """A string as it is, anything else as the beginning of its JSON."""
+    return str(msgspec.json.decode(value)) if value[:1] == b'"' else _beginning(value)
+
+
+def _beginning(value: bytes) -> str:
+    return value[:_SHOWN].decode("utf-8", "backslashreplace")

@@ -1,11 +1,10 @@
 """`/v1/events`."""
 
-from litestar import get
 from litestar.params import FromQuery
 from litestar.response.base import ASGIResponse
 from litestar.types import ASGIApp
 
-from registry_server.api.exchange import HttpRequest, database
+from registry_server.api.exchange import HttpRequest, database, get
 from registry_server.api.security import caller
 from registry_server.core import events
 from registry_server.domain.pages import DEFAULT_LIMIT

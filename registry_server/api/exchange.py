@@ -1,9 +1,12 @@
-"""What handlers are made of: a read becomes an answer with an ETag, a write goes through its ceremony."""
+"""What handlers are made of: callers are admitted, a read becomes an answer with an ETag, a write has its ceremony."""
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from functools import partial
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
+from urllib.parse import unquote
 
+import litestar
 import msgspec
 from litestar import Request, Response
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -14,13 +17,50 @@ from registry_server.api.telemetry import header, request_id
 from registry_server.core.acts import Act, Outcome, Ports, perform
 from registry_server.core.ports import Database, Records
 from registry_server.domain.answers import Answer
-from registry_server.domain.errors import InvalidRequest
+from registry_server.domain.errors import InvalidRequest, NotFound, Unauthenticated
 
 P = ParamSpec("P")
 T = TypeVar("T")
 HttpRequest = Request[Any, Any, Any]
 _encode = msgspec.json.Encoder().encode
 _JSON = "application/json"
+# Of two of these Litestar would take one and say nothing of the other.
+_ONCE: Final = frozenset({b"authorization", b"content-type", b"idempotency-key", b"if-match", b"if-none-match"})
+
+
+async def admitted(request: HttpRequest) -> None:
+    """Before a handler, and before any body is read: who is asking, and is it asked in the one way there is.
+
+    Litestar would read `//` as `/` and `007` as `7`, overlook a misspelt filter, and choose one of two values.
+
+    Raises:
+        Unauthenticated: nobody that the registry knows.
+        NotFound: the path is another spelling of an address.
+        InvalidRequest: a header stands twice; a query parameter is unknown or stands twice.
+    """
+    scope: Any = request.scope
+    once = [name for name, _ in scope["headers"] if name in _ONCE]
+    twice = next((name.decode() for name in once if once.count(name) > 1), None)
+    if twice == "authorization":
+        raise Unauthenticated("the request carries several tokens", remedy="send one Authorization header")
+    await caller(request)
+    if twice is not None:
+        raise InvalidRequest(f"the header {twice} stands twice", remedy="send it once", field=twice)
+    values = {name: str(value).removeprefix("/") for name, value in scope["path_params"].items()}
+    given, straight = unquote(scope["raw_path"]), scope["path_template"].format(**values)
+    if given != straight:
+        raise NotFound(
+            f"there is nothing at {given!r:.200}", remedy=f"perhaps {straight} is meant", field="path", value=given
+        )
+    if scope["query_string"]:
+        _check_query(request)
+
+
+get = partial(litestar.get, before_request=admitted)
+post = partial(litestar.post, before_request=admitted)
+patch = partial(litestar.patch, before_request=admitted)
+put = partial(litestar.put, before_request=admitted)
+delete = partial(litestar.delete, before_request=admitted)
 
 
 def ports(request: HttpRequest) -> Ports:
@@ -78,7 +118,7 @@ async def act(request: HttpRequest, *, body: bytes, key_required: bool = True) -
         )
     outside = ports(request)
     key = outside.new_id() if key is None else check_idempotency_key(key)
-    same = (request.method, str(request.url.path), request.url.query, body)
+    same = (request.method, str(request.url.path), request.url.query, hashlib.sha256(body).hexdigest())
     return Act(
         caller=who,
         at=outside.now(),
@@ -111,6 +151,26 @@ def wrote(answer: Answer) -> Response[Any]:
         media_type=_JSON,
         headers={name: value for name, value in headers.items() if value is not None},
     )
+
+
+def _check_query(request: HttpRequest) -> None:
+    declared = request.route_handler.parsed_fn_signature.parameters
+    known = {name: field for name, field in declared.items() if name not in {"request", "data", *request.path_params}}
+    for name, values in request.query_params.dict().items():
+        if name not in known:
+            raise InvalidRequest(
+                f"there is no query parameter {name!r:.100} here",
+                remedy=f"the parameters are: {', '.join(known) or 'none'}",
+                field="query",
+                value=name,
+            )
+        if len(values) > 1 and not known[name].is_non_string_sequence:
+            raise InvalidRequest(
+                f"the query parameter {name} stands {len(values)} times",
+                remedy="give it once",
+                field=name,
+                value=values[-1],
+            )
 
 
 def _matches(if_none_match: str | None, etag: str) -> bool:

@@ -2,11 +2,11 @@
 
 from datetime import datetime
 
-from litestar import Response, get, patch, post
+from litestar import Response
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from common_lib.rules.lifecycle import ModelStage, ModelType
-from registry_server.api.exchange import HttpRequest, database, shown, write
+from registry_server.api.exchange import HttpRequest, database, get, patch, post, shown, write
 from registry_server.api.security import caller
 from registry_server.core import models
 from registry_server.domain.base import Page, TombstoneRequest
@@ -37,8 +37,8 @@ async def search_models(
         tags=tuple(_tag(text) for text in tag or ()),
         owner=owner,
         prefix=prefix,
-        created_from=_aware("created_from", created_from),
-        created_before=_aware("created_before", created_before),
+        created_from=_time(request, "created_from", created_from),
+        created_before=_time(request, "created_before", created_before),
         tombstoned=tombstoned,
     )
     page = await models.search(
@@ -84,12 +84,11 @@ def _tag(text: str) -> tuple[str, str]:
     return key, value
 
 
-def _aware(field: str, time: datetime | None) -> datetime | None:
-    if time is not None and time.tzinfo is None:
+def _time(request: HttpRequest, field: str, time: datetime | None) -> datetime | None:
+    # A bare number would be read as seconds since 1970, and 2026 is more likely to be meant as a year.
+    text = request.query_params.get(field, "")
+    if time is not None and (time.tzinfo is None or "T" not in text.upper()):
         raise InvalidRequest(
-            f"{field} has no time zone",
-            remedy="write it as 2026-03-01T00:00:00Z",
-            field=field,
-            value=time.isoformat(),
+            f"{field} is not a time with its zone", remedy="write it as 2026-03-01T00:00:00Z", field=field, value=text
         )
     return time

@@ -1,9 +1,9 @@
 """`/v1/principals`, `/v1/tokens` and `/v1/whoami`."""
 
-from litestar import Response, get, patch, post
+from litestar import Response
 from litestar.params import FromPath, FromQuery, JSONBody
 
-from registry_server.api.exchange import HttpRequest, database, shown, write
+from registry_server.api.exchange import HttpRequest, database, get, patch, post, shown, write
 from registry_server.api.security import caller
 from registry_server.core import principals
 from registry_server.domain.base import Page

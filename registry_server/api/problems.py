@@ -1,17 +1,25 @@
 """From an error to RFC 9457 `application/problem+json`: one table, and nothing else ever leaves the server."""
 
 import logging
+import reprlib
 from typing import Any, Final, NamedTuple
 
 import msgspec
 from litestar import Request, Response
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import (
+    HTTPException,
+    InternalServerException,
+    MethodNotAllowedException,
+    NotFoundException,
+    ValidationException,
+)
 
 from common_lib.rules.violation import RuleViolation
 from registry_server.api.telemetry import request_id
-from registry_server.domain.errors import RegistryError, RuleBroken
+from registry_server.domain.errors import ContentRefused, InvalidRequest, NotFound, RegistryError, RuleBroken, TooLarge
 
 _log = logging.getLogger("registry_server.problems")
+_DETAIL_LENGTH = 1_000
 _VALUE_LENGTH = 200
 
 
@@ -72,10 +80,6 @@ PROBLEMS: Final = {
     "storage_unavailable": Kind(503, "The storage does not answer"),
     "storage_full": Kind(507, "The storage is full"),
 }
-_OF_STATUS: Final = {400: "invalid_json", 401: "unauthenticated", 404: "not_found", 405: "method_not_allowed"} | {
-    413: "too_large",
-    415: "unsupported_media_type",
-}
 _HEADERS: Final = {
     "unauthenticated": {"www-authenticate": 'Bearer realm="model-registry"'},
     "request_in_flight": {"retry-after": "1"},
@@ -106,11 +110,11 @@ def answer(error: RegistryError, this: str) -> Response[bytes]:
         title=kind.title,
         status=kind.status,
         code=code,
-        detail=error.detail,
+        detail=_shown(error.detail, _DETAIL_LENGTH),
         remedy=error.remedy,
         request_id=this,
-        field=error.field,
-        value=_shown(error.value),
+        field=None if error.field is None else _shown(error.field, _VALUE_LENGTH),
+        value=None if error.value is None else _shown(error.value, _VALUE_LENGTH),
     )
     return Response(
         msgspec.json.encode(problem),
@@ -133,24 +137,52 @@ def on_violation(request: Request[Any, Any, Any], error: RuleViolation) -> Respo
 
 
 def on_framework(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    """Litestar said no: no such route, wrong method, body too large, or a parameter of the wrong type."""
-    status = 422 if isinstance(error, ValidationException) else error.status_code
-    if status >= 500:  # noqa: PLR2004 - see above
-        return on_crash(request, error)
-    field, value, detail = None, None, error.detail
-    if isinstance(error, ValidationException) and isinstance(error.extra, list) and error.extra:
-        first = error.extra[0]
-        field = str(first.get("key", "body"))
-        value = request.query_params.get(field)
-        detail = f"{field}: {first.get('message', error.detail)}"
-    refusal = RegistryError(
-        detail,
-        remedy=f"see {request.app.state.openapi_path} for what this address takes",
-        field=field,
-        value=value,
-        code=_OF_STATUS.get(status, "invalid_request"),
-    )
-    return answer(refusal, request_id(request))
+    """Litestar said no: no such route, wrong method, body too large or cut off, a parameter of the wrong type."""
+    this, headers = request_id(request), {}
+    remedy = f"see {request.app.state.openapi_path} for what this address takes"
+    refusal: RegistryError
+    match error:
+        case ValidationException():
+            refusal = _of_parameter(request, error, remedy)
+        case NotFoundException():
+            path = request.scope["path"]
+            refusal = NotFound(f"there is nothing at {path!r:.200}", remedy=remedy, field="path", value=path)
+        case MethodNotAllowedException():
+            headers = dict(error.headers or {})
+            refusal = InvalidRequest(
+                f"{request.method!r:.50} is no method of this address",
+                remedy=f"use one of {headers.get('allow')}",
+                field="method",
+                value=request.method,
+                code="method_not_allowed",
+            )
+        case InternalServerException() if "disconnected" in error.detail:
+            # Litestar takes a client that went away for a failure of its own.
+            refusal = ContentRefused("the body ended early", remedy="send all of it again", field="body")
+        case _ if error.status_code == 413:  # noqa: PLR2004 - its class is not exported
+            limit = request.app.state.settings.max_body_bytes
+            refusal = TooLarge(
+                f"the body has more than {limit} bytes",
+                remedy="send less; the bytes of models go to /v1/blobs, which takes more",
+                field="body",
+                value=request.headers.get("content-length"),
+            )
+        case _ if error.status_code >= 500:  # noqa: PLR2004 - see above
+            return on_crash(request, error)
+        case _:
+            refusal = InvalidRequest(error.detail, remedy=remedy)
+    response = answer(refusal, this)
+    response.headers.update(headers)
+    return response
+
+
+def _of_parameter(request: Request[Any, Any, Any], error: ValidationException, remedy: str) -> RegistryError:
+    first: Any = error.extra[0] if isinstance(error.extra, list) and error.extra else {}
+    field = str(first.get("key", "body"))
+    if field == "data":
+        return InvalidRequest("the body is empty", remedy=remedy, field="body", value="", code="invalid_json")
+    detail = f"{field}: {first.get('message', error.detail)}"
+    return InvalidRequest(detail, remedy=remedy, field=field, value=request.query_params.get(field))
 
 
 def on_crash(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -165,9 +197,8 @@ def on_crash(request: Request[Any, Any, Any], error: Exception) -> Response[byte
     return answer(failure, this)
 
 
-def _shown(value: Any) -> str | None:
-    if value is None:
-        return None
-    text = value if isinstance(value, str) else repr(value)
-    text = text.encode("utf-8", "backslashreplace").decode()
-    return text if len(text) <= _VALUE_LENGTH else f"{text[:_VALUE_LENGTH]}…"
+def _shown(value: Any, length: int) -> str:
+    # Neither a large value nor a lone surrogate may keep an error from being told.
+    text = value if isinstance(value, str) else reprlib.repr(value)
+    shortened = text if len(text) <= length else f"{text[:length]}…"
+    return shortened.encode("utf-8", "backslashreplace").decode()

@@ -9,13 +9,15 @@ from registry_server.core import changes, pages
 from registry_server.core.acts import Act, Outcome
 from registry_server.core.ports import Database, Records
 from registry_server.core.rights import Caller, Right, no_model
-from registry_server.domain.base import Page, Tombstone, TombstoneRequest, to_micros
+from registry_server.domain.base import ModelName, Page, Tombstone, TombstoneRequest, to_micros
 from registry_server.domain.errors import Conflict, InvalidRequest, RevisionMismatch
 from registry_server.domain.models import CreateModel, ModelFilter, RegisteredModel, UpdateModel
 from registry_server.domain.pages import Order
 
 ORDERS = (Order.NAME, Order.NAME_DOWN, Order.CREATED, Order.CREATED_DOWN)
 _TEXT_LIMIT = 1_000
+_NAMED = tuple[ModelName]
+_CREATED = tuple[pages.Micros, ModelName]
 
 
 def key(name: str) -> str:
@@ -41,11 +43,12 @@ async def search(
         raise InvalidRequest(
             f"models cannot be ordered by {order}", remedy=f"use one of {', '.join(ORDERS)}", field="order", value=order
         )
+    _check_conditions(conditions)
     visible = tuple(sorted({grant.models.lower() for grant in caller.principal.grants}))
     if "*" not in visible:
         conditions = msgspec.structs.replace(conditions, visible=visible)
     of = ("models", conditions, order)
-    window = pages.window(limit, token, of)
+    window = pages.window(limit, token, of, _NAMED if order.key == "name" else _CREATED)
     rows = await database.read.models.search(conditions, order, window)
 
     def place(model: RegisteredModel) -> tuple[str | int, ...]:
@@ -56,7 +59,6 @@ async def search(
 
 async def create(records: Records, act: Act, command: CreateModel) -> Outcome[RegisteredModel]:
     """Make a name known; it is unique also without regard to capitals, and never given again."""
-    names.check_model_name(command.name)
     act.caller.require(Right.REGISTER, command.name)
     owner = command.owner or act.caller.name
     check_facts(owner=owner, description=command.description, tags=command.tags, metadata=command.metadata)
@@ -154,6 +156,17 @@ def check_facts(**given: Any) -> None:
             for entry, value in given[field].items():
                 if isinstance(value, str):
                     names.check_text(f"{field}.{entry}", value, _TEXT_LIMIT)
+
+
+def _check_conditions(conditions: ModelFilter) -> None:
+    """Refuse what no model can have: it is a mistake, and an engine might not even take it as a text."""
+    if conditions.owner is not None:
+        names.check_text("owner", conditions.owner, 256)
+    if conditions.prefix:
+        names.check_model_prefix(conditions.prefix)
+    names.check_keys("tag", [key for key, _ in conditions.tags], limit=64)
+    for key, value in conditions.tags:
+        names.check_tags({key: value})
 
 
 async def _replace(

@@ -4,7 +4,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -13,11 +13,14 @@ from registry_server.domain.errors import InvalidRequest
 from registry_server.domain.pages import MAX_LIMIT, Window
 
 T = TypeVar("T")
+Micros = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _SUM_BYTES = 8
 
 
-def window(limit: int, token: str | None, of: tuple[Any, ...]) -> Window:
-    """The window that a request asks for; `of` is the list: its filters and order.
+def window(limit: int, token: str | None, of: tuple[Any, ...], place: Any) -> Window:
+    """The window that a request asks for; `of` is the list: its filters and order, `place` the type of its sort values.
+
+    The checksum guards against mistakes only: whoever forges a token gets past it, but not past the type.
 
     Raises:
         InvalidRequest: the limit is out of range, or the token is damaged or of another list.
@@ -35,7 +38,7 @@ def window(limit: int, token: str | None, of: tuple[Any, ...]) -> Window:
         raw = base64.b64decode(token.encode(), altchars=b"-_", validate=True)
         body, checksum = raw[:-_SUM_BYTES], raw[-_SUM_BYTES:]
         if checksum == _checksum(body, of) and _encode(raw) == token:
-            return Window(limit, msgspec.json.decode(body, type=tuple[str | int, ...]))
+            return Window(limit, msgspec.json.decode(body, type=place))
     except (ValueError, binascii.Error, UnicodeEncodeError, msgspec.MsgspecError):
         pass
     raise InvalidRequest(

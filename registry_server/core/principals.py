@@ -5,6 +5,7 @@ import secrets
 import string
 import zlib
 from datetime import datetime, timedelta
+from typing import Annotated
 
 import msgspec
 
@@ -13,7 +14,7 @@ from registry_server.core import changes, pages
 from registry_server.core.acts import Act, Outcome
 from registry_server.core.ports import Database, Records
 from registry_server.core.rights import Caller, Right
-from registry_server.domain.base import Page
+from registry_server.domain.base import Page, PrincipalName
 from registry_server.domain.errors import Conflict, InvalidRequest, NotFound, RevisionMismatch, Unauthenticated
 from registry_server.domain.principals import (
     CreatePrincipal,
@@ -28,6 +29,7 @@ from registry_server.domain.principals import (
 _ALPHABET = string.ascii_letters + string.digits
 _SECRET_LENGTH = 43
 _MAX_GRANTS = 100
+_TokenId = Annotated[str, msgspec.Meta(pattern=names.TOKEN_ID)]
 
 
 def key(name: str) -> str:
@@ -74,7 +76,7 @@ async def get(database: Database, caller: Caller, name: str) -> Principal:
 async def search(database: Database, caller: Caller, limit: int, token: str | None) -> Page[Principal]:
     """One page of the principals, by name."""
     caller.require(Right.ADMINISTER)
-    window = pages.window(limit, token, ("principals",))
+    window = pages.window(limit, token, ("principals",), tuple[PrincipalName])
     rows = await database.read.principals.page(window)
     return pages.page(rows, window, ("principals",), lambda principal: (principal.name,))
 
@@ -82,7 +84,7 @@ async def search(database: Database, caller: Caller, limit: int, token: str | No
 async def search_tokens(database: Database, caller: Caller, limit: int, token: str | None) -> Page[Token]:
     """One page of the tokens, by id, without their secrets."""
     caller.require(Right.ADMINISTER)
-    window = pages.window(limit, token, ("tokens",))
+    window = pages.window(limit, token, ("tokens",), tuple[_TokenId])
     rows = await database.read.principals.token_page(window)
     return pages.page(rows, window, ("tokens",), lambda row: (row.id,))
 
@@ -147,10 +149,10 @@ async def issue(records: Records, act: Act, name: str, command: CreateToken, sec
 async def revoke(records: Records, act: Act, token_id: str) -> Outcome[Token]:
     """End a token; revoking it again changes nothing."""
     act.caller.require(Right.ADMINISTER)
-    token = await records.principals.token(token_id)
+    token = await records.principals.token(names.check_token_id(token_id))
     if token is None:
         raise NotFound(
-            f"there is no token {token_id!r:.200}",
+            f"there is no token {token_id!r}",
             remedy="list the tokens for the ids there are",
             field="id",
             value=token_id,
@@ -175,10 +177,10 @@ def _checked(grants: list[Grant]) -> list[Grant]:
 
 
 async def _load(records: Records, name: str) -> Principal:
-    found = await records.principals.get(name)
+    found = await records.principals.get(names.check_principal_name(name))
     if found is None:
         raise NotFound(
-            f"there is no principal {name!r:.200}",
+            f"there is no principal {name!r}",
             remedy="list the principals for the names there are",
             field="name",
             value=name,

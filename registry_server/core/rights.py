@@ -5,6 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from common_lib.rules import names
 from registry_server.domain.errors import Forbidden, NotFound
 from registry_server.domain.principals import Principal, Role
 
@@ -63,9 +64,12 @@ class Caller(Struct, frozen=True):
         """Refuse the caller that lacks the right; to one that may not even read the model, it does not exist.
 
         Raises:
+            RuleViolation: no model can have that name; it goes no further, to no engine.
             NotFound: the caller may not read the model.
             Forbidden: the caller may read it, but not do this.
         """
+        if model is not None:
+            names.check_model_name(model)
         if self.may(right, model):
             return
         if model is not None and not self.may(Right.READ, model):
@@ -82,7 +86,7 @@ class Caller(Struct, frozen=True):
 def no_model(name: str) -> NotFound:
     """The answer to a name that is no model, or none for this caller."""
     return NotFound(
-        f"there is no model {name!r:.200} for you",
+        f"there is no model {name!r} for you",
         remedy="check the name, its capitals too; `registry models list` shows the models you may read",
         field="name",
         value=name,

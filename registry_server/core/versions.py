@@ -11,12 +11,14 @@ from registry_server.core.acts import Act, Outcome
 from registry_server.core.ports import Database, Records
 from registry_server.core.rights import Caller, Right, no_model
 from registry_server.domain.artifacts import FileEntry, Manifest
-from registry_server.domain.base import Page, Tombstone, TombstoneRequest
+from registry_server.domain.base import Page, Tombstone, TombstoneRequest, VersionNumber
 from registry_server.domain.errors import Conflict, InvalidRequest, NotFound, RevisionMismatch
 from registry_server.domain.pages import Order
 from registry_server.domain.versions import (
     CreateVersion,
+    Lineage,
     ModelVersion,
+    Signature,
     TransitionRequest,
     UpdateVersion,
     VersionFilter,
@@ -101,7 +103,7 @@ async def search(
             value=order,
         )
     of = ("versions", name, conditions, order)
-    window = pages.window(limit, token, of)
+    window = pages.window(limit, token, of, tuple[VersionNumber])
     rows = await database.read.versions.page(name, conditions, order, window)
     return pages.page(rows, window, of, lambda version: (version.version,))
 
@@ -114,6 +116,7 @@ async def create(records: Records, act: Act, name: str, command: CreateVersion) 
     )
     manifest.check_files(files)
     names.check_keys("metrics", command.metrics)
+    _check_words(command.signature, command.lineage)
     models.check_facts(
         framework=command.framework,
         description=command.description,
@@ -221,6 +224,16 @@ async def tombstone(
     await _store(records, found, after)
     change = changes.changed("version.tombstoned", _step(found, after), reason=command.reason, forced=act.forced)
     return Outcome(after, change)
+
+
+def _check_words(signature: Signature | None, lineage: Lineage | None) -> None:
+    sides = {"inputs": signature.inputs, "outputs": signature.outputs} if signature else {}
+    for side, fields in sides.items():
+        for field in fields:
+            names.check_text(f"signature.{side}.name", field.name, 256)
+            names.check_text(f"signature.{side}.dtype", field.dtype, 256)
+    for name, word in msgspec.structs.asdict(lineage).items() if lineage else ():
+        names.check_text(f"lineage.{name}", word or "", 256)
 
 
 class _Document(msgspec.Struct):

@@ -28,17 +28,17 @@ class Table(Generic[T]):
         marks = ", ".join(f"?{n}" for n in range(1, len(self.stored) + 1))
         self.insert = f"INSERT INTO {name} ({', '.join(self.stored)}) VALUES ({marks})"
         types_by_name = {field.name: field.type for field in fields}
-        self._readers = [_reader(field.type) for field in fields]
+        readers = enumerate(_reader(field.type) for field in fields)
+        self._readers = [(place, convert) for place, convert in readers if convert is not None]
         self._writers = [(field, _writer(types_by_name[field])) for field in self.stored]
 
     def read(self, row: Sequence[Any]) -> T:
         """The Struct out of a row that was selected with `select`."""
-        return self._struct(
-            *[
-                value if convert is None or value is None else convert(value)
-                for value, convert in zip(row, self._readers, strict=True)
-            ]
-        )
+        values = list(row)
+        for place, convert in self._readers:
+            if values[place] is not None:
+                values[place] = convert(values[place])
+        return self._struct(*values)
 
     def values(self, entity: T) -> tuple[Any, ...]:
         """What to bind to `insert`."""

@@ -161,7 +161,7 @@ with postgres_server(pathlib.Path({str(tmp_path)!r})) as server:
     print(server.url, flush=True)
     sys.stdin.read()
 """
-    with subprocess.Popen(  # noqa: S603
+    with subprocess.Popen(
         [sys.executable, "-c", script], cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as user:
         assert user.stdout
@@ -183,7 +183,7 @@ def test_the_workers_of_a_run_share_one_server(tmp_path: Path) -> None:
         "    raise AssertionError\n"
     )
     options = ["-Werror", "--dist=each", "--tx=2*popen", "-pxdist", "-ptests.support.postgres", "-pno:cacheprovider"]
-    run = subprocess.run(  # noqa: S603
+    run = subprocess.run(
         [sys.executable, "-m", "pytest", *options, f"--basetemp={tmp_path / 'base'}", "--rootdir", tmp_path, tmp_path],
         cwd=PROJECT,
         env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},

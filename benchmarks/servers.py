@@ -1,0 +1,116 @@
+"""The servers that are compared, each in a process of its own: `python -m benchmarks.servers KIND SOCKET OPTIONS`.
+
+The registry runs exactly as `registry-server serve` runs it; beside it stand bare Litestar applications under the same
+uvicorn. They import nothing of the registry that they do not need, because their start and memory are measured too.
+"""
+
+import json
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+
+def registry(*, data: str, database_url: str = "", fsync_s: float = 0.0) -> uvicorn.Server:
+    """The registry; `fsync_s` makes each fsync of SQLite take so much longer."""
+    from registry_server import logs  # noqa: PLC0415 - see above
+    from registry_server.serving import server  # noqa: PLC0415
+    from registry_server.settings import Settings  # noqa: PLC0415
+
+    if fsync_s:
+        _slow_disk(fsync_s)
+    logs.configure()
+    return server(Settings(data=Path(data), database_url=database_url, access_log=False))
+
+
+def answering(*, path: str, status: int, headers: dict[str, str], body: str) -> uvicorn.Server:
+    """A handler that does nothing but give this answer."""
+    from litestar import Litestar, Response, get  # noqa: PLC0415 - see above
+
+    content = body.encode()
+
+    @get(path)
+    async def answer() -> Response[bytes | None]:
+        return Response(content or None, status_code=status, headers=headers, media_type="application/json")
+
+    return _bare(Litestar([answer], openapi_config=None, logging_config=None))
+
+
+def accepting(*, path: str) -> uvicorn.Server:
+    """A handler that reads the body of `create version` and does nothing with it."""
+    from litestar import Litestar, post  # noqa: PLC0415 - see above
+
+    from registry_server.domain.versions import CreateVersion  # noqa: PLC0415
+
+    @post(path)
+    async def accept(data: CreateVersion) -> None:
+        del data
+
+    return _bare(Litestar([accept], openapi_config=None, logging_config=None))
+
+
+def live() -> uvicorn.Server:
+    """An application of one handler, as small as Litestar can be."""
+    from litestar import Litestar, get  # noqa: PLC0415 - see above
+
+    @get("/health/live")
+    async def answer() -> dict[str, str]:
+        return {"status": "live"}
+
+    return _bare(Litestar([answer]))
+
+
+def _bare(app: Any) -> uvicorn.Server:
+    return uvicorn.Server(
+        uvicorn.Config(app, lifespan="on", access_log=False, log_config=None, server_header=False)
+    )
+
+
+# A VFS is gone with its last reference; the slow one shall be the default until the process ends.
+_kept: list[Any] = []
+
+
+def _slow_disk(fsync_s: float) -> None:
+    import apsw  # noqa: PLC0415 - see above
+
+    usual = apsw.vfs_names()[0]
+
+    class SlowFile(apsw.VFSFile):
+        """A file whose fsync takes longer."""
+
+        def __init__(self, name: Any, flags: Any) -> None:
+            super().__init__(usual, name, flags)
+
+        def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's name
+            time.sleep(fsync_s)
+            super().xSync(flags)
+
+    class SlowDisk(apsw.VFS):
+        """SQLite's default disk, but slow."""
+
+        def __init__(self) -> None:
+            super().__init__("slow", usual, makedefault=True)
+
+        def xOpen(self, name: Any, flags: Any) -> Any:  # noqa: N802 - SQLite's name
+            return SlowFile(name, flags)
+
+    _kept.append(SlowDisk())
+
+
+KINDS: dict[str, Callable[..., uvicorn.Server]] = {
+    "registry": registry,
+    "answering": answering,
+    "accepting": accepting,
+    "live": live,
+}
+
+if __name__ == "__main__":
+    kind, descriptor, options = sys.argv[1:]
+    running = KINDS[kind](**json.loads(options))
+    # uvicorn prefers uvloop where somebody has installed it; the registry does not depend on it.
+    running.config.loop = "asyncio"
+    running.run(sockets=[socket.socket(fileno=int(descriptor))])

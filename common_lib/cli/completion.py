@@ -1,0 +1,18 @@
+"""`registry completion`: the script that lets a shell complete commands and options."""
+
+import rich_click as click
+from click.shell_completion import get_completion_class
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """The completion script of a shell; for bash: eval "$(registry completion bash)"."""
+    name = "registry"
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise click.UsageError(f"there is no completion for {shell}")
+    script = kind(ctx.find_root().command, {}, name, f"_{name.upper()}_COMPLETE")
+    # `source()` would first run bash to ask for its version, which may not even be installed here.
+    click.echo(script.source_template % script.source_vars(), nl=False)

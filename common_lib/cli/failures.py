@@ -1,0 +1,139 @@
+"""How a command ends when the registry says no: a fixed exit status, a sentence and what to do about it."""
+
+import contextlib
+import errno
+import json
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Any
+
+import rich_click as click
+
+from common_lib.cli import show
+from common_lib.errors import (
+    AnswerTimedOut,
+    ConnectionFailed,
+    DigestMismatch,
+    Forbidden,
+    InvalidConfiguration,
+    NotFound,
+    ProtocolError,
+    RegistryError,
+    RegistryUnavailable,
+    RequestRefused,
+    Unauthenticated,
+)
+
+
+class Status(IntEnum):
+    """What a script can rely on."""
+
+    OK = 0
+    REFUSED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    NOT_ALLOWED = 4
+    UNAVAILABLE = 5
+    DAMAGED = 6
+
+
+# The program's help takes a blank line for the end of a line.
+EXIT_CODES = """Exit status:
+0 - done
+1 - refused by the registry, or by this machine's files
+2 - the command line is wrong; nothing was changed
+3 - there is no such model, version, alias, file, principal or token
+4 - no valid token, or its principal lacks the right
+5 - the registry does not answer, or what answers is no registry
+6 - bytes are not what their digest says""".replace("\n", "\n\n")
+_KINDS: list[tuple[type[RegistryError], Status, str]] = [
+    (NotFound, Status.NOT_FOUND, "not_found"),
+    (Unauthenticated, Status.NOT_ALLOWED, "unauthenticated"),
+    (Forbidden, Status.NOT_ALLOWED, "forbidden"),
+    (RequestRefused, Status.REFUSED, "refused"),
+    (ConnectionFailed, Status.UNAVAILABLE, "connection_failed"),
+    (AnswerTimedOut, Status.UNAVAILABLE, "answer_timed_out"),
+    (RegistryUnavailable, Status.UNAVAILABLE, "registry_unavailable"),
+    (ProtocolError, Status.UNAVAILABLE, "protocol_error"),
+    (DigestMismatch, Status.DAMAGED, "digest_mismatch"),
+    (InvalidConfiguration, Status.USAGE, "invalid_configuration"),
+    (RegistryError, Status.REFUSED, "refused"),
+]
+_REMEDIES = {
+    "connection_failed": "check --url (or REGISTRY_URL), and that `registry-server serve` runs there",
+    "answer_timed_out": "try again; if it stays so, look at the server's log and load",
+    "registry_unavailable": "try again; if it stays so, look at the server's log",
+}
+
+
+@contextlib.contextmanager
+def reported(*, as_json: bool) -> Iterator[None]:
+    """End the command with the status of whatever error of the registry, or of this machine's files, is raised."""
+    try:
+        yield
+    except RegistryError as error:
+        _end(problem(error), status(error), as_json=as_json)
+    except UnicodeEncodeError:
+        # Python gives bytes of the command line that are no text a form that cannot be written out again.
+        _end({"code": "invalid_text", "detail": "an argument is not text in UTF-8"}, Status.USAGE, as_json=as_json)
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise
+        _end({"code": "file_error", "detail": str(error)}, Status.REFUSED, as_json=as_json)
+
+
+def status(error: RegistryError) -> Status:
+    """The exit status of an error."""
+    if isinstance(error, RequestRefused):
+        if error.code == "digest_mismatch":
+            return Status.DAMAGED
+        if error.status is None:
+            # Found before anything was sent: what was typed breaks a rule.
+            return Status.USAGE
+    return _kind(error)[1]
+
+
+def problem(error: RegistryError) -> dict[str, Any]:
+    """The error as a problem (RFC 9457) with the registry's own members, without those that are empty."""
+    code = _kind(error)[2]
+    if isinstance(error, RequestRefused):
+        members: dict[str, Any] = {
+            "type": f"urn:model-registry:problem:{error.code}",
+            "status": error.status,
+            "code": error.code,
+            "detail": error.detail,
+            "remedy": error.remedy,
+            "field": error.field,
+            "value": None if error.value is None else str(error.value),
+            "request_id": error.request_id,
+        }
+    else:
+        members = {
+            "type": f"urn:model-registry:problem:{code}",
+            "code": code,
+            "detail": str(error),
+            "remedy": _REMEDIES.get(code, ""),
+        }
+    return {name: value for name, value in members.items() if value not in {None, ""}}
+
+
+def tell(members: dict[str, Any], *, as_json: bool) -> None:
+    """Write a problem to standard error."""
+    if as_json:
+        click.echo(json.dumps(members, ensure_ascii=False), err=True)
+        return
+    err = show.stderr()
+    err.print(show.text(f"✗ {members['detail']}", "bold red"), soft_wrap=True)
+    if remedy := members.get("remedy"):
+        err.print(show.text(f"  {remedy}"), soft_wrap=True)
+    names = [members["code"], *([f"request {members['request_id']}"] if "request_id" in members else [])]
+    err.print(show.text(f"  [{', '.join(names)}]", "dim"), soft_wrap=True)
+
+
+def _end(members: dict[str, Any], status: Status, *, as_json: bool) -> None:
+    tell(members, as_json=as_json)
+    raise SystemExit(int(status))
+
+
+def _kind(error: RegistryError) -> tuple[type[RegistryError], Status, str]:
+    return next(kind for kind in _KINDS if isinstance(error, kind[0]))

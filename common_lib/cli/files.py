@@ -1,0 +1,30 @@
+"""`registry download`."""
+
+from pathlib import Path
+
+import rich_click as click
+
+from common_lib.cli import show
+from common_lib.cli.session import Session, connected
+
+
+@click.command()
+@click.argument("reference")
+@click.option(
+    "--to",
+    "folder",
+    required=True,
+    metavar="FOLDER",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the files go; those that are there already with the right bytes are kept.",
+)
+@connected
+def download(session: Session, *, reference: str, folder: Path) -> None:
+    """Fetch the files of a version; each is verified before it gets its name.
+
+    REFERENCE is models:/name/7, models:/name@champion, models:/name/production or models:/name/latest.
+    """
+    with session.busy(f"Fetching {reference} …"):
+        version = session.registry.download(reference, folder)
+    said = f"{version.reference} is in {folder}: {version.file_count} files, {show.whole(version.size)} bytes, verified"
+    session.answer({"version": version, "folder": str(folder.absolute())}, lambda: show.text(said))

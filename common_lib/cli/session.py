@@ -1,0 +1,145 @@
+"""What every command of `registry` shares: where the registry is, who calls, and whether a machine reads the answer."""
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from common_lib.cli import show
+from common_lib.cli.failures import reported
+from common_lib.config import DEFAULT_URL, RegistryConfig
+from common_lib.errors import InvalidConfiguration, Unauthenticated
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from common_lib.client.http_registry import HttpRegistry
+
+_PANEL = "Registry"
+_OPTIONS = [
+    click.option(
+        "--url",
+        panel=_PANEL,
+        metavar="URL",
+        envvar="REGISTRY_URL",
+        show_envvar=True,
+        default=DEFAULT_URL,
+        show_default=True,
+        help="Where the registry is.",
+    ),
+    click.option(
+        "--token",
+        panel=_PANEL,
+        metavar="TOKEN",
+        help="Who calls; better given by --token-file or REGISTRY_TOKEN, which other users of this machine cannot see.",
+    ),
+    click.option(
+        "--token-file",
+        panel=_PANEL,
+        metavar="FILE",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="The file that holds the token.",
+    ),
+    click.option(
+        "--json", "as_json", panel=_PANEL, is_flag=True, help="Write one JSON document, and errors as JSON problems."
+    ),
+]
+
+
+class Session:
+    """One run of a command: the registry, connected when it is first asked, and the way to answer."""
+
+    def __init__(self, config: RegistryConfig, *, as_json: bool) -> None:
+        self._config = config
+        self.as_json = as_json
+
+    @cached_property
+    def registry(self) -> "HttpRegistry":
+        """The registry at the given address."""
+        # Imported here, so that help and completion do not pay for httpx and pydantic.
+        from common_lib.client.http_registry import HttpRegistry  # noqa: PLC0415
+
+        return HttpRegistry(self._config)
+
+    def answer(self, value: Any, render: Callable[[], "RenderableType"]) -> None:
+        """Write a value, or a list of them, to standard output: as JSON, or as `render` shows it to people."""
+        if self.as_json:
+            show.document(_plain(value))
+        else:
+            show.put(render())
+
+    def note(self, sentence: str) -> None:
+        """Tell people what was done; machines have the document."""
+        if not self.as_json:
+            show.stderr().print(show.text(sentence), soft_wrap=True)
+
+    @contextmanager
+    def busy(self, sentence: str) -> Iterator[None]:
+        """Show on a terminal that something is going on."""
+        err = show.stderr()
+        if self.as_json or not err.is_terminal:
+            yield
+        else:
+            with err.status(show.text(sentence)):
+                yield
+
+    def close(self) -> None:
+        """Close the connections, if there are any."""
+        if "registry" in self.__dict__:
+            self.registry.close()
+
+
+def connected(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that gets a `Session` first, out of the options for it."""
+
+    @functools.wraps(command)
+    def with_session(*, url: str, token: str | None, token_file: Path | None, as_json: bool, **arguments: Any) -> None:
+        with reported(as_json=as_json):
+            config = RegistryConfig(url=url, token=found_token(token, token_file))
+            session = Session(config, as_json=as_json)
+            try:
+                command(session, **arguments)
+            except Unauthenticated as refused:
+                if not config.token:
+                    refused.remedy = "give a token by --token-file or REGISTRY_TOKEN"
+                raise
+            finally:
+                session.close()
+
+    for option in reversed(_OPTIONS):
+        with_session = option(with_session)
+    # The order of the panels in help: what is special about the command comes first.
+    return click.option_panel("Options")(click.option_panel(_PANEL)(with_session))
+
+
+def found_token(token: str | None, file: Path | None) -> str:
+    """The token that was given on the command line, in a file, or in `REGISTRY_TOKEN`, in this order.
+
+    Raises:
+        InvalidConfiguration: it was given twice, the file is empty, or no token can look like that.
+    """
+    if token and file:
+        raise InvalidConfiguration("--token and --token-file are both given: give one")
+    found = token or (file.read_text("utf-8", "replace") if file else os.environ.get("REGISTRY_TOKEN", ""))
+    found = found.strip()
+    if file and not found:
+        raise InvalidConfiguration(f"{file} is empty: it should hold the token")
+    # It would travel in a header; whatever complains there would show it.
+    if not found.isascii() or not found.isprintable() or " " in found:
+        raise InvalidConfiguration("the token has characters that no token has: it is not shown, look where it is from")
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value

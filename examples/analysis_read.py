@@ -1,0 +1,35 @@
+"""Analysis engine: report which models are in production, since when, why, and how good they were found to be.
+
+REGISTRY_URL=http://127.0.0.1:8321 REGISTRY_TOKEN=mrg_… python examples/analysis_read.py
+"""
+
+import asyncio
+
+from adapters.analysis import Analysis
+from common_lib import AsyncHttpRegistry, AsyncModelRegistry
+
+
+async def main(registry: AsyncModelRegistry) -> list[str]:
+    """One line for each model that has a version in production."""
+    analysis = Analysis(registry)
+    lines = []
+    for found in await analysis.production_models():
+        version = found.version
+        figures = ", ".join(f"{name} {value:.3f}" for name, value in sorted(version.metrics.items()))
+        aliases = [alias.alias for alias in await analysis.aliases.of_model(found.model.name)]
+        lines.append(
+            f"{found.model.name} ({found.model.type}): version {version.version} of {found.model.latest_version} "
+            f"by {version.created_by}, changed {version.updated_at:%Y-%m-%d %H:%M} UTC, "
+            f"aliases {', '.join(aliases) or 'none'}; {figures}"
+        )
+    return lines
+
+
+async def run() -> None:
+    """Do it on the registry of the environment."""
+    async with AsyncHttpRegistry() as connected:
+        print("\n".join(await main(connected)) or "nothing is in production")
+
+
+if __name__ == "__main__":
+    asyncio.run(run())

@@ -1,0 +1,42 @@
+"""ML integration: promote the candidate that does better than doing nothing, and archive the others.
+
+REGISTRY_URL=http://127.0.0.1:8321 REGISTRY_TOKEN=mrg_… python examples/integration_promote.py
+"""
+
+import asyncio
+
+from adapters.integration import Integration
+from common_lib import AsyncHttpRegistry, AsyncModelRegistry, ModelVersion
+from common_lib.errors import RevisionMismatch
+
+MODEL = "execution-cost"
+
+
+async def main(registry: AsyncModelRegistry) -> ModelVersion | None:
+    """The version that was promoted, the newest first; None if no candidate was good enough."""
+    integration = Integration(registry)
+    for candidate in await integration.candidates(MODEL):
+        error, naive = candidate.metrics["mae_bp"], candidate.metrics["mean_mae_bp"]
+        figures = f"an error of {error:.2f} bp on held-out fills, the mean has {naive:.2f} bp"
+        if error >= naive:
+            await integration.archive(candidate, reason=f"no better than the mean: {figures}")
+            continue
+        try:
+            promoted = await integration.promote(candidate, reason=f"better than the mean: {figures}")
+        except RevisionMismatch:
+            # Somebody changed the candidate since it was read: it is theirs to decide, or the next run's.
+            continue
+        await integration.point("champion", promoted, reason="follows production")
+        return promoted
+    return None
+
+
+async def run() -> None:
+    """Do it on the registry of the environment."""
+    async with AsyncHttpRegistry() as connected:
+        promoted = await main(connected)
+    print(f"{promoted.reference} is in {promoted.stage}" if promoted else f"no candidate of {MODEL} is good enough")
+
+
+if __name__ == "__main__":
+    asyncio.run(run())

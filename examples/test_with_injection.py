@@ -1,0 +1,44 @@
+"""How a service that depends on the registry is tested: it is given one, empty, in-process and real.
+
+The fixtures come with the pytest plug-in of `model-registry-service[testing]`; nothing needs to be imported, started,
+configured or mocked. Run it with `pytest examples/test_with_injection.py`.
+"""
+# ruff: noqa: S101 - assert is how pytest speaks
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from common_lib import AsyncHttpRegistry, HttpRegistry
+from common_lib.errors import Forbidden, VersionNotFound
+from examples import integration_promote, strategy_load, workbench_train
+
+RegistryAs = Callable[..., HttpRegistry]
+
+
+def test_a_strategy_is_told_that_nothing_is_in_production(model_registry_as: RegistryAs, tmp_path: Path) -> None:
+    """A candidate in staging is not enough."""
+    with model_registry_as("workbench") as workbench, model_registry_as("strategy") as strategy:
+        workbench_train.main(workbench)
+        with pytest.raises(VersionNotFound):
+            strategy_load.main(strategy, tmp_path)
+
+
+def test_a_strategy_gets_what_integration_promoted(
+    model_registry: HttpRegistry, async_model_registry: AsyncHttpRegistry, tmp_path: Path
+) -> None:
+    """Blocking and asynchronous services meet in one registry."""
+    submitted = workbench_train.main(model_registry)
+    promoted = asyncio.run(integration_promote.main(async_model_registry))
+    assert promoted is not None
+    assert promoted.reference == submitted.reference
+    cost_bp = strategy_load.main(model_registry, tmp_path)
+    assert cost_bp(0.04) == pytest.approx(4.6, abs=0.1)
+
+
+def test_a_service_cannot_do_more_than_its_role(model_registry_as: RegistryAs) -> None:
+    """A token of strategy execution for one model trains nothing."""
+    with model_registry_as("strategy", models="execution-cost") as strategy, pytest.raises(Forbidden):
+        workbench_train.main(strategy)

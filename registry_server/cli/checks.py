@@ -1,0 +1,197 @@
+"""What `doctor` looks at; every check reads only."""
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import AsyncIterator, Callable, Iterator
+from importlib import metadata, util
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import NamedTuple
+
+import registry_server
+from registry_server.cli.schema import to_take
+from registry_server.infrastructure.inspection import Unreadable, reading
+from registry_server.infrastructure.schema import SchemaMismatch
+from registry_server.infrastructure.sql import Sql
+from registry_server.serving import Announcement
+from registry_server.settings import Settings
+
+_SAFE_WAL = (3, 51, 3)
+_LEAST_FREE = 1024**3
+_PAGE = 500
+_CHUNK = 1024 * 1024
+_NAMED = 5
+Progress = Callable[[str], None]
+
+
+class Finding(NamedTuple):
+    """What was looked at, whether it is as it should be (None: could not be seen), and what was found."""
+
+    what: str
+    well: bool | None
+    found: str
+
+
+def examined(settings: Settings, *, verify: bool, progress: Progress) -> list[Finding]:
+    """All findings; `verify` also hashes the bytes of every blob, and `progress` is told how far it is."""
+
+    async def collected() -> list[Finding]:
+        return [finding async for finding in _findings(settings, verify=verify, progress=progress)]
+
+    return asyncio.run(collected())
+
+
+async def _findings(settings: Settings, *, verify: bool, progress: Progress) -> AsyncIterator[Finding]:
+    for finding in (*_imports("common_lib"), *_imports("adapters")):
+        yield finding
+    data = settings.data.absolute()
+    if data.is_dir():
+        for check in (_folder, _lock, _admin_token, _space):
+            yield check(data)
+    else:
+        yield Finding("data folder", False, f"{data} is not there; `registry-server serve` makes it")
+        if not settings.database_url:
+            return
+    try:
+        async with reading(settings.data / "registry.sqlite3", settings.database_url) as sql:
+            yield await (_postgres(sql) if settings.database_url else _sqlite(sql))
+            yield await _schema(settings, sql)
+            yield await _integrity(settings, sql)
+            yield await _blobs(settings.data, sql, verify=verify, progress=progress)
+    except Unreadable as why:
+        yield Finding("database", False, str(why))
+
+
+def _imports(name: str) -> Iterator[Finding]:
+    # `adapters` is the name of a package on PyPI too; whichever comes first on the path is imported.
+    ours = Path(registry_server.__file__).parent.parent / name / "__init__.py"
+    spec = util.find_spec(name)
+    here = PathFinder.find_spec(name, [str(Path.cwd())])
+    what = f"import {name}"
+    if spec is None or spec.origin is None or not ours.exists() or not ours.samefile(spec.origin):
+        yield Finding(what, False, f"{spec and spec.origin} is imported instead of {ours}: take it off the path")
+    elif here is not None and (here.origin is None or not ours.samefile(here.origin)):
+        yield Finding(what, False, f"Python started in this folder imports {here.origin or Path.cwd() / name}")
+    elif name in {found.metadata["Name"] for found in metadata.distributions(name=name)}:
+        yield Finding(what, False, f"the package {name} of PyPI is installed too: pip uninstall {name}, then reinstall")
+    else:
+        yield Finding(what, True, spec.origin)
+
+
+def _folder(data: Path) -> Finding:
+    about = data.stat()
+    mode = stat.S_IMODE(about.st_mode)
+    if mode & 0o077:
+        return Finding("data folder", False, f"{data} has mode {mode:04o}, so others can enter: chmod 700 {data}")
+    if about.st_uid != os.geteuid():
+        return Finding("data folder", None, f"{data} belongs to user {about.st_uid}, you are {os.geteuid()}")
+    return Finding("data folder", True, f"{data}, yours alone")
+
+
+def _lock(data: Path) -> Finding:
+    try:
+        descriptor = os.open(data / "lock", os.O_RDONLY)
+    except FileNotFoundError:
+        return Finding("lock", True, "nobody owns the folder")
+    try:
+        # Shared and let go at once: a server that starts in this very instant would be refused.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        announced = Announcement.read(data)
+        owner = f"process {announced.pid}, serving at {announced.url}" if announced else "a process without server.json"
+        return Finding("lock", True, f"owned by {owner}")
+    finally:
+        os.close(descriptor)
+    return Finding("lock", True, "nobody owns the folder")
+
+
+def _admin_token(data: Path) -> Finding:
+    file = data / "admin-token"
+    if not file.exists():
+        return Finding("admin token file", True, "removed, so nobody can read it")
+    mode = stat.S_IMODE(file.stat().st_mode)
+    if mode & 0o077:
+        return Finding("admin token file", False, f"{file} has mode {mode:04o}: chmod 600 {file}, and revoke the token")
+    return Finding("admin token file", True, f"{file}, yours alone")
+
+
+def _space(data: Path) -> Finding:
+    usage = shutil.disk_usage(data)
+    free = f"{usage.free / 1024**3:,.1f} of {usage.total / 1024**3:,.1f} GiB are free"
+    return Finding("disk", usage.free >= _LEAST_FREE, free)
+
+
+async def _sqlite(sql: Sql) -> Finding:
+    row = await sql.one("SELECT sqlite_version(), (SELECT journal_mode FROM pragma_journal_mode)")
+    version, mode = row or ("0", "unknown")
+    if mode == "wal" and tuple(map(int, version.split("."))) < _SAFE_WAL:
+        safe = ".".join(map(str, _SAFE_WAL))
+        return Finding(
+            "SQLite", False, f"{version} can lose commits in WAL mode: pip install -U apsw, for {safe} or newer"
+        )
+    return Finding("SQLite", True, f"{version}, journal mode {mode}")
+
+
+async def _postgres(sql: Sql) -> Finding:
+    row = await sql.one("SELECT current_setting('server_version'), current_setting('fsync')")
+    version, fsync = row or ("", "")
+    if fsync != "on":
+        return Finding("PostgreSQL", False, f"{version} runs without fsync: what was acknowledged can be lost")
+    return Finding("PostgreSQL", True, str(version))
+
+
+async def _schema(settings: Settings, sql: Sql) -> Finding:
+    try:
+        steps = await to_take(settings, sql)
+    except SchemaMismatch as why:
+        return Finding("schema", False, str(why))
+    if steps:
+        return Finding("schema", False, f"still to take: {', '.join(steps)}: registry-server migrate")
+    return Finding("schema", True, "up to date")
+
+
+async def _integrity(settings: Settings, sql: Sql) -> Finding:
+    if settings.database_url:
+        return Finding("integrity", None, "PostgreSQL looks after itself; pg_amcheck looks closer")
+    faults = [str(row[0]) for row in await sql.all("PRAGMA integrity_check") if row[0] != "ok"]
+    faults += [f"{row[0]} row {row[1]} points at nothing" for row in await sql.all("PRAGMA foreign_key_check")]
+    if faults:
+        return Finding("integrity", False, f"{'; '.join(faults[:_NAMED])}: restore the database from a backup")
+    return Finding("integrity", True, "every page and every reference is sound")
+
+
+async def _blobs(data: Path, sql: Sql, *, verify: bool, progress: Progress) -> Finding:
+    last, count, faults = "", 0, []
+    while rows := await sql.all(
+        "SELECT sha256, size FROM blobs WHERE sha256 > ?1 ORDER BY sha256 LIMIT ?2", last, _PAGE
+    ):
+        for sha256, size in rows:
+            progress(f"{count:,} blobs looked at …")
+            fault = _fault(data / "blobs" / "sha256" / sha256[:2] / sha256, sha256, size, verify=verify)
+            faults += [fault] if fault else []
+            count += 1
+        last = rows[-1][0]
+    if faults:
+        more = f" and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
+        return Finding("blobs", False, f"{'; '.join(faults[:_NAMED])}{more}: restore these files from a backup")
+    return Finding(
+        "blobs", True, f"{count:,} of the right size" + (" and digest" if verify else "; --verify hashes them")
+    )
+
+
+def _fault(file: Path, sha256: str, size: int, *, verify: bool) -> str:
+    try:
+        actual = file.stat().st_size
+        if actual != size:
+            return f"{sha256} has {actual:,} bytes instead of {size:,}"
+        if verify:
+            with file.open("rb") as stream:
+                if hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
+                    return f"{sha256} has other bytes"
+    except OSError as error:
+        return f"{sha256} cannot be read ({error.strerror})"
+    return ""

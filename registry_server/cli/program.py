@@ -1,0 +1,106 @@
+"""The program `registry-server`: serve, demo, migrate, and the groups of the other files."""
+
+import logging
+import signal
+from importlib import import_module
+from pathlib import Path
+
+import msgspec
+import rich_click as click
+
+from common_lib.cli import show
+from registry_server.cli.doctor import doctor
+from registry_server.cli.options import fail, with_settings
+from registry_server.cli.tokens import token
+from registry_server.settings import Settings
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="model-registry-service")
+def program() -> None:
+    """The model registry's server.
+
+    `registry-server serve` needs no configuration.
+    """
+
+
+@program.command()
+@with_settings
+@click.option("--host", default="127.0.0.1", show_default=True, help="The loopback address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), metavar="N", default=8321, show_default=True, help="0 takes a free one."
+)
+@click.option("--quiet", is_flag=True, help="No line in the log for each request.")
+def serve(settings: Settings, *, host: str, port: int, quiet: bool) -> None:
+    """Serve until Ctrl-C or SIGTERM.
+
+    The first start makes the data folder, its database and a token for the first admin. Status 0 after an orderly
+    end, 1 if the server could not start.
+    """
+    from registry_server import logs, serving  # noqa: PLC0415 - help does not wait for the server's imports
+
+    settings = msgspec.structs.replace(settings, host=host, port=port, access_log=not quiet)
+    logs.configure()
+    try:
+        server = serving.server(settings)
+
+        def end(*_: object) -> None:
+            server.should_exit = True
+
+        # uvicorn raises the signal that ended it once more when it has ended; to be told to stop is no failure.
+        for ending in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(ending, end)
+        server.on_start = lambda: _announce(server.url, settings.data)
+        server.run()
+    except (serving.StartFailed, OSError) as failure:
+        fail(str(failure))
+
+
+@program.command()
+@click.option("--data", type=click.Path(path_type=Path), metavar="FOLDER", help="A new folder to keep the data in.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), metavar="N", default=8321, show_default=True, help="0 takes a free one."
+)
+@click.option("--exit-after", is_flag=True, help="End when all was shown, instead of serving on.")
+@click.pass_context
+def demo(ctx: click.Context, *, data: Path | None, port: int, exit_after: bool) -> None:
+    """Show the registry at work: a real server, real models, and the four services (extra `demo`)."""
+    try:
+        story = import_module("registry_server.demo.story")
+        status = story.main(exit_after, data, port)
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] in {"common_lib", "adapters", "registry_server"}:
+            raise
+        fail(f"the demo needs {missing.name}: pip install 'model-registry-service[demo]'")
+    ctx.exit(status)
+
+
+@program.command()
+@with_settings
+def migrate(settings: Settings) -> None:
+    """Bring the schema of the database up to date and say what was done; `serve` does it too."""
+    from registry_server.cli.schema import migrated  # noqa: PLC0415 - see `serve`
+
+    taken = migrated(settings)
+    for step in taken:
+        click.echo(f"taken: {step}")
+    if not taken:
+        click.echo("the schema is up to date")
+
+
+program.add_command(token)
+program.add_command(doctor)
+
+
+def _announce(url: str, data: Path) -> None:
+    file = data / "admin-token"
+    err = show.stderr()
+    if not err.is_terminal:
+        # Whoever collects the log gets JSON lines and nothing else.
+        facts = {"url": url, "data": str(data), "admin_token_file": str(file) if file.exists() else None}
+        logging.getLogger("registry_server").info("serving at %s", url, extra=facts)
+        return
+    err.print(show.text(f"The model registry serves at {url}, its data is in {data}.", "bold green"), soft_wrap=True)
+    if file.exists():
+        err.print(show.text(f"The first admin's token is in {file}."), soft_wrap=True)
+    err.print(show.text("Ctrl-C ends it."))

@@ -1,0 +1,55 @@
+"""What is still to be done to the schema, and doing it."""
+
+import asyncio
+
+from registry_server.app import FolderInUse, opened
+from registry_server.cli.options import fail
+from registry_server.domain.errors import RegistryError
+from registry_server.infrastructure.inspection import Unreadable, pending, reading
+from registry_server.infrastructure.schema import SchemaMismatch
+from registry_server.infrastructure.sql import Sql, migrations
+from registry_server.settings import Settings
+
+# All that keeps a database from being opened, in words for people.
+FAILURES = (FolderInUse, SchemaMismatch, RegistryError, Unreadable, OSError)
+
+
+async def to_take(settings: Settings, sql: Sql) -> list[str]:
+    """The steps that are still to take.
+
+    Raises:
+        SchemaMismatch: another version of this software wrote the database.
+    """
+    return await pending(sql, "postgres" if settings.database_url else "sqlite")
+
+
+async def look(settings: Settings) -> list[str]:
+    """The steps that are still to take, on a connection of its own.
+
+    Raises:
+        SchemaMismatch: another version of this software wrote the database.
+        Unreadable: the database says no.
+    """
+    async with reading(settings.data / "registry.sqlite3", settings.database_url) as sql:
+        return await to_take(settings, sql)
+
+
+def migrated(settings: Settings) -> list[str]:
+    """The steps that were taken to bring the schema up to date; the command ends if none can be."""
+    try:
+        return asyncio.run(_migrated(settings))
+    except FAILURES as failure:
+        fail(str(failure))
+
+
+async def _migrated(settings: Settings) -> list[str]:
+    if settings.database_url:
+        await look(settings)
+        from registry_server.infrastructure.postgres import PostgresDatabase  # noqa: PLC0415 - an extra may be absent
+
+        # Servers on other folders, and on this one, may go on: the rows are not theirs alone.
+        return await PostgresDatabase(settings.database_url).migrate()
+    new = not (settings.data / "registry.sqlite3").exists()
+    steps = [f"{step.number:04d}_{step.name}" for step in migrations("sqlite")] if new else await look(settings)
+    async with opened(settings):
+        return steps

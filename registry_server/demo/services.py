@@ -1,0 +1,207 @@
+"""What each of the four services does in the demo, in the words of its adapter; nothing here prints."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+from adapters import Analysis, Integration, Strategy, Workbench
+from adapters.analysis import ProductionModel
+from common_lib import Alias, FieldSpec, ModelRegistry, ModelStage, ModelType, ModelVersion, Signature
+from common_lib.errors import RequestRefused
+from common_lib.values import Event
+from registry_server.demo.data import Rates, next_row
+from registry_server.demo.training import (
+    DIRECTION,
+    VOLATILITY,
+    Prediction,
+    TrainedVersion,
+    load,
+    predict,
+    save,
+    train_all,
+)
+
+_CHAMPION: Final = "champion"
+_FILE: Final = "model.skops"
+_MARKET: Final = {"market": "EUR/USD"}
+_SEED: Final = 20230101
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is known of a model before it has a version; the smaller the `loss` of a version, the better it is."""
+
+    type: ModelType
+    question: str
+    output: FieldSpec
+    metric: str
+    loss: Callable[[Mapping[str, float]], float]
+
+
+MODELS: Final = {
+    DIRECTION: About(
+        ModelType.CLASSIFICATION,
+        "Is EUR/USD higher on the next trading day than today?",
+        FieldSpec(name="probability_higher", dtype="float64"),
+        "accuracy",
+        lambda metrics: 1 - metrics["accuracy"],
+    ),
+    VOLATILITY: About(
+        ModelType.FORECASTING,
+        "How far does EUR/USD move on the next trading day?",
+        FieldSpec(name="log_absolute_return", dtype="float64"),
+        "rmse",
+        lambda metrics: metrics["rmse"],
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Something the registry refused, and why."""
+
+    tried: str
+    error: RequestRefused
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """What integration did, and how the versions of that model stand after it."""
+
+    version: ModelVersion
+    reason: str
+    alias: Alias
+    standing: tuple[ModelVersion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a production model, loaded from verified files, says of the next trading day."""
+
+    version: ModelVersion
+    prediction: Prediction
+
+
+def register(workbench: Workbench, rates: Rates, folder: Path) -> list[ModelVersion]:
+    """Every version of both models: trained, saved with skops, registered with its figures and where it comes from."""
+    for name, about in MODELS.items():
+        workbench.ensure_model(name, about.type, description=about.question, tags=_MARKET)
+    versions: list[ModelVersion] = []
+    for trained in train_all(rates, seed=_SEED):
+        parent = versions[-1].reference if versions and versions[-1].model == trained.model else None
+        file = folder / str(len(versions)) / _FILE
+        file.parent.mkdir(parents=True)
+        save(trained.estimator, file)
+        versions.append(_log(workbench, trained, file, parent))
+    return versions
+
+
+def submit(workbench: Workbench, versions: Iterable[ModelVersion]) -> list[ModelVersion]:
+    """The better two versions of each model, moved to staging."""
+    chosen = [version for _, of_model in groupby(versions, key=_model) for version in _worst_first(of_model)[-2:]]
+    return [workbench.submit(version, reason=_figure(version)) for version in chosen]
+
+
+def overreach(workbench: Workbench, version: ModelVersion) -> Refusal:
+    """What the workbench hears when it promotes a version of its own."""
+    try:
+        workbench.versions.transition(
+            version.model, version.version, ModelStage.PRODUCTION, reason="it is mine", revision=version.revision
+        )
+    except RequestRefused as error:
+        return Refusal(f"workbench promotes its own {version.model} v{version.version}", error)
+    raise AssertionError("the registry let the workbench promote")
+
+
+async def hurry(integration: Integration) -> Refusal:
+    """What integration hears when it promotes a version that never was in staging."""
+    fresh = await integration.resolve(f"models:/{DIRECTION}/{ModelStage.DEVELOPMENT}")
+    try:
+        await integration.promote(fresh, reason="it cannot wait")
+    except RequestRefused as error:
+        return Refusal(f"alice promotes {fresh.model} v{fresh.version} past staging", error)
+    raise AssertionError("the registry let a version past staging")
+
+
+async def promote(integration: Integration) -> list[Promotion]:
+    """Both candidates of both models into production, the better one last, so that it replaces the other."""
+    done = []
+    for name in MODELS:
+        incumbent = None
+        for candidate in _worst_first(await integration.candidates(name)):
+            reason = _reason(candidate, incumbent)
+            incumbent = await integration.promote(candidate, reason=reason)
+            alias = await integration.point(_CHAMPION, incumbent, reason="follows production")
+            standing = tuple([version async for version in integration.versions.search(name, order="version")])
+            done.append(Promotion(incumbent, reason, alias, standing))
+    return done
+
+
+async def review(analysis: Analysis) -> list[ProductionModel]:
+    """The production models of this market."""
+    return await analysis.production_models(tags=_MARKET)
+
+
+def forecast(strategy: Strategy, rates: Rates) -> list[Forecast]:
+    """What the production version of each model says of the trading day after the newest rate."""
+    return [_forecast(strategy, name, rates) for name in MODELS]
+
+
+def audit(registry: ModelRegistry) -> list[Event]:
+    """The whole log."""
+    log = registry.events.after(0)
+    while page := registry.events.after(int(log[-1].sequence)):
+        log += page
+    return log
+
+
+def has_skill(version: ModelVersion) -> bool:
+    """Whether the version's verdict, which was computed from its figures when it was trained, finds any skill."""
+    return not version.description.startswith("No skill")
+
+
+def _log(workbench: Workbench, trained: TrainedVersion, file: Path, parent: str | None) -> ModelVersion:
+    inputs = [FieldSpec(name=name, dtype="float64") for name in trained.feature_names]
+    return workbench.log_version(
+        trained.model,
+        file,
+        framework="scikit-learn",
+        metrics=trained.metrics,
+        parameters=trained.parameters | {"trained_through": trained.trained_through.isoformat()},
+        signature=Signature(inputs=inputs, outputs=[MODELS[trained.model].output]),
+        data_digest=f"sha256:{trained.data_digest}",
+        parent=parent,
+        description=trained.verdict,
+    )
+
+
+def _forecast(strategy: Strategy, name: str, rates: Rates) -> Forecast:
+    model = strategy.trading_model(name)
+    signature = model.version.signature
+    if signature is None:
+        raise ValueError(f"{model.version.reference} has no signature; register it with the names of its inputs")
+    # Strategy execution knows nothing of the training but what the registry says.
+    row = next_row([spec.name for spec in signature.inputs], rates)
+    estimator = load(model.folder / _FILE, trusted=())
+    return Forecast(model.version, predict(name, estimator, row))
+
+
+def _model(version: ModelVersion) -> str:
+    return version.model
+
+
+def _worst_first(versions: Iterable[ModelVersion]) -> list[ModelVersion]:
+    return sorted(versions, key=lambda version: MODELS[version.model].loss(version.metrics), reverse=True)
+
+
+def _figure(version: ModelVersion) -> str:
+    metric = MODELS[version.model].metric
+    return f"{metric} {version.metrics[metric]:.3f}"
+
+
+def _reason(candidate: ModelVersion, incumbent: ModelVersion | None) -> str:
+    if incumbent is None:
+        return f"first, with {_figure(candidate)}"
+    return f"{_figure(candidate)}; v{incumbent.version}: {_figure(incumbent)}"

@@ -1,0 +1,156 @@
+"""What the demo shows, as rich tables for 80 columns and more that read as well without colours."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Final
+
+from rich import box
+from rich.padding import Padding
+from rich.table import Column, Table
+from rich.text import Text
+
+from adapters.analysis import ProductionModel
+from common_lib import ModelStage, ModelVersion, Principal
+from common_lib.values import Event
+from registry_server.demo.services import MODELS, Forecast, Promotion, Refusal
+from registry_server.demo.training import DIRECTION, VOLATILITY
+
+_DIGITS: Final = 8  # of a digest: enough to compare by eye
+_FIGURES: Final[Mapping[str, Mapping[str, str]]] = {
+    DIRECTION: {
+        "accuracy": "accuracy",
+        "always_down_accuracy": "always down",
+        "yesterday_accuracy": "as yesterday",
+    },
+    VOLATILITY: {
+        "rmse": "RMSE",
+        "naive_rmse": "last value",
+        "training_mean_rmse": "past mean",
+    },
+}
+_STYLES: Final = {ModelStage.STAGING: "yellow", ModelStage.PRODUCTION: "bold green", ModelStage.ARCHIVED: "dim"}
+_SUBJECTS: Final = (
+    (r"models/([^/]+)/versions/(\d+)", r"\1 v\2"),
+    (r"models/([^/]+)/aliases/([^/]+)", r"\1 @\2"),
+    (r"models/([^/]+)", r"\1"),
+    (r"(blob|token)s/([0-9a-f]{8}).*", r"\1 \2"),
+    (r"principals/(.+)", r"principal \1"),
+)
+
+
+def principals(cast: Iterable[Principal]) -> Table:
+    """Who takes part, and what they may do on which models."""
+    table = _table("principal", "kind", "role", "models")
+    for principal in cast:
+        roles = ", ".join(grant.role for grant in principal.grants)
+        table.add_row(principal.name, principal.kind, roles, ", ".join(grant.models for grant in principal.grants))
+    return table
+
+
+def registered(versions: Sequence[ModelVersion]) -> Table:
+    """The versions of one model: their figures on the holdout beside those of naive rules, and their origin."""
+    model = versions[0].model
+    figures = _FIGURES[model]
+    numbers = [Column(title.replace(" ", "\n"), justify="right") for title in figures.values()]
+    table = _table("", "inputs over days", *numbers, "files", "data", "parent")
+    table.title = Text.assemble((model, "bold cyan"), f"  {MODELS[model].question}")
+    for version in versions:
+        lineage = version.lineage
+        table.add_row(
+            _number(version),
+            _inputs(version),
+            *(f"{version.metrics[name]:.3f}" for name in figures),
+            _short(version.digest),
+            _short(lineage.data_digest) if lineage and lineage.data_digest else "",
+            f"v{lineage.parent.rpartition('/')[2]}" if lineage and lineage.parent else "",
+        )
+    return table
+
+
+def refusal(refused: Refusal) -> Padding:
+    """What was refused, in the registry's own words."""
+    error = refused.error
+    answer = f"{error.status} {error.code}: {error.detail}\n→ {error.remedy}"
+    return Padding(Text.assemble((f"Refused: {refused.tried}\n", "red"), answer), (0, 2))
+
+
+def promotions(done: Iterable[Promotion]) -> Table:
+    """What was promoted, in that order, and where that left each version."""
+    table = _table("promoted", "reason given", "how the versions stand now")
+    for promotion in done:
+        stages = [_stage(version, promotion) for version in promotion.standing]
+        table.add_row(_name(promotion.version), promotion.reason, Text("\n").join(stages), end_section=True)
+    return table
+
+
+def production(models: Iterable[ProductionModel]) -> Table:
+    """What is in production, with its figures, those of naive rules, and what that makes it worth."""
+    table = _table("in production", "on the holdout", "worth")
+    for found in models:
+        figures = _FIGURES[found.model.name].items()
+        lines = [f"{found.version.metrics[name]:.3f} {title}" for name, title in figures]
+        table.add_row(_name(found.version), "\n".join(lines), found.version.description, end_section=True)
+    return table
+
+
+def forecasts(made: Iterable[Forecast]) -> Table:
+    """What was loaded, and what it says of the next day."""
+    table = _table("loaded", "verified files", "says")
+    for one in made:
+        files = f"{_short(one.version.digest)}, {one.version.size / 1000:.0f} kB"
+        table.add_row(_name(one.version), files, one.prediction.statement)
+    return table
+
+
+def log(events: Iterable[Event]) -> Table:
+    """The audit log: who did what, when, to what, and why."""
+    table = _table(Column("", justify="right"), "time (UTC)", "actor", "event", "subject, reason")
+    for event in events:
+        reason = f"\n“{event.data['reason']}”" if event.data["reason"] else ""
+        table.add_row(
+            str(int(event.sequence)),
+            f"{event.time:%H:%M:%S.%f}"[:-3],
+            event.actor,
+            event.type.removeprefix("registry."),
+            Text.assemble(_subject(event.subject), (reason, "italic")),
+        )
+    return table
+
+
+def _table(*columns: str | Column) -> Table:
+    return Table(
+        *columns, box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="dim", title_justify="left"
+    )
+
+
+def _number(version: ModelVersion) -> str:
+    return f"v{version.version}"
+
+
+def _name(version: ModelVersion) -> Text:
+    return Text.assemble((version.model, "cyan"), " ", _number(version))
+
+
+def _stage(version: ModelVersion, promotion: Promotion) -> Text:
+    alias = f" @{promotion.alias.alias}" if promotion.alias.version == version.version else ""
+    return Text(f"{_number(version)} {version.stage}{alias}", _STYLES.get(version.stage, ""))
+
+
+def _inputs(version: ModelVersion) -> str:
+    # log_return_1, log_return_5, log_volatility_22 → return 1 5, then volatility 22 on a line of its own
+    specs = version.signature.inputs if version.signature else []
+    names = [spec.name.removeprefix("log_").rpartition("_") for spec in specs]
+    kinds = groupby(names, key=lambda name: name[0])
+    return "\n".join(" ".join([kind, *(days for _, _, days in of_kind)]) for kind, of_kind in kinds)
+
+
+def _short(digest: str) -> str:
+    return digest.removeprefix("sha256:")[:_DIGITS]
+
+
+def _subject(key: str) -> str:
+    for pattern, shown in _SUBJECTS:
+        if match := re.fullmatch(pattern, key):
+            return match.expand(shown)
+    return key

@@ -1,0 +1,66 @@
+"""A look at a database of either engine that changes nothing, for the operator's tools."""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import apsw
+
+from registry_server.infrastructure import sql as statements
+from registry_server.infrastructure import sqlite
+from registry_server.infrastructure.schema import check_history
+from registry_server.infrastructure.sql import Engine, Sql
+
+_HAS_HISTORY = {
+    "sqlite": "SELECT 1 FROM sqlite_master WHERE name = 'migrations'",
+    "postgres": "SELECT 1 FROM pg_tables WHERE tablename = 'migrations' AND schemaname = current_schema()",
+}
+
+
+class Unreadable(RuntimeError):
+    """The database cannot be looked at; the message says why."""
+
+
+@contextlib.asynccontextmanager
+async def reading(file: Path, database_url: str) -> AsyncIterator[Sql]:
+    """A read-only connection: to PostgreSQL if there is a URL, or else to the file of SQLite.
+
+    Raises:
+        Unreadable: the engine says no, at once or later.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        if database_url:
+            import asyncpg  # noqa: PLC0415 - an extra may be absent
+
+            from registry_server.infrastructure import postgres  # noqa: PLC0415 - see above
+
+            stack.enter_context(_told(asyncpg.PostgresError, asyncpg.InterfaceError, OSError))
+            only = {"default_transaction_read_only": "on"}
+            raw = await asyncpg.connect(database_url, server_settings=only)
+            stack.push_async_callback(raw.close)
+            yield postgres.Connection(raw)
+        else:
+            stack.enter_context(_told(apsw.Error, OSError))
+            connection = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)
+            stack.enter_context(contextlib.closing(connection))
+            connection.set_busy_timeout(5_000)
+            yield sqlite.Connection(connection)
+
+
+async def pending(sql: Sql, engine: Engine) -> list[str]:
+    """The steps of the schema that are still to take.
+
+    Raises:
+        SchemaMismatch: another version of this software wrote the database.
+    """
+    has = await sql.one(_HAS_HISTORY[engine])
+    history = await sql.all("SELECT number, name, sha256 FROM migrations ORDER BY number") if has else []
+    return [f"{step.number:04d}_{step.name}" for step in check_history(statements.migrations(engine), history)]
+
+
+@contextlib.contextmanager
+def _told(*kinds: type[Exception]) -> Iterator[None]:
+    try:
+        yield
+    except kinds as error:
+        raise Unreadable(f"{type(error).__name__}: {error}") from None

@@ -1,0 +1,285 @@
+"""What a service sees of common_lib and adapters: complete, documented, light, typed, and the same twice."""
+
+import ast
+import functools
+import importlib
+import inspect
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import adapters
+import common_lib
+from common_lib.binding import acall, aflow, apages, call, flow, pages
+from common_lib.client.http_registry import AsyncHttpRegistry, HttpRegistry
+from common_lib.registry import AsyncModelRegistry, ModelRegistry, Resource
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = [common_lib, adapters]
+HEAVY = {"pydantic", "httpx", "tenacity", "purgatory", "websockets", "msgspec", "litestar", "numpy", "registry_server"}
+HIDDEN = ("httpx", "tenacity", "purgatory", "websockets", "pydantic_core")
+
+
+def imported_by(code: str, *, path: Path | None = None) -> set[str]:
+    """The heavy packages, and the file of `adapters`, that a fresh interpreter holds after running the code."""
+    report = "import sys; print(*sys.modules, getattr(sys.modules.get('adapters'), '__file__', ''), sep='\\n')"
+    start = f"import sys; sys.path.insert(0, {str(path or ROOT)!r})"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", f"{start}; {code}; {report}"], capture_output=True, text=True, check=True
+    )
+    names = set(done.stdout.split("\n"))
+    return names & HEAVY | {name for name in names if name.endswith(".py")}
+
+
+def modules() -> Iterator[ModuleType]:
+    """All modules of both packages but the command line, an extra that nobody imports."""
+    for package in PACKAGES:
+        yield package
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if found.name.split(".")[1] != "cli":
+                yield importlib.import_module(found.name)
+
+
+def public() -> Iterator[tuple[str, Any]]:
+    """Every public class and function that our modules define, and every public method and property of theirs."""
+    for module in modules():
+        for name, thing in vars(module).items():
+            ours = getattr(thing, "__module__", None) == module.__name__
+            if (
+                name.startswith("_")
+                or "[" in name
+                or not ours
+                or not (inspect.isclass(thing) or inspect.isfunction(thing))
+            ):
+                continue
+            yield f"{module.__name__}.{name}", thing
+            if inspect.isclass(thing):
+                yield from methods(f"{module.__name__}.{name}", thing)
+
+
+def methods(path: str, kind: type[Any]) -> Iterator[tuple[str, Any]]:
+    """The public methods and properties that a class defines itself."""
+    for name, member in vars(kind).items():
+        method: Any = member
+        if isinstance(member, classmethod | staticmethod):
+            method = member.__func__
+        elif isinstance(member, property):
+            method = member.fget
+        elif isinstance(member, functools.cached_property):
+            method = member.func
+        if not name.startswith("_") and inspect.isfunction(method):
+            yield f"{path}.{name}", method
+
+
+PUBLIC = dict(public())
+
+
+def resources(kind: type[Any]) -> dict[str, type[Resource]]:
+    """The resources of a registry by name."""
+    found = {
+        name: inspect.get_annotations(member.func)["return"]
+        for name, member in vars(kind).items()
+        if isinstance(member, functools.cached_property)
+    }
+    assert all(issubclass(resource, Resource) for resource in found.values())
+    return found
+
+
+def verbs(kind: type[Any]) -> dict[str, Any]:
+    """The verbs of a resource, or the shortcuts of a registry, by name."""
+    return {
+        name: member
+        for name, member in vars(kind).items()
+        if inspect.isfunction(member) and not name.startswith("_") and name != "call"
+    }
+
+
+SHORTCUTS = (ModelRegistry, AsyncModelRegistry)
+PAIRS = [
+    pytest.param(blocking, resources(AsyncModelRegistry)[name], id=name)
+    for name, blocking in resources(ModelRegistry).items()
+]
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
+def test_all_is_sorted_and_is_what_can_be_imported(package: ModuleType) -> None:
+    """`__all__` is sorted, each name of it exists, and a star import gives these names and no others."""
+    assert package.__all__ == sorted(set(package.__all__))
+    namespace: dict[str, Any] = {}
+    exec(f"from {package.__name__} import *", namespace)  # noqa: S102 - a star import needs a module's level
+    assert sorted(namespace.keys() - {"__builtins__"}) == package.__all__
+    assert set(package.__all__) <= set(dir(package))
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
+def test_what_checkers_see_is_what_runs(package: ModuleType) -> None:
+    """The imports for type checkers name the same things from the same places as the lazy ones."""
+    tree = ast.parse(Path(str(package.__file__)).read_text())
+    (block,) = (
+        node.body
+        for node in tree.body
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    )
+    seen = {
+        alias.name: statement.module
+        for statement in block
+        if isinstance(statement, ast.ImportFrom)
+        for alias in statement.names
+    }
+    assert sorted(seen) == package.__all__
+    for name, place in seen.items():
+        assert getattr(package, name) is getattr(importlib.import_module(str(place)), name)
+        assert getattr(package, name).__module__ == place
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
+def test_an_unknown_name_is_an_attribute_error(package: ModuleType) -> None:
+    """A misspelt name fails as it does in any module."""
+    with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'ModelRegistri'"):
+        _ = package.ModelRegistri
+
+
+@pytest.mark.parametrize(
+    ("code", "loaded"),
+    [
+        ("import common_lib, adapters", set()),
+        ("from common_lib import RegistryError, ModelStage, RegistryConfig", set()),
+        ("import common_lib.rules.names, common_lib.rules.manifest", set()),
+        ("from common_lib import ModelVersion, Grant", {"pydantic"}),
+        ("from common_lib import ModelRegistry, Operation", {"pydantic"}),
+        ("from adapters import Workbench, Strategy, Integration, Analysis", {"pydantic"}),
+        ("from common_lib import HttpRegistry, AsyncHttpRegistry", {"pydantic", "httpx"}),
+    ],
+    ids=["packages", "errors", "rules", "values", "interface", "adapters", "clients"],
+)
+def test_an_import_loads_only_what_it_names(code: str, loaded: set[str]) -> None:
+    """Names load nothing before they are used; values need pydantic, and only a client needs httpx."""
+    assert {name for name in imported_by(code) if not name.endswith(".py")} == loaded
+
+
+def test_adapters_is_ours() -> None:
+    """`adapters`, a name that PyPI knows too, is the package beside common_lib."""
+    assert Path(str(adapters.__file__)).parents[1] == Path(str(common_lib.__file__)).parents[1]
+    assert Path(str(adapters.__file__)).parents[1] == ROOT
+    assert str(adapters.__file__) in imported_by("import adapters")
+
+
+def test_another_adapters_would_be_noticed(tmp_path: Path) -> None:
+    """A package of the same name earlier on the path is not taken for ours."""
+    (tmp_path / "adapters").mkdir()
+    (tmp_path / "adapters" / "__init__.py").touch()
+    assert str(adapters.__file__) not in imported_by("import adapters", path=tmp_path)
+
+
+def test_everything_public_states_a_fact() -> None:
+    """Modules, classes, functions, methods and properties have docstrings of their own that begin with a sentence."""
+    everything = {module.__name__: module for module in modules()} | PUBLIC
+    assert {path: fault for path, thing in everything.items() if (fault := fault_of_docstring(thing))} == {}
+    assert len(PUBLIC) > 200
+
+
+def fault_of_docstring(thing: Any) -> str | None:
+    """What keeps a docstring from beginning with one line that ends with a full stop."""
+    text = vars(thing).get("__doc__") if inspect.isclass(thing) else thing.__doc__
+    # A dataclass or a named tuple without a docstring is given its signature as one, which says nothing.
+    if not text or text.startswith(f"{getattr(thing, '__name__', '')}("):
+        return "it has no docstring"
+    first, _, rest = inspect.cleandoc(text).partition("\n")
+    if not first.endswith((".", "…")):
+        return f"no full stop: {first}"
+    return None if not rest or rest.startswith("\n") else f"no sentence of its own: {first}"
+
+
+def test_both_registries_have_the_same_resources_and_shortcuts() -> None:
+    """Who knows the blocking registry knows the asynchronous one: the same names in the same order."""
+    assert list(resources(ModelRegistry)) == list(resources(AsyncModelRegistry))
+    assert list(verbs(ModelRegistry)) == list(verbs(AsyncModelRegistry))
+    assert ModelRegistry.__abstractmethods__ == AsyncModelRegistry.__abstractmethods__ == {"call"}
+
+
+@pytest.mark.parametrize(("blocking", "asynchronous"), [*PAIRS, pytest.param(*SHORTCUTS, id="shortcuts")])
+def test_both_registries_take_the_same_parameters(blocking: type[Any], asynchronous: type[Any]) -> None:
+    """Each verb has the same parameters, defaults, annotations and docstring in both."""
+    assert list(verbs(blocking)) == list(verbs(asynchronous))
+    for name, verb in verbs(blocking).items():
+        twin = verbs(asynchronous)[name]
+        assert inspect.signature(verb) == inspect.signature(twin), name
+        assert verb.__doc__ == twin.__doc__, name
+        assert verb.__wrapped__ is twin.__wrapped__, name
+
+
+@pytest.mark.parametrize(("blocking", "asynchronous"), PAIRS)
+def test_a_resource_has_its_operations_and_nothing_else(blocking: type[Any], asynchronous: type[Any]) -> None:
+    """Every public operation of a resource's module is a verb in both registries."""
+    module = importlib.import_module(f"common_lib.operations.{blocking.__name__.lower()}")
+    operations = {
+        name
+        for name, thing in vars(module).items()
+        if inspect.isfunction(thing) and thing.__module__ == module.__name__ and not name.startswith("_")
+    }
+    flows = {"register", "download"} & verbs(blocking).keys()
+    assert verbs(blocking).keys() == operations | flows
+    assert verbs(asynchronous).keys() == operations | flows
+
+
+@pytest.mark.parametrize("dress", [call, acall, pages, apages, flow, aflow], ids=lambda dress: dress.__name__)
+def test_a_method_looks_like_its_operation(dress: Any) -> None:
+    """help() shows the operation's own signature and words, behind a `self`."""
+
+    def build(name: str, *, limit: int = 3) -> Any:
+        """The thing of that name."""
+
+    method = dress(build)
+    assert list(inspect.signature(method).parameters) == ["self", "name", "limit"]
+    assert (method.__name__, method.__doc__) == ("build", build.__doc__)
+
+
+def test_both_clients_are_made_and_used_alike() -> None:
+    """The two clients take the same arguments and have the same public members."""
+    blocking, asynchronous = inspect.signature(HttpRegistry), inspect.signature(AsyncHttpRegistry)
+    assert list(blocking.parameters) == list(asynchronous.parameters)
+    for name, parameter in blocking.parameters.items():
+        twin = asynchronous.parameters[name]
+        assert (parameter.kind, parameter.default) == (twin.kind, twin.default)
+    assert {name for name in vars(HttpRegistry) if not name.startswith("_")} == {
+        name for name in vars(AsyncHttpRegistry) if not name.startswith("_")
+    }
+
+
+def test_no_signature_names_a_type_of_the_transport() -> None:
+    """No parameter, result or field is a type of httpx or tenacity, so they can be replaced; only `transport` is."""
+    inside = ("common_lib.client.policy", "common_lib.client.transport")
+    found = {
+        f"{path}({name}: {text})"
+        for path, thing in PUBLIC.items()
+        if not path.startswith(inside)
+        for part in (thing, vars(thing).get("__init__") if inspect.isclass(thing) else None)
+        for name, annotation in getattr(part, "__annotations__", {}).items()
+        if any(hidden in (text := annotation if isinstance(annotation, str) else repr(annotation)) for hidden in HIDDEN)
+    }
+    assert found == {
+        f"common_lib.client.http_registry.{name}(transport: {kind})"
+        for name, kind in (
+            ("HttpRegistry", "httpx.BaseTransport | None"),
+            ("AsyncHttpRegistry", "httpx.AsyncBaseTransport | None"),
+        )
+    }
+
+
+def test_the_types_of_the_api_are_inferred() -> None:
+    """mypy, strict, accepts `tests/typing/api.py`, in which every result is asserted and every mistake is expected."""
+    pytest.importorskip("mypy", reason="the type checker is in the extra `dev`")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "tests/typing/api.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

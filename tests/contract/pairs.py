@@ -1,0 +1,137 @@
+"""The two definitions of each value, found by name, and what their schemas have in common."""
+
+import importlib
+import json
+import pkgutil
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import msgspec
+from pydantic import BaseModel, TypeAdapter
+
+import common_lib
+import registry_server.api
+import registry_server.domain
+from common_lib import values
+from registry_server.domain import base
+
+# A client's name, where the server has another.
+OTHER_NAMES = {"FieldSpec": "Field"}
+CLIENT_ALONE = {
+    "Value": "a base without fields",
+    "Given": "a base without fields",
+    "Event": "the server stores the bytes of an event and sends them as they are; test_round_trip reads them",
+}
+SERVER_ALONE = {
+    "Request": "a base without fields",
+    "Answer": "an answer on its way out, never encoded itself",
+    "FirstAnswer": "a row",
+    "Change": "what becomes an event",
+    "Event": "a row: the place of an event and its bytes",
+    "ModelFilter": "query parameters",
+    "VersionFilter": "query parameters",
+    "Window": "query parameters",
+}
+
+
+class Pair(NamedTuple):
+    """One value as the client and as the server defines it."""
+
+    client: Any
+    server: Any
+
+    @property
+    def name(self) -> str:
+        """The client's name for it."""
+        return str(self.client.__name__)
+
+    @property
+    def is_request(self) -> bool:
+        """Whether it is sent to the server, whole or as a part, so that unknown fields are refused."""
+        return issubclass(self.client, values.Given)
+
+
+def client_values() -> dict[str, type[BaseModel]]:
+    """Every pydantic model that common_lib defines, by name."""
+    return {
+        thing.__name__: thing
+        for module in _modules(common_lib)
+        for thing in vars(module).values()
+        if isinstance(thing, type) and issubclass(thing, BaseModel) and thing.__module__ == module.__name__
+    }
+
+
+def server_values() -> dict[str, type[msgspec.Struct]]:
+    """Every Struct that the server's domain and its api define, by name."""
+    return {
+        thing.__name__: thing
+        for package in (registry_server.domain, registry_server.api)
+        for module in _modules(package)
+        for thing in vars(module).values()
+        if isinstance(thing, type) and issubclass(thing, msgspec.Struct) and thing.__module__ == module.__name__
+    }
+
+
+def pairs() -> list[Pair]:
+    """All pairs; lists stand for every kind of page by the pages of models."""
+    server = server_values()
+    found = [
+        Pair(client, server[OTHER_NAMES.get(name, name)])
+        for name, client in client_values().items()
+        if OTHER_NAMES.get(name, name) in server and name not in {*CLIENT_ALONE, "Page"} and "[" not in name
+    ]
+    found.append(Pair(values.Page[values.RegisteredModel], base.Page[server["RegisteredModel"]]))  # type: ignore[name-defined]
+    return sorted(found, key=lambda pair: pair.name)
+
+
+def client_schema(kind: Any) -> Any:
+    """The JSON Schema of a value of the client in canonical form."""
+    schema = TypeAdapter(kind).json_schema()
+    return canonical(schema, schema.get("$defs", {}))
+
+
+def server_schema(kind: Any) -> Any:
+    """The JSON Schema of a value of the server in canonical form."""
+    schema = msgspec.json.schema(kind)
+    return canonical(schema, schema.get("$defs", {}))
+
+
+def canonical(schema: Any, definitions: dict[str, Any]) -> Any:
+    """A schema with references inlined, alternatives and sets sorted, and words for people left out."""
+    if "$ref" in schema:
+        whole = definitions[schema["$ref"].rpartition("/")[2]]
+        return canonical(whole | {key: value for key, value in schema.items() if key != "$ref"}, definitions)
+    result: dict[str, Any] = {}
+    for key, value in schema.items():
+        match key:
+            case "title" | "description" | "$defs":
+                continue
+            case "properties":
+                result[key] = {name: canonical(field, definitions) for name, field in value.items()}
+            case "anyOf":
+                result[key] = sorted((canonical(one, definitions) for one in value), key=_text)
+            case "required" | "enum":
+                result[key] = sorted(value)
+            case "items" | "additionalProperties" if isinstance(value, dict):
+                result[key] = canonical(value, definitions)
+            case _:
+                result[key] = value
+    if "enum" in result:
+        # One writes that the members of an enum of texts are texts, the other does not.
+        assert all(isinstance(member, str) for member in result["enum"])
+        result.pop("type", None)
+    if not result.get("required", True):
+        del result["required"]
+    return result
+
+
+def _modules(package: ModuleType) -> Iterator[ModuleType]:
+    for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        # The command line is an extra, and defines no values.
+        if found.name.split(".")[1] != "cli":
+            yield importlib.import_module(found.name)
+
+
+def _text(schema: Any) -> str:
+    return json.dumps(schema, sort_keys=True)

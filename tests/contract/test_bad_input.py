@@ -1,0 +1,303 @@
+"""Bad input on both engines: a 4xx that names the value and what to do; nothing changed, nothing logged as ours."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from registry_server.api.problems import PROBLEMS
+from tests.security import bad_requests as table
+from tests.security.bad_requests import MODEL, ONE, Bad
+from tests.security.worlds import CONTENT, SHA256, World, key, logged, nothing_happens, opened, problem
+
+
+@pytest.fixture(scope="module", params=["memory", "postgres"])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """One registry for all of this file, because nearly nothing here may change it."""
+    with opened(request) as this:
+        yield this
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [*table.FIELDS, *table.BODIES, *table.KEYS, *table.MOVES, *table.LISTS],
+    ids=lambda bad: f"{bad.method} {bad.what}"[:70],
+)
+def test_bad_input_is_refused_by_name_and_leaves_nothing(world: World, bad: Bad) -> None:
+    """Status and code are stable; field and value say what is wrong, the remedy what to do."""
+    with nothing_happens(world):
+        answer = world.send(bad.method, bad.target, bad.body, bad.headers)
+    told = problem(answer)
+    assert (told["code"], told.get("field")) == (bad.code, bad.field), told
+    assert answer.status_code == PROBLEMS[bad.code].status
+    if bad.value:
+        assert told["value"].startswith(bad.value), told
+    else:
+        assert told.get("value") == bad.value
+
+
+@pytest.mark.parametrize("what", table.REVISED)
+@pytest.mark.parametrize(
+    ("if_match", "code"),
+    [
+        (None, "revision_required"),
+        (b'"99"', "revision_mismatch"),
+        (b'"99.1.0"', "revision_mismatch"),
+        *(
+            (wrong, "invalid_if_match")
+            for wrong in (b"", b"1", b"*, *", b'"0"', b'"-1"', b'"01"', b'"x"', b'""', b'"1')
+        ),
+        *((wrong, "invalid_if_match") for wrong in (b'W/"1"', b'"1", "2"', b'"1"\x00', b'"\xff"', b'"\xd9\xa1"')),
+        *((wrong, "invalid_if_match") for wrong in (b"'1' OR 1=1", b'"%s"' % table.HUGE.encode())),
+    ],
+)
+def test_a_change_needs_the_revision_it_is_based_on(world: World, what: str, if_match: Any, code: str) -> None:
+    """Missing 428, stale 412, malformed 400; never a change."""
+    method, target, body = table.REVISED[what]
+    with nothing_happens(world):
+        answer = world.send(method, target, body, {"if-match": if_match})
+    told = problem(answer)
+    assert (answer.status_code, told["code"], told["field"]) == (PROBLEMS[code].status, code, "If-Match")
+    if if_match is not None:
+        assert told["value"].startswith(if_match.decode("latin-1")[:100])
+
+
+@pytest.mark.parametrize("name", ["authorization", "idempotency-key", "if-match", "if-none-match", "content-type"])
+def test_a_header_that_stands_twice_is_refused(world: World, name: str) -> None:
+    """Whichever of two values were taken, a proxy might take the other."""
+    headers = {"content-type": "application/json", "if-match": "*", "if-none-match": '"x"', **key()}
+    headers["authorization"] = f"Bearer {world.token}"
+    with nothing_happens(world), world.http() as http:
+        twice = [*headers.items(), (name, headers[name])]
+        answer = http.patch(f"/v1/models/{MODEL}", content=b'{"description":"x"}', headers=twice)
+    expected = (401, "unauthenticated", None) if name == "authorization" else (422, "invalid_request", name)
+    told = problem(answer)
+    assert (answer.status_code, told["code"], told.get("field")) == expected
+
+
+def test_a_key_with_another_request_is_refused(world: World) -> None:
+    """Another body, another path or another method is another request."""
+    used = key()
+    target = f"/v1/models/{MODEL}"
+    assert world.send("PATCH", target, {"tags": {"team": "fx"}}, used).status_code == 200
+    with nothing_happens(world):
+        for method, address, body in [
+            ("PATCH", target, {"tags": {"team": "other"}}),
+            ("PATCH", target, b'{"tags": {"team":  "fx"}}'),
+            ("PATCH", ONE, {"tags": {"team": "fx"}}),
+            ("POST", "/v1/models", {"name": "new", "type": "regression"}),
+            ("DELETE", f"{target}/aliases/shadow", None),
+        ]:
+            told = problem(world.send(method, address, body, used))
+            assert (told["status"], told["code"], told["field"]) == (422, "idempotency_key_reused", "Idempotency-Key")
+            assert told["value"] == used["idempotency-key"]
+        assert world.send("PATCH", target, {"tags": {"team": "fx"}}, used).status_code == 200
+
+
+@pytest.mark.parametrize("kind", table.PATHS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("%00", "a%00", "%01", "a%0d%0aX:%20y", "%E9", "%C3%A9", "%FF", "%ED%A0%80", "%F0%9F%98%80", "%E2%80%A4"),
+        *("a%2F%2Fb", "%2e%2e", "..%2f..%2fetc", "%252e%252e", "a%5cb", "%20a", "a%20", "~root", "a;b", "a%3Fb", "a*"),
+        *("'%20OR%201=1--", "x" * 3_000),
+    ],
+)
+def test_a_name_in_the_address_keeps_its_rule(world: World, kind: str, name: str) -> None:
+    """It is refused before any engine or disk sees it, and shown; what no route takes is not found."""
+    with nothing_happens(world):
+        for template in table.PATHS[kind]:
+            answer = world.send("GET", template.format(name))
+            told = problem(answer)
+            assert answer.status_code in {404, 422}, told
+            assert told["value"]
+            assert not told["code"].endswith("_not_found"), "it was looked for"
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        *("0", "-1", str(2**31), str(2**63), "1" + "0" * 5_000, "01", "+1", "1_0", "%D9%A1", "1.0", "1e0", "x", "%00"),
+        *("%201", ""),
+    ],
+)
+def test_a_number_that_no_version_has_is_not_found(world: World, number: str) -> None:
+    """However large, and in no other spelling."""
+    with nothing_happens(world):
+        for method, rest, body in [
+            ("GET", "", None),
+            ("PATCH", "", {"description": "x"}),
+            ("GET", "/manifest", None),
+            ("GET", "/files/model.bin", None),
+            ("POST", "/transition", {"to": "archived", "reason": "x"}),
+            ("POST", "/tombstone", {"reason": "x"}),
+        ]:
+            answer = world.send(method, f"/v1/models/{MODEL}/versions/{number}{rest}", body)
+            told = problem(answer)
+            assert answer.status_code == 404 or (answer.status_code == 405 and number == "")
+            assert told["field"] in {"version", "path", "method"}
+            assert told["value"]
+
+
+def spoilt(value: Any, wrong: str) -> Iterator[Any]:
+    """The value with one of its texts or keys spoilt, once for each."""
+    match value:
+        case str():
+            yield value + wrong
+        case list():
+            for n, item in enumerate(value):
+                yield from ([*value[:n], changed, *value[n + 1 :]] for changed in spoilt(item, wrong))
+        case dict():
+            for name, item in value.items():
+                yield from (value | {name: changed} for changed in spoilt(item, wrong))
+                yield {key + wrong * (key == name): inside for key, inside in value.items()}
+
+
+@pytest.mark.parametrize("what", table.TEXTS)
+@pytest.mark.parametrize("wrong", ["\x00", "\x1b[31m", "\x7f", "\x9b", "\ud800"])
+def test_no_text_holds_control_characters(world: World, what: str, wrong: str) -> None:
+    """NUL least of all: PostgreSQL does not take it, so no engine is asked."""
+    method, target, body = table.TEXTS[what]
+    with nothing_happens(world):
+        for changed in spoilt(body, wrong):
+            answer = world.send(method, target, changed)
+            told = problem(answer)
+            assert answer.status_code == (400 if wrong == "\ud800" else 422), changed
+            assert told["field"]
+            assert "value" in told
+
+
+@pytest.mark.parametrize("wrong", ["%00", "a%00b", "%1B"])
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        *("owner={}", "prefix={}", "tag={}=x", "tag=x={}", "page_token={}", "order={}", "type={}", "stage={}"),
+        *("created_from={}", "created_before={}", "tombstoned={}", "limit={}", "{}=1"),
+    ],
+)
+def test_no_parameter_holds_control_characters(world: World, parameter: str, wrong: str) -> None:
+    """Neither in values nor in names."""
+    with nothing_happens(world):
+        answer = world.send("GET", f"/v1/models?{parameter.format(wrong)}")
+    assert answer.status_code == 422
+    assert {"\x00", "\x1b"} & set(problem(answer)["value"])
+
+
+@pytest.mark.parametrize(
+    ("sha256", "content", "headers", "code", "field"),
+    [
+        ("0" * 64, b"weights", {}, "digest_mismatch", "sha256"),
+        ("0" * 64, b"", {}, "digest_mismatch", "sha256"),
+        (SHA256, CONTENT[:-1], {}, "digest_mismatch", "sha256"),
+        (SHA256, CONTENT + b"!", {}, "digest_mismatch", "sha256"),
+        (SHA256, b"x" * 3_000_000, {}, "digest_mismatch", "sha256"),
+        (SHA256.upper(), CONTENT, {}, "invalid_digest", "sha256"),
+        (SHA256[:-1], CONTENT, {}, "invalid_digest", "sha256"),
+        (f"sha256:{SHA256}", CONTENT, {}, "invalid_digest", "sha256"),
+        (SHA256, CONTENT, {"content-encoding": "gzip"}, "unsupported_media_type", "Content-Encoding"),
+        (SHA256, CONTENT, {"idempotency-key": "short"}, "invalid_idempotency_key", "Idempotency-Key"),
+        ("0" * 64, b"x", {"content-length": str(10 * 2**40)}, "too_large", "Content-Length"),
+    ],
+)
+def test_bytes_that_are_not_what_was_announced_are_not_kept(  # noqa: PLR0917 - columns of a table
+    world: World, sha256: str, content: bytes, headers: dict[str, str], code: str, field: str
+) -> None:
+    """No row, no file, nothing in staging."""
+    with nothing_happens(world):
+        answer = world.send("PUT", f"/v1/blobs/{sha256}", content, headers)
+    told = problem(answer)
+    assert (answer.status_code, told["code"], told["field"]) == (PROBLEMS[code].status, code, field)
+    assert told["value"]
+
+
+def test_what_only_looks_bad_is_taken(world: World) -> None:
+    """Brackets and quotes in texts, spaces around a body, a charset, escapes, 64 tags, a long number."""
+    body = {
+        "name": "looks-bad",
+        "type": "regression",
+        "description": '[[{"\\' * 1_000,
+        "tags": {f"t{n}": "]" for n in range(64)},
+        "metadata": {"number": int("9" * 30), "small": 5e-324, "text": "[" * 1_000},
+    }
+    content = b"\r\n\t " + json.dumps(body).encode().replace(b'"looks', b'"\\u006cooks') + b" \n"
+    answer = world.send("POST", "/v1/models", content, {"content-type": 'Application/JSON; charset="UTF-8"'})
+    assert answer.status_code == 201, answer.text
+    assert {name: answer.json()[name] for name in body} == body
+    pair = b'{"description":"\\ud83d\\ude02"}'
+    laughing = world.send("PATCH", "/v1/models/looks-bad", pair).json()
+    assert laughing["description"] == "\N{FACE WITH TEARS OF JOY}"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 2**23,
+        b'{"name":"%s"}' % (b"x" * 8_380_000),
+        b'{"type":"%s"}' % (b"x" * 8_380_000),
+        b'{"%s":1}' % (b"x" * 8_380_000),
+        b'{"tags":{"%s":1}}' % (b"x" * 8_380_000),
+        b'{"metadata":{"a":[%s[]]}}' % (b"[]," * 2_790_000),
+        b'{"tags":{"a":%s}}' % (b"9" * 8_380_000),
+        b'{"name":"n","type":"regression","tags":{%s}}' % b",".join(b'"%d":""' % n for n in range(600_000)),
+        b'{"description":"%s"}' % (b"\\u00e9" * 1_390_000),
+    ],
+    ids=lambda body: body[:12].decode(),
+)
+def test_a_refusal_costs_and_says_little_however_large_the_body(world: World, body: bytes) -> None:
+    """Eight megabytes of anything are answered in a few lines, after a quarter of a second for each at most."""
+    with nothing_happens(world):
+        began = time.process_time()
+        answer = world.send("POST", "/v1/models", body)
+        spent = time.process_time() - began
+    assert answer.status_code == 422
+    problem(answer)
+    assert spent < 2
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from(["*", "v1", "production", SHA256, "a\x00", "\ud800"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@st.composite
+def almost(draw: st.DrawFn, body: dict[str, Any]) -> Any:
+    """A good body of which a few fields are anything, and perhaps one is missing."""
+    changed = dict(body)
+    for name in draw(st.lists(st.sampled_from([*body, "other"]), min_size=1, max_size=3)):
+        changed[name] = draw(VALUES)
+    for name in draw(st.lists(st.sampled_from(list(body)), max_size=1)):
+        del changed[name]
+    return changed
+
+
+@pytest.mark.parametrize("what", [*table.TEXTS, "a token"])
+def test_no_body_is_a_failure_of_ours(world: World, what: str) -> None:
+    """Whatever JSON is sent to a write, NaN and lone surrogates too, it is done or it is refused as a problem."""
+    writes = table.TEXTS | {"a token": ("POST", "/v1/principals/admin/tokens", {"valid_days": 7})}
+    method, target, body = writes[what]
+    if what == "grants":
+        # The admin must stay one; how far the body is read is the same.
+        target = "/v1/principals/nobody"
+
+    @settings(max_examples=50, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(VALUES | almost(body))
+    def check(sent: Any) -> None:
+        with logged() as log:
+            answer = world.send(method, target, json.dumps(sent).encode())
+        assert log.failures == []
+        if not answer.is_success:
+            assert 400 <= answer.status_code < 500
+            problem(answer)
+
+    check()

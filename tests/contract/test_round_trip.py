@@ -1,0 +1,273 @@
+"""What one side writes the other reads as the same, and what one side refuses the other refuses."""
+
+import functools
+import json
+import math
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import Field, TypeAdapter, ValidationError
+
+from common_lib import requests, values
+from common_lib.errors import InvalidRequest
+from common_lib.operations import models
+from common_lib.operations.base import Answer, reads
+from common_lib.operations.base import given as body_of
+from common_lib.rules import canonical, names
+from common_lib.rules.violation import RuleViolation
+from registry_server.domain import artifacts, base, events
+from tests.contract.documents import TEXT, documents, encoded, spoilt, with_unknown_fields
+from tests.contract.pairs import Pair, pairs, server_schema
+
+ALL = [pytest.param(pair, id=pair.name) for pair in pairs()]
+REQUESTS = [pytest.param(pair, id=pair.name) for pair in pairs() if pair.is_request]
+ANSWERS = [pytest.param(pair, id=pair.name) for pair in pairs() if not pair.is_request]
+STRICT = values.Value.model_config
+
+# The field types that both sides define, by the name that they have on both sides.
+TYPES = [
+    "ModelName",
+    "AliasName",
+    "PrincipalName",
+    "ModelPattern",
+    "Sha256",
+    "VersionNumber",
+    "Revision",
+    "Count",
+    "Reason",
+    "Description",
+    "ShortText",
+    "MediaType",
+    "Scalar",
+]
+RULES = {
+    "ModelName": names.check_model_name,
+    "AliasName": names.check_alias,
+    "PrincipalName": names.check_principal_name,
+    "Sha256": names.check_sha256,
+}
+
+# What fails is printed with the blob that reproduces it.
+fairly = settings(max_examples=50, deadline=None, print_blob=True)
+
+
+@functools.cache
+def sound(kind: Any) -> st.SearchStrategy[Any]:
+    """Documents that the server takes for a value of that kind."""
+    return documents(server_schema(kind))
+
+
+@functools.cache
+def wrong(kind: Any) -> st.SearchStrategy[Any]:
+    """The same with one thing changed."""
+    return spoilt(sound(kind))
+
+
+@functools.cache
+def adapter(kind: Any) -> TypeAdapter[Any]:
+    """How the client reads a value of that kind; a bare field is read as strictly as within a value."""
+    return TypeAdapter(kind, config=None if isinstance(kind, type) else STRICT)
+
+
+def client_reads(kind: Any, body: bytes) -> bool:
+    """Whether the client takes the JSON for a value of that kind."""
+    try:
+        adapter(kind).validate_json(body)
+    except ValidationError:
+        return False
+    return True
+
+
+def server_reads(kind: Any, body: bytes) -> bool:
+    """Whether the server takes the JSON for a value of that kind."""
+    try:
+        msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def types_of(name: str) -> tuple[Any, Any]:
+    """A field type as the client and as the server defines it."""
+    place = artifacts if name == "MediaType" else base
+    return getattr(values, name), getattr(place, name)
+
+
+@pytest.mark.parametrize("pair", ALL)
+@fairly
+@given(data=st.data())
+def test_the_client_reads_what_the_server_writes(pair: Pair, data: st.DataObject) -> None:
+    """A Struct, written and read by the client, written again and read by the server, is the same Struct."""
+    struct = msgspec.json.decode(encoded(data.draw(sound(pair.server))), type=pair.server)
+    value = pair.client.model_validate_json(msgspec.json.encode(struct))
+    again = msgspec.json.decode(value.model_dump_json(exclude_unset=pair.is_request), type=pair.server)
+    assert msgspec.json.encode(again) == msgspec.json.encode(struct)
+
+
+@pytest.mark.parametrize("pair", REQUESTS)
+@fairly
+@given(data=st.data())
+def test_the_server_reads_what_the_client_sends(pair: Pair, data: st.DataObject) -> None:
+    """A request, sent and read by the server, written again and read by the client, is the same request."""
+    value = pair.client.model_validate_json(encoded(data.draw(sound(pair.server))))
+    sent = body_of(pair.client, **{name: getattr(value, name) for name in value.model_fields_set})
+    again = pair.client.model_validate_json(msgspec.json.encode(msgspec.json.decode(sent, type=pair.server)))
+    assert again == value
+    assert again.model_dump_json() == value.model_dump_json()
+
+
+@pytest.mark.parametrize("pair", ALL)
+@settings(fairly, max_examples=300)
+@given(data=st.data())
+def test_both_sides_refuse_the_same_documents(pair: Pair, data: st.DataObject) -> None:
+    """A document with one thing changed is read by both or by none."""
+    body = encoded(data.draw(wrong(pair.server)))
+    assert client_reads(pair.client, body) == server_reads(pair.server, body)
+
+
+@pytest.mark.parametrize("pair", ALL)
+@fairly
+@given(data=st.data())
+def test_the_client_ignores_unknown_fields_in_answers(pair: Pair, data: st.DataObject) -> None:
+    """A field of a newer server, at any depth, changes nothing for an older client."""
+    document = data.draw(sound(pair.server))
+    newer = with_unknown_fields(document, server_schema(pair.server), deep=True)
+    read = reads(pair.client)
+    assert read(Answer(200, {}, encoded(newer))) == read(Answer(200, {}, encoded(document)))
+
+
+@pytest.mark.parametrize("pair", REQUESTS)
+@fairly
+@given(data=st.data())
+def test_neither_side_lets_an_unknown_field_into_a_request(pair: Pair, data: st.DataObject) -> None:
+    """A misspelt field is refused by the client before sending, and by the server whoever sent it."""
+    document = data.draw(sound(pair.server))
+    body = encoded(with_unknown_fields(document, server_schema(pair.server), deep=False))
+    assert not server_reads(pair.server, body)
+    with pytest.raises(ValidationError):
+        pair.client(**json.loads(body))
+
+
+@pytest.mark.parametrize("name", TYPES)
+@settings(fairly, max_examples=300)
+@given(data=st.data())
+def test_both_sides_take_the_same_fields(name: str, data: st.DataObject) -> None:
+    """Any text or number is taken by both sides or by none, whether it nearly fits or is anything at all."""
+    here, there = types_of(name)
+    body = encoded(data.draw(wrong(there) | TEXT | st.integers() | st.floats(allow_nan=False, allow_infinity=False)))
+    assert client_reads(here, body) == server_reads(there, body)
+
+
+def test_no_field_type_is_forgotten() -> None:
+    """Every field type that either side names is compared."""
+    found = {
+        name
+        for module in (values, base, artifacts)
+        for name, thing in vars(module).items()
+        if name[0].isupper() and not isinstance(thing, type) and get_args(thing)
+    }
+    assert found == {*TYPES, "Time"}
+
+
+@pytest.mark.parametrize("name", [name for name in TYPES if "pattern" in server_schema(types_of(name)[1])])
+@fairly
+@given(data=st.data())
+def test_a_trailing_newline_is_never_part_of_a_name(name: str, data: st.DataObject) -> None:
+    """What fits is taken by both, and refused by both once a newline follows."""
+    here, there = types_of(name)
+    text = data.draw(sound(there))
+    assert client_reads(here, encoded(text))
+    assert server_reads(there, encoded(text))
+    assert not client_reads(here, encoded(f"{text}\n"))
+    assert not server_reads(there, encoded(f"{text}\n"))
+
+
+@pytest.mark.parametrize("name", [name for name in TYPES if "maxLength" in server_schema(types_of(name)[1])])
+@pytest.mark.parametrize("character", ["a", "é", "🙂"])
+def test_lengths_are_counted_alike(name: str, character: str) -> None:
+    """The longest text that one side takes is the longest that the other takes, in characters, not in bytes."""
+    here, there = types_of(name)
+    longest = server_schema(there)["maxLength"]
+    for length in range(longest - 2, longest + 3):
+        body = encoded(character * length)
+        assert client_reads(here, body) == server_reads(there, body)
+        assert length <= longest or not server_reads(there, body)
+
+
+@pytest.mark.parametrize("name", RULES)
+@settings(fairly, max_examples=300)
+@given(data=st.data())
+def test_what_a_rule_takes_both_sides_take(name: str, data: st.DataObject) -> None:
+    """The rules may be stricter than the patterns on the wire, never looser."""
+    here, there = types_of(name)
+    text = data.draw(sound(there) | TEXT)
+    try:
+        RULES[name](text)
+    except RuleViolation:
+        return
+    assert client_reads(here, encoded(text))
+    assert server_reads(there, encoded(text))
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400", "-1e400"])
+@pytest.mark.parametrize("field", ["metrics", "parameters"])
+def test_what_is_no_number_is_refused(number: str, field: str) -> None:
+    """NaN and the infinities are no JSON; a number beyond the doubles would become one, so it is refused as well."""
+    body = f'{{"files": [], "framework": "onnx", "{field}": {{"loss": {number}}}}}'.encode()
+    assert not client_reads(requests.CreateVersion, body)
+    with pytest.raises(msgspec.DecodeError):
+        msgspec.json.decode(body, type=next(pair.server for pair in pairs() if pair.name == "CreateVersion"))
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_the_client_sends_no_nan(number: float) -> None:
+    """Both libraries would write NaN as null, so it is refused before it is written."""
+    with pytest.raises(InvalidRequest):
+        models.create("eurusd", "forecasting", metadata={"loss": number})
+
+
+@fairly
+@given(
+    sequence=st.integers(0, 10**20 - 1),
+    time=st.datetimes(datetime(2000, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - Hypothesis adds the zone
+    state=st.dictionaries(
+        st.sampled_from(["revision", "tags", "metrics"]),
+        st.integers()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | TEXT
+        | st.none()
+        | st.dictionaries(TEXT, TEXT),
+    ),
+    reason=TEXT,
+    forced=st.booleans(),
+)
+def test_the_client_reads_the_stored_bytes_of_an_event(
+    sequence: int, time: Any, state: dict[str, Any], reason: str, forced: Any
+) -> None:
+    """An event is sent as it is stored; the client finds in it what was written, floats exactly."""
+    change = events.Change("model.updated", "models/eurusd", {}, {"models/eurusd": state}, reason, forced)
+    about = {"event_id": "e1", "actor": "admin", "request_id": "r1", "source": "urn:uuid:1"}
+    body, _ = events.encode(change, sequence=sequence, time=time, **about)
+    (event,) = reads(list[values.Event])(Answer(200, {}, b"[" + body + b"]"))
+    assert (event.id, event.actor, event.requestid, event.source) == ("e1", "admin", "r1", "urn:uuid:1")
+    assert (int(event.sequence), event.time, event.subject) == (sequence, time, "models/eurusd")
+    assert event.type == "registry.model.updated"
+    assert canonical.with_floats(event.data) == {
+        "after": {"models/eurusd": state},
+        "before": {},
+        "forced": forced,
+        "reason": reason,
+    }
+
+
+def test_a_difference_would_be_found() -> None:
+    """A client that took one character more, or texts for numbers, would not pass for the same."""
+    body = encoded("a" * 129)
+    longer = Field(max_length=129)
+    assert client_reads(values.Annotated[str, longer], body) != server_reads(base.ModelName, body)
+    assert TypeAdapter(int).validate_json(b'"3"') == 3
+    assert not server_reads(base.VersionNumber, b'"3"')

@@ -1,0 +1,191 @@
+"""`registry …` does the work of people, and of machines, which get one JSON document for each command."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common_lib import HttpRegistry, Operation, RegistryConfig
+from common_lib.cli import show
+from common_lib.cli.diff import compared
+from tests.support.cli import Cli
+
+
+def test_a_version_goes_from_a_folder_to_production_and_back_to_a_folder(
+    cli: Cli, model: str, trained: Path, tmp_path: Path
+) -> None:
+    """The whole way on the command line; what comes back is what was sent."""
+    cli("versions", "register", model, trained, "--framework", "sklearn", "--metric", "accuracy=0.49")
+    (trained / "weights.json").write_text('{"w": [0.5]}')
+    cli("versions", "register", model, trained, "--framework", "sklearn", "--metric", "accuracy=0.5")
+    moved = ""
+    for number in ("1", "2"):
+        cli("stages", "set", model, number, "staging")
+        moved = cli("stages", "set", model, number, "production", "--reason", "it is the better one").stdout
+    assert moved == f"models:/{model}/2: staging → production (version 1 was archived)\n"
+    cli("aliases", "set", model, "champion", "2")
+    said = cli("download", f"models:/{model}@champion", "--to", tmp_path / "out").stdout
+    assert "2 files, 18 bytes, verified" in said
+    assert (tmp_path / "out" / "weights.json").read_text() == '{"w": [0.5]}'
+    listed = cli("models", "list", "--prefix", model).stdout.splitlines()
+    assert listed[0].split() == ["name", "type", "owner", "versions", "production", "created", "tags"]
+    assert re.fullmatch(
+        rf"{model} +classification +admin +2 +2 +\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\dZ +team=fx", listed[2].strip()
+    )
+
+
+def test_each_command_answers_machines_with_one_document(cli: Cli, version: str, tmp_path: Path) -> None:
+    """The documents are the values of the API."""
+    name = version
+    assert cli.json("whoami")["name"] == "admin"
+    assert [found["name"] for found in cli.json("models", "list", "--prefix", name)] == [name]
+    assert [found["name"] for found in cli.json("models", "search", "--prefix", name)] == [name]
+    assert [found["name"] for found in cli.json("search", "--prefix", name)] == [name]
+    assert cli.json("models", "show", name)["latest_version"] == 1
+    assert cli.json("models", "update", name, "--owner", "desk")["owner"] == "desk"
+    assert [found["version"] for found in cli.json("versions", "list", name)] == [1]
+    shown = cli.json("versions", "show", name, "latest")
+    assert [entry["path"] for entry in shown["files"]] == ["notes.txt", "weights.json"]
+    assert shown["metrics"] == {"accuracy": 0.49}
+    assert cli.json("stages", "set", name, "1", "staging")["stage"] == "staging"
+    assert cli.json("aliases", "set", name, "shadow", "1")["version"] == 1
+    assert [found["alias"] for found in cli.json("aliases", "list", name)] == ["shadow"]
+    assert cli.json("aliases", "delete", name, "shadow")["alias"] == "shadow"
+    assert cli.json("diff", name, "1", "latest")["metrics"] == {}
+    assert cli.json("download", f"models:/{name}/1", "--to", tmp_path / "out")["version"]["version"] == 1
+    assert cli.json("versions", "tombstone", name, "1", "--reason", "done")["tombstone"]["reason"] == "done"
+    assert cli.json("models", "tombstone", name, "--reason", "done")["tombstone"]["by"] == "admin"
+
+
+def test_what_is_known_about_a_version_can_be_given_and_is_shown(cli: Cli, model: str, trained: Path) -> None:
+    """Values are JSON scalars where they can be, and texts elsewhere."""
+    signature = trained.parent / "signature.json"
+    signature.write_text(
+        '{"inputs": [{"name": "rate", "dtype": "float64", "shape": [-1, 5]}],'
+        ' "outputs": [{"name": "up", "dtype": "int64"}]}'
+    )
+    options = ["--param", "depth=3", "--param", "solver=adam", "--param", 'text="3"', "--metric", "rmse=0.47"]
+    options += ["--tag", "by=night", "--run", "r1", "--code-commit", "abc", "--signature", str(signature)]
+    made = cli.json("versions", "register", model, trained, "--framework", "onnx", *options)
+    assert made["parameters"] == {"depth": 3, "solver": "adam", "text": "3"}
+    assert made["lineage"]["run"] == "r1"
+    said = cli("versions", "show", model, "1").stdout
+    for fact in ("input rate  float64[-1, 5]", "output up   int64[]", "depth   3", "code_commit  abc", "rmse  0.47"):
+        assert fact in said
+    assert "notes.txt" in said
+
+
+def test_a_difference_stands_side_by_side(cli: Cli, version: str, trained: Path) -> None:
+    """Only what differs is shown, unless all is asked for; numbers say by how much."""
+    (trained / "weights.json").write_text('{"w": [1.00]}')
+    measured = ["--metric", "accuracy=0.515", "--param", "depth=4"]
+    cli("versions", "register", version, trained, "--framework", "sklearn", *measured)
+    done = cli("diff", version, "1", "2")
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert ["accuracy", "0.49", "0.515", "+0.025"] in lines
+    assert ["depth", "–", "4", "new"] in lines
+    assert any(line[:1] == ["weights.json"] and line[-1] == "changed" for line in lines)
+    assert "notes.txt" not in done.stdout
+    assert "more are equal; --all shows them" in done.stderr
+    assert "notes.txt" in cli("diff", version, "1", "2", "--all").stdout
+    document = cli.json("diff", version, "1", "2")
+    assert document["metrics"] == {"accuracy": {"left": 0.49, "right": 0.515}}
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        (["--tag", "team=fx", "--tag", "desk=eu"], "a"),
+        (["--type", "forecasting"], "b"),
+        (["--owner", "risk"], "b"),
+        (["--order", "-name"], "ba"),
+        (["--order", "-name", "--limit", "1"], "b"),
+        (["--created-before", "2020-01-01"], ""),
+        (["--created-from", "2020-01-01T00:00:00+01:00"], "ab"),
+        (["--stage", "production"], ""),
+        (["--tombstoned"], "abc"),
+    ],
+)
+def test_models_are_found_by_every_filter(cli: Cli, name: str, filters: list[str], found: str) -> None:
+    """Filters are combined; a time without an offset is UTC."""
+    cli("models", "create", f"{name}-a", "--type", "regression", "--tag", "team=fx", "--tag", "desk=eu")
+    cli("models", "create", f"{name}-b", "--type", "forecasting", "--owner", "risk", "--tag", "team=fx")
+    cli("models", "create", f"{name}-c", "--type", "reinforcement")
+    cli("models", "tombstone", f"{name}-c", "--reason", "never used")
+    listed = cli.json("search", "--prefix", f"{name}-", *filters)
+    assert "".join(model["name"][-1] for model in listed) == found
+
+
+def test_an_update_changes_what_is_named_and_keeps_the_rest(cli: Cli, model: str) -> None:
+    """Tags and facts are added, replaced and removed one by one."""
+    cli("models", "update", model, "--tag", "desk=eu", "--metadata", "horizon=5", "--metadata", "live=true")
+    after = cli.json("models", "update", model, "--remove-tag", "team", "--remove-metadata", "live", "--owner", "desk")
+    assert (after["tags"], after["metadata"], after["owner"]) == ({"desk": "eu"}, {"horizon": 5}, "desk")
+    assert after["description"] == "Up or down?"
+
+
+def test_what_somebody_changed_in_between_is_not_overwritten(
+    cli: Cli, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command reads the object first and sends its revision; only force goes on whatever it is."""
+    honest = HttpRegistry.call
+
+    def interrupted(registry: HttpRegistry, operation: Operation[Any]) -> Any:
+        if operation.method == "PATCH":
+            monkeypatch.setattr(HttpRegistry, "call", honest)
+            with HttpRegistry(RegistryConfig(url=cli.url, token=cli.token)) as other:
+                other.models.update(model, owner="somebody else", force=True)
+        return honest(registry, operation)
+
+    monkeypatch.setattr(HttpRegistry, "call", interrupted)
+    assert cli.problem("models", "update", model, "--owner", "me", status=1)["code"] == "revision_mismatch"
+    assert cli.json("models", "show", model)["owner"] == "somebody else"
+    monkeypatch.setattr(HttpRegistry, "call", interrupted)
+    assert cli.json("models", "update", model, "--owner", "me", "--force")["owner"] == "me"
+
+
+def test_a_revision_that_was_seen_earlier_can_be_named(cli: Cli, version: str) -> None:
+    """A script that decided on an old state is refused; naming a revision and forcing contradict each other."""
+    seen = str(cli.json("models", "show", version)["revision"])
+    cli("models", "update", version, "--owner", "a", "--revision", seen)
+    assert cli.problem("models", "update", version, "--owner", "b", "--revision", seen, status=1)["status"] == 412
+    cli("stages", "set", version, "1", "staging", "--revision", "7", status=1)
+    cli("stages", "set", version, "1", "staging", "--revision", "1", "--force", status=2)
+    cli("stages", "set", version, "1", "staging", "--force")
+
+
+def test_an_alias_moves_by_compare_and_set(cli: Cli, version: str, trained: Path) -> None:
+    """Whoever saw an older pointer is refused."""
+    cli("versions", "register", version, trained, "--framework", "sklearn")
+    assert cli.json("aliases", "set", version, "champion", "1")["revision"] == 1
+    assert cli.json("aliases", "set", version, "champion", "2", "--reason", "better")["revision"] == 2
+    cli("aliases", "set", version, "champion", "1", "--revision", "1", status=1)
+    cli("aliases", "delete", version, "champion", "--revision", "1", status=1)
+    assert "it pointed at version 2" in cli("aliases", "delete", version, "champion").stdout
+    cli("aliases", "delete", version, "champion", status=3)
+
+
+@given(st.lists(st.none() | st.floats(-1e15, 1e15) | st.integers(-(10**6), 10**6)))
+def test_decimal_points_stand_in_one_column(numbers: list[float | None]) -> None:
+    """Every number keeps its digits, and all lines have one length."""
+    lines = show.aligned(numbers)
+    assert [line.strip() for line in lines] == ["" if n is None else show.number(n) for n in numbers]
+    assert len({len(line) for line in lines if line}) <= 1
+    ends: Callable[[str], int] = lambda line: line.find(".") if "." in line else len(line.rstrip())  # noqa: E731
+    assert len({ends(line) for line in lines if line}) <= 1
+
+
+SIDE = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 2))
+
+
+@given(SIDE, SIDE)
+def test_a_comparison_is_symmetric_and_finds_everything(left: dict[str, int], right: dict[str, int]) -> None:
+    """Turned around it says the same turned around, and nothing that either has is missing."""
+    forth, back = compared({"s": left}, {"s": right})["s"], compared({"s": right}, {"s": left})["s"]
+    assert {key: (a, b) for key, (b, a) in back.items()} == forth
+    assert forth.keys() == left.keys() | right.keys()
+    assert all(pair == (left.get(key), right.get(key)) for key, pair in forth.items())

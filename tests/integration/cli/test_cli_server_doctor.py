@@ -1,0 +1,228 @@
+"""`registry-server doctor` finds what was done to a registry, and says that all is well when it is."""
+
+import asyncio
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import apsw
+import asyncpg
+import pytest
+
+from common_lib import HttpRegistry, RegistryConfig
+from registry_server.serving import running
+from registry_server.settings import Settings
+from tests.support.cli import SERVER, operate
+from tests.support.steps import version_of
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a registry with one version, whose server has ended."""
+    folder = tmp_path_factory.mktemp("made")
+    with running(Settings(data=folder, port=0, access_log=False)) as url:
+        config = RegistryConfig(url=url, token=(folder / "admin-token").read_text().strip())
+        with HttpRegistry(config) as registry:
+            registry.models.create("eurusd", "forecasting")
+            version_of(registry, "eurusd", b"weights")
+    return folder
+
+
+@pytest.fixture
+def data(made: Path, tmp_path: Path) -> Path:
+    """A copy of that folder, to do harm to."""
+    return Path(shutil.copytree(made, tmp_path / "data"))
+
+
+def found(data: Path, *options: str, status: int | None, **environment: str) -> dict[str, dict[str, Any]]:
+    """The findings by what was looked at."""
+    done = operate("doctor", "--data", data, "--json", *options, status=status, **environment)
+    return {finding["what"]: finding for finding in json.loads(done.stdout)}
+
+
+def blob_of(data: Path) -> Path:
+    """The file of the one blob."""
+    (blob,) = (data / "blobs" / "sha256").glob("*/*")
+    blob.chmod(0o600)
+    return blob
+
+
+def test_a_healthy_registry_is_healthy(data: Path) -> None:
+    """Every line has its mark, and looking changes nothing."""
+    before = {file: file.read_bytes() for file in data.rglob("*") if file.is_file()}
+    findings = found(data, "--verify", status=0)
+    assert all(finding["well"] for finding in findings.values())
+    assert findings["blobs"]["found"] == "1 of the right size and digest"
+    shown = operate("doctor", "--data", data).stdout
+    assert shown.count("✓") == len(findings)
+    assert "journal mode wal" in shown
+    after = {file: file.read_bytes() for file in data.rglob("*") if file.is_file() and file in before}
+    assert after == before
+
+
+def test_a_registry_is_looked_at_while_its_server_runs(data: Path) -> None:
+    """The owner is named."""
+    with running(Settings(data=data, port=0, access_log=False)) as url:
+        assert url in found(data, "--verify", status=0)["lock"]["found"]
+
+
+def truncate(data: Path) -> None:
+    """A crash of the disk."""
+    blob_of(data).write_bytes(b"weigh")
+
+
+def alter(data: Path) -> None:
+    """A bit that rotted."""
+    blob_of(data).write_bytes(b"weightz")
+
+
+def unlink(data: Path) -> None:
+    """A clean-up by mistake."""
+    blob_of(data).unlink()
+
+
+def open_token(data: Path) -> None:
+    """A copy without its mode."""
+    (data / "admin-token").chmod(0o644)
+
+
+def open_folder(data: Path) -> None:
+    """A folder that somebody made by hand."""
+    data.chmod(0o755)
+
+
+def forget_steps(data: Path) -> None:
+    """An older version of the software."""
+    with apsw.Connection(str(data / "registry.sqlite3")) as database:
+        database.execute("DELETE FROM migrations")
+
+
+def foreign_steps(data: Path) -> None:
+    """A newer version of the software."""
+    with apsw.Connection(str(data / "registry.sqlite3")) as database:
+        database.execute("INSERT INTO migrations VALUES (9999, 'later', 'x')")
+
+
+def dangle(data: Path) -> None:
+    """Somebody's hand in the rows."""
+    with apsw.Connection(str(data / "registry.sqlite3")) as database:
+        database.execute("UPDATE versions SET model = 'gone'")
+
+
+def corrupt(data: Path) -> None:
+    """Pages overwritten."""
+    file = data / "registry.sqlite3"
+    whole = bytearray(file.read_bytes())
+    whole[8192:12288] = b"\xff" * 4096
+    file.write_bytes(whole)
+
+
+def junk(data: Path) -> None:
+    """No database at all."""
+    (data / "registry.sqlite3").write_bytes(b"junk" * 4096)
+
+
+@pytest.mark.parametrize(
+    ("harm", "what", "said", "options"),
+    [
+        (truncate, "blobs", "has 5 bytes instead of 7", []),
+        (alter, "blobs", "has other bytes", ["--verify"]),
+        (unlink, "blobs", "cannot be read (No such file or directory)", []),
+        (open_token, "admin token file", "has mode 0644: chmod 600", []),
+        (open_folder, "data folder", "has mode 0755, so others can enter: chmod 700", []),
+        (forget_steps, "schema", "still to take: 0001_", []),
+        (foreign_steps, "schema", "step 9999_later", []),
+        (dangle, "integrity", "points at nothing", []),
+        (junk, "database", "NotADBError", []),
+    ],
+)
+def test_harm_is_found_and_what_helps_is_said(
+    data: Path, harm: Callable[[Path], None], what: str, said: str, options: list[str]
+) -> None:
+    """Status 1, and the line that is wrong is marked."""
+    harm(data)
+    findings = found(data, *options, status=1)
+    assert [name for name, finding in findings.items() if finding["well"] is False] == [what]
+    assert said in findings[what]["found"]
+    assert "✗" in operate("doctor", "--data", data, *options, status=1).stdout
+
+
+def test_overwritten_pages_are_found(data: Path) -> None:
+    """Wherever they are: the engine says no, or its own check does."""
+    corrupt(data)
+    assert not all(finding["well"] for finding in found(data, status=1).values())
+
+
+def test_changed_bytes_of_the_same_size_need_a_closer_look(data: Path) -> None:
+    """Only `--verify` reads the bytes."""
+    alter(data)
+    assert "--verify" in found(data, status=0)["blobs"]["found"]
+
+
+def test_a_folder_that_is_not_there_is_found_missing(tmp_path: Path) -> None:
+    """And is not made."""
+    assert found(tmp_path / "none", status=1)["data folder"]["well"] is False
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_removed_admin_token_is_well(data: Path) -> None:
+    """Keeping it elsewhere is the safest."""
+    (data / "admin-token").unlink()
+    assert found(data, status=0)["admin token file"]["well"] is True
+
+
+@pytest.mark.parametrize("name", ["adapters", "common_lib"])
+def test_a_package_of_the_same_name_is_found(data: Path, tmp_path: Path, name: str) -> None:
+    """`adapters` is also a package on PyPI; what stands first on the path would be imported, or is already."""
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").touch()
+    command = [sys.executable, "-P", "-c", SERVER, "doctor", "--data", str(data), "--json"]
+    done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True)
+    findings = {finding["what"]: finding for finding in json.loads(done.stdout)}
+    assert done.returncode == 1
+    assert str(tmp_path / name) in findings[f"import {name}"]["found"]
+
+
+def test_another_adapters_on_the_path_is_found(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its place is named."""
+    (tmp_path / "adapters").mkdir()
+    (tmp_path / "adapters" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "adapters", raising=False)
+    assert f"{tmp_path}/adapters/__init__.py is imported instead" in found(data, status=1)["import adapters"]["found"]
+
+
+def test_the_package_of_pypi_is_found_although_ours_is_imported(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Installed into the same folder, it has overwritten files of ours."""
+    about = tmp_path / "adapters-1.3.1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: adapters\nVersion: 1.3.1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "pip uninstall adapters" in found(data, status=1)["import adapters"]["found"]
+
+
+async def shown(url: str, setting: str) -> Any:
+    """A setting of the server."""
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(f"SHOW {setting}")
+    finally:
+        await connection.close()
+
+
+def test_postgresql_is_looked_at_too(data: Path, postgres_url: str) -> None:
+    """Rows are read there, bytes are looked for here; a server without fsync, as in tests, is not well."""
+    findings = found(data, status=None, REGISTRY_DATABASE_URL=postgres_url)
+    assert [what for what, finding in findings.items() if finding["well"] is False] in (["PostgreSQL"], [])
+    assert findings["PostgreSQL"]["well"] is (asyncio.run(shown(postgres_url, "fsync")) == "on")
+    assert findings["schema"]["found"] == "up to date"
+    assert findings["blobs"]["found"].startswith("0 of the right size")
+    nowhere = found(data, status=1, REGISTRY_DATABASE_URL="postgresql://u:secret@127.0.0.1:1/x")
+    assert "secret" not in str(nowhere)
+    assert nowhere["database"]["well"] is False

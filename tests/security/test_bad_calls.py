@@ -1,0 +1,156 @@
+"""The same bad input through the Python client: typed errors of this library, with the value, before or after sending."""
+
+# ruff: noqa: E501 - one line for each call: a table is read by its columns
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common_lib import FileEntry, Grant, HttpRegistry, ModelRegistry, RegistryConfig, errors
+from registry_server.testing import backend
+from tests.security.worlds import MODEL, SHA256, World, furnished, nothing_happens
+
+FILE = FileEntry(path="model.bin", size=7, sha256=SHA256)
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    """One registry for all of this file, because nothing here may change it."""
+    with backend() as application:
+        this = World(application)
+        with application.registry() as registry:
+            furnished(registry, MODEL)
+        yield this
+        this.close()
+
+
+Call = Callable[[ModelRegistry], Any]
+# fmt: off
+CALLS: list[tuple[str, Call, type[errors.RequestRefused], str | None, Any]] = [
+    ("no name", lambda r: r.models.create(None, "regression"), errors.InvalidRequest, "name", None),  # type: ignore[arg-type]
+    ("a number for a name", lambda r: r.models.create(7, "regression"), errors.InvalidRequest, "name", 7),  # type: ignore[arg-type]
+    ("a name with a blank", lambda r: r.models.create("a b", "regression"), errors.InvalidRequest, "name", "a b"),
+    ("a surrogate as a name", lambda r: r.models.create("\ud800", "regression"), errors.InvalidRequest, "name", "\ud800"),
+    ("a name but for capitals", lambda r: r.models.create(MODEL.upper(), "regression"), errors.AlreadyExists, "name", MODEL.upper()),
+    ("a name in capitals", lambda r: r.models.get(MODEL.upper()), errors.ModelNotFound, "name", MODEL.upper()),
+    ("a type that is none", lambda r: r.models.create("new", "nope"), errors.InvalidRequest, "ModelType", "nope"),
+    ("a number for a type", lambda r: r.models.create("new", 7), errors.InvalidRequest, "ModelType", 7),  # type: ignore[arg-type]
+    ("a number for an owner", lambda r: r.models.create("new", "regression", owner=7), errors.InvalidRequest, "owner", 7),  # type: ignore[arg-type]
+    ("a number as a tag", lambda r: r.models.create("new", "regression", tags={"a": 7}), errors.InvalidRequest, "tags.a", 7),  # type: ignore[dict-item]
+    ("10,000 tags", lambda r: r.models.create("new", "regression", tags={f"t{n}": "" for n in range(10_000)}), errors.InvalidRequest, "tags", "10000"),
+    ("infinity", lambda r: r.models.create("new", "regression", metadata={"a": math.inf}), errors.InvalidRequest, "metadata.a.str", math.inf),
+    ("a list as metadata", lambda r: r.models.create("new", "regression", metadata={"a": [1]}), errors.InvalidRequest, "metadata.a.str", [1]),  # type: ignore[dict-item]
+    ("NUL in a text", lambda r: r.models.create("new", "regression", description="\0"), errors.InvalidRequest, "description", "\0"),
+    ("a surrogate in a text", lambda r: r.models.create("new", "regression", description="\ud800"), errors.InvalidRequest, "description", "\ud800"),
+    ("no revision", lambda r: r.models.update(MODEL, description="x"), errors.RevisionRequired, "If-Match", None),
+    ("a stale revision", lambda r: r.models.update(MODEL, revision=9, description="x"), errors.RevisionMismatch, "If-Match", '"9"'),
+    ("revision 0", lambda r: r.models.update(MODEL, revision=0, description="x"), errors.InvalidRequest, "If-Match", '"0"'),
+    ("no reason", lambda r: r.models.tombstone(MODEL, reason="", force=True), errors.InvalidRequest, "reason", ""),
+    ("a page of 0", lambda r: list(r.models.search(page_size=0)), errors.InvalidRequest, "limit", "0"),
+    ("a page of -1", lambda r: list(r.models.search(page_size=-1)), errors.InvalidRequest, "limit", "-1"),
+    ("a page of 10**9", lambda r: list(r.models.search(page_size=10**9)), errors.InvalidRequest, "limit", "1000000000"),
+    ("SQL as an order", lambda r: list(r.models.search(order="name;drop table models")), errors.InvalidRequest, "order", "name;drop table models"),  # type: ignore[arg-type]
+    ("NUL as an owner", lambda r: list(r.models.search(owner="\0")), errors.InvalidRequest, "owner", "\0"),
+    ("the last character as a prefix", lambda r: list(r.models.search(prefix="\U0010ffff")), errors.InvalidRequest, "prefix", "\U0010ffff"),
+    ("5,000 tags to search by", lambda r: list(r.models.search(tags={f"t{n}": "" for n in range(5_000)})), errors.InvalidRequest, "tag", "5000"),
+    ("version 0", lambda r: r.versions.get(MODEL, 0), errors.VersionNotFound, "version", "0"),
+    ("version -1", lambda r: r.versions.get(MODEL, -1), errors.VersionNotFound, "version", "-1"),
+    ("version 2**31", lambda r: r.versions.get(MODEL, 2**31), errors.VersionNotFound, "version", str(2**31)),
+    ("version 2**63", lambda r: r.versions.get(MODEL, 2**63), errors.VersionNotFound, "version", str(2**63)),
+    ("version True", lambda r: r.versions.get(MODEL, True), errors.NotFound, "path", f"/v1/models/{MODEL}/versions/True"),
+    ("no reference", lambda r: r.resolve(None), errors.InvalidRequest, "reference", None),  # type: ignore[arg-type]
+    ("a reference with a line break", lambda r: r.resolve(f"models:/{MODEL}/1\n"), errors.InvalidRequest, "reference", f"models:/{MODEL}/1\n"),
+    ("no files", lambda r: r.versions.create(MODEL, [], framework="test"), errors.InvalidRequest, "files", "0"),
+    ("a path out of the folder", lambda r: r.versions.create(MODEL, [FILE.model_copy(update={"path": "../x"})], framework="test"), errors.InvalidRequest, "path", "../x"),
+    ("NaN as a metric", lambda r: r.versions.create(MODEL, [FILE], framework="test", metrics={"a": math.nan}), errors.InvalidRequest, "metrics.a", math.nan),
+    ("an illegal move", lambda r: r.versions.transition(MODEL, 1, "production", reason="x", revision=1), errors.IllegalTransition, "to", "production"),
+    ("a stage that is none", lambda r: r.versions.transition(MODEL, 1, "limbo", revision=1), errors.InvalidRequest, "ModelStage", "limbo"),
+    ("a number for a reason", lambda r: r.versions.transition(MODEL, 1, "archived", reason=7, revision=1), errors.InvalidRequest, "reason", 7),  # type: ignore[arg-type]
+    ("a reserved alias", lambda r: r.aliases.create(MODEL, "v1", 1), errors.InvalidRequest, "alias", "v1"),
+    ("a number for an alias", lambda r: r.aliases.get(MODEL, 7), errors.InvalidRequest, "alias", 7),  # type: ignore[arg-type]
+    ("text for a version", lambda r: r.aliases.create(MODEL, "champion", "1"), errors.InvalidRequest, "version", "1"),  # type: ignore[arg-type]
+    ("an alias that exists", lambda r: r.aliases.create(MODEL, "shadow", 1), errors.AlreadyExists, "alias", "shadow"),
+    ("a digest that is none", lambda r: r.artifacts.find_blob("x"), errors.InvalidRequest, "sha256", "x"),
+    ("a file that is none", lambda r: r.register(MODEL, "/absent", framework="test"), errors.InvalidRequest, "path", "/absent"),
+    ("a path with NUL", lambda r: r.register(MODEL, "a\0b", framework="test"), errors.InvalidRequest, "path", "a\0b"),
+    ("events before the first", lambda r: r.events.after(-1), errors.InvalidRequest, "after", "-1"),
+    ("a kind that is none", lambda r: r.principals.create("new", "robot", []), errors.InvalidRequest, "PrincipalKind", "robot"),
+    ("a word for a grant", lambda r: r.principals.create("new", "human", ["admin"]), errors.InvalidRequest, "grants.0", "admin"),  # type: ignore[list-item]
+    ("text for days", lambda r: r.principals.issue_token("admin", valid_days="7"), errors.InvalidRequest, "valid_days", "7"),  # type: ignore[arg-type]
+    ("a token that is none", lambda r: r.principals.revoke_token("mrg_"), errors.InvalidRequest, "id", "mrg_"),
+]
+# What still gets past the library's own errors.
+LEAKS: list[tuple[str, Call]] = [
+    ("tags that are a list", lambda r: r.models.create("new", "regression", tags=["a"])),  # type: ignore[arg-type]
+    ("tags that are a text", lambda r: r.models.create("new", "regression", tags="ab")),  # type: ignore[arg-type]
+    ("tags to search by that are a list", lambda r: list(r.models.search(tags=["a"]))),  # type: ignore[arg-type]
+    ("a revision of 5,000 digits", lambda r: r.models.update(MODEL, revision=10**5_000)),
+    ("a page of 5,000 digits", lambda r: list(r.models.search(page_size=10**5_000))),
+    ("a page of 1.5", lambda r: list(r.models.search(page_size=1.5))),  # type: ignore[arg-type]
+    ("a text for a time", lambda r: list(r.models.search(created_from="2026"))),  # type: ignore[arg-type]
+    ("a surrogate to search by", lambda r: list(r.models.search(owner="\ud800"))),
+    ("100,000 letters to search by", lambda r: list(r.models.search(prefix="x" * 100_000))),
+    ("version 10**5000", lambda r: r.versions.get(MODEL, 10**5_000)),
+    ("files that are None", lambda r: r.versions.create(MODEL, None, framework="test")),  # type: ignore[arg-type]
+    ("text as a metric", lambda r: r.versions.create(MODEL, [FILE], framework="test", metrics={"a": "x"})),  # type: ignore[dict-item]
+    ("None as a metric", lambda r: r.versions.create(MODEL, [FILE], framework="test", metrics={"a": None})),  # type: ignore[dict-item]
+    ("400 digits as a metric", lambda r: r.versions.create(MODEL, [FILE], framework="test", metrics={"a": 10**400})),
+    ("metrics that are a list", lambda r: r.versions.create(MODEL, [FILE], framework="test", metrics=[1])),  # type: ignore[arg-type]
+    ("a version of 5,000 digits to point at", lambda r: r.aliases.create(MODEL, "champion", 10**5_000)),
+    ("a file to put that is none", lambda r: r.artifacts.put_blob(SHA256, Path("/absent"))),
+    ("a number for a path", lambda r: r.register(MODEL, 7, framework="test")),  # type: ignore[arg-type]
+    ("events behind 10**5000", lambda r: r.events.after(10**5_000)),
+    ("grants that are None", lambda r: r.principals.create("new", "human", None)),  # type: ignore[arg-type]
+    ("a surrogate as a token's id", lambda r: r.principals.revoke_token("\ud800")),
+    ("text for a size of a file", lambda _: FileEntry(path="a", size="7", sha256=SHA256)),  # type: ignore[arg-type]
+    ("a role that is none", lambda _: Grant(role="king")),  # type: ignore[arg-type]
+    ("a token of other letters", lambda _: HttpRegistry(RegistryConfig(url="http://registry.test", token="\N{DIGIT ONE}é"))),
+    ("an address with half a bracket", lambda _: RegistryConfig(url="http://[::1")),
+    ("an address with a surrogate", lambda _: HttpRegistry(RegistryConfig(url="http://\ud800"))),
+    ("text for a deadline", lambda _: RegistryConfig(deadline_s="x")),  # type: ignore[arg-type]
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "field", "value"), [case[1:] for case in CALLS], ids=[case[0] for case in CALLS]
+)
+def test_a_bad_call_is_refused_with_its_value(
+    world: World, call: Call, kind: type[errors.RequestRefused], field: str | None, value: Any
+) -> None:
+    """The error is of the kind that the table of codes names, and says what to do."""
+    with nothing_happens(world), world.backend.registry() as registry, pytest.raises(errors.RequestRefused) as refused:
+        call(registry)
+    assert type(refused.value) is kind
+    assert (refused.value.field, repr(refused.value.value)) == (field, repr(value))
+    assert refused.value.remedy
+    assert errors.CODES[refused.value.code] is kind
+
+
+@pytest.mark.xfail(reason="these come out of operations, values, config and transport as they are", strict=True)
+@pytest.mark.parametrize("call", [case[1] for case in LEAKS], ids=[case[0] for case in LEAKS])
+def test_no_other_error_gets_past_the_library(world: World, call: Call) -> None:
+    """Neither pydantic's nor httpx's nor an accident of the interpreter."""
+    with world.backend.registry() as registry, pytest.raises(errors.RegistryError):
+        call(registry)
+
+
+@pytest.mark.parametrize(
+    "version",
+    [
+        pytest.param("..", marks=pytest.mark.xfail(reason="httpx takes `..` out of the path", strict=True)),
+        "../..",
+        "1/manifest",
+        "",
+        ".",
+    ],
+)
+def test_a_call_keeps_to_its_address(world: World, version: Any) -> None:
+    """What is no number cannot lead a call elsewhere, such as from a version to its model."""
+    with world.copied(), nothing_happens(world), world.backend.registry() as registry:
+        for call in (registry.versions.update, registry.versions.tombstone):
+            with pytest.raises(errors.RegistryError):
+                call(MODEL, version, force=True, **{"reason" if "tombstone" in call.__name__ else "description": "x"})

@@ -1,0 +1,107 @@
+"""Page tokens: a damaged or forged one never gives another page, on both engines."""
+
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import pytest
+
+from registry_server.core import pages
+from registry_server.domain.models import ModelFilter
+from registry_server.domain.pages import Order
+from registry_server.domain.versions import VersionFilter
+from tests.security.worlds import MODEL, World, nothing_happens, opened, problem
+
+LISTS = {
+    "/v1/models?limit=1": ("models", ModelFilter(), Order.NAME),
+    "/v1/models?limit=1&order=-created_at": ("models", ModelFilter(), Order.CREATED_DOWN),
+    f"/v1/models/{MODEL}/versions?limit=1": ("versions", MODEL, VersionFilter(), Order.VERSION_DOWN),
+    "/v1/principals?limit=1": ("principals",),
+    "/v1/tokens?limit=1": ("tokens",),
+}
+
+
+@pytest.fixture(scope="module", params=["memory", "postgres"])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """A registry with more than one page of each list."""
+    with opened(request) as this:
+        with this.backend.registry() as registry:
+            registry.models.create("gbpusd-direction", "regression")
+            registry.principals.create("analyst", "human", [])
+            registry.principals.issue_token("analyst")
+        yield this
+
+
+@pytest.mark.parametrize("listed", LISTS)
+def test_no_flipped_bit_gives_another_page(world: World, listed: str) -> None:
+    """Each single one is noticed."""
+    token = world.send("GET", listed).json()["next_page_token"]
+    assert world.send("GET", f"{listed}&page_token={token}").status_code == 200
+    with nothing_happens(world):
+        for place, bit in ((place, bit) for place in range(len(token)) for bit in range(7)):
+            flipped = token[:place] + chr(ord(token[place]) ^ 1 << bit) + token[place + 1 :]
+            answer = world.send("GET", f"{listed}&page_token={quote(flipped, safe='')}")
+            assert (answer.status_code, problem(answer)["code"]) == (422, "invalid_page_token"), flipped
+
+
+@pytest.mark.parametrize("change", ["", "=", "A", "%0A", "%20", "."])
+def test_no_other_spelling_of_a_token_is_taken(world: World, change: str) -> None:
+    """Base64 has several for the same bytes."""
+    token = world.send("GET", "/v1/models?limit=1").json()["next_page_token"]
+    others = [token + change, change + token] if change else [token[:-1], token.replace("-", "+"), token[1:]]
+    for other in set(others) - {token}:
+        answer = world.send("GET", f"/v1/models?limit=1&page_token={other}")
+        assert (answer.status_code, problem(answer)["code"]) == (422, "invalid_page_token"), other
+
+
+def test_a_token_belongs_to_its_list(world: World) -> None:
+    """With other filters or in another order it would skip or repeat rows."""
+    tokens = {listed: world.send("GET", listed).json()["next_page_token"] for listed in LISTS}
+    others = ["/v1/models?limit=1&owner=admin", "/v1/models?limit=1&order=-name", "/v1/models?limit=1&tombstoned=true"]
+    with nothing_happens(world):
+        for own, token in tokens.items():
+            for listed in (*LISTS, *others):
+                answer = world.send("GET", f"{listed}&page_token={token}")
+                assert answer.status_code == (200 if listed == own else 422)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        *(
+            "null",
+            "{}",
+            "[]",
+            "{",
+            '["a"',
+            "[null]",
+            "[true]",
+            "[0]",
+            "[-1]",
+            "[1.5]",
+            "[1e400]",
+            '[["a"]]',
+            '["a","b"]',
+        ),
+        *("[1,2,3]", '["\\u0000"]', '[1,"\\u0000"]', '["a\'; drop table models"]', '[""]', '["\\ud800"]', '["A\\n"]'),
+        *(f"[{2**31}]", f"[{2**63}]", f'[{2**63},"a"]', f'[{-(2**63) - 1},"a"]', f"[{'9' * 5_000}]"),
+    ],
+)
+@pytest.mark.parametrize("listed", LISTS)
+def test_a_forged_token_gets_no_further(world: World, listed: str, place: str) -> None:
+    """The checksum is no secret, so what a token holds is checked like any other input."""
+    token = pages._encode(place.encode() + pages._checksum(place.encode(), LISTS[listed]))
+    with nothing_happens(world):
+        answer = world.send("GET", f"{listed}&page_token={token}")
+    assert (answer.status_code, problem(answer)["code"]) == (422, "invalid_page_token")
+
+
+@pytest.mark.parametrize("listed", LISTS)
+def test_pages_of_one_make_the_whole_list(world: World, listed: str) -> None:
+    """In order, each row once."""
+    found, token = [], None
+    while token is not None or not found:
+        page = world.send("GET", listed + (f"&page_token={token}" if token else "")).json()
+        found += page["items"]
+        token = page["next_page_token"]
+    assert found == world.send("GET", listed.replace("limit=1", "limit=1000")).json()["items"]
+    assert len(found) > 1

@@ -1,0 +1,276 @@
+"""What only real sockets show: bodies cut off, endless, or longer than announced, and broken HTTP."""
+
+import hashlib
+import json
+import select
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from registry_server.serving import running
+from registry_server.settings import Settings
+from tests.security.worlds import Kept, logged
+
+MIB = 2**20
+DEADLINE_S = 20.0
+
+
+class Served(NamedTuple):
+    """A server and what can be seen of it."""
+
+    url: str
+    data: Path
+
+    @property
+    def token(self) -> str:
+        """The first admin's token."""
+        return (self.data / "admin-token").read_text().strip()
+
+    @property
+    def staged(self) -> list[Path]:
+        """The files that are being received."""
+        return list((self.data / "blobs" / "staging").iterdir())
+
+    def get(self, path: str) -> httpx.Response:
+        """An admin's question."""
+        return httpx.get(self.url + path, headers={"authorization": f"Bearer {self.token}"})
+
+    def kept(self) -> tuple[list[str], str]:
+        """Every file of bytes, and the whole log."""
+        files = [file.name for file in (self.data / "blobs").rglob("*") if file.is_file()]
+        return sorted(files), self.get("/v1/events?limit=1000").text
+
+    def connect(self) -> socket.socket:
+        """A connection."""
+        parts = urlsplit(self.url)
+        return socket.create_connection((parts.hostname or "", parts.port or 0), timeout=DEADLINE_S)
+
+    def head(self, line: str, *headers: str) -> bytes:
+        """The head of an admin's request."""
+        usual = ("host: registry.test", f"authorization: Bearer {self.token}", "content-type: application/json")
+        return "\r\n".join([f"{line} HTTP/1.1", *usual, *headers, "", ""]).encode("latin-1")
+
+    def say(self, *parts: bytes, end: bool = False) -> bytes:
+        """Everything that is answered until the connection ends, or until the first answer is whole."""
+        with self.connect() as connection:
+            for part in parts:
+                # Whoever was answered already need not send the rest.
+                if select.select([connection], [], [], 0)[0]:
+                    break
+                connection.sendall(part)
+            if end:
+                connection.shutdown(socket.SHUT_WR)
+            answer = b""
+            while not _whole(answer):
+                received = connection.recv(MIB)
+                if not received:
+                    break
+                answer += received
+            return answer
+
+    def receiving(self) -> None:
+        """Wait until something stands in staging; each look is a request."""
+        self._wait(lambda: bool(self.staged))
+
+    def done(self) -> None:
+        """Wait until nothing stands in staging."""
+        self._wait(lambda: not self.staged)
+
+    def _wait(self, condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < end
+            assert httpx.get(f"{self.url}/health/live").status_code == 200
+
+
+def _whole(answer: bytes) -> bool:
+    head, found, body = answer.partition(b"\r\n\r\n")
+    lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+    return bool(found and lengths and len(body) >= int(lengths[0].partition(b":")[2]))
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One server for all of this file, because nothing here may change it."""
+    data = tmp_path_factory.mktemp("served")
+    with running(Settings(data=data, port=0, access_log=False)) as url:
+        yield Served(url, data)
+
+
+@pytest.fixture(autouse=True)
+def unchanged(served: Served) -> Iterator[Kept]:
+    """Nothing is kept and nothing logged as a failure of ours, whatever is sent."""
+    before = served.kept()
+    with logged() as log:
+        yield log
+        served.done()
+        assert served.kept() == before
+    assert log.failures == []
+
+
+def status(answer: bytes) -> int:
+    """The status of the first answer."""
+    return int(answer.split(b" ", 2)[1])
+
+
+def code(answer: bytes) -> str:
+    """The code of the problem in the first answer."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"content-type: application/problem+json" in head.lower()
+    found: str = json.loads(body)["code"]
+    return found
+
+
+@pytest.mark.parametrize("length", [1, 100, 3 * MIB])
+def test_an_upload_that_is_cut_off_leaves_nothing(served: Served, length: int) -> None:
+    """Neither in staging nor in the store, and the server goes on."""
+    content = b"x" * length
+    path = f"/v1/blobs/{hashlib.sha256(content + b'x').hexdigest()}"
+    with served.connect() as connection:
+        connection.sendall(served.head(f"PUT {path}", f"content-length: {length + 1}") + content)
+        served.receiving()
+    served.done()
+    assert served.get(path).status_code == 404
+
+
+def test_an_upload_that_is_cut_off_between_chunks_leaves_nothing(served: Served) -> None:
+    """The same for a body without an announced length."""
+    path = f"/v1/blobs/{hashlib.sha256(b'abc').hexdigest()}"
+    with served.connect() as connection:
+        connection.sendall(served.head(f"PUT {path}", "transfer-encoding: chunked") + b"3\r\nabc\r\n")
+        served.receiving()
+    served.done()
+    assert served.get(path).status_code == 404
+
+
+def test_a_body_that_is_cut_off_is_no_body(served: Served) -> None:
+    """Even if what came of it would be whole JSON."""
+    head = served.head("POST /v1/models", "idempotency-key: 12345678", "content-length: 100")
+    assert served.say(head, b'{"name":"new","type":"regression"}', end=True) == b""
+
+
+@pytest.mark.parametrize("length", [8 * MIB + 1, 10 * 2**40, 2**63])
+def test_a_length_beyond_the_limit_is_refused_before_anything_is_read(served: Served, length: int) -> None:
+    """Within a second."""
+    began = time.monotonic()
+    answer = served.say(served.head("POST /v1/models", "idempotency-key: 12345678", f"content-length: {length}"))
+    assert (status(answer), code(answer)) == (413, "too_large")
+    if length > 64 * 2**30:
+        answer = served.say(served.head(f"PUT /v1/blobs/{'0' * 64}", f"content-length: {length}"))
+        assert (status(answer), code(answer)) == (413, "too_large")
+    assert time.monotonic() - began < 1
+
+
+def test_an_endless_body_is_refused_where_the_limit_is(served: Served) -> None:
+    """Bytes are counted, whatever was announced."""
+    head = served.head("POST /v1/models", "idempotency-key: 12345678", "transfer-encoding: chunked")
+    chunk = b"10000\r\n" + b" " * 2**16 + b"\r\n"
+    answer = served.say(head, *[chunk] * 1_000)
+    assert (status(answer), code(answer)) == (413, "too_large")
+
+
+def test_what_follows_a_body_is_another_request(served: Served) -> None:
+    """And none that is valid: a body longer than announced is not read to its end."""
+    head = served.head("POST /v1/models", "idempotency-key: 12345678", "content-length: 2")
+    body = b'{},"name":"new","type":"regression"}'
+    assert status(served.say(head + body)) in {400, 422}
+    answer = served.say(head, body[:2])
+    assert (status(answer), code(answer)) == (422, "invalid_request")
+
+
+def test_nobody_without_a_token_makes_the_server_read_a_body(served: Served) -> None:
+    """The refusal comes when the head has come."""
+    head = b"POST /v1/models HTTP/1.1\r\nhost: registry.test\r\ncontent-length: 1000000\r\n\r\n"
+    answer = served.say(head)
+    assert (status(answer), code(answer)) == (401, "unauthenticated")
+
+
+def test_a_form_of_many_parts_is_refused_unread(served: Served) -> None:
+    """Nothing here parses forms."""
+    form = (
+        b"".join(b'--x\r\ncontent-disposition: form-data; name="f%d"\r\n\r\n1\r\n' % n for n in range(100_000))
+        + b"--x--"
+    )
+    headers = {"authorization": f"Bearer {served.token}", "content-type": "multipart/form-data; boundary=x"}
+    began = time.process_time()
+    answer = httpx.post(f"{served.url}/v1/models", content=form, headers=headers | {"idempotency-key": "12345678"})
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+    answer = httpx.put(f"{served.url}/v1/blobs/{'0' * 64}", content=form, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (422, "digest_mismatch")
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\x00\x01\x02\x03\r\n\r\n",
+        b"GET /v1/models\r\n\r\n",
+        b"GET /v1/models HTTP/9.9\r\n\r\n",
+        b"GET /v1/mod\x00els HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET /v1/models HTTP/1.1\r\nhost: x\r\nbad header: y\r\n\r\n",
+        b"GET /v1/models HTTP/1.1\r\nhost: x\r\nx-a: a\x00b\r\n\r\n",
+        b"GET /v1/models HTTP/1.1\r\nhost: x\r\n folded: y\r\n\r\n",
+        b"POST /v1/models HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
+        b"POST /v1/models HTTP/1.1\r\nhost: x\r\ncontent-length: 1e3\r\n\r\n",
+        b"POST /v1/models HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}",
+        b"POST /v1/models HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /v1/models HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nZZ\r\n",
+        b"GET /v1/models HTTP/1.1\r\nhost: bad host\r\n\r\n",
+        b"GET http://elsewhere.example/v1/models HTTP/1.1\r\nhost: x\r\n\r\n",
+    ],
+)
+def test_broken_http_is_refused(served: Served, raw: bytes) -> None:
+    """With a 4xx; two lengths, or a length and chunks, would let a proxy and the registry see different requests."""
+    assert 400 <= status(served.say(raw)) < 500
+
+
+@pytest.mark.parametrize("value", ["a\rSet-Cookie: x=1", "a b", "<script>", "x" * 65, "\u00e9", "a;b", ""])
+def test_what_is_no_request_id_is_not_sent_back(served: Served, value: str) -> None:
+    """The answer carries one of ours instead."""
+    answer = served.say(served.head("GET /v1/whoami", f"x-request-id: {value}"))
+    head = answer.partition(b"\r\n\r\n")[0].lower()
+    assert b"set-cookie" not in head
+    if status(answer) == 200:
+        given = next(line for line in head.split(b"\r\n") if line.startswith(b"x-request-id:"))
+        assert len(given.partition(b": ")[2]) == 32
+    else:
+        assert status(answer) == 400
+
+
+@pytest.mark.parametrize("name", ["a%0d%0aSet-Cookie:%20x=1", "%E2%80%A8x", "%3Cscript%3E"])
+def test_no_name_becomes_a_header(served: Served, name: str) -> None:
+    """Neither a line break nor markup gets from an address into a head or a page."""
+    for path in (
+        f"/v1/models/{name}",
+        f"/v1/{name}",
+        f"/v1/models/a/versions/1/files/{name}",
+        f"/v1/models?order={name}",
+    ):
+        answer = served.get(path)
+        assert answer.status_code in {404, 422}
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert "set-cookie" not in answer.headers
+
+
+def test_logs_hold_no_secrets(tmp_path: Path, capfd: pytest.CaptureFixture[str], unchanged: Kept) -> None:
+    """Neither tokens nor queries nor bodies, in the lines of requests and in those of failures."""
+    with running(Settings(data=tmp_path, port=0)) as url:
+        other = Served(url, tmp_path)
+        secrets = [other.token, "body-secret", "query-secret", "header-secret"]
+        headers = {"authorization": f"Bearer {other.token}", "idempotency-key": "header-secret"}
+        httpx.post(f"{url}/v1/models", json={"name": "new", "description": "body-secret"}, headers=headers)
+        httpx.post(f"{url}/v1/models", content=b'{"body-secret', headers=headers)
+        httpx.get(f"{url}/v1/models?owner=query-secret&access_token={other.token}", headers=headers)
+        httpx.put(f"{url}/v1/blobs/{'0' * 64}", content=b"body-secret", headers=headers)
+        issued = httpx.post(f"{url}/v1/principals/admin/tokens", json={}, headers=headers).json()
+        secrets.append(issued["secret"])
+    captured = capfd.readouterr()
+    lines = captured.err + captured.out + "".join(unchanged.lines)
+    assert '"path":"/v1/models"' in lines
+    assert not [secret for secret in secrets if secret in lines]

@@ -1,0 +1,213 @@
+"""A registry in-process with something in it, seen as plain HTTP from outside and as all that it keeps from inside."""
+
+import contextlib
+import hashlib
+import json
+import logging
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import msgspec
+import pytest
+
+from common_lib import ModelRegistry
+from registry_server.app import connect
+from registry_server.core.bootstrap import ensure_admin
+from registry_server.infrastructure import postgres, sqlite
+from registry_server.infrastructure.sql import Sql
+from registry_server.testing import PortalTransport, TestBackend, backend
+from tests.support.state import stored
+from tests.support.steps import version_of
+
+if TYPE_CHECKING:
+    from tests.support.postgres import Postgres
+
+MODEL = "eurusd-direction"
+CONTENT = b"weights"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+TABLES = {
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name",
+    "postgres": "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename",
+}
+
+
+class World:
+    """The application on one engine; it must stay the only one that writes there."""
+
+    def __init__(self, backend: TestBackend, database_url: str = "") -> None:
+        self.backend = backend
+        self._tables: str | None = None
+        backend.reset()
+        if database_url:
+            backend._portal.call(self._move, database_url)
+
+    @property
+    def token(self) -> str:
+        """The first admin's token."""
+        return self.backend.token()
+
+    def http(self, token: str | None = None, **headers: str) -> httpx.Client:
+        """Plain HTTP with that token in each request, or with none."""
+        if token is not None:
+            headers["authorization"] = f"Bearer {token}"
+        transport = PortalTransport(self.backend._app, self.backend._portal)
+        return httpx.Client(transport=transport, base_url="http://registry.test", headers=headers)
+
+    def send(self, method: str, target: str, body: Any = None, headers: dict[str, Any] | None = None) -> httpx.Response:
+        """An admin's request; bytes go as they are, anything else as JSON; a header that is None is left out."""
+        content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        usual = {"content-type": "application/json", "if-match": "*"} | key()
+        present = {name: value for name, value in (usual | (headers or {})).items() if value is not None}
+        with self.http(self.token) as http:
+            url = httpx.URL("http://registry.test").copy_with(raw_path=target.encode())
+            return http.request(method, url, content=content, headers=present)
+
+    def kept(self) -> dict[str, Any]:
+        """All that is kept: every object, the number of rows in each table, every file of bytes."""
+        return self.backend._portal.call(self._kept)
+
+    def later(self, by: timedelta) -> None:
+        """Let time pass."""
+        ports = self.backend.ports
+        self._connect(msgspec.structs.replace(ports, now=lambda: ports.now() + by))
+
+    def copied(self) -> "contextlib.AbstractContextManager[None]":
+        """A block that changes a copy of all rows; afterwards all is as it was. For SQLite only."""
+        return _copied(self)
+
+    def close(self) -> None:
+        """Close the database."""
+        self.backend._portal.call(self.backend.ports.database.close)  # type: ignore[attr-defined]
+
+    def _connect(self, ports: Any) -> None:
+        self.backend.ports = ports
+        connect(self.backend._app, ports)
+
+    async def _move(self, database_url: str) -> None:
+        database = postgres.PostgresDatabase(database_url)
+        await database.open()
+        ports = msgspec.structs.replace(self.backend.ports, database=database)
+        await ensure_admin(ports, self.backend._home / "admin-token")
+        self._connect(ports)
+
+    async def _kept(self) -> dict[str, Any]:
+        database: Any = self.backend.ports.database
+        on_postgres = isinstance(database, postgres.PostgresDatabase)
+        sql: Sql = postgres.Connection(database._pool) if on_postgres else database._writer
+        tables = [row[0] for row in await sql.all(TABLES["postgres" if on_postgres else "sqlite"])]
+        count = " UNION ALL ".join(f"SELECT '{table}', count(*) FROM {table}" for table in tables)  # noqa: S608
+        files = (self.backend._home / "blobs").rglob("*")
+        return {
+            "objects": await stored(sql),
+            "rows": {row[0]: row[1] for row in await sql.all(count)},
+            "files": sorted(file.name for file in files if file.is_file()),
+        }
+
+
+@contextlib.contextmanager
+def _copied(world: World) -> Iterator[None]:
+    before = world.backend.ports
+    original: Any = before.database
+
+    async def copy() -> sqlite.SqliteDatabase:
+        database = sqlite.SqliteDatabase(None)
+        await database.open()
+        with database._writer.raw.backup("main", original._writer.raw, "main") as rows:
+            rows.step(-1)
+        return database
+
+    world._connect(msgspec.structs.replace(before, database=world.backend._portal.call(copy), in_flight=set()))
+    try:
+        yield
+    finally:
+        world.close()
+        world._connect(before)
+
+
+@contextlib.contextmanager
+def opened(request: pytest.FixtureRequest) -> Iterator[World]:
+    """A furnished world on the engine that the fixture's parameter names: `memory` or `postgres`."""
+    with contextlib.ExitStack() as stack:
+        url = ""
+        if request.param == "postgres":
+            server: Postgres = request.getfixturevalue("postgres")
+            url = server.create_from_template(request.getfixturevalue("migrated_template"))
+            stack.callback(server.drop_database, url)
+        application = stack.enter_context(backend())
+        world = World(application, url)
+        stack.callback(world.close)
+        with application.registry() as registry:
+            furnished(registry, MODEL)
+        yield world
+
+
+@contextlib.contextmanager
+def nothing_happens(world: World) -> Iterator[None]:
+    """Fail if anything changes within the block, or is logged as a failure of ours."""
+    before = world.kept()
+    with logged() as log:
+        yield
+    assert log.failures == []
+    assert world.kept() == before
+
+
+def furnished(registry: ModelRegistry, name: str) -> None:
+    """A model with version 1 in development, where the alias `shadow` points, and version 2 in staging."""
+    registry.models.create(name, "regression", description="as it was", tags={"team": "fx"})
+    version_of(registry, name, CONTENT)
+    version_of(registry, name, CONTENT)
+    registry.versions.transition(name, 2, "staging", revision=1)
+    registry.aliases.create(name, "shadow", 1)
+
+
+def key() -> dict[str, str]:
+    """The header of a fresh idempotency key."""
+    return {"idempotency-key": uuid.uuid4().hex}
+
+
+def problem(answer: httpx.Response) -> dict[str, Any]:
+    """The problem in an answer, which must be a whole one and tell nothing of our insides."""
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    told: dict[str, Any] = answer.json()
+    assert told["status"] == answer.status_code
+    assert told["type"] == f"urn:model-registry:problem:{told['code']}"
+    assert told["title"]
+    assert told["detail"]
+    assert told["remedy"]
+    assert told["request_id"] == answer.headers["x-request-id"]
+    assert len(answer.content) < 4_000
+    assert "Traceback" not in answer.text
+    return told
+
+
+class Kept(logging.Handler):
+    """Keeps what is logged, whoever switched propagation off."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self.failures: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the whole line, its traceback too."""
+        line = self.format(record)
+        self.lines.append(f"{line} {sorted(map(str, record.__dict__.values()))}")
+        if record.levelno >= logging.ERROR:
+            self.failures.append(line)
+
+
+@contextlib.contextmanager
+def logged() -> Iterator[Kept]:
+    """What the loggers of this process say within the block."""
+    keeping = Kept()
+    loggers = [logging.getLogger(name) for name in (None, "registry_server", "uvicorn.error", "litestar")]
+    for logger in loggers:
+        logger.addHandler(keeping)
+    try:
+        yield keeping
+    finally:
+        for logger in loggers:
+            logger.removeHandler(keeping)

@@ -1,0 +1,181 @@
+"""What the type checkers must infer and refuse; never run, only checked.
+
+An ignore that nothing needs is an error too, so each one proves that the call above its comment is refused.
+"""
+
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from pathlib import Path
+from typing import Any, assert_type
+
+import httpx
+
+from adapters import Analysis, Integration, Strategy, Workbench
+from adapters.analysis import ProductionModel
+from adapters.strategy import TradingModel
+from common_lib import (
+    Alias,
+    AsyncHttpRegistry,
+    AsyncModelRegistry,
+    Grant,
+    HttpRegistry,
+    Manifest,
+    ModelRegistry,
+    ModelStage,
+    ModelType,
+    ModelVersion,
+    Operation,
+    Principal,
+    PrincipalKind,
+    RegisteredModel,
+    RegistryConfig,
+    Role,
+)
+from common_lib.access import IssuedToken, Token
+from common_lib.errors import DigestMismatch, RegistryUnavailable, RequestRefused
+from common_lib.operations import models, versions
+from common_lib.values import Blob, Event, Page, Scalar
+
+
+def results_of_blocking_calls(registry: ModelRegistry) -> None:
+    """A verb gives what its operation describes."""
+    assert_type(registry.models.get("eurusd"), RegisteredModel)
+    assert_type(registry.models.create("eurusd", "forecasting"), RegisteredModel)
+    assert_type(registry.models.create("eurusd", ModelType.FORECASTING, metadata={"days": 3}), RegisteredModel)
+    assert_type(registry.models.update("eurusd", revision=1, owner="fx"), RegisteredModel)
+    assert_type(registry.models.tombstone("eurusd", reason="wrong", force=True), RegisteredModel)
+    assert_type(registry.versions.get("eurusd", 1), ModelVersion)
+    assert_type(registry.versions.resolve("models:/eurusd/production"), ModelVersion)
+    assert_type(registry.versions.transition("eurusd", 1, ModelStage.STAGING), ModelVersion)
+    assert_type(registry.versions.manifest("eurusd", 1), Manifest)
+    assert_type(registry.aliases.get("eurusd", "champion"), Alias)
+    assert_type(registry.aliases.of_model("eurusd"), list[Alias])
+    assert_type(registry.artifacts.find_blob("0" * 64), Blob)
+    assert_type(registry.events.after(0), list[Event])
+    assert_type(registry.principals.whoami(), Principal)
+    assert_type(
+        registry.principals.create("bot", PrincipalKind.SERVICE, [Grant(role=Role.STRATEGY, models="eurusd-*")]),
+        Principal,
+    )
+    assert_type(registry.principals.issue_token("bot"), IssuedToken)
+
+
+def flows_are_calls(registry: ModelRegistry) -> None:
+    """What needs several requests is called like everything else, on the registry and on its resource."""
+    assert_type(registry.resolve("models:/eurusd@champion"), ModelVersion)
+    assert_type(registry.register("eurusd", Path("model"), framework="onnx", metrics={"auc": 0.5}), ModelVersion)
+    assert_type(registry.artifacts.register("eurusd", "model", framework="onnx"), ModelVersion)
+    assert_type(registry.download("models:/eurusd/1", "folder"), ModelVersion)
+
+
+def lists_are_iterators(registry: ModelRegistry) -> None:
+    """A search gives an iterator of values, not pages."""
+    assert_type(registry.models.search(stage="production", tags={"team": "fx"}), Iterator[RegisteredModel])
+    assert_type(registry.versions.search("eurusd"), Iterator[ModelVersion])
+    assert_type(registry.principals.tokens(), Iterator[Token])
+    for model in registry.models.search():
+        assert_type(model, RegisteredModel)
+        assert_type(model.metadata["days"], Scalar)
+        assert_type(model.production_version, int | None)
+
+
+async def the_same_awaited(registry: AsyncModelRegistry) -> None:
+    """The asynchronous registry gives the same, awaited."""
+    later: Coroutine[Any, Any, RegisteredModel] = registry.models.get("eurusd")
+    assert_type(await later, RegisteredModel)
+    assert_type(await registry.resolve("models:/eurusd/latest"), ModelVersion)
+    assert_type(await registry.register("eurusd", "model", framework="onnx"), ModelVersion)
+    assert_type(await registry.download("models:/eurusd/1", "folder"), ModelVersion)
+    assert_type(await registry.aliases.of_model("eurusd"), list[Alias])
+    assert_type(await registry.aliases.delete("eurusd", "champion", force=True), None)
+    assert_type(registry.versions.search("eurusd"), AsyncIterator[ModelVersion])
+    async for model in registry.models.search(order="-created_at"):
+        assert_type(model, RegisteredModel)
+
+
+def operations_carry_the_type_of_their_answer(registry: ModelRegistry) -> None:
+    """`call` gives what the operation promises, whoever answers it."""
+    assert_type(models.get("eurusd"), Operation[RegisteredModel])
+    assert_type(registry.call(models.get("eurusd")), RegisteredModel)
+    assert_type(registry.call(versions.search("eurusd")), Page[ModelVersion])
+    assert_type(registry.call(versions.search("eurusd")).items, list[ModelVersion])
+    assert_type(registry.call(versions.search("eurusd")).next_page_token, str | None)
+
+
+async def adapters_are_registries(blocking: ModelRegistry, asynchronous: AsyncModelRegistry) -> None:
+    """An adapter is a registry that is given a registry, so adapters can be stacked."""
+    workbench = Workbench(blocking)
+    strategy = Strategy(workbench, Path("models"))
+    analysis = Analysis(Integration(asynchronous))
+    assert_type(workbench.ensure_model("eurusd", "forecasting"), RegisteredModel)
+    assert_type(workbench.log_version("eurusd", "model", framework="onnx", metrics={}), ModelVersion)
+    assert_type(strategy.trading_model("eurusd"), TradingModel)
+    assert_type(strategy.models.get("eurusd"), RegisteredModel)
+    assert_type(await analysis.production_models(), list[ProductionModel])
+    Workbench(asynchronous)  # type: ignore[arg-type]
+    Analysis(blocking)  # type: ignore[arg-type]
+
+
+def clients_are_context_managers(transport: httpx.MockTransport) -> None:
+    """A client is itself within `with`; one transport of httpx may serve both clients."""
+    with HttpRegistry(RegistryConfig(url="http://127.0.0.1:8321"), transport=transport) as registry:
+        assert_type(registry, HttpRegistry)
+        assert_type(registry.models.get("eurusd"), RegisteredModel)
+    AsyncHttpRegistry(transport=transport)
+    HttpRegistry("http://127.0.0.1:8321")  # type: ignore[arg-type]
+    RegistryConfig("http://127.0.0.1:8321")  # type: ignore[call-arg]
+
+
+class Recorder(ModelRegistry):
+    """One method makes a registry, and its type is checked."""
+
+    def call(self, operation: Operation[Any]) -> Any:
+        """Nothing is answered."""
+        return operation.path
+
+
+class Incomplete(ModelRegistry):
+    """A registry without `call` is abstract."""
+
+
+def a_registry_is_one_method(anything: Operation[Any]) -> None:
+    """Whoever implements `call` has all of it; whoever does not cannot be made."""
+    assert_type(Recorder().models.get("eurusd"), RegisteredModel)
+    Recorder().call(anything)
+    Incomplete()  # type: ignore[abstract]
+
+
+def wrong_arguments_are_refused(registry: ModelRegistry) -> None:
+    """Missing, superfluous, misnamed and ill-typed arguments are errors before anything runs."""
+    registry.models.get()  # type: ignore[call-arg]
+    registry.models.get(7)  # type: ignore[arg-type]
+    registry.models.get("eurusd", 1)  # type: ignore[call-arg]
+    registry.models.create("eurusd")  # type: ignore[call-arg]
+    registry.models.create("eurusd", "forecasting", tags={"team": 7})  # type: ignore[dict-item]
+    registry.models.search(order="version")  # type: ignore[arg-type]
+    registry.models.search("forecasting")  # type: ignore[call-arg]
+    registry.models.tombstone("eurusd", force=True)  # type: ignore[call-arg]
+    registry.versions.get("eurusd", "1")  # type: ignore[arg-type]
+    registry.versions.transition("eurusd", 1, "staging", revision="1")  # type: ignore[arg-type]
+    registry.register("eurusd", "model")  # type: ignore[call-arg]
+    registry.register("eurusd", "model", framework="onnx", metrics={"auc": "0.5"})  # type: ignore[dict-item]
+    registry.principals.create("bot", "service", [{"role": "strategy"}])  # type: ignore[list-item]
+    registry.experiments  # type: ignore[attr-defined]  # noqa: B018 - naming it is the mistake
+
+
+def values_are_typed(version: ModelVersion, model: RegisteredModel) -> None:
+    """A value cannot be made of half its fields, asked for what it does not have, or be given another reference."""
+    assert_type(version.reference, str)
+    assert_type(version.metrics, dict[str, float])
+    version.reference = "models:/eurusd/2"  # type: ignore[misc]
+    model.digest  # type: ignore[attr-defined]  # noqa: B018 - naming it is the mistake
+    Grant()  # type: ignore[call-arg]
+    Grant(role="strategy")  # type: ignore[arg-type]
+
+
+def errors_carry_what_offended(refused: RequestRefused, down: RegistryUnavailable, bytes_: DigestMismatch) -> None:
+    """What an error carries has a type."""
+    assert_type(refused.code, str)
+    assert_type(refused.field, str | None)
+    assert_type(refused.status, int | None)
+    assert_type(down.attempts, int)
+    assert_type(bytes_.expected, str)

@@ -1,0 +1,466 @@
+"""The rules that client and server share, case by case and as laws."""
+
+import hashlib
+import json
+import math
+import os
+import string
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rfc8785
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common_lib.rules import canonical, lifecycle, manifest, names, references
+from common_lib.rules.lifecycle import ModelStage
+from common_lib.rules.manifest import File
+from common_lib.rules.violation import RuleViolation
+
+EMPTY = hashlib.sha256(b"").hexdigest()
+NO_TEXT: list[Any] = [None, 7, True, b"abc", ["abc"], 1.5]
+
+
+def refused(rule: Any, *values: Any) -> RuleViolation:
+    """The violation that a rule finds in the values, which must say all that a person needs."""
+    with pytest.raises(RuleViolation) as caught:
+        rule(*values)
+    violation = caught.value
+    assert violation.code
+    assert violation.field
+    assert violation.why
+    assert violation.remedy
+    assert violation.remedy in str(violation)
+    assert len(str(violation)) < 1_000
+    return violation
+
+
+class TestModelNames:
+    @pytest.mark.parametrize("name", ["a", "7", "A.b_c-d", "eurusd-direction", "a" * 128, "x.y.z", "console", "com10"])
+    def test_a_name_comes_back_as_it_is(self, name: str) -> None:
+        """It is never normalised."""
+        assert names.check_model_name(name) is name
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *("", " ", ".", "..", "a..b", "-a", "a-", ".a", "a.", "_a", "a_", "a b", " a", "a ", "a\n", "\na", "a\x00"),
+            *("a/b", "a\\b", "../x", "%2e%2e", "~root", "a:b", "a*", "`id`", ";id", "a\tb", "a" * 129, "a@b", "a=b"),
+            *("é", "аdmin", "a\u200bb", "a\u2024b", "\u202egpj.exe", "a\ud800", "１", "a\u0301"),
+            *NO_TEXT,
+        ],
+    )
+    def test_what_is_no_name_is_refused_with_the_value(self, name: Any) -> None:
+        """Path tricks, look-alikes, invisible signs, a trailing newline, too long, no text at all."""
+        violation = refused(names.check_model_name, name)
+        assert (violation.code, violation.field, violation.value) == ("invalid_name", "name", name)
+
+    @pytest.mark.parametrize("name", ["con", "CON", "nul", "Aux.txt", "com1", "LPT9.model"])
+    def test_devices_of_windows_are_reserved(self, name: str) -> None:
+        """Names become folders on the users' machines."""
+        assert refused(names.check_model_name, name).code == "reserved_name"
+
+    @given(st.text(max_size=140))
+    def test_whatever_passes_is_ascii_and_harmless(self, name: str) -> None:
+        """No text that the rule lets through can leave a folder, and its prefixes are prefixes."""
+        try:
+            names.check_model_name(name)
+        except RuleViolation:
+            return
+        assert name.isascii()
+        assert Path("/root", name).resolve() == Path("/root") / name
+        assert names.check_model_prefix(name[: len(name) // 2 + 1])
+
+    @pytest.mark.parametrize("prefix", ["a", "A.", "a-", "a_", "a" * 128])
+    def test_a_prefix_is_what_names_begin_with(self, prefix: str) -> None:
+        """It may end with a sign."""
+        assert names.check_model_prefix(prefix) == prefix
+
+    @pytest.mark.parametrize("prefix", ["", "-", ".", "a\x00", "a%", "\U0010ffff", "a\n", "a" * 129, *NO_TEXT])
+    def test_what_no_name_begins_with_is_no_prefix(self, prefix: Any) -> None:
+        """A mistake is told instead of finding nothing."""
+        assert refused(names.check_model_prefix, prefix).field == "prefix"
+
+
+class TestOtherNames:
+    @pytest.mark.parametrize("alias", ["a", "champion", "shadow-2", "v", "va1", "version1", "a" * 64])
+    def test_an_alias_is_a_lower_case_word(self, alias: str) -> None:
+        """It comes back as it is."""
+        assert names.check_alias(alias) == alias
+
+    @pytest.mark.parametrize(
+        "alias", ["", "A", "1a", "-a", "a-", "a.b", "a b", "a\n", "a/b", "@a", "a" * 65, "é", "a\x00", *NO_TEXT]
+    )
+    def test_other_words_are_no_alias(self, alias: Any) -> None:
+        """Capitals, digits first, signs, too long."""
+        assert refused(names.check_alias, alias).code == "invalid_name"
+
+    @pytest.mark.parametrize("alias", ["latest", *map(str, ModelStage), "v1", "v007"])
+    def test_words_with_a_meaning_are_reserved(self, alias: str) -> None:
+        """A reference must mean one thing."""
+        assert refused(names.check_alias, alias).code == "reserved_name"
+
+    def test_the_other_rules_refuse_what_is_no_text(self) -> None:
+        """A number or None is told like any other wrong value, not by an accident of the parser."""
+        rules = [names.check_principal_name, names.check_sha256, names.check_token_id, names.check_idempotency_key]
+        for rule, value in product([*rules, names.check_artifact_path, references.parse], NO_TEXT):
+            assert refused(rule, value).value == value
+
+    @pytest.mark.parametrize(
+        ("rule", "right", "wrong"),
+        [
+            (names.check_principal_name, ["a", "0", "ml.workbench_2"], ["", "A", ".a", "a-", "a b", "a\n", "a" * 65]),
+            (names.check_sha256, [EMPTY], ["", EMPTY[:-1], EMPTY + "0", EMPTY.upper(), EMPTY[:-1] + "g", EMPTY + "\n"]),
+            (names.check_token_id, [EMPTY[:16]], ["", EMPTY[:15], EMPTY[:17], "mrg_" + "a" * 49, EMPTY[:16] + "\n"]),
+            (names.check_idempotency_key, ["a" * 8, "A_-9" * 32], ["", "a" * 7, "a" * 129, "a b c d e", "aaaaaaaé"]),
+        ],
+    )
+    def test_each_kind_of_name_has_its_own_rule(self, rule: Any, right: list[str], wrong: list[str]) -> None:
+        """What is right comes back, what is wrong is shown."""
+        assert [rule(name) for name in right] == right
+        assert [refused(rule, name).value for name in wrong] == wrong
+
+    def test_keys_are_words_with_a_few_signs(self) -> None:
+        """Of tags, metadata, parameters and metrics; the marker of hashed decimals can never be one."""
+        names.check_keys("metrics", ["holdout/auc", "clf__C", "a@b", "_", "a.b-c", "a" * 128])
+        for key in ("", "$decimal", "$part", "a b", "/a", "a/", "a\n", "é", "a\x00", "a" * 129, 7):
+            assert refused(names.check_keys, "metrics", [key]).value == key
+        assert refused(names.check_keys, "metrics", [f"k{n}" for n in range(257)]).code == "too_many_entries"
+
+    def test_tags_are_short_and_printable(self) -> None:
+        """At most 64 lines of 256 characters."""
+        names.check_tags({f"t{n}": "ü" * 256 for n in range(64)})
+        assert refused(names.check_tags, {f"t{n}": "" for n in range(65)}).value == 65
+        for value in ("a\nb", "\x00", "\u2028", "\u202e", "\ud800", "x" * 257):
+            violation = refused(names.check_tags, {"team": value})
+            assert (violation.code, violation.field, violation.value) == ("invalid_tag", "tags.team", value)
+
+
+class TestTexts:
+    @pytest.mark.parametrize("text", ["", "two\nlines\tand a tab", "Grüße 😂", "[" * 2_000, "a" * 2_000])
+    def test_a_text_may_hold_what_people_write(self, text: str) -> None:
+        """It comes back as it is."""
+        assert names.check_text("reason", text, 2_000) is text
+
+    @pytest.mark.parametrize("sign", ["\x00", "\x08", "\x0b", "\r", "\x1b", "\x1f", "\x7f", "\x85", "\x9b", "\ud800"])
+    def test_control_characters_are_refused(self, sign: str) -> None:
+        """They cheat terminals, and PostgreSQL takes no NUL."""
+        violation = refused(names.check_text, "reason", f"so {sign} so", 2_000)
+        assert (violation.code, violation.field, violation.value) == ("invalid_text", "reason", sign)
+
+    def test_a_long_text_is_shown_by_its_beginning(self) -> None:
+        """The limit is exact, and the refusal is not as long as the text."""
+        violation = refused(names.check_text, "reason", "a" * 1_000_001, 1_000_000)
+        assert violation.code == "text_too_long"
+        assert "1000001" in violation.value
+
+
+class TestArtifactPaths:
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "a",
+            "model.bin",
+            "a/b/c.txt",
+            "weights (1).bin",
+            "a b",
+            "[x]/(y)=@+,z",
+            "_",
+            "-a",
+            "/".join("a" * 16),
+            "a" * 512,
+        ],
+    )
+    def test_a_path_is_relative_and_plain(self, path: str) -> None:
+        """It comes back as it is."""
+        assert names.check_artifact_path(path) is path
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            *("", "/", "/a", "a/", "a//b", ".", "..", "../a", "a/..", "a/../b", "a/./b", ".hidden", "a.", "a/ b", "a "),
+            *("../../../../etc/passwd", "..%2fetc", "%2e%2e/a", "a\\b", "..\\a", "C:/x", "C:\\x", "file:///etc/passwd"),
+            *(
+                "a\x00.txt",
+                "a\n",
+                "a\r\nb",
+                "a;b",
+                "a?b",
+                "a#b",
+                "a:b",
+                "a|b",
+                "a*",
+                "~root",
+                "$HOME",
+                "`id`",
+                "a'b",
+                'a"b',
+            ),
+            *(
+                "é",
+                "\u2024\u2024/x",
+                "\u202egpj.exe",
+                "a\u2028b",
+                "\uff0e\uff0e",
+                "a" * 513,
+                "/".join("a" * 17),
+                "a\ud800",
+            ),
+            *NO_TEXT,
+        ],
+    )
+    def test_what_could_mean_another_place_is_refused(self, path: Any) -> None:
+        """Parents, absolute paths, drives, controls, look-alikes, too long or too deep."""
+        violation = refused(names.check_artifact_path, path)
+        assert (violation.code, violation.field, violation.value) == ("invalid_path", "path", path)
+
+    @pytest.mark.parametrize("path", ["con", "a/NUL.txt", "aux/x", "a/com1"])
+    def test_devices_are_refused_in_each_segment(self, path: str) -> None:
+        """A manifest can be unpacked on Windows."""
+        assert refused(names.check_artifact_path, path).code == "reserved_name"
+
+    @given(st.text(alphabet=string.printable + "é\u2024", max_size=40))
+    def test_whatever_passes_stays_below_its_folder(self, path: str) -> None:
+        """Joined to any folder, it names a file in it."""
+        try:
+            names.check_artifact_path(path)
+        except RuleViolation:
+            return
+        assert Path("/root", path).resolve().is_relative_to("/root")
+        assert Path("/root", path).relative_to("/root").as_posix() == path
+
+
+class TestManifests:
+    FILE = File("model.bin", 0, EMPTY, "application/octet-stream")
+
+    def test_the_digest_is_that_of_the_canonical_bytes(self) -> None:
+        """Written out: whoever has the files can compute it with the standard library."""
+        written = (
+            '{"files":[{"media_type":"application/octet-stream","path":"model.bin",'
+            f'"sha256":"{EMPTY}","size":0}}],"schema":"mrg-manifest/1"}}'
+        ).encode()
+        assert manifest.document([self.FILE]) == written
+        assert manifest.digest([self.FILE]) == f"sha256:{hashlib.sha256(written).hexdigest()}"
+
+    @given(st.permutations([File(path, 1, EMPTY, "a/b") for path in ("a", "B", "a-b", "a/b", "a.b")]))
+    def test_the_order_of_files_makes_no_difference(self, files: list[File]) -> None:
+        """They are sorted by the bytes of their paths."""
+        assert json.loads(manifest.document(files))["files"][0]["path"] == "B"
+        assert manifest.digest(files) == manifest.digest(sorted(files))
+
+    def test_every_fact_of_a_file_counts(self) -> None:
+        """Another path, size, digest or media type is another version."""
+        other = hashlib.sha256(b"other").hexdigest()
+        changes: list[dict[str, Any]] = [{"path": "x"}, {"size": 1}, {"sha256": other}, {"media_type": "text/plain"}]
+        variants = [self.FILE, *(self.FILE._replace(**change) for change in changes)]
+        assert len({manifest.digest([file]) for file in variants}) == 5
+
+    @pytest.mark.parametrize(
+        ("paths", "value"),
+        [
+            ([], 0),
+            (["a", "a"], "a"),
+            (["a/b", "A/B"], "A/B"),
+            (["a", "a/b"], "a"),
+            (["a/b/c/d", "A/b"], "A/b"),
+            ([f"f{n}" for n in range(10_001)], 10_001),
+        ],
+        ids=["none", "twice", "but for capitals", "file and folder", "folder but for capitals", "too many"],
+    )
+    def test_files_that_cannot_stand_together_are_refused(self, paths: list[str], value: Any) -> None:
+        """The one in the way is named."""
+        violation = refused(manifest.check_files, [self.FILE._replace(path=path) for path in paths])
+        assert (violation.code, violation.value) == ("invalid_manifest", value)
+
+    def test_ten_thousand_files_are_not_too_many(self) -> None:
+        """Siblings whose names begin alike do not collide."""
+        manifest.check_files([self.FILE._replace(path=f"f{n}/x") for n in range(10_000)])
+
+    @pytest.mark.parametrize("size", [-1, 2**53, 10**30])
+    def test_a_size_is_a_number_of_bytes_that_every_reader_of_json_holds(self, size: int) -> None:
+        """Between 0 and 2**53 - 1."""
+        assert refused(manifest.check_files, [self.FILE._replace(size=size)]).value == size
+        manifest.check_files([self.FILE._replace(size=2**53 - 1)])
+
+
+class TestLifecycle:
+    MOVES = frozenset(
+        {
+            ("development", "staging"),
+            ("staging", "production"),
+            ("development", "archived"),
+            ("staging", "archived"),
+            ("production", "archived"),
+            ("archived", "staging"),
+        }
+    )
+
+    @pytest.mark.parametrize(("current", "target"), list(product(ModelStage, ModelStage)))
+    def test_a_move_is_legal_if_the_table_has_it(self, current: ModelStage, target: ModelStage) -> None:
+        """All sixteen pairs; the refusal names the moves there are."""
+        if (current, target) in self.MOVES:
+            lifecycle.check_transition(current, target, "because")
+            return
+        violation = refused(lifecycle.check_transition, current, target, "because")
+        assert (violation.code, violation.value) == ("illegal_transition", str(target))
+        assert all(move in violation.remedy for start, move in self.MOVES if start == current)
+
+    @pytest.mark.parametrize(("current", "target"), sorted(MOVES))
+    @pytest.mark.parametrize("reason", ["", " ", "\n\t"])
+    def test_what_is_asked_about_later_needs_a_reason(self, current: str, target: str, reason: str) -> None:
+        """Promoting and archiving do, going to staging does not."""
+        if target == "staging":
+            lifecycle.check_transition(ModelStage(current), ModelStage.STAGING, reason)
+        else:
+            stages = ModelStage(current), ModelStage(target)
+            assert refused(lifecycle.check_transition, *stages, reason).code == "reason_required"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+)
+NUMBERS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(string.ascii_letters), inner, max_size=4),
+)
+
+
+class TestCanonicalJson:
+    # The examples of RFC 8785 and its reference implementation that hold no floats.
+    CASES = (
+        ("[56,{ 'd': true, '10': null, '1': []}]", "[56,{'1':[],'10':null,'d':true}]"),
+        (
+            (
+                "{'peach':'This sorting order','p\\u00e9ch\\u00e9':'is wrong according to French',"
+                " 'p\\u00eache':'but canonicalization MUST','sin':'ignore locale'}"
+            ),
+            (
+                "{'peach':'This sorting order','péché':'is wrong according to French',"
+                "'pêche':'but canonicalization MUST','sin':'ignore locale'}"
+            ),
+        ),
+        (
+            (
+                "{'1': {'f': {'f': 'hi','F': 5} ,'\\n': 56},'10': { },'': 'empty','a': { },"
+                "'111': [ {'e': 'yes','E': 'no' } ],'A': { }}"
+            ),
+            "{'':'empty','1':{'\\n':56,'f':{'F':5,'f':'hi'}},'10':{},'111':[{'E':'no','e':'yes'}],'A':{},'a':{}}",
+        ),
+        ("{'Unnormalized Unicode':'A\\u030a'}", "{'Unnormalized Unicode':'A\u030a'}"),
+        ("['\\u20ac$\\u000F\\u000aA\\u0042\\u0022\\u005c\\\\\\'\\/']", "['€$\\u000f\\nAB\\'\\\\\\\\\\'/']"),
+        (
+            (
+                "{'\\u20ac':'Euro Sign','\\r':'Carriage Return','\\ufb33':'Hebrew Letter Dalet With Dagesh','1':'One',"
+                "'\\ud83d\\ude00':'Emoji: Grinning Face','\\u0080':'Control','\\u00f6':'O With Diaeresis'}"
+            ),
+            (
+                "{'\\r':'Carriage Return','1':'One','\x80':'Control','ö':'O With Diaeresis',"
+                "'€':'Euro Sign','😀':'Emoji: Grinning Face','\ufb33':'Hebrew Letter Dalet With Dagesh'}"
+            ),
+        ),
+        ("[null, true, false, 0, -0, 9007199254740991]", "[null,true,false,0,0,9007199254740991]"),
+        ("'\\u0000\\b\\t\\f\\u007f\\u2028'", "'\\u0000\\b\\t\\f\x7f\u2028'"),
+    )
+
+    @pytest.mark.parametrize(("given_text", "expected"), CASES)
+    def test_the_examples_of_rfc_8785_come_out_as_they_stand_there(self, given_text: str, expected: str) -> None:
+        """Keys by UTF-16 code units, shortest escapes, no spaces; quotes are written as ' here."""
+        value = json.loads(given_text.replace("'", '"'))
+        assert canonical.encode(value) == expected.replace("'", '"').encode()
+
+    @pytest.mark.skipif("TEST_VECTORS" not in os.environ, reason="TEST_VECTORS names no folder of vectors")
+    def test_the_vectors_of_the_reference_implementation(self) -> None:
+        """Those with floats are refused by design."""
+        cases = json.loads((Path(os.environ["TEST_VECTORS"]) / "rfc8785.json").read_text("utf-8"))["cases"]
+        without_floats = 0
+        for case in cases:
+            value = json.loads(case["input"])
+            if canonical.without_floats(value) == value:
+                without_floats += 1
+                assert canonical.encode(value).decode() == case["output"], case["case"]
+            else:
+                with pytest.raises(ValueError, match="no canonical bytes"):
+                    canonical.encode(value)
+        assert without_floats >= 4
+
+    @given(JSON)
+    def test_it_agrees_with_another_implementation(self, value: Any) -> None:
+        """Byte for byte."""
+        assert canonical.encode(value) == rfc8785.dumps(value)
+
+    @given(JSON)
+    def test_reading_and_writing_again_changes_nothing(self, value: Any) -> None:
+        """The canonical form of the canonical form is itself."""
+        once = canonical.encode(value)
+        assert json.loads(once) == value
+        assert canonical.encode(json.loads(once)) == once
+
+    @pytest.mark.parametrize(
+        "value", [0.5, 1.0, math.nan, math.inf, -0.0, 2**53, -(2**53), "\ud800", {"\ud800": 1}, [[1e300]]]
+    )
+    def test_what_two_readers_may_read_differently_is_refused(self, value: Any) -> None:
+        """Floats, integers beyond a double, lone surrogates."""
+        with pytest.raises(ValueError, match=r"canonical|2\*\*53|surrogates"):
+            canonical.encode(value)
+
+    @given(NUMBERS)
+    def test_numbers_survive_their_text_form(self, value: Any) -> None:
+        """To the last bit and with their type, as repr shows both; and the text form has canonical bytes."""
+        written = canonical.without_floats(value)
+        assert repr(canonical.with_floats(json.loads(canonical.encode(written)))) == repr(_lists(value))
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+    def test_what_json_cannot_say_has_no_text_form(self, value: float) -> None:
+        """It would be read as null somewhere."""
+        with pytest.raises(ValueError, match="not a number"):
+            canonical.without_floats({"loss": [value]})
+
+
+def _lists(value: Any) -> Any:
+    """The value with its keys in canonical order."""
+    match value:
+        case dict():
+            return {key: _lists(value[key]) for key in sorted(value)}
+        case list():
+            return [_lists(item) for item in value]
+    return value
+
+
+class TestReferences:
+    SELECTORS = st.sampled_from(["latest", *map(str, ModelStage)]) | st.integers(1, 2**31 - 1).map(str)
+
+    @given(
+        st.from_regex(names.MODEL_NAME, fullmatch=True).filter(lambda name: ".." not in name),
+        SELECTORS | st.from_regex(names.ALIAS_NAME, fullmatch=True).map("@{}".format),
+    )
+    def test_a_reference_is_read_as_it_was_written(self, name: str, selector: str) -> None:
+        """Whatever name and selector are legal."""
+        try:
+            written = str(references.Reference(names.check_model_name(name), references.check_selector(selector)))
+        except RuleViolation:
+            return
+        assert references.parse(written) == (name, selector)
+        assert str(references.parse(written)) == written
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *("", "models:/", "models:/x", "models:/x/", "models:/x/0", "models:/x/-1", "models:/x/01", "models:/x/+1"),
+            *("models:/x/1_0", "models:/x/١", "models:/x/v7", "models:/x/2147483648", "models:/x/" + "9" * 5_000),
+            *("models:/x/Production", "models:/x/1\n", "\nmodels:/x/1", "models:/x/1 ", "models:/x/y/1", "models:/x@"),
+            *("models:/x/@a", "models:/x@a/1", "models:/x@@a", "models:/x@a@b", "models:/x?1", "runs:/x/1", "x", "x/1"),
+            *("models://x/1", "MODELS:/x/1", "models:/../1", "models:/x@a\x00", "models:/x@A", "models:/x@v1"),
+        ],
+    )
+    def test_what_is_no_reference_is_refused(self, text: str) -> None:
+        """Wrong scheme, no selector, numbers with signs, zeros or foreign digits, control characters."""
+        assert refused(references.parse, text).code in {"invalid_reference", "invalid_name", "reserved_name"}
+
+    def test_a_number_is_one_of_those_that_versions_have(self) -> None:
+        """1 … 2**31 - 1, in one spelling."""
+        assert [references.version_number(text) for text in ("1", "2147483647")] == [1, 2**31 - 1]
+        for text in ("0", "01", "+1", "-1", " 1", "1 ", "1\n", "2147483648", "9" * 10, "9" * 5_000, "١", "1_0", ""):
+            assert references.version_number(text) is None
