@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import TypeVar
 
-from common_lib.errors import AlreadyExists
+from common_lib.errors import AlreadyExists, ModelNotFound
 from common_lib.operations.base import Operation
 from common_lib.registry import ModelRegistry
 from common_lib.rules.lifecycle import ModelStage, ModelType
@@ -34,8 +34,12 @@ class Workbench(ModelRegistry):
         """The model of that name, created if it was not there; one that was is left as it is."""
         try:
             return self.models.create(name, type, description=description, tags=tags)
-        except AlreadyExists:
-            return self.models.get(name)
+        except AlreadyExists as exists:
+            try:
+                return self.models.get(name)
+            except ModelNotFound:
+                # The name that is taken differs in capitals, and the first error says which it is.
+                raise exists from None
 
     def log_version(
         self,
@@ -51,6 +55,7 @@ class Workbench(ModelRegistry):
         data_digest: str | None = None,
         parent: str | None = None,
         description: str = "",
+        tags: Mapping[str, str] | None = None,
     ) -> ModelVersion:
         """A new version out of what a run trained, with its final metrics and where it comes from."""
         lineage = Lineage(run=run, code_commit=code_commit, data_digest=data_digest, parent=parent)
@@ -63,6 +68,7 @@ class Workbench(ModelRegistry):
             metrics=metrics,
             signature=signature,
             lineage=lineage,
+            tags=tags,
         )
 
     def submit(self, version: ModelVersion, *, reason: str = "") -> ModelVersion:

@@ -36,6 +36,9 @@ class RegistryConfig:
             raise InvalidConfiguration(f"{self.url!r:.200} is no address of a registry: use http(s)://host:port")
         if parts.username or parts.password:
             raise InvalidConfiguration("the address carries a user or password: pass the token as token=")
+        if self.token and not (self.token.isascii() and self.token.isprintable() and " " not in self.token):
+            # Sent as it is, it would come back in clear within the error of a library.
+            raise InvalidConfiguration("the token has characters that no token has; it is not shown here")
         for name in ("deadline_s", "attempt_timeout_s", "blob_timeout_s", "attempts"):
             if not getattr(self, name) > 0:
                 raise InvalidConfiguration(f"{name} is {getattr(self, name)!r}: it must be positive")

@@ -3,7 +3,7 @@
 The fixtures come with the pytest plug-in of `model-registry-service[testing]`; nothing needs to be imported, started,
 configured or mocked. Run it with `pytest examples/test_with_injection.py`.
 """
-# ruff: noqa: S101 - assert is how pytest speaks
+
 
 import asyncio
 from collections.abc import Callable

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from common_lib.errors import CODES, InvalidRequest, ProtocolError, RegistryError, RequestRefused, ServerFailed
+from common_lib.rules.names import check_text
 from common_lib.rules.violation import RuleViolation
 from common_lib.values import Page, Problem
 
@@ -18,6 +19,7 @@ V = TypeVar("V")
 M = TypeVar("M", bound=BaseModel)
 RouteClass = Literal["resolve", "read", "write", "blob"]
 _SHOWN = 200
+_MAX_TEXT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,9 @@ def query(**parameters: str | int | bool | Iterable[str] | None) -> tuple[tuple[
             pairs.append((name, str(value)))
         elif value is not None:
             pairs += [(name, one) for one in value]
+    for name, text in pairs:
+        if not text.isascii():
+            checked(lambda text, name=name: check_text(name, text, _MAX_TEXT), text)  # type: ignore[misc]
     return tuple(pairs)
 
 

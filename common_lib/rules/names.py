@@ -126,13 +126,13 @@ def check_keys(field: str, mapping: Iterable[str], limit: int = 256) -> None:
             remedy="store the rest in a file of the version",
         )
     for key in keys:
-        if not matches(KEY, key):
+        if not matches(KEY, key) or ".." in key:
             raise RuleViolation(
                 "invalid_name",
                 field=field,
                 value=key,
                 why="is not a key",
-                remedy="use 1-128 ASCII letters, digits, '.', '_', '/', '@' or '-', ending with a letter, digit or '_'",
+                remedy="use 1-128 ASCII letters, digits, '.', '_', '/', '@' or '-', no sign but '_' first or last, no '..'",
             )
 
 

@@ -61,7 +61,7 @@ def serve(settings: Settings, *, host: str, port: int, quiet: bool) -> None:
 @click.option(
     "--port", type=click.IntRange(0, 65535), metavar="N", default=8321, show_default=True, help="0 takes a free one."
 )
-@click.option("--exit-after", is_flag=True, help="End when all was shown, instead of serving on.")
+@click.option("--exit", "exit_after", is_flag=True, help="End when all was shown, instead of serving on.")
 @click.pass_context
 def demo(ctx: click.Context, *, data: Path | None, port: int, exit_after: bool) -> None:
     """Show the registry at work: a real server, real models, and the four services (extra `demo`)."""

@@ -55,7 +55,7 @@ class FilesystemBlobs:
     async def open(self, sha256: str) -> tuple[int, Iterable[bytes]]:
         """The size of a blob and its bytes in chunks of 1 MiB."""
         try:
-            file = self._path(sha256).open("rb", buffering=0)
+            size = self._path(sha256).stat().st_size
         except FileNotFoundError:
             raise NotFound(
                 f"the bytes of blob {sha256} are gone",
@@ -68,11 +68,12 @@ class FilesystemBlobs:
             raise _unavailable(error) from error
 
         def chunks() -> Iterator[bytes]:
-            with file:
+            # Opened here, so that nothing stays open for a client that leaves before the first chunk.
+            with self._path(sha256).open("rb", buffering=0) as file:
                 while chunk := file.read(_CHUNK):
                     yield chunk
 
-        return os.fstat(file.fileno()).st_size, chunks()
+        return size, chunks()
 
     def _path(self, sha256: str) -> Path:
         return self._blobs / sha256[:2] / sha256

@@ -258,6 +258,32 @@ def test_no_name_becomes_a_header(served: Served, name: str) -> None:
         assert "set-cookie" not in answer.headers
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            "/v1/models/..",
+            "/v1/models/../tokens",
+            "/v1/models/a/../../tokens",
+            "/v1/models/a/versions/1/files/../../x",
+        ),
+        *(
+            "/../v1/tokens",
+            "/v1/./tokens",
+            "//v1/tokens",
+            "/v1/models/a/versions/../aliases",
+            "/v1\\tokens",
+            "/v1/tokens;x",
+        ),
+    ],
+)
+def test_dots_in_an_address_are_not_resolved(served: Served, path: str) -> None:
+    """They are names like any other, and no good ones."""
+    answer = served.say(served.head(f"GET {path}"))
+    assert status(answer) in {404, 422}
+    assert code(answer) in {"not_found", "invalid_name", "invalid_path"}
+
+
 def test_logs_hold_no_secrets(tmp_path: Path, capfd: pytest.CaptureFixture[str], unchanged: Kept) -> None:
     """Neither tokens nor queries nor bodies, in the lines of requests and in those of failures."""
     with running(Settings(data=tmp_path, port=0)) as url:

@@ -143,7 +143,7 @@ def _start_guardian(folder: Path, *settings: str) -> None:
     versions = Path(spec.submodule_search_locations[0]).glob("pginstall*")
     newest = max(versions, key=lambda path: int(path.name.removeprefix("pginstall") or 0))
     # Returns when the guardian closes its output: the server is ready, or never will be.
-    guardian = subprocess.run(  # noqa: S603
+    guardian = subprocess.run(
         [sys.executable, "-I", "-S", __file__, folder, newest, *settings],
         check=False,
         stdin=subprocess.DEVNULL,

@@ -172,7 +172,7 @@ def test_the_demo_gets_its_options_and_gives_its_status(story: ModuleType, tmp_p
         return 7
 
     story.main = main  # type: ignore[attr-defined]
-    options = ["--exit-after", "--data", str(tmp_path), "--port", "0"]
+    options = ["--exit", "--data", str(tmp_path), "--port", "0"]
     assert CliRunner().invoke(program, ["demo", *options]).exit_code == 7
     assert asked == [(True, tmp_path, 0)]
 
