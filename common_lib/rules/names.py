@@ -132,7 +132,7 @@ def check_keys(field: str, mapping: Iterable[str], limit: int = 256) -> None:
                 field=field,
                 value=key,
                 why="is not a key",
-                remedy="use 1-128 ASCII letters, digits, '.', '_', '/', '@' or '-', no sign but '_' first or last, no '..'",
+                remedy="use 1-128 ASCII letters, digits and '._/@-', no sign but '_' first or last, no '..'",
             )
 
 

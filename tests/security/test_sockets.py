@@ -281,7 +281,7 @@ def test_dots_in_an_address_are_not_resolved(served: Served, path: str) -> None:
     """They are names like any other, and no good ones."""
     answer = served.say(served.head(f"GET {path}"))
     assert status(answer) in {404, 422}
-    assert code(answer) in {"not_found", "invalid_name", "invalid_path"}
+    assert code(answer) in {"not_found", "model_not_found", "invalid_name", "invalid_path"}
 
 
 def test_logs_hold_no_secrets(tmp_path: Path, capfd: pytest.CaptureFixture[str], unchanged: Kept) -> None:

@@ -1,0 +1,56 @@
+"""Everything that is checked, each in a fresh environment: `nox`, or `nox -s lint types architecture tests`."""
+
+import nox
+
+nox.options.sessions = ["lint", "types", "architecture", "tests"]
+nox.options.default_venv_backend = "venv"
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """The style is kept."""
+    session.install("ruff>=0.14")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """The types hold, strictly."""
+    session.install("--editable", ".[dev]")
+    session.run("mypy")
+
+
+@nox.session
+def architecture(session: nox.Session) -> None:
+    """Imports flow one way, and the public API is what it says."""
+    session.install("--editable", ".[dev]")
+    session.run("pytest", "tests/architecture", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The default suite."""
+    session.install("--editable", ".[test]")
+    session.run("pytest", "-n", "auto", "--maxprocesses", "4", *session.posargs)
+
+
+@nox.session
+def long(session: nox.Session) -> None:
+    """The long forms: 8,000 versions by 16 writers, 100 kills; their figures stand in docs/benchmarks.md."""
+    session.install("--editable", ".[test]")
+    session.run("pytest", "-m", "long", "--durations=0", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The benchmarks: ratios in one run; `nox -s bench -- --markdown` writes the table of docs/benchmarks.md."""
+    session.install("--editable", ".[test]")
+    session.run("python", "benchmarks/run.py", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation builds offline and without a warning."""
+    session.install("--editable", ".[docs,server,testing]")
+    session.run("sphinx-build", "-W", "-b", "html", "docs", "docs/_build")

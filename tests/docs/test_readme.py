@@ -1,0 +1,52 @@
+"""The README is what a newcomer types."""
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+from registry_server.testing import TestBackend
+
+_ROOT = Path(__file__).parents[2]
+_README = (_ROOT / "README.md").read_text("utf-8")
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", _README, re.DOTALL | re.MULTILINE)
+
+
+def test_the_four_examples_run_one_after_the_other(model_registry_backend: TestBackend, tmp_path: Path) -> None:
+    """Workbench registers, integration promotes, analysis reads, strategy loads."""
+    trained = tmp_path / "model.skops"
+    trained.write_bytes(b"trained")
+    workbench, integration, analysis, strategy = _blocks("python")
+    names: dict[str, Any] = {"trained": trained, "folder": tmp_path / "models"}
+    with model_registry_backend.registry() as registry:
+        names["registry"] = registry
+        exec(workbench, names)  # noqa: S102 - the text is ours
+        exec(integration, names)  # noqa: S102
+        exec(analysis, names)  # noqa: S102
+
+        async def decide_and_read() -> dict[str, dict[str, float]]:
+            async with model_registry_backend.async_registry() as asynchronous:
+                await names["release"](asynchronous)
+                found: dict[str, dict[str, float]] = await names["overview"](asynchronous)
+                return found
+
+        assert asyncio.run(decide_and_read())["eurusd-volatility"]["naive/rmse"] == 1.589
+        exec(strategy, names)  # noqa: S102
+    assert registry.config.url
+
+
+def test_there_are_two_commands_and_ci_runs_the_second_as_it_is_printed() -> None:
+    """One runs the demo, one the tests, each one line."""
+    demo, tests = (block.strip() for block in _blocks("bash"))
+    assert "\n" not in demo
+    assert demo.endswith("registry-server demo")
+    assert tests in (_ROOT / ".ci" / "run").read_text("utf-8").splitlines()
+
+
+def test_every_page_that_is_linked_exists() -> None:
+    """Relative links lead to files."""
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", _README):
+        assert (_ROOT / target).exists(), target
