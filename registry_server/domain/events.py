@@ -27,6 +27,22 @@ class Change(Struct, frozen=True):
     forced: bool = False
 
 
+class CloudEvent(Struct, frozen=True):
+    """What the bytes of an event hold, for those who read them; they are written by `encode` alone."""
+
+    actor: str
+    data: dict[str, Any]
+    datacontenttype: str
+    id: str
+    requestid: str
+    sequence: str
+    source: str
+    specversion: str
+    subject: str
+    time: datetime
+    type: str
+
+
 class Event(Struct, frozen=True):
     """One row of the log: its place, and the bytes that stand there."""
 

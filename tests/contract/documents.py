@@ -69,14 +69,14 @@ def spoilt(draw: st.DrawFn, sound: st.SearchStrategy[Any]) -> Any:
     changes: list[Any] = [copy.deepcopy(draw(WRONG))]
     if isinstance(value, str):
         changes += [f"{value}\n", f"{value}a", f" {value}", value.ljust(300, "a"), value[:-1]]
-    if _is_time(value):
+    if str(key).endswith("at"):
         # pydantic takes a text of digits for seconds since 1970. The server writes none, and no request holds a time.
         changes = [change for change in changes if change != "3"]
     if isinstance(value, dict):
         changes += [value | {UNKNOWN: 1}, dict(list(value.items())[1:])]
     if isinstance(value, int):
         changes += [str(value), float(value) if abs(value) < 2**53 else 0.5, value + 1, value - 1]
-    holder[key] = draw(st.sampled_from(changes or [None]))
+    holder[key] = draw(st.sampled_from(changes or [False]))
     return document["document"]
 
 
@@ -99,13 +99,6 @@ def with_unknown_fields(document: Any, schema: dict[str, Any], *, deep: bool) ->
 def encoded(document: Any) -> bytes:
     """The document as it travels."""
     return json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
-
-
-def _is_time(value: Any) -> bool:
-    try:
-        return datetime.fromisoformat(value).tzinfo is not None
-    except (TypeError, ValueError):
-        return False
 
 
 def _places(holder: Any) -> Iterator[tuple[Any, Any]]:

@@ -1,0 +1,95 @@
+"""The OpenAPI document is golden: a difference is an API review."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from registry_server.api.openapi import build
+from registry_server.app import create_app
+from registry_server.settings import Settings
+
+GOLDEN = Path(__file__).with_name("openapi.json")
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    """The document of the application as it is."""
+    made = build(create_app(Settings(data=Path("unused"), memory=True)))
+    return json.loads(json.dumps(made))  # type: ignore[no-any-return]
+
+
+def _operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    return [(path, method, op) for path, methods in document["paths"].items() for method, op in methods.items()]
+
+
+def test_the_document_is_the_golden_one(document: dict[str, Any]) -> None:
+    """Whoever means the difference regenerates it with REGENERATE=1, and reviews it as a change of the API."""
+    text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    if os.environ.get("REGENERATE"):
+        GOLDEN.write_text(text, "utf-8")
+    assert text == GOLDEN.read_text("utf-8"), f"REGENERATE=1 pytest {Path(__file__).name}, then review the difference"
+
+
+def test_every_operation_says_what_it_is(document: dict[str, Any]) -> None:
+    """A name of its own, a sentence, a typed answer, a typed problem."""
+    operations = _operations(document)
+    assert len({op["operationId"] for _, _, op in operations}) == len(operations)
+    for path, _, op in operations:
+        assert op["description"].strip().endswith("."), path
+        problem = op["responses"]["default"]["content"]["application/problem+json"]["schema"]
+        assert problem == {"$ref": "#/components/schemas/Problem"}
+        for status, answer in op["responses"].items():
+            if status not in {"204", "304", "default"}:
+                (content,) = answer["content"].values()
+                assert content["schema"], path
+
+
+def test_what_is_taken_is_closed(document: dict[str, Any]) -> None:
+    """Every body of a request refuses fields it does not know, also in its parts."""
+    schemas = document["components"]["schemas"]
+
+    def closed(schema: Any) -> None:
+        if isinstance(schema, dict):
+            if "$ref" in schema:
+                closed(schemas[schema["$ref"].rpartition("/")[2]])
+            if "properties" in schema:
+                assert schema["additionalProperties"] is False, schema["title"]
+            for part in schema.values():
+                closed(part)
+        elif isinstance(schema, list):
+            for part in schema:
+                closed(part)
+
+    taken = [op["requestBody"]["content"]["application/json"] for _, _, op in _operations(document) if _json_body(op)]
+    assert len(taken) >= 10
+    for body in taken:
+        closed(body["schema"])
+
+
+def _json_body(operation: dict[str, Any]) -> bool:
+    return "application/json" in operation.get("requestBody", {}).get("content", {})
+
+
+def test_changes_name_their_headers(document: dict[str, Any]) -> None:
+    """An Idempotency-Key on every unsafe request, If-Match on every change of what is there."""
+    for path, method, op in _operations(document):
+        headers = {p["name"]: p["required"] for p in op.get("parameters", []) if p["in"] == "header"}
+        assert ("Idempotency-Key" in headers) == (method != "get"), path
+        if op["operationId"].startswith(("update_", "tombstone_", "transition_", "set_", "delete_")):
+            assert "If-Match" in headers, path
+
+
+def test_every_schema_is_one(document: dict[str, Any]) -> None:
+    """Components and parameters are valid JSON Schema 2020-12, and every reference leads somewhere."""
+    for schema in document["components"]["schemas"].values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+    for _, _, op in _operations(document):
+        for parameter in op.get("parameters", []):
+            jsonschema.Draft202012Validator.check_schema(parameter["schema"])
+    text = json.dumps(document)
+    for reference in set(part.partition('"')[0] for part in text.split('"$ref": "#/components/schemas/')[1:]):  # noqa: C401
+        assert reference in document["components"]["schemas"]

@@ -1,0 +1,87 @@
+"""The table of problems is complete, on both sides."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import common_lib.errors
+import registry_server.domain.errors
+from common_lib import errors
+from common_lib.errors import CODES, RequestRefused, ServerFailed
+from registry_server.api.problems import PROBLEMS
+from registry_server.domain.errors import RegistryError
+
+_ROOT = Path(__file__).parents[2]
+_RAISED_BY = [*(_ROOT / "registry_server").rglob("*.py"), *(_ROOT / "common_lib" / "rules").rglob("*.py")]
+
+
+def _codes_in_the_source() -> set[str]:
+    """Every `code="…"`, the first argument of every RuleViolation, and the code of every class of error."""
+    found = set()
+    for file in _RAISED_BY:
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Call):
+                named = [keyword.value for keyword in node.keywords if keyword.arg == "code"]
+                if isinstance(node.func, ast.Name) and node.func.id == "RuleViolation":
+                    named.append(node.args[0])
+                for value in named:
+                    found |= {n.value for n in ast.walk(value) if isinstance(n, ast.Constant) and n.value}
+    classes = _below(RegistryError)
+    return found | {kind.code for kind in classes if "code" in vars(kind)}
+
+
+def _below(kind: type) -> list[type]:
+    return [found for direct in kind.__subclasses__() for found in (direct, *_below(direct))]
+
+
+def test_client_and_server_know_the_same_codes() -> None:
+    """A new code is a new line in both tables."""
+    assert PROBLEMS.keys() == CODES.keys()
+
+
+def test_every_code_that_is_raised_is_in_the_table_and_every_code_of_the_table_is_raised() -> None:
+    """Neither unknown nor dead."""
+    assert {str(code) for code in _codes_in_the_source()} == set(PROBLEMS)
+
+
+@pytest.mark.parametrize("code", PROBLEMS)
+def test_the_status_fits_the_branch_of_the_tree(code: str) -> None:
+    """What the status says to a stranger, the class says to a client."""
+    branch = {
+        401: errors.Unauthenticated,
+        403: errors.Forbidden,
+        404: errors.NotFound,
+        409: errors.Conflict,
+        412: errors.RevisionMismatch,
+        413: errors.TooLarge,
+        428: errors.RevisionRequired,
+    }.get(PROBLEMS[code].status)
+    if PROBLEMS[code].status >= 500:
+        assert CODES[code] is ServerFailed
+    elif branch is not None:
+        assert issubclass(CODES[code], branch)
+    else:
+        assert issubclass(CODES[code], RequestRefused)
+
+
+def test_every_refusal_of_the_client_stands_for_a_code() -> None:
+    """No class of the tree is there for symmetry."""
+    leaves = {kind for kind in _below(RequestRefused) if not kind.__subclasses__()}
+    assert leaves <= set(CODES.values())
+
+
+@pytest.mark.parametrize(
+    ("module", "root"),
+    [(common_lib.errors, errors.RegistryError), (registry_server.domain.errors, RegistryError)],
+)
+def test_the_tree_that_is_drawn_is_the_tree(module: object, root: type) -> None:
+    """Every class stands in the drawing of its module, and nothing else does."""
+    drawing = str(module.__doc__)[str(module.__doc__).index("RegistryError") :]
+    names = set()
+    for line in drawing.splitlines():
+        listed = re.match(r"[\s│├└─]*(?P<names>\w+(?:, *\w+)*)", line)
+        if listed:
+            names |= set(re.split(", *", listed["names"]))
+    assert names == {kind.__name__ for kind in [root, *_below(root)] if kind.__module__ == module.__name__}  # type: ignore[attr-defined]
