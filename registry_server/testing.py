@@ -40,6 +40,8 @@ class TestBackend:
         self._app = app
         self._portal = portal
         self._folder = folder
+        self._home = folder / "none-yet"
+        self._database: SqliteDatabase | None = None
         self.ports: Ports
 
     def reset(self) -> None:
@@ -68,11 +70,14 @@ class TestBackend:
             return registry.principals.issue_token(name).secret or ""
 
     async def _reset(self) -> None:
+        if self._database is not None:
+            await self._database.close()
+            shutil.rmtree(self._home)
         self._home = self._folder / uuid.uuid4().hex
         self._home.mkdir()
         blobs = FilesystemBlobs(self._home / "blobs")
         blobs.open_store()
-        database = SqliteDatabase(None)
+        self._database = database = SqliteDatabase(None)
         await database.open()
         self.ports = Ports(database, blobs, lambda: datetime.now(UTC), lambda: uuid.uuid4().hex, set())
         await ensure_admin(self.ports, self._home / "admin-token")

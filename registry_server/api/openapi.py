@@ -83,7 +83,7 @@ def _bodies(handler: HTTPRouteHandler) -> tuple[Any, Any]:
     given = declared["return"]
     if handler.handler_name in _BYTES:
         given = _BYTES[handler.handler_name][1]
-    elif get_origin(given) is Response:
+    elif (origin := get_origin(given)) is not None and origin is Response:
         (given,) = get_args(given)
     taken = get_args(declared["data"])[0] if "data" in declared else None
     return taken, None if given in {bytes, type(None)} else given

@@ -21,13 +21,14 @@ OTHER_NAMES = {"FieldSpec": "Field"}
 CLIENT_ALONE = {
     "Value": "a base without fields",
     "Given": "a base without fields",
-    "Event": "the server stores the bytes of an event and sends them as they are; test_round_trip reads them",
+    "Event": "the server sends events as the bytes it stored; compared with CloudEvent, of which it reads a part",
 }
 SERVER_ALONE = {
     "Request": "a base without fields",
     "Answer": "an answer on its way out, never encoded itself",
     "FirstAnswer": "a row",
     "Change": "what becomes an event",
+    "CloudEvent": "says what the bytes of an event hold; compared with the client's Event",
     "Event": "a row: the place of an event and its bytes",
     "ModelFilter": "query parameters",
     "VersionFilter": "query parameters",
@@ -103,10 +104,12 @@ def canonical(schema: Any, definitions: dict[str, Any]) -> Any:
         whole = definitions[schema["$ref"].rpartition("/")[2]]
         return canonical(whole | {key: value for key, value in schema.items() if key != "$ref"}, definitions)
     result: dict[str, Any] = {}
-    for key, value in schema.items():
+    meant = {key: value for key, value in schema.items() if key not in {"title", "description", "$defs"}}
+    if meant.get("additionalProperties") is True:
+        # One writes that anything may stand in an object of anything, the other does not.
+        del meant["additionalProperties"]
+    for key, value in meant.items():
         match key:
-            case "title" | "description" | "$defs":
-                continue
             case "properties":
                 result[key] = {name: canonical(field, definitions) for name, field in value.items()}
             case "anyOf":

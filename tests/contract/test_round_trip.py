@@ -248,10 +248,12 @@ def test_the_client_sends_no_nan(number: float) -> None:
 def test_the_client_reads_the_stored_bytes_of_an_event(
     sequence: int, time: Any, state: dict[str, Any], reason: str, forced: Any
 ) -> None:
-    """An event is sent as it is stored; the client finds in it what was written, floats exactly."""
+    """An event is sent as it is stored: what was documented, in which the client finds what was written, exactly."""
     change = events.Change("model.updated", "models/eurusd", {}, {"models/eurusd": state}, reason, forced)
     about = {"event_id": "e1", "actor": "admin", "request_id": "r1", "source": "urn:uuid:1"}
     body, _ = events.encode(change, sequence=sequence, time=time, **about)
+    documented = msgspec.json.decode(body, type=events.CloudEvent)
+    assert set(json.loads(body)) == set(documented.__struct_fields__)
     (event,) = reads(list[values.Event])(Answer(200, {}, b"[" + body + b"]"))
     assert (event.id, event.actor, event.requestid, event.source) == ("e1", "admin", "r1", "urn:uuid:1")
     assert (int(event.sequence), event.time, event.subject) == (sequence, time, "models/eurusd")

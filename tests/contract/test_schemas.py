@@ -8,6 +8,8 @@ import msgspec
 import pytest
 from pydantic import TypeAdapter
 
+from common_lib import values
+from registry_server.domain.events import CloudEvent
 from tests.contract.pairs import (
     CLIENT_ALONE,
     OTHER_NAMES,
@@ -57,6 +59,14 @@ def test_no_value_is_without_a_partner() -> None:
     assert server_values().keys() == there | SERVER_ALONE.keys()
     assert not here & CLIENT_ALONE.keys()
     assert not there & SERVER_ALONE.keys()
+
+
+def test_what_the_client_reads_of_an_event_is_what_the_server_documents() -> None:
+    """Each field of an event that the client reads has the same schema in both, and all of them are always there."""
+    read, documented = client_schema(values.Event), server_schema(CloudEvent)
+    assert {name: documented["properties"].get(name) for name in read["properties"]} == read["properties"]
+    assert documented["required"] == sorted(documented["properties"])
+    assert read["required"] == sorted(read["properties"])
 
 
 def test_names_differ_only_where_it_is_said() -> None:
