@@ -68,7 +68,8 @@ def _beside(create_s: Sequence[float], commit_s: Sequence[float], noop_s: Sequen
     tenth = len(create_s) // 10
     parts = [slice(start, start + tenth) for start in range(0, len(create_s), tenth)]
     medians = [
-        tuple(statistics.median(times[part]) for times in (create_s, commit_s, noop_s)) for part in [slice(None), *parts]
+        tuple(statistics.median(times[part]) for times in (create_s, commit_s, noop_s))
+        for part in [slice(None), *parts]
     ]
     ratios = [create / (commit + NOOP_SHARE * noop) for create, commit, noop in medians]
     create, commit, noop = (1000 * value for value in medians[0])

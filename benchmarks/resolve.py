@@ -76,9 +76,7 @@ def _require_same(bare: Server, raw: bytes, answer: Answer) -> None:
         raise RuntimeError(f"the bare handler answers {found}, the registry {answer}")
 
 
-def _compare(
-    generator: Generator, connections: int, what: str, bar: float, ours: Side, bare: Side
-) -> Figure:
+def _compare(generator: Generator, connections: int, what: str, bar: float, ours: Side, bare: Side) -> Figure:
     harness.say(f"resolve {what}, {connections} connections: {ROUNDS} rounds")
 
     def run(side: Side) -> tuple[float, float]:

@@ -65,9 +65,7 @@ def live() -> uvicorn.Server:
 
 
 def _bare(app: Any) -> uvicorn.Server:
-    return uvicorn.Server(
-        uvicorn.Config(app, lifespan="on", access_log=False, log_config=None, server_header=False)
-    )
+    return uvicorn.Server(uvicorn.Config(app, lifespan="on", access_log=False, log_config=None, server_header=False))
 
 
 # A VFS is gone with its last reference; the slow one shall be the default until the process ends.

@@ -44,9 +44,7 @@ def change(method: str, path: str, token: str, body: dict[str, Any], **headers: 
 
 def model(client: Client, token: str, name: str) -> str:
     """A new model and the bytes of its versions."""
-    upload = request(
-        "PUT", f"/v1/blobs/{SHA256}", token=token, body=WEIGHTS, content_type="application/octet-stream"
-    )
+    upload = request("PUT", f"/v1/blobs/{SHA256}", token=token, body=WEIGHTS, content_type="application/octet-stream")
     answer = client.send(upload)
     if answer.status not in {200, 201}:
         raise RuntimeError(f"the upload was answered {answer}")

@@ -1,29 +1,86 @@
-"""The OpenAPI document: addresses and parameters as Litestar knows them, bodies as msgspec reads and writes them."""
+"""The OpenAPI document: addresses as Litestar knows them; what goes in and out as msgspec reads and writes it."""
 
-from typing import Any, get_args, get_origin
+from collections.abc import Sequence
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, NamedTuple, get_args, get_origin
 
 import msgspec
 from litestar import Litestar, Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
+from msgspec import Meta
 
+from common_lib.rules import names
 from registry_server.api.exchange import HttpRequest
 from registry_server.api.problems import PROBLEMS, Problem
+from registry_server.core import models, versions
+from registry_server.domain.base import AliasName, Count, ModelName, PrincipalName, Sha256, Time, VersionNumber
 from registry_server.domain.events import CloudEvent
+from registry_server.domain.pages import MAX_LIMIT
 from registry_server.domain.versions import ModelVersion
 
 CONFIG = OpenAPIConfig(
-    title="Model Registry", version="1.0.0", path="/-", render_plugins=[], use_handler_docstrings=True
+    title="Model Registry",
+    version="1.0.0",
+    description="Which version of which model is in use, why, and since when.",
+    path="/-",
+    render_plugins=[],
+    use_handler_docstrings=True,
+    operation_id_creator=lambda handler, *_: handler.handler_name,
 )
-_UNSAFE = {"post", "patch", "put", "delete"}
-_REFERENCE = "#/components/schemas/{name}"
+_UNSAFE: Final = {"post", "patch", "put", "delete"}
+_CHANGES: Final = ("update_", "tombstone_", "transition_", "set_", "delete_")
 # What handlers answer that build their bytes themselves.
-_BYTES: dict[str, tuple[str, Any]] = {
+_BYTES: Final[dict[str, tuple[str, Any]]] = {
     "resolve_version": ("application/json", ModelVersion),
     "list_events": ("application/cloudevents-batch+json", list[CloudEvent]),
     "get_file": ("application/octet-stream", bytes),
     "metrics": ("text/plain", str),
 }
+_TWO_WAYS: Final = {
+    "put_blob": {200: "The bytes were there already", 201: "Stored"},
+    "set_alias": {200: "Moved, or it pointed there already", 201: "Created"},
+}
+# What parameters may hold, where their handler's signature says less.
+_PARAMETERS: Final[dict[str, Any]] = {
+    "after": Annotated[Count, Meta(description="The sequence number behind which the events begin.")],
+    "alias": AliasName,
+    "created_before": Time,
+    "created_from": Time,
+    "limit": Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="At most so many entries.")],
+    "page_token": Annotated[str, Meta(description="The `next_page_token` of the page before.")],
+    "path": Annotated[str, Meta(max_length=512, description="The path in the manifest, its slashes as they are.")],
+    "selector": Annotated[str, Meta(description="A version number, `@alias`, a stage, or `latest`.")],
+    "sha256": Sha256,
+    "tag": Annotated[list[str], Meta(description="`key=value`; of several, all must be there.")],
+    "version": VersionNumber,
+}
+_ORDERS: Final = {"search_models": models.ORDERS, "list_versions": versions.ORDERS}
+_BINARY: Final = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_HEADERS: Final = {
+    "ETag": "The revision of what is answered, to be sent back as If-Match or If-None-Match.",
+    "Location": "The address of what was created.",
+    "X-Request-Id": "Finds the request in the server's log and in its event; the caller's own, if it sent one.",
+}
+
+
+class _Operation(NamedTuple):
+    """What a handler takes and gives, as types."""
+
+    path: str
+    method: str
+    handler: HTTPRouteHandler
+    taken: Any
+    given: Any
+    parameters: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.handler.handler_name
+
+    @property
+    def types(self) -> list[Any]:
+        return [kind for kind in (self.taken, self.given, *self.parameters.values()) if kind is not None]
 
 
 @get("/openapi.json", include_in_schema=False)
@@ -34,100 +91,131 @@ async def document(request: HttpRequest) -> Response[bytes]:
 
 def build(app: Litestar) -> dict[str, Any]:
     """The document as JSON values."""
-    document: dict[str, Any] = app.openapi_schema.to_schema()
-    handlers = {
-        (route.path_format, method.lower()): handler
+    whole: dict[str, Any] = app.openapi_schema.to_schema()
+    operations = _operations(app, whole["paths"])
+    types = [kind for operation in operations for kind in operation.types] + [Problem]
+    schemas, definitions = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    schema_of = dict(zip(map(repr, types), schemas, strict=True))
+    whole["components"] = {
+        "schemas": definitions,
+        "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()},
+        "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "mrg_…"}},
+    }
+    problem = {
+        "description": "A problem: " + ", ".join(f"`{code}` ({kind.status})" for code, kind in PROBLEMS.items()),
+        "headers": _shown(["X-Request-Id"]),
+        "content": {"application/problem+json": {"schema": schema_of[repr(Problem)]}},
+    }
+    for operation in operations:
+        written = whole["paths"][operation.path][operation.method]
+        written["summary"] = written["description"].partition("\n")[0]
+        written["tags"] = [operation.handler.fn.__module__.rpartition(".")[2]]
+        written["parameters"] = [*_placed(operation, schema_of), *_headers(operation)]
+        written["responses"] = _answers(operation, schema_of) | {"default": problem}
+        if operation.taken is not None:
+            content = {"application/json": {"schema": schema_of[repr(operation.taken)]}}
+            written["requestBody"] = {"required": True, "content": content}
+        elif operation.name == "put_blob":
+            written["requestBody"] = {"required": True, "content": _BINARY}
+        if not operation.path.startswith("/health"):
+            written["security"] = [{"token": []}]
+    return whole
+
+
+def _operations(app: Litestar, paths: dict[str, Any]) -> list[_Operation]:
+    return [
+        _operation(route.path_format, method.lower(), handler)
         for route in app.routes
         for handler in getattr(route, "route_handlers", ())
         if isinstance(handler, HTTPRouteHandler)
-        for method in handler.http_methods
-        if method.lower() in document["paths"].get(route.path_format, {})
-    }
-    bodies = {key: _bodies(handler) for key, handler in handlers.items()}
-    types = [body for pair in bodies.values() for body in pair if body is not None]
-    schemas, definitions = msgspec.json.schema_components([*types, Problem], ref_template=_REFERENCE)
-    schema_of = dict(zip(map(repr, [*types, Problem]), schemas, strict=True))
-    document["components"] = {
-        "schemas": definitions,
-        "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "mrg_…"}},
-    }
-    codes = ", ".join(f"`{code}` ({kind.status})" for code, kind in PROBLEMS.items())
-    problem = {
-        "description": f"A problem: {codes}",
-        "content": {"application/problem+json": {"schema": schema_of[repr(Problem)]}},
-    }
-    for path, methods in document["paths"].items():
-        for method, operation in methods.items():
-            handler = handlers[path, method]
-            taken, given = bodies[path, method]
-            operation["operationId"] = handler.handler_name
-            operation["responses"] = _answers(handler, given, schema_of) | {"default": problem}
-            if taken is not None:
-                content = {"application/json": {"schema": schema_of[repr(taken)]}}
-                operation["requestBody"] = {"required": True, "content": content}
-            elif handler.handler_name == "put_blob":
-                content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-                operation["requestBody"] = {"required": True, "content": content}
-            for parameter in operation.get("parameters", []):
-                parameter["schema"] = _without_references(parameter["schema"], app)
-            if not path.startswith("/health"):
-                operation["security"] = [{"token": []}]
-                if method in _UNSAFE:
-                    operation.setdefault("parameters", []).extend(_headers(handler.handler_name))
-    return document
+        for method in sorted(handler.http_methods)
+        if method.lower() in paths.get(route.path_format, {})
+    ]
 
 
-def _bodies(handler: HTTPRouteHandler) -> tuple[Any, Any]:
-    """The types that a handler takes and gives."""
-    declared = handler.fn.__annotations__
+def _operation(path: str, method: str, handler: HTTPRouteHandler) -> _Operation:
+    declared: dict[str, Any] = handler.fn.__annotations__
     given = declared["return"]
     if handler.handler_name in _BYTES:
         given = _BYTES[handler.handler_name][1]
-    elif (origin := get_origin(given)) is not None and origin is Response:
+    elif get_origin(given) is Response:
         (given,) = get_args(given)
     taken = get_args(declared["data"])[0] if "data" in declared else None
-    return taken, None if given in {bytes, type(None)} else given
-
-
-def _answers(handler: HTTPRouteHandler, given: Any, schema_of: dict[str, Any]) -> dict[str, Any]:
-    media_type = _BYTES.get(handler.handler_name, ("application/json", None))[0]
-    if given is not None:
-        content = {"content": {media_type: {"schema": schema_of[repr(given)]}}}
-    elif media_type == "application/octet-stream":
-        content = {"content": {media_type: {"schema": {"type": "string", "format": "binary"}}}}
-    else:
-        content = {}
-    statuses = {handler.status_code: "Done"}
-    if handler.handler_name in {"put_blob", "set_alias"}:
-        statuses = {200: "It was so already, or it was moved", 201: "Created"}
-    if "GET" in handler.http_methods and hasattr(given, "etag"):
-        statuses[304] = "The caller has it: If-None-Match named its ETag"
-    return {
-        str(status): {"description": text} | ({} if status == 304 else content)  # noqa: PLR2004 - Not Modified
-        for status, text in statuses.items()
+    own = {"name": PrincipalName if path.startswith("/v1/principals") else ModelName} | _PARAMETERS
+    parameters = {
+        name: own.get(name, _without_none(field.annotation))
+        for name, field in handler.parsed_fn_signature.parameters.items()
+        if name not in {"request", "data"}
     }
+    return _Operation(path, method, handler, taken, None if given in {bytes, NoneType} else given, parameters)
 
 
-def _without_references(schema: Any, app: Litestar) -> Any:
-    """A parameter's schema with Litestar's own references written out; the components are msgspec's."""
-    if isinstance(schema, dict):
-        if "$ref" in schema:
-            original = app.openapi_schema.to_schema()["components"]["schemas"]
-            return original[schema["$ref"].rpartition("/")[2]]
-        return {key: _without_references(value, app) for key, value in schema.items()}
-    if isinstance(schema, list):
-        return [_without_references(value, app) for value in schema]
-    return schema
+def _without_none(declared: Any) -> Any:
+    # A parameter of an address is there or is not there, but never null.
+    if get_origin(declared) is UnionType:
+        (declared,) = (one for one in get_args(declared) if one is not NoneType)
+    return declared
 
 
-def _headers(operation: str) -> list[dict[str, Any]]:
-    def header(name: str, text: str, *, required: bool = False) -> dict[str, Any]:
-        return {"name": name, "in": "header", "required": required, "description": text, "schema": {"type": "string"}}
+def _placed(operation: _Operation, schema_of: dict[str, Any]) -> list[dict[str, Any]]:
+    """The parameters in the path and in the query."""
+    found = []
+    for name, kind in operation.parameters.items():
+        field = operation.handler.parsed_fn_signature.parameters[name]
+        schema = schema_of[repr(kind)]
+        if name == "order":
+            schema = {"type": "string", "enum": list(_ORDERS[operation.name])}
+        if field.has_default and field.default is not None:
+            schema = schema | {"default": field.default}
+        in_path = f"{{{name}}}" in operation.path
+        found.append({"name": name, "in": "path" if in_path else "query", "required": in_path, "schema": schema})
+    return found
 
-    key = "a fresh random UUID for each change, the same one when repeating it"
-    headers = [header("Idempotency-Key", key, required=operation != "put_blob")]
-    if operation.startswith(("update_", "tombstone_", "transition_", "set_", "delete_")):
-        headers.append(header("If-Match", "the ETag of what the change is based on, or * to force it"))
-    if operation == "set_alias":
-        headers.append(header("If-None-Match", "* to create an alias that is not there yet"))
-    return headers
+
+def _headers(operation: _Operation) -> list[dict[str, Any]]:
+    def header(name: str, text: str, *, required: bool = False, **limits: str) -> dict[str, Any]:
+        schema = {"type": "string"} | limits
+        return {"name": name, "in": "header", "required": required, "description": text, "schema": schema}
+
+    found = []
+    if operation.method in _UNSAFE:
+        key = "A fresh random UUID for each change, the same one when repeating it."
+        required = operation.name != "put_blob"
+        found.append(header("Idempotency-Key", key, required=required, pattern=names.IDEMPOTENCY_KEY))
+    if operation.name.startswith(_CHANGES):
+        found.append(header("If-Match", "The ETag of what the change is based on, or `*` to force it."))
+    if operation.name == "set_alias":
+        found.append(header("If-None-Match", "`*` to create an alias that is not there yet."))
+    if _may_be_known(operation):
+        found.append(header("If-None-Match", "The ETag of what the caller has."))
+    return found
+
+
+def _answers(operation: _Operation, schema_of: dict[str, Any]) -> dict[str, Any]:
+    media_type = _BYTES.get(operation.name, ("application/json", None))[0]
+    content: dict[str, Any] = {}
+    if operation.given is not None:
+        content = {"content": {media_type: {"schema": schema_of[repr(operation.given)]}}}
+    elif operation.name in _BYTES:
+        content = {"content": _BINARY}
+    always = ["ETag", "X-Request-Id"] if _has_etag(operation) else ["X-Request-Id"]
+    headers = [*always, "Location"] if operation.name.startswith("create_") else always
+    statuses = _TWO_WAYS.get(operation.name, {operation.handler.status_code: "Done"})
+    answers: dict[str, Any] = {
+        str(status): {"description": text, "headers": _shown(headers)} | content for status, text in statuses.items()
+    }
+    if _may_be_known(operation):
+        answers["304"] = {"description": "The caller has it: If-None-Match named its ETag", "headers": _shown(always)}
+    return answers
+
+
+def _has_etag(operation: _Operation) -> bool:
+    return hasattr(operation.given, "etag") or operation.name == "get_file"
+
+
+def _may_be_known(operation: _Operation) -> bool:
+    return operation.method == "get" and hasattr(operation.given, "etag")
+
+
+def _shown(headers: Sequence[str]) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in headers}

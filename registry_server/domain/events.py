@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from common_lib.rules import canonical
+from registry_server.domain.base import Time
 
 MAX_BYTES = 16 * 1024
 _PART_BYTES = 256
@@ -39,7 +40,7 @@ class CloudEvent(Struct, frozen=True):
     source: str
     specversion: str
     subject: str
-    time: datetime
+    time: Time
     type: str
 
 

@@ -5,6 +5,7 @@ created_at, name). The rarest facet is walked, so a selective filter reads few r
 stays slow is an empty intersection of common facets.
 """
 
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from registry_server.domain.base import to_micros
@@ -62,7 +63,8 @@ class Statement:
         self.require(f"d.facet = {self.bind(driver.name)}", f"d.value = {self.bind(driver.value)}")
         for facet in others:
             same = f"f.facet = {self.bind(facet.name)} AND f.value = {self.bind(facet.value)} AND f.name = d.name"
-            self.require(f"EXISTS (SELECT 1 FROM model_facets f WHERE {same})")
+            # OFFSET 0 keeps PostgreSQL from turning the probe into a join of two whole facets.
+            self.require(f"EXISTS (SELECT 1 FROM model_facets f WHERE {same} LIMIT 1 OFFSET 0)")
         self.require("models.name = d.name")
 
     def narrow(self, conditions: ModelFilter) -> None:
@@ -87,7 +89,8 @@ class Statement:
             self.require(f"({', '.join(keys)}) {'<' if order.down else '>'} ({marks})")
         where = f" WHERE {' AND '.join(self._where)}" if self._where else ""
         ordered = ", ".join(key + direction for key in keys)
-        limit = self.bind(window.limit + 1)
+        # Not bound: a planner that does not know how few rows are wanted reads and sorts all of them.
+        limit = window.limit + 1
         return f"SELECT {select} FROM {self._source}{where} ORDER BY {ordered} LIMIT {limit}", self._values
 
     def _visible(self, pattern: str) -> str:
@@ -111,12 +114,10 @@ async def search(sql: Sql, select: str, conditions: ModelFilter, order: Order, w
 
 
 async def _rarest(sql: Sql, facets: list[Facet]) -> Facet:
-    counts = []
-    for facet in facets:
-        row = await sql.one(
-            "SELECT count(*) FROM (SELECT 1 FROM model_facets WHERE facet = ?1 AND value = ?2 LIMIT ?3) AS bounded",
-            *facet,
-            _COMMON,
-        )
-        counts.append(row[0] if row else 0)
-    return facets[counts.index(min(counts))]
+    found = ", ".join(
+        f"(SELECT count(*) FROM (SELECT 1 FROM model_facets WHERE facet = ?{n} AND value = ?{n + 1}"
+        f" LIMIT {_COMMON}) AS models{n})"
+        for n in range(1, 2 * len(facets), 2)
+    )
+    counts = await sql.one(f"SELECT {found}", *(part for facet in facets for part in facet)) or ()
+    return min(zip(counts, facets, strict=True), key=itemgetter(0))[1]

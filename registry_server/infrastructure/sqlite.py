@@ -5,6 +5,7 @@ anybody get an answer. The port never suspends, so the writer drives a use case'
 """
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import queue
@@ -34,6 +35,12 @@ class _Job(NamedTuple):
     use_case: UseCase[Any]
     done: "asyncio.Future[Any]"
     loop: asyncio.AbstractEventLoop
+
+
+class _Result(NamedTuple):
+    job: _Job
+    value: Any
+    error: BaseException | None
 
 
 class Connection:
@@ -205,14 +212,13 @@ class SqliteDatabase:
 
     def _commit(self, records: Records, batch: list[_Job]) -> None:
         raw = self._writer.raw
-        results: list[tuple[_Job, Any, BaseException | None]] = []
+        results: list[_Result] = []
         try:
             with _transaction(raw):
-                results = [(job, *self._attempt(records, job)) for job in batch]
+                results = [_Result(job, *self._attempt(records, job)) for job in batch]
         except BaseException as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever and the writer lives on
-            results = [(job, None, _unavailable(error)) for job in batch]
-        for job, value, refusal in results:
-            _settle(job, value, refusal)
+            results = [_Result(job, None, _unavailable(error)) for job in batch]
+        _settle(results)
 
     def _attempt(self, records: Records, job: _Job) -> tuple[Any, BaseException | None]:
         raw = self._writer.raw
@@ -257,20 +263,22 @@ def _drive(use_case: Awaitable[T]) -> T:
     raise RuntimeError("a use case waited for something other than its records")
 
 
-def _settle(job: _Job, value: Any, error: BaseException | None) -> None:
-    def settle() -> None:
+def _settle(results: list[_Result]) -> None:
+    # One wake-up for each event loop: each hands the interpreter over, which the rest of the batch would wait for.
+    for loop in {result.job.loop for result in results}:
+        # A closed loop: nobody waits there any more, and the writer must live on for the others.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_answer, [result for result in results if result.job.loop is loop])
+
+
+def _answer(results: list[_Result]) -> None:
+    for job, value, error in results:
         if job.done.done():
-            return
+            continue
         if error is None:
             job.done.set_result(value)
         else:
             job.done.set_exception(error)
-
-    try:
-        job.loop.call_soon_threadsafe(settle)
-    except RuntimeError:
-        # The loop is closed: nobody waits any more, and the writer must live on for the others.
-        return
 
 
 def _unavailable(error: BaseException) -> StorageUnavailable:

@@ -1,6 +1,7 @@
 """Versions, their files, and the stage facets of their models."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from common_lib.rules.lifecycle import ModelStage
@@ -11,6 +12,8 @@ from registry_server.infrastructure.rows import Table
 from registry_server.infrastructure.sql import Sql
 
 VERSIONS = Table("versions", ModelVersion)
+# The same few rows are resolved again and again; a row that is equal is the same version in the same state.
+_read = lru_cache(maxsize=1_024)(VERSIONS.read)
 
 
 class VersionRecords:
@@ -89,7 +92,7 @@ class VersionRecords:
 
     async def _one(self, where: str, *values: Any) -> ModelVersion | None:
         row = await self._sql.one(f"SELECT {VERSIONS.select} FROM versions WHERE {where}", *values)
-        return None if row is None else VERSIONS.read(row)
+        return None if row is None else _read(row)
 
     async def _refresh_stages(self, model: str, stages: set[ModelStage]) -> None:
         for stage in sorted(stages):
