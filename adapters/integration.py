@@ -46,7 +46,7 @@ class Integration(AsyncModelRegistry):
         """The alias, pointing at the version, created if it was not there.
 
         Raises:
-            RevisionMismatch: somebody moved it at the same time.
+            RevisionMismatch, AlreadyExists: somebody moved or created it at the same time.
         """
         try:
             seen = await self.aliases.get(version.model, alias)

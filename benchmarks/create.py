@@ -16,7 +16,7 @@ from typing import Any
 import apsw
 
 from benchmarks import harness, steps
-from benchmarks.harness import Client, Figure, Generator, Server
+from benchmarks.harness import Figure, Generator, Server
 
 NOOP_SHARE = 1.5
 WARM_UP, CREATES = 50, 400
@@ -66,11 +66,8 @@ def _one_client() -> Figure:
 def _beside(create_s: Sequence[float], commit_s: Sequence[float], noop_s: Sequence[float]) -> Figure:
     # The bar is one of medians; tenths of the run stand in for rounds to show how far it wanders.
     tenth = len(create_s) // 10
-    parts = [slice(start, start + tenth) for start in range(0, len(create_s), tenth)]
-    medians = [
-        tuple(statistics.median(times[part]) for times in (create_s, commit_s, noop_s))
-        for part in [slice(None), *parts]
-    ]
+    parts = [slice(None), *(slice(start, start + tenth) for start in range(0, len(create_s), tenth))]
+    medians = [tuple(statistics.median(times[part]) for times in (create_s, commit_s, noop_s)) for part in parts]
     ratios = [create / (commit + NOOP_SHARE * noop) for create, commit, noop in medians]
     create, commit, noop = (1000 * value for value in medians[0])
     figure = harness.at_most(

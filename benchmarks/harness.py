@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 ROOT = Path(__file__).parent.parent
 SEED = 20_260_301
@@ -147,7 +147,7 @@ class Client:
         self._socket = socket.create_connection((_HOST, port), timeout=_ANSWER_WITHIN_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -220,7 +220,7 @@ def server(kind: str, **options: Any) -> Iterator[Server]:
         descriptor = listening.fileno()
         command = [sys.executable, "-m", "benchmarks.servers", kind, str(descriptor), json.dumps(options)]
         began = time.perf_counter()
-        process = subprocess.Popen(command, cwd=ROOT, pass_fds=[descriptor])
+        process = subprocess.Popen(command, cwd=ROOT, pass_fds=[descriptor])  # noqa: S603 - our own words
         try:
             yield Server(listening.getsockname()[1], process.pid, began)
         finally:
@@ -288,7 +288,9 @@ class Generator:
 def generator() -> Iterator[Generator]:
     """A load generator for as long as the block lasts."""
     command = [sys.executable, "-m", "benchmarks.load"]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(  # noqa: S603 - our own words
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             yield Generator(process)
         finally:

@@ -25,7 +25,7 @@ QUERIES = {
     "by type": _TYPE,
     "by stage": _PRODUCTION,
     "by tag": _TAG,
-    "by all three": "&".join((_TYPE, _PRODUCTION, _TAG)),
+    "by all three": f"{_TYPE}&{_PRODUCTION}&{_TAG}",
 }
 Open = Callable[[contextlib.ExitStack, Path, int], tuple[Server, str]]
 

@@ -4,8 +4,8 @@ Real sockets, one uvicorn process each, keep-alive connections of a load generat
 checks the token, counts, measures, reads its database and builds an ETag; the bare handler does nothing.
 """
 
-import json
 import statistics
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from benchmarks import harness
@@ -15,7 +15,7 @@ from benchmarks.steps import model_in_production
 BAR, BAR_304 = 0.6, 0.7
 CONNECTIONS = (8, 32)
 MODELS = 16  # a fixed set of names, as a service has; Litestar's routing cache holds 1,024
-ROUNDS = 25
+WARM_UP, ROUNDS = 2, 25
 ROUND_S, ROUND_REQUESTS = 0.4, 20_000
 _PATH = "/v1/models/{name:str}/resolve/{selector:str}"
 # What uvicorn and Litestar add by themselves.
@@ -28,6 +28,28 @@ class Side(NamedTuple):
     server: Server
     requests: list[bytes]
     status: int
+
+    def rate(self, generator: Generator, connections: int) -> tuple[float, float]:
+        """Answers a second, and the server's processor time for each in µs."""
+        cpu_s = self.server.cpu_s()
+        load = generator.load(
+            self.server.port,
+            self.requests,
+            status=self.status,
+            connections=connections,
+            count=ROUND_REQUESTS,
+            seconds=ROUND_S,
+        )
+        return load.per_s, (self.server.cpu_s() - cpu_s) / load.answers * 1e6
+
+
+class Pair(NamedTuple):
+    """The registry and the bare handler, and the bar between them."""
+
+    what: str
+    bar: float
+    ours: Side
+    bare: Side
 
 
 def measure() -> list[Figure]:
@@ -46,27 +68,15 @@ def measure() -> list[Figure]:
         with _bare(answer) as bare, _bare(unchanged) as bare_304, harness.generator() as generator:
             _require_same(bare, plain[0], answer)
             _require_same(bare_304, known[0], unchanged)
-            return [
-                figure
-                for connections in CONNECTIONS
-                for figure in (
-                    _compare(generator, connections, "200", BAR, Side(server, plain, 200), Side(bare, plain, 200)),
-                    _compare(
-                        generator, connections, "304", BAR_304, Side(server, known, 304), Side(bare_304, known, 304)
-                    ),
-                )
-            ]
+            fresh = Pair("200", BAR, Side(server, plain, 200), Side(bare, plain, 200))
+            same = Pair("304", BAR_304, Side(server, known, 304), Side(bare_304, known, 304))
+            return [_compare(generator, pair, connections) for connections in CONNECTIONS for pair in (fresh, same)]
 
 
-def _bare(answer: Answer) -> "harness.contextlib.AbstractContextManager[Server]":
+def _bare(answer: Answer) -> AbstractContextManager[Server]:
     headers = {name: value for name, value in answer.headers.items() if name not in _OWN}
-    return harness.server(
-        "answering",
-        path=_PATH,
-        status=answer.status,
-        headers=headers,
-        body=answer.body.decode(),
-    )
+    body = answer.body.decode()
+    return harness.server("answering", path=_PATH, status=answer.status, headers=headers, body=body)
 
 
 def _require_same(bare: Server, raw: bytes, answer: Answer) -> None:
@@ -76,37 +86,23 @@ def _require_same(bare: Server, raw: bytes, answer: Answer) -> None:
         raise RuntimeError(f"the bare handler answers {found}, the registry {answer}")
 
 
-def _compare(generator: Generator, connections: int, what: str, bar: float, ours: Side, bare: Side) -> Figure:
-    harness.say(f"resolve {what}, {connections} connections: {ROUNDS} rounds")
-
-    def run(side: Side) -> tuple[float, float]:
-        cpu = side.server.cpu_s()
-        load = generator.load(
-            side.server.port,
-            side.requests,
-            status=side.status,
-            connections=connections,
-            count=ROUND_REQUESTS,
-            seconds=ROUND_S,
-        )
-        return load.per_s, (side.server.cpu_s() - cpu) / load.answers * 1e6
-
-    run(ours)
-    run(bare)
+def _compare(generator: Generator, pair: Pair, connections: int) -> Figure:
+    harness.say(f"resolve {pair.what}, {connections} connections: {ROUNDS} rounds")
     rounds = []
-    for number in range(ROUNDS):
-        # Alternating order, so that a drift of the machine favours neither.
-        pair = [run(side) for side in ((ours, bare) if number % 2 else (bare, ours))]
-        rounds.append(pair if number % 2 else pair[::-1])
-    per_s, cpu = ([[side[index] for side in pair] for pair in rounds] for index in (0, 1))
-    ours_s, bare_s = (statistics.median(pair[side] for pair in per_s) for side in (0, 1))
-    ours_cpu, bare_cpu = (statistics.median(pair[side] for pair in cpu) for side in (0, 1))
+    for number in range(WARM_UP + ROUNDS):
+        if number % 2:
+            ours, bare = pair.ours.rate(generator, connections), pair.bare.rate(generator, connections)
+        else:  # the other order, so that a drift of the machine favours neither
+            bare, ours = pair.bare.rate(generator, connections), pair.ours.rate(generator, connections)
+        rounds.append((*ours, *bare))
+    rounds = rounds[WARM_UP:]
+    per_s, cpu_us, bare_per_s, bare_cpu_us = map(statistics.median, zip(*rounds, strict=True))
     return harness.at_least(
-        bar,
+        pair.bar,
         "resolve",
-        f"{what}, {connections} connections",
-        [mine / other for mine, other in per_s],
-        f"{ours_s:,.0f}/s of {bare_s:,.0f}/s; {ours_cpu:.0f} µs of CPU to {bare_cpu:.0f} µs",
+        f"{pair.what}, {connections} connections",
+        [ours / bare for ours, _, bare, _ in rounds],
+        f"{per_s:,.0f}/s of {bare_per_s:,.0f}/s; {cpu_us:.0f} µs of CPU to {bare_cpu_us:.0f} µs",
     )
 
 

@@ -61,7 +61,7 @@ def live() -> uvicorn.Server:
     async def answer() -> dict[str, str]:
         return {"status": "live"}
 
-    return _bare(Litestar([answer]))
+    return _bare(Litestar([answer], logging_config=None))
 
 
 def _bare(app: Any) -> uvicorn.Server:

@@ -5,7 +5,7 @@ import json
 import uuid
 from typing import Any
 
-from benchmarks.harness import Answer, Client, request
+from benchmarks.harness import Client, request
 
 WEIGHTS = b"weights of a small model" * 40
 SHA256 = hashlib.sha256(WEIGHTS).hexdigest()

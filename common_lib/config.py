@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from common_lib.errors import InvalidConfiguration
 
@@ -31,8 +31,8 @@ class RegistryConfig:
     longest_pause_s: float = 2.0
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        parts = _split(self.url)
+        if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
             raise InvalidConfiguration(f"{self.url!r:.200} is no address of a registry: use http(s)://host:port")
         if parts.username or parts.password:
             raise InvalidConfiguration("the address carries a user or password: pass the token as token=")
@@ -48,3 +48,12 @@ class RegistryConfig:
         """The configuration in `REGISTRY_URL` and `REGISTRY_TOKEN`."""
         given = os.environ if environment is None else environment
         return cls(url=given.get("REGISTRY_URL", DEFAULT_URL), token=given.get("REGISTRY_TOKEN", ""))
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    return None if port == 0 else parts

@@ -37,6 +37,16 @@ from common_lib.rules.violation import RuleViolation
 class RegistryError(Exception):
     """The base of everything this library raises on purpose."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An error of a worker process is pickled on its way home, and must arrive as it left.
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[RegistryError], args: tuple[Any, ...], fields: dict[str, Any]) -> RegistryError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(fields)
+    return error
+
 
 class InvalidConfiguration(RegistryError):
     """The client itself is set up wrongly."""

@@ -4,7 +4,6 @@ The fixtures come with the pytest plug-in of `model-registry-service[testing]`; 
 configured or mocked. Run it with `pytest examples/test_with_injection.py`.
 """
 
-
 import asyncio
 from collections.abc import Callable
 from pathlib import Path

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
 import uuid
 from collections.abc import AsyncIterator
@@ -26,6 +27,7 @@ from registry_server.infrastructure.filesystem import FilesystemBlobs
 from registry_server.infrastructure.sqlite import SqliteDatabase
 from registry_server.settings import Settings
 
+_log = logging.getLogger(__name__)
 _KEEP_ANSWERS = timedelta(hours=48)
 _PRUNE_EVERY_S = 3600.0
 
@@ -165,7 +167,10 @@ def _locked(folder: Path) -> Any:
 
 async def _prune(outside: Ports) -> None:
     while True:
-        await outside.database.write(lambda records: records.idempotency.forget(outside.now() - _KEEP_ANSWERS))
+        try:
+            await outside.database.write(lambda records: records.idempotency.forget(outside.now() - _KEEP_ANSWERS))
+        except RegistryError:
+            _log.warning("old answers could not be dropped; it is tried again in an hour", exc_info=True)
         await asyncio.sleep(_PRUNE_EVERY_S)
 
 

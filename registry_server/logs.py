@@ -1,4 +1,4 @@
-"""One JSON object a line on standard error; nothing is logged that a request carried in its headers or body."""
+"""One JSON object a line on standard error; of a request, its id, method, path and outcome."""
 
 import logging
 import sys

@@ -96,6 +96,8 @@ class RegistryServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to serve, then say where."""
         await super().startup(sockets)
+        if self.should_exit:
+            return
         try:
             Announcement(self.url, os.getpid()).write(self._settings.data)
         except OSError:

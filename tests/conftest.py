@@ -135,9 +135,7 @@ def registry(request: pytest.FixtureRequest) -> Iterator[ModelRegistry]:
         backend: TestBackend = request.getfixturevalue("model_registry_backend")
         blocking, asynchronous, check = backend.registry, backend.async_registry, lambda: _check_memory(backend)
     else:
-        found: Server = request.getfixturevalue(
-            f"{place}_server" if place == "sqlite" else "postgres_server_of_session"
-        )
+        found: Server = request.getfixturevalue("sqlite_server" if place == "sqlite" else "postgres_server_of_session")
         config = RegistryConfig(url=found.url, token=found.token)
         blocking, check = lambda: HttpRegistry(config), found.check_log
         asynchronous = lambda: AsyncHttpRegistry(config)  # noqa: E731 - one of three

@@ -11,6 +11,7 @@ from typing import BinaryIO
 from common_lib.errors import BlobNotFound, DigestMismatch, InvalidRequest
 from common_lib.operations import artifacts, versions
 from common_lib.operations.base import Blocking, Flow, checked
+from common_lib.rules.manifest import File, check_files, digest
 from common_lib.rules.names import check_artifact_path
 from common_lib.values import FileEntry, Lineage, Manifest, ModelVersion, Scalar, Signature
 
@@ -72,10 +73,9 @@ def download(reference: str, folder: str | os.PathLike[str]) -> Flow[ModelVersio
     """
     version: ModelVersion = yield versions.resolve(reference)
     manifest: Manifest = yield versions.manifest(version.model, version.version)
+    _check_identity(version, manifest)
     target = Path(folder)
     for entry in manifest.files:
-        # The server is not trusted to name paths on this machine.
-        checked(check_artifact_path, entry.path)
         if (yield Blocking(lambda entry=entry: _have(target, entry))):  # type: ignore[misc]
             continue
         arriving = yield Blocking(lambda entry=entry: Arriving(target / entry.path, entry))  # type: ignore[misc]
@@ -131,6 +131,15 @@ class Arriving:
         """Remove the partial file, published or not."""
         self._file.close()
         self._partial.unlink(missing_ok=True)
+
+
+def _check_identity(version: ModelVersion, manifest: Manifest) -> None:
+    # The server is not trusted: neither to name paths on this machine nor to say which files a version has.
+    files = [File(entry.path, entry.size, entry.sha256, entry.media_type) for entry in manifest.files]
+    checked(check_files, files)
+    actual = digest(files)
+    if actual != version.digest:
+        raise DigestMismatch(f"the manifest of {version.reference}", expected=version.digest, actual=actual)
 
 
 def _described(path: Path) -> list[tuple[Path, FileEntry]]:

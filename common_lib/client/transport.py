@@ -1,10 +1,11 @@
 """One attempt of one operation over httpx; what goes wrong on the way comes back as a value."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import httpx
 
@@ -33,13 +34,16 @@ class Transport:
 
     def send(self, operation: Operation[Any], timeout_s: float) -> Answer | Failure:
         """Send it once and read the answer whole, or its bytes into the operation's sink."""
+        body = _Body(time.monotonic() + timeout_s)
         try:
-            content = None if operation.upload is None else _chunks(operation.upload.open("rb"))
+            content = None if operation.upload is None else _chunks(operation.upload)
             with self._client.stream(
                 **_request(operation, timeout_s, self._config), content=content or operation.body
             ) as response:
                 if operation.sink is None or not response.is_success:
-                    return _answer(response, _bounded(response.iter_raw()))
+                    for chunk in response.iter_raw():
+                        body.take(chunk)
+                    return _answer(response, bytes(body.whole))
                 operation.sink.begin()
                 for chunk in response.iter_raw():
                     operation.sink.write(chunk)
@@ -61,13 +65,16 @@ class AsyncTransport:
 
     async def send(self, operation: Operation[Any], timeout_s: float) -> Answer | Failure:
         """Send it once and read the answer whole, or its bytes into the operation's sink."""
+        body = _Body(time.monotonic() + timeout_s)
         try:
             content = None if operation.upload is None else _threaded(operation.upload)
             async with self._client.stream(
                 **_request(operation, timeout_s, self._config), content=content or operation.body
             ) as response:
                 if operation.sink is None or not response.is_success:
-                    return _answer(response, _bounded([chunk async for chunk in response.aiter_raw()]))
+                    async for chunk in response.aiter_raw():
+                        body.take(chunk)
+                    return _answer(response, bytes(body.whole))
                 operation.sink.begin()
                 async for chunk in response.aiter_raw():
                     await asyncio.to_thread(operation.sink.write, chunk)
@@ -109,13 +116,19 @@ def _answer(response: httpx.Response, body: bytes) -> Answer:
     return Answer(response.status_code, dict(response.headers), body)
 
 
-def _bounded(chunks: Iterable[bytes]) -> bytes:
-    body = bytearray()
-    for chunk in chunks:
-        body += chunk
-        if len(body) > _MOST_BYTES:
+class _Body:
+    """The body of an answer as it comes in: bounded in size, and in time, for httpx times each wait alone."""
+
+    def __init__(self, end: float) -> None:
+        self.whole = bytearray()
+        self._end = end
+
+    def take(self, chunk: bytes) -> None:
+        self.whole += chunk
+        if len(self.whole) > _MOST_BYTES:
             raise httpx.DecodingError(f"the answer has more than {_MOST_BYTES} bytes")
-    return bytes(body)
+        if time.monotonic() > self._end:
+            raise httpx.ReadTimeout("the answer is still not whole")
 
 
 def _failure(error: httpx.HTTPError, config: RegistryConfig) -> Failure:
@@ -123,8 +136,9 @@ def _failure(error: httpx.HTTPError, config: RegistryConfig) -> Failure:
     return Failure(kind, f"{config.url}: {type(error).__name__}: {error}".rstrip(": "))
 
 
-def _chunks(file: BinaryIO) -> Iterator[bytes]:
-    with file:
+def _chunks(path: Path) -> Iterator[bytes]:
+    # Opened here: a generator that never starts would never close what it was given.
+    with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             yield chunk
 

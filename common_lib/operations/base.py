@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
 from urllib.parse import quote
@@ -177,8 +178,7 @@ def query(**parameters: str | int | bool | Iterable[str] | None) -> tuple[tuple[
         elif value is not None:
             pairs += [(name, one) for one in value]
     for name, text in pairs:
-        if not text.isascii():
-            checked(lambda text, name=name: check_text(name, text, _MAX_TEXT), text)  # type: ignore[misc]
+        checked(partial(check_text, name, limit=_MAX_TEXT), text)
     return tuple(pairs)
 
 

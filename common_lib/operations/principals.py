@@ -13,7 +13,7 @@ from common_lib.access import (
     UpdatePrincipal,
 )
 from common_lib.operations.base import Operation, checked, given, one_of, path, query, reads, unsafe
-from common_lib.rules.names import check_principal_name
+from common_lib.rules.names import check_principal_name, check_token_id
 from common_lib.values import Page
 
 _principal = reads(Principal)
@@ -79,4 +79,6 @@ def revoke_token(token_id: str) -> Operation[Token]:
     Raises:
         TokenNotFound: there is none of that id.
     """
-    return Operation("POST", path("tokens", token_id, "revoke"), _token, "write", headers=unsafe())
+    return Operation(
+        "POST", path("tokens", checked(check_token_id, token_id), "revoke"), _token, "write", headers=unsafe()
+    )

@@ -107,7 +107,8 @@ def check_token_id(token_id: str) -> str:
         raise RuleViolation(
             "invalid_name",
             field="id",
-            value=token_id,
+            # Who pastes the secret instead must not read it again in logs.
+            value="mrg_… (a secret, not shown)" if str(token_id).startswith("mrg_") else token_id,
             why="is not the id of a token",
             remedy="give 16 lower-case hexadecimal digits, as the list of tokens shows them; never the secret itself",
         )

@@ -53,7 +53,7 @@ async def admitted(request: HttpRequest) -> None:
             f"there is nothing at {given!r:.200}", remedy=f"perhaps {straight} is meant", field="path", value=given
         )
     if scope["query_string"]:
-        _check_query(request)
+        check_query(request)
 
 
 get = partial(litestar.get, before_request=admitted)
@@ -153,7 +153,8 @@ def wrote(answer: Answer) -> Response[Any]:
     )
 
 
-def _check_query(request: HttpRequest) -> None:
+def check_query(request: HttpRequest) -> None:
+    """Refuse a parameter that the route does not declare, or that stands twice; an unknown one's value is not shown."""
     declared = request.route_handler.parsed_fn_signature.parameters
     known = {name: field for name, field in declared.items() if name not in {"request", "data", *request.path_params}}
     for name, values in request.query_params.dict().items():

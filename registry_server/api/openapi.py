@@ -16,7 +16,7 @@ from registry_server.api.problems import PROBLEMS, Problem
 from registry_server.core import models, versions
 from registry_server.domain.base import AliasName, Count, ModelName, PrincipalName, Sha256, Time, VersionNumber
 from registry_server.domain.events import CloudEvent
-from registry_server.domain.pages import MAX_LIMIT
+from registry_server.domain.pages import MAX_LIMIT, Order
 from registry_server.domain.versions import ModelVersion
 
 CONFIG = OpenAPIConfig(
@@ -80,7 +80,7 @@ class _Operation(NamedTuple):
 
     @property
     def types(self) -> list[Any]:
-        return [kind for kind in (self.taken, self.given, *self.parameters.values()) if kind is not None]
+        return [kind for kind in (self.taken, self.given, *self.parameters.values()) if kind not in {None, Order}]
 
 
 @get("/openapi.json", include_in_schema=False)
@@ -135,7 +135,7 @@ def _operations(app: Litestar, paths: dict[str, Any]) -> list[_Operation]:
 
 def _operation(path: str, method: str, handler: HTTPRouteHandler) -> _Operation:
     declared: dict[str, Any] = handler.fn.__annotations__
-    given = declared["return"]
+    given: Any = declared["return"]
     if handler.handler_name in _BYTES:
         given = _BYTES[handler.handler_name][1]
     elif get_origin(given) is Response:
@@ -162,9 +162,9 @@ def _placed(operation: _Operation, schema_of: dict[str, Any]) -> list[dict[str, 
     found = []
     for name, kind in operation.parameters.items():
         field = operation.handler.parsed_fn_signature.parameters[name]
-        schema = schema_of[repr(kind)]
-        if name == "order":
-            schema = {"type": "string", "enum": list(_ORDERS[operation.name])}
+        # Each list has some of all orders.
+        orders = {"type": "string", "enum": list(_ORDERS[operation.name])} if kind is Order else {}
+        schema = orders or schema_of[repr(kind)]
         if field.has_default and field.default is not None:
             schema = schema | {"default": field.default}
         in_path = f"{{{name}}}" in operation.path

@@ -39,7 +39,7 @@ class Models(Protocol):
         """The next version number; the model's row stays locked until this transaction ends."""
 
     async def search(self, conditions: ModelFilter, order: Order, window: Window) -> list[RegisteredModel]:
-        """One window of the models that fulfil the conditions, in that order."""
+        """One window, and the row behind it, of the models that fulfil the conditions, in that order."""
 
 
 class Versions(Protocol):
@@ -135,8 +135,8 @@ class Principals(Protocol):
     async def insert_token(self, token: Token, secret_sha256: str) -> None:
         """Keep a new token and the digest of its secret."""
 
-    async def revoke_token(self, token_id: str, at: datetime) -> None:
-        """Mark a token as revoked."""
+    async def revoke_token(self, token_id: str, at: datetime) -> bool:
+        """Whether the token was not revoked before; now it is."""
 
     async def by_secret(self, secret_sha256: str) -> tuple[Token, Principal] | None:
         """The token with that secret and whose it is."""

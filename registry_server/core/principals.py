@@ -158,10 +158,9 @@ async def revoke(records: Records, act: Act, token_id: str) -> Outcome[Token]:
             value=token_id,
             code="token_not_found",
         )
-    if token.revoked_at is not None:
-        return Outcome(token, None)
+    if not await records.principals.revoke_token(token_id, act.at):
+        return Outcome(await records.principals.token(token_id) or token, None)
     after = msgspec.structs.replace(token, revoked_at=act.at)
-    await records.principals.revoke_token(token_id, act.at)
     return Outcome(after, changes.changed("token.revoked", (token_key(token_id), token, after)))
 
 

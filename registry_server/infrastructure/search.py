@@ -119,5 +119,5 @@ async def _rarest(sql: Sql, facets: list[Facet]) -> Facet:
         f" LIMIT {_COMMON}) AS models{n})"
         for n in range(1, 2 * len(facets), 2)
     )
-    counts = await sql.one(f"SELECT {found}", *(part for facet in facets for part in facet)) or ()
+    (counts,) = await sql.all(f"SELECT {found}", *(part for facet in facets for part in facet))
     return min(zip(counts, facets, strict=True), key=itemgetter(0))[1]

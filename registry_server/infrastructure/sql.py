@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import lru_cache
 from importlib import resources
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -42,13 +42,13 @@ class Migration(NamedTuple):
     text: str
 
 
-@cache
+@lru_cache(maxsize=1_024)
 def postgres(sql: str) -> str:
     """The statement with PostgreSQL's placeholders."""
     return re.sub(r"\?(\d+)", r"$\1", sql)
 
 
-@cache
+@lru_cache(maxsize=1_024)
 def sqlite(sql: str) -> str:
     """The statement without row locks: SQLite has one writer."""
     return sql.replace(" FOR UPDATE", "")

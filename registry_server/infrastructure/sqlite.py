@@ -163,7 +163,7 @@ class SqliteDatabase:
     async def ping(self) -> None:
         """Return if the file answers and the writer is alive."""
         try:
-            await self.read.events.after(2**62, 1)
+            await (self._reader or self._writer).one("SELECT 1 FROM meta LIMIT 1")
         except apsw.Error as error:
             raise _unavailable(error) from None
         if self._path is not None and (self._thread is None or not self._thread.is_alive()):
@@ -227,9 +227,11 @@ class SqliteDatabase:
             value = _drive(job.use_case(records))
         except (apsw.FullError, apsw.IOError):
             raise
-        except BaseException as error:  # noqa: BLE001 - it belongs to the caller, who gets it after the commit
-            if raw.in_transaction:
-                raw.execute("ROLLBACK TO use_case; RELEASE use_case")
+        except BaseException as error:
+            if not raw.in_transaction:
+                # SQLite rolled the whole batch back by itself: the rest must not run outside of it.
+                raise
+            raw.execute("ROLLBACK TO use_case; RELEASE use_case")
             return None, error
         raw.execute("RELEASE use_case")
         return value, None

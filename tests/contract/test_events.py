@@ -12,13 +12,17 @@ from common_lib.values import Event
 from tests.support.steps import promoted, version_of
 
 
-def _of(registry: ModelRegistry, name: str) -> list[Event]:
+def _all(registry: ModelRegistry) -> list[Event]:
     found: list[Event] = []
     last = 0
     while events := registry.events.after(last, limit=1000):
         last = int(events[-1].sequence)
         found += events
-    return [event for event in found if event.subject.startswith(f"models/{name}")]
+    return found
+
+
+def _of(registry: ModelRegistry, name: str) -> list[Event]:
+    return [event for event in _all(registry) if event.subject.startswith(f"models/{name}")]
 
 
 def test_every_change_is_exactly_one_event(registry: ModelRegistry, name: str) -> None:
@@ -55,7 +59,8 @@ def test_sequence_and_time_never_go_back(registry: ModelRegistry, name: str) -> 
     """Sequences have no gap, and of two events the later one has the later time."""
     for number in range(3):
         registry.models.create(f"{name}-{number}", "regression")
-    events = registry.events.after(0, limit=1000)
+    events = _all(registry)
+    assert {f"models/{name}-{number}" for number in range(3)} <= {event.subject for event in events}
     sequences = [int(event.sequence) for event in events]
     assert sequences == list(range(1, len(sequences) + 1))
     assert all(len(event.sequence) == 20 for event in events)

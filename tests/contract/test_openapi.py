@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,39 @@ def _json_body(operation: dict[str, Any]) -> bool:
     return "application/json" in operation.get("requestBody", {}).get("content", {})
 
 
+def test_every_place_in_an_address_is_a_parameter(document: dict[str, Any]) -> None:
+    """Each `{name}` of a path is a required parameter, each parameter stands once, and none of them may be null."""
+    for path, _, op in _operations(document):
+        assert re.findall(r"\{(\w+)\}", path) == [p["name"] for p in op["parameters"] if p["in"] == "path"]
+        places = [(p["in"], p["name"]) for p in op["parameters"]]
+        assert len(set(places)) == len(places)
+        for parameter in op["parameters"]:
+            assert parameter["required"] is True or parameter["in"] != "path"
+            assert "null" not in json.dumps(parameter["schema"])
+
+
+def test_lists_say_how_long_and_how_sorted_they_may_be(document: dict[str, Any]) -> None:
+    """A limit has a least and a most; an order is one of those that the list has, and so is the default."""
+    limits, orders = (
+        [p["schema"] for _, _, op in _operations(document) for p in op["parameters"] if p["name"] == name]
+        for name in ("limit", "order")
+    )
+    assert {(limit["minimum"], limit["default"], limit["maximum"]) for limit in limits} == {(1, 100, 1_000)}
+    assert [order["default"] for order in orders] == ["name", "-version"]
+    assert all(order["default"] in order["enum"] for order in orders)
+
+
+def test_what_changes_can_be_read_first(document: dict[str, Any]) -> None:
+    """Where If-Match is asked for, the answer has the ETag for the next change; where there is one, 304 is possible."""
+    for path, method, op in _operations(document):
+        headers = {p["name"] for p in op["parameters"] if p["in"] == "header"}
+        tagged = {status for status, answer in op["responses"].items() if "ETag" in answer["headers"]}
+        if "If-Match" in headers and method != "delete":
+            assert tagged, path
+        assert ("304" in op["responses"]) == (method == "get" and "If-None-Match" in headers), path
+        assert all("X-Request-Id" in answer["headers"] for answer in op["responses"].values()), path
+
+
 def test_changes_name_their_headers(document: dict[str, Any]) -> None:
     """An Idempotency-Key on every unsafe request, If-Match on every change of what is there."""
     for path, method, op in _operations(document):
@@ -84,12 +119,32 @@ def test_changes_name_their_headers(document: dict[str, Any]) -> None:
 
 
 def test_every_schema_is_one(document: dict[str, Any]) -> None:
-    """Components and parameters are valid JSON Schema 2020-12, and every reference leads somewhere."""
+    """Every schema anywhere is valid JSON Schema 2020-12, and every reference leads somewhere."""
+    for schema in _under(document, "schema"):
+        jsonschema.Draft202012Validator.check_schema(schema)
     for schema in document["components"]["schemas"].values():
         jsonschema.Draft202012Validator.check_schema(schema)
-    for _, _, op in _operations(document):
-        for parameter in op.get("parameters", []):
-            jsonschema.Draft202012Validator.check_schema(parameter["schema"])
-    text = json.dumps(document)
-    for reference in set(part.partition('"')[0] for part in text.split('"$ref": "#/components/schemas/')[1:]):  # noqa: C401
-        assert reference in document["components"]["schemas"]
+    used = set()
+    for reference in _under(document, "$ref"):
+        kind, name = reference.removeprefix("#/components/").split("/")
+        assert name in document["components"][kind]
+        used.add((kind, name))
+    assert used == {(kind, name) for kind in ("schemas", "headers") for name in document["components"][kind]}
+
+
+def test_only_the_health_of_the_server_is_public(document: dict[str, Any]) -> None:
+    """Everything else asks for a token."""
+    public = {op["operationId"] for _, _, op in _operations(document) if "security" not in op}
+    assert public == {"live", "ready"}
+
+
+def _under(part: Any, key: str) -> Iterator[Any]:
+    """Everything that stands under a key, at any depth."""
+    if isinstance(part, dict):
+        if key in part:
+            yield part[key]
+        for inner in part.values():
+            yield from _under(inner, key)
+    elif isinstance(part, list):
+        for inner in part:
+            yield from _under(inner, key)

@@ -3,6 +3,7 @@
 import ast
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -76,12 +77,14 @@ def test_every_refusal_of_the_client_stands_for_a_code() -> None:
     ("module", "root"),
     [(common_lib.errors, errors.RegistryError), (registry_server.domain.errors, RegistryError)],
 )
-def test_the_tree_that_is_drawn_is_the_tree(module: object, root: type) -> None:
-    """Every class stands in the drawing of its module, and nothing else does."""
-    drawing = str(module.__doc__)[str(module.__doc__).index("RegistryError") :]
-    names = set()
-    for line in drawing.splitlines():
-        listed = re.match(r"[\s│├└─]*(?P<names>\w+(?:, *\w+)*)", line)
-        if listed:
-            names |= set(re.split(", *", listed["names"]))
-    assert names == {kind.__name__ for kind in [root, *_below(root)] if kind.__module__ == module.__name__}  # type: ignore[attr-defined]
+def test_the_tree_that_is_drawn_is_the_tree(module: ModuleType, root: type) -> None:
+    """Every class stands in the drawing of its module, below the class it derives from, and nothing else does."""
+    drawn, above = [], [""]
+    lines = str(module.__doc__).splitlines()
+    for line in lines[lines.index("RegistryError") :]:
+        branch, names = re.findall(r"^([│├└─ ]*)(\w+(?:, *\w+)*)", line)[0] if line else ("", "")
+        above = above[: len(branch) // 4 + 1]
+        drawn += [(name, above[-1]) for name in re.split(", *", names) if name]
+        above.append(names)
+    real = [(kind.__name__, kind.__bases__[0].__name__) for kind in _below(root) if kind.__module__ == module.__name__]
+    assert sorted(drawn) == sorted([("RegistryError", ""), *real])

@@ -2,13 +2,14 @@
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import pairwise
 from threading import Barrier
 
 import pytest
 
 from common_lib import FileEntry, HttpRegistry
-from common_lib.errors import AlreadyExists, RevisionMismatch
+from common_lib.errors import AlreadyExists, Conflict, RevisionMismatch
 from common_lib.operations import versions as operations
 from tests.conftest import Server
 from tests.support.steps import version_of
@@ -88,6 +89,34 @@ def test_promotions_of_different_versions_leave_one_in_production(server: Server
         watching = pool.submit(watch)
         list(pool.map(promote, range(2, WRITERS + 1)))
         assert set(watching.result()) == {1}
+
+
+def test_a_model_is_never_both_tombstoned_and_in_production(server: Server, name: str) -> None:
+    """Whichever of the two decisions comes first, the other is refused."""
+    for turn in range(8):
+        this = f"{name}-{turn}"
+        with server.registry() as registry:
+            registry.models.create(this, "regression")
+            version_of(registry, this)
+            registry.versions.transition(this, 1, "staging", revision=1)
+        start = Barrier(2)
+
+        def promote(model: str, start: Barrier = start) -> None:
+            with server.registry() as own, suppress(Conflict):
+                start.wait()
+                own.versions.transition(model, 1, "production", reason="race", revision=2)
+
+        def bury(model: str, start: Barrier = start) -> None:
+            with server.registry() as own, suppress(Conflict):
+                start.wait()
+                own.models.tombstone(model, reason="race", revision=1)
+
+        with ThreadPoolExecutor(2) as pool:
+            for outcome in [pool.submit(promote, this), pool.submit(bury, this)]:
+                outcome.result()
+        with server.registry() as registry:
+            after = registry.models.get(this)
+        assert (after.tombstone is None) != (after.production_version is None)
 
 
 def test_the_same_model_created_by_many_exists_once(server: Server, name: str) -> None:

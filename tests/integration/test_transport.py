@@ -78,6 +78,14 @@ def _resets(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
 
+def _trickles(connection: socket.socket) -> None:
+    connection.recv(65536)
+    connection.sendall(_ok(PRINCIPAL)[: -len(PRINCIPAL)])
+    for byte in PRINCIPAL:
+        connection.sendall(bytes([byte]))
+        threading.Event().wait(0.05)
+
+
 @pytest.fixture(params=["blocking", "async"])
 def connect(request: pytest.FixtureRequest) -> Iterator[Callable[..., ModelRegistry]]:
     """Makes registries of either client."""
@@ -138,6 +146,12 @@ def test_something_else_than_a_registry_is_told(connect: Callable[..., ModelRegi
     """A redirect is not followed: it could lead the token elsewhere."""
     with talking(_says(answer)) as url, pytest.raises(ProtocolError):
         connect(url=url, attempts=1).principals.whoami()
+
+
+def test_an_answer_that_trickles_in_ends_with_its_attempt(connect: Callable[..., ModelRegistry]) -> None:
+    """Each byte comes in time, the whole does not."""
+    with talking(_trickles) as url, pytest.raises(AnswerTimedOut, match="not whole"):
+        connect(url=url, attempts=1, attempt_timeout_s=0.5).principals.whoami()
 
 
 def test_nobody_there_is_told_with_the_address(connect: Callable[..., ModelRegistry]) -> None:

@@ -210,6 +210,7 @@ LISTS = [
     _query("request=1", "query", "request"),
     _query("name=x", "query", "name", of=f"/v1/models/{MODEL}/versions"),
     _query("x=1", "query", "x", of="/v1/whoami"),
+    _query("as_of=2026-03-01T00:00:00Z", "query", "as_of", of=f"/v1/models/{MODEL}/resolve/latest"),
     _query("type=nope", "type", "nope"),
     _query("stage=nope", "stage", "nope"),
     _query("stage=Production", "stage", "Production", of=f"/v1/models/{MODEL}/versions"),

@@ -336,11 +336,12 @@ class TestAuthorization:
 
     def test_a_token_in_the_address_does_not_count(self, guarded: Guarded, secret: str) -> None:
         """Addresses end up in logs; beside a valid header such a parameter is refused too, and not repeated."""
-        self.refused(guarded, path=f"/v1/whoami?access_token={secret}")
-        with guarded.world.http(secret) as http:
-            answer = http.get("/v1/whoami", params={"access_token": secret})
-        assert (answer.status_code, problem(answer)["value"]) == (422, "access_token")
-        assert secret not in answer.text
+        for path in ("/v1/whoami", "/v1/models", f"/v1/models/{MODEL}", f"/v1/models/{MODEL}/resolve/latest"):
+            self.refused(guarded, path=f"{path}?access_token={secret}")
+            with guarded.world.http(secret) as http:
+                answer = http.get(path, params={"access_token": secret})
+            assert (answer.status_code, problem(answer)["value"]) == (422, "access_token")
+            assert secret not in answer.text
 
     def test_other_headers_do_not_count(self, guarded: Guarded, secret: str) -> None:
         """Only Authorization is read."""

@@ -113,7 +113,7 @@ class TestOtherNames:
         [
             (names.check_principal_name, ["a", "0", "ml.workbench_2"], ["", "A", ".a", "a-", "a b", "a\n", "a" * 65]),
             (names.check_sha256, [EMPTY], ["", EMPTY[:-1], EMPTY + "0", EMPTY.upper(), EMPTY[:-1] + "g", EMPTY + "\n"]),
-            (names.check_token_id, [EMPTY[:16]], ["", EMPTY[:15], EMPTY[:17], "mrg_" + "a" * 49, EMPTY[:16] + "\n"]),
+            (names.check_token_id, [EMPTY[:16]], ["", EMPTY[:15], EMPTY[:17], EMPTY[:15] + "A", EMPTY[:16] + "\n"]),
             (names.check_idempotency_key, ["a" * 8, "A_-9" * 32], ["", "a" * 7, "a" * 129, "a b c d e", "aaaaaaaé"]),
         ],
     )
@@ -121,6 +121,12 @@ class TestOtherNames:
         """What is right comes back, what is wrong is shown."""
         assert [rule(name) for name in right] == right
         assert [refused(rule, name).value for name in wrong] == wrong
+
+    def test_a_secret_in_the_place_of_an_id_is_not_shown(self) -> None:
+        """Who pastes the wrong one must not find it in a log."""
+        secret = "mrg_" + "a" * 49
+        violation = refused(names.check_token_id, secret)
+        assert secret not in f"{violation} {violation.value}"
 
     def test_keys_are_words_with_a_few_signs(self) -> None:
         """Of tags, metadata, parameters and metrics; the marker of hashed decimals can never be one."""

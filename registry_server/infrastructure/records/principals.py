@@ -63,8 +63,9 @@ class PrincipalRecords:
             f"INSERT INTO tokens ({', '.join(columns)}) VALUES ({marks})", *TOKENS.values(token), secret_sha256
         )
 
-    async def revoke_token(self, token_id: str, at: datetime) -> None:
-        await self._sql.execute("UPDATE tokens SET revoked_at = ?2 WHERE id = ?1", token_id, to_micros(at))
+    async def revoke_token(self, token_id: str, at: datetime) -> bool:
+        statement = "UPDATE tokens SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL"
+        return await self._sql.execute(statement, token_id, to_micros(at)) == 1
 
     async def by_secret(self, secret_sha256: str) -> tuple[Token, Principal] | None:
         row = await self._sql.one(

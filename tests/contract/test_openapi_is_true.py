@@ -1,0 +1,255 @@
+"""What the OpenAPI document says of a request and of its answer is so, for every operation there is."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import httpx
+import jsonschema
+import pytest
+
+from common_lib import Grant, HttpRegistry, RegistryConfig, Role
+from common_lib.errors import Conflict, InvalidRequest, NotFound, RevisionRequired, Unauthenticated
+from common_lib.operations import versions
+from common_lib.values import FieldSpec, FileEntry, Lineage, Signature
+from registry_server.api.openapi import build
+from registry_server.inprocess import URL, PortalTransport
+from registry_server.testing import TestBackend
+
+# The header is HTTP's own, not one of the operation.
+TRANSPORT_HEADERS = {"accept", "accept-encoding", "authorization", "connection", "content-length", "content-type"}
+TRANSPORT_HEADERS |= {"host", "user-agent", "transfer-encoding"}
+
+
+class Watched(httpx.BaseTransport):
+    """Passes requests on, and holds each, and its answer, against the document."""
+
+    def __init__(self, backend: TestBackend) -> None:
+        self.document: dict[str, Any] = json.loads(json.dumps(build(backend._app)))
+        self.seen: set[tuple[str, str]] = set()
+        self._inner = PortalTransport(backend._app, backend._portal)
+
+    @property
+    def operations(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """Path, method and description of every operation."""
+        return [
+            (path, method, operation)
+            for path, methods in self.document["paths"].items()
+            for method, operation in methods.items()
+        ]
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer as the application does, if the document foresaw it."""
+        path, operation = self._described(request)
+        body = b"".join(request.stream) if isinstance(request.stream, httpx.SyncByteStream) else b""
+        answer = self._inner.handle_request(
+            httpx.Request(request.method, request.url, headers=request.headers, content=body)
+        )
+        answer.read()
+        self._check_answer(operation, answer)
+        if answer.is_success:
+            self._check_request(path, operation, request, body)
+        self.seen.add((operation["operationId"], str(answer.status_code)))
+        return httpx.Response(answer.status_code, headers=answer.headers, stream=httpx.ByteStream(answer.content))
+
+    def _described(self, request: httpx.Request) -> tuple[str, dict[str, Any]]:
+        found = [
+            (path, operation)
+            for path, method, operation in self.operations
+            if method == request.method.lower() and re.fullmatch(_pattern(path), request.url.path)
+        ]
+        ((path, operation),) = found
+        return path, operation
+
+    def _check_request(self, path: str, operation: dict[str, Any], request: httpx.Request, body: bytes) -> None:
+        places = re.fullmatch(_pattern(path), request.url.path)
+        assert places is not None
+        query = parse_qsl(request.url.query.decode(), keep_blank_values=True)
+        given = {"path": places.groupdict(), "query": dict(query), "header": dict(request.headers)}
+        declared = {(parameter["in"], parameter["name"]): parameter for parameter in operation["parameters"]}
+        assert {("query", name) for name in given["query"]} <= declared.keys()
+        headers = {name for name in given["header"] if name not in TRANSPORT_HEADERS}
+        assert headers <= {name.lower() for where, name in declared if where == "header"}
+        for (where, name), parameter in declared.items():
+            values = given[where]
+            value = values.get(name.lower() if where == "header" else name)
+            assert value is not None or not parameter["required"], f"{operation['operationId']} without {name}"
+            if value is not None:
+                self._check(parameter["schema"], _typed(parameter["schema"], value))
+        if "requestBody" in operation:
+            content = operation["requestBody"]["content"][request.headers["content-type"]]
+            if request.headers["content-type"] == "application/json":
+                self._check(content["schema"], json.loads(body))
+        else:
+            assert not body
+
+    def _check_answer(self, operation: dict[str, Any], answer: httpx.Response) -> None:
+        described = operation["responses"].get(str(answer.status_code))
+        assert described is not None or answer.status_code >= 400, f"{operation['operationId']}: {answer}"
+        described = described or operation["responses"]["default"]
+        for name in described["headers"]:
+            assert name in answer.headers, f"{operation['operationId']} answers {answer.status_code} without {name}"
+        for name in ("ETag", "Location"):
+            assert name in described["headers"] or name not in answer.headers
+        if "content" not in described:
+            assert answer.content == b""
+            return
+        media_type = answer.headers["content-type"].partition(";")[0]
+        schema = described["content"][media_type]["schema"]
+        if media_type.endswith("json"):
+            self._check(schema, answer.json())
+
+    def _check(self, schema: dict[str, Any], value: Any) -> None:
+        whole = schema | {"components": self.document["components"]}
+        jsonschema.Draft202012Validator(whole).validate(value)
+
+
+def _pattern(path: str) -> str:
+    return re.sub(r"\{(\w+)\}", lambda place: f"(?P<{place[1]}>{'.+' if place[1] == 'path' else '[^/]+'})", path)
+
+
+def _typed(schema: dict[str, Any], text: str) -> Any:
+    """A parameter's text as the value it stands for."""
+    match schema.get("type"):
+        case "integer":
+            return int(text)
+        case "boolean":
+            return {"true": True, "false": False}[text]
+        case "array":
+            return [text]
+    return text
+
+
+@pytest.fixture
+def watched(model_registry_backend: TestBackend) -> Watched:
+    """The application, watched."""
+    return Watched(model_registry_backend)
+
+
+def test_every_operation_does_what_the_document_says(
+    watched: Watched, model_registry_backend: TestBackend, tmp_path: Path
+) -> None:
+    """Requests and answers of every operation, successes and refusals, fit their description to the letter."""
+    token = model_registry_backend.token()
+    (tmp_path / "model.onnx").write_bytes(b"weights")
+    with HttpRegistry(RegistryConfig(url=URL, token=token), transport=watched) as registry:
+        _use_everything(registry, tmp_path)
+    with httpx.Client(base_url=URL, transport=watched, headers={"authorization": f"Bearer {token}"}) as client:
+        _ask_again(client)
+        assert client.get("/health/live").json() == {"status": "live"}
+        assert client.get("/health/ready").json() == {"status": "ready"}
+        assert client.get("/metrics").is_success
+    stranger = RegistryConfig(url=URL, token="mrg_nobody")
+    with HttpRegistry(stranger, transport=watched) as nobody, pytest.raises(Unauthenticated):
+        nobody.principals.whoami()
+    documented = {
+        (operation["operationId"], status)
+        for _, _, operation in watched.operations
+        for status in operation["responses"]
+        if status != "default"
+    }
+    assert documented - watched.seen == set()
+
+
+LIES: dict[str, Callable[[dict[str, Any], dict[str, Any]], Any]] = {
+    "another status": lambda operation, _: operation["responses"].pop("201"),
+    "another media type": lambda operation, _: operation["responses"]["201"].update(content={"text/plain": {}}),
+    "no ETag": lambda operation, _: operation["responses"]["201"]["headers"].pop("ETag"),
+    "one header more": lambda operation, _: operation["responses"]["201"]["headers"].update({"Retry-After": {}}),
+    "no key": lambda operation, _: operation["parameters"].clear(),
+    "no body": lambda operation, _: operation.pop("requestBody"),
+    "a stricter request": lambda _, schemas: schemas["CreateModel"]["properties"].pop("tags"),
+    "a stricter answer": lambda _, schemas: schemas["RegisteredModel"]["required"].append("size"),
+    "another type": lambda _, schemas: schemas["RegisteredModel"]["properties"]["owner"].update(type="integer"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_document_that_lies_is_found_out(watched: Watched, model_registry_backend: TestBackend, lie: str) -> None:
+    """What the document says is looked at: with one word of it changed, the same request does not pass."""
+    LIES[lie](watched.document["paths"]["/v1/models"]["post"], watched.document["components"]["schemas"])
+    config = RegistryConfig(url=URL, token=model_registry_backend.token())
+    with (
+        HttpRegistry(config, transport=watched) as registry,
+        pytest.raises((AssertionError, KeyError, jsonschema.ValidationError)),
+    ):
+        registry.models.create("eurusd", "forecasting", tags={"team": "fx"})
+
+
+def _use_everything(registry: HttpRegistry, folder: Path) -> None:
+    model = registry.models.create(
+        "eurusd", "forecasting", owner="fx", description="d", tags={"team": "fx"}, metadata={"days": 3, "x": 0.5}
+    )
+    model = registry.models.update("eurusd", revision=model.revision, metadata={})
+    first = registry.register(
+        "eurusd",
+        folder,
+        framework="onnx",
+        metrics={"auc": 0.5},
+        parameters={"depth": 3},
+        signature=Signature(inputs=[FieldSpec(name="x", dtype="float64", shape=[-1, 3])], outputs=[]),
+        lineage=Lineage(run="r1"),
+        tags={"team": "fx"},
+    )
+    again = FileEntry(path="model.onnx", size=7, sha256=registry.versions.manifest("eurusd", 1).files[0].sha256)
+    registry.artifacts.find_blob(again.sha256)
+    registry.artifacts.put_blob(again.sha256, folder / "model.onnx")
+    registry.versions.create("eurusd", [again], framework="onnx")
+    staged = registry.versions.transition("eurusd", 1, "staging", revision=first.revision)
+    registry.versions.transition("eurusd", 1, "production", reason="it is honest", revision=staged.revision)
+    registry.versions.update("eurusd", 2, force=True, description="the second")
+    assert registry.resolve("models:/eurusd/production").version == 1
+    alias = registry.aliases.create("eurusd", "champion", 1)
+    registry.aliases.move("eurusd", "champion", 2, revision=alias.revision, reason="better")
+    registry.aliases.get("eurusd", "champion")
+    registry.aliases.of_model("eurusd")
+    registry.aliases.delete("eurusd", "champion", force=True)
+    registry.download("models:/eurusd/1", folder / "down")
+    registry.versions.get("eurusd", 1)
+    list(registry.versions.search("eurusd", stage="production", order="version", tombstoned=True, page_size=1))
+    list(registry.models.search(type="forecasting", stage="production", tags={"team": "fx"}, owner="fx", prefix="eur"))
+    list(registry.models.search(created_from=model.created_at, created_before=model.updated_at, order="-created_at"))
+    registry.versions.tombstone("eurusd", 2, reason="it was too much", force=True)
+    registry.models.create("gbpusd", "forecasting")
+    list(registry.models.search(page_size=1))
+    registry.models.tombstone("gbpusd", reason="never used", force=True)
+    registry.models.get("gbpusd")
+    _use_principals(registry)
+    registry.events.after(0, limit=1_000)
+    with pytest.raises(NotFound):
+        registry.models.get("nothing")
+    with pytest.raises(RevisionRequired):
+        registry.models.update("eurusd", owner="me")
+    with pytest.raises(Conflict):
+        registry.call(versions.transition("eurusd", 1, "staging", force=True))
+    with pytest.raises(InvalidRequest):
+        list(registry.models.search(page_size=5_000))
+
+
+def _use_principals(registry: HttpRegistry) -> None:
+    registry.principals.whoami()
+    made = registry.principals.create("bot", "service", [Grant(role=Role.STRATEGY, models="eurusd-*")])
+    registry.principals.update("bot", [], revision=made.revision)
+    registry.principals.get("bot")
+    issued = registry.principals.issue_token("bot", valid_days=3)
+    list(registry.principals.search(page_size=1))
+    list(registry.principals.tokens(page_size=1))
+    registry.principals.revoke_token(issued.token.id)
+
+
+def _ask_again(client: httpx.Client) -> None:
+    """Every answer with an ETag is asked for again by that ETag, and is not sent again."""
+    for path in ("models/eurusd", "models/eurusd/versions/1", "models/eurusd/resolve/production", "whoami"):
+        _ask_again_for(client, path)
+    _ask_again_for(client, "principals/bot")
+    key = {"idempotency-key": "a-key-of-its-own", "if-none-match": "*"}
+    client.put("/v1/models/eurusd/aliases/shadow", json={"version": 1}, headers=key).raise_for_status()
+    _ask_again_for(client, "models/eurusd/aliases/shadow")
+
+
+def _ask_again_for(client: httpx.Client, path: str) -> None:
+    first = client.get(f"/v1/{path}").raise_for_status()
+    assert client.get(f"/v1/{path}", headers={"if-none-match": first.headers["etag"]}).status_code == 304
