@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import statistics
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,12 +55,25 @@ def _one_client() -> Figure:
         bare = _copy(written, folder / "bare.sqlite3")
         stack.callback(written.close)
         stack.callback(bare.close)
+        raw = steps.creation(token, _MODEL, 0)
+        client.expect(201, raw)
+        written_rows = deque([_rows_of_newest(written)])
         create_s, commit_s, noop_s = [], [], []
-        for number in range(WARM_UP + CREATES):
+        for number in range(1, WARM_UP + CREATES + 1):
             raw = steps.creation(token, _MODEL, number)
-            create_s.append(client.seconds(raw, 201))
-            commit_s.append(_commit(bare, _rows_of_newest(written)))
+
+            def create(raw: bytes = raw) -> None:
+                create_s.append(client.seconds(raw, 201))
+                written_rows.append(_rows_of_newest(written))
+
+            def commit() -> None:
+                commit_s.append(_commit(bare, written_rows.popleft()))
+
+            # An fsync also waits for what others wrote since the one before, so each must come first as often.
+            first, last = (create, commit) if number % 2 else (commit, create)
+            first()
             noop_s.append(noop_client.seconds(raw, 201))
+            last()
     return _beside(create_s[WARM_UP:], commit_s[WARM_UP:], noop_s[WARM_UP:])
 
 

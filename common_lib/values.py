@@ -20,6 +20,7 @@ ModelPattern = Annotated[str, Field(pattern=names.MODEL_PATTERN, max_length=128)
 Sha256 = Annotated[str, Field(pattern=names.SHA256)]
 MediaType = Annotated[str, Field(pattern=r"^[a-z0-9.+-]+/[a-z0-9.+-]+$(?!\n)", max_length=128)]
 VersionNumber = Annotated[int, Field(ge=1, le=MAX_VERSION)]
+Dimension = Annotated[int, Field(ge=-1, le=2**53 - 1)]
 Revision = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 Reason = Annotated[str, Field(max_length=names.REASON_LENGTH)]
@@ -73,14 +74,14 @@ class FieldSpec(Given):
 
     name: ShortText
     dtype: ShortText
-    shape: list[int] = []
+    shape: Annotated[list[Dimension], Field(max_length=32)] = []
 
 
 class Signature(Given):
     """What a model takes and what it gives."""
 
-    inputs: list[FieldSpec]
-    outputs: list[FieldSpec]
+    inputs: Annotated[list[FieldSpec], Field(max_length=256)]
+    outputs: Annotated[list[FieldSpec], Field(max_length=256)]
 
 
 class Lineage(Given):

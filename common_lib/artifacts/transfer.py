@@ -93,6 +93,7 @@ class Arriving:
     def __init__(self, final: Path, entry: FileEntry) -> None:
         self._final = final
         self._entry = entry
+        self._size = 0
         final.parent.mkdir(parents=True, exist_ok=True)
         self._partial = final.parent / f".{uuid.uuid4().hex}.partial"
         self._file: BinaryIO = self._partial.open("xb")
@@ -102,10 +103,15 @@ class Arriving:
         """Forget what an earlier attempt brought."""
         self._file.seek(0)
         self._file.truncate()
+        self._size = 0
         self._hash = hashlib.sha256()
 
     def write(self, chunk: bytes) -> None:
-        """Take the next bytes."""
+        """Take the next bytes, but no more than were announced: an endless answer must not fill the disk."""
+        self._size += len(chunk)
+        if self._size > self._entry.size:
+            actual = f"more than {self._entry.size} bytes"
+            raise DigestMismatch(self._entry.path, expected=self._entry.sha256, actual=actual)
         self._hash.update(chunk)
         self._file.write(chunk)
 
@@ -178,8 +184,16 @@ def _walk(folder: Path) -> Iterator[Path]:
             )
         if place.is_dir():
             yield from _walk(place)
-        else:
+        elif place.is_file():
             yield place
+        else:
+            raise InvalidRequest(
+                f"{str(place)!r} is neither a file nor a folder",
+                code="invalid_path",
+                remedy="move it out of the folder",
+                field="path",
+                value=str(place),
+            )
 
 
 def _entry(file: Path, path: str) -> FileEntry:
@@ -192,12 +206,26 @@ def _entry(file: Path, path: str) -> FileEntry:
 
 
 def _have(folder: Path, entry: FileEntry) -> bool:
+    _require_plain(folder, entry.path)
     file = folder / entry.path
     if not file.exists():
         return False
     if not _same(file, entry):
         raise _occupied(file)
     return True
+
+
+def _require_plain(folder: Path, path: str) -> None:
+    """Refuse a link, or anything but a folder, on the way to a file, and anything but a file in its place."""
+    *parents, name = path.split("/")
+    place = folder
+    for segment in parents:
+        place /= segment
+        if place.is_symlink() or (place.exists() and not place.is_dir()):
+            raise _occupied(place)
+    place /= name
+    if place.is_symlink() or (place.exists() and not place.is_file()):
+        raise _occupied(place)
 
 
 def _same(file: Path, entry: FileEntry) -> bool:
@@ -207,7 +235,7 @@ def _same(file: Path, entry: FileEntry) -> bool:
 
 def _occupied(file: Path) -> InvalidRequest:
     return InvalidRequest(
-        f"{str(file)!r} is there already with other bytes",
+        f"{str(file)!r} is there already with other bytes, or as something else than a plain file or folder",
         code="invalid_path",
         remedy="download into an empty folder, or move that file away",
         field="folder",

@@ -36,7 +36,8 @@ async def find(ports: Ports, caller: Caller, sha256: str) -> Blob:
     """The row of a blob; uploaders ask for it to learn whether its bytes must be sent."""
     caller.require(Right.UPLOAD)
     blob = await ports.database.read.artifacts.blob(names.check_sha256(sha256))
-    if blob is None:
+    # Bytes that a disk lost must be sent again, whatever the row says.
+    if blob is None or not await ports.blobs.holds(sha256, blob.size):
         raise NotFound(
             f"there is no blob {sha256}",
             remedy=f"PUT its bytes to /v1/blobs/{sha256}",
@@ -61,5 +62,13 @@ async def read(ports: Ports, caller: Caller, name: str, version: int, path: str)
             value=path,
             code="file_not_found",
         )
-    _, chunks = await ports.blobs.open(file.sha256)
+    size, chunks = await ports.blobs.open(file.sha256)
+    if size != file.size:
+        raise NotFound(
+            f"the bytes of {path!r} are damaged: {size} of {file.size}",
+            remedy="upload the file again, or restore it from a backup",
+            field="sha256",
+            value=file.sha256,
+            code="blob_not_found",
+        )
     return file, chunks

@@ -209,5 +209,8 @@ class BlobStore(Protocol):
     async def put(self, sha256: str, chunks: AsyncIterator[bytes], limit: int) -> int:
         """Store the bytes durably and return their number; they appear under their digest whole or not at all."""
 
+    async def holds(self, sha256: str, size: int) -> bool:
+        """Whether bytes of that length stand under the digest."""
+
     async def open(self, sha256: str) -> tuple[int, Iterable[bytes]]:
         """The size of a blob and its bytes in chunks."""

@@ -1,6 +1,8 @@
 """Versions of a model: immutable bytes and facts, with a stage, tags and a description that may change."""
 
-from msgspec import UNSET, Struct, UnsetType
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from common_lib.rules.lifecycle import ModelStage
 from registry_server.domain.artifacts import FileEntry
@@ -18,20 +20,22 @@ from registry_server.domain.base import (
     VersionNumber,
 )
 
+Dimension = Annotated[int, Meta(ge=-1, le=2**53 - 1)]
+
 
 class Field(Struct, frozen=True, forbid_unknown_fields=True):
     """One input or output of a model: its name, element type and shape (-1 for any length)."""
 
     name: ShortText
     dtype: ShortText
-    shape: list[int] = []
+    shape: Annotated[list[Dimension], Meta(max_length=32)] = []
 
 
 class Signature(Struct, frozen=True, forbid_unknown_fields=True):
     """What a model takes and what it gives."""
 
-    inputs: list[Field]
-    outputs: list[Field]
+    inputs: Annotated[list[Field], Meta(max_length=256)]
+    outputs: Annotated[list[Field], Meta(max_length=256)]
 
 
 class Lineage(Struct, frozen=True, forbid_unknown_fields=True):

@@ -30,8 +30,14 @@ class FilesystemBlobs:
         """Make the folders and clear what an earlier end left in staging."""
         self._blobs.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._staging.mkdir(exist_ok=True, mode=0o700)
+        if self._staging.is_symlink():
+            raise StorageUnavailable(
+                f"{self._staging} is a symbolic link",
+                remedy="make it a folder of its own: what is in it is removed at each start",
+            )
         for left in self._staging.iterdir():
-            left.unlink()
+            if left.is_symlink() or not left.is_dir():
+                left.unlink()
         _sync_folder(self._blobs.parent)
 
     async def put(self, sha256: str, chunks: AsyncIterator[bytes], limit: int) -> int:
@@ -51,6 +57,14 @@ class FilesystemBlobs:
         finally:
             staged.unlink(missing_ok=True)
         return size
+
+    async def holds(self, sha256: str, size: int) -> bool:
+        try:
+            return self._path(sha256).stat().st_size == size
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise _unavailable(error) from error
 
     async def open(self, sha256: str) -> tuple[int, Iterable[bytes]]:
         """The size of a blob and its bytes in chunks of 1 MiB."""
@@ -116,9 +130,12 @@ class FilesystemBlobs:
         try:
             final.hardlink_to(staged)
         except FileExistsError:
-            # Whoever published it may have died before its fsync; ours must not rely on it.
             with final.open("rb") as file:
+                sound = hashlib.file_digest(file, "sha256").hexdigest() == sha256
+                # Whoever published it may have died before its fsync; ours must not rely on it.
                 os.fsync(file.fileno())
+            if not sound:
+                staged.replace(final)
         _sync_folder(final.parent)
         _sync_folder(self._blobs)
 

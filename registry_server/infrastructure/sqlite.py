@@ -284,6 +284,12 @@ def _answer(results: list[_Result]) -> None:
 
 
 def _unavailable(error: BaseException) -> StorageUnavailable:
+    if isinstance(error, apsw.FullError):
+        return StorageUnavailable(
+            "the disk is full (FullError)",
+            remedy="nothing was changed; free space on the server and send it again",
+            code="storage_full",
+        )
     return StorageUnavailable(
         f"the database failed: {type(error).__name__}",
         remedy="nothing was changed; see the server's log for the disk or file it names, then try again",

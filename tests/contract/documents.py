@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 # JSON has no lone surrogates; both sides refuse them before they look at types.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 ZONES = st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30)), timezone(timedelta(hours=-8))])
-WRONG = st.sampled_from(
+WRONG: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, False, 0, -1, 1.5, 1.0, 2**31, 2**64, 1e300, "", "a", "a\n", "..", "3", "archived", [], {}, [None]]
 )
 UNKNOWN = "a-field-of-the-future"
@@ -23,7 +23,7 @@ def documents(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
         return st.one_of([documents(one) for one in schema["anyOf"]])
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
-    made = {
+    made: dict[str, Callable[[dict[str, Any]], st.SearchStrategy[Any]]] = {
         "object": _objects,
         "array": lambda array: st.lists(documents(array["items"]), max_size=3),
         "string": _texts,
@@ -32,8 +32,7 @@ def documents(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
         "boolean": lambda _: st.booleans(),
         "null": lambda _: st.none(),
     }
-    found: st.SearchStrategy[Any] = made[schema["type"]](schema)
-    return found
+    return made[schema["type"]](schema)
 
 
 def _objects(schema: dict[str, Any]) -> st.SearchStrategy[Any]:

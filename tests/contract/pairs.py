@@ -14,7 +14,7 @@ import common_lib
 import registry_server.api
 import registry_server.domain
 from common_lib import values
-from registry_server.domain import base
+from registry_server.domain import base, models
 
 # A client's name, where the server has another.
 OTHER_NAMES = {"FieldSpec": "Field"}
@@ -82,7 +82,7 @@ def pairs() -> list[Pair]:
         for name, client in client_values().items()
         if OTHER_NAMES.get(name, name) in server and name not in {*CLIENT_ALONE, "Page"} and "[" not in name
     ]
-    found.append(Pair(values.Page[values.RegisteredModel], base.Page[server["RegisteredModel"]]))  # type: ignore[name-defined]
+    found.append(Pair(values.Page[values.RegisteredModel], base.Page[models.RegisteredModel]))
     return sorted(found, key=lambda pair: pair.name)
 
 

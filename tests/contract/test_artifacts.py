@@ -117,3 +117,50 @@ def test_nothing_is_not_registered(registry: ModelRegistry, name: str, tmp_path:
         path.mkdir()
     with pytest.raises(InvalidRequest):
         registry.register(name, path, framework="test")
+
+
+def test_a_download_does_not_follow_links(registry: ModelRegistry, name: str, tmp_path: Path) -> None:
+    """Whoever can put a link into the folder must not choose where a file appears."""
+    trained, target, outside = tmp_path / "trained", tmp_path / "target", tmp_path / "outside"
+    for folder in (trained / "sub", target, outside):
+        folder.mkdir(parents=True)
+    (trained / "sub" / "model.bin").write_bytes(b"weights")
+    (target / "sub").symlink_to(outside)
+    registry.models.create(name, "regression")
+    registry.register(name, trained, framework="test")
+    with pytest.raises(InvalidRequest, match="something else"):
+        registry.download(f"models:/{name}/1", target)
+    assert list(outside.iterdir()) == []
+
+
+def test_more_bytes_than_announced_are_not_written(registry: ModelRegistry, name: str, tmp_path: Path) -> None:
+    """An endless answer ends at the size that the manifest tells."""
+    registry.models.create(name, "regression")
+    version_of(registry, name, b"precious")
+
+    class Endless(ModelRegistry):
+        def call(self, operation: Operation[object]) -> object:  # type: ignore[override]
+            answer = registry.call(operation)
+            while operation.sink is not None:
+                operation.sink.write(b"x" * 1024)
+            return answer
+
+    with pytest.raises(DigestMismatch, match="more than 8 bytes"):
+        Endless().download(f"models:/{name}/1", tmp_path / "got")
+
+
+def test_a_manifest_of_other_files_is_refused(registry: ModelRegistry, name: str, tmp_path: Path) -> None:
+    """The version's digest is the identity of its files; a server that mixes them up is found out."""
+    registry.models.create(name, "regression")
+    version_of(registry, name, b"one")
+    version_of(registry, name, b"two")
+
+    class Mixing(ModelRegistry):
+        def call(self, operation: Operation[object]) -> object:  # type: ignore[override]
+            if operation.path.endswith("/1/manifest"):
+                return registry.versions.manifest(name, 2)
+            return registry.call(operation)
+
+    with pytest.raises(DigestMismatch, match="manifest"):
+        Mixing().download(f"models:/{name}/1", tmp_path / "got")
+    assert not (tmp_path / "got").exists()

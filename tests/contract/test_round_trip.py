@@ -4,7 +4,7 @@ import functools
 import json
 import math
 from datetime import UTC, datetime
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 import msgspec
 import pytest
@@ -270,6 +270,6 @@ def test_a_difference_would_be_found() -> None:
     """A client that took one character more, or texts for numbers, would not pass for the same."""
     body = encoded("a" * 129)
     longer = Field(max_length=129)
-    assert client_reads(values.Annotated[str, longer], body) != server_reads(base.ModelName, body)
+    assert client_reads(Annotated[str, longer], body) != server_reads(base.ModelName, body)
     assert TypeAdapter(int).validate_json(b'"3"') == 3
     assert not server_reads(base.VersionNumber, b'"3"')
