@@ -68,35 +68,16 @@ def _bare(app: Any) -> uvicorn.Server:
     return uvicorn.Server(uvicorn.Config(app, lifespan="on", access_log=False, log_config=None, server_header=False))
 
 
-# A VFS is gone with its last reference; the slow one shall be the default until the process ends.
-_kept: list[Any] = []
-
-
 def _slow_disk(fsync_s: float) -> None:
     import apsw  # noqa: PLC0415 - see above
 
-    usual = apsw.vfs_names()[0]
+    def wait() -> bool:
+        time.sleep(fsync_s)
+        return False  # go on with the commit
 
-    class SlowFile(apsw.VFSFile):
-        """A file whose fsync takes longer."""
-
-        def __init__(self, name: Any, flags: Any) -> None:
-            super().__init__(usual, name, flags)
-
-        def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's name
-            time.sleep(fsync_s)
-            super().xSync(flags)
-
-    class SlowDisk(apsw.VFS):
-        """SQLite's default disk, but slow."""
-
-        def __init__(self) -> None:
-            super().__init__("slow", usual, makedefault=True)
-
-        def xOpen(self, name: Any, flags: Any) -> Any:  # noqa: N802 - SQLite's name
-            return SlowFile(name, flags)
-
-    _kept.append(SlowDisk())
+    # In WAL mode a commit is one fsync, and this comes just before it. A VFS in Python could make the fsync itself
+    # longer, but would also put each of the 34 writes of a commit through the interpreter, which others are waiting for.
+    apsw.connection_hooks.append(lambda connection: connection.set_commit_hook(wait))
 
 
 KINDS: dict[str, Callable[..., uvicorn.Server]] = {

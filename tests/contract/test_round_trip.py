@@ -14,12 +14,12 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from common_lib import requests, values
 from common_lib.errors import InvalidRequest
-from common_lib.operations import models
 from common_lib.operations.base import Answer, reads
 from common_lib.operations.base import given as body_of
+from common_lib.operations.models import create
 from common_lib.rules import canonical, names
 from common_lib.rules.violation import RuleViolation
-from registry_server.domain import artifacts, base, events
+from registry_server.domain import aliases, artifacts, base, events, models, principals, versions
 from tests.contract.documents import TEXT, documents, encoded, spoilt, with_unknown_fields
 from tests.contract.pairs import Pair, pairs, server_schema
 
@@ -27,6 +27,8 @@ ALL = [pytest.param(pair, id=pair.name) for pair in pairs()]
 REQUESTS = [pytest.param(pair, id=pair.name) for pair in pairs() if pair.is_request]
 ANSWERS = [pytest.param(pair, id=pair.name) for pair in pairs() if not pair.is_request]
 STRICT = values.Value.model_config
+
+PLACES = (aliases, artifacts, base, models, principals, versions)
 
 # The field types that both sides define, by the name that they have on both sides.
 TYPES = [
@@ -38,6 +40,7 @@ TYPES = [
     "VersionNumber",
     "Revision",
     "Count",
+    "Dimension",
     "Reason",
     "Description",
     "ShortText",
@@ -93,8 +96,8 @@ def server_reads(kind: Any, body: bytes) -> bool:
 
 def types_of(name: str) -> tuple[Any, Any]:
     """A field type as the client and as the server defines it."""
-    place = artifacts if name == "MediaType" else base
-    return getattr(values, name), getattr(place, name)
+    (there,) = {getattr(place, name) for place in PLACES if hasattr(place, name)}
+    return getattr(values, name), there
 
 
 @pytest.mark.parametrize("pair", ALL)
@@ -166,7 +169,7 @@ def test_no_field_type_is_forgotten() -> None:
     """Every field type that either side names is compared."""
     found = {
         name
-        for module in (values, base, artifacts)
+        for module in (values, *PLACES)
         for name, thing in vars(module).items()
         if name[0].isupper() and not isinstance(thing, type) and get_args(thing)
     }
@@ -227,7 +230,7 @@ def test_what_is_no_number_is_refused(number: str, field: str) -> None:
 def test_the_client_sends_no_nan(number: float) -> None:
     """Both libraries would write NaN as null, so it is refused before it is written."""
     with pytest.raises(InvalidRequest):
-        models.create("eurusd", "forecasting", metadata={"loss": number})
+        create("eurusd", "forecasting", metadata={"loss": number})
 
 
 @fairly
