@@ -10,9 +10,11 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
+from common_lib.errors import InvalidRequest
 from common_lib.operations.base import Blocking, Flow, Operation, following
 from common_lib.values import Page
 
+_SHOWN = 400
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -21,7 +23,7 @@ def call(build: Callable[P, Operation[T]]) -> Callable[Concatenate[Any, P], T]:
     """A blocking method out of an operation."""
 
     def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
-        return self.call(build(*args, **kwargs))
+        return self.call(_built(build, *args, **kwargs))
 
     return _dressed(method, build)  # type: ignore[no-any-return]
 
@@ -30,7 +32,7 @@ def acall(build: Callable[P, Operation[T]]) -> Callable[Concatenate[Any, P], Cor
     """An asynchronous method out of an operation."""
 
     async def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
-        return await self.call(build(*args, **kwargs))
+        return await self.call(_built(build, *args, **kwargs))
 
     return _dressed(method, build)  # type: ignore[no-any-return]
 
@@ -45,7 +47,7 @@ def pages(build: Callable[P, Operation[Page[T]]]) -> Callable[Concatenate[Any, P
                 yield from page.items
                 operation = following(operation, page)
 
-        return items(build(*args, **kwargs))
+        return items(_built(build, *args, **kwargs))
 
     return _dressed(method, build)  # type: ignore[no-any-return]
 
@@ -61,7 +63,7 @@ def apages(build: Callable[P, Operation[Page[T]]]) -> Callable[Concatenate[Any, 
                     yield item
                 operation = following(operation, page)
 
-        return items(build(*args, **kwargs))
+        return items(_built(build, *args, **kwargs))
 
     return _dressed(method, build)  # type: ignore[no-any-return]
 
@@ -70,7 +72,7 @@ def flow(build: Callable[P, Flow[T]]) -> Callable[Concatenate[Any, P], T]:
     """A blocking method out of a flow."""
 
     def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
-        return run(build(*args, **kwargs), self.call)
+        return run(_built(build, *args, **kwargs), self.call)
 
     return _dressed(method, build)  # type: ignore[no-any-return]
 
@@ -79,9 +81,29 @@ def aflow(build: Callable[P, Flow[T]]) -> Callable[Concatenate[Any, P], Coroutin
     """An asynchronous method out of a flow; its work on files is done in threads."""
 
     async def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
-        return await arun(build(*args, **kwargs), self.call)
+        return await arun(_built(build, *args, **kwargs), self.call)
 
     return _dressed(method, build)  # type: ignore[no-any-return]
+
+
+def _built(build: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What a builder makes of its arguments; what it cannot make anything of is one of our errors.
+
+    Raises:
+        InvalidRequest: an argument is of another kind than the signature says.
+        TypeError: the arguments are not those of the signature.
+    """
+    try:
+        return build(*args, **kwargs)
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        below = error.__traceback__.tb_next if error.__traceback__ else None
+        if below is None:
+            raise
+        raise InvalidRequest(
+            f"{build.__name__}: {error}"[:_SHOWN],
+            code="invalid_request",
+            remedy="pass values of the kinds that the signature names",
+        ) from None
 
 
 def run(steps: Flow[T], answer: Callable[[Operation[Any]], Any]) -> T:

@@ -40,7 +40,7 @@ class RegistryConfig:
             # Sent as it is, it would come back in clear within the error of a library.
             raise InvalidConfiguration("the token has characters that no token has; it is not shown here")
         for name in ("deadline_s", "attempt_timeout_s", "blob_timeout_s", "attempts"):
-            if not getattr(self, name) > 0:
+            if not (isinstance(getattr(self, name), int | float) and getattr(self, name) > 0):
                 raise InvalidConfiguration(f"{name} is {getattr(self, name)!r}: it must be positive")
 
     @classmethod
@@ -52,6 +52,7 @@ class RegistryConfig:
 
 def _split(url: str) -> SplitResult | None:
     try:
+        url.encode()
         parts = urlsplit(url)
         port = parts.port
     except ValueError:

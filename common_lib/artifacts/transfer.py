@@ -38,7 +38,13 @@ def register(
         InvalidRequest: there is no such file, or its path within the folder is not allowed.
         ModelNotFound: the model was not created before.
     """
-    files: list[tuple[Path, FileEntry]] = yield Blocking(lambda: _described(Path(path)))
+    try:
+        source = Path(path)
+    except TypeError:
+        raise InvalidRequest(
+            f"{path!r:.200} is no path", code="invalid_path", remedy="pass a path", field="path", value=path
+        ) from None
+    files: list[tuple[Path, FileEntry]] = yield Blocking(lambda: _described(source))
     sent: set[str] = set()
     for file, entry in files:
         if entry.sha256 in sent:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from common_lib.config import RegistryConfig
-from common_lib.errors import AnswerTimedOut, ConnectionFailed, RegistryUnavailable
+from common_lib.errors import AnswerTimedOut, ConnectionFailed, InvalidRequest, RegistryUnavailable
 from common_lib.operations.base import Answer, Operation
 
 _CHUNK = 1024 * 1024
@@ -101,7 +101,7 @@ def _request(operation: Operation[Any], timeout_s: float, config: RegistryConfig
         headers.append(("content-type", "application/json"))
     if operation.upload is not None:
         headers.append(("content-type", "application/octet-stream"))
-        headers.append(("content-length", str(operation.upload.stat().st_size)))
+        headers.append(("content-length", str(_size(operation.upload))))
     pause_s = config.blob_timeout_s if operation.route_class == "blob" else timeout_s
     return {
         "method": operation.method,
@@ -110,6 +110,19 @@ def _request(operation: Operation[Any], timeout_s: float, config: RegistryConfig
         "headers": headers,
         "timeout": httpx.Timeout(pause_s, connect=min(timeout_s, config.attempt_timeout_s)),
     }
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise InvalidRequest(
+            f"{str(path)!r} cannot be read: {error.strerror}",
+            code="invalid_path",
+            remedy="pass the path of a file",
+            field="file",
+            value=str(path),
+        ) from None
 
 
 def _answer(response: httpx.Response, body: bytes) -> Answer:

@@ -80,7 +80,16 @@ Flow = Generator[Operation[Any] | Blocking[Any], Any, T]
 
 
 def path(*segments: str | int) -> str:
-    """The path of an address, each segment quoted."""
+    """The path of an address, each segment quoted.
+
+    Raises:
+        InvalidRequest: a segment is `.` or `..`, which would lead to another address.
+    """
+    for segment in segments:
+        if segment in {".", ".."}:
+            raise InvalidRequest(
+                f"{segment!r} is no part of an address", code="invalid_path", remedy="name something", value=segment
+            )
     return "/v1/" + "/".join(quote(str(segment), safe="@") for segment in segments)
 
 

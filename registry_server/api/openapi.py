@@ -8,6 +8,7 @@ import msgspec
 from litestar import Litestar, Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
 from msgspec import Meta
 
 from common_lib.rules import names
@@ -24,7 +25,7 @@ CONFIG = OpenAPIConfig(
     version="1.0.0",
     description="Which version of which model is in use, why, and since when.",
     path="/-",
-    render_plugins=[],
+    render_plugins=[JsonRenderPlugin()],
     use_handler_docstrings=True,
     operation_id_creator=lambda handler, *_: handler.handler_name,
 )

@@ -224,7 +224,6 @@ def test_options_tell_methods_and_no_more(guarded: Guarded) -> None:
             assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-@pytest.mark.xfail(reason="an empty list of render plug-ins means Litestar's default ones", strict=True)
 def test_no_page_loads_anything_from_elsewhere(guarded: Guarded) -> None:
     """The framework's own documentation pages would load scripts from other hosts into a browser."""
     with guarded.world.http() as http:
