@@ -76,7 +76,7 @@ def _slow_disk(fsync_s: float) -> None:
         return False  # go on with the commit
 
     # In WAL mode a commit is one fsync, and this comes just before it. A VFS in Python could make the fsync itself
-    # longer, but would also put each of the 34 writes of a commit through the interpreter, which others are waiting for.
+    # longer, but would also put each of the 34 writes of a commit through the interpreter that others wait for.
     apsw.connection_hooks.append(lambda connection: connection.set_commit_hook(wait))
 
 
