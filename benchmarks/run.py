@@ -8,6 +8,7 @@ import argparse
 import json
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -37,7 +38,7 @@ def main() -> int:
         else:
             figures += [harness.Figure(*row) for row in json.loads(run.stdout)]
     if asked.markdown:
-        print("\n".join(f"* {line}" for line in described))
+        print("\n".join(textwrap.fill(f"* {line}", 118, subsequent_indent="  ") for line in described))
     else:
         print("\n".join(described))
     print()
