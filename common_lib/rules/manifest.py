@@ -78,4 +78,9 @@ def digest(files: Sequence[File]) -> str:
     >>> digest([File("model.skops", 0, hashlib.sha256(b"").hexdigest(), "application/octet-stream")])[:20]
     'sha256:aeca71b4473a1'
     """
-    return f"sha256:{hashlib.sha256(document(files)).hexdigest()}"
+    return digest_of(document(files))
+
+
+def digest_of(document: bytes) -> str:
+    """The same, of canonical bytes that are there already."""
+    return f"sha256:{hashlib.sha256(document).hexdigest()}"

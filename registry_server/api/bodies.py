@@ -23,14 +23,13 @@ _SURROGATES = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F
 class StrictJson(AbstractDTO[Any]):
     """How every `data` parameter is read; Litestar's own way would take `"7"` for a number."""
 
-    _decoders: ClassVar[dict[str, msgspec.json.Decoder[Any]]] = {}
+    _decoders: ClassVar[dict[Any, msgspec.json.Decoder[Any]]] = {}
 
     @classmethod
     def create_for_field_definition(
         cls, field_definition: FieldDefinition, handler_id: str, backend_cls: Any = None
     ) -> None:
-        """Prepare the decoder of one handler."""
-        cls._decoders[handler_id] = msgspec.json.Decoder(field_definition.annotation)
+        """Nothing: a decoder is prepared when a body of its type comes first."""
 
     @classmethod
     def create_openapi_schema(
@@ -58,7 +57,7 @@ class StrictJson(AbstractDTO[Any]):
         """
         _require_plain_json(self.asgi_connection.headers)
         try:
-            decoded = self._decoders[self.asgi_connection.route_handler.handler_id].decode(value)
+            decoded = self._decoder().decode(value)
         except msgspec.ValidationError as error:
             raise _not_as_declared(value, str(error)) from None
         except msgspec.DecodeError as error:
@@ -66,8 +65,16 @@ class StrictJson(AbstractDTO[Any]):
         except UnicodeDecodeError as error:
             raise _invalid_json(f"the body is not UTF-8: {error.reason}", _beginning(error.object)) from None
         # Of two equal keys msgspec keeps the last and another reader the first, so there must not be two.
-        json.loads(value, object_pairs_hook=_unique)
+        _keys.decode(value.decode())
         return decoded
+
+    def _decoder(self) -> msgspec.json.Decoder[Any]:
+        fields = self.asgi_connection.route_handler.parsed_fn_signature.parameters
+        declared = fields["data"].annotation
+        decoder = self._decoders.get(declared)
+        if decoder is None:
+            decoder = self._decoders[declared] = msgspec.json.Decoder(declared)
+        return decoder
 
 
 def _require_plain_json(headers: Headers) -> None:
@@ -91,6 +98,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> None:
     if len(dict(pairs)) < len(pairs):
         twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
         raise _invalid_json(f"the key {twice!r:.100} stands twice", twice)
+
+
+_keys = json.JSONDecoder(object_pairs_hook=_unique)
 
 
 def _invalid_json(detail: str, value: Any) -> InvalidRequest:

@@ -110,16 +110,13 @@ async def perform(ports: Ports, act: Act, use_case: UseCase) -> Answer:
         IdempotencyKeyReused: the key came with another request before.
     """
     claim = (act.caller.name, act.key)
-    # Repetitions of an answered request are served here, so that they never get into each other's way below.
-    if (answer := await _first_answer(ports.database.read, act)) is not None:
-        return answer
     if claim in ports.in_flight:
-        raise _in_flight(act)
+        return await _answer_of_another(ports, act)
     ports.in_flight.add(claim)
 
     async def ceremony(records: Records) -> Answer:
         if not await records.idempotency.claim(*claim):
-            raise _in_flight(act)
+            return await _answer_of_another(ports, act)
         if (answer := await _first_answer(records, act)) is not None:
             return answer
         try:
@@ -139,6 +136,19 @@ async def perform(ports: Ports, act: Act, use_case: UseCase) -> Answer:
         return await ports.database.write(ceremony)
     finally:
         ports.in_flight.discard(claim)
+
+
+async def _answer_of_another(ports: Ports, act: Act) -> Answer:
+    """The first answer, when somebody holds the key: perhaps only to repeat it, as this request would."""
+    answer = await _first_answer(ports.database.read, act)
+    if answer is None:
+        raise RequestInFlight(
+            "the first request with this Idempotency-Key is still at work",
+            remedy="send it again in a moment; its answer will be the first one's",
+            field="Idempotency-Key",
+            value=act.key,
+        )
+    return answer
 
 
 async def _first_answer(records: Records, act: Act) -> Answer | None:
@@ -167,12 +177,3 @@ async def _record(ports: Ports, records: Records, act: Act, change: events.Chang
     for digest, part in parts.items():
         await records.artifacts.insert_document(digest, part)
     await records.events.append(events.Event(sequence, body))
-
-
-def _in_flight(act: Act) -> RequestInFlight:
-    return RequestInFlight(
-        "the first request with this Idempotency-Key is still at work",
-        remedy="send it again in a moment; its answer will be the first one's",
-        field="Idempotency-Key",
-        value=act.key,
-    )

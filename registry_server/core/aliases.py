@@ -57,7 +57,7 @@ async def put(records: Records, act: Act, name: str, alias: str, command: SetAli
     if found.version == command.version:
         return Outcome(found, None)
     after = Alias(name, alias, command.version, found.revision + 1, act.caller.name, act.at)
-    if not await records.aliases.update(after, found.revision):
+    if not await records.aliases.update(found, after):
         raise RevisionMismatch("somebody moved the alias in between", remedy="read it again", field="If-Match")
     step = (key(name, alias), found, after)
     return Outcome(after, changes.changed("alias.moved", step, reason=command.reason, forced=act.forced))

@@ -175,7 +175,7 @@ async def _replace(
     records: Records, act: Act, model: RegisteredModel, kind: str, reason: str = "", **changed: Any
 ) -> Outcome[RegisteredModel]:
     after = msgspec.structs.replace(model, revision=model.revision + 1, updated_at=act.at, **changed)
-    if not await records.models.update(after, model.revision):
+    if not await records.models.update(model, after):
         raise RevisionMismatch("somebody changed the model in between", remedy="read it again", field="If-Match")
     change = changes.changed(kind, (key(model.name), model, after), reason=reason, forced=act.forced)
     return Outcome(after, change)

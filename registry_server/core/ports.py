@@ -32,8 +32,8 @@ class Models(Protocol):
     async def insert(self, model: RegisteredModel) -> bool:
         """Whether the name was free."""
 
-    async def update(self, model: RegisteredModel, revision: int) -> bool:
-        """Whether the stored model still had that revision; then it is `model` now."""
+    async def update(self, before: RegisteredModel, model: RegisteredModel) -> bool:
+        """Whether the stored model still had the revision of `before`; then it is `model` now."""
 
     async def next_version(self, name: str) -> int:
         """The next version number; the model's row stays locked until this transaction ends."""
@@ -60,8 +60,8 @@ class Versions(Protocol):
     async def insert(self, version: ModelVersion, files: Sequence[FileEntry]) -> None:
         """Store a new version and its files; its manifest stands in the documents already."""
 
-    async def update(self, version: ModelVersion, revision: int) -> bool:
-        """Whether the stored version still had that revision; then it is `version` now."""
+    async def update(self, before: ModelVersion, version: ModelVersion) -> bool:
+        """Whether the stored version still had the revision of `before`; then it is `version` now."""
 
     async def page(self, model: str, conditions: VersionFilter, order: Order, window: Window) -> list[ModelVersion]:
         """One window of the versions of a model, by number."""
@@ -85,8 +85,8 @@ class Aliases(Protocol):
     async def insert(self, alias: Alias) -> bool:
         """Whether the name was free."""
 
-    async def update(self, alias: Alias, revision: int) -> bool:
-        """Whether the stored alias still had that revision; then it is `alias` now."""
+    async def update(self, before: Alias, alias: Alias) -> bool:
+        """Whether the stored alias still had the revision of `before`; then it is `alias` now."""
 
     async def delete(self, alias: Alias) -> bool:
         """Whether the stored alias still had that revision; then it is gone."""
@@ -123,8 +123,8 @@ class Principals(Protocol):
     async def insert(self, principal: Principal) -> bool:
         """Whether the name was free."""
 
-    async def update(self, principal: Principal, revision: int) -> bool:
-        """Whether the stored principal still had that revision; then it is `principal` now."""
+    async def update(self, before: Principal, principal: Principal) -> bool:
+        """Whether the stored principal still had the revision of `before`; then it is `principal` now."""
 
     async def token(self, token_id: str) -> Token | None:
         """The token of that id."""

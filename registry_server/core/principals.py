@@ -123,7 +123,7 @@ async def update(records: Records, act: Act, name: str, command: UpdatePrincipal
     if grants == found.grants:
         return Outcome(found, None)
     after = msgspec.structs.replace(found, grants=grants, revision=found.revision + 1, updated_at=act.at)
-    if not await records.principals.update(after, found.revision):
+    if not await records.principals.update(found, after):
         raise RevisionMismatch("somebody changed the principal in between", remedy="read it again", field="If-Match")
     return Outcome(after, changes.changed("principal.updated", (key(name), found, after), forced=act.forced))
 

@@ -1,10 +1,10 @@
-"""Versions: create, get, resolve, list, update, move between stages, tombstone."""
+"""Versions: get, resolve, list, update, move between stages, tombstone."""
 
 from typing import Any
 
 import msgspec
 
-from common_lib.rules import lifecycle, manifest, names, references
+from common_lib.rules import lifecycle, names, references
 from common_lib.rules.lifecycle import ModelStage
 from registry_server.core import changes, models, pages
 from registry_server.core.acts import Act, Outcome
@@ -15,10 +15,7 @@ from registry_server.domain.base import Page, Tombstone, TombstoneRequest, Versi
 from registry_server.domain.errors import Conflict, InvalidRequest, NotFound, RevisionMismatch
 from registry_server.domain.pages import Order
 from registry_server.domain.versions import (
-    CreateVersion,
-    Lineage,
     ModelVersion,
-    Signature,
     TransitionRequest,
     UpdateVersion,
     VersionFilter,
@@ -108,58 +105,6 @@ async def search(
     return pages.page(rows, window, of, lambda version: (version.version,))
 
 
-async def create(records: Records, act: Act, name: str, command: CreateVersion) -> Outcome[ModelVersion]:
-    """Give the next number to files whose bytes are already here."""
-    act.caller.require(Right.REGISTER, name)
-    files = sorted(
-        (manifest.File(f.path, f.size, f.sha256, f.media_type) for f in command.files), key=lambda f: f.path.encode()
-    )
-    manifest.check_files(files)
-    names.check_keys("metrics", command.metrics)
-    _check_words(command.signature, command.lineage)
-    models.check_facts(
-        framework=command.framework,
-        description=command.description,
-        parameters=command.parameters,
-        tags=command.tags,
-    )
-    if not command.framework:
-        raise InvalidRequest(
-            "framework is empty", remedy="name it, such as 'scikit-learn'", field="framework", value=""
-        )
-    model = await models.live(records, act, Right.REGISTER, name)
-    await _require_bytes(records, files)
-    digest = manifest.digest(files)
-    number = await records.models.next_version(name)
-    version = ModelVersion(
-        model=name,
-        version=number,
-        stage=ModelStage.DEVELOPMENT,
-        digest=digest,
-        size=sum(file.size for file in files),
-        file_count=len(files),
-        framework=command.framework,
-        description=command.description,
-        parameters=command.parameters,
-        metrics=command.metrics,
-        signature=command.signature,
-        lineage=command.lineage,
-        tags=command.tags,
-        revision=1,
-        created_by=act.caller.name,
-        created_at=act.at,
-        updated_at=act.at,
-        tombstone=None,
-    )
-    await records.artifacts.insert_document(digest, manifest.document(files))
-    await records.versions.insert(version, [FileEntry(*file) for file in files])
-    counted = msgspec.structs.replace(model, latest_version=number)
-    change = changes.created("version.created", key(name, number), version)
-    count = changes.changed("", (models.key(name), model, counted))
-    change = msgspec.structs.replace(change, before=count.before, after=change.after | count.after)
-    return Outcome(version, change, status=201, location=f"/v1/models/{name}/versions/{number}")
-
-
 async def update(records: Records, act: Act, name: str, version: int, command: UpdateVersion) -> Outcome[ModelVersion]:
     """Change description or tags; everything else of a version is immutable."""
     found = await _live(records, act, Right.EDIT, name, version)
@@ -226,16 +171,6 @@ async def tombstone(
     return Outcome(after, change)
 
 
-def _check_words(signature: Signature | None, lineage: Lineage | None) -> None:
-    sides = {"inputs": signature.inputs, "outputs": signature.outputs} if signature else {}
-    for side, fields in sides.items():
-        for field in fields:
-            names.check_text(f"signature.{side}.name", field.name, 256)
-            names.check_text(f"signature.{side}.dtype", field.dtype, 256)
-    for name, word in msgspec.structs.asdict(lineage).items() if lineage else ():
-        names.check_text(f"lineage.{name}", word or "", 256)
-
-
 class _Document(msgspec.Struct):
     files: list[FileEntry]
 
@@ -269,27 +204,6 @@ async def _live(records: Records, act: Act, right: Right, name: str, version: in
     return found
 
 
-async def _require_bytes(records: Records, files: list[manifest.File]) -> None:
-    stored = await records.artifacts.sizes(sorted({file.sha256 for file in files}))
-    for file in files:
-        if file.sha256 not in stored:
-            raise Conflict(
-                f"the bytes of {file.path!r} are not here",
-                remedy=f"PUT them to /v1/blobs/{file.sha256} first",
-                field="sha256",
-                value=file.sha256,
-                code="blob_missing",
-            )
-        if stored[file.sha256] != file.size:
-            raise InvalidRequest(
-                f"{file.path!r} has {stored[file.sha256]} bytes, not {file.size}",
-                remedy="give the true size of the file",
-                field="size",
-                value=file.size,
-                code="invalid_manifest",
-            )
-
-
 def _next(act: Act, version: ModelVersion, **changed: Any) -> ModelVersion:
     return msgspec.structs.replace(version, revision=version.revision + 1, updated_at=act.at, **changed)
 
@@ -299,5 +213,5 @@ def _step(before: ModelVersion, after: ModelVersion) -> tuple[str, ModelVersion,
 
 
 async def _store(records: Records, before: ModelVersion, after: ModelVersion) -> None:
-    if not await records.versions.update(after, before.revision):
+    if not await records.versions.update(before, after):
         raise RevisionMismatch("somebody changed the version in between", remedy="read it again", field="If-Match")

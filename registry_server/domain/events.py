@@ -77,7 +77,7 @@ def encode(
         "source": source,
         "specversion": "1.0",
         "subject": change.subject,
-        "time": time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "time": time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         "type": f"registry.{change.type}",
     }
     body = canonical.encode(event)

@@ -16,6 +16,9 @@ from registry_server.infrastructure.sql import Row
 T = TypeVar("T")
 _ATTEMPTS = 5
 _COMMAND_TIMEOUT_S = 30
+# Every statement here is a point read or the walk of an index in the order asked for. Plans kept for any value (generic
+# ones) guess wrong how few rows a page needs, and would read and sort a whole facet: 18 ms where the walk takes 1 ms.
+_WALK_INDEXES = dict.fromkeys(("enable_hashjoin", "enable_mergejoin", "enable_bitmapscan", "enable_sort"), "off")
 _LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
@@ -94,7 +97,11 @@ class PostgresDatabase:
         """Bring the schema up to date and begin to take reads and writes."""
         await self.migrate()
         self._pool = await asyncpg.create_pool(
-            self._url, min_size=1, max_size=self._connections, command_timeout=_COMMAND_TIMEOUT_S
+            self._url,
+            min_size=1,
+            max_size=self._connections,
+            command_timeout=_COMMAND_TIMEOUT_S,
+            server_settings=_WALK_INDEXES,
         )
         self.read = Records(Reader(self._pool))
 

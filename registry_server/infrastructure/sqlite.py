@@ -1,46 +1,27 @@
-"""SQLite through apsw: one writer thread that commits for all who wait, point reads on the event loop.
-
-Each use case runs in its own SAVEPOINT; one COMMIT, and so one fsync, makes the whole batch durable, and only then does
-anybody get an answer. The port never suspends, so the writer drives a use case's coroutine by itself.
-"""
+"""SQLite through apsw: one writer with group commit, point reads on the event loop, lists in a thread."""
 
 import asyncio
-import contextlib
 import hashlib
 import os
-import queue
-import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar
 
 import apsw
 
 from registry_server.core.ports import Records as RecordsPort
 from registry_server.domain.errors import StorageUnavailable
 from registry_server.infrastructure import sql as statements
+from registry_server.infrastructure.group_commit import GroupCommit, drive, unavailable
 from registry_server.infrastructure.records import Records
 from registry_server.infrastructure.schema import HISTORY_TABLE, check_history, new_source
 from registry_server.infrastructure.sql import Row
 
 T = TypeVar("T")
 UseCase = Callable[[RecordsPort], Awaitable[T]]
-_BATCH = 64
 # Builds of SQLite before this can lose acknowledged commits in WAL mode when two connections are open.
 _SAFE_WAL = (3, 51, 3)
-
-
-class _Job(NamedTuple):
-    use_case: UseCase[Any]
-    done: "asyncio.Future[Any]"
-    loop: asyncio.AbstractEventLoop
-
-
-class _Result(NamedTuple):
-    job: _Job
-    value: Any
-    error: BaseException | None
 
 
 class Connection:
@@ -80,7 +61,7 @@ class Reader(Connection):
         try:
             return await super().one(sql, *values)
         except apsw.Error as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     async def all(self, sql: str, *values: Any) -> Sequence[Row]:
         def run() -> Sequence[Row]:
@@ -89,7 +70,7 @@ class Reader(Connection):
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, run)
         except apsw.Error as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     def close(self) -> None:
         """End the thread and both connections."""
@@ -107,8 +88,7 @@ class SqliteDatabase:
     def __init__(self, path: Path | None, *, vfs: str | None = None) -> None:
         self._path = path
         self._vfs = vfs
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._commits: GroupCommit[RecordsPort] | None = None
         self._reader: Reader | None = None
 
     def migrate(self) -> list[str]:
@@ -134,15 +114,12 @@ class SqliteDatabase:
             return
         self._reader = Reader(self._connect(apsw.SQLITE_OPEN_READONLY), self._connect(apsw.SQLITE_OPEN_READONLY))
         self.read = Records(self._reader)
-        self._thread = threading.Thread(target=self._work, name="registry-writer", daemon=True)
-        self._thread.start()
+        self._commits = GroupCommit(self._writer.raw, Records(self._writer))
 
     async def close(self) -> None:
         """Finish the writes that wait, then close."""
-        if self._thread is not None:
-            self._jobs.put(None)
-            await asyncio.to_thread(self._thread.join)
-            self._thread = None
+        if self._commits is not None:
+            await self._commits.close()
         if self._reader is not None:
             self._reader.close()
             self._reader = None
@@ -152,21 +129,18 @@ class SqliteDatabase:
         """Run a use case in one durable transaction; what it raises rolls it back whole."""
         if self._path is None:
             with _transaction(self._writer.raw):
-                return _drive(use_case(Records(self._writer)))
-        if self._thread is None or not self._thread.is_alive():
+                return drive(use_case(Records(self._writer)))
+        if self._commits is None:
             raise StorageUnavailable("the database is closed", remedy="start the server again")
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[T] = loop.create_future()
-        self._jobs.put(_Job(use_case, done, loop))
-        return await done
+        return await self._commits.write(use_case)
 
     async def ping(self) -> None:
         """Return if the file answers and the writer is alive."""
         try:
             await (self._reader or self._writer).one("SELECT 1 FROM meta LIMIT 1")
         except apsw.Error as error:
-            raise _unavailable(error) from None
-        if self._path is not None and (self._thread is None or not self._thread.is_alive()):
+            raise unavailable(error) from None
+        if self._path is not None and (self._commits is None or not self._commits.alive):
             raise StorageUnavailable("the writer has ended", remedy="see the server's log and start it again")
 
     def _migrate(self, raw: apsw.Connection) -> list[str]:
@@ -195,47 +169,6 @@ class SqliteDatabase:
         raw.set_busy_timeout(5_000)
         return raw
 
-    def _work(self) -> None:
-        records = Records(self._writer)
-        while (job := self._jobs.get()) is not None:
-            batch = [job]
-            while len(batch) < _BATCH:
-                try:
-                    following = self._jobs.get_nowait()
-                except queue.Empty:
-                    break
-                if following is None:
-                    self._jobs.put(None)
-                    break
-                batch.append(following)
-            self._commit(records, batch)
-
-    def _commit(self, records: Records, batch: list[_Job]) -> None:
-        raw = self._writer.raw
-        results: list[_Result] = []
-        try:
-            with _transaction(raw):
-                results = [_Result(job, *self._attempt(records, job)) for job in batch]
-        except BaseException as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever and the writer lives on
-            results = [_Result(job, None, _unavailable(error)) for job in batch]
-        _settle(results)
-
-    def _attempt(self, records: Records, job: _Job) -> tuple[Any, BaseException | None]:
-        raw = self._writer.raw
-        raw.execute("SAVEPOINT use_case")
-        try:
-            value = _drive(job.use_case(records))
-        except (apsw.FullError, apsw.IOError):
-            raise
-        except BaseException as error:
-            if not raw.in_transaction:
-                # SQLite rolled the whole batch back by itself: the rest must not run outside of it.
-                raise
-            raw.execute("ROLLBACK TO use_case; RELEASE use_case")
-            return None, error
-        raw.execute("RELEASE use_case")
-        return value, None
-
 
 class _transaction:  # noqa: N801 - reads as a word of the language
     """BEGIN IMMEDIATE … COMMIT, or ROLLBACK."""
@@ -253,44 +186,3 @@ class _transaction:  # noqa: N801 - reads as a word of the language
         finally:
             if self._raw.in_transaction:
                 self._raw.execute("ROLLBACK")
-
-
-def _drive(use_case: Awaitable[T]) -> T:
-    coroutine = cast("Coroutine[Any, Any, T]", use_case)
-    try:
-        coroutine.send(None)
-    except StopIteration as done:
-        return cast("T", done.value)
-    coroutine.close()
-    raise RuntimeError("a use case waited for something other than its records")
-
-
-def _settle(results: list[_Result]) -> None:
-    # One wake-up for each event loop: each hands the interpreter over, which the rest of the batch would wait for.
-    for loop in {result.job.loop for result in results}:
-        # A closed loop: nobody waits there any more, and the writer must live on for the others.
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(_answer, [result for result in results if result.job.loop is loop])
-
-
-def _answer(results: list[_Result]) -> None:
-    for job, value, error in results:
-        if job.done.done():
-            continue
-        if error is None:
-            job.done.set_result(value)
-        else:
-            job.done.set_exception(error)
-
-
-def _unavailable(error: BaseException) -> StorageUnavailable:
-    if isinstance(error, apsw.FullError):
-        return StorageUnavailable(
-            "the disk is full (FullError)",
-            remedy="nothing was changed; free space on the server and send it again",
-            code="storage_full",
-        )
-    return StorageUnavailable(
-        f"the database failed: {type(error).__name__}",
-        remedy="nothing was changed; see the server's log for the disk or file it names, then try again",
-    )

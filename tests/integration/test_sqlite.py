@@ -144,33 +144,34 @@ async def test_a_failing_disk_refuses_and_recovers(
     assert await database.write(_keep("kept")) == "kept"
 
 
-async def test_a_caller_that_is_gone_does_not_stop_the_writer(database: SqliteDatabase) -> None:
-    """Its event loop is closed before its answer comes; the others are served."""
-    held = threading.Event()
-
-    def leave() -> None:
-        loop = asyncio.new_event_loop()
-
-        async def begin() -> None:
-            task = asyncio.ensure_future(database.write(_waits(held)))
-            await asyncio.sleep(0)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-        loop.run_until_complete(begin())
-        loop.close()
-
-    await asyncio.to_thread(leave)
-    held.set()
-    assert await database.write(_keep("next")) == "next"
+async def test_a_caller_that_is_gone_does_not_stop_the_writer(database: SqliteDatabase, disk: Disk) -> None:
+    """One that leaves during its commit is committed, one that leaves before its turn never runs; others are served."""
+    disk.hold()
+    during = asyncio.ensure_future(database.write(_keep("during")))
+    await asyncio.to_thread(disk.entered.wait, 10)
+    before = asyncio.ensure_future(database.write(_keep("before")))
+    following = asyncio.ensure_future(database.write(_keep("next")))
+    await asyncio.sleep(0)
+    during.cancel()
+    before.cancel()
+    disk.gate.set()
+    assert await following == "next"
+    kept = [await database.read.artifacts.document(digest) for digest in ("during", "before", "next")]
+    assert kept == [b"{}", None, b"{}"]
 
 
-def _waits(held: threading.Event) -> Any:
-    async def use_case(records: Records) -> None:
-        held.wait(10)
-        await records.artifacts.insert_document("gone", b"{}")
-
-    return use_case
+async def test_whoever_waits_when_it_closes_is_served_first(database: SqliteDatabase, disk: Disk) -> None:
+    """Then nobody is."""
+    disk.hold()
+    waiting = [asyncio.ensure_future(database.write(_keep(f"d{n}"))) for n in range(3)]
+    await asyncio.to_thread(disk.entered.wait, 10)
+    closing = asyncio.ensure_future(database.close())
+    await asyncio.sleep(0)
+    with pytest.raises(StorageUnavailable, match="closed"):
+        await database.write(_keep("late"))
+    disk.gate.set()
+    assert await asyncio.gather(*waiting) == ["d0", "d1", "d2"]
+    await closing
 
 
 async def test_a_use_case_that_waits_for_the_world_is_refused(database: SqliteDatabase) -> None:

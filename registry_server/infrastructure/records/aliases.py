@@ -30,13 +30,13 @@ class AliasRecords:
     async def insert(self, alias: Alias) -> bool:
         return await self._sql.execute(f"{ALIASES.insert} ON CONFLICT DO NOTHING", *ALIASES.values(alias)) == 1
 
-    async def update(self, alias: Alias, revision: int) -> bool:
+    async def update(self, before: Alias, alias: Alias) -> bool:
         changed = await self._sql.execute(
             "UPDATE aliases SET version = ?4, revision = ?5, updated_by = ?6, updated_at = ?7"
             " WHERE model = ?1 AND alias = ?2 AND revision = ?3",
             alias.model,
             alias.alias,
-            revision,
+            before.revision,
             *ALIASES.values(alias)[2:],
         )
         return changed == 1

@@ -41,18 +41,17 @@ class ModelRecords:
             await self._add_facets(model, _facets(model))
         return inserted == 1
 
-    async def update(self, model: RegisteredModel, revision: int) -> bool:
-        before = await self.lock(model.name)
+    async def update(self, before: RegisteredModel, model: RegisteredModel) -> bool:
         row = dict(zip(MODELS.stored, MODELS.values(model), strict=True))
         changed = await self._sql.execute(
             "UPDATE models SET owner = ?3, description = ?4, tags = ?5, metadata = ?6, revision = ?7,"
             " updated_at = ?8, tombstone = ?9 WHERE name = ?1 AND revision = ?2",
             model.name,
-            revision,
+            before.revision,
             *(row[column] for column in ("owner", "description", "tags", "metadata")),
             *(row[column] for column in ("revision", "updated_at", "tombstone")),
         )
-        if changed and before is not None:
+        if changed:
             old, new = _facets(before), _facets(model)
             for facet in sorted(old - new):
                 await self._sql.execute(

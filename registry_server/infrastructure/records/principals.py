@@ -35,12 +35,12 @@ class PrincipalRecords:
         values = PRINCIPALS.values(principal)
         return await self._sql.execute(f"{PRINCIPALS.insert} ON CONFLICT DO NOTHING", *values) == 1
 
-    async def update(self, principal: Principal, revision: int) -> bool:
+    async def update(self, before: Principal, principal: Principal) -> bool:
         row = dict(zip(PRINCIPALS.stored, PRINCIPALS.values(principal), strict=True))
         changed = await self._sql.execute(
             "UPDATE principals SET grants = ?3, revision = ?4, updated_at = ?5 WHERE name = ?1 AND revision = ?2",
             principal.name,
-            revision,
+            before.revision,
             *(row[column] for column in ("grants", "revision", "updated_at")),
         )
         return changed == 1

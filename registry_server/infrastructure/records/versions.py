@@ -45,10 +45,9 @@ class VersionRecords:
             " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             [(version.model, version.version, f.path, f.sha256, f.size, f.media_type) for f in files],
         )
-        await self._refresh_stages(version.model, {version.stage})
+        await self._enter_stage(version.model, version.stage)
 
-    async def update(self, version: ModelVersion, revision: int) -> bool:
-        before = await self.get(version.model, version.version)
+    async def update(self, before: ModelVersion, version: ModelVersion) -> bool:
         row = dict(zip(VERSIONS.stored, VERSIONS.values(version), strict=True))
         columns = ("stage", "description", "tags", "revision", "updated_at", "tombstone")
         changed = await self._sql.execute(
@@ -56,11 +55,13 @@ class VersionRecords:
             " tombstone = ?9 WHERE model = ?1 AND version = ?2 AND revision = ?3",
             version.model,
             version.version,
-            revision,
+            before.revision,
             *(row[column] for column in columns),
         )
-        if changed and before is not None:
-            await self._refresh_stages(version.model, {before.stage, version.stage})
+        if changed and version.tombstone is None:
+            await self._enter_stage(version.model, version.stage)
+        if changed and (before.stage is not version.stage or version.tombstone is not None):
+            await self._leave_stage(version.model, before.stage)
         return changed == 1
 
     async def page(self, model: str, conditions: VersionFilter, order: Order, window: Window) -> list[ModelVersion]:
@@ -94,19 +95,18 @@ class VersionRecords:
         row = await self._sql.one(f"SELECT {VERSIONS.select} FROM versions WHERE {where}", *values)
         return None if row is None else _read(row)
 
-    async def _refresh_stages(self, model: str, stages: set[ModelStage]) -> None:
-        for stage in sorted(stages):
-            await self._sql.execute(
-                "INSERT INTO model_facets (facet, value, name, created_at)"
-                " SELECT 'stage', ?2, name, created_at FROM models WHERE name = ?1 AND EXISTS"
-                " (SELECT 1 FROM versions WHERE model = ?1 AND stage = ?2 AND tombstone IS NULL)"
-                " ON CONFLICT DO NOTHING",
-                model,
-                str(stage),
-            )
-            await self._sql.execute(
-                "DELETE FROM model_facets WHERE facet = 'stage' AND value = ?2 AND name = ?1 AND NOT EXISTS"
-                " (SELECT 1 FROM versions WHERE model = ?1 AND stage = ?2 AND tombstone IS NULL)",
-                model,
-                str(stage),
-            )
+    async def _enter_stage(self, model: str, stage: ModelStage) -> None:
+        await self._sql.execute(
+            "INSERT INTO model_facets (facet, value, name, created_at)"
+            " SELECT 'stage', ?2, name, created_at FROM models WHERE name = ?1 ON CONFLICT DO NOTHING",
+            model,
+            str(stage),
+        )
+
+    async def _leave_stage(self, model: str, stage: ModelStage) -> None:
+        await self._sql.execute(
+            "DELETE FROM model_facets WHERE facet = 'stage' AND value = ?2 AND name = ?1 AND NOT EXISTS"
+            " (SELECT 1 FROM versions WHERE model = ?1 AND stage = ?2 AND tombstone IS NULL)",
+            model,
+            str(stage),
+        )

@@ -1,0 +1,124 @@
+"""How a version comes into being: its request is checked, then its files get the next number of their model."""
+
+import asyncio
+from typing import Final
+
+import msgspec
+
+from common_lib.rules import manifest, names
+from common_lib.rules.lifecycle import ModelStage
+from registry_server.core import changes, models
+from registry_server.core.acts import Act, Outcome
+from registry_server.core.ports import Records
+from registry_server.core.rights import Caller, Right
+from registry_server.core.versions import key
+from registry_server.domain.artifacts import FileEntry
+from registry_server.domain.errors import Conflict, InvalidRequest
+from registry_server.domain.versions import CreateVersion, Lineage, ModelVersion, Signature
+
+_MANY: Final = 100
+
+
+class Registration(msgspec.Struct, frozen=True):
+    """A request to create a version that is right in itself, and the manifest of its files."""
+
+    command: CreateVersion
+    files: list[manifest.File]
+    document: bytes
+
+
+async def check(caller: Caller, name: str, command: CreateVersion) -> Registration:
+    """The registration that a request asks for, before any transaction begins.
+
+    Raises:
+        RuleViolation, InvalidRequest: something in it can never be right.
+    """
+    caller.require(Right.REGISTER, name)
+    # Thousands of files take as long as thousands of reads: they are looked at beside those, in a thread.
+    return await asyncio.to_thread(_check, command) if len(command.files) > _MANY else _check(command)
+
+
+def _check(command: CreateVersion) -> Registration:
+    files = [manifest.File(f.path, f.size, f.sha256, f.media_type) for f in command.files]
+    files.sort(key=lambda file: file.path.encode())
+    manifest.check_files(files)
+    names.check_keys("metrics", command.metrics)
+    _check_words(command.signature, command.lineage)
+    models.check_facts(
+        framework=command.framework,
+        description=command.description,
+        parameters=command.parameters,
+        tags=command.tags,
+    )
+    if not command.framework:
+        raise InvalidRequest(
+            "framework is empty", remedy="name it, such as 'scikit-learn'", field="framework", value=""
+        )
+    return Registration(command, files, manifest.document(files))
+
+
+async def create(records: Records, act: Act, name: str, registration: Registration) -> Outcome[ModelVersion]:
+    """Give the next number to files whose bytes are already here."""
+    command, files = registration.command, registration.files
+    model = await models.live(records, act, Right.REGISTER, name)
+    await _require_bytes(records, files)
+    digest = manifest.digest_of(registration.document)
+    number = await records.models.next_version(name)
+    version = ModelVersion(
+        model=name,
+        version=number,
+        stage=ModelStage.DEVELOPMENT,
+        digest=digest,
+        size=sum(file.size for file in files),
+        file_count=len(files),
+        framework=command.framework,
+        description=command.description,
+        parameters=command.parameters,
+        metrics=command.metrics,
+        signature=command.signature,
+        lineage=command.lineage,
+        tags=command.tags,
+        revision=1,
+        created_by=act.caller.name,
+        created_at=act.at,
+        updated_at=act.at,
+        tombstone=None,
+    )
+    await records.artifacts.insert_document(digest, registration.document)
+    await records.versions.insert(version, [FileEntry(*file) for file in files])
+    counted = msgspec.structs.replace(model, latest_version=number)
+    change = changes.created("version.created", key(name, number), version)
+    count = changes.changed("", (models.key(name), model, counted))
+    change = msgspec.structs.replace(change, before=count.before, after=change.after | count.after)
+    return Outcome(version, change, status=201, location=f"/v1/models/{name}/versions/{number}")
+
+
+def _check_words(signature: Signature | None, lineage: Lineage | None) -> None:
+    sides = {"inputs": signature.inputs, "outputs": signature.outputs} if signature else {}
+    for side, fields in sides.items():
+        for field in fields:
+            names.check_text(f"signature.{side}.name", field.name, 256)
+            names.check_text(f"signature.{side}.dtype", field.dtype, 256)
+    for name, word in msgspec.structs.asdict(lineage).items() if lineage else ():
+        names.check_text(f"lineage.{name}", word or "", 256)
+
+
+async def _require_bytes(records: Records, files: list[manifest.File]) -> None:
+    stored = await records.artifacts.sizes(sorted({file.sha256 for file in files}))
+    for file in files:
+        if file.sha256 not in stored:
+            raise Conflict(
+                f"the bytes of {file.path!r} are not here",
+                remedy=f"PUT them to /v1/blobs/{file.sha256} first",
+                field="sha256",
+                value=file.sha256,
+                code="blob_missing",
+            )
+        if stored[file.sha256] != file.size:
+            raise InvalidRequest(
+                f"{file.path!r} has {stored[file.sha256]} bytes, not {file.size}",
+                remedy="give the true size of the file",
+                field="size",
+                value=file.size,
+                code="invalid_manifest",
+            )
