@@ -3,6 +3,7 @@
 import hashlib
 import mimetypes
 import os
+import re
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from common_lib.rules.names import check_artifact_path
 from common_lib.values import FileEntry, Lineage, Manifest, ModelVersion, Scalar, Signature
 
 _CHUNK = 1024 * 1024
+_PARTIAL = re.compile(r"\.[0-9a-f]{32}\.partial")
 
 
 def register(
@@ -38,12 +40,7 @@ def register(
         InvalidRequest: there is no such file, or its path within the folder is not allowed.
         ModelNotFound: the model was not created before.
     """
-    try:
-        source = Path(path)
-    except TypeError:
-        raise InvalidRequest(
-            f"{path!r:.200} is no path", code="invalid_path", remedy="pass a path", field="path", value=path
-        ) from None
+    source = _local("path", path)
     files: list[tuple[Path, FileEntry]] = yield Blocking(lambda: _described(source))
     sent: set[str] = set()
     for file, entry in files:
@@ -71,25 +68,27 @@ def register(
 def download(reference: str, folder: str | os.PathLike[str]) -> Flow[ModelVersion]:
     """The version that a reference means, with all its files in `folder`, each verified before it got its name.
 
-    A file that is there already with the right bytes is kept; another file in its place is refused, not replaced.
+    When it returns, `folder` holds the files of the version and no others. A file that is there already with the right
+    bytes is kept; any other file is refused before a byte arrives, and never replaced or removed.
 
     Raises:
         DigestMismatch: bytes are not what the manifest says; nothing of that file is kept.
-        InvalidRequest: `folder` holds another file in the place of one of the version's.
+        InvalidRequest: `folder` holds a file that is not of this version, such as one of another version.
     """
+    target = _local("folder", folder)
     version: ModelVersion = yield versions.resolve(reference)
     manifest: Manifest = yield versions.manifest(version.model, version.version)
     _check_identity(version, manifest)
-    target = Path(folder)
-    for entry in manifest.files:
-        if (yield Blocking(lambda entry=entry: _have(target, entry))):  # type: ignore[misc]
-            continue
+    missing: list[FileEntry] = yield Blocking(lambda: _missing(target, manifest))
+    for entry in missing:
         arriving = yield Blocking(lambda entry=entry: Arriving(target / entry.path, entry))  # type: ignore[misc]
         try:
             yield artifacts.get_file(version.model, version.version, entry.path, arriving)
             yield Blocking(arriving.publish)
         finally:
             arriving.discard()
+    # Somebody else may have filled the folder meanwhile.
+    yield Blocking(lambda: _refuse_strangers(target, manifest))
     return version
 
 
@@ -154,6 +153,15 @@ def _check_identity(version: ModelVersion, manifest: Manifest) -> None:
         raise DigestMismatch(f"the manifest of {version.reference}", expected=version.digest, actual=actual)
 
 
+def _local(field: str, path: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(path)
+    except TypeError:
+        raise InvalidRequest(
+            f"{path!r:.200} is no path", code="invalid_path", remedy="pass a path", field=field, value=path
+        ) from None
+
+
 def _described(path: Path) -> list[tuple[Path, FileEntry]]:
     if path.is_file():
         return [(path, _entry(path, path.name))]
@@ -209,6 +217,39 @@ def _entry(file: Path, path: str) -> FileEntry:
         size = stream.tell()
     media_type = mimetypes.guess_type(path)[0] or "application/octet-stream"
     return FileEntry(path=path, size=size, sha256=sha256, media_type=media_type)
+
+
+def _missing(folder: Path, manifest: Manifest) -> list[FileEntry]:
+    """The files that are still to fetch into a folder that holds nothing but files of this version."""
+    if folder.exists() and not folder.is_dir():
+        raise _occupied(folder)
+    missing = [entry for entry in manifest.files if not _have(folder, entry)]
+    _refuse_strangers(folder, manifest)
+    return missing
+
+
+def _refuse_strangers(folder: Path, manifest: Manifest) -> None:
+    named = {entry.path for entry in manifest.files}
+    for file in sorted(_entries(folder)):
+        # What is still arriving, perhaps for somebody else who fetches the same version, has no name yet.
+        if file.relative_to(folder).as_posix() not in named and not _PARTIAL.fullmatch(file.name):
+            raise InvalidRequest(
+                f"{str(file)!r} is no file of this version, so the folder would hold a mix",
+                code="invalid_path",
+                remedy="download into an empty folder, or move that file away",
+                field="folder",
+                value=str(file),
+            )
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    """Whatever is no folder, at any depth; links are not followed."""
+    if folder.exists():
+        for place in folder.iterdir():
+            if place.is_dir() and not place.is_symlink():
+                yield from _entries(place)
+            else:
+                yield place
 
 
 def _have(folder: Path, entry: FileEntry) -> bool:

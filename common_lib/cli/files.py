@@ -16,11 +16,13 @@ from common_lib.cli.session import Session, connected
     required=True,
     metavar="FOLDER",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where the files go; those that are there already with the right bytes are kept.",
+    help="Where the files go: a new or empty folder, or one that holds files of this version and no others.",
 )
 @connected
 def download(session: Session, *, reference: str, folder: Path) -> None:
     """Fetch the files of a version; each is verified before it gets its name.
+
+    Files that are there already with the right bytes are kept. Any other file is refused, never replaced or removed.
 
     REFERENCE is models:/name/7, models:/name@champion, models:/name/production or models:/name/latest.
     """

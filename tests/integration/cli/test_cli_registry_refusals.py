@@ -19,6 +19,7 @@ REFUSALS: list[tuple[int, str, list[str]]] = [
     (2, "invalid_name", ["models", "show", "../escape"]),
     (2, "invalid_reference", ["download", "{model}", "--to", "{folder}"]),
     (2, "invalid_path", ["download", "models:/{model}/1", "--to", "{occupied}"]),
+    (2, "invalid_path", ["download", "models:/{model}/1", "--to", "{foreign}"]),
     (3, "model_not_found", ["models", "show", "{model}-not"]),
     (3, "version_not_found", ["versions", "show", "{model}", "production"]),
     (3, "version_not_found", ["diff", "{model}", "1", "99"]),
@@ -39,7 +40,11 @@ def test_a_refusal_has_its_exit_status_and_is_a_problem_for_machines(
     occupied = tmp_path / "occupied"
     occupied.mkdir()
     (occupied / "weights.json").write_text("something else")
-    words = [word.format(model=version, folder=tmp_path / "new", occupied=occupied) for word in arguments]
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "of another version.bin").touch()
+    places = {"folder": tmp_path / "new", "occupied": occupied, "foreign": foreign}
+    words = [word.format(model=version, **places) for word in arguments]
     problem = cli.problem(*words, status=status)
     assert problem["code"] == code
     said = cli(*words, status=status)
