@@ -1,5 +1,6 @@
 """`registry models`."""
 
+import copy
 import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,10 @@ def list_models(session: Session, *, tag: dict[str, str], limit: int | None, **c
     session.answer(found, lambda: _table(found))
 
 
-models.add_command(list_models, "search")
+# A command of its own: help shows a command by its own name, whatever name it was added by.
+search = copy.copy(list_models)
+search.name = "search"
+models.add_command(search)
 
 
 @models.command("show")

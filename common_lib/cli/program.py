@@ -2,7 +2,7 @@
 
 import rich_click as click
 
-from common_lib.cli import aliases, diff, files, models, show, stages, versions
+from common_lib.cli import aliases, diff, events, files, models, show, stages, versions
 from common_lib.cli.completion import completion
 from common_lib.cli.failures import EXIT_CODES
 from common_lib.cli.session import Session, connected
@@ -28,10 +28,11 @@ def whoami(session: Session) -> None:
 
 
 program.add_command(models.models)
-program.add_command(models.list_models, "search")
+program.add_command(models.search)
 program.add_command(versions.versions)
 program.add_command(stages.stages)
 program.add_command(aliases.aliases)
 program.add_command(diff.diff)
 program.add_command(files.download)
+program.add_command(events.events)
 program.add_command(completion)

@@ -28,21 +28,21 @@ def versions(registry: ModelRegistry, name: str, tmp_path: Path) -> list[dict[st
     return made
 
 
-@pytest.mark.parametrize(("first", "second", "surplus"), [(1, 2, "old/a.bin"), (2, 1, "new.bin")])
+@pytest.mark.parametrize(("first", "surplus"), [(1, "old/a.bin"), (2, "new.bin")])
 def test_a_folder_never_holds_a_mix_of_versions(
     registry: ModelRegistry,
     name: str,
     tmp_path: Path,
     versions: list[dict[str, bytes]],
+    *,
     first: int,
-    second: int,
     surplus: str,
 ) -> None:
     """A file that only the other version has is named, and no byte of the new one arrives."""
     folder = tmp_path / "folder"
     registry.download(f"models:/{name}/{first}", folder)
     with pytest.raises(InvalidRequest, match="is no file of this version") as refused:
-        registry.download(f"models:/{name}/{second}", folder)
+        registry.download(f"models:/{name}/{3 - first}", folder)
     assert (refused.value.field, refused.value.value) == ("folder", str(folder / surplus))
     assert "empty folder" in refused.value.remedy
     assert contents(folder) == versions[first - 1]

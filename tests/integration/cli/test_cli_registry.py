@@ -169,6 +169,28 @@ def test_an_alias_moves_by_compare_and_set(cli: Cli, version: str, trained: Path
     cli("aliases", "delete", version, "champion", status=3)
 
 
+def test_the_log_is_read_page_by_page(cli: Cli, version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row for each event, the oldest first; machines get what was before and after too."""
+    monkeypatch.setattr("common_lib.cli.events._PAGE", 3)
+    last = int(cli.json("events")[-1]["sequence"])
+    cli("stages", "set", version, "1", "archived", "--reason", "too old", "--force")
+    cli("models", "update", version, "--owner", "desk")
+    done = cli("events", "--after", str(last))
+    heading, _, archived, updated = (line.split() for line in done.stdout.splitlines())
+    assert heading == ["time", "actor", "event", "subject", "reason"]
+    assert archived[0] == str(last + 1)
+    assert archived[3:] == ["admin", "version.archived", "(forced)", f"models/{version}/versions/1", "too", "old"]
+    assert updated[3:] == ["admin", "model.updated", f"models/{version}"]
+    assert done.stderr == ""
+    documents = cli.json("events", "--after", str(last))
+    assert [document["sequence"] for document in documents] == [f"{last + 1:020d}", f"{last + 2:020d}"]
+    assert documents[0]["data"]["after"][f"models/{version}/versions/1"]["stage"] == "archived"
+    some = cli("events", "--limit", "4")
+    assert some.stderr == "there may be more; --after 4 goes on\n"
+    assert [line.split()[0] for line in some.stdout.splitlines()[2:]] == ["1", "2", "3", "4"]
+    assert cli.json("events", "--after", str(last + 2)) == []
+
+
 @given(st.lists(st.none() | st.floats(-1e15, 1e15) | st.integers(-(10**6), 10**6)))
 def test_decimal_points_stand_in_one_column(numbers: list[float | None]) -> None:
     """Every number keeps its digits, and all lines have one length."""

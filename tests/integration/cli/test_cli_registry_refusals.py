@@ -84,6 +84,7 @@ def test_a_caller_without_the_right_ends_with_status_4(cli: Cli, version: str) -
         token = admin.principals.issue_token(f"reader-{version}").secret or ""
     reader = cli._replace(token=token)
     assert reader.problem("stages", "set", version, "1", "staging", status=4)["code"] == "forbidden"
+    assert reader.problem("events", status=4)["code"] == "forbidden"
     assert "analysis on *" in reader("whoami").stdout
     done = cli._replace(token="")("whoami", status=4)
     assert "give a token by --token-file or REGISTRY_TOKEN" in done.stderr
