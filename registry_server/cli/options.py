@@ -1,15 +1,21 @@
-"""What most commands of `registry-server` share: where the data is."""
+"""What most commands of `registry-server` share: where the data is, who asks, and what grants look like."""
 
 import functools
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import rich_click as click
 
 from common_lib.cli import show
+from registry_server.domain.principals import Role
 from registry_server.settings import Settings, default_data_folder
+
+if TYPE_CHECKING:
+    from common_lib.access import Grant
+
+_ROLES = [str(role) for role in Role]
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -38,6 +44,59 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
         command(Settings(data=folder, database_url=database_url, access_log=False), **arguments)
 
     return configured
+
+
+def reach(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that gets also the address of the registry and the file of an admin's token, both of them optional."""
+    url = click.option("--url", metavar="URL", help="The address of the registry, if it does not run on this machine.")
+    file = click.option(
+        "--token-file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="The file with the token of an admin, if it is not admin-token in the data folder.",
+    )
+    return with_settings(url(file(command)))
+
+
+def grant_type(text: str) -> "Grant":
+    """The grant that is written ROLE:PATTERN."""
+    from common_lib.access import Grant, Role  # noqa: PLC0415 - help does not wait for the imports
+
+    role, _, models = text.partition(":")
+    if role not in _ROLES:
+        raise click.BadParameter(f"{role!r} in {text!r} is none of {', '.join(_ROLES)}")
+    try:
+        return Grant(role=Role(role), models=models)
+    except ValueError:
+        raise click.BadParameter(
+            f"{models!r} in {text!r} is no pattern: write a model's name, a prefix followed by *, or *"
+        ) from None
+
+
+def grant_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that gets `grants`, out of those for all models and those for some."""
+
+    @click.option(
+        "--role",
+        "roles",
+        type=click.Choice(_ROLES),
+        metavar="ROLE",
+        multiple=True,
+        help=f"A role on all models: {', '.join(_ROLES)}; may be repeated.",
+    )
+    @click.option(
+        "--grant",
+        "some",
+        type=grant_type,
+        metavar="ROLE:PATTERN",
+        multiple=True,
+        help="A role on some models, such as analysis:eurusd-*; may be repeated.",
+    )
+    @functools.wraps(command)
+    def granting(*before: Any, roles: tuple[str, ...], some: "tuple[Grant, ...]", **arguments: Any) -> None:
+        command(*before, grants=[*(grant_type(f"{role}:*") for role in roles), *some], **arguments)
+
+    return granting
 
 
 def fail(sentence: str) -> NoReturn:

@@ -11,6 +11,7 @@ import rich_click as click
 from common_lib.cli import show
 from registry_server.cli.doctor import doctor
 from registry_server.cli.options import fail, with_settings
+from registry_server.cli.principals import principal
 from registry_server.cli.tokens import token
 from registry_server.settings import Settings
 
@@ -89,6 +90,7 @@ def migrate(settings: Settings) -> None:
 
 
 program.add_command(token)
+program.add_command(principal)
 program.add_command(doctor)
 
 

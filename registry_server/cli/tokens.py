@@ -1,5 +1,7 @@
 """`registry-server token`: who may come in."""
 
+import contextlib
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,18 +11,18 @@ from rich.table import Table
 
 from common_lib.cli import show
 from common_lib.cli.failures import EXIT_CODES, reported
-from registry_server.cli.options import fail, with_settings
-from registry_server.domain.principals import Role
+from registry_server.cli.options import fail, grant_options, reach
+from registry_server.cli.principals import written
 from registry_server.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
+    from typing import TextIO
 
     from common_lib.access import Grant, IssuedToken, Token
     from common_lib.registry import ModelRegistry
 
 _SOON = timedelta(days=14)
-_ROLES = [str(role) for role in Role]
 
 
 @click.group(epilog=EXIT_CODES)
@@ -28,36 +30,11 @@ def token() -> None:
     """Tokens: through the server that owns the data folder, or, if none runs, on the folder itself."""
 
 
-def _reach(command: "Callable[..., None]") -> "Callable[..., None]":
-    url = click.option("--url", metavar="URL", help="The address of the registry, if it does not run on this machine.")
-    file = click.option(
-        "--token-file",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        metavar="FILE",
-        help="The file with the token of an admin, if it is not admin-token in the data folder.",
-    )
-    return with_settings(url(file(command)))
-
-
 @token.command()
-@_reach
+@reach
 @click.option("--name", required=True, help="The principal; it is created if it is not there.")
 @click.option("--kind", type=click.Choice(["human", "service"]), help="What a new principal is; without it, a service.")
-@click.option(
-    "--role",
-    "roles",
-    type=click.Choice(_ROLES),
-    metavar="ROLE",
-    multiple=True,
-    help=f"A role on all models, for a new principal: {', '.join(_ROLES)}; may be repeated.",
-)
-@click.option(
-    "--grant",
-    "grants",
-    metavar="ROLE:PATTERN",
-    multiple=True,
-    help="A role on some models, such as analysis:eurusd-*; may be repeated.",
-)
+@grant_options
 @click.option(
     "--valid-days",
     type=click.IntRange(1, 3650),
@@ -66,6 +43,12 @@ def _reach(command: "Callable[..., None]") -> "Callable[..., None]":
     show_default=True,
     help="How long the token is valid.",
 )
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A new file for the secret, which only you can read; without it, the secret goes to standard output.",
+)
 def create(
     settings: Settings,
     *,
@@ -73,26 +56,33 @@ def create(
     token_file: Path | None,
     name: str,
     kind: str | None,
-    roles: tuple[str, ...],
-    grants: tuple[str, ...],
+    grants: "list[Grant]",
     valid_days: int,
+    out: Path | None,
 ) -> None:
-    """A new token; its secret is written to standard output, this once."""
+    """A new token; its secret is written this once, to a file by --out, else to standard output.
+
+    --role and --grant say what a new principal may do.
+    """
     from registry_server.cli.access import administration  # noqa: PLC0415 - help does not wait for the imports
 
-    asked = [_grant(text) for text in (*(f"{role}:*" for role in roles), *grants)]
-    with reported(as_json=False), administration(settings, url, token_file) as registry:
-        _ensure(registry, name, kind, asked)
-        issued: IssuedToken = registry.principals.issue_token(name, valid_days=valid_days)
-    about = f"token {issued.token.id} of {name}, valid until {show.time(issued.token.expires_at)}"
-    if issued.secret is None:
-        fail(f"the answer with the secret of {about} was lost on the way: revoke it and create another")
-    click.echo(issued.secret)
-    show.stderr().print(show.text(f"{about}; its secret is shown this once"), soft_wrap=True)
+    with reported(as_json=False), _secret_file(out) as file:
+        with administration(settings, url, token_file) as registry:
+            _ensure(registry, name, kind, grants)
+            issued: IssuedToken = registry.principals.issue_token(name, valid_days=valid_days)
+        about = f"token {issued.token.id} of {name}, valid until {show.time(issued.token.expires_at)}"
+        if issued.secret is None:
+            fail(f"the answer with the secret of {about} was lost on the way: revoke it and create another")
+        try:
+            click.echo(issued.secret, file)
+        except OSError as error:
+            fail(f"the secret of {about} could not be written ({error.strerror}): revoke it and create another")
+    where = f"its secret is in {out}" if out else "its secret is shown this once"
+    show.stderr().print(show.text(f"{about}; {where}"), soft_wrap=True)
 
 
 @token.command("list")
-@_reach
+@reach
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON document, and errors as JSON problems.")
 def list_tokens(settings: Settings, *, url: str | None, token_file: Path | None, as_json: bool) -> None:
     """All tokens, without their secrets; what expires within 14 days is named on standard error."""
@@ -114,7 +104,7 @@ def list_tokens(settings: Settings, *, url: str | None, token_file: Path | None,
 
 
 @token.command()
-@_reach
+@reach
 @click.argument("token_id", metavar="ID")
 def revoke(settings: Settings, *, url: str | None, token_file: Path | None, token_id: str) -> None:
     """End a token, which is refused within five seconds; `list` shows the ids."""
@@ -125,19 +115,23 @@ def revoke(settings: Settings, *, url: str | None, token_file: Path | None, toke
     click.echo(f"token {ended.id} of {ended.principal} is revoked")
 
 
-def _grant(text: str) -> "Grant":
-    from common_lib.access import Grant, Role  # noqa: PLC0415 - see above
-
-    role, _, models = text.partition(":")
-    if role not in _ROLES:
-        raise click.BadParameter(f"{role!r} in {text!r} is none of {', '.join(_ROLES)}", param_hint="--grant")
+@contextlib.contextmanager
+def _secret_file(out: Path | None) -> "Iterator[TextIO | None]":
+    """A new file, readable by its owner only whatever the umask; it is gone again if the block fails."""
+    if out is None:
+        yield None
+        return
     try:
-        return Grant(role=Role(role), models=models)
-    except ValueError:
-        raise click.BadParameter(
-            f"{models!r} in {text!r} is no pattern: write a model's name, a prefix followed by *, or *",
-            param_hint="--grant",
-        ) from None
+        # Made before the token: a secret that has no place to go must not come into being.
+        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        fail(f"{out} is there already, and is not overwritten: name a new file")
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            yield file
+    except BaseException:
+        out.unlink(missing_ok=True)
+        raise
 
 
 def _ensure(registry: "ModelRegistry", name: str, kind: str | None, asked: "list[Grant]") -> None:
@@ -152,12 +146,10 @@ def _ensure(registry: "ModelRegistry", name: str, kind: str | None, asked: "list
             ) from None
         registry.principals.create(name, kind or "service", asked)
         return
-    have = {(grant.role, grant.models) for grant in found.grants}
-    if (kind or found.kind) != found.kind or (asked and {(grant.role, grant.models) for grant in asked} != have):
-        grants = ", ".join(f"{role}:{models}" for role, models in sorted(have)) or "nothing"
+    if (kind or found.kind) != found.kind or (asked and set(asked) != set(found.grants)):
         fail(
-            f"principal {name} is there already, a {found.kind} with {grants}; "
-            "without --kind, --role and --grant it gets another token as it is"
+            f"principal {name} is there already, a {found.kind} with grants {written(found.grants)}; without --kind, "
+            "--role and --grant it gets another token as it is, and `registry-server principal update` changes grants"
         )
 
 

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -50,6 +51,36 @@ def test_a_token_is_created_listed_and_revoked(token: Reach) -> None:
     assert f"token {ours['id']} of bench is revoked" in token("revoke", ours["id"]).stdout
     rows = {row["id"]: row for row in json.loads(token("list", "--json").stdout)}
     assert rows[ours["id"]]["revoked_at"] is not None
+
+
+def test_a_secret_goes_to_a_file_of_its_own(token: Reach, tmp_path: Path) -> None:
+    """Readable by its owner only, whatever the umask, and shown nowhere; the file is what a client takes."""
+    out = tmp_path / "bench.token"
+    before = os.umask(0)
+    try:
+        created = token("create", "--name", "bench", "--role", "workbench", "--out", str(out))
+    finally:
+        os.umask(before)
+    secret = out.read_text()
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    assert secret.startswith("mrg_")
+    assert secret.strip() not in created.output
+    assert created.stdout == ""
+    assert f"its secret is in {out}" in created.stderr
+
+
+def test_a_file_is_not_overwritten_by_a_secret(token: Reach, tmp_path: Path) -> None:
+    """Nor is a link followed; no token is made, and what is refused leaves no empty file behind."""
+    (tmp_path / "kept").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    for name in ("kept", "link"):
+        refused = token("create", "--name", "new", "--role", "analysis", "--out", str(tmp_path / name), status=1)
+        assert f"{tmp_path / name} is there already" in refused.stderr
+    assert (tmp_path / "kept").read_text() == "mine"
+    token("create", "--name", "new", "--out", str(tmp_path / "never"), status=2)
+    token("create", "--name", "new", "--role", "analysis", "--out", str(tmp_path / "no" / "folder"), status=1)
+    assert not any((tmp_path / name).exists() for name in ("elsewhere", "never", "no"))
+    assert [row["principal"] for row in json.loads(token("list", "--json").stdout)] == ["admin"]
 
 
 def test_a_principal_gets_further_tokens_but_not_other_grants(token: Reach) -> None:
