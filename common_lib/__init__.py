@@ -13,12 +13,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from common_lib.access import Grant, Principal, PrincipalKind, Role
+    from common_lib.access import Grant, Principal
     from common_lib.client.http_registry import AsyncHttpRegistry, HttpRegistry
     from common_lib.config import RegistryConfig
     from common_lib.errors import RegistryError
     from common_lib.operations.base import Operation
     from common_lib.registry import AsyncModelRegistry, ModelRegistry
+    from common_lib.rules.access import PrincipalKind, Role
     from common_lib.rules.lifecycle import ModelStage, ModelType
     from common_lib.values import (
         Alias,
@@ -47,11 +48,11 @@ _PLACES = {
     "ModelVersion": "values",
     "Operation": "operations.base",
     "Principal": "access",
-    "PrincipalKind": "access",
+    "PrincipalKind": "rules.access",
     "RegisteredModel": "values",
     "RegistryConfig": "config",
     "RegistryError": "errors",
-    "Role": "access",
+    "Role": "rules.access",
     "Signature": "values",
 }
 

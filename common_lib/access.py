@@ -1,29 +1,11 @@
 """Principals, grants and tokens: who the registry knows."""
 
-from enum import StrEnum
 from typing import Annotated
 
 from pydantic import AwareDatetime, Field
 
+from common_lib.rules.access import MAX_TOKEN_DAYS, PrincipalKind, Role
 from common_lib.values import Given, ModelPattern, PrincipalName, Revision, Value
-
-
-class PrincipalKind(StrEnum):
-    """A human decides; a service acts."""
-
-    HUMAN = "human"
-    SERVICE = "service"
-
-
-class Role(StrEnum):
-    """What a principal is to the registry."""
-
-    WORKBENCH = "workbench"
-    INTEGRATION = "integration"
-    ANALYSIS = "analysis"
-    STRATEGY = "strategy"
-    AUDITOR = "auditor"
-    ADMIN = "admin"
 
 
 class Grant(Given):
@@ -80,4 +62,4 @@ class UpdatePrincipal(Given):
 class CreateToken(Given):
     """The request for a token that is valid for so many days."""
 
-    valid_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    valid_days: Annotated[int, Field(ge=1, le=MAX_TOKEN_DAYS)] = 90

@@ -7,25 +7,25 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from common_lib.rules import names
+from common_lib.rules import names, signatures
 from common_lib.rules.lifecycle import ModelStage, ModelType
 from common_lib.rules.references import MAX_VERSION
 
 T = TypeVar("T")
 
-ModelName = Annotated[str, Field(pattern=names.MODEL_NAME, max_length=128)]
-AliasName = Annotated[str, Field(pattern=names.ALIAS_NAME, max_length=64)]
-PrincipalName = Annotated[str, Field(pattern=names.PRINCIPAL_NAME, max_length=64)]
-ModelPattern = Annotated[str, Field(pattern=names.MODEL_PATTERN, max_length=128)]
+ModelName = Annotated[str, Field(pattern=names.MODEL_NAME, max_length=names.NAME_LENGTH)]
+AliasName = Annotated[str, Field(pattern=names.ALIAS_NAME, max_length=names.SHORT_NAME_LENGTH)]
+PrincipalName = Annotated[str, Field(pattern=names.PRINCIPAL_NAME, max_length=names.SHORT_NAME_LENGTH)]
+ModelPattern = Annotated[str, Field(pattern=names.MODEL_PATTERN, max_length=names.NAME_LENGTH)]
 Sha256 = Annotated[str, Field(pattern=names.SHA256)]
-MediaType = Annotated[str, Field(pattern=r"^[a-z0-9.+-]+/[a-z0-9.+-]+$(?!\n)", max_length=128)]
+MediaType = Annotated[str, Field(pattern=names.MEDIA_TYPE, max_length=names.NAME_LENGTH)]
 VersionNumber = Annotated[int, Field(ge=1, le=MAX_VERSION)]
-Dimension = Annotated[int, Field(ge=-1, le=2**53 - 1)]
+Dimension = Annotated[int, Field(ge=signatures.ANY_LENGTH, le=signatures.MAX_LENGTH)]
 Revision = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 Reason = Annotated[str, Field(max_length=names.REASON_LENGTH)]
-Description = Annotated[str, Field(max_length=10_000)]
-ShortText = Annotated[str, Field(max_length=256)]
+Description = Annotated[str, Field(max_length=names.DESCRIPTION_LENGTH)]
+ShortText = Annotated[str, Field(max_length=names.SHORT_TEXT_LENGTH)]
 Scalar = str | int | float | bool | None
 
 
@@ -74,14 +74,14 @@ class FieldSpec(Given):
 
     name: ShortText
     dtype: ShortText
-    shape: Annotated[list[Dimension], Field(max_length=32)] = []
+    shape: Annotated[list[Dimension], Field(max_length=signatures.MAX_DIMENSIONS)] = []
 
 
 class Signature(Given):
     """What a model takes and what it gives."""
 
-    inputs: Annotated[list[FieldSpec], Field(max_length=256)]
-    outputs: Annotated[list[FieldSpec], Field(max_length=256)]
+    inputs: Annotated[list[FieldSpec], Field(max_length=signatures.MAX_FIELDS)]
+    outputs: Annotated[list[FieldSpec], Field(max_length=signatures.MAX_FIELDS)]
 
 
 class Lineage(Given):
@@ -124,7 +124,7 @@ class ModelVersion(Value):
 class FileEntry(Given):
     """One file of a manifest: its path within the version, its size in bytes, its digest and media type."""
 
-    path: Annotated[str, Field(max_length=512)]
+    path: Annotated[str, Field(max_length=names.PATH_LENGTH)]
     size: Count
     sha256: Sha256
     media_type: MediaType = "application/octet-stream"

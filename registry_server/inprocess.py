@@ -10,12 +10,13 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from common_lib.client.http_registry import HttpRegistry
 from common_lib.config import RegistryConfig
+from common_lib.rules.access import Role
 from registry_server.api.security import Gate
 from registry_server.app import connect, create_app, opened
 from registry_server.core.acts import Ports
 from registry_server.core.bootstrap import ADMIN
 from registry_server.core.rights import Caller
-from registry_server.domain.principals import Grant, Role
+from registry_server.domain.principals import Grant
 from registry_server.settings import Settings
 
 URL = "http://registry.test"

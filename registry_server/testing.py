@@ -16,9 +16,10 @@ import httpx
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from litestar import Litestar
 
-from common_lib.access import Grant, PrincipalKind, Role
+from common_lib.access import Grant
 from common_lib.client.http_registry import AsyncHttpRegistry, HttpRegistry
 from common_lib.config import RegistryConfig
+from common_lib.rules.access import PrincipalKind, Role
 from registry_server.app import connect, create_app
 from registry_server.core.acts import Ports
 from registry_server.core.bootstrap import ensure_admin

@@ -8,11 +8,11 @@ from common_lib.access import (
     Grant,
     IssuedToken,
     Principal,
-    PrincipalKind,
     Token,
     UpdatePrincipal,
 )
 from common_lib.operations.base import Operation, checked, given, one_of, path, query, reads, unsafe
+from common_lib.rules.access import PrincipalKind
 from common_lib.rules.names import check_principal_name, check_token_id
 from common_lib.values import Page
 

@@ -18,12 +18,20 @@ TOKEN_ID: Final = r"^[0-9a-f]{16}$(?!\n)"  # noqa: S105 - a pattern
 KEY: Final = r"^[A-Za-z0-9_](?:[A-Za-z0-9._/@-]{0,126}[A-Za-z0-9_])?$(?!\n)"
 SHA256: Final = r"^[0-9a-f]{64}$(?!\n)"
 IDEMPOTENCY_KEY: Final = r"^[A-Za-z0-9_-]{8,128}$(?!\n)"
+MEDIA_TYPE: Final = r"^[a-z0-9.+-]+/[a-z0-9.+-]+$(?!\n)"
+# The longest texts that pass, in characters. Names and patterns say theirs a second time, for readers of the schemas.
+NAME_LENGTH: Final = 128
+SHORT_NAME_LENGTH: Final = 64
+PATH_LENGTH: Final = 512
+SHORT_TEXT_LENGTH: Final = 256
 REASON_LENGTH: Final = 2_000
+DESCRIPTION_LENGTH: Final = 10_000
+MAX_TAGS: Final = 64
+MAX_ENTRIES: Final = 256
 
 _SEGMENT: Final = re.compile(r"^[A-Za-z0-9_(\[=@+-](?:[A-Za-z0-9._+=@,()\[\] -]*[A-Za-z0-9_)\]=@+-])?$(?!\n)")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _MAX_SEGMENTS: Final = 16
-_MAX_PATH_BYTES: Final = 512
 _DEVICES: Final = frozenset(
     {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)}
 )
@@ -115,7 +123,7 @@ def check_token_id(token_id: str) -> str:
     return token_id
 
 
-def check_keys(field: str, mapping: Iterable[str], limit: int = 256) -> None:
+def check_keys(field: str, mapping: Iterable[str], limit: int = MAX_ENTRIES) -> None:
     """Keys of tags, metadata, parameters and metrics are 1–128 letters, digits and `._/@-`; at most `limit` of them."""
     keys = list(mapping)
     if len(keys) > limit:
@@ -139,9 +147,9 @@ def check_keys(field: str, mapping: Iterable[str], limit: int = 256) -> None:
 
 def check_tags(tags: Mapping[str, str]) -> None:
     """Tags are at most 64 pairs of a key and a printable text of at most 256 characters."""
-    check_keys("tags", tags, limit=64)
+    check_keys("tags", tags, limit=MAX_TAGS)
     for key, value in tags.items():
-        if len(value) > 256 or not value.isprintable():  # noqa: PLR2004 - said in the docstring and in the remedy
+        if len(value) > SHORT_TEXT_LENGTH or not value.isprintable():
             raise RuleViolation(
                 "invalid_tag",
                 field=f"tags.{key}",
@@ -183,7 +191,7 @@ def check_artifact_path(path: str) -> str:
     """
     segments = path.split("/") if matches("", path) else [""]
     fits = len(segments) <= _MAX_SEGMENTS and all(_SEGMENT.match(segment) for segment in segments)
-    if not fits or len(path) > _MAX_PATH_BYTES:
+    if not fits or len(path) > PATH_LENGTH:
         raise RuleViolation(
             "invalid_path",
             field="path",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import rich_click as click
 
 from common_lib.cli import show
-from registry_server.domain.principals import Role
+from common_lib.rules.access import Role
 from registry_server.settings import Settings, default_data_folder
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def reach(command: Callable[..., None]) -> Callable[..., None]:
 
 def grant_type(text: str) -> "Grant":
     """The grant that is written ROLE:PATTERN."""
-    from common_lib.access import Grant, Role  # noqa: PLC0415 - help does not wait for the imports
+    from common_lib.access import Grant  # noqa: PLC0415 - help does not wait for the imports
 
     role, _, models = text.partition(":")
     if role not in _ROLES:

@@ -4,21 +4,14 @@ import asyncio
 import os
 from pathlib import Path
 
+from common_lib.rules.access import PrincipalKind, Role
 from registry_server.core import principals
 from registry_server.core.acts import Act, Outcome, Ports, perform
 from registry_server.core.ports import Records
 from registry_server.core.rights import Caller
 from registry_server.domain.errors import RequestInFlight
 from registry_server.domain.pages import Window
-from registry_server.domain.principals import (
-    CreatePrincipal,
-    CreateToken,
-    Grant,
-    IssuedToken,
-    Principal,
-    PrincipalKind,
-    Role,
-)
+from registry_server.domain.principals import CreatePrincipal, CreateToken, Grant, IssuedToken, Principal
 
 ADMIN = "admin"
 _VALID_DAYS = 365

@@ -6,8 +6,9 @@ from typing import Final
 from msgspec import Struct
 
 from common_lib.rules import names
+from common_lib.rules.access import Role
 from registry_server.domain.errors import Forbidden, NotFound
-from registry_server.domain.principals import Principal, Role
+from registry_server.domain.principals import Principal
 
 
 class Right(StrEnum):

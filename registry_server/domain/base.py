@@ -10,18 +10,18 @@ from common_lib.rules.references import MAX_VERSION
 
 T = TypeVar("T")
 
-ModelName = Annotated[str, Meta(pattern=names.MODEL_NAME, max_length=128)]
-AliasName = Annotated[str, Meta(pattern=names.ALIAS_NAME, max_length=64)]
-PrincipalName = Annotated[str, Meta(pattern=names.PRINCIPAL_NAME, max_length=64)]
-ModelPattern = Annotated[str, Meta(pattern=names.MODEL_PATTERN, max_length=128)]
+ModelName = Annotated[str, Meta(pattern=names.MODEL_NAME, max_length=names.NAME_LENGTH)]
+AliasName = Annotated[str, Meta(pattern=names.ALIAS_NAME, max_length=names.SHORT_NAME_LENGTH)]
+PrincipalName = Annotated[str, Meta(pattern=names.PRINCIPAL_NAME, max_length=names.SHORT_NAME_LENGTH)]
+ModelPattern = Annotated[str, Meta(pattern=names.MODEL_PATTERN, max_length=names.NAME_LENGTH)]
 Sha256 = Annotated[str, Meta(pattern=names.SHA256)]
 VersionNumber = Annotated[int, Meta(ge=1, le=MAX_VERSION)]
 Revision = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0)]
 Time = Annotated[datetime, Meta(tz=True)]
 Reason = Annotated[str, Meta(max_length=names.REASON_LENGTH)]
-Description = Annotated[str, Meta(max_length=10_000)]
-ShortText = Annotated[str, Meta(max_length=256)]
+Description = Annotated[str, Meta(max_length=names.DESCRIPTION_LENGTH)]
+ShortText = Annotated[str, Meta(max_length=names.SHORT_TEXT_LENGTH)]
 Scalar = str | int | float | bool | None
 
 

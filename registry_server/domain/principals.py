@@ -1,29 +1,11 @@
 """Who may do what: principals, their grants, and the tokens they come with."""
 
-from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from common_lib.rules.access import MAX_TOKEN_DAYS, PrincipalKind, Role
 from registry_server.domain.base import ModelPattern, PrincipalName, Request, Revision, Time
-
-
-class PrincipalKind(StrEnum):
-    """A human decides; a service acts."""
-
-    HUMAN = "human"
-    SERVICE = "service"
-
-
-class Role(StrEnum):
-    """What a principal is to the registry; `core.rights` says what each role may do."""
-
-    WORKBENCH = "workbench"
-    INTEGRATION = "integration"
-    ANALYSIS = "analysis"
-    STRATEGY = "strategy"
-    AUDITOR = "auditor"
-    ADMIN = "admin"
 
 
 class Grant(Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,7 +65,7 @@ class Token(Struct, frozen=True):
 class CreateToken(Request, frozen=True):
     """The request for a token that is valid for so many days."""
 
-    valid_days: Annotated[int, Meta(ge=1, le=3650)] = 90
+    valid_days: Annotated[int, Meta(ge=1, le=MAX_TOKEN_DAYS)] = 90
 
 
 class IssuedToken(Struct, frozen=True):

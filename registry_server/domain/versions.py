@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from common_lib.rules import signatures
 from common_lib.rules.lifecycle import ModelStage
 from registry_server.domain.artifacts import FileEntry
 from registry_server.domain.base import (
@@ -20,7 +21,7 @@ from registry_server.domain.base import (
     VersionNumber,
 )
 
-Dimension = Annotated[int, Meta(ge=-1, le=2**53 - 1)]
+Dimension = Annotated[int, Meta(ge=signatures.ANY_LENGTH, le=signatures.MAX_LENGTH)]
 
 
 class Field(Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,14 +29,14 @@ class Field(Struct, frozen=True, forbid_unknown_fields=True):
 
     name: ShortText
     dtype: ShortText
-    shape: Annotated[list[Dimension], Meta(max_length=32)] = []
+    shape: Annotated[list[Dimension], Meta(max_length=signatures.MAX_DIMENSIONS)] = []
 
 
 class Signature(Struct, frozen=True, forbid_unknown_fields=True):
     """What a model takes and what it gives."""
 
-    inputs: Annotated[list[Field], Meta(max_length=256)]
-    outputs: Annotated[list[Field], Meta(max_length=256)]
+    inputs: Annotated[list[Field], Meta(max_length=signatures.MAX_FIELDS)]
+    outputs: Annotated[list[Field], Meta(max_length=signatures.MAX_FIELDS)]
 
 
 class Lineage(Struct, frozen=True, forbid_unknown_fields=True):
