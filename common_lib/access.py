@@ -12,7 +12,7 @@ class Grant(Given):
     """A role on the models whose name fits the pattern: a name, a prefix followed by `*`, or `*` for all."""
 
     role: Role
-    models: ModelPattern = "*"
+    models: ModelPattern
 
 
 class Principal(Value):

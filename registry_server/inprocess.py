@@ -52,7 +52,7 @@ class _OwnersGate(Gate):
         admin = await self._read.principals.get(ADMIN)
         if admin is None:
             raise AssertionError("an opened registry has its first admin")
-        return Caller(msgspec.structs.replace(admin, grants=[Grant(Role.ADMIN)]))
+        return Caller(msgspec.structs.replace(admin, grants=[Grant(Role.ADMIN, "*")]))
 
 
 @contextlib.contextmanager

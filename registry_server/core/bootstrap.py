@@ -25,7 +25,7 @@ async def ensure_admin(ports: Ports, file: Path) -> None:
     start makes another. Of several servers that start on one database, one makes the token.
     """
     read, now = ports.database.read.principals, ports.now()
-    grants = [Grant(Role.ADMIN)]
+    grants = [Grant(Role.ADMIN, "*")]
     itself = Caller(Principal(ADMIN, PrincipalKind.HUMAN, grants, 1, ADMIN, now, now))
     secret = principals.new_secret()
 

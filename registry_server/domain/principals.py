@@ -12,7 +12,7 @@ class Grant(Struct, frozen=True, forbid_unknown_fields=True):
     """A role on the models whose name fits the pattern: a name, a prefix followed by `*`, or `*` for all."""
 
     role: Role
-    models: ModelPattern = "*"
+    models: ModelPattern
 
     def covers(self, name: str) -> bool:
         """Whether the pattern fits a model's name; capitals make no difference, as in the names themselves."""

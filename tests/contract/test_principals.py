@@ -31,8 +31,8 @@ def test_a_revoked_token_stays_revoked(registry: ModelRegistry, name: str) -> No
 def test_grants_are_replaced_by_whoever_saw_them(registry: ModelRegistry, name: str) -> None:
     """The revision counts up with each change."""
     registry.principals.create(name, "human", [])
-    updated = registry.principals.update(name, [Grant(role=Role.AUDITOR)], revision=1)
-    assert updated.grants == [Grant(role=Role.AUDITOR)]
+    updated = registry.principals.update(name, [Grant(role=Role.AUDITOR, models="*")], revision=1)
+    assert updated.grants == [Grant(role=Role.AUDITOR, models="*")]
     assert updated.revision == 2
     assert [one.name for one in registry.principals.search(page_size=1) if one.name == name] == [name]
 

@@ -50,7 +50,7 @@ def run(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         token = (folder / "data" / "admin-token").read_text().strip()
         with HttpRegistry(RegistryConfig(url=url, token=token)) as admin:
             if page.stem in set(Role):
-                admin.principals.create(page.stem, "service", [Grant(role=Role(page.stem))])
+                admin.principals.create(page.stem, "service", [Grant(role=Role(page.stem), models="*")])
                 token = admin.principals.issue_token(page.stem).secret or ""
             monkeypatch.setenv("REGISTRY_URL", url)
             monkeypatch.setenv("REGISTRY_TOKEN", token)

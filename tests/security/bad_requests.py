@@ -60,8 +60,8 @@ def _alias(version: str, value: str, code: str = "invalid_request") -> Bad:
     return Bad(f"version {version[:25]}", "PUT", f"{ALIASES}/champion", code, "version", value, body)
 
 
-def _principal(what: str, field: str, value: str, *grants: dict[str, Any]) -> Bad:
-    body = {"name": "new", "kind": "human", "grants": [{"role": "admin"}, *grants]}
+def _principal(what: str, field: str, value: str | None, *grants: dict[str, Any]) -> Bad:
+    body = {"name": "new", "kind": "human", "grants": [{"role": "admin", "models": "*"}, *grants]}
     return Bad(what, "POST", "/v1/principals", "invalid_request", field, value, body)
 
 
@@ -110,10 +110,11 @@ FIELDS = [
     _model("a tag that is too long", "invalid_tag", "tags.a", "xxx", {"tags": {"a": "x" * 257}}),
     _model("a description that is too long", "invalid_request", "description", "xxx", {"description": "x" * 10_001}),
     _model("metadata that are too long", "text_too_long", "metadata.a", "xxx", {"metadata": {"a": "x" * 1_001}}),
-    _principal("an unknown field inside", "grants[1].x", "1", {"role": "admin", "x": 1}),
+    _principal("an unknown field inside", "grants[1].x", "1", {"role": "admin", "models": "*", "x": 1}),
     _principal("a role that is none", "grants[1].role", "king", {"role": "king"}),
+    _principal("a grant of no models", "grants[1].models", None, {"role": "admin"}),
     _principal("a pattern that is none", "grants[1].models", "*-fx", {"role": "admin", "models": "*-fx"}),
-    _principal("101 grants", "grants", "101", *[{"role": "admin"}] * 100),
+    _principal("101 grants", "grants", "101", *[{"role": "admin", "models": "*"}] * 100),
     *(_days(text, text.strip('"')) for text in ('"7"', "true", "7.0", "7e0", "0", "-1", "3651", "null", "[]")),
     Bad("what cannot change of a model", "PATCH", f"/v1/models/{MODEL}", "invalid_request", "name", "x", {"name": "x"}),
     Bad("what never changes", "PATCH", ONE, "invalid_request", "framework", "x", {"framework": "x"}),

@@ -34,6 +34,7 @@ DECIDE = "U F . F F F . N ."
 UPLOAD = "U . F F F F . . ."
 
 FILES = {"files": [{"path": "model.bin", "size": len(CONTENT), "sha256": SHA256}], "framework": "test"}
+ALL = {"role": "admin", "models": "*"}
 ONE = "/v1/models/{name}/versions/{version}"
 
 
@@ -78,9 +79,9 @@ ROUTES = [
     Route("PUT", "/v1/blobs/{sha256}", UPLOAD, CONTENT),
     Route("GET", "/v1/events", LOG),
     Route("GET", "/v1/principals", ADMIN),
-    Route("POST", "/v1/principals", ADMIN, {"name": "newcomer", "kind": "human", "grants": [{"role": "admin"}]}),
+    Route("POST", "/v1/principals", ADMIN, {"name": "newcomer", "kind": "human", "grants": [ALL]}),
     Route("GET", "/v1/principals/{name}", ADMIN, name="admin"),
-    Route("PATCH", "/v1/principals/{name}", ADMIN, {"grants": [{"role": "admin"}]}, name="strategy"),
+    Route("PATCH", "/v1/principals/{name}", ADMIN, {"grants": [ALL]}, name="strategy"),
     Route("POST", "/v1/principals/{name}/tokens", ADMIN, {}, name="admin"),
     Route("GET", "/v1/tokens", ADMIN),
     Route("POST", "/v1/tokens/{token_id}/revoke", ADMIN),
@@ -111,7 +112,7 @@ def guarded() -> Iterator[Guarded]:
         world = World(application)
         with application.registry() as admin:
             furnished(admin, MODEL)
-            grants = {column: Grant(role=Role(column)) for column in COLUMNS if column in set(Role)}
+            grants = {column: Grant(role=Role(column), models="*") for column in COLUMNS if column in set(Role)}
             grants |= {
                 "elsewhere": Grant(role=Role.ADMIN, models="gbpusd-*"),
                 "patterned": Grant(role=Role.ADMIN, models="eurusd-*"),

@@ -158,7 +158,7 @@ def wrong_arguments_are_refused(registry: ModelRegistry) -> None:
     registry.versions.transition("eurusd", 1, "staging", revision="1")  # type: ignore[arg-type]
     registry.register("eurusd", "model")  # type: ignore[call-arg]
     registry.register("eurusd", "model", framework="onnx", metrics={"auc": "0.5"})  # type: ignore[dict-item]
-    registry.principals.create("bot", "service", [{"role": "strategy"}])  # type: ignore[list-item]
+    registry.principals.create("bot", "service", [{"role": "strategy", "models": "*"}])  # type: ignore[list-item]
     registry.experiments  # type: ignore[attr-defined]  # noqa: B018 - naming it is the mistake
 
 
@@ -169,7 +169,8 @@ def values_are_typed(version: ModelVersion, model: RegisteredModel) -> None:
     version.reference = "models:/eurusd/2"  # type: ignore[misc]
     model.digest  # type: ignore[attr-defined]  # noqa: B018 - naming it is the mistake
     Grant()  # type: ignore[call-arg]
-    Grant(role="strategy")  # type: ignore[arg-type]
+    Grant(role=Role.STRATEGY)  # type: ignore[call-arg]
+    Grant(role="strategy", models="*")  # type: ignore[arg-type]
 
 
 def errors_carry_what_offended(refused: RequestRefused, down: RegistryUnavailable, bytes_: DigestMismatch) -> None:

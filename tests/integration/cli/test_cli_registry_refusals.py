@@ -80,7 +80,7 @@ def test_a_wrong_command_line_ends_with_status_2(cli: Cli, arguments: list[str])
 def test_a_caller_without_the_right_ends_with_status_4(cli: Cli, version: str) -> None:
     """Forbidden and unauthenticated are one status, with different codes."""
     with HttpRegistry(RegistryConfig(url=cli.url, token=cli.token)) as admin:
-        admin.principals.create(f"reader-{version}", "service", [Grant(role=Role.ANALYSIS)])
+        admin.principals.create(f"reader-{version}", "service", [Grant(role=Role.ANALYSIS, models="*")])
         token = admin.principals.issue_token(f"reader-{version}").secret or ""
     reader = cli._replace(token=token)
     assert reader.problem("stages", "set", version, "1", "staging", status=4)["code"] == "forbidden"
