@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from common_lib.errors import InvalidConfiguration
 from common_lib.operations.base import Operation
 from common_lib.registry import AsyncModelRegistry
 from common_lib.rules.lifecycle import ModelStage, ModelType
@@ -24,6 +25,11 @@ class Analysis(AsyncModelRegistry):
     """The registry in the words of the analysis engine, an asynchronous service that only reads."""
 
     def __init__(self, registry: AsyncModelRegistry) -> None:
+        if not isinstance(registry, AsyncModelRegistry):
+            raise InvalidConfiguration(
+                "Analysis is asynchronous: give it a registry such as AsyncHttpRegistry(), "
+                f"not {type(registry).__name__}"
+            )
         self._registry = registry
 
     async def call(self, operation: Operation[T]) -> T:

@@ -2,7 +2,7 @@
 
 from typing import TypeVar
 
-from common_lib.errors import AliasNotFound
+from common_lib.errors import AliasNotFound, InvalidConfiguration
 from common_lib.operations.base import Operation
 from common_lib.registry import AsyncModelRegistry
 from common_lib.rules.lifecycle import ModelStage
@@ -15,6 +15,11 @@ class Integration(AsyncModelRegistry):
     """The registry in the words of integration, an asynchronous service."""
 
     def __init__(self, registry: AsyncModelRegistry) -> None:
+        if not isinstance(registry, AsyncModelRegistry):
+            raise InvalidConfiguration(
+                "Integration is asynchronous: give it a registry such as AsyncHttpRegistry(), "
+                f"not {type(registry).__name__}"
+            )
         self._registry = registry
 
     async def call(self, operation: Operation[T]) -> T:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from common_lib.errors import InvalidConfiguration
 from common_lib.operations.base import Operation
 from common_lib.registry import ModelRegistry
 from common_lib.values import ModelVersion
@@ -25,6 +26,10 @@ class Strategy(ModelRegistry):
 
     def __init__(self, registry: ModelRegistry, folder: str | os.PathLike[str]) -> None:
         """`folder` holds the files of the versions in use, each version under its own digest."""
+        if not isinstance(registry, ModelRegistry):
+            raise InvalidConfiguration(
+                f"Strategy is blocking: give it a registry such as HttpRegistry(), not {type(registry).__name__}"
+            )
         self._registry = registry
         self._folder = Path(folder)
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import TypeVar
 
-from common_lib.errors import AlreadyExists, ModelNotFound
+from common_lib.errors import AlreadyExists, InvalidConfiguration, ModelNotFound
 from common_lib.operations.base import Operation
 from common_lib.registry import ModelRegistry
 from common_lib.rules.lifecycle import ModelStage, ModelType
@@ -17,6 +17,10 @@ class Workbench(ModelRegistry):
     """The registry in the words of the workbench, for training scripts and notebooks."""
 
     def __init__(self, registry: ModelRegistry) -> None:
+        if not isinstance(registry, ModelRegistry):
+            raise InvalidConfiguration(
+                f"Workbench is blocking: give it a registry such as HttpRegistry(), not {type(registry).__name__}"
+            )
         self._registry = registry
 
     def call(self, operation: Operation[T]) -> T:
