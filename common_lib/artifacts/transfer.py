@@ -115,7 +115,7 @@ class Arriving:
         """Take the next bytes, but no more than were announced: an endless answer must not fill the disk."""
         self._size += len(chunk)
         if self._size > self._entry.size:
-            actual = f"more than {self._entry.size} bytes"
+            actual = f"more than {self._entry.size} {'byte' if self._entry.size == 1 else 'bytes'}"
             raise DigestMismatch(self._entry.path, expected=self._entry.sha256, actual=actual)
         self._hash.update(chunk)
         self._file.write(chunk)

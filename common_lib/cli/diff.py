@@ -91,7 +91,7 @@ def _shown(value: Any) -> str:
     if value is None:
         return "–"
     if isinstance(value, dict):
-        return f"{value['sha256'][:12]}… {show.whole(value['size'])} bytes"
+        return f"{value['sha256'][:12]}… {show.count(value['size'], 'byte')}"
     return value if isinstance(value, str) else show.pairs({"": value}).removeprefix("=")
 
 

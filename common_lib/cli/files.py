@@ -28,5 +28,6 @@ def download(session: Session, *, reference: str, folder: Path) -> None:
     """
     with session.busy(f"Fetching {reference} …"):
         version = session.registry.download(reference, folder)
-    said = f"{version.reference} is in {folder}: {version.file_count} files, {show.whole(version.size)} bytes, verified"
+    content = f"{show.count(version.file_count, 'file')}, {show.count(version.size, 'byte')}, verified"
+    said = f"{version.reference} is in {folder}: {content}"
     session.answer({"version": version, "folder": str(folder.absolute())}, lambda: show.text(said))

@@ -83,6 +83,15 @@ def whole(value: int) -> str:
     return f"{value:,}"
 
 
+def count(number: int, thing: str) -> str:
+    """So many things, in the singular for one.
+
+    >>> count(1, "file"), count(1234, "byte")
+    ('1 file', '1,234 bytes')
+    """
+    return f"{whole(number)} {thing}{'' if number == 1 else 's'}"
+
+
 def pairs(mapping: dict[str, Any]) -> str:
     """The pairs of a mapping on one line."""
     return " ".join(f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in mapping.items())

@@ -177,7 +177,7 @@ def _fields(version: "ModelVersion") -> Table:
             ("description", version.description),
             ("tags", show.pairs(version.tags)),
             ("digest", version.digest),
-            ("content", f"{version.file_count} files, {show.whole(version.size)} bytes"),
+            ("content", f"{show.count(version.file_count, 'file')}, {show.count(version.size, 'byte')}"),
             ("created", f"{show.time(version.created_at)} by {version.created_by}"),
             ("updated", show.time(version.updated_at)),
             ("revision", str(version.revision)),

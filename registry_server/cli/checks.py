@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import registry_server
+from common_lib.cli import show
 from registry_server.cli.schema import to_take
 from registry_server.infrastructure.inspection import Unreadable, reading
 from registry_server.infrastructure.schema import SchemaMismatch
@@ -170,7 +171,7 @@ async def _blobs(data: Path, sql: Sql, *, verify: bool, progress: Progress) -> F
         "SELECT sha256, size FROM blobs WHERE sha256 > ?1 ORDER BY sha256 LIMIT ?2", last, _PAGE
     ):
         for sha256, size in rows:
-            progress(f"{count:,} blobs looked at …")
+            progress(f"{show.count(count, 'blob')} looked at …")
             fault = _fault(data / "blobs" / "sha256" / sha256[:2] / sha256, sha256, size, verify=verify)
             faults += [fault] if fault else []
             count += 1
@@ -187,7 +188,7 @@ def _fault(file: Path, sha256: str, size: int, *, verify: bool) -> str:
     try:
         actual = file.stat().st_size
         if actual != size:
-            return f"{sha256} has {actual:,} bytes instead of {size:,}"
+            return f"{sha256} has {show.count(actual, 'byte')} instead of {size:,}"
         if verify:
             with file.open("rb") as stream:
                 if hashlib.file_digest(stream, "sha256").hexdigest() != sha256:

@@ -11,6 +11,7 @@ from rich.text import Text
 from adapters import Analysis, Integration, Strategy, Workbench
 from adapters.analysis import ProductionModel
 from common_lib import AsyncHttpRegistry, Grant, HttpRegistry, PrincipalKind, RegistryConfig, Role
+from common_lib.cli import show
 from registry_server.demo import services, tables
 from registry_server.demo.data import Rates, euro_rates
 from registry_server.demo.training import HOLDOUT_FROM
@@ -131,7 +132,7 @@ def _auditor(screen: Console, config: RegistryConfig) -> None:
     _heading(
         screen,
         "Auditor",
-        f"The log has {len(events)} events: who did what, when, and why. What was refused is no event.",
+        f"The log has {show.count(len(events), 'event')}: who did what, when, and why. What was refused is no event.",
     )
     _show(screen, tables.log(events))
 

@@ -79,6 +79,20 @@ def test_what_is_known_about_a_version_can_be_given_and_is_shown(cli: Cli, model
     assert "notes.txt" in said
 
 
+def test_one_is_counted_in_the_singular(cli: Cli, model: str, tmp_path: Path) -> None:
+    """Of files and of bytes."""
+    (tmp_path / "one.bin").write_bytes(b"1")
+    said = cli("versions", "register", model, tmp_path / "one.bin", "--framework", "onnx").stdout
+    assert re.search(r"^content +1 file, 1 byte *$", said, re.MULTILINE)
+    said = cli("download", f"models:/{model}/1", "--to", tmp_path / "out").stdout
+    assert said == f"models:/{model}/1 is in {tmp_path / 'out'}: 1 file, 1 byte, verified\n"
+    (tmp_path / "one.bin").write_bytes(b"more")
+    cli("versions", "register", model, tmp_path / "one.bin", "--framework", "onnx")
+    (row,) = (line for line in cli("diff", model, "1", "2").stdout.splitlines() if line.startswith("one.bin"))
+    assert "… 1 byte " in row
+    assert "… 4 bytes " in row
+
+
 def test_a_difference_stands_side_by_side(cli: Cli, version: str, trained: Path) -> None:
     """Only what differs is shown, unless all is asked for; numbers say by how much."""
     (trained / "weights.json").write_text('{"w": [1.00]}')
