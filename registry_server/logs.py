@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 
 _KNOWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+# What uvicorn says last when a start or an end fails; whoever ran the server says why, in a sentence.
+_TOLD_BETTER = frozenset({"Application startup failed. Exiting.", "Application shutdown failed. Exiting."})
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
@@ -52,6 +54,7 @@ def configure() -> None:
     """Send the server's logs to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
+    handler.addFilter(lambda record: record.getMessage() not in _TOLD_BETTER)
     for name in ("registry_server", "uvicorn.error"):
         logger = logging.getLogger(name)
         logger.handlers = [handler]

@@ -2,8 +2,10 @@
 
 import logging
 import signal
+import socket
 from importlib import import_module
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 import rich_click as click
@@ -35,8 +37,8 @@ def program() -> None:
 def serve(settings: Settings, *, host: str, port: int, quiet: bool) -> None:
     """Serve until Ctrl-C or SIGTERM.
 
-    The first start makes the data folder, its database and a token for the first admin. Status 0 after an orderly
-    end, 1 if the server could not start.
+    The first start makes the data folder, its database and a token for the first admin. Status 0 after a clean end, 1
+    if the server could not start or did not end cleanly.
     """
     from registry_server import logs, serving  # noqa: PLC0415 - help does not wait for the server's imports
 
@@ -54,7 +56,12 @@ def serve(settings: Settings, *, host: str, port: int, quiet: bool) -> None:
         server.on_start = lambda: _announce(server.url, settings.data)
         server.run()
     except (serving.StartFailed, OSError) as failure:
-        fail(str(failure))
+        fail(_reason(failure, settings))
+    if server.force_exit:
+        fail("The model registry was told twice to stop, and cut off the requests at work.")
+    if server.lifespan.should_exit:
+        fail("The model registry has stopped, but not cleanly: the log says why.")
+    _take_leave()
 
 
 @program.command()
@@ -106,3 +113,18 @@ def _announce(url: str, data: Path) -> None:
     if file.exists():
         err.print(show.text(f"The first admin's token is in {file}."), soft_wrap=True)
     err.print(show.text("Ctrl-C ends it."))
+
+
+def _reason(failure: Exception, settings: Settings) -> str:
+    # What the event loop says of a connection need not name the address; the URL may hold a password.
+    if settings.database_url and isinstance(failure.__cause__, ConnectionError | TimeoutError | socket.gaierror):
+        return f"PostgreSQL at {urlsplit(settings.database_url).hostname} cannot be reached: {failure}"
+    return str(failure)
+
+
+def _take_leave() -> None:
+    err = show.stderr()
+    if err.is_terminal:
+        err.print(show.text("The model registry has stopped cleanly.", "bold green"))
+    else:
+        logging.getLogger("registry_server").info("stopped cleanly")

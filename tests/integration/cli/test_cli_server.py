@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import stat
 import sys
 from pathlib import Path
@@ -30,6 +31,7 @@ def test_a_server_says_where_it_is_and_ends_with_status_0(tmp_path: Path, by: in
         assert server.end(by) == 0
         assert not file.exists()
         said = [json.loads(line) for line in server.said.splitlines()]
+    assert (said[-1]["level"], said[-1]["message"]) == ("info", "stopped cleanly")
     assert [line["url"] for line in said if line["message"].startswith("serving")] == [said[0]["url"]]
     assert said[0]["admin_token_file"] == str(server.data / "admin-token")
 
@@ -39,9 +41,28 @@ def test_people_at_a_terminal_are_told_in_sentences(tmp_path: Path) -> None:
     with Serving(tmp_path / "data", FORCE_COLOR="1", NO_COLOR="1") as server:
         assert server.started()
         assert server.end(signal.SIGINT) == 0
+    assert "The model registry has stopped cleanly." in server.said.splitlines()[-1]
     assert f"serves at http://127.0.0.1:{server.said.split(':')[2].split(',')[0]}," in server.said
     assert str(tmp_path / "data" / "admin-token") in server.said
     assert (tmp_path / "data" / "admin-token").read_text().strip() not in server.said
+
+
+def test_a_server_that_is_told_twice_to_stop_says_that_it_did_not_wait(tmp_path: Path) -> None:
+    """A second Ctrl-C cuts off the request at work; that is no clean end, so the status is 1."""
+    with Serving(tmp_path) as server:
+        assert server.started()
+        host, port = server.url.removeprefix("http://").split(":")
+        head = f"PUT /v1/blobs/{'0' * 64} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {server.token}\r\n"
+        with socket.create_connection((host, int(port))) as upload:
+            upload.sendall(f"{head}content-length: 9\r\nexpect: 100-continue\r\n\r\n".encode())
+            # It is asked for by the request that has begun.
+            assert upload.recv(1024).startswith(b"HTTP/1.1 100 ")
+            server.process.send_signal(signal.SIGINT)
+            while (tmp_path / "server.json").exists():
+                assert server.process.poll() is None
+            assert server.end(signal.SIGINT) == 1
+    assert server.said.splitlines()[-1].startswith("✗ The model registry was told twice to stop")
+    assert "cleanly" not in server.said
 
 
 def test_a_folder_in_use_is_refused_in_a_sentence(tmp_path: Path) -> None:
@@ -51,8 +72,8 @@ def test_a_folder_in_use_is_refused_in_a_sentence(tmp_path: Path) -> None:
         with Serving(tmp_path) as second:
             assert not second.started()
         assert second.process.returncode == 1
-        assert f"✗ another process owns {tmp_path}: stop it" in second.said
-        assert "Traceback" not in second.said
+        assert second.said.startswith(f"✗ another process owns {tmp_path}: stop it")
+        assert second.said.count("\n") == 1
         assert Announcement.read(tmp_path) == Announcement(first.url, first.process.pid)
         assert first.end() == 0
 
@@ -82,7 +103,7 @@ def test_a_port_that_is_taken_is_refused_in_a_sentence(tmp_path: Path) -> None:
     ("options", "sentence"),
     [
         (["--host", "0.0.0.0"], "not a loopback address"),  # noqa: S104 - that is what is refused
-        (["--database-url", "postgresql://u:secret@127.0.0.1:1/x"], "127.0.0.1"),
+        (["--database-url", "postgresql://u:secret@127.0.0.1:1/x"], "PostgreSQL at 127.0.0.1 cannot be reached: "),
     ],
 )
 def test_a_server_that_cannot_start_ends_with_status_1(tmp_path: Path, options: list[str], sentence: str) -> None:
@@ -91,7 +112,8 @@ def test_a_server_that_cannot_start_ends_with_status_1(tmp_path: Path, options: 
         assert not server.started()
     assert server.process.returncode == 1
     assert sentence in server.said
-    assert "Traceback" not in server.said
+    assert server.said.startswith("✗ ")
+    assert server.said.count("\n") == 1
     assert "secret" not in server.said
 
 
@@ -101,7 +123,8 @@ def test_a_damaged_database_keeps_the_server_from_starting(tmp_path: Path) -> No
     with Serving(tmp_path) as server:
         assert not server.started()
     assert server.process.returncode == 1
-    assert "✗ NotADBError: file is not a database" in server.said
+    assert server.said.splitlines()[-1] == "✗ NotADBError: file is not a database"
+    assert "Application startup failed" not in server.said
     assert (tmp_path / "registry.sqlite3").read_text() == "not a database " * 100
 
 
