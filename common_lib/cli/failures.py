@@ -59,10 +59,25 @@ _KINDS: list[tuple[type[RegistryError], Status, str]] = [
     (InvalidConfiguration, Status.USAGE, "invalid_configuration"),
     (RegistryError, Status.REFUSED, "refused"),
 ]
+# What helps at a command line; the registry's own remedies speak to programs, of headers and of calls.
 _REMEDIES = {
     "connection_failed": "check --url (or REGISTRY_URL), and that `registry-server serve` runs there",
     "answer_timed_out": "try again; if it stays so, look at the server's log and load",
     "registry_unavailable": "try again; if it stays so, look at the server's log",
+    "unauthenticated": (
+        "give a token by --token-file or REGISTRY_TOKEN; an admin makes one by `registry-server token create`"
+    ),
+    "revision_mismatch": "look at it again, decide again, and run the command again; --force overwrites it",
+    "reason_required": "say why by --reason; it is kept in the audit log",
+    "version_not_found": (
+        "`registry versions list NAME --tombstoned` shows all versions, `registry aliases list NAME` the aliases"
+    ),
+    "alias_not_found": "`registry aliases list NAME` shows the aliases there are",
+    "alias_exists": "somebody set it just now: look at it, and run the command again to move it",
+    "version_in_production": "promote another version, or archive it by `registry stages set NAME VERSION archived`",
+    "version_aliased": "move them by `registry aliases set`, or remove them by `registry aliases delete`",
+    "principal_not_found": "`registry-server principal list` shows the principals there are",
+    "token_not_found": "`registry-server token list` shows the ids there are",
 }
 
 
@@ -102,7 +117,7 @@ def problem(error: RegistryError) -> dict[str, Any]:
             "status": error.status,
             "code": error.code,
             "detail": error.detail,
-            "remedy": error.remedy,
+            "remedy": _REMEDIES.get(error.code, error.remedy),
             "field": error.field,
             "value": None if error.value is None else str(error.value),
             "request_id": error.request_id,

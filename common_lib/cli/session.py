@@ -13,7 +13,7 @@ import rich_click as click
 from common_lib.cli import show
 from common_lib.cli.failures import reported
 from common_lib.config import DEFAULT_URL, RegistryConfig
-from common_lib.errors import InvalidConfiguration, Unauthenticated
+from common_lib.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -100,14 +100,9 @@ def connected(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def with_session(*, url: str, token: str | None, token_file: Path | None, as_json: bool, **arguments: Any) -> None:
         with reported(as_json=as_json):
-            config = RegistryConfig(url=url, token=found_token(token, token_file))
-            session = Session(config, as_json=as_json)
+            session = Session(RegistryConfig(url=url, token=found_token(token, token_file)), as_json=as_json)
             try:
                 command(session, **arguments)
-            except Unauthenticated as refused:
-                if not config.token:
-                    refused.remedy = "give a token by --token-file or REGISTRY_TOKEN"
-                raise
             finally:
                 session.close()
 

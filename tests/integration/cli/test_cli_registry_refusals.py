@@ -55,6 +55,29 @@ def test_a_refusal_has_its_exit_status_and_is_a_problem_for_machines(
     assert problem.get("remedy", "") in said.stderr
 
 
+def test_what_to_do_is_said_in_commands_and_options(cli: Cli, version: str) -> None:
+    """The registry's own remedies speak of headers and calls; whoever types a command is told what to type."""
+    cli("stages", "set", version, "1", "staging")
+    cli("stages", "set", version, "1", "production", "--reason", "better")
+    cli("aliases", "set", version, "champion", "1")
+    wrong: list[tuple[int, str, list[str]]] = [
+        (4, "--token-file or REGISTRY_TOKEN", ["whoami", "--token", "mrg_wrong"]),
+        (1, "--force", ["models", "update", version, "--owner", "me", "--revision", "99"]),
+        (1, "--reason", ["stages", "set", version, "1", "archived"]),
+        (3, "`registry versions list NAME --tombstoned`", ["versions", "show", version, "2"]),
+        (3, "`registry aliases list NAME`", ["versions", "show", version, "@none"]),
+        (3, "`registry aliases list NAME`", ["aliases", "delete", version, "none"]),
+        (1, "`registry stages set NAME VERSION archived`", ["models", "tombstone", version, "--reason", "old"]),
+    ]
+    for status, said, arguments in wrong:
+        problem = cli.problem(*arguments, status=status)
+        assert said in problem["remedy"], problem
+        assert not any(word in problem["remedy"] for word in ("ETag", "If-Match", "Authorization", "force="))
+    cli("stages", "set", version, "1", "archived", "--reason", "old")
+    aliased = cli.problem("versions", "tombstone", version, "1", "--reason", "old", status=1)
+    assert "`registry aliases delete`" in aliased["remedy"]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
