@@ -5,14 +5,17 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import uvicorn
 
+from registry_server.api.connections import GuardedProtocol, Limits, look_at_all
 from registry_server.app import FolderInUse, create_app
 from registry_server.domain.errors import RegistryError
 from registry_server.infrastructure.schema import SchemaMismatch
@@ -20,6 +23,7 @@ from registry_server.settings import Settings
 
 _GRACE_S = 10
 _BACKLOG = 2048
+_LOOK_EVERY = 5  # ticks of uvicorn, of 0.1 s each
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 # What these say is for people already; of any other failure to start the log tells all.
 _SPEAKING = (FolderInUse, SchemaMismatch, RegistryError, OSError)
@@ -72,6 +76,10 @@ class RegistryServer(uvicorn.Server):
                 access_log=False,
                 log_config=None,
                 server_header=False,
+                http=_protocol(settings),
+                # Nothing here speaks WebSocket, and a connection that did would be none that is looked at.
+                ws="none",
+                timeout_keep_alive=settings.keep_alive_s,
                 timeout_graceful_shutdown=_GRACE_S,
             )
         )
@@ -104,6 +112,12 @@ class RegistryServer(uvicorn.Server):
             # A full disk must not keep anybody from reading; tools on this machine then need --url.
             _log.warning("server.json could not be written", exc_info=True)
         self.on_start()
+
+    async def on_tick(self, counter: int) -> bool:
+        """What uvicorn does ten times a second, and now and then a look at who keeps us waiting."""
+        if counter % _LOOK_EVERY == 0:
+            look_at_all(self.server_state.connections, time.monotonic())
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take the announcement back while the folder is still ours, then stop serving."""
@@ -147,6 +161,17 @@ def running(settings: Settings) -> Iterator[str]:
             yield this.url
         finally:
             this.should_exit = True
+
+
+def _protocol(settings: Settings) -> type[GuardedProtocol]:
+    limits = Limits(
+        head_bytes=settings.max_head_bytes,
+        head_s=settings.head_timeout_s,
+        body_s=settings.body_timeout_s,
+        connections=settings.max_connections,
+    )
+    # uvicorn wants a class, and does no more with it than to call it.
+    return cast("type[GuardedProtocol]", partial(GuardedProtocol, limits))
 
 
 class _Application:

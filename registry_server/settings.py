@@ -10,7 +10,9 @@ class Settings(Struct, frozen=True):
     """Settings of one server.
 
     `database_url` is empty for SQLite in the data folder, or `postgresql://…`. `memory` keeps rows in memory, for
-    tests; bytes still go to `data`.
+    tests; bytes still go to `data`. The head of a request is its first line and its headers; its time runs from its
+    first byte, or from the beginning of the connection. The time of a body begins anew with each KiB of it. All blobs
+    are read again at that rate, with that pause between two rounds; a rate of 0 means never.
     """
 
     data: Path
@@ -21,6 +23,13 @@ class Settings(Struct, frozen=True):
     max_body_bytes: int = 8 * 1024 * 1024
     max_blob_bytes: int = 64 * 1024**3
     access_log: bool = True
+    max_head_bytes: int = 64 * 1024
+    max_connections: int = 512
+    head_timeout_s: float = 10.0
+    body_timeout_s: float = 30.0
+    keep_alive_s: int = 75
+    scrub_bytes_per_s: float = 16 * 1024**2
+    scrub_pause_s: float = 7 * 86_400.0
 
 
 def default_data_folder() -> Path:

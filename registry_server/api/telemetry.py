@@ -5,6 +5,7 @@ import re
 import time
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote
 
 from litestar import Request
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,6 +15,7 @@ from registry_server.logs import AccessLine
 
 # A label for each word that somebody sends would fill the memory.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_ENCODED_SLASH = re.compile(rb"%(2f)", re.IGNORECASE)
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$(?!\n)")
 
 
@@ -24,11 +26,18 @@ def request_id(request: Request[Any, Any, Any]) -> str:
 
 
 def header(scope: Any, name: bytes) -> str | None:
-    """A header by its lower-case name, without the table of all of them that Litestar would build first."""
+    """A header by its lower-case name, without the table of all of them that Litestar would build first.
+
+    What stands twice is one value with a comma (RFC 9110, 5.3), so that two tokens are no token.
+
+    >>> header({"headers": [(b"authorization", b"Bearer a"), (b"authorization", b"Bearer b")]}, b"authorization")
+    'Bearer a, Bearer b'
+    """
+    given = None
     for found, value in scope["headers"]:
         if found == name:
-            return str(value, "latin-1")
-    return None
+            given = value if given is None else b"%b, %b" % (given, value)
+    return None if given is None else str(given, "latin-1")
 
 
 class Telemetry:
@@ -47,6 +56,8 @@ class Telemetry:
         if raw["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if b"%2" in raw["raw_path"]:
+            _keep_slashes_encoded(raw)
         given = header(raw, b"x-request-id")
         this = given if given and _REQUEST_ID.match(given) else os.urandom(16).hex()
         raw["registry_request_id"] = this
@@ -74,3 +85,10 @@ class Telemetry:
         if labelled is None:
             labelled = self._labelled[key] = self._seconds.labels(*key)
         labelled.observe(elapsed)
+
+
+def _keep_slashes_encoded(scope: Any) -> None:
+    # `a%2Fb` is one name, which no rule lets pass; as `a/b` it would lead to what another address stands for.
+    encoded, count = _ENCODED_SLASH.subn(rb"%25\1", scope["raw_path"])
+    if count:
+        scope["raw_path"], scope["path"] = encoded, unquote(encoded)

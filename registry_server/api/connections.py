@@ -1,0 +1,212 @@
+"""What one connection may ask of the server: heads of bounded size, requests in bounded time.
+
+What is refused here never reaches the application, and is told as a problem like everything else.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Iterable
+from enum import Enum, auto
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from registry_server.api.problems import Problem
+
+_log = logging.getLogger("registry_server.connections")
+_MOST_HEADERS = 100
+# Of a body so much at least has to come within the limit; a single byte each time would hold a connection for years.
+_LEAST_BYTES = 1024
+_LINGER_S = 2.0
+# So many are still told that there are too many; whoever comes after them is cut off.
+_MOST_REFUSED = 100
+
+
+class Limits(NamedTuple):
+    """What a connection may take, and how many there may be."""
+
+    head_bytes: int
+    head_s: float
+    body_s: float
+    connections: int
+
+
+class _Refusal(NamedTuple):
+    status: int
+    title: str
+    detail: str
+    remedy: str
+
+
+_REFUSALS: Final = {
+    "malformed_request": _Refusal(
+        400, "The request is not HTTP", "the request is not HTTP/1.1 as RFC 9112 means it", "send it by an HTTP library"
+    ),
+    "request_timeout": _Refusal(
+        408,
+        "The request did not come in time",
+        "the head was not whole in time, or too little of the body came",
+        "send it again, and without pauses",
+    ),
+    "head_too_large": _Refusal(
+        431,
+        "The head of the request is too large",
+        f"the head of the request has too many bytes or more than {_MOST_HEADERS} headers",
+        "send fewer and shorter headers; conditions of a search may be fewer, too",
+    ),
+    "too_many_connections": _Refusal(
+        503,
+        "There are too many connections",
+        "the server has as many connections as it takes",
+        "try again later, close connections that are idle, or raise max_connections of the server",
+    ),
+}
+
+
+class _Awaited(Enum):
+    """What the client owes us."""
+
+    HEAD = auto()
+    BODY = auto()
+    NOTHING = auto()
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, for clients that send too much, too slowly or nothing.
+
+    A timer for each request or packet would cost more than all the rest of this. So the hot path only counts, and
+    `look`, called for all connections twice a second, is the one that knows the time.
+    """
+
+    def __init__(self, limits: Limits, **given: Any) -> None:
+        super().__init__(**given)
+        self._limits = limits
+        self._awaited = _Awaited.HEAD
+        self._since: float | None = None  # when the wait began, or the last time there was progress
+        self._fault = "malformed_request"
+        self._ended = False
+        # In bytes: all that came, as much of it as the parser took in whole, and what had come at the last progress.
+        self._received = self._taken = self._mark = 0
+        # In bytes: the piece at hand, and the piece in which the last request ended and the next may have begun.
+        self._piece = self._shared = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take it, unless there are too many: uvicorn would count them only once a request is whole."""
+        super().connection_made(transport)
+        count = len(self.connections)
+        if count > self._limits.connections + _MOST_REFUSED:
+            self._ended = True
+            transport.abort()
+        elif count > self._limits.connections:
+            self._end("too_many_connections")
+
+    def data_received(self, data: bytes) -> None:
+        """Count, parse, and stop where a head, the trailers or the marks between chunks do not end."""
+        if self._ended:
+            return
+        self._piece = len(data)
+        self._received += self._piece
+        if self._awaited is _Awaited.NOTHING:
+            self._awaited, self._since = _Awaited.HEAD, None
+        super().data_received(data)
+        if self._received - self._taken > self._limits.head_bytes and not self._ended:
+            self._end("head_too_large")
+
+    def on_headers_complete(self) -> None:
+        """Measure the head, but only if it came in so many bytes that it could be too large."""
+        limit = self._limits.head_bytes
+        large = self._received - self._taken + self._shared > limit and self._head_bytes() > limit
+        if large or len(self.headers) > _MOST_HEADERS:
+            self._fault = "head_too_large"
+            raise ValueError  # the only way to stop the parser; uvicorn then calls `send_400_response`
+        self._awaited, self._since, self._taken = _Awaited.BODY, None, self._received
+        super().on_headers_complete()
+        # Trailers would end up among the headers, after these were checked.
+        self.headers = []
+
+    def on_body(self, body: bytes) -> None:
+        """Nobody reads a body once its answer has begun."""
+        self._taken = self._received
+        if not self.cycle.response_started:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The client has done its part."""
+        self._awaited, self._taken, self._shared = _Awaited.NOTHING, self._received, self._piece
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words are not ours
+        """The parser stopped."""
+        self._end(self._fault)
+
+    def look(self, now: float) -> None:
+        """End a connection whose client keeps us waiting; one that waits for us is not to blame."""
+        if self._ended or self._awaited is _Awaited.NOTHING:
+            return
+        in_body = self._awaited is _Awaited.BODY
+        if self._since is None or self.flow.read_paused or (in_body and self._moves()):
+            self._since, self._mark = now, self._received
+        elif now - self._since >= (self._limits.body_s if in_body else self._limits.head_s):
+            self._expire()
+
+    def _moves(self) -> bool:
+        cycle = self.cycle
+        if cycle.response_complete:
+            return False  # what is left of a refused body gets its time once, however fast it comes
+        we_are_slow = cycle.waiting_for_100_continue or cycle.response_started
+        return we_are_slow or self._received - self._mark >= _LEAST_BYTES
+
+    def _expire(self) -> None:
+        answered = self._awaited is _Awaited.BODY and self.cycle.response_complete
+        if answered or not self._received:
+            # An answer to nothing, or a second one, would be taken for that to the next request.
+            self._ended = True
+            self.transport.abort()
+        else:
+            self._end("request_timeout")
+
+    def _head_bytes(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + len(b": \r\n") for name, value in self.headers)
+
+    def _end(self, code: str) -> None:
+        """Hear no more, and say why, unless answers are at work: those come first and are the last."""
+        self._ended = True
+        cycle: Any = self.cycle  # None before the first request, whatever uvicorn's types say
+        if cycle is not None and not cycle.response_complete:
+            if self._awaited is not _Awaited.BODY:
+                cycle.keep_alive = False
+                return
+            if cycle.response_started or self.pipeline:
+                self.transport.abort()
+                return
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self._refuse(code)
+
+    def _refuse(self, code: str) -> None:
+        status, title, detail, remedy = _REFUSALS[code]
+        this = os.urandom(16).hex()
+        problem = Problem(f"urn:model-registry:problem:{code}", title, status, code, detail, remedy, this)
+        body = msgspec.json.encode(problem)
+        headers = [
+            *self.server_state.default_headers,
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+            (b"x-request-id", this.encode()),
+        ]
+        head = b"".join(b"%b: %b\r\n" % header for header in headers)
+        self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)
+        _log.info("%s", detail, extra={"request_id": this, "status": status, "code": code})
+        # To close while bytes are coming would take the answer back: the client would see a reset connection.
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self.loop.call_later(_LINGER_S, self.transport.abort)
+
+
+def look_at_all(connections: Iterable[Any], now: float) -> None:
+    """End the connections of clients that keep us waiting."""
+    for connection in tuple(connections):
+        connection.look(now)

@@ -1,0 +1,339 @@
+"""Clients that send too much, too slowly, nothing at all, or leave: nobody holds a connection by that."""
+
+import contextlib
+import hashlib
+import itertools
+import select
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import httpx
+import pytest
+
+from common_lib import HttpRegistry, RegistryConfig
+from registry_server.serving import RegistryServer, server
+from registry_server.settings import Settings
+from tests.security.test_sockets import DEADLINE_S, MIB, Served, code, status
+from tests.security.worlds import Kept, furnished, logged
+from tests.support.steps import version_of
+
+HEAD_S, BODY_S, MOST = 1.0, 1.5, 12
+LARGE = 24 * MIB
+GET = b"GET /health/live HTTP/1.1\r\nhost: x\r\n"
+
+
+class Running(NamedTuple):
+    """A server with short limits, from outside and from inside."""
+
+    outside: Served
+    inside: RegistryServer
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One server for all of this file, with a model of which version 3 is large."""
+    data = tmp_path_factory.mktemp("limited")
+    limits = {"max_connections": MOST, "head_timeout_s": HEAD_S, "body_timeout_s": BODY_S, "keep_alive_s": 1}
+    inside = server(Settings(data=data, port=0, access_log=False, **limits))
+    started = threading.Event()
+    inside.on_start = started.set
+    thread = threading.Thread(target=inside.run)
+    thread.start()
+    try:
+        assert started.wait(DEADLINE_S)
+        outside = Served(inside.url, data)
+        with HttpRegistry(RegistryConfig(url=inside.url, token=outside.token)) as registry:
+            furnished(registry, "a")
+            version_of(registry, "a", b"x" * LARGE)
+        yield Running(outside, inside)
+    finally:
+        inside.should_exit = True
+        thread.join(DEADLINE_S)
+
+
+@pytest.fixture
+def served(running: Running) -> Served:
+    """The server from outside."""
+    return running.outside
+
+
+@pytest.fixture(autouse=True)
+def log() -> Iterator[Kept]:
+    """Nothing is logged as a failure of ours."""
+    with logged() as kept:
+        yield kept
+    assert kept.failures == []
+
+
+def dripping(connection: socket.socket, pieces: Iterator[bytes], every_s: float = 0.05) -> bytes:
+    """All that is answered to pieces that are sent one by one, with a pause after each, until the server has enough."""
+    answer, end = b"", time.monotonic() + DEADLINE_S
+    while time.monotonic() < end:
+        if select.select([connection], [], [], every_s)[0]:
+            received = connection.recv(MIB)
+            if not received:
+                return answer
+            answer += received
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.sendall(next(pieces, b""))
+    raise AssertionError("the connection was held")
+
+
+def head(*headers: bytes) -> bytes:
+    """A request that needs no token."""
+    return GET + b"".join(header + b"\r\n" for header in headers) + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        GET + b"x: " + b"y" * 2**16,
+        head(b"x: " + b"y" * 2**16),
+        head(*[b"x: " + b"y" * 2**10] * 70),
+        b"GET /health/live?" + b"y" * 2**16,
+        b"GET /" + b"y" * 2**16 + b" HTTP/1.1\r\nhost: x\r\n\r\n",
+        head(*[b"x: y"] * 100),
+    ],
+    ids=["unfinished", "one header", "headers", "query", "path", "number"],
+)
+def test_a_large_head_is_refused(served: Served, raw: bytes) -> None:
+    """At 64 KiB or 100 headers, whether it ends or not."""
+    answer = served.say(raw)
+    assert (status(answer), code(answer)) == (431, "head_too_large")
+    assert b"connection: close" in answer
+
+
+@pytest.mark.parametrize("begin", [b"1;", b"1\r\nx\r\n0\r\nx: "], ids=["extension of a chunk", "trailer"])
+def test_what_stands_between_the_bytes_of_a_body_is_limited_too(served: Served, begin: bytes) -> None:
+    """It is parsed as the head is, and would be kept as long."""
+    raw = served.head(f"PUT /v1/blobs/{'0' * 64}", "transfer-encoding: chunked") + begin
+    # More than the 256 KiB of one read: what comes in the same read as bytes of the body is not counted.
+    answer = served.say(raw, *[b"y" * 2**14] * 40)
+    assert (status(answer), code(answer)) == (431, "head_too_large")
+    served.done()
+
+
+def test_a_head_that_comes_in_pieces_is_measured_whole(served: Served) -> None:
+    """Also if it begins where another request ends."""
+    pieces = [head() + GET, *[b"x: " + b"y" * 2**12 + b"\r\n"] * 18]
+    with served.connect() as connection:
+        answer = dripping(connection, iter(pieces), every_s=0.01)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"HTTP/1.1 431" in answer
+    answer = served.say(head() + GET + b"x: " + b"y" * 2**16, b"\r\n\r\n" + head(), end=True)
+    assert answer.count(b"HTTP/1.1 200") == 1
+
+
+def test_a_head_below_the_limits_is_taken(served: Served) -> None:
+    """With 99 headers, and with 63 KiB."""
+    assert status(served.say(head(*[b"x: y"] * 98))) == 200
+    assert status(served.say(head(b"x: " + b"y" * 63 * 2**10))) == 200
+
+
+def test_what_follows_a_body_is_no_header(served: Served) -> None:
+    """A token in the trailers is none, even if it came along with the head."""
+    trailer = f"authorization: Bearer {served.token}\r\n\r\n".encode()
+    raw = b"GET /v1/whoami HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n" + trailer
+    answer = served.say(raw)
+    assert (status(answer), code(answer)) == (401, "unauthenticated")
+
+
+def test_what_is_no_http_is_told_as_a_problem(served: Served) -> None:
+    """Like everything else."""
+    answer = served.say(b"what?\r\n\r\n")
+    assert (status(answer), code(answer)) == (400, "malformed_request")
+
+
+def test_a_web_socket_is_not_opened(served: Served) -> None:
+    """It would be a connection without limits."""
+    upgrade = (b"connection: upgrade", b"upgrade: websocket", b"sec-websocket-version: 13", b"sec-websocket-key: eA==")
+    assert status(served.say(head(*upgrade))) == 200
+
+
+@pytest.mark.parametrize("begin", [b"", b"\r\n", b"G"])
+def test_a_head_has_its_time(served: Served, begin: bytes) -> None:
+    """Nothing, or one byte after the other, holds no connection; where nothing came, nothing is answered."""
+    began = time.monotonic()
+    with served.connect() as connection:
+        answer = dripping(connection, itertools.chain([begin], itertools.repeat(begin and b"E")))
+    assert time.monotonic() - began < HEAD_S + 2
+    if begin:
+        assert (status(answer), code(answer)) in {(408, "request_timeout"), (400, "malformed_request")}
+    else:
+        assert answer == b""
+
+
+def test_a_head_that_drips_is_answered_with_408(served: Served) -> None:
+    """The time of a second request on a connection begins with its first byte."""
+    with served.connect() as connection:
+        drops = (bytes([byte]) for byte in GET + b"x: " + b"y" * 10_000)
+        answer = dripping(connection, itertools.chain([head()], drops))
+    first, found, second = answer.partition(b"HTTP/1.1 408")
+    assert status(first) == 200
+    assert code(found + second) == "request_timeout"
+
+
+@pytest.mark.parametrize("drop", [b"", b"x"])
+def test_a_body_has_to_move(served: Served, drop: bytes) -> None:
+    """Neither silence nor a byte now and then is progress."""
+    path = f"/v1/blobs/{hashlib.sha256(b'x').hexdigest()}"
+    with served.connect() as connection:
+        begin = served.head(f"PUT {path}", "content-length: 100000") + b"x"
+        answer = dripping(connection, itertools.chain([begin], itertools.repeat(drop)))
+    assert (status(answer), code(answer)) == (408, "request_timeout")
+    served.done()
+
+
+def test_a_body_that_moves_may_take_long(served: Served) -> None:
+    """A KiB now and then is enough."""
+    content = b"x" * 2**15
+    path = f"/v1/blobs/{hashlib.sha256(content + b'x').hexdigest()}"
+    pieces = [content[at : at + 2**11] for at in range(0, 2**15, 2**11)]
+    began = time.monotonic()
+    with served.connect() as connection:
+        connection.sendall(served.head(f"PUT {path}", f"content-length: {len(content)}", "connection: close"))
+        answer = dripping(connection, iter(pieces), every_s=BODY_S / 8)
+    assert time.monotonic() - began > BODY_S
+    assert (status(answer), code(answer)) == (422, "digest_mismatch")
+
+
+def test_a_client_that_waits_for_us_is_not_late(served: Served) -> None:
+    """A reader of a large file that takes its time is not one that owes a head."""
+    with served.connect() as connection:
+        connection.sendall(served.head("GET /v1/models/a/versions/3/files/model.bin", "connection: close"))
+        size, pause_s = len(connection.recv(1)), (HEAD_S + BODY_S) / 4
+        for _ in range(6):
+            select.select([], [], [], pause_s)
+            size += len(connection.recv(MIB))
+        while received := connection.recv(MIB):
+            size += len(received)
+    assert size > LARGE
+
+
+def test_what_is_left_of_a_refused_body_is_not_read_for_ever(served: Served) -> None:
+    """However fast it comes; the answer was given long before."""
+    begin = b"PUT /v1/blobs/x HTTP/1.1\r\nhost: x\r\ncontent-length: 100000000000\r\n\r\n"
+    with served.connect() as connection:
+        answer = b""
+        with contextlib.suppress(ConnectionResetError):
+            answer = dripping(connection, itertools.chain([begin], itertools.repeat(b"x" * 2**12)), every_s=0.01)
+    assert answer.count(b"HTTP/1.1") <= 1
+
+
+def test_an_idle_connection_is_closed_without_a_word(served: Served) -> None:
+    """Where another request may come, an answer to none would be taken for its own."""
+    with served.connect() as connection:
+        answer = dripping(connection, iter([head()]))
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+def test_connections_beyond_the_limit_are_refused(served: Served) -> None:
+    """At once, with a problem; when others leave there is room again."""
+    with contextlib.ExitStack() as stack:
+        answers = b""
+        for _ in range(MOST):
+            stack.enter_context(served.connect())
+        for _ in range(3):
+            answer = served.say(head())
+            assert (status(answer), code(answer)) == (503, "too_many_connections")
+            answers += answer
+    assert answers.count(b"connection: close") == 3
+    wait(lambda: status(served.say(head())) == 200)
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    """Until it holds; each look is a request."""
+    end = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < end
+
+
+def test_answers_are_not_held_back_by_the_kernel(running: Running) -> None:
+    """A keep-alive connection has TCP_NODELAY, or each answer in two pieces would wait 40 ms for an ACK."""
+    with running.outside.connect() as connection:
+        connection.sendall(head())
+        assert connection.recv(MIB)
+        (ours,) = (one for one in running.inside.server_state.connections if one.client == connection.getsockname())
+        found = ours.transport.get_extra_info("socket")
+        assert found.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@pytest.mark.parametrize("read", [1, 3 * MIB])
+@pytest.mark.parametrize("reset", [False, True])
+def test_who_leaves_in_the_middle_of_a_download_makes_no_noise(
+    running: Running, log: Kept, read: int, *, reset: bool
+) -> None:
+    """Whether it closes or resets the connection."""
+    raw = running.outside.head("GET /v1/models/a/versions/3/files/model.bin")
+    for _ in range(5):
+        with running.outside.connect() as connection:
+            connection.sendall(raw)
+            size = 0
+            while size < read:
+                received = connection.recv(read)
+                assert received
+                size += len(received)
+            if reset:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    wait(lambda: running.outside.get("/health/live").is_success and not running.inside.server_state.tasks)
+    assert log.lines == []
+
+
+def test_a_body_nobody_asked_for_does_not_stop_a_download(running: Running, log: Kept) -> None:
+    """It is not read, in however many pieces it comes."""
+    raw = running.outside.head("GET /v1/models/a/versions/3/files/model.bin", "transfer-encoding: chunked")
+    with running.outside.connect() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sendall(raw)
+        size = len(connection.recv(1))
+        for _ in range(1_500):
+            connection.sendall(b"1\r\nx\r\n")
+            # A pause, so that most of them come by themselves; if they did not, the test would only be easier to pass.
+            select.select([], [], [], 0.0003)
+        connection.sendall(b"0\r\n\r\n")
+        while size < LARGE:
+            received = connection.recv(MIB)
+            assert received
+            size += len(received)
+    assert log.lines == []
+
+
+@pytest.mark.parametrize("path", ["/v1/models/a/resolve/latest", "/v1/models/a", "/v1/whoami"])
+@pytest.mark.parametrize("second", ["", "Bearer mrg_unknown", "same"])
+def test_two_tokens_are_none(served: Served, path: str, second: str) -> None:
+    """Whichever comes first, and on the fast path too: a proxy may have checked the other."""
+    good = f"Bearer {served.token}"
+    for values in itertools.permutations((good, second.replace("same", good))):
+        lines = [f"GET {path} HTTP/1.1", "host: x", *(f"authorization: {value}" for value in values), "", ""]
+        answer = served.say("\r\n".join(lines).encode())
+        assert (status(answer), code(answer)) == (401, "unauthenticated")
+
+
+@pytest.mark.parametrize("slash", ["%2f", "%2F"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/v1/models/a{}b", "/v1/models/a{}versions", "/v1/models/a{}versions{}1", "/v1/models/a/versions{}1"),
+        *("/v1/models/a{}resolve/latest", "/v1/models/a/resolve{}latest", "/v1/models{}a", "/v1{}whoami"),
+        *("/v1/models/a/versions/3/files{}model.bin", "/v1/models/a/versions/3/files/{}model.bin"),
+        *("/v1/models/a/versions/3/files/x{}..{}model.bin", "/v1/models/a/aliases{}shadow", "/health{}live"),
+    ],
+)
+def test_an_encoded_slash_is_no_border(served: Served, path: str, slash: str) -> None:
+    """It belongs to a name, and no name has one."""
+    assert served.get(path.replace("{}", "/").replace("/x/../", "/")).status_code in {200, 404}
+    answer = served.get(path.replace("{}", slash))
+    assert answer.status_code in {404, 422}
+    assert answer.json()["code"] in {"not_found", *(f"invalid_{kind}" for kind in ("name", "path", "reference"))}
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_httpx_reads_why_its_head_was_refused(served: Served) -> None:
+    """Though the answer comes while it is still sending."""
+    answer = httpx.get(f"{served.url}/v1/models", headers={"x-long": "x" * 2**16})
+    assert (answer.status_code, answer.json()["code"]) == (431, "head_too_large")
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
