@@ -5,8 +5,9 @@ Answers ignore fields they do not know, so that an older client survives a newer
 
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from common_lib.errors import InvalidRequest
 from common_lib.rules import names, signatures
 from common_lib.rules.lifecycle import ModelStage, ModelType
 from common_lib.rules.references import MAX_VERSION
@@ -30,11 +31,25 @@ Scalar = str | int | float | bool | None
 
 
 class Value(BaseModel):
-    """A frozen answer of the registry."""
+    """A frozen answer of the registry.
+
+    Raises:
+        InvalidRequest: made by hand, with a field that is missing or wrong.
+    """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
         frozen=True, strict=True, extra="ignore", allow_inf_nan=False, regex_engine="python-re", protected_namespaces=()
     )
+
+    def __init__(self, /, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise _refused(error) from None
+
+    # pydantic marks its own constructor like this. Without the mark it would call this one for every value that it
+    # finds in an answer or within another value, one by one, instead of making them all in Rust.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
 
 class Given(Value):
@@ -190,3 +205,26 @@ class Problem(Value):
     request_id: str
     field: str | None = None
     value: str | None = None
+
+
+def _refused(error: ValidationError) -> InvalidRequest:
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(step) for step in first["loc"])
+    if first["type"] == "missing":
+        # What pydantic shows here is all that stands around the field.
+        return InvalidRequest(f"{field} is missing", code="invalid_request", remedy=f"pass {field}", field=field)
+    return InvalidRequest(
+        f"{field}: {first['msg']}, not {_shown(first['input'])}",
+        code="invalid_request",
+        remedy="pass a value of that kind",
+        field=field,
+        value=first["input"],
+    )
+
+
+def _shown(value: object) -> str:
+    try:
+        return f"{value!r:.200}"
+    except ValueError:
+        # Python writes out no integer of more than 4,300 digits.
+        return "a number of thousands of digits"

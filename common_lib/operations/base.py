@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
 from urllib.parse import quote
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from common_lib.errors import CODES, InvalidRequest, ProtocolError, RegistryError, RequestRefused, ServerFailed
 from common_lib.rules.names import check_text
 from common_lib.rules.violation import RuleViolation
-from common_lib.values import Page, Problem
+from common_lib.values import Given, Page, Problem
 
 T = TypeVar("T")
 V = TypeVar("V")
-M = TypeVar("M", bound=BaseModel)
+M = TypeVar("M", bound=Given)
 RouteClass = Literal["resolve", "read", "write", "blob"]
 _SHOWN = 200
 _MAX_TEXT = 10_000
@@ -111,18 +111,16 @@ def given(request: type[M], **fields: Any) -> bytes:
     Raises:
         InvalidRequest: a field is wrong; nothing was sent.
     """
+    value = request(**{name: field for name, field in fields.items() if field is not None})
     try:
-        value = request(**{name: field for name, field in fields.items() if field is not None})
         return value.model_dump_json(exclude_unset=True).encode()
-    except ValidationError as error:
-        raise _invalid(error) from None
     except ValueError as error:
         # pydantic meets a lone surrogate only when it writes the text out.
         raise InvalidRequest(f"the request cannot be written as JSON: {error}", code="invalid_json") from None
 
 
-def one_of(kind: type[V], value: Any) -> V:
-    """The member of an enum.
+def one_of(field: str, kind: type[V], value: Any) -> V:
+    """The member of an enum that the caller gave as `field`.
 
     Raises:
         InvalidRequest: there is no such member.
@@ -132,10 +130,10 @@ def one_of(kind: type[V], value: Any) -> V:
     except ValueError:
         members = ", ".join(str(member) for member in kind)  # type: ignore[attr-defined]
         raise InvalidRequest(
-            f"{value!r:.200} is no {kind.__name__}",
+            f"{field} {value!r:.200} is no {kind.__name__}",
             code="invalid_request",
             remedy=f"use one of {members}",
-            field=kind.__name__,
+            field=field,
             value=value,
         ) from None
 
@@ -237,15 +235,3 @@ def _of_status(status: int) -> type[RequestRefused] | type[ServerFailed]:
         428: "revision_required",
     }
     return CODES[by_status.get(status, "invalid_request")]
-
-
-def _invalid(error: ValidationError) -> InvalidRequest:
-    first = error.errors(include_url=False)[0]
-    field = ".".join(str(step) for step in first["loc"])
-    return InvalidRequest(
-        f"{field}: {first['msg']}, not {first['input']!r:.200}",
-        code="invalid_request",
-        remedy="pass a value of that kind",
-        field=field,
-        value=first["input"],
-    )

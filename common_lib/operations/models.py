@@ -43,7 +43,7 @@ def create(
     body = given(
         CreateModel,
         name=checked(check_model_name, name),
-        type=one_of(ModelType, type),
+        type=one_of("type", ModelType, type),
         owner=owner,
         description=description,
         tags=_plain(tags),
@@ -108,8 +108,8 @@ def search(
         (('type', 'forecasting'), ('tag', 'team=fx'))
     """
     conditions = query(
-        type=None if type is None else one_of(ModelType, type),
-        stage=None if stage is None else one_of(ModelStage, stage),
+        type=None if type is None else one_of("type", ModelType, type),
+        stage=None if stage is None else one_of("stage", ModelStage, stage),
         tag=[f"{key}={value}" for key, value in (tags or {}).items()],
         owner=owner,
         prefix=prefix,

@@ -48,7 +48,7 @@ def create(name: str, kind: PrincipalKind | str, grants: Iterable[Grant]) -> Ope
     Raises:
         AlreadyExists: the name is taken.
     """
-    body = given(CreatePrincipal, name=name, kind=one_of(PrincipalKind, kind), grants=list(grants))
+    body = given(CreatePrincipal, name=name, kind=one_of("kind", PrincipalKind, kind), grants=list(grants))
     return Operation("POST", path("principals"), _principal, "write", body=body, headers=unsafe())
 
 

@@ -108,7 +108,7 @@ def transition(
         IllegalTransition: no move leads there from where it is.
         RevisionMismatch: somebody changed it in between.
     """
-    body = given(TransitionRequest, to=one_of(ModelStage, to), reason=reason)
+    body = given(TransitionRequest, to=one_of("to", ModelStage, to), reason=reason)
     headers = unsafe(revision, force=force)
     return Operation("POST", _path(name, version, "transition"), _version, "write", body=body, headers=headers)
 
@@ -136,7 +136,7 @@ def search(
 ) -> Operation[Page[ModelVersion]]:
     """The versions of a model, the newest first, a page at a time."""
     conditions = query(
-        stage=None if stage is None else one_of(ModelStage, stage),
+        stage=None if stage is None else one_of("stage", ModelStage, stage),
         tombstoned=tombstoned,
         order=order,
         limit=page_size,

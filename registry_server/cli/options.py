@@ -61,13 +61,14 @@ def reach(command: Callable[..., None]) -> Callable[..., None]:
 def grant_type(text: str) -> "Grant":
     """The grant that is written ROLE:PATTERN."""
     from common_lib.access import Grant  # noqa: PLC0415 - help does not wait for the imports
+    from common_lib.errors import InvalidRequest  # noqa: PLC0415 - see above
 
     role, _, models = text.partition(":")
     if role not in _ROLES:
         raise click.BadParameter(f"{role!r} in {text!r} is none of {', '.join(_ROLES)}")
     try:
         return Grant(role=Role(role), models=models)
-    except ValueError:
+    except InvalidRequest:
         raise click.BadParameter(
             f"{models!r} in {text!r} is no pattern: write a model's name, a prefix followed by *, or *"
         ) from None
