@@ -18,10 +18,10 @@ from registry_server.cli.schema import to_take
 from registry_server.infrastructure.inspection import Unreadable, reading
 from registry_server.infrastructure.schema import SchemaMismatch
 from registry_server.infrastructure.sql import Sql
+from registry_server.infrastructure.sqlite import SAFE_WAL, wal_is_safe
 from registry_server.serving import Announcement
 from registry_server.settings import Settings
 
-_SAFE_WAL = (3, 51, 3)
 _LEAST_FREE = 1024**3
 _PAGE = 500
 _CHUNK = 1024 * 1024
@@ -129,10 +129,9 @@ def _space(data: Path) -> Finding:
 async def _sqlite(sql: Sql) -> Finding:
     row = await sql.one("SELECT sqlite_version(), (SELECT journal_mode FROM pragma_journal_mode)")
     version, mode = row or ("0", "unknown")
-    if mode == "wal" and tuple(map(int, version.split("."))) < _SAFE_WAL:
-        safe = ".".join(map(str, _SAFE_WAL))
+    if mode == "wal" and not wal_is_safe(version):
         return Finding(
-            "SQLite", False, f"{version} can lose commits in WAL mode: pip install -U apsw, for {safe} or newer"
+            "SQLite", False, f"{version} can lose commits in WAL mode: pip install -U apsw, for {SAFE_WAL} or newer"
         )
     return Finding("SQLite", True, f"{version}, journal mode {mode}")
 

@@ -6,7 +6,7 @@ from registry_server.app import FolderInUse, opened
 from registry_server.cli.options import fail
 from registry_server.domain.errors import RegistryError
 from registry_server.infrastructure.inspection import Unreadable, pending, reading
-from registry_server.infrastructure.schema import SchemaMismatch
+from registry_server.infrastructure.schema import SchemaMismatch, label
 from registry_server.infrastructure.sql import Sql, migrations
 from registry_server.settings import Settings
 
@@ -50,6 +50,6 @@ async def _migrated(settings: Settings) -> list[str]:
         # Servers on other folders, and on this one, may go on: the rows are not theirs alone.
         return await PostgresDatabase(settings.database_url).migrate()
     new = not (settings.data / "registry.sqlite3").exists()
-    steps = [f"{step.number:04d}_{step.name}" for step in migrations("sqlite")] if new else await look(settings)
+    steps = [label(step) for step in migrations("sqlite")] if new else await look(settings)
     async with opened(settings):
         return steps

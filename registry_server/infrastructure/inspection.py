@@ -8,7 +8,7 @@ import apsw
 
 from registry_server.infrastructure import sql as statements
 from registry_server.infrastructure import sqlite
-from registry_server.infrastructure.schema import check_history
+from registry_server.infrastructure.schema import check_history, label
 from registry_server.infrastructure.sql import Engine, Sql
 
 _HAS_HISTORY = {
@@ -55,7 +55,7 @@ async def pending(sql: Sql, engine: Engine) -> list[str]:
     """
     has = await sql.one(_HAS_HISTORY[engine])
     history = await sql.all("SELECT number, name, sha256 FROM migrations ORDER BY number") if has else []
-    return [f"{step.number:04d}_{step.name}" for step in check_history(statements.migrations(engine), history)]
+    return [label(step) for step in check_history(statements.migrations(engine), history)]
 
 
 @contextlib.contextmanager

@@ -1,6 +1,5 @@
 """PostgreSQL through asyncpg: each use case in a transaction of its own, reads on any connection."""
 
-import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -10,7 +9,7 @@ from registry_server.core.ports import Records as RecordsPort
 from registry_server.domain.errors import StorageUnavailable
 from registry_server.infrastructure import sql as statements
 from registry_server.infrastructure.records import Records
-from registry_server.infrastructure.schema import HISTORY_TABLE, check_history, new_source
+from registry_server.infrastructure.schema import HISTORY_TABLE, check_history, label, new_source, note
 from registry_server.infrastructure.sql import Row
 
 T = TypeVar("T")
@@ -141,9 +140,8 @@ class PostgresDatabase:
             history = await raw.fetch("SELECT number, name, sha256 FROM migrations ORDER BY number")
             for step in check_history(steps, [tuple(row) for row in history]):
                 await raw.execute(step.text)
-                digest = hashlib.sha256(step.text.encode()).hexdigest()
-                await raw.execute("INSERT INTO migrations VALUES ($1, $2, $3)", step.number, step.name, digest)
-                taken.append(f"{step.number:04d}_{step.name}")
+                await raw.execute("INSERT INTO migrations VALUES ($1, $2, $3)", *note(step))
+                taken.append(label(step))
             await raw.execute("INSERT INTO meta VALUES ('source', $1) ON CONFLICT DO NOTHING", new_source())
             self.source = await raw.fetchval("SELECT value FROM meta WHERE key = 'source'")
         return taken

@@ -1,7 +1,6 @@
 """SQLite through apsw: one writer with group commit, point reads on the event loop, lists in a thread."""
 
 import asyncio
-import hashlib
 import os
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,13 +14,19 @@ from registry_server.domain.errors import StorageUnavailable
 from registry_server.infrastructure import sql as statements
 from registry_server.infrastructure.group_commit import GroupCommit, drive, unavailable
 from registry_server.infrastructure.records import Records
-from registry_server.infrastructure.schema import HISTORY_TABLE, check_history, new_source
+from registry_server.infrastructure.schema import HISTORY_TABLE, check_history, label, new_source, note
 from registry_server.infrastructure.sql import Row
 
 T = TypeVar("T")
 UseCase = Callable[[RecordsPort], Awaitable[T]]
 # Builds of SQLite before this can lose acknowledged commits in WAL mode when two connections are open.
-_SAFE_WAL = (3, 51, 3)
+SAFE_WAL = "3.51.3"
+
+
+def wal_is_safe(version: str) -> bool:
+    """Whether that version of SQLite keeps in WAL mode all that it acknowledged."""
+    found, safe = (tuple(map(int, text.split("."))) for text in (version, SAFE_WAL))
+    return found >= safe
 
 
 class Connection:
@@ -96,7 +101,7 @@ class SqliteDatabase:
         self._writer = Connection(self._connect(apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE))
         raw = self._writer.raw
         if self._path is not None:
-            mode = "WAL" if tuple(map(int, apsw.sqlite_lib_version().split("."))) >= _SAFE_WAL else "DELETE"
+            mode = "WAL" if wal_is_safe(apsw.sqlite_lib_version()) else "DELETE"
             raw.execute(f"PRAGMA journal_mode = {mode}").fetchall()
         raw.execute("PRAGMA synchronous = FULL")
         raw.execute("PRAGMA foreign_keys = ON")
@@ -151,9 +156,8 @@ class SqliteDatabase:
             history = raw.execute("SELECT number, name, sha256 FROM migrations ORDER BY number").fetchall()
             for step in check_history(steps, history):
                 raw.execute(step.text)
-                digest = hashlib.sha256(step.text.encode()).hexdigest()
-                raw.execute("INSERT INTO migrations VALUES (?1, ?2, ?3)", (step.number, step.name, digest))
-                taken.append(f"{step.number:04d}_{step.name}")
+                raw.execute("INSERT INTO migrations VALUES (?1, ?2, ?3)", note(step))
+                taken.append(label(step))
             raw.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('source', ?1)", (new_source(),))
             self.source = str(raw.execute("SELECT value FROM meta WHERE key = 'source'").fetchall()[0][0])
         return taken
