@@ -79,6 +79,8 @@ class RegistryServer(uvicorn.Server):
                 http=_protocol(settings),
                 # Nothing here speaks WebSocket, and a connection that did would be none that is looked at.
                 ws="none",
+                # Nothing here asks who the client is or which scheme it used, and each request would pay for the look.
+                proxy_headers=False,
                 timeout_keep_alive=settings.keep_alive_s,
                 timeout_graceful_shutdown=_GRACE_S,
             )

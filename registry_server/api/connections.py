@@ -7,7 +7,6 @@ import asyncio
 import logging
 import os
 from collections.abc import Iterable
-from enum import Enum, auto
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -22,6 +21,8 @@ _LEAST_BYTES = 1024
 _LINGER_S = 2.0
 # So many are still told that there are too many; whoever comes after them is cut off.
 _MOST_REFUSED = 100
+# What the client owes us. Not an Enum: each look at a member of one would cost the hot path as much as the rest.
+_HEAD, _BODY, _NOTHING = "head", "body", "nothing"
 
 
 class Limits(NamedTuple):
@@ -65,14 +66,6 @@ _REFUSALS: Final = {
 }
 
 
-class _Awaited(Enum):
-    """What the client owes us."""
-
-    HEAD = auto()
-    BODY = auto()
-    NOTHING = auto()
-
-
 class GuardedProtocol(HttpToolsProtocol):
     """uvicorn's protocol, for clients that send too much, too slowly or nothing.
 
@@ -80,10 +73,26 @@ class GuardedProtocol(HttpToolsProtocol):
     `look`, called for all connections twice a second, is the one that knows the time.
     """
 
+    # With so many more attributes in its dictionary, each access to any of uvicorn's would be slower, too.
+    __slots__ = (
+        "_awaited",
+        "_ended",
+        "_fault",
+        "_limits",
+        "_mark",
+        "_most",
+        "_piece",
+        "_received",
+        "_shared",
+        "_since",
+        "_taken",
+    )
+
     def __init__(self, limits: Limits, **given: Any) -> None:
         super().__init__(**given)
         self._limits = limits
-        self._awaited = _Awaited.HEAD
+        self._most = limits.head_bytes
+        self._awaited = _HEAD
         self._since: float | None = None  # when the wait began, or the last time there was progress
         self._fault = "malformed_request"
         self._ended = False
@@ -106,22 +115,21 @@ class GuardedProtocol(HttpToolsProtocol):
         """Count, parse, and stop where a head, the trailers or the marks between chunks do not end."""
         if self._ended:
             return
-        self._piece = len(data)
-        self._received += self._piece
-        if self._awaited is _Awaited.NOTHING:
-            self._awaited, self._since = _Awaited.HEAD, None
+        self._piece = piece = len(data)
+        self._received += piece
+        if self._awaited is _NOTHING:
+            self._awaited, self._since = _HEAD, None
         super().data_received(data)
-        if self._received - self._taken > self._limits.head_bytes and not self._ended:
+        if self._received - self._taken > self._most and not self._ended:
             self._end("head_too_large")
 
     def on_headers_complete(self) -> None:
         """Measure the head, but only if it came in so many bytes that it could be too large."""
-        limit = self._limits.head_bytes
-        large = self._received - self._taken + self._shared > limit and self._head_bytes() > limit
+        large = self._received - self._taken + self._shared > self._most and self._head_bytes() > self._most
         if large or len(self.headers) > _MOST_HEADERS:
             self._fault = "head_too_large"
             raise ValueError  # the only way to stop the parser; uvicorn then calls `send_400_response`
-        self._awaited, self._since, self._taken = _Awaited.BODY, None, self._received
+        self._awaited, self._since, self._taken = _BODY, None, self._received
         super().on_headers_complete()
         # Trailers would end up among the headers, after these were checked.
         self.headers = []
@@ -134,7 +142,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The client has done its part."""
-        self._awaited, self._taken, self._shared = _Awaited.NOTHING, self._received, self._piece
+        self._awaited, self._taken, self._shared = _NOTHING, self._received, self._piece
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words are not ours
@@ -143,9 +151,9 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def look(self, now: float) -> None:
         """End a connection whose client keeps us waiting; one that waits for us is not to blame."""
-        if self._ended or self._awaited is _Awaited.NOTHING:
+        if self._ended or self._awaited is _NOTHING:
             return
-        in_body = self._awaited is _Awaited.BODY
+        in_body = self._awaited is _BODY
         if self._since is None or self.flow.read_paused or (in_body and self._moves()):
             self._since, self._mark = now, self._received
         elif now - self._since >= (self._limits.body_s if in_body else self._limits.head_s):
@@ -159,7 +167,7 @@ class GuardedProtocol(HttpToolsProtocol):
         return we_are_slow or self._received - self._mark >= _LEAST_BYTES
 
     def _expire(self) -> None:
-        answered = self._awaited is _Awaited.BODY and self.cycle.response_complete
+        answered = self._awaited is _BODY and self.cycle.response_complete
         if answered or not self._received:
             # An answer to nothing, or a second one, would be taken for that to the next request.
             self._ended = True
@@ -175,7 +183,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._ended = True
         cycle: Any = self.cycle  # None before the first request, whatever uvicorn's types say
         if cycle is not None and not cycle.response_complete:
-            if self._awaited is not _Awaited.BODY:
+            if self._awaited is not _BODY:
                 cycle.keep_alive = False
                 return
             if cycle.response_started or self.pipeline:
