@@ -31,6 +31,7 @@ class Analysis(AsyncModelRegistry):
                 f"not {type(registry).__name__}"
             )
         self._registry = registry
+        self.origin = registry.origin
 
     async def call(self, operation: Operation[T]) -> T:
         """Answer by the registry that was given."""

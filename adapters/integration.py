@@ -21,6 +21,7 @@ class Integration(AsyncModelRegistry):
                 f"not {type(registry).__name__}"
             )
         self._registry = registry
+        self.origin = registry.origin
 
     async def call(self, operation: Operation[T]) -> T:
         """Answer by the registry that was given."""

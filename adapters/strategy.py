@@ -31,6 +31,7 @@ class Strategy(ModelRegistry):
                 f"Strategy is blocking: give it a registry such as HttpRegistry(), not {type(registry).__name__}"
             )
         self._registry = registry
+        self.origin = registry.origin
         self._folder = Path(folder)
 
     def call(self, operation: Operation[T]) -> T:

@@ -22,6 +22,7 @@ class Workbench(ModelRegistry):
                 f"Workbench is blocking: give it a registry such as HttpRegistry(), not {type(registry).__name__}"
             )
         self._registry = registry
+        self.origin = registry.origin
 
     def call(self, operation: Operation[T]) -> T:
         """Answer by the registry that was given."""

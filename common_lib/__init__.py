@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from common_lib.access import Grant, Principal
+    from common_lib.artifacts.cache import Cache
+    from common_lib.artifacts.snapshot import Snapshot
     from common_lib.client.http_registry import AsyncHttpRegistry, HttpRegistry
     from common_lib.config import RegistryConfig
     from common_lib.errors import RegistryError
@@ -36,6 +38,7 @@ _PLACES = {
     "Alias": "values",
     "AsyncHttpRegistry": "client.http_registry",
     "AsyncModelRegistry": "registry",
+    "Cache": "artifacts.cache",
     "FieldSpec": "values",
     "FileEntry": "values",
     "Grant": "access",
@@ -54,12 +57,14 @@ _PLACES = {
     "RegistryError": "errors",
     "Role": "rules.access",
     "Signature": "values",
+    "Snapshot": "artifacts.snapshot",
 }
 
 __all__ = [
     "Alias",
     "AsyncHttpRegistry",
     "AsyncModelRegistry",
+    "Cache",
     "FieldSpec",
     "FileEntry",
     "Grant",
@@ -78,6 +83,7 @@ __all__ = [
     "RegistryError",
     "Role",
     "Signature",
+    "Snapshot",
 ]
 
 

@@ -8,15 +8,17 @@ import asyncio
 import functools
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from common_lib.errors import InvalidRequest
-from common_lib.operations.base import Blocking, Flow, Operation, following
+from common_lib.operations.base import Blocking, Flow, Operation, Together, following
 from common_lib.values import Page
 
 _SHOWN = 400
 P = ParamSpec("P")
 T = TypeVar("T")
+Step = Operation[Any] | Blocking[Any] | Together[Any]
 
 
 def call(build: Callable[P, Operation[T]]) -> Callable[Concatenate[Any, P], T]:
@@ -68,22 +70,22 @@ def apages(build: Callable[P, Operation[Page[T]]]) -> Callable[Concatenate[Any, 
     return _dressed(method, build)  # type: ignore[no-any-return]
 
 
-def flow(build: Callable[P, Flow[T]]) -> Callable[Concatenate[Any, P], T]:
-    """A blocking method out of a flow."""
+def flow(build: Callable[Concatenate[str, P], Flow[T]]) -> Callable[Concatenate[Any, P], T]:
+    """A blocking method out of a flow; the flow's first argument is the origin of the registry."""
 
     def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
-        return run(_built(build, *args, **kwargs), self.call)
+        return run(_built(build, self.origin, *args, **kwargs), self.call)
 
-    return _dressed(method, build)  # type: ignore[no-any-return]
+    return _dressed(method, build, skipped=1)  # type: ignore[no-any-return]
 
 
-def aflow(build: Callable[P, Flow[T]]) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
+def aflow(build: Callable[Concatenate[str, P], Flow[T]]) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
     """An asynchronous method out of a flow; its work on files is done in threads."""
 
     async def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
-        return await arun(_built(build, *args, **kwargs), self.call)
+        return await arun(_built(build, self.origin, *args, **kwargs), self.call)
 
-    return _dressed(method, build)  # type: ignore[no-any-return]
+    return _dressed(method, build, skipped=1)  # type: ignore[no-any-return]
 
 
 def _built(build: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -112,7 +114,7 @@ def run(steps: Flow[T], answer: Callable[[Operation[Any]], Any]) -> T:
         step = next(steps)
         while True:
             try:
-                reply = step.work() if isinstance(step, Blocking) else answer(step)
+                reply = _done(step, answer)
             except Exception as error:  # noqa: BLE001 - the flow decides
                 step = steps.throw(error)
             else:
@@ -121,6 +123,30 @@ def run(steps: Flow[T], answer: Callable[[Operation[Any]], Any]) -> T:
         return cast("T", done.value)
     finally:
         steps.close()
+
+
+def _done(step: Step, answer: Callable[[Operation[Any]], Any]) -> Any:
+    match step:
+        case Blocking():
+            return step.work()
+        case Together(flows) if len(flows) > 1:
+            with ThreadPoolExecutor(min(step.at_once, len(flows)), thread_name_prefix="registry-transfer") as pool:
+                running = [pool.submit(run, one, answer) for one in flows]
+                try:
+                    return [future.result() for future in _as_they_fail(running)]
+                finally:
+                    pool.shutdown(cancel_futures=True)
+        case Together(flows):
+            return [run(one, answer) for one in flows]
+        case _:
+            return answer(step)
+
+
+def _as_they_fail(running: list[Future[T]]) -> list[Future[T]]:
+    """The same, once all have succeeded or one has failed; that one comes first, so that its error is raised."""
+    ended, _ = wait(running, return_when=FIRST_EXCEPTION)
+    failed = [future for future in running if future in ended and future.exception() is not None]
+    return failed or running
 
 
 async def arun(steps: Flow[T], answer: Callable[[Operation[Any]], Awaitable[Any]]) -> T:
@@ -129,7 +155,7 @@ async def arun(steps: Flow[T], answer: Callable[[Operation[Any]], Awaitable[Any]
         step = next(steps)
         while True:
             try:
-                reply = await (asyncio.to_thread(step.work) if isinstance(step, Blocking) else answer(step))
+                reply = await _adone(step, answer)
             except Exception as error:  # noqa: BLE001 - the flow decides
                 step = steps.throw(error)
             else:
@@ -140,9 +166,32 @@ async def arun(steps: Flow[T], answer: Callable[[Operation[Any]], Awaitable[Any]
         steps.close()
 
 
-def _dressed(method: Callable[..., Any], build: Callable[..., Any]) -> Any:
+async def _adone(step: Step, answer: Callable[[Operation[Any]], Awaitable[Any]]) -> Any:
+    match step:
+        case Blocking():
+            return await asyncio.to_thread(step.work)
+        case Together(flows):
+            turns = asyncio.Semaphore(step.at_once)
+
+            async def in_turn(one: Flow[Any]) -> Any:
+                async with turns:
+                    return await arun(one, answer)
+
+            running = [asyncio.ensure_future(in_turn(one)) for one in flows]
+            try:
+                return await asyncio.gather(*running)
+            finally:
+                for task in running:
+                    task.cancel()
+                await asyncio.gather(*running, return_exceptions=True)
+        case _:
+            return await answer(step)
+
+
+def _dressed(method: Callable[..., Any], build: Callable[..., Any], skipped: int = 0) -> Any:
     functools.update_wrapper(method, build)
     shape = inspect.signature(build)
     itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    method.__signature__ = shape.replace(parameters=[itself, *shape.parameters.values()])  # type: ignore[attr-defined]
+    parameters = [itself, *list(shape.parameters.values())[skipped:]]
+    method.__signature__ = shape.replace(parameters=parameters)  # type: ignore[attr-defined]
     return method

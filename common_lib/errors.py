@@ -7,14 +7,15 @@ RegistryError
 │   ├── Unauthenticated              no token, or none that is valid
 │   ├── Forbidden                    the token's principal lacks the right
 │   ├── NotFound
-│   │   ├── ModelNotFound, VersionNotFound, AliasNotFound, BlobNotFound, FileNotFound,
-│   │   └── PrincipalNotFound, TokenNotFound
+│   │   ├── ModelNotFound, VersionNotFound, AliasNotFound, BlobNotFound, BlobDamaged, FileNotFound,
+│   │   └── UploadNotFound, PrincipalNotFound, TokenNotFound
 │   ├── Conflict                     the state does not allow it now
 │   │   ├── AlreadyExists                the name is taken
 │   │   ├── IllegalTransition            no move leads from this stage to that one
 │   │   ├── Tombstoned                   it was taken out of use
 │   │   ├── InUse                        production or an alias stands in the way
 │   │   ├── BytesMissing                 a version names bytes that were not uploaded
+│   │   ├── UploadOutOfStep              a part does not follow the one before
 │   │   └── RequestInFlight              the first request with this key is still at work
 │   ├── RevisionRequired             a change without the revision it is based on
 │   ├── RevisionMismatch             somebody changed it in between
@@ -25,7 +26,8 @@ RegistryError
 │   ├── AnswerTimedOut               the answer did not come in time
 │   └── ServerFailed                 the server answered with a failure of its own (5xx)
 ├── ProtocolError                the answer is not one of a registry
-└── DigestMismatch               bytes are not what their digest says; they were not kept
+├── DigestMismatch               bytes are not what their digest says; they were not kept
+└── NotCached                    asked for without the registry, and never fetched before
 """
 
 from collections.abc import Mapping
@@ -123,6 +125,14 @@ class BlobNotFound(NotFound):
     """No bytes of that digest are here."""
 
 
+class BlobDamaged(NotFound):
+    """The registry has lost the bytes, or found them changed; whoever has them may upload them again."""
+
+
+class UploadNotFound(NotFound):
+    """The caller has no such upload under way, or what had come of it is lost: begin it again."""
+
+
 class FileNotFound(NotFound):
     """The version has no such file, or serves none any more."""
 
@@ -157,6 +167,10 @@ class InUse(Conflict):
 
 class BytesMissing(Conflict):
     """A version names bytes that were not uploaded."""
+
+
+class UploadOutOfStep(Conflict):
+    """A part of an upload does not begin where the one before ended."""
 
 
 class RequestInFlight(Conflict):
@@ -215,6 +229,15 @@ class DigestMismatch(RegistryError):
         super().__init__(f"{what} should have the SHA-256 {expected} but has {actual}; it was not kept, fetch it again")
 
 
+class NotCached(RegistryError):
+    """It was asked for without the registry, and is not in the local cache."""
+
+    def __init__(self, what: str, cache: str) -> None:
+        self.what = what
+        self.cache = cache
+        super().__init__(f"{what} is not in the cache {cache}; fetch it once while the registry answers")
+
+
 CODES: Final[Mapping[str, type[RequestRefused] | type[ServerFailed]]] = {
     "invalid_request": InvalidRequest,
     "invalid_json": InvalidRequest,
@@ -240,6 +263,8 @@ CODES: Final[Mapping[str, type[RequestRefused] | type[ServerFailed]]] = {
     "version_not_found": VersionNotFound,
     "alias_not_found": AliasNotFound,
     "blob_not_found": BlobNotFound,
+    "blob_damaged": BlobDamaged,
+    "upload_not_found": UploadNotFound,
     "file_not_found": FileNotFound,
     "principal_not_found": PrincipalNotFound,
     "token_not_found": TokenNotFound,
@@ -253,6 +278,7 @@ CODES: Final[Mapping[str, type[RequestRefused] | type[ServerFailed]]] = {
     "version_in_production": InUse,
     "version_aliased": InUse,
     "blob_missing": BytesMissing,
+    "upload_out_of_step": UploadOutOfStep,
     "request_in_flight": RequestInFlight,
     "revision_mismatch": RevisionMismatch,
     "too_large": TooLarge,

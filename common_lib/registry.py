@@ -6,7 +6,8 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from common_lib import binding
-from common_lib.artifacts import transfer
+from common_lib.artifacts.download import download, fetch
+from common_lib.artifacts.upload import register
 from common_lib.binding import acall, aflow, apages, call, flow, pages
 from common_lib.operations import aliases, artifacts, events, models, principals, versions
 from common_lib.operations import versions as version_operations
@@ -59,10 +60,15 @@ class Artifacts(Resource):
     """Bytes of versions."""
 
     find_blob = call(artifacts.find_blob)
+    presence = call(artifacts.presence)
     put_blob = call(artifacts.put_blob)
+    begin_upload = call(artifacts.begin_upload)
+    find_upload = call(artifacts.find_upload)
+    put_part = call(artifacts.put_part)
+    abandon_upload = call(artifacts.abandon_upload)
     get_file = call(artifacts.get_file)
-    register = flow(transfer.register)
-    download = flow(transfer.download)
+    verify_blob = call(artifacts.verify_blob)
+    collect_garbage = call(artifacts.collect_garbage)
 
 
 class Events(Resource):
@@ -88,8 +94,11 @@ class ModelRegistry(ABC):
     """A registry to be called and waited for; whoever implements `call` has all of it.
 
     Adapters are registries that answer `call` by the registry they were given; caches, doubles for tests and fault
-    injection are other answers to `call`.
+    injection are other answers to `call`. `origin` is the address of the registry behind it, under which the local
+    cache keeps what references mean.
     """
+
+    origin: str = ""
 
     @abstractmethod
     def call(self, operation: Operation[T]) -> T:
@@ -126,8 +135,9 @@ class ModelRegistry(ABC):
         return Principals(self.call)
 
     resolve = binding.call(version_operations.resolve)
-    register = flow(transfer.register)
-    download = flow(transfer.download)
+    register = flow(register)
+    fetch = flow(fetch)
+    download = flow(download)
 
 
 class AsyncModels(Resource):
@@ -167,10 +177,15 @@ class AsyncArtifacts(Resource):
     """Bytes of versions."""
 
     find_blob = acall(artifacts.find_blob)
+    presence = acall(artifacts.presence)
     put_blob = acall(artifacts.put_blob)
+    begin_upload = acall(artifacts.begin_upload)
+    find_upload = acall(artifacts.find_upload)
+    put_part = acall(artifacts.put_part)
+    abandon_upload = acall(artifacts.abandon_upload)
     get_file = acall(artifacts.get_file)
-    register = aflow(transfer.register)
-    download = aflow(transfer.download)
+    verify_blob = acall(artifacts.verify_blob)
+    collect_garbage = acall(artifacts.collect_garbage)
 
 
 class AsyncEvents(Resource):
@@ -194,6 +209,8 @@ class AsyncPrincipals(Resource):
 
 class AsyncModelRegistry(ABC):
     """A registry to be awaited: the same resources and verbs as `ModelRegistry`."""
+
+    origin: str = ""
 
     @abstractmethod
     def call(self, operation: Operation[T]) -> Awaitable[T]:
@@ -230,5 +247,6 @@ class AsyncModelRegistry(ABC):
         return AsyncPrincipals(self.call)
 
     resolve = acall(version_operations.resolve)
-    register = aflow(transfer.register)
-    download = aflow(transfer.download)
+    register = aflow(register)
+    fetch = aflow(fetch)
+    download = aflow(download)

@@ -152,15 +152,6 @@ class Manifest(Value):
     files: list[FileEntry]
 
 
-class Blob(Value):
-    """Bytes stored under their digest."""
-
-    sha256: Sha256
-    size: Count
-    created_by: str
-    created_at: AwareDatetime
-
-
 class Alias(Value):
     """A pointer to a version of a model, moved by compare-and-set on its revision."""
 

@@ -5,7 +5,7 @@ import contextlib
 import fcntl
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,27 @@ from litestar.exceptions import HTTPException
 from prometheus_client import CollectorRegistry
 
 from common_lib.rules.violation import RuleViolation
-from registry_server.api import aliases, artifacts, events, health, models, openapi, principals, problems, versions
+from registry_server.api import (
+    aliases,
+    artifacts,
+    collection,
+    events,
+    health,
+    models,
+    openapi,
+    principals,
+    problems,
+    uploads,
+    versions,
+)
 from registry_server.api.bodies import StrictJson
 from registry_server.api.security import Gate
 from registry_server.api.telemetry import Telemetry
+from registry_server.core import scrub
+from registry_server.core import uploads as core_uploads
 from registry_server.core.acts import Ports
 from registry_server.core.bootstrap import ensure_admin
+from registry_server.core.collection import reconcile
 from registry_server.domain.errors import RegistryError
 from registry_server.infrastructure.filesystem import FilesystemBlobs
 from registry_server.infrastructure.sqlite import SqliteDatabase
@@ -50,6 +65,13 @@ HANDLERS = [
     aliases.delete_alias,
     artifacts.get_blob,
     artifacts.put_blob,
+    artifacts.check_presence,
+    artifacts.verify_blob,
+    uploads.begin_upload,
+    uploads.get_upload,
+    uploads.put_part,
+    uploads.delete_upload,
+    collection.collect_garbage,
     artifacts.get_file,
     events.list_events,
     principals.whoami,
@@ -80,13 +102,13 @@ def create_app(settings: Settings) -> Litestar:
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with opened(settings) as outside:
             connect(app, outside)
-            pruning = asyncio.create_task(_prune(outside))
+            tasks = [asyncio.create_task(work) for work in _background(settings, outside)]
             try:
                 yield
             finally:
-                pruning.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await pruning
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
     app = Litestar(
         route_handlers=[
@@ -134,6 +156,8 @@ async def opened(settings: Settings) -> AsyncIterator[Ports]:
         try:
             outside = Ports(database, blobs, _now, _new_id, set())
             await ensure_admin(outside, settings.data / "admin-token")
+            if taken_back := await reconcile(outside):
+                _log.warning("%d blobs were taken back from the trash, where a crash had left them", taken_back)
             yield outside
         finally:
             await database.close()
@@ -164,12 +188,19 @@ def _locked(folder: Path) -> Any:
         os.close(descriptor)
 
 
+def _background(settings: Settings, outside: Ports) -> Iterator[Coroutine[Any, Any, None]]:
+    yield _prune(outside)
+    if settings.scrub_bytes_per_s:
+        yield scrub.run(outside, bytes_per_s=settings.scrub_bytes_per_s, pause_s=settings.scrub_pause_s)
+
+
 async def _prune(outside: Ports) -> None:
     while True:
         try:
             await outside.database.write(lambda records: records.idempotency.forget(outside.now() - _KEEP_ANSWERS))
+            await core_uploads.expire(outside)
         except RegistryError:
-            _log.warning("old answers could not be dropped; it is tried again in an hour", exc_info=True)
+            _log.warning("what has expired could not be dropped; it is tried again in an hour", exc_info=True)
         await asyncio.sleep(_PRUNE_EVERY_S)
 
 

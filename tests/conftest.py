@@ -39,6 +39,14 @@ class ViaAsync(ModelRegistry):
         return self._portal.call(self._registry.call, operation)
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache of this test's own, empty."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("REGISTRY_CACHE", str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def migrated_template(postgres: "Postgres") -> str:
     """The name of a database whose schema is up to date."""

@@ -30,6 +30,7 @@ class HttpRegistry(ModelRegistry):
 
     def __init__(self, config: RegistryConfig | None = None, *, transport: "httpx.BaseTransport | None" = None) -> None:
         self.config = config or RegistryConfig.from_environment()
+        self.origin = self.config.url
         self._transport = Transport(self.config, transport)
 
     def call(self, operation: Operation[T]) -> T:
@@ -71,6 +72,7 @@ class AsyncHttpRegistry(AsyncModelRegistry):
         self, config: RegistryConfig | None = None, *, transport: "httpx.AsyncBaseTransport | None" = None
     ) -> None:
         self.config = config or RegistryConfig.from_environment()
+        self.origin = self.config.url
         self._transport = AsyncTransport(self.config, transport)
 
     async def call(self, operation: Operation[T]) -> T:

@@ -1,17 +1,18 @@
 """One attempt of one operation over httpx; what goes wrong on the way comes back as a value."""
 
 import asyncio
+import contextlib
+import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
 
 from common_lib.config import RegistryConfig
 from common_lib.errors import AnswerTimedOut, ConnectionFailed, InvalidRequest, RegistryUnavailable
-from common_lib.operations.base import Answer, Operation
+from common_lib.operations.base import Answer, Operation, Source
 
 _CHUNK = 1024 * 1024
 _MOST_BYTES = 64 * 1024 * 1024
@@ -37,16 +38,17 @@ class Transport:
         body = _Body(time.monotonic() + timeout_s)
         try:
             content = None if operation.upload is None else _chunks(operation.upload)
+            sink = operation.sink
             with self._client.stream(
                 **_request(operation, timeout_s, self._config), content=content or operation.body
             ) as response:
-                if operation.sink is None or not response.is_success:
+                if sink is None or not response.is_success:
                     for chunk in response.iter_raw():
                         body.take(chunk)
                     return _answer(response, bytes(body.whole))
-                operation.sink.begin()
+                sink.begin(_begins_at(response))
                 for chunk in response.iter_raw():
-                    operation.sink.write(chunk)
+                    sink.write(chunk)
                 return _answer(response, b"")
         except httpx.HTTPError as error:
             return _failure(error, self._config)
@@ -68,16 +70,18 @@ class AsyncTransport:
         body = _Body(time.monotonic() + timeout_s)
         try:
             content = None if operation.upload is None else _threaded(operation.upload)
+            sink = operation.sink
             async with self._client.stream(
                 **_request(operation, timeout_s, self._config), content=content or operation.body
             ) as response:
-                if operation.sink is None or not response.is_success:
+                if sink is None or not response.is_success:
                     async for chunk in response.aiter_raw():
                         body.take(chunk)
                     return _answer(response, bytes(body.whole))
-                operation.sink.begin()
-                async for chunk in response.aiter_raw():
-                    await asyncio.to_thread(operation.sink.write, chunk)
+                await asyncio.to_thread(sink.begin, _begins_at(response))
+                async with contextlib.aclosing(_gathered(response.aiter_raw())) as pieces:
+                    async for piece in pieces:
+                        await asyncio.to_thread(sink.write, piece)
                 return _answer(response, b"")
         except httpx.HTTPError as error:
             return _failure(error, self._config)
@@ -101,7 +105,9 @@ def _request(operation: Operation[Any], timeout_s: float, config: RegistryConfig
         headers.append(("content-type", "application/json"))
     if operation.upload is not None:
         headers.append(("content-type", "application/octet-stream"))
-        headers.append(("content-length", str(_size(operation.upload))))
+        headers.append(("content-length", str(_length(operation.upload))))
+    if operation.sink is not None and operation.sink.held:
+        headers.append(("range", f"bytes={operation.sink.held}-"))
     pause_s = config.blob_timeout_s if operation.route_class == "blob" else timeout_s
     return {
         "method": operation.method,
@@ -112,17 +118,29 @@ def _request(operation: Operation[Any], timeout_s: float, config: RegistryConfig
     }
 
 
-def _size(path: Path) -> int:
+def _length(source: Source) -> int:
+    if source.length is not None:
+        return source.length
     try:
-        return path.stat().st_size
+        return source.path.stat().st_size - source.start
     except OSError as error:
         raise InvalidRequest(
-            f"{str(path)!r} cannot be read: {error.strerror}",
+            f"{str(source.path)!r} cannot be read: {error.strerror}",
             code="invalid_path",
             remedy="pass the path of a file",
             field="file",
-            value=str(path),
+            value=str(source.path),
         ) from None
+
+
+def _begins_at(response: httpx.Response) -> int:
+    """Where in the whole the bytes of an answer begin."""
+    if response.status_code != httpx.codes.PARTIAL_CONTENT:
+        return 0
+    match = re.match(r"^bytes (\d{1,18})-", response.headers.get("content-range", ""))
+    if match is None:
+        raise httpx.DecodingError("a partial answer that does not say which part it is")
+    return int(match[1])
 
 
 def _answer(response: httpx.Response, body: bytes) -> Answer:
@@ -149,14 +167,36 @@ def _failure(error: httpx.HTTPError, config: RegistryConfig) -> Failure:
     return Failure(kind, f"{config.url}: {type(error).__name__}: {error}".rstrip(": "))
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
+def _chunks(source: Source) -> Generator[bytes, None, None]:
     # Opened here: a generator that never starts would never close what it was given.
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
+    with source.path.open("rb", buffering=0) as file:
+        position = file.seek(source.start)
+        end = position + _length(source)
+        while position < end and (chunk := file.read(min(_CHUNK, end - position))):
+            position += len(chunk)
             yield chunk
+            if source.sent is not None:
+                source.sent(position)
 
 
-async def _threaded(path: Path) -> AsyncIterator[bytes]:
-    with await asyncio.to_thread(path.open, "rb") as file:
-        while chunk := await asyncio.to_thread(file.read, _CHUNK):
+async def _threaded(source: Source) -> AsyncIterator[bytes]:
+    chunks = _chunks(source)
+    try:
+        while chunk := await asyncio.to_thread(next, chunks, b""):
             yield chunk
+    finally:
+        chunks.close()
+
+
+async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """The same bytes in larger pieces: a hop to a thread for each packet would cost more than the work."""
+    held: list[bytes] = []
+    length = 0
+    async for chunk in chunks:
+        held.append(chunk)
+        length += len(chunk)
+        if length >= _CHUNK:
+            yield b"".join(held)
+            held, length = [], 0
+    if held:
+        yield b"".join(held)

@@ -1,12 +1,26 @@
 """Bytes: blobs on their way in, files of a version on their way out."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from common_lib.operations.base import Operation, Sink, checked, nothing, path, reads
+from common_lib.operations.base import Operation, Sink, Source, checked, given, nothing, path, reads
 from common_lib.rules.names import check_artifact_path, check_model_name, check_sha256
-from common_lib.values import Blob
+from common_lib.transfers import (
+    Blob,
+    Collection,
+    CollectionRequest,
+    Presence,
+    PresenceRequest,
+    Upload,
+    UploadRequest,
+    Verification,
+)
 
 _blob = reads(Blob)
+_presence = reads(Presence)
+_upload = reads(Upload)
+_verification = reads(Verification)
+_collection = reads(Collection)
 
 
 def find_blob(sha256: str) -> Operation[Blob]:
@@ -18,17 +32,108 @@ def find_blob(sha256: str) -> Operation[Blob]:
     return Operation("GET", path("blobs", checked(check_sha256, sha256)), _blob)
 
 
-def put_blob(sha256: str, file: Path) -> Operation[Blob]:
+def presence(sha256: Sequence[str]) -> Operation[Presence]:
+    """Which of these bytes, of up to 1,000 digests, must be sent; the registry keeps the others until they are named.
+
+    The promise is good for a day; the version that names the bytes must be created within it.
+    """
+    return Operation("POST", path("presence"), _presence, body=given(PresenceRequest, sha256=list(sha256)))
+
+
+def put_blob(sha256: str, file: Path | Source) -> Operation[Blob]:
     """The blob, once the bytes of a local file are durable at the registry.
 
     Raises:
         InvalidRequest: `digest_mismatch`: the file has other bytes than were announced.
     """
-    return Operation("PUT", path("blobs", checked(check_sha256, sha256)), _blob, "blob", upload=file)
+    source = file if isinstance(file, Source) else Source(Path(file))
+    return Operation("PUT", path("blobs", checked(check_sha256, sha256)), _blob, "blob", upload=source)
+
+
+def begin_upload(sha256: str, size: int) -> Operation[Upload]:
+    """How many of these bytes are at the registry already; parts go on behind them.
+
+    Raises:
+        TooLarge: the registry takes no blobs of that size.
+    """
+    return Operation("PUT", _of_upload(sha256), _upload, body=given(UploadRequest, size=size))
+
+
+def put_part(sha256: str, part: Source, prefix_sha256: str) -> Operation[Upload]:
+    """How many bytes are at the registry with this part; the last part makes them a blob.
+
+    `prefix_sha256` is the digest of all bytes from the beginning of the file to the end of the part.
+
+    Raises:
+        UploadOutOfStep: the part does not begin where the one before ended.
+        UploadNotFound: the upload was not begun, or what had come of it is lost.
+        InvalidRequest: `digest_mismatch`: the part has other bytes than were announced.
+    """
+    return Operation(
+        "PUT",
+        path("uploads", checked(check_sha256, sha256), "parts", part.start),
+        _upload,
+        "blob",
+        headers=(("x-prefix-sha256", checked(check_sha256, prefix_sha256)),),
+        upload=part,
+    )
+
+
+def find_upload(sha256: str) -> Operation[Upload]:
+    """How far the caller's own upload of these bytes is.
+
+    Raises:
+        UploadNotFound: there is none.
+    """
+    return Operation("GET", _of_upload(sha256), _upload)
+
+
+def abandon_upload(sha256: str) -> Operation[None]:
+    """Nothing: the caller's own upload is forgotten, and what came of it removed.
+
+    Raises:
+        UploadNotFound: there is none.
+    """
+    return Operation("DELETE", _of_upload(sha256), nothing)
+
+
+def verify_blob(sha256: str) -> Operation[Verification]:
+    """Whether the registry, reading the bytes again, finds them right; wrong ones go into quarantine, as an event says.
+
+    Raises:
+        BlobNotFound: there is no such blob.
+    """
+    target = path("blobs", checked(check_sha256, sha256), "verify")
+    return Operation("POST", target, _verification, "blob")
 
 
 def get_file(name: str, version: int, file: str, sink: Sink) -> Operation[None]:
-    """Nothing: the bytes of one file of a version go into the sink, unverified."""
+    """Nothing: the bytes of one file of a version go into the sink, unverified.
+
+    Raises:
+        FileNotFound: the version has no such file, or serves none any more.
+        BlobDamaged: the registry has lost the bytes.
+    """
     segments = checked(check_artifact_path, file).split("/")
     target = path("models", checked(check_model_name, name), "versions", version, "files", *segments)
     return Operation("GET", target, nothing, "blob", sink=sink)
+
+
+def collect_garbage(
+    *,
+    dry_run: bool = False,
+    grace_s: int | None = None,
+    retention_s: int | None = None,
+    trash_s: int | None = None,
+) -> Operation[Collection]:
+    """What was removed of bytes that no version names, or, as a dry run, what would be; times are in seconds.
+
+    Bytes go when no version has named them for `grace_s` (a day), those of tombstoned versions `retention_s` (30 days)
+    after the tombstone, and leave the trash for good after `trash_s` (7 days). Manifests and digests stay for ever.
+    """
+    body = given(CollectionRequest, dry_run=dry_run, grace_s=grace_s, retention_s=retention_s, trash_s=trash_s)
+    return Operation("POST", path("collection"), _collection, "blob", body=body)
+
+
+def _of_upload(sha256: str) -> str:
+    return path("uploads", checked(check_sha256, sha256))

@@ -1,7 +1,7 @@
 """What one request is, and what its answer means."""
 
 import uuid
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -35,11 +35,28 @@ class Answer:
 class Sink(Protocol):
     """Where the bytes of a successful answer go."""
 
-    def begin(self) -> None:
-        """Forget what came before: a new attempt sends everything again."""
+    @property
+    def held(self) -> int:
+        """How many of the bytes came before; a new attempt asks for the rest only."""
+
+    def begin(self, start: int) -> None:
+        """Take what comes as the bytes behind the first `start`; forget what was held behind them."""
 
     def write(self, chunk: bytes) -> None:
         """Take the next bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Bytes of a local file to be sent: `length` bytes from `start`, or all behind it.
+
+    `sent` is told the position in the file as it is read, also when an attempt is repeated.
+    """
+
+    path: Path
+    start: int = 0
+    length: int | None = None
+    sent: Callable[[int], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +70,7 @@ class Operation(Generic[T]):
     query: tuple[tuple[str, str], ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
-    upload: Path | None = None
+    upload: Source | None = None
     sink: Sink | None = None
 
     def result(self, answer: Answer) -> T:
@@ -76,7 +93,18 @@ class Blocking(Generic[V]):
     work: Callable[[], V]
 
 
-Flow = Generator[Operation[Any] | Blocking[Any], Any, T]
+@dataclass(frozen=True, slots=True)
+class Together(Generic[V]):
+    """Flows that are run side by side, at most `at_once` of them; the answer is the list of what they return.
+
+    When one of them fails, no more are begun, and its error is raised once those under way have ended.
+    """
+
+    flows: "Sequence[Flow[V]]"
+    at_once: int = 8
+
+
+Flow = Generator[Operation[Any] | Blocking[Any] | Together[Any], Any, T]
 
 
 def path(*segments: str | int) -> str:

@@ -1,16 +1,14 @@
-"""`/v1/blobs` takes bytes, `/v1/models/{name}/versions/{version}/files` gives them."""
-
-import asyncio
-from collections.abc import AsyncIterator, Iterable
+"""`/v1/blobs` takes bytes whole, `/v1/models/{name}/versions/{version}/files` gives them."""
 
 from litestar import Response
-from litestar.params import FromPath
-from litestar.response import Stream
+from litestar.params import FromPath, JSONBody
+from litestar.types import ASGIApp
 
-from registry_server.api.exchange import HttpRequest, act, get, ports, put, shown, wrote
+from registry_server.api.exchange import HttpRequest, act, encoded, get, ports, post, put, shown, wrote
+from registry_server.api.ranges import FileAnswer
 from registry_server.api.security import caller
 from registry_server.core import artifacts
-from registry_server.domain.artifacts import Blob
+from registry_server.domain.artifacts import Blob, Presence, PresenceRequest, Verification
 from registry_server.domain.errors import ContentRefused, TooLarge
 
 
@@ -24,6 +22,39 @@ async def get_blob(request: HttpRequest, sha256: FromPath[str]) -> Response[Blob
 @put("/blobs/{sha256:str}", request_max_body_size=None, status_code=201)
 async def put_blob(request: HttpRequest, sha256: FromPath[str]) -> Response[Blob]:
     """Store the body under its digest; what has another digest is refused."""
+    limit = check_bytes(request)
+    by = await act(request, body=b"", key_required=False)
+    return wrote(await artifacts.publish(ports(request), by, sha256, request.stream(), limit))
+
+
+@post("/presence", status_code=200)
+async def check_presence(request: HttpRequest, data: JSONBody[PresenceRequest]) -> Response[Presence]:
+    """Which of these bytes must be sent; the others are kept for a day, for the version that will name them."""
+    by = await act(request, body=b"", key_required=False)
+    return encoded(await artifacts.presence(ports(request), by, data.sha256))
+
+
+@post("/blobs/{sha256:str}/verify", status_code=200)
+async def verify_blob(request: HttpRequest, sha256: FromPath[str]) -> Response[Verification]:
+    """Read the bytes again; those that are not what their digest says go into quarantine."""
+    by = await act(request, body=b"", key_required=False)
+    return encoded(await artifacts.verify(ports(request), by, sha256))
+
+
+@get("/models/{name:str}/versions/{version:int}/files/{path:path}")
+async def get_file(request: HttpRequest, name: FromPath[str], version: FromPath[int], path: FromPath[str]) -> ASGIApp:
+    """The bytes of one file of a version, or the range of them that is asked for."""
+    file = await artifacts.locate(ports(request), await caller(request), name, version, path.removeprefix("/"))
+    return FileAnswer(file, ports(request).blobs, request.headers)
+
+
+def check_bytes(request: HttpRequest) -> int:
+    """How many bytes a body may have that is stored as it is.
+
+    Raises:
+        ContentRefused: it is encoded.
+        TooLarge: it says itself that it has more.
+    """
     if "content-encoding" in request.headers:
         raise ContentRefused(
             "the body is encoded",
@@ -32,7 +63,6 @@ async def put_blob(request: HttpRequest, sha256: FromPath[str]) -> Response[Blob
             value=request.headers["content-encoding"],
             code="unsupported_media_type",
         )
-    this = await act(request, body=b"", key_required=False)
     limit: int = request.app.state.settings.max_blob_bytes
     if (request.content_length or 0) > limit:
         raise TooLarge(
@@ -41,26 +71,4 @@ async def put_blob(request: HttpRequest, sha256: FromPath[str]) -> Response[Blob
             field="Content-Length",
             value=request.content_length,
         )
-    return wrote(await artifacts.publish(ports(request), this, sha256, request.stream(), limit))
-
-
-@get("/models/{name:str}/versions/{version:int}/files/{path:path}")
-async def get_file(request: HttpRequest, name: FromPath[str], version: FromPath[int], path: FromPath[str]) -> Stream:
-    """The bytes of one file of a version."""
-    file, chunks = await artifacts.read(ports(request), await caller(request), name, version, path.removeprefix("/"))
-    return Stream(
-        _threaded(chunks),
-        media_type="application/octet-stream",
-        headers={
-            "content-length": str(file.size),
-            "etag": f'"{file.sha256}"',
-            "content-disposition": "attachment",
-            "x-content-type-options": "nosniff",
-        },
-    )
-
-
-async def _threaded(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
-    iterator = iter(chunks)
-    while (chunk := await asyncio.to_thread(next, iterator, None)) is not None:
-        yield chunk
+    return limit

@@ -97,9 +97,14 @@ class Ready(Response[T]):
 def shown(request: HttpRequest, entity: T) -> Response[T]:
     """An entity with its ETag, or 304 if the caller has it."""
     etag: str | None = getattr(entity, "etag", None)
-    if etag is not None and _matches(header(request.scope, b"if-none-match"), etag):
+    if etag is not None and matches(header(request.scope, b"if-none-match"), etag):
         return Ready(HTTP_304_NOT_MODIFIED, b"", etag=etag)
     return Ready(HTTP_200_OK, _encode(entity), etag=etag)
+
+
+def encoded(entity: T) -> Response[T]:
+    """A value that is no entity of the registry, and so has no ETag."""
+    return Ready(HTTP_200_OK, _encode(entity))
 
 
 async def act(request: HttpRequest, *, body: bytes, key_required: bool = True) -> Act:
@@ -171,7 +176,8 @@ def check_query(request: HttpRequest) -> None:
             )
 
 
-def _matches(if_none_match: str | None, etag: str) -> bool:
+def matches(if_none_match: str | None, etag: str) -> bool:
+    """Whether the caller has what is told by the ETag."""
     if if_none_match is None:
         return False
     return if_none_match == etag or etag in {one.strip().removeprefix("W/") for one in if_none_match.split(",")}

@@ -1,6 +1,10 @@
 """Bytes: blobs are published before any version may name them, and served by the version that names them."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Final
+
+import msgspec
 
 from common_lib.rules import names
 from registry_server.core import changes, models, versions
@@ -8,8 +12,11 @@ from registry_server.core.acts import Act, Outcome, Ports, perform
 from registry_server.core.ports import Records
 from registry_server.core.rights import Caller, Right
 from registry_server.domain.answers import Answer
-from registry_server.domain.artifacts import Blob, FileEntry
-from registry_server.domain.errors import NotFound
+from registry_server.domain.artifacts import Blob, FileEntry, Presence, Verification
+from registry_server.domain.errors import NotFound, StorageUnavailable
+
+# As long as an upload may rest. Within it the version that will name the bytes must be created.
+LEASE: Final = timedelta(hours=24)
 
 
 def key(sha256: str) -> str:
@@ -22,34 +29,95 @@ async def publish(ports: Ports, act: Act, sha256: str, chunks: AsyncIterator[byt
     act.caller.require(Right.UPLOAD)
     names.check_sha256(sha256)
     size = await ports.blobs.put(sha256, chunks, limit)
+    return await recorded(ports, act, sha256, size)
+
+
+async def recorded(ports: Ports, act: Act, sha256: str, size: int) -> Answer:
+    """The row of bytes that were just published, which the caller holds a lease on."""
 
     async def record(records: Records, act: Act) -> Outcome[Blob]:
         blob = Blob(sha256, size, act.caller.name, act.at)
-        if await records.artifacts.insert_blob(blob):
+        inserted = await records.artifacts.insert_blob(blob)
+        await records.artifacts.lease([sha256], act.caller.name, act.at + LEASE)
+        await records.artifacts.delete_upload(sha256, act.caller.name)
+        # The row is ours from here on: the collector has either removed file and row before, or finds the lease.
+        if not ports.blobs.holds(sha256, size):
+            raise StorageUnavailable("the bytes were removed while they came", remedy="send them again")
+        if inserted:
             return Outcome(blob, changes.created("blob.published", key(sha256), blob), status=201)
-        return Outcome(await records.artifacts.blob(sha256) or blob, None)
+        before = await records.artifacts.blob(sha256) or blob
+        if before.quarantined_at is None:
+            return Outcome(before, None)
+        after = msgspec.structs.replace(before, quarantined_at=None)
+        await records.artifacts.update_blob(before, after)
+        return Outcome(after, changes.changed("blob.restored", (key(sha256), before, after)))
 
     return await perform(ports, act, record)
 
 
 async def find(ports: Ports, caller: Caller, sha256: str) -> Blob:
-    """The row of a blob; uploaders ask for it to learn whether its bytes must be sent."""
+    """The row of a blob whose bytes are here."""
     caller.require(Right.UPLOAD)
     blob = await ports.database.read.artifacts.blob(names.check_sha256(sha256))
-    # Bytes that a disk lost must be sent again, whatever the row says.
-    if blob is None or not await ports.blobs.holds(sha256, blob.size):
-        raise NotFound(
-            f"there is no blob {sha256}",
-            remedy=f"PUT its bytes to /v1/blobs/{sha256}",
-            field="sha256",
-            value=sha256,
-            code="blob_not_found",
-        )
+    if blob is None or not is_here(ports, blob):
+        raise _no_blob(sha256)
     return blob
 
 
-async def read(ports: Ports, caller: Caller, name: str, version: int, path: str) -> tuple[FileEntry, Iterable[bytes]]:
-    """One file of a version and its bytes in chunks; a tombstoned version serves no bytes."""
+async def presence(ports: Ports, act: Act, digests: list[str]) -> Presence:
+    """Which bytes must be sent; those that are here are kept for the caller from now on."""
+    act.caller.require(Right.UPLOAD)
+    until = act.at + LEASE
+    # The lease comes first: what is seen after it is not removed.
+    await ports.database.write(lambda records: records.artifacts.lease(digests, act.caller.name, until))
+    found = [await ports.database.read.artifacts.blob(sha256) for sha256 in digests]
+    here = {blob.sha256 for blob in found if blob is not None and is_here(ports, blob)}
+    return Presence([sha256 for sha256 in digests if sha256 not in here], until)
+
+
+def is_here(ports: Ports, blob: Blob) -> bool:
+    """Whether the bytes are here: those that a disk lost must be sent again, whatever the row says."""
+    return blob.quarantined_at is None and ports.blobs.holds(blob.sha256, blob.size)
+
+
+async def verify(ports: Ports, act: Act, sha256: str, bytes_per_s: float = 0.0) -> Verification:
+    """Whether the bytes are what their digest says; those that are not go into quarantine, and the log says so.
+
+    Raises:
+        NotFound: there is no such blob.
+    """
+    act.caller.require(Right.READ)
+    names.check_sha256(sha256)
+    blob = await ports.database.read.artifacts.blob(sha256)
+    if blob is None:
+        raise _no_blob(sha256)
+    if blob.quarantined_at is not None:
+        return Verification(blob, sound=False)
+    damage = await ports.blobs.damage(sha256, bytes_per_s)
+    if damage is None:
+        return Verification(blob, sound=True)
+    answer = await perform(ports, act, lambda records, by: _quarantine(ports, records, by, sha256, damage))
+    after = msgspec.json.decode(answer.body, type=Blob)
+    return Verification(after, sound=after.quarantined_at is None)
+
+
+async def _quarantine(ports: Ports, records: Records, act: Act, sha256: str, damage: str) -> Outcome[Blob]:
+    before = await records.artifacts.blob(sha256)
+    if before is None:
+        raise _no_blob(sha256)
+    if before.quarantined_at is not None or not ports.blobs.quarantine(sha256, damage):
+        return Outcome(before, None)
+    after = msgspec.structs.replace(before, quarantined_at=act.at)
+    await records.artifacts.update_blob(before, after)
+    return Outcome(after, changes.changed("blob.quarantined", (key(sha256), before, after)))
+
+
+async def locate(ports: Ports, caller: Caller, name: str, version: int, path: str) -> FileEntry:
+    """One file of a version, whose bytes are here; a tombstoned version serves none.
+
+    Raises:
+        NotFound: no such file, or its bytes are damaged.
+    """
     model = await models.get(ports.database, caller, name)
     found = await versions.get(ports.database, caller, name, version)
     names.check_artifact_path(path)
@@ -62,13 +130,23 @@ async def read(ports: Ports, caller: Caller, name: str, version: int, path: str)
             value=path,
             code="file_not_found",
         )
-    size, chunks = await ports.blobs.open(file.sha256)
-    if size != file.size:
+    blob = await ports.database.read.artifacts.blob(file.sha256)
+    if blob is None or not is_here(ports, blob):
         raise NotFound(
-            f"the bytes of {path!r} are damaged: {size} of {file.size}",
+            f"the bytes of {path!r} are damaged or lost",
             remedy="upload the file again, or restore it from a backup",
             field="sha256",
             value=file.sha256,
-            code="blob_not_found",
+            code="blob_damaged",
         )
-    return file, chunks
+    return file
+
+
+def _no_blob(sha256: str) -> NotFound:
+    return NotFound(
+        f"there is no blob {sha256}",
+        remedy=f"PUT its bytes to /v1/blobs/{sha256}",
+        field="sha256",
+        value=sha256,
+        code="blob_not_found",
+    )

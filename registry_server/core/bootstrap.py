@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 from common_lib.rules.access import PrincipalKind, Role
@@ -14,6 +15,17 @@ from registry_server.domain.pages import Window
 from registry_server.domain.principals import CreatePrincipal, CreateToken, Grant, IssuedToken, Principal
 
 ADMIN = "admin"
+# Who stands as actor in the events of what the registry does by itself; nobody else can have the name.
+REGISTRY = Caller(
+    Principal(
+        principals.RESERVED,
+        PrincipalKind.SERVICE,
+        [Grant(Role.ADMIN, "*")],
+        1,
+        principals.RESERVED,
+        *[datetime(1970, 1, 1, tzinfo=UTC)] * 2,
+    )
+)
 _VALID_DAYS = 365
 _AGAIN_S = 0.05
 

@@ -1,13 +1,13 @@
 """What the use cases need of the outside world; infrastructure provides it, once for each engine."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Protocol, TypeVar
 
 from common_lib.rules.lifecycle import ModelStage
 from registry_server.domain.aliases import Alias
 from registry_server.domain.answers import Answer, FirstAnswer
-from registry_server.domain.artifacts import Blob, FileEntry
+from registry_server.domain.artifacts import Blob, FileEntry, Progress
 from registry_server.domain.events import Event
 from registry_server.domain.models import ModelFilter, RegisteredModel
 from registry_server.domain.pages import Order, Window
@@ -69,6 +69,9 @@ class Versions(Protocol):
     async def file(self, model: str, version: int, path: str) -> FileEntry | None:
         """One file of a version."""
 
+    async def buried(self) -> list[tuple[str, int, datetime]]:
+        """Model, number and time of tombstone of the versions that still name their bytes; a model's counts too."""
+
 
 class Aliases(Protocol):
     """Pointers to versions."""
@@ -99,10 +102,55 @@ class Artifacts(Protocol):
         """The row of a blob, which exists only if its bytes do."""
 
     async def sizes(self, digests: Sequence[str]) -> dict[str, int]:
-        """The sizes of those blobs that exist."""
+        """The sizes of those blobs that are there and sound; they stay until this transaction ends."""
 
     async def insert_blob(self, blob: Blob) -> bool:
         """Whether the blob was new."""
+
+    async def update_blob(self, before: Blob, blob: Blob) -> bool:
+        """Whether the blob is there; then it is `blob` now."""
+
+    async def delete_blob(self, sha256: str) -> bool:
+        """Whether the blob was there, unnamed by any version; now it is not."""
+
+    async def blobs(self, after: str, limit: int) -> Sequence[Blob]:
+        """Blobs by digest, beginning behind `after`."""
+
+    async def lease(self, digests: Sequence[str], principal: str, until: datetime) -> None:
+        """Keep bytes, there or not yet there, for a principal, and let none of them be condemned any more."""
+
+    async def unnamed(self, now: datetime) -> list[str]:
+        """Blobs that no version names and nobody holds a lease on."""
+
+    async def condemn(self, digests: Sequence[str], at: datetime) -> None:
+        """Note when these blobs were found unnamed first; all others are not condemned any more."""
+
+    async def condemned(self, before: datetime) -> list[str]:
+        """Blobs that were found unnamed before that time."""
+
+    async def is_unnamed(self, sha256: str, now: datetime) -> bool:
+        """Whether no version names the blob and nobody holds a lease on it; kept so until this transaction ends."""
+
+    async def forget_leases(self, now: datetime) -> int:
+        """Drop leases that have expired, and say how many."""
+
+    async def is_leased(self, sha256: str, now: datetime) -> bool:
+        """Whether somebody relies on these bytes, be they there or not."""
+
+    async def release(self, model: str, version: int) -> None:
+        """Let a version name its bytes no more; its manifest stays."""
+
+    async def upload(self, sha256: str, principal: str) -> Progress | None:
+        """The upload of those bytes by that principal."""
+
+    async def put_upload(self, upload: Progress) -> None:
+        """Keep how far an upload is."""
+
+    async def delete_upload(self, sha256: str, principal: str) -> None:
+        """Forget an upload."""
+
+    async def expired_uploads(self, now: datetime) -> list[Progress]:
+        """Uploads that nobody went on with in time."""
 
     async def document(self, digest: str) -> bytes | None:
         """A manifest or another document by its digest."""
@@ -204,13 +252,52 @@ class Database(Protocol):
 
 
 class BlobStore(Protocol):
-    """Bytes under their SHA-256."""
+    """Bytes under their SHA-256; they appear whole and durable, or not at all."""
 
     async def put(self, sha256: str, chunks: AsyncIterator[bytes], limit: int) -> int:
-        """Store the bytes durably and return their number; they appear under their digest whole or not at all."""
+        """Store bytes and return their number."""
 
-    async def holds(self, sha256: str, size: int) -> bool:
+    async def append(
+        self,
+        upload: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        start: int,
+        start_sha256: str,
+        most: int,
+        prefix_sha256: str,
+    ) -> int:
+        """Store one part of an upload behind the bytes that are there, and return how many there are then."""
+
+    async def assemble(self, upload: str, sha256: str) -> None:
+        """Make the bytes of a whole upload a blob."""
+
+    async def abandon(self, upload: str) -> None:
+        """Remove what came of an upload."""
+
+    def holds(self, sha256: str, size: int) -> bool:
         """Whether bytes of that length stand under the digest."""
 
-    async def open(self, sha256: str) -> tuple[int, Iterable[bytes]]:
-        """The size of a blob and its bytes in chunks."""
+    def open(self, sha256: str, start: int, length: int) -> Iterable[bytes]:
+        """Some bytes of a blob, in chunks."""
+
+    async def damage(self, sha256: str, bytes_per_s: float = 0.0) -> str | None:
+        """What the bytes are told by if they are not those of the digest; they are read at that rate at most."""
+
+    def quarantine(self, sha256: str, damage: str) -> bool:
+        """Whether these damaged bytes are kept from those who ask for them now."""
+
+    def discard(self, sha256: str) -> None:
+        """Move the bytes to the trash."""
+
+    def undiscard(self, sha256: str) -> bool:
+        """Whether the bytes were in the trash; now they are back."""
+
+    def published(self, prefix: str) -> Iterator[tuple[str, int, float]]:
+        """Digest, size and age in seconds of what is there under digests that begin with two digits."""
+
+    def trash(self) -> Iterator[tuple[str, int, float]]:
+        """Digest, size and age in seconds of what is in the trash."""
+
+    def purge(self, sha256: str) -> None:
+        """Remove bytes from the trash for good."""

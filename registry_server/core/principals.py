@@ -26,6 +26,7 @@ from registry_server.domain.principals import (
     UpdatePrincipal,
 )
 
+RESERVED = "registry"
 _ALPHABET = string.ascii_letters + string.digits
 _SECRET_LENGTH = 43
 _MAX_GRANTS = 100
@@ -93,6 +94,14 @@ async def create(records: Records, act: Act, command: CreatePrincipal) -> Outcom
     """Make a human or a service known."""
     act.caller.require(Right.ADMINISTER)
     names.check_principal_name(command.name)
+    if command.name == RESERVED:
+        raise InvalidRequest(
+            f"{RESERVED!r} stands in the log for what the registry does by itself",
+            remedy="choose another name",
+            field="name",
+            value=command.name,
+            code="reserved_name",
+        )
     principal = Principal(
         name=command.name,
         kind=command.kind,

@@ -5,9 +5,11 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from common_lib.rules import names
-from registry_server.domain.base import Count, Sha256, Time
+from registry_server.domain.base import Count, Request, Sha256, Time
 
 MediaType = Annotated[str, Meta(pattern=names.MEDIA_TYPE, max_length=names.NAME_LENGTH)]
+
+Seconds = Annotated[int, Meta(ge=0, le=10 * 366 * 86_400)]
 
 
 class FileEntry(Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,9 +29,84 @@ class Manifest(Struct, frozen=True):
 
 
 class Blob(Struct, frozen=True):
-    """Bytes stored under their digest."""
+    """Bytes stored under their digest; in quarantine since they were found to be others, and served no more."""
 
     sha256: Sha256
     size: Count
     created_by: str
     created_at: Time
+    quarantined_at: Time | None = None
+
+
+class UploadRequest(Request, frozen=True):
+    """The announcement of bytes that will come in parts."""
+
+    size: Count
+
+
+class Progress(Struct, frozen=True):
+    """How far the upload of a principal is, as it is kept; `prefix_sha256` is the digest of what has come."""
+
+    sha256: Sha256
+    principal: str
+    size: Count
+    received: Count
+    prefix_sha256: str
+    expires_at: Time
+
+
+class Upload(Struct, frozen=True):
+    """Bytes on their way in: how many of them are here; all of them, if the blob is."""
+
+    sha256: Sha256
+    size: Count
+    received: Count
+    complete: bool
+    expires_at: Time
+
+
+class PresenceRequest(Request, frozen=True):
+    """The question which of these bytes are here."""
+
+    sha256: Annotated[list[Sha256], Meta(max_length=1_000)]
+
+
+class Presence(Struct, frozen=True):
+    """Which bytes must still be sent; the others are kept for the caller until then."""
+
+    missing: list[str]
+    kept_until: Time
+
+
+class Verification(Struct, frozen=True):
+    """Whether the bytes of a blob are what its digest says."""
+
+    blob: Blob
+    sound: bool
+
+
+class CollectionRequest(Request, frozen=True):
+    """The order to collect garbage; times are in seconds.
+
+    Bytes are removed that no version has named for `grace_s`, those of tombstoned versions `retention_s` after the
+    tombstone; what was removed stays in the trash for `trash_s`.
+    """
+
+    dry_run: bool = False
+    grace_s: Seconds = 86_400
+    retention_s: Seconds = 30 * 86_400
+    trash_s: Seconds = 7 * 86_400
+
+
+class Collection(Struct, frozen=True):
+    """What a collection did, or would do: counts, and bytes freed."""
+
+    dry_run: bool
+    released_versions: Count = 0
+    condemned_blobs: Count = 0
+    removed_blobs: Count = 0
+    removed_bytes: Count = 0
+    stray_files: Count = 0
+    expired_uploads: Count = 0
+    purged_files: Count = 0
+    purged_bytes: Count = 0

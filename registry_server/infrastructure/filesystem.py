@@ -1,44 +1,55 @@
 """Blobs as files: `blobs/sha256/ab/abcd…`, written once, published whole and durable or not at all."""
 
 import asyncio
-import errno
+import contextlib
 import hashlib
 import os
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
-from registry_server.domain.errors import ContentRefused, NotFound, StorageUnavailable, TooLarge
-
-_CHUNK = 1024 * 1024
+from registry_server.domain.errors import ContentRefused, NotFound, StorageUnavailable
+from registry_server.infrastructure.receiving import CHUNK, gathered, hashed, receive, unavailable
 
 
 class FilesystemBlobs:
     """A folder of blobs.
 
     ```
-    root/staging/<random>         being received; 0600; removed when the server starts
-    root/sha256/ab/abcd…          published: the name is the SHA-256 of the bytes
+    root/staging/<random>               on its way in, in one piece; 0600; removed when the server starts
+    root/uploads/<principal>.<sha256>   on its way in, in parts; 0600; survives a restart, until the upload expires
+    root/sha256/ab/abcd…                published: the name is the SHA-256 of the bytes
+    root/quarantine/<sha256>            found to have other bytes; for people to look at
+    root/trash/<sha256>                 removed by the collector, until it is purged
     ```
     """
 
     def __init__(self, root: Path) -> None:
+        self._root = root
         self._blobs = root / "sha256"
         self._staging = root / "staging"
+        self._uploads = root / "uploads"
+        self._quarantine = root / "quarantine"
+        self._trash = root / "trash"
+        self._synced: set[Path] = set()
+        # The running digests of uploads, so that no byte is hashed twice; what is lost here is read again.
+        self._running: dict[str, tuple[int, Any]] = {}
 
     def open_store(self) -> None:
         """Make the folders and clear what an earlier end left in staging."""
         self._blobs.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._staging.mkdir(exist_ok=True, mode=0o700)
-        if self._staging.is_symlink():
-            raise StorageUnavailable(
-                f"{self._staging} is a symbolic link",
-                remedy="make it a folder of its own: what is in it is removed at each start",
-            )
+        for folder in (self._staging, self._uploads, self._quarantine, self._trash):
+            folder.mkdir(exist_ok=True, mode=0o700)
+            if folder.is_symlink():
+                raise StorageUnavailable(
+                    f"{folder} is a symbolic link", remedy="make it a folder of its own: files in it are removed"
+                )
         for left in self._staging.iterdir():
             if left.is_symlink() or not left.is_dir():
                 left.unlink()
-        _sync_folder(self._blobs.parent)
+        _sync_folder(self._root)
 
     async def put(self, sha256: str, chunks: AsyncIterator[bytes], limit: int) -> int:
         """Receive, check, publish: fsync of the file, link without clobber, fsync of the folder.
@@ -49,107 +60,241 @@ class FilesystemBlobs:
             StorageUnavailable: the disk is full or broken.
         """
         staged = self._staging / uuid.uuid4().hex
+        digest = hashlib.sha256()
         try:
-            size = await self._receive(staged, sha256, chunks, limit)
-            await asyncio.to_thread(self._publish, staged, sha256)
+            descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                size = await receive(descriptor, digest, gathered(chunks), limit)
+                _require(digest.hexdigest(), sha256, size)
+                await asyncio.to_thread(self._publish, descriptor, staged, sha256)
+            finally:
+                os.close(descriptor)
         except OSError as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         finally:
-            staged.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                os.unlink(staged)
         return size
 
-    async def holds(self, sha256: str, size: int) -> bool:
+    async def append(
+        self,
+        upload: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        start: int,
+        start_sha256: str,
+        most: int,
+        prefix_sha256: str,
+    ) -> int:
+        """Receive one part of an upload, durably, and return how many bytes there are with it.
+
+        `start_sha256` is the digest of what is there already, `prefix_sha256` that of all with the part.
+
+        Raises:
+            NotFound: what was there is there no more, or has changed; the upload begins again.
+            ContentRefused: the part is not what was announced; what was there before it is kept.
+        """
+        path = self._uploads / upload
         try:
-            return self._path(sha256).stat().st_size == size
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                digest = await self._resumed(upload, descriptor, start, start_sha256)
+                # If this part is cut off, it is sent again, and what came before need not be read for that.
+                self._running[upload] = (start, digest.copy())
+                size = start + await receive(descriptor, digest, gathered(chunks), most)
+                _require(digest.hexdigest(), prefix_sha256, size)
+                await asyncio.to_thread(os.fsync, descriptor)
+                if start == 0:
+                    await asyncio.to_thread(_sync_folder, self._uploads)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise unavailable(error) from error
+        self._running[upload] = (size, digest)
+        return size
+
+    async def assemble(self, upload: str, sha256: str) -> None:
+        """Publish an upload all of whose parts are here, and of which the last one was found right."""
+
+        def publish() -> None:
+            path = self._uploads / upload
+            descriptor = os.open(path, os.O_RDWR)
+            try:
+                self._publish(descriptor, path, sha256)
+            finally:
+                os.close(descriptor)
+
+        try:
+            await asyncio.to_thread(publish)
+        except OSError as error:
+            raise unavailable(error) from error
+
+    async def abandon(self, upload: str) -> None:
+        """Remove what came of an upload."""
+        self._running.pop(upload, None)
+        with contextlib.suppress(FileNotFoundError):
+            await asyncio.to_thread(os.unlink, self._uploads / upload)
+
+    def holds(self, sha256: str, size: int) -> bool:
+        """Whether bytes of that length stand under the digest; quick enough for the event loop."""
+        try:
+            return os.stat(self._path(sha256)).st_size == size
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
-    async def open(self, sha256: str) -> tuple[int, Iterable[bytes]]:
-        """The size of a blob and its bytes in chunks of 1 MiB."""
+    def open(self, sha256: str, start: int, length: int) -> Iterable[bytes]:
+        """Some bytes of a blob, in chunks of 1 MiB."""
+        # Opened at the first chunk, so that nothing stays open for a client that leaves before it.
+        with self._path(sha256).open("rb", buffering=0) as file:
+            file.seek(start)
+            while length and (chunk := file.read(min(length, CHUNK))):
+                length -= len(chunk)
+                yield chunk
+
+    async def damage(self, sha256: str, bytes_per_s: float = 0.0) -> str | None:
+        """What the bytes of a blob are told by if they are damaged or lost, read at that rate at most, if it is not 0.
+
+        Raises:
+            StorageUnavailable: the disk does not let them be read.
+        """
+        digest = hashlib.sha256()
         try:
-            size = self._path(sha256).stat().st_size
+            descriptor = os.open(self._path(sha256), os.O_RDONLY)
+            try:
+                while length := await asyncio.to_thread(_read_into, descriptor, digest):  # noqa: ASYNC110 - a pace
+                    await asyncio.sleep(length / bytes_per_s if bytes_per_s else 0)
+                return None if digest.hexdigest() == sha256 else str(os.fstat(descriptor).st_ino)
+            finally:
+                os.close(descriptor)
         except FileNotFoundError:
-            raise NotFound(
-                f"the bytes of blob {sha256} are gone",
-                remedy="restore them from a backup: a version names them",
-                field="sha256",
-                value=sha256,
-                code="blob_not_found",
-            ) from None
+            return "lost"
         except OSError as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
-        def chunks() -> Iterator[bytes]:
-            # Opened here, so that nothing stays open for a client that leaves before the first chunk.
-            with self._path(sha256).open("rb", buffering=0) as file:
-                while chunk := file.read(_CHUNK):
-                    yield chunk
+    def quarantine(self, sha256: str, damage: str) -> bool:
+        """Whether these very bytes are out of the way now; those that were sent again meanwhile stay."""
+        if damage == "lost":
+            return not self._path(sha256).exists()
+        kept = self._quarantine / sha256
+        try:
+            self._move(self._path(sha256), kept)
+        except FileNotFoundError:
+            return True
+        if str(os.stat(kept).st_ino) == damage:
+            return True
+        self._move(kept, self._path(sha256))
+        return False
 
-        return size, chunks()
+    def discard(self, sha256: str) -> None:
+        """Move the bytes of a blob to the trash."""
+        self._move(self._path(sha256), self._trash / sha256)
+        os.utime(self._trash / sha256)
+
+    def undiscard(self, sha256: str) -> bool:
+        """Move the bytes back from the trash, if they are there and nothing stands in their place."""
+        try:
+            os.link(self._trash / sha256, self._path(sha256))
+        except (FileNotFoundError, FileExistsError):
+            return False
+        _sync_folder(self._path(sha256).parent)
+        os.unlink(self._trash / sha256)
+        return True
+
+    def published(self, prefix: str) -> Iterator[tuple[str, int, float]]:
+        """Digest, size and age in seconds of the files whose digest begins with two digits, in order."""
+        now = time.time()
+        with contextlib.suppress(FileNotFoundError):
+            for name in sorted(os.listdir(self._blobs / prefix)):
+                with contextlib.suppress(FileNotFoundError):
+                    about = os.stat(self._blobs / prefix / name)
+                    yield name, about.st_size, now - about.st_ctime
+
+    def trash(self) -> Iterator[tuple[str, int, float]]:
+        """Digest, size and age in seconds of what is in the trash."""
+        now = time.time()
+        for name in sorted(os.listdir(self._trash)):
+            about = os.stat(self._trash / name)
+            yield name, about.st_size, now - about.st_mtime
+
+    def purge(self, sha256: str) -> None:
+        """Remove bytes from the trash for good."""
+        os.unlink(self._trash / sha256)
 
     def _path(self, sha256: str) -> Path:
         return self._blobs / sha256[:2] / sha256
 
-    async def _receive(self, staged: Path, sha256: str, chunks: AsyncIterator[bytes], limit: int) -> int:
-        digest, size = hashlib.sha256(), 0
-        descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
-
-            def keep(chunk: bytes) -> None:
-                digest.update(chunk)
-                view = memoryview(chunk)
-                while view:
-                    view = view[file.write(view) or 0 :]
-
-            async for chunk in _gathered(chunks):
-                size += len(chunk)
-                if size > limit:
-                    raise TooLarge(
-                        f"the body has more than {limit} bytes",
-                        remedy="split the file, or raise max_blob_bytes of the server",
-                        field="body",
-                        value=size,
-                    )
-                await asyncio.to_thread(keep, chunk)
-            if digest.hexdigest() != sha256:
-                raise ContentRefused(
-                    f"the {size} bytes received have the digest {digest.hexdigest()}",
-                    remedy="send the bytes that have the digest in the address; nothing was kept",
-                    field="sha256",
-                    value=sha256,
-                    code="digest_mismatch",
+    async def _resumed(self, upload: str, descriptor: int, start: int, start_sha256: str) -> Any:
+        """The running digest of what is there already, the file cut to it and ready to be written on."""
+        known = self._running.pop(upload, (0, None))
+        if known[1] is not None and known[0] == start:
+            digest = known[1]
+        else:
+            digest = await asyncio.to_thread(hashed, descriptor, start)
+            if digest.hexdigest() != start_sha256 or os.fstat(descriptor).st_size < start:
+                os.ftruncate(descriptor, 0)
+                raise NotFound(
+                    "the bytes that came before are here no more",
+                    remedy="begin the upload again",
+                    field="received",
+                    value=start,
+                    code="upload_not_found",
                 )
-            await asyncio.to_thread(os.fsync, file.fileno())
-        return size
+        os.ftruncate(descriptor, start)
+        os.lseek(descriptor, start, os.SEEK_SET)
+        return digest
 
-    def _publish(self, staged: Path, sha256: str) -> None:
+    def _publish(self, descriptor: int, staged: Path, sha256: str) -> None:
+        os.fsync(descriptor)
         final = self._path(sha256)
-        final.parent.mkdir(exist_ok=True, mode=0o700)
+        if final.parent not in self._synced:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(final.parent, 0o700)
+            # Whoever made the folder may have died before this.
+            _sync_folder(self._blobs)
+            self._synced.add(final.parent)
         try:
-            final.hardlink_to(staged)
+            os.link(staged, final)
         except FileExistsError:
-            with final.open("rb") as file:
-                sound = hashlib.file_digest(file, "sha256").hexdigest() == sha256
-                # Whoever published it may have died before its fsync; ours must not rely on it.
-                os.fsync(file.fileno())
-            if not sound:
-                staged.replace(final)
+            if not _is_durable(final, sha256):
+                os.replace(staged, final)
         _sync_folder(final.parent)
-        _sync_folder(self._blobs)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(staged)
+
+    def _move(self, source: Path, target: Path) -> None:
+        os.replace(source, target)
+        _sync_folder(target.parent)
+        _sync_folder(source.parent)
 
 
-async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes in pieces of about 1 MiB: a hop to a thread for each packet would cost more than the work."""
-    held = bytearray()
-    async for chunk in chunks:
-        held += chunk
-        if len(held) >= _CHUNK:
-            yield bytes(held)
-            held.clear()
-    if held:
-        yield bytes(held)
+def _require(actual: str, expected: str, size: int) -> None:
+    if actual != expected:
+        raise ContentRefused(
+            f"the {size} bytes received have the digest {actual}",
+            remedy="send the bytes whose digest was announced; nothing of this request was kept",
+            field="sha256",
+            value=expected,
+            code="digest_mismatch",
+        )
+
+
+def _read_into(descriptor: int, digest: Any) -> int:
+    chunk = os.read(descriptor, CHUNK)
+    digest.update(chunk)
+    return len(chunk)
+
+
+def _is_durable(path: Path, sha256: str) -> bool:
+    """Whether a published file has its bytes; it is synced, for whoever published it may have died before that."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        sound: bool = hashed(descriptor, os.fstat(descriptor).st_size).hexdigest() == sha256
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return sound
 
 
 def _sync_folder(folder: Path) -> None:
@@ -158,14 +303,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _unavailable(error: OSError) -> StorageUnavailable:
-    full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-    return StorageUnavailable(
-        "the disk is full" if full else f"the disk failed: {errno.errorcode.get(error.errno or 0, 'unknown error')}",
-        remedy="nothing was kept; free space on the server and send it again"
-        if full
-        else "nothing was kept; try again",
-        code="storage_full" if full else None,
-    )

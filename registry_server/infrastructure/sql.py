@@ -51,7 +51,7 @@ def postgres(sql: str) -> str:
 @lru_cache(maxsize=1_024)
 def sqlite(sql: str) -> str:
     """The statement without row locks: SQLite has one writer."""
-    return sql.replace(" FOR UPDATE", "")
+    return sql.replace(" FOR UPDATE", "").replace(" FOR SHARE", "")
 
 
 def migrations(engine: Engine) -> list[Migration]:

@@ -50,7 +50,7 @@ def test_a_download_verifies_before_it_names(registry: ModelRegistry, name: str,
         def call(self, operation: Operation[object]) -> object:  # type: ignore[override]
             answer = registry.call(operation)
             if operation.sink is not None:
-                operation.sink.begin()
+                operation.sink.begin(0)
                 operation.sink.write(b"qrecious")
             return answer
 
@@ -91,7 +91,9 @@ def test_a_file_that_the_manifest_does_not_name_is_not_served(registry: ModelReg
     version_of(registry, name)
 
     class Nowhere:
-        def begin(self) -> None: ...
+        held = 0
+
+        def begin(self, start: int) -> None: ...
 
         def write(self, chunk: bytes) -> None: ...
 

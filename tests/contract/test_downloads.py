@@ -88,6 +88,7 @@ def test_files_that_came_meanwhile_are_found(
     class Crowded(ModelRegistry):
         def call(self, operation: Operation[object]) -> object:  # type: ignore[override]
             if operation.sink is not None:
+                (tmp_path / "other").mkdir(exist_ok=True)
                 (tmp_path / "other" / "late.bin").write_bytes(b"late")
             return registry.call(operation)
 

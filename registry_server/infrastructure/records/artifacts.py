@@ -1,13 +1,20 @@
 """Rows about bytes."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from registry_server.domain.artifacts import Blob
+from registry_server.domain.artifacts import Blob, Progress
+from registry_server.domain.base import to_micros
 from registry_server.infrastructure.rows import Table
 from registry_server.infrastructure.sql import Sql
 
 BLOBS = Table("blobs", Blob)
+UPLOADS = Table("uploads", Progress)
 _CHUNK = 500
+_UNNAMED = (
+    "NOT EXISTS (SELECT 1 FROM version_files f WHERE f.sha256 = b.sha256)"
+    " AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.sha256 = b.sha256 AND l.expires_at > ?1)"
+)
 
 
 class ArtifactRecords:
@@ -24,13 +31,89 @@ class ArtifactRecords:
         found: dict[str, int] = {}
         for start in range(0, len(digests), _CHUNK):
             chunk = digests[start : start + _CHUNK]
-            marks = ", ".join(f"?{n}" for n in range(1, len(chunk) + 1))
-            rows = await self._sql.all(f"SELECT sha256, size FROM blobs WHERE sha256 IN ({marks})", *chunk)
+            rows = await self._sql.all(
+                f"SELECT sha256, size FROM blobs WHERE quarantined_at IS NULL AND sha256 IN ({_marks(len(chunk))})"
+                " FOR SHARE",
+                *chunk,
+            )
             found |= {row[0]: row[1] for row in rows}
         return found
 
     async def insert_blob(self, blob: Blob) -> bool:
         return await self._sql.execute(f"{BLOBS.insert} ON CONFLICT DO NOTHING", *BLOBS.values(blob)) == 1
+
+    async def update_blob(self, before: Blob, blob: Blob) -> bool:
+        at = None if blob.quarantined_at is None else to_micros(blob.quarantined_at)
+        return await self._sql.execute("UPDATE blobs SET quarantined_at = ?2 WHERE sha256 = ?1", before.sha256, at) == 1
+
+    async def delete_blob(self, sha256: str) -> bool:
+        await self._sql.execute("DELETE FROM condemned WHERE sha256 = ?1", sha256)
+        return await self._sql.execute("DELETE FROM blobs WHERE sha256 = ?1", sha256) == 1
+
+    async def blobs(self, after: str, limit: int) -> Sequence[Blob]:
+        rows = await self._sql.all(
+            f"SELECT {BLOBS.select} FROM blobs WHERE sha256 > ?1 ORDER BY sha256 LIMIT ?2", after, limit
+        )
+        return [BLOBS.read(row) for row in rows]
+
+    async def lease(self, digests: Sequence[str], principal: str, until: datetime) -> None:
+        await self._sql.execute_many(
+            "INSERT INTO leases (sha256, principal, expires_at) VALUES (?1, ?2, ?3)"
+            " ON CONFLICT (sha256, principal) DO UPDATE SET expires_at = ?3",
+            [(sha256, principal, to_micros(until)) for sha256 in digests],
+        )
+
+    async def unnamed(self, now: datetime) -> list[str]:
+        rows = await self._sql.all(f"SELECT b.sha256 FROM blobs b WHERE {_UNNAMED} ORDER BY sha256", to_micros(now))
+        return [row[0] for row in rows]
+
+    async def condemn(self, digests: Sequence[str], at: datetime) -> None:
+        known = {row[0] for row in await self._sql.all("SELECT sha256 FROM condemned")}
+        gone = [(sha256,) for sha256 in sorted(known.difference(digests))]
+        new = [(sha256, to_micros(at)) for sha256 in digests if sha256 not in known]
+        await self._sql.execute_many("DELETE FROM condemned WHERE sha256 = ?1", gone)
+        await self._sql.execute_many("INSERT INTO condemned (sha256, at) VALUES (?1, ?2)", new)
+
+    async def condemned(self, before: datetime) -> list[str]:
+        rows = await self._sql.all("SELECT sha256 FROM condemned WHERE at <= ?1 ORDER BY sha256", to_micros(before))
+        return [row[0] for row in rows]
+
+    async def is_unnamed(self, sha256: str, now: datetime) -> bool:
+        await self._sql.all("SELECT sha256 FROM blobs WHERE sha256 = ?1 FOR UPDATE", sha256)
+        row = await self._sql.one(
+            f"SELECT b.sha256 FROM blobs b WHERE b.sha256 = ?2 AND {_UNNAMED}", to_micros(now), sha256
+        )
+        return row is not None
+
+    async def forget_leases(self, now: datetime) -> int:
+        return await self._sql.execute("DELETE FROM leases WHERE expires_at <= ?1", to_micros(now))
+
+    async def is_leased(self, sha256: str, now: datetime) -> bool:
+        statement = "SELECT 1 FROM leases WHERE sha256 = ?1 AND expires_at > ?2 LIMIT 1"
+        return await self._sql.one(statement, sha256, to_micros(now)) is not None
+
+    async def release(self, model: str, version: int) -> None:
+        await self._sql.execute("DELETE FROM version_files WHERE model = ?1 AND version = ?2", model, version)
+
+    async def upload(self, sha256: str, principal: str) -> Progress | None:
+        row = await self._sql.one(
+            f"SELECT {UPLOADS.select} FROM uploads WHERE sha256 = ?1 AND principal = ?2", sha256, principal
+        )
+        return None if row is None else UPLOADS.read(row)
+
+    async def put_upload(self, upload: Progress) -> None:
+        await self._sql.execute(
+            f"{UPLOADS.insert} ON CONFLICT (sha256, principal) DO UPDATE"
+            " SET received = ?4, prefix_sha256 = ?5, expires_at = ?6",
+            *UPLOADS.values(upload),
+        )
+
+    async def delete_upload(self, sha256: str, principal: str) -> None:
+        await self._sql.execute("DELETE FROM uploads WHERE sha256 = ?1 AND principal = ?2", sha256, principal)
+
+    async def expired_uploads(self, now: datetime) -> list[Progress]:
+        rows = await self._sql.all(f"SELECT {UPLOADS.select} FROM uploads WHERE expires_at <= ?1", to_micros(now))
+        return [UPLOADS.read(row) for row in rows]
 
     async def document(self, digest: str) -> bytes | None:
         row = await self._sql.one("SELECT body FROM documents WHERE digest = ?1", digest)
@@ -40,3 +123,7 @@ class ArtifactRecords:
         await self._sql.execute(
             "INSERT INTO documents (digest, body) VALUES (?1, ?2) ON CONFLICT DO NOTHING", digest, body
         )
+
+
+def _marks(count: int) -> str:
+    return ", ".join(f"?{n}" for n in range(1, count + 1))

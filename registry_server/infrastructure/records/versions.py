@@ -1,11 +1,15 @@
 """Versions, their files, and the stage facets of their models."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from common_lib.rules.lifecycle import ModelStage
 from registry_server.domain.artifacts import FileEntry
+from registry_server.domain.base import Tombstone
 from registry_server.domain.pages import Order, Window
 from registry_server.domain.versions import ModelVersion, VersionFilter
 from registry_server.infrastructure.rows import Table
@@ -90,6 +94,16 @@ class VersionRecords:
             path,
         )
         return None if row is None else FileEntry(*row)
+
+    async def buried(self) -> list[tuple[str, int, datetime]]:
+        rows = await self._sql.all(
+            "SELECT v.model, v.version, v.tombstone, m.tombstone FROM versions v JOIN models m ON m.name = v.model"
+            " WHERE (v.tombstone IS NOT NULL OR m.tombstone IS NOT NULL) AND EXISTS"
+            " (SELECT 1 FROM version_files f WHERE f.model = v.model AND f.version = v.version)"
+            " ORDER BY v.model, v.version"
+        )
+        graves = [[msgspec.json.decode(text, type=Tombstone).at for text in row[2:] if text] for row in rows]
+        return [(row[0], row[1], min(times)) for row, times in zip(rows, graves, strict=True)]
 
     async def _one(self, where: str, *values: Any) -> ModelVersion | None:
         row = await self._sql.one(f"SELECT {VERSIONS.select} FROM versions WHERE {where}", *values)

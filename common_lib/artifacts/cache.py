@@ -1,0 +1,223 @@
+"""Verified bytes on this machine, shared by all processes, under their digests.
+
+```
+root/blobs/sha256/ab/abcd…        the bytes; read-only; hashed again whenever they are used
+root/partial/<sha256>.<random>    on their way in; taken over by the next who wants the same bytes
+root/snapshots/<digest>/…         the files of a version: links to the bytes
+root/manifests/<digest>.json      what files a version has
+root/references/<digest>.json     what a reference meant when it was last asked for
+```
+
+There are no locks, which would do nothing on a network file system: every file is made under a name of its own and gets
+its final one by an atomic rename, and two who make the same file make the same bytes.
+"""
+
+import contextlib
+import hashlib
+import os
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from common_lib.artifacts.progress import Report, nobody
+from common_lib.artifacts.snapshot import Snapshot
+from common_lib.errors import DigestMismatch, NotCached
+from common_lib.values import FileEntry, Manifest, ModelVersion
+
+_CHUNK = 1024**2
+# Nobody who still writes pauses for so long.
+_ABANDONED_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """A folder of verified bytes.
+
+    >>> Cache(Path("/var/cache/models")).blob("ab" * 32).name[:4]
+    'abab'
+    """
+
+    root: Path
+
+    @classmethod
+    def default(cls) -> "Cache":
+        """The folder in `REGISTRY_CACHE`, or one of the user's own as the XDG base directory specification says."""
+        if given := os.environ.get("REGISTRY_CACHE"):
+            return cls(Path(given))
+        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+        return cls(Path(base) / "model-registry")
+
+    def blob(self, sha256: str) -> Path:
+        """Where the bytes of a digest stand, if they are here."""
+        return self.root / "blobs" / "sha256" / sha256[:2] / sha256
+
+    def missing(self, entries: Iterable[FileEntry], report: Report = nobody) -> list[FileEntry]:
+        """The files whose bytes are not here; bytes that have changed are removed, and so are missing too."""
+        found = []
+        for entry in entries:
+            sound = is_sound(self.blob(entry.sha256), entry, report)
+            if sound is False:
+                with contextlib.suppress(FileNotFoundError):
+                    self.blob(entry.sha256).unlink()
+            if not sound:
+                found.append(entry)
+        return found
+
+    def arriving(self, entry: FileEntry, report: Report = nobody) -> "Arriving":
+        """The bytes of a file on their way in, beginning with what an earlier, abandoned download brought."""
+        return Arriving(self, entry, report)
+
+    def snapshot(self, version: ModelVersion, manifest: Manifest) -> Snapshot:
+        """The files of a version as a folder, out of bytes that are here and were just verified."""
+        folder = self.root / "snapshots" / manifest.digest.removeprefix("sha256:")
+        for entry in manifest.files:
+            place = folder / entry.path
+            target = os.path.relpath(self.blob(entry.sha256), place.parent)
+            if not place.is_symlink() or str(place.readlink()) != target:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                link = place.parent / f".{uuid.uuid4().hex}"
+                link.symlink_to(target)
+                link.replace(place)
+        return Snapshot(version, manifest, folder)
+
+    def remember(self, origin: str, reference: str, version: ModelVersion, manifest: Manifest) -> None:
+        """Keep what a reference means, for those who ask while the registry does not answer."""
+        self._keep(self._manifest(manifest.digest), manifest.model_dump_json())
+        for text in {reference, version.reference}:
+            self._keep(self._reference(origin, text), version.model_dump_json())
+
+    def manifest(self, digest: str) -> Manifest | None:
+        """The files of a version, if they were ever asked for; to be checked against its digest."""
+        try:
+            return Manifest.model_validate_json(self._manifest(digest).read_bytes())
+        except (OSError, ValueError):
+            return None
+
+    def recall(self, origin: str, reference: str) -> tuple[ModelVersion, Manifest]:
+        """What a reference meant when it was last asked for.
+
+        Raises:
+            NotCached: it never was, or what was kept is damaged.
+        """
+        with contextlib.suppress(OSError, ValueError):
+            version = ModelVersion.model_validate_json(self._reference(origin, reference).read_bytes())
+            if (manifest := self.manifest(version.digest)) is not None:
+                return version, manifest
+        raise NotCached(reference, str(self.root))
+
+    def partials(self, sha256: str) -> list[Path]:
+        """What downloads of these bytes have left behind, the largest first."""
+        found = []
+        for place in (self.root / "partial").glob(f"{sha256}.*"):
+            with contextlib.suppress(FileNotFoundError):
+                about = place.stat()
+                if time.time() - about.st_mtime > _ABANDONED_S:
+                    found.append((about.st_size, place))
+        return [place for _, place in sorted(found, reverse=True)]
+
+    def _manifest(self, digest: str) -> Path:
+        return self.root / "manifests" / f"{digest.removeprefix('sha256:')}.json"
+
+    def _reference(self, origin: str, reference: str) -> Path:
+        name = hashlib.sha256(f"{origin}\n{reference}".encode()).hexdigest()
+        return self.root / "references" / f"{name}.json"
+
+    def _keep(self, place: Path, text: str) -> None:
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        new = place.parent / f".{uuid.uuid4().hex}"
+        new.write_text(text, "utf-8")
+        new.replace(place)
+
+
+class Arriving:
+    """A file on its way into the cache: hashed while it comes, under a name of its own until it is right."""
+
+    def __init__(self, cache: Cache, entry: FileEntry, report: Report) -> None:
+        self._final = cache.blob(entry.sha256)
+        self._entry = entry
+        self._report = report
+        self._partial = cache.root / "partial" / f"{entry.sha256}.{uuid.uuid4().hex}"
+        self._partial.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._file: BinaryIO = self._partial.open("xb", buffering=0)
+        self._hash = hashlib.sha256()
+        self.held = 0
+        for abandoned in cache.partials(entry.sha256):
+            self._take_over(abandoned)
+
+    def begin(self, start: int) -> None:
+        """Go on behind the first `start` bytes, all of which are held, or from the beginning."""
+        if start != self.held:
+            self._file.seek(0)
+            self._file.truncate()
+            self._hash = hashlib.sha256()
+            self.held = 0
+        if start != self.held:
+            raise DigestMismatch(self._entry.path, expected=self._entry.sha256, actual=f"bytes from {start} on")
+
+    def write(self, chunk: bytes) -> None:
+        """Take the next bytes, but no more than were announced: an endless answer must not fill the disk."""
+        if self.held + len(chunk) > self._entry.size:
+            actual = f"more than {self._entry.size} bytes"
+            raise DigestMismatch(self._entry.path, expected=self._entry.sha256, actual=actual)
+        self._hash.update(chunk)
+        view = memoryview(chunk)
+        while view:
+            view = view[self._file.write(view) or 0 :]
+        self.held += len(chunk)
+        self._report(self._entry.path, self.held, self._entry.size)
+
+    def publish(self) -> None:
+        """Give the bytes their name, if they are right.
+
+        Raises:
+            DigestMismatch: they are not; they are forgotten.
+        """
+        actual = self._hash.hexdigest()
+        if actual != self._entry.sha256:
+            self.begin(0)
+            raise DigestMismatch(self._entry.path, expected=self._entry.sha256, actual=actual)
+        os.fchmod(self._file.fileno(), 0o444)
+        os.fsync(self._file.fileno())
+        self._final.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._partial.replace(self._final)
+
+    def close(self) -> None:
+        """End; what came so far is left for the next who wants it, unless it is nothing."""
+        self._file.close()
+        if not self.held:
+            self._partial.unlink(missing_ok=True)
+        else:
+            # So that it is taken over at once and not only when it looks abandoned.
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(self._partial, (0, 0))
+
+    def _take_over(self, abandoned: Path) -> None:
+        # Copied and not renamed: if its owner still lives, it must not write into our file.
+        with contextlib.suppress(OSError):
+            if not self.held:
+                with abandoned.open("rb", buffering=0) as old:
+                    while self.held < self._entry.size and (chunk := old.read(_CHUNK)):
+                        self.write(chunk[: self._entry.size - self.held])
+            abandoned.unlink()
+
+
+def is_sound(place: Path, entry: FileEntry, report: Report = nobody) -> bool | None:
+    """Whether a file has the bytes of an entry; None if there is no file."""
+    try:
+        with place.open("rb", buffering=0) as file:
+            if os.fstat(file.fileno()).st_size != entry.size:
+                return False
+            digest, done = hashlib.sha256(), 0
+            buffer = memoryview(bytearray(min(_CHUNK, max(entry.size, 1))))
+            while length := file.readinto(buffer):
+                digest.update(buffer[:length])
+                done += length
+                report(entry.path, done, entry.size)
+            return digest.hexdigest() == entry.sha256
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return False

@@ -1,0 +1,157 @@
+"""The flows that fetch: what a reference means, what the cache lacks of it; nothing is named before it is verified."""
+
+import os
+from collections.abc import Sequence
+from functools import partial
+
+from common_lib.artifacts.cache import Arriving, Cache
+from common_lib.artifacts.folder import missing_in, place, refuse_strangers
+from common_lib.artifacts.local import local_path
+from common_lib.artifacts.progress import Report, nobody
+from common_lib.artifacts.snapshot import Snapshot
+from common_lib.errors import DigestMismatch, NotCached, RegistryUnavailable
+from common_lib.operations import artifacts, versions
+from common_lib.operations.base import Blocking, Flow, Together, checked
+from common_lib.rules.manifest import File, check_files, digest
+from common_lib.values import FileEntry, Manifest, ModelVersion
+
+
+def fetch(
+    origin: str,
+    reference: str,
+    *,
+    cache: Cache | None = None,
+    local_files_only: bool = False,
+    progress: Report = nobody,
+) -> Flow[Snapshot]:
+    """The version that a reference means and a folder with its verified files, which is read-only and shared.
+
+    Files that the cache has are hashed and not fetched again; what has changed there is. With `local_files_only` the
+    registry is not asked: the reference means what it meant when it was last fetched. `progress` is told the path of a
+    file, how many bytes of it are fetched or verified, and how many it has.
+
+    Raises:
+        VersionNotFound: the reference means none.
+        DigestMismatch: bytes are not what the manifest says, also when fetched again; they were not kept.
+        BlobDamaged: the registry itself has lost them.
+        NotCached: with `local_files_only`, something was never fetched.
+    """
+    store = cache or Cache.default()
+    version, manifest = yield from _resolved(origin, reference, store, local_files_only=local_files_only)
+    yield from _cached(version, manifest.files, store, progress, local_files_only=local_files_only)
+    snapshot: Snapshot = yield Blocking(lambda: store.snapshot(version, manifest))
+    if not local_files_only:
+        yield Blocking(lambda: store.remember(origin, reference, version, manifest))
+    return snapshot
+
+
+def download(
+    origin: str,
+    reference: str,
+    folder: str | os.PathLike[str],
+    *,
+    cache: Cache | None = None,
+    local_files_only: bool = False,
+    progress: Report = nobody,
+) -> Flow[ModelVersion]:
+    """The version that a reference means, with copies of all its files in `folder`, each verified before it was named.
+
+    When it returns, `folder` holds the files of the version and no others. A file that is there already with the right
+    bytes is kept; any other file is refused before a byte arrives, and never replaced or removed. The rest is as for
+    `fetch`.
+
+    Raises:
+        DigestMismatch: bytes are not what the manifest says; nothing of that file is kept.
+        InvalidRequest: `folder` holds a file that is not of this version, such as one of another version.
+    """
+    target, store = local_path("folder", folder), cache or Cache.default()
+    version, manifest = yield from _resolved(origin, reference, store, local_files_only=local_files_only)
+    missing: list[FileEntry] = yield Blocking(lambda: missing_in(target, manifest))
+    yield from _cached(version, missing, store, progress, local_files_only=local_files_only)
+    for entry in missing:
+        yield Blocking(partial(place, store.blob(entry.sha256), target, entry))
+    # Somebody else may have filled the folder meanwhile.
+    yield Blocking(lambda: refuse_strangers(target, manifest))
+    if not local_files_only:
+        yield Blocking(lambda: store.remember(origin, reference, version, manifest))
+    return version
+
+
+def _resolved(origin: str, reference: str, store: Cache, local_files_only: bool) -> Flow[tuple[ModelVersion, Manifest]]:
+    """The version that the reference means and the manifest of its files, which is that of its digest."""
+    version: ModelVersion
+    manifest: Manifest | None
+    if local_files_only:
+        version, manifest = yield Blocking(lambda: store.recall(origin, reference))
+    else:
+        version = yield versions.resolve(reference)
+        manifest = yield Blocking(lambda: store.manifest(version.digest))
+        if manifest is None or not _is_of(version, manifest):
+            manifest = yield versions.manifest(version.model, version.version)
+    _check_identity(version, manifest)
+    return version, manifest
+
+
+def _cached(
+    version: ModelVersion, entries: Sequence[FileEntry], store: Cache, progress: Report, *, local_files_only: bool
+) -> Flow[None]:
+    """Nothing: the bytes of these files are in the cache, verified just now."""
+    distinct = list({entry.sha256: entry for entry in entries}.values())
+    missing: list[FileEntry] = yield Blocking(lambda: store.missing(distinct, progress))
+    if missing and local_files_only:
+        raise NotCached(f"{missing[0].path} of {version.reference}", str(store.root))
+    # The largest first: at the end none of them is waited for alone.
+    missing.sort(key=lambda entry: -entry.size)
+    yield Together([_fetched(version, entry, store, progress) for entry in missing])
+
+
+def _fetched(version: ModelVersion, entry: FileEntry, store: Cache, progress: Report) -> Flow[None]:
+    arriving: Arriving = yield Blocking(lambda: store.arriving(entry, progress))
+    try:
+        yield from _arrived(version, entry, arriving)
+        try:
+            yield Blocking(arriving.publish)
+        except DigestMismatch:
+            # Changed on its way, or by the disk that kept what came before: all of it once more.
+            yield from _arrived(version, entry, arriving)
+            yield from _published(entry, arriving)
+    finally:
+        arriving.close()
+
+
+def _arrived(version: ModelVersion, entry: FileEntry, arriving: Arriving) -> Flow[None]:
+    """Nothing: the bytes are here; cuts cost only what was not here yet."""
+    while arriving.held < entry.size or entry.size == 0:
+        before = arriving.held
+        try:
+            yield artifacts.get_file(version.model, version.version, entry.path, arriving)
+        except RegistryUnavailable:
+            if arriving.held == before:
+                raise
+        else:
+            return
+
+
+def _published(entry: FileEntry, arriving: Arriving) -> Flow[None]:
+    try:
+        yield Blocking(arriving.publish)
+    except DigestMismatch:
+        # Twice the same: perhaps the registry's own disk. It looks, and keeps damaged bytes from everybody else.
+        yield artifacts.verify_blob(entry.sha256)
+        raise
+
+
+def _check_identity(version: ModelVersion, manifest: Manifest) -> None:
+    # The server is not trusted: neither to name paths on this machine nor to say which files a version has.
+    checked(check_files, _files(manifest))
+    if not _is_of(version, manifest):
+        what = f"the manifest of {version.reference}"
+        raise DigestMismatch(what, expected=version.digest, actual=digest(_files(manifest)))
+
+
+def _is_of(version: ModelVersion, manifest: Manifest) -> bool:
+    return digest(_files(manifest)) == version.digest
+
+
+def _files(manifest: Manifest) -> list[File]:
+    return [File(entry.path, entry.size, entry.sha256, entry.media_type) for entry in manifest.files]

@@ -1,0 +1,101 @@
+"""Local files that are about to become a version: found, hashed once, and nothing else taken for a file."""
+
+import hashlib
+import mimetypes
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from common_lib.artifacts.progress import Report, nobody
+from common_lib.errors import InvalidRequest
+from common_lib.operations.base import checked
+from common_lib.rules.manifest import MAX_FILES
+from common_lib.rules.names import check_artifact_path
+from common_lib.values import FileEntry
+
+# Parts are as large as what may have to be sent again after a cut, and what need not be sent in parts at all.
+PART_BYTES = 32 * 1024**2
+_CHUNK = 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file, its entry in the manifest, and the digest of all bytes up to the end of each part."""
+
+    place: Path
+    entry: FileEntry
+    prefixes: tuple[str, ...]
+
+
+def local_path(field: str, path: str | os.PathLike[str]) -> Path:
+    """The path that was passed.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    try:
+        return Path(path)
+    except TypeError:
+        raise InvalidRequest(
+            f"{path!r:.200} is no path", code="invalid_path", remedy="pass a path", field=field, value=path
+        ) from None
+
+
+def described(path: Path, report: Report = nobody) -> list[LocalFile]:
+    """A file, or all files of a folder, in the order of their paths.
+
+    Raises:
+        InvalidRequest: there is nothing, too much, a link, or a path that no version can have.
+    """
+    if path.is_file():
+        return [_hashed(path, path.name, report)]
+    if not path.is_dir():
+        raise _refused(path, "is no file or folder", "give the path of what was trained")
+    found = []
+    for file in _walk(path):
+        found.append(file)
+        if len(found) > MAX_FILES:
+            raise _refused(
+                path, f"holds more than {MAX_FILES} files", "pack the many small files into fewer", "invalid_manifest"
+            )
+    if not found:
+        raise _refused(path, "is an empty folder", "a version needs at least one file", "invalid_manifest")
+    return [_hashed(file, file.relative_to(path).as_posix(), report) for file in sorted(found)]
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for place in folder.iterdir():
+        if place.is_symlink():
+            # What a link points at may change or lie outside; a version is made of files.
+            raise _refused(place, "is a symbolic link", "copy the file it points at into the folder")
+        if place.is_dir():
+            yield from _walk(place)
+        elif place.is_file():
+            yield place
+        else:
+            raise _refused(place, "is neither a file nor a folder", "move it out of the folder")
+
+
+def _hashed(file: Path, path: str, report: Report) -> LocalFile:
+    checked(check_artifact_path, path)
+    digest, position, prefixes = hashlib.sha256(), 0, []
+    with file.open("rb", buffering=0) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        buffer = memoryview(bytearray(min(_CHUNK, max(size, 1))))
+        while length := stream.readinto(buffer):
+            digest.update(buffer[:length])
+            position += length
+            if position % PART_BYTES == 0:
+                prefixes.append(digest.hexdigest())
+            report(path, position, max(size, position))
+    sha256 = digest.hexdigest()
+    if position % PART_BYTES or not prefixes:
+        prefixes.append(sha256)
+    media_type = mimetypes.guess_type(path)[0] or "application/octet-stream"
+    entry = FileEntry(path=path, size=position, sha256=sha256, media_type=media_type)
+    return LocalFile(file, entry, tuple(prefixes))
+
+
+def _refused(place: Path, why: str, remedy: str, code: str = "invalid_path") -> InvalidRequest:
+    return InvalidRequest(f"{str(place)!r} {why}", code=code, remedy=remedy, field="path", value=str(place))

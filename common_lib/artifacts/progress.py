@@ -1,0 +1,10 @@
+"""How far a transfer is: told to whoever wants to show it."""
+
+from collections.abc import Callable
+
+Report = Callable[[str, int, int], None]
+"""Told the path of a file, how many of its bytes are done, and how many it has; from any thread, often."""
+
+
+def nobody(path: str, done: int, total: int) -> None:
+    """Nobody is told."""

@@ -1,0 +1,102 @@
+"""The flow that registers: hash, ask what is missing, send only that, and then create the version."""
+
+import os
+from collections.abc import Mapping
+from functools import partial
+
+from common_lib.artifacts.local import PART_BYTES, LocalFile, described, local_path
+from common_lib.artifacts.progress import Report, nobody
+from common_lib.errors import RegistryUnavailable, UploadNotFound, UploadOutOfStep
+from common_lib.operations import artifacts, versions
+from common_lib.operations.base import Blocking, Flow, Source, Together
+from common_lib.transfers import Upload
+from common_lib.values import Lineage, ModelVersion, Scalar, Signature
+
+_ASKED_AT_ONCE = 1_000
+# How often a part may fail before the upload is given up; what came before it stays at the registry.
+_TRIES = 4
+
+
+def register(
+    origin: str,  # noqa: ARG001 - every flow is told it
+    name: str,
+    path: str | os.PathLike[str],
+    *,
+    framework: str,
+    description: str | None = None,
+    parameters: Mapping[str, Scalar] | None = None,
+    metrics: Mapping[str, float] | None = None,
+    signature: Signature | None = None,
+    lineage: Lineage | None = None,
+    tags: Mapping[str, str] | None = None,
+    progress: Report = nobody,
+) -> Flow[ModelVersion]:
+    """The next version of a model out of a local file or a whole folder; bytes that are there are not sent again.
+
+    A version never exists without all its bytes: they are uploaded first, and the registry checks each digest. Large
+    files go in parts; after a cut, the same call goes on where it ended. `progress` is told the path of a file, how
+    many bytes of it are hashed or sent, and how many it has.
+
+    Raises:
+        InvalidRequest: there is no such file, or its path within the folder is not allowed.
+        ModelNotFound: the model was not created before.
+    """
+    source = local_path("path", path)
+    files: list[LocalFile] = yield Blocking(lambda: described(source, progress))
+    yield from send(files, progress)
+    version: ModelVersion = yield versions.create(
+        name,
+        [file.entry for file in files],
+        framework=framework,
+        description=description,
+        parameters=parameters,
+        metrics=metrics,
+        signature=signature,
+        lineage=lineage,
+        tags=tags,
+    )
+    return version
+
+
+def send(files: list[LocalFile], progress: Report = nobody) -> Flow[None]:
+    """Nothing: all bytes of these files are at the registry, and kept there for a day."""
+    wanted = {file.entry.sha256: file for file in files}
+    digests = list(wanted)
+    missing: list[str] = []
+    for start in range(0, len(digests), _ASKED_AT_ONCE):
+        answer = yield artifacts.presence(digests[start : start + _ASKED_AT_ONCE])
+        missing += answer.missing
+    # The largest first: at the end none of them is waited for alone.
+    ordered = sorted((wanted[sha256] for sha256 in missing), key=lambda file: -file.entry.size)
+    yield Together([_sent(file, progress) for file in ordered])
+
+
+def _sent(file: LocalFile, progress: Report) -> Flow[None]:
+    entry = file.entry
+
+    def told(position: int) -> None:
+        progress(entry.path, position, entry.size)
+
+    if entry.size <= PART_BYTES:
+        yield artifacts.put_blob(entry.sha256, Source(file.place, 0, entry.size, told))
+    else:
+        yield from _sent_in_parts(file, partial(Source, file.place, sent=told))
+
+
+def _sent_in_parts(file: LocalFile, source: "partial[Source]") -> Flow[None]:
+    entry = file.entry
+    upload: Upload = yield artifacts.begin_upload(entry.sha256, entry.size)
+    failed = 0
+    while not upload.complete:
+        number = upload.received // PART_BYTES
+        end = min((number + 1) * PART_BYTES, entry.size)
+        part = source(start=upload.received, length=end - upload.received)
+        try:
+            upload = yield artifacts.put_part(entry.sha256, part, file.prefixes[number])
+            failed = 0
+        except (RegistryUnavailable, UploadNotFound, UploadOutOfStep):
+            # Cut, or an answer was lost on its way here: the registry knows how much it has.
+            failed += 1
+            if failed == _TRIES:
+                raise
+            upload = yield artifacts.begin_upload(entry.sha256, entry.size)

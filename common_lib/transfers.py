@@ -1,0 +1,82 @@
+"""What the registry says of bytes on their way, as frozen pydantic values."""
+
+from typing import Annotated
+
+from pydantic import AwareDatetime, Field
+
+from common_lib.values import Count, Given, Sha256, Value
+
+Seconds = Annotated[int, Field(ge=0, le=10 * 366 * 86_400)]
+
+
+class Blob(Value):
+    """Bytes stored under their digest; in quarantine since they were found to be others, and served no more."""
+
+    sha256: Sha256
+    size: Count
+    created_by: str
+    created_at: AwareDatetime
+    quarantined_at: AwareDatetime | None = None
+
+
+class UploadRequest(Given):
+    """The announcement of bytes that will come in parts."""
+
+    size: Count
+
+
+class Upload(Value):
+    """Bytes on their way in: how many of them are at the registry; all of them, if the blob is."""
+
+    sha256: Sha256
+    size: Count
+    received: Count
+    complete: bool
+    expires_at: AwareDatetime
+
+
+class PresenceRequest(Given):
+    """The question which of these bytes are at the registry."""
+
+    sha256: Annotated[list[Sha256], Field(max_length=1_000)]
+
+
+class Presence(Value):
+    """Which bytes must still be sent; the others are kept for the caller until then."""
+
+    missing: list[str]
+    kept_until: AwareDatetime
+
+
+class Verification(Value):
+    """Whether the bytes of a blob are what its digest says."""
+
+    blob: Blob
+    sound: bool
+
+
+class CollectionRequest(Given):
+    """The order to collect garbage; times are in seconds.
+
+    Bytes are removed that no version has named for `grace_s`, those of tombstoned versions `retention_s` after the
+    tombstone; what was removed stays in the trash for `trash_s`.
+    """
+
+    dry_run: bool = False
+    grace_s: Seconds = 86_400
+    retention_s: Seconds = 2_592_000
+    trash_s: Seconds = 604_800
+
+
+class Collection(Value):
+    """What a collection did, or would do: counts, and bytes freed."""
+
+    dry_run: bool
+    released_versions: Count = 0
+    condemned_blobs: Count = 0
+    removed_blobs: Count = 0
+    removed_bytes: Count = 0
+    stray_files: Count = 0
+    expired_uploads: Count = 0
+    purged_files: Count = 0
+    purged_bytes: Count = 0

@@ -1,0 +1,15 @@
+"""`/v1/collection`: the order to collect garbage."""
+
+from litestar import Response
+from litestar.params import JSONBody
+
+from registry_server.api.exchange import HttpRequest, act, encoded, ports, post
+from registry_server.core import collection
+from registry_server.domain.artifacts import Collection, CollectionRequest
+
+
+@post("/collection", status_code=200)
+async def collect_garbage(request: HttpRequest, data: JSONBody[CollectionRequest]) -> Response[Collection]:
+    """Remove bytes that no version names, or say what would be removed."""
+    by = await act(request, body=await request.body(), key_required=False)
+    return encoded(await collection.collect(ports(request), by, data))

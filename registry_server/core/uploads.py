@@ -1,0 +1,182 @@
+"""Uploads in parts: what has come stays when the connection is cut, and each part is checked when it is whole.
+
+A part carries the SHA-256 of all bytes up to its end. So every byte is hashed once on either side, parts are found
+wrong one by one, and the digest of the last one is that of the blob.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator
+from typing import Final
+
+import msgspec
+
+from common_lib.rules import names
+from registry_server.core import artifacts
+from registry_server.core.acts import Act, Ports
+from registry_server.core.ports import Records
+from registry_server.core.rights import Caller, Right
+from registry_server.domain.artifacts import Progress, Upload
+from registry_server.domain.errors import Conflict, InvalidRequest, NotFound, RequestInFlight, TooLarge
+
+_NOTHING: Final = hashlib.sha256().hexdigest()
+
+
+async def begin(ports: Ports, act: Act, sha256: str, size: int, limit: int) -> Upload:
+    """How much of these bytes is here already: all, if anybody has sent them; else what came of this caller's own.
+
+    Raises:
+        TooLarge: there are more than `limit` bytes.
+        Conflict: the caller is sending bytes of another size under that digest.
+    """
+    act.caller.require(Right.UPLOAD)
+    names.check_sha256(sha256)
+    if size > limit:
+        raise TooLarge(
+            f"{size} bytes are more than {limit}",
+            remedy="split the file, or raise max_blob_bytes of the server",
+            field="size",
+            value=size,
+        )
+    who, until = act.caller.name, act.at + artifacts.LEASE
+
+    async def open_(records: Records) -> Progress:
+        # The lease comes before the look: what is seen after it is not removed.
+        await records.artifacts.lease([sha256], who, until)
+        found = await records.artifacts.upload(sha256, who)
+        if found is not None and found.size != size:
+            raise Conflict(
+                f"the upload of {sha256} was announced with {found.size} bytes, not {size}",
+                remedy="a digest has one size: give the true one, or delete the upload",
+                field="size",
+                value=size,
+            )
+        progress = found or Progress(sha256, who, size, 0, _NOTHING, until)
+        progress = msgspec.structs.replace(progress, expires_at=until)
+        await records.artifacts.put_upload(progress)
+        return progress
+
+    progress = await ports.database.write(open_)
+    blob = await ports.database.read.artifacts.blob(sha256)
+    if blob is not None and artifacts.is_here(ports, blob):
+        await ports.database.write(lambda records: records.artifacts.delete_upload(sha256, who))
+        return Upload(sha256, blob.size, blob.size, complete=True, expires_at=until)
+    return _shown(progress)
+
+
+async def find(ports: Ports, caller: Caller, sha256: str) -> Upload:
+    """How far the caller's upload of these bytes is.
+
+    Raises:
+        NotFound: there is none; somebody else's is none of the caller's.
+    """
+    return _shown(await _own(ports, caller, sha256))
+
+
+async def append(
+    ports: Ports, act: Act, sha256: str, chunks: AsyncIterator[bytes], *, start: int, prefix_sha256: str
+) -> Upload:
+    """Take the next part; with the last one the blob is published.
+
+    Raises:
+        NotFound: the caller began no such upload, or what came before is lost.
+        Conflict: the part does not begin where the one before ended.
+        RequestInFlight: another part of the upload is on its way.
+    """
+    names.check_sha256(prefix_sha256)
+    own = await _own(ports, act.caller, sha256)
+    if start != own.received:
+        raise Conflict(
+            f"the part begins at {start}, but {own.received} of {own.size} bytes are here",
+            remedy=f"go on at {own.received}",
+            field="start",
+            value=start,
+            code="upload_out_of_step",
+        )
+    claim = (f"upload of {act.caller.name}", sha256)
+    if claim in ports.in_flight:
+        raise RequestInFlight(
+            "another part of this upload is on its way", remedy="send one part after the other", field="start"
+        )
+    ports.in_flight.add(claim)
+    try:
+        return await _append(ports, act, own, prefix_sha256, chunks)
+    finally:
+        ports.in_flight.discard(claim)
+
+
+async def abandon(ports: Ports, caller: Caller, sha256: str) -> None:
+    """Forget the caller's upload and remove what came of it."""
+    await _forget(ports, await _own(ports, caller, sha256))
+
+
+async def expire(ports: Ports) -> int:
+    """Forget the uploads that nobody went on with, and say how many."""
+    expired = await ports.database.read.artifacts.expired_uploads(ports.now())
+    for upload in expired:
+        await _forget(ports, upload)
+    return len(expired)
+
+
+async def _append(ports: Ports, act: Act, own: Progress, prefix_sha256: str, chunks: AsyncIterator[bytes]) -> Upload:
+    try:
+        received = await ports.blobs.append(
+            _name(own),
+            chunks,
+            start=own.received,
+            start_sha256=own.prefix_sha256,
+            most=own.size - own.received,
+            prefix_sha256=prefix_sha256,
+        )
+    except NotFound:
+        await _keep(ports, act, own, 0, _NOTHING)
+        raise
+    if received < own.size:
+        return _shown(await _keep(ports, act, own, received, prefix_sha256))
+    if prefix_sha256 != own.sha256:
+        # All bytes are here and each part was what the client said: so it is the announcement that is wrong.
+        await abandon(ports, act.caller, own.sha256)
+        raise InvalidRequest(
+            f"all {own.size} bytes are here, and their digest is {prefix_sha256}",
+            remedy="begin the upload again under the true digest",
+            field="sha256",
+            value=own.sha256,
+            code="digest_mismatch",
+        )
+    await ports.blobs.assemble(_name(own), own.sha256)
+    await artifacts.recorded(ports, act, own.sha256, own.size)
+    return Upload(own.sha256, own.size, own.size, complete=True, expires_at=act.at + artifacts.LEASE)
+
+
+async def _keep(ports: Ports, act: Act, own: Progress, received: int, prefix_sha256: str) -> Progress:
+    now = msgspec.structs.replace(
+        own, received=received, prefix_sha256=prefix_sha256, expires_at=act.at + artifacts.LEASE
+    )
+    await ports.database.write(lambda records: records.artifacts.put_upload(now))
+    return now
+
+
+async def _forget(ports: Ports, own: Progress) -> None:
+    await ports.blobs.abandon(_name(own))
+    await ports.database.write(lambda records: records.artifacts.delete_upload(own.sha256, own.principal))
+
+
+async def _own(ports: Ports, caller: Caller, sha256: str) -> Progress:
+    caller.require(Right.UPLOAD)
+    own = await ports.database.read.artifacts.upload(names.check_sha256(sha256), caller.name)
+    if own is None:
+        raise NotFound(
+            f"you have no upload of {sha256} under way",
+            remedy=f"begin it: PUT its size to /v1/uploads/{sha256}",
+            field="sha256",
+            value=sha256,
+            code="upload_not_found",
+        )
+    return own
+
+
+def _name(upload: Progress) -> str:
+    return f"{upload.principal}.{upload.sha256}"
+
+
+def _shown(progress: Progress) -> Upload:
+    return Upload(progress.sha256, progress.size, progress.received, complete=False, expires_at=progress.expires_at)

@@ -1,0 +1,85 @@
+"""Bytes as they come in from the network: hashed and written in a thread while the next ones arrive."""
+
+import asyncio
+import errno
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+from registry_server.domain.errors import StorageUnavailable, TooLarge
+
+CHUNK = 1024 * 1024
+
+
+async def gathered(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in pieces of about 1 MiB: a hop to a thread for each packet would cost more than the work."""
+    held: list[bytes] = []
+    length = 0
+    async for chunk in chunks:
+        held.append(chunk)
+        length += len(chunk)
+        if length >= CHUNK:
+            yield b"".join(held)
+            held, length = [], 0
+    if held:
+        yield b"".join(held)
+
+
+async def receive(descriptor: int, digest: Any, chunks: AsyncIterator[bytes], most: int) -> int:
+    """The number of bytes that came; they are in the file and in the digest, and nothing of them is durable yet.
+
+    Raises:
+        TooLarge: there are more than `most`.
+        OSError: the disk is full or broken.
+    """
+    size = 0
+    writing: asyncio.Future[None] | None = None
+    loop = asyncio.get_running_loop()
+    try:
+        async for chunk in chunks:
+            size += len(chunk)
+            if size > most:
+                raise TooLarge(
+                    f"the body has more than {most} bytes",
+                    remedy="send the bytes that were announced, or raise max_blob_bytes of the server",
+                    field="body",
+                    value=size,
+                )
+            if writing is not None:
+                await writing
+            writing = loop.run_in_executor(None, keep, descriptor, digest, chunk)
+    finally:
+        if writing is not None:
+            # Also when the client is gone: the file must not be closed under the thread.
+            await writing
+    return size
+
+
+def keep(descriptor: int, digest: Any, chunk: bytes) -> None:
+    """Hash the bytes and write all of them."""
+    digest.update(chunk)
+    view = memoryview(chunk)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def hashed(descriptor: int, length: int) -> Any:
+    """The running digest of the first bytes of a file."""
+    digest, left = hashlib.sha256(), length
+    while left and (chunk := os.read(descriptor, min(left, CHUNK))):
+        digest.update(chunk)
+        left -= len(chunk)
+    return digest
+
+
+def unavailable(error: OSError) -> StorageUnavailable:
+    """The refusal of a disk that failed, of which nothing was kept."""
+    full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+    return StorageUnavailable(
+        "the disk is full" if full else f"the disk failed: {errno.errorcode.get(error.errno or 0, 'unknown error')}",
+        remedy="nothing was kept; free space on the server and send it again"
+        if full
+        else "nothing was kept; try again",
+        code="storage_full" if full else None,
+    )
