@@ -1,0 +1,62 @@
+"""Which digests a caller trusts enough to let their bytes run code."""
+
+import os
+import re
+from collections.abc import Callable, Collection, Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import TypeAlias
+
+from common_lib.loaders.refusals import LoadRefused
+from common_lib.rules.names import SHA256
+
+Trust: TypeAlias = AbstractSet[str] | Sequence[str] | os.PathLike[str] | Callable[[str], bool]
+
+
+def trusted(trust: Trust | None, digests: Collection[str]) -> bool:
+    """Whether the caller trusts one of these digests, each `sha256:` and 64 hexadecimal digits.
+
+    Trust is a set of digests, the path of a file of them that is read again at each use, or a function that is asked
+    for each digest and says yes by `True` and by nothing else: not by a coroutine, nor by a match.
+
+    Raises:
+        LoadRefused: what was given as trust is none of these, or not all of it is digests.
+    """
+    if trust is None:
+        return False
+    if callable(trust):
+        return any(trust(digest) is True for digest in digests)
+    if isinstance(trust, os.PathLike):
+        listed = _read(Path(trust))
+    elif isinstance(trust, AbstractSet | list | tuple):
+        listed = {_digest(entry, "trust") for entry in trust}
+    else:
+        raise LoadRefused(
+            f"trust {trust!r:.100}",
+            why="is neither digests, nor the path of a file of them, nor a function",
+            remedy="pass a set of digests, a pathlib.Path, or a function of a digest",
+        )
+    return not listed.isdisjoint(digests)
+
+
+def _read(path: Path) -> set[str]:
+    """The digests in a file: one a line, `#` begins a comment, and words behind it are ignored, as of sha256sum."""
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise LoadRefused(
+            f"the file of trusted digests {str(path)!r}",
+            why=f"cannot be read: {error}",
+            remedy="mend it, or pass a set of digests",
+        ) from error
+    words = [line.partition("#")[0].split() for line in lines]
+    return {_digest(found[0], str(path)) for found in words if found}
+
+
+def _digest(entry: object, where: str) -> str:
+    digits = entry.removeprefix("sha256:") if isinstance(entry, str) else ""
+    if not re.match(SHA256, digits):
+        raise LoadRefused(
+            f"{where}: {entry!r:.100}", why="is no digest", remedy="give 64 lower-case hexadecimal digits"
+        )
+    return f"sha256:{digits}"

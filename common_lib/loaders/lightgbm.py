@@ -1,0 +1,136 @@
+"""Boosters of LightGBM, from its text, examined before the library sees them.
+
+The library trusts the sizes and the children that the text names, and ends the process on false ones.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from common_lib.loaders.library import library
+from common_lib.loaders.trees import BadTree, require, walk
+from common_lib.rules.formats import BY_NAME
+
+_NUMBERS: Final = re.compile(r" *(?:-?(?:[0-9][0-9.]*(?:e[+-]?[0-9]+)?|inf|nan)(?: +|$))*$(?!\n)")
+_INTEGER: Final = re.compile(r"-?[0-9]{1,10}$(?!\n)")
+# Parameters that end too early are read beyond the end.
+_END: Final = re.compile(
+    r"end of trees\n(?:\nfeature_importances:\n(?:[^\n=]+=[0-9.e+-]+\n)*)?"
+    r"\nparameters:\n(?:\[[a-z0-9_]+: [^\n]*\]\n)*\nend of parameters\n(?:\npandas_categorical:[^\n]*\n)?$(?!\n)"
+)
+_OF_SPLITS: Final = (
+    *("split_feature", "split_gain", "threshold", "decision_type", "left_child", "right_child"),
+    *("internal_value", "internal_weight", "internal_count"),
+)
+_OF_LEAVES: Final = ("leaf_value", "leaf_weight", "leaf_count")
+_LINEAR: Final = ("leaf_const", "num_features", "leaf_features", "leaf_coeff")
+_SINGLE: Final = ("num_leaves", "num_cat", "is_linear", "shrinkage")
+_TREE_KEYS: Final = frozenset((*_OF_SPLITS, *_OF_LEAVES, *_LINEAR, *_SINGLE, "Tree", "cat_boundaries", "cat_threshold"))
+_HEADER_FLAGS: Final = frozenset({"tree", "average_output"})
+_CATEGORICAL: Final = 1  # the lowest bit of decision_type
+_MAX: Final = 10_000_000
+Fields = dict[str, str]
+
+
+def fault(content: bytes) -> str | None:
+    """Why it is no booster whose trees can be walked."""
+    if reason := BY_NAME["lightgbm"].fault(content):
+        return reason
+    try:
+        _check(content)
+    except BadTree as error:
+        return str(error)
+    except (KeyError, IndexError, ValueError) as error:
+        return f"it is no model of LightGBM: {type(error).__name__}: {error!s:.200}"
+    return None
+
+
+def load(content: bytes) -> Any:
+    """The `lightgbm.Booster`; the wrappers for scikit-learn are not rebuilt."""
+    return library("lightgbm", extra="lightgbm").Booster(params={"verbosity": -1}, model_str=content.decode("utf-8"))
+
+
+def _check(content: bytes) -> None:
+    require(content.isascii() or content.decode("utf-8"), "it is not UTF-8")
+    head, _, rest = content.partition(b"\n\n")
+    header = _fields(head, _HEADER_FLAGS)
+    sizes = [int(size) for size in header["tree_sizes"].split()]
+    classes, each = _whole(header["num_class"]), _whole(header["num_tree_per_iteration"])
+    features = _whole(header["max_feature_idx"]) + 1
+    require(0 < classes == each < _MAX and 0 < features < _MAX, "its numbers of classes or features cannot be")
+    for name in ("feature_names", "feature_infos"):
+        require(len(header[name].split(" ")) == features, f"it has {name} of another number")
+    require(len(sizes) % each == 0, "trees are missing")
+    named = re.search(r"num_class:([0-9]+)", header.get("objective", ""))
+    require(named is None or int(named[1]) == classes, "its objective has another number of classes")
+    place = 0
+    for number, size in enumerate(sizes):
+        require(0 < size <= len(rest) - place, "a tree is beyond the end")
+        _check_tree(_fields(rest[place : place + size].rstrip(b"\n"), frozenset()), number, features)
+        place += size
+    require(_END.match(rest[place:].decode("utf-8")), "what follows the trees is not what LightGBM writes")
+
+
+def _fields(block: bytes, flags: frozenset[str]) -> Fields:
+    found: Fields = {}
+    for line in block.decode("utf-8").split("\n"):
+        key, equals, value = line.partition("=")
+        require(key not in found and (equals or key in flags), f"the line {line!r:.80} cannot be")
+        found[key] = value
+    return found
+
+
+def _check_tree(tree: Fields, number: int, features: int) -> None:
+    require(tree.keys() <= _TREE_KEYS and tree["Tree"] == str(number), "a tree has other fields than trees have")
+    require(all(map(_NUMBERS.match, tree.values())), "a tree has values that are no numbers")
+    leaves, categories = _whole(tree["num_leaves"]), _whole(tree["num_cat"])
+    require(0 < leaves < _MAX and 0 <= categories < _MAX, "its numbers of leaves or categories cannot be")
+    require(tree["is_linear"] in {"0", "1"}, "its kind of leaves cannot be")
+    require(len(tree["leaf_value"].split()) == leaves, "a tree has values of another number than leaves")
+    if leaves > 1:
+        _check_splits(tree, leaves, features)
+    if tree["is_linear"] == "1":
+        _check_linear(tree, leaves, features)
+
+
+def _check_splits(tree: Fields, leaves: int, features: int) -> None:
+    of_splits = all(len(tree[name].split()) == leaves - 1 for name in _OF_SPLITS)
+    of_leaves = all(len(tree[name].split()) in {0, leaves} for name in _OF_LEAVES)
+    require(of_splits and of_leaves, "a tree has values of another number than nodes")
+    left, right = _integers(tree["left_child"]), _integers(tree["right_child"])
+    # Below zero stand leaves, as their complement; as nodes they follow the splits.
+    both = [[child if child >= 0 else leaves - 1 + ~child for child in side] for side in (left, right)]
+    require(all(child < leaves - 1 for child in [*left, *right]), "a child is no node of its tree")
+    reached = walk(lambda node: (both[0][node], both[1][node]) if node < leaves - 1 else (), 2 * leaves - 1)
+    require(len(reached) == 2 * leaves - 1, "a node of a tree is never reached")
+    require(all(0 <= one < features for one in _integers(tree["split_feature"])), "a split is on no feature")
+    _check_categories(tree)
+
+
+def _check_categories(tree: Fields) -> None:
+    count = _whole(tree["num_cat"])
+    kinds, thresholds = _integers(tree["decision_type"]), tree["threshold"].split()
+    require(all(0 <= kind < 16 for kind in kinds), "a split is of no kind")  # noqa: PLR2004 - four bits
+    categorical = [_whole(thresholds[split]) for split, kind in enumerate(kinds) if kind & _CATEGORICAL]
+    require(all(0 <= place < count for place in categorical), "categories are missing")
+    if count:
+        bounds, words = _integers(tree["cat_boundaries"]), tree["cat_threshold"].split()
+        good = bounds == sorted(bounds) and bounds[0] == 0 and bounds[-1] == len(words) and len(bounds) == count + 1
+        require(good and all(0 <= word < 2**32 for word in map(_whole, words)), "categories are beyond the end")
+
+
+def _check_linear(tree: Fields, leaves: int, features: int) -> None:
+    counts, named = _integers(tree["num_features"]), _integers(tree["leaf_features"])
+    coefficients = tree["leaf_coeff"].split()
+    require(len(tree["leaf_const"].split()) == leaves == len(counts), "a tree has values of another number than leaves")
+    good = min(counts) >= 0 and sum(counts) == len(named) == len(coefficients)
+    require(good and all(0 <= one < features for one in named), "a leaf is on no feature")
+
+
+def _integers(text: str) -> Sequence[int]:
+    return [_whole(number) for number in text.split()]
+
+
+def _whole(text: str) -> int:
+    require(_INTEGER.match(text), "a number that must be whole is not")
+    return int(text)

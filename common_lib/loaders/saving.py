@@ -1,0 +1,163 @@
+"""From a trained object to a file in a format that runs no code when it is read."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from common_lib.errors import RegistryError
+from common_lib.loaders.library import library
+from common_lib.loaders.refusals import NoSafeFormat
+from common_lib.rules.formats import BY_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A file that was written: where it is, the framework to register it under, and what it is."""
+
+    path: Path
+    framework: str
+    media_type: str
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    framework: str
+    format: str
+    content: bytes
+
+
+def saved(estimator: Any, folder: str | os.PathLike[str], *, name: str = "model") -> Saved:
+    """A new file in `folder`, in the safe format for what is given; never a pickle.
+
+    scikit-learn becomes skops, XGBoost UBJSON, LightGBM its text, ONNX its protobuf, a dict of arrays or tensors
+    safetensors, a text a text, and what JSON can hold without loss JSON.
+
+    Raises:
+        NoSafeFormat: there is none for it, or the file is there already.
+        LibraryMissing: the library that writes it is not installed.
+    """
+    encoded = _encoded(estimator)
+    form = BY_NAME[encoded.format]
+    path = Path(folder) / f"{name}{form.suffixes[0]}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            file.write(encoded.content)
+    except OSError as error:
+        raise NoSafeFormat(str(path), why=f"cannot be written: {error}", remedy="save into an empty folder") from error
+    return Saved(path, encoded.framework, form.media_type, form.name)
+
+
+def _encoded(estimator: Any) -> _Encoded:
+    kind = type(estimator)
+    try:
+        for ancestor in kind.__mro__:
+            encode = _BY_PACKAGE.get(ancestor.__module__.partition(".")[0])
+            if encode:
+                return encode(estimator)
+        if isinstance(estimator, dict) and estimator and all(map(_is_tensor, estimator.values())):
+            return _tensors(estimator)
+        return _plain(estimator)
+    except RegistryError:
+        raise
+    except Exception as error:
+        raise NoSafeFormat(
+            f"{kind.__module__}.{kind.__qualname__}",
+            why=f"cannot be written in the format for it: {type(error).__name__}: {error!s:.400}",
+            remedy="leave out what is no data, such as functions and open files",
+        ) from error
+
+
+def _sklearn(estimator: Any) -> _Encoded:
+    content = library("skops.io", extra="skops").dumps(estimator)
+    return _Encoded("scikit-learn", "skops", content)
+
+
+def _xgboost(estimator: Any) -> _Encoded:
+    booster = estimator.get_booster() if hasattr(estimator, "get_booster") else estimator
+    return _Encoded("xgboost", "xgboost-ubj", bytes(booster.save_raw("ubj")))
+
+
+def _lightgbm(estimator: Any) -> _Encoded:
+    booster = estimator.booster_ if hasattr(estimator, "booster_") else estimator
+    return _Encoded("lightgbm", "lightgbm", booster.model_to_string().encode())
+
+
+def _onnx(estimator: Any) -> _Encoded:
+    return _Encoded("onnx", "onnx", estimator.SerializeToString())
+
+
+def _numpy(estimator: Any) -> _Encoded:
+    raise _unfit(estimator, "one array has no name", 'save {"weights": array}')
+
+
+def _torch(estimator: Any) -> _Encoded:
+    raise _unfit(estimator, "a module of torch is code", "save module.state_dict()")
+
+
+def _is_tensor(value: Any) -> bool:
+    return any(
+        f"{ancestor.__module__}.{ancestor.__qualname__}" in {"numpy.ndarray", "torch.Tensor"}
+        for ancestor in type(value).__mro__
+    )
+
+
+def _tensors(named: dict[str, Any]) -> _Encoded:
+    if not all(isinstance(name, str) for name in named):
+        raise _unfit(named, "a name of an array is no text", "name each array by a text")
+    if all(hasattr(value, "detach") for value in named.values()):
+        # Tensors that share memory are refused by safetensors; a copy of each is what a state dict means.
+        apart = {name: value.detach().cpu().clone().contiguous() for name, value in named.items()}
+        return _Encoded("torch", "safetensors", library("safetensors.torch", extra="safetensors").save(apart))
+    safetensors = library("safetensors.numpy", extra="safetensors")
+    # The memory of an array is written as it lies: one that is transposed or turned round would come back scrambled.
+    rows = {name: value.copy(order="C") for name, value in named.items()}
+    return _Encoded("numpy", "safetensors", safetensors.save(rows))
+
+
+def _plain(value: Any) -> _Encoded:
+    if isinstance(value, str):
+        if "\x00" in value:
+            raise _unfit(value, "a text with a NUL is no text", "leave it out")
+        return _Encoded("text", "text", value.encode("utf-8"))
+    try:
+        text = json.dumps(value, allow_nan=False)
+        same = _same(json.loads(text), value)
+    except (TypeError, ValueError, RecursionError):
+        same, text = False, ""
+    if not same:
+        raise _unfit(
+            value,
+            "there is no safe format for it",
+            "give an estimator of scikit-learn, XGBoost or LightGBM, a model of ONNX, arrays by name, JSON or a text",
+        )
+    return _Encoded("json", "json", text.encode("utf-8"))
+
+
+def _same(read: Any, value: Any) -> bool:
+    """Whether JSON kept a value as it was: it turns tuples into lists, and keys into texts."""
+    if type(read) is not type(value):
+        return False
+    if isinstance(value, dict):
+        return read.keys() == value.keys() and all(_same(read[key], value[key]) for key in value)
+    if isinstance(value, list):
+        return len(read) == len(value) and all(map(_same, read, value))
+    return bool(read == value)
+
+
+def _unfit(value: Any, why: str, remedy: str) -> NoSafeFormat:
+    return NoSafeFormat(f"{type(value).__module__}.{type(value).__qualname__}", why=why, remedy=remedy)
+
+
+_BY_PACKAGE: Final[dict[str, Callable[[Any], _Encoded]]] = {
+    "sklearn": _sklearn,
+    "xgboost": _xgboost,
+    "lightgbm": _lightgbm,
+    "onnx": _onnx,
+    "numpy": _numpy,
+    "torch": _torch,
+}

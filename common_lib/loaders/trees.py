@@ -1,0 +1,34 @@
+"""What every tree must be, so that a library of C++ may walk it: children within it, each reached once."""
+
+from collections.abc import Callable, Sequence
+
+
+class BadTree(ValueError):
+    """A tree that a library would read beyond its memory, or walk for ever."""
+
+
+def require(condition: object, fault: str) -> None:
+    """Refuse a model by name of its fault.
+
+    Raises:
+        BadTree: the condition does not hold.
+    """
+    if not condition:
+        raise BadTree(fault)
+
+
+def walk(children: Callable[[int], Sequence[int]], nodes: int) -> list[int]:
+    """The nodes that are reached from node 0.
+
+    Raises:
+        BadTree: a child is no node of the tree, or has two parents.
+    """
+    seen = {0}
+    pending = [0]
+    while pending:
+        for child in children(pending.pop()):
+            require(0 <= child < nodes, "a child is no node of its tree")
+            require(child not in seen, "a node has two parents")
+            seen.add(child)
+            pending.append(child)
+    return sorted(seen)

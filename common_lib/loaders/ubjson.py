@@ -1,0 +1,97 @@
+"""Universal Binary JSON as XGBoost writes it, read with every length checked against the bytes that there are.
+
+XGBoost's own reader trusts the lengths in a file and can end the process on a false one.
+Source: https://ubjson.org, Draft 12; XGBoost writes float32 as `d`.
+"""
+
+import struct
+from typing import Any, Final
+
+_NUMBERS: Final = {"i": "b", "U": "B", "I": "h", "l": "i", "L": "q", "d": "f", "D": "d"}
+_DEPTH: Final = 64
+
+
+def parse(content: bytes) -> Any:
+    """The one value that the bytes are.
+
+    Raises:
+        ValueError: they are not one value, whole and without rest.
+    """
+    reader = _Reader(content)
+    value = reader.value(reader.marker(), 0)
+    if reader.place != len(content):
+        raise ValueError("there are bytes behind the end")
+    return value
+
+
+class _Reader:
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self.place = 0
+
+    def marker(self) -> str:
+        return self._take(1).decode("latin-1")
+
+    def value(self, marker: str, depth: int) -> Any:
+        if depth > _DEPTH:
+            raise ValueError("it is nested too deeply")
+        if marker in _NUMBERS:
+            return self._numbers(marker, 1)[0]
+        if marker in "TFZ":
+            return {"T": True, "F": False, "Z": None}[marker]
+        if marker == "S":
+            return self._text()
+        if marker == "[":
+            return self._array(depth)
+        if marker == "{":
+            return self._object(depth)
+        raise ValueError(f"{marker!r} begins no value")
+
+    def _array(self, depth: int) -> list[Any]:
+        marker = self.marker()
+        if marker == "$":
+            kind = self.marker()
+            if kind not in _NUMBERS or self.marker() != "#":
+                raise ValueError("an array is not one of numbers")
+            return self._numbers(kind, self._length())
+        if marker == "#":
+            return [self.value(self.marker(), depth + 1) for _ in range(self._length())]
+        found = []
+        while marker != "]":
+            found.append(self.value(marker, depth + 1))
+            marker = self.marker()
+        return found
+
+    def _object(self, depth: int) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        while self._content[self.place : self.place + 1] != b"}":
+            key = self._text()
+            if key in found:
+                raise ValueError(f"the key {key!r} stands twice")
+            found[key] = self.value(self.marker(), depth + 1)
+        self._take(1)
+        return found
+
+    def _text(self) -> str:
+        return self._take(self._length()).decode("utf-8")
+
+    def _length(self) -> int:
+        marker = self.marker()
+        # XGBoost reads a length of any other kind wrongly, or not at all.
+        if marker != "L":
+            raise ValueError("a length is no 64-bit number")
+        (length,) = struct.unpack(">q", self._take(8))
+        if not 0 <= length <= len(self._content) - self.place:
+            raise ValueError("a length is beyond the end")
+        return int(length)
+
+    def _numbers(self, marker: str, count: int) -> list[Any]:
+        form = f">{count}{_NUMBERS[marker]}"
+        return list(struct.unpack(form, self._take(struct.calcsize(form))))
+
+    def _take(self, length: int) -> bytes:
+        taken = self._content[self.place : self.place + length]
+        if len(taken) < length:
+            raise ValueError("it ends too early")
+        self.place += length
+        return taken

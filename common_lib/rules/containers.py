@@ -1,0 +1,87 @@
+"""What is in a ZIP archive or a message of protobuf, told from its bytes and without unpacking any."""
+
+import struct
+from typing import Final
+
+_BOMB_RATIO: Final = 100
+_BOMB_FLOOR: Final = 64 * 2**20
+
+
+def zip_names(content: bytes) -> frozenset[str] | None:
+    """The names in a plain ZIP archive that begins at the first byte and ends at the last; None if it is not one.
+
+    Archives with a comment, with bytes before or behind, encrypted, with a name twice or with two opinions on a name
+    are none: readers disagree about what is in them. Neither are those above 4 GiB, nor those that would fill memory.
+    """
+    if not content.startswith(b"PK\x03\x04") or content[-22:-18] != b"PK\x05\x06":
+        return None
+    *disks, here, total, size, start, comment = struct.unpack("<4xHHHHIIH", content[-22:])
+    if any(disks) or here != total or comment or start + size != len(content) - 22:
+        return None
+    names: set[str] = set()
+    unpacked, place = 0, start
+    for _ in range(total):
+        entry = _zip_entry(content, place)
+        if entry is None or entry[0] in names:
+            return None
+        name, length, place = entry
+        names.add(name)
+        unpacked += length
+    fits = unpacked <= max(_BOMB_FLOOR, _BOMB_RATIO * len(content))
+    return frozenset(names) if place == len(content) - 22 and fits else None
+
+
+def _zip_entry(content: bytes, place: int) -> tuple[str, int, int] | None:
+    """Name, unpacked size and the place of the next entry of the central directory."""
+    if content[place : place + 4] != b"PK\x01\x02" or place + 46 > len(content):
+        return None
+    flags, unpacked, name_size, extra, comment, local = struct.unpack_from("<8xH14xIHHH8xI", content, place)
+    raw = content[place + 46 : place + 46 + name_size]
+    # The local header repeats the name; a reader that goes by it must not find another file.
+    same = content[local : local + 4] == b"PK\x03\x04" and content[local + 30 : local + 30 + name_size] == raw
+    try:
+        name = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    if flags & 1 or not same or not name:
+        return None
+    return name, unpacked, place + 46 + name_size + extra + comment
+
+
+def protobuf_fields(message: bytes) -> list[tuple[int, int, bytes]] | None:
+    """Number, wire type and bytes of each field of a protobuf message; None if it is not one.
+
+    The bytes of a number that is written as a varint are empty: whoever asks needs the others only.
+    """
+    found: list[tuple[int, int, bytes]] = []
+    place, end = 0, len(message)
+    while place < end:
+        tag, place = _varint(message, place)
+        wire, length = tag & 7, 0
+        if wire == 0:
+            value, place = _varint(message, place)
+            found.append((tag >> 3, wire, b"\x01" if value else b""))
+            continue
+        if wire == 2:  # noqa: PLR2004 - length-delimited
+            length, place = _varint(message, place)
+        else:
+            length = {1: 8, 5: 4}.get(wire, -1)
+        if tag < 8 or length < 0 or place < 0 or place + length > end:  # noqa: PLR2004 - no field has the number 0
+            return None
+        found.append((tag >> 3, wire, message[place : place + length]))
+        place += length
+    return found if place == end else None
+
+
+def _varint(message: bytes, place: int) -> tuple[int, int]:
+    """A number and the place behind it, which is beyond every end if the number has none."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if not 0 <= place < len(message):
+            break
+        byte = message[place]
+        value |= (byte & 0x7F) << shift
+        place += 1
+        if byte < 0x80:  # noqa: PLR2004 - the last byte of a varint
+            return value, place
+    return 0, len(message) + 1

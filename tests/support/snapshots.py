@@ -1,0 +1,51 @@
+"""Versions in a folder, made without a registry: their files, their manifest and its digest."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from common_lib.artifacts.snapshot import Snapshot
+from common_lib.rules import manifest
+from common_lib.rules.formats import media_type_of
+from common_lib.rules.lifecycle import ModelStage
+from common_lib.values import FileEntry, Manifest, ModelVersion
+
+
+def snapshot(folder: Path, files: Mapping[str, bytes], types: Mapping[str, str] | None = None) -> Snapshot:
+    """A version of these files; `types` are the media types that it declares, instead of those of the names."""
+    for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    entries = [
+        manifest.File(
+            path,
+            len(content),
+            hashlib.sha256(content).hexdigest(),
+            (types or {}).get(path) or media_type_of(path) or "application/octet-stream",
+        )
+        for path, content in sorted(files.items())
+    ]
+    digest = manifest.digest(entries)
+    version = ModelVersion(
+        model="eurusd",
+        version=1,
+        stage=ModelStage.DEVELOPMENT,
+        digest=digest,
+        size=sum(map(len, files.values())),
+        file_count=len(files),
+        framework="test",
+        description="",
+        parameters={},
+        metrics={},
+        signature=None,
+        lineage=None,
+        tags={},
+        revision=1,
+        created_by="tester",
+        created_at=datetime.now(UTC),
+        updated_at=datetime.now(UTC),
+        tombstone=None,
+    )
+    listed = [FileEntry.model_validate(entry._asdict()) for entry in entries]
+    return Snapshot(version, Manifest(digest=digest, files=listed), folder)

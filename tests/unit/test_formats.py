@@ -1,0 +1,219 @@
+"""What a file is declared to be, and whether its bytes can be that."""
+
+import contextlib
+import io
+import json
+import pickle
+import struct
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common_lib.artifacts.trust import trusted
+from common_lib.loaders.refusals import LoadRefused
+from common_lib.rules import formats
+from common_lib.rules.containers import protobuf_fields, zip_names
+from common_lib.rules.names import MEDIA_TYPE, matches
+from common_lib.rules.violation import RuleViolation
+
+ANY = formats.UNDECLARED
+D1, D2 = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+
+
+def archive(*names: str, compression: int = zipfile.ZIP_STORED, content: bytes = b"{}") -> bytes:
+    """A ZIP archive."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", compression) as file:
+        for name in names:
+            file.writestr(name, content)
+    return made.getvalue()
+
+
+def test_media_types_and_names_belong_to_one_format() -> None:
+    """And pass the rules for manifests."""
+    types = [form.media_type for form in formats.FORMATS]
+    suffixes = [suffix for form in formats.FORMATS for suffix in form.suffixes]
+    assert len(set(types)) == len(types)
+    assert len(set(suffixes)) == len(suffixes)
+    assert all(matches(MEDIA_TYPE, media_type) for media_type in types)
+    assert all(suffix == suffix.lower() for suffix in suffixes)
+    assert {form.name for form in formats.FORMATS if not form.safe} == {"pickle", "joblib", "torch"}
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type", "loader"),
+    [
+        ("model.skops", ANY, "skops"),
+        ("MODEL.SKOPS", ANY, "skops"),
+        ("model.skops", "application/zip", "skops"),
+        ("deep/er/model.xgb.json", ANY, "xgboost"),
+        ("model.xgb.json", "application/json", "xgboost"),
+        ("model.json", "application/vnd.xgboost+json", "xgboost"),
+        ("model.json", ANY, "json"),
+        ("model.lgb.txt", "text/plain", "lightgbm"),
+        ("model.txt", "text/vnd.lightgbm", "lightgbm"),
+        ("model", "application/vnd.skops", "skops"),
+        ("notes.md", "text/plain", "text"),
+        ("model.pkl", ANY, "pickle"),
+        ("model.joblib.gz", ANY, "joblib"),
+        ("model.acme", ANY, "acme"),
+        ("model.bin", "application/vnd.acme", "acme"),
+    ],
+)
+def test_name_and_media_type_declare_a_format(path: str, media_type: str, loader: str) -> None:
+    """The longest suffix counts; a media type that says less does not contradict it."""
+    found = formats.declared(path, media_type)
+    assert found is not None
+    assert found.loader == loader
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type"),
+    [
+        ("model.pkl", "application/vnd.safetensors"),
+        ("model.safetensors", "application/vnd.python.pickle"),
+        ("model.skops", "application/vnd.joblib"),
+        ("model.skops", "image/png"),
+        ("model.exe", "application/vnd.onnx"),
+        ("model.json", "text/plain"),
+    ],
+)
+def test_a_contradiction_is_refused(path: str, media_type: str) -> None:
+    """Neither of the two is believed."""
+    with pytest.raises(RuleViolation):
+        formats.declared(path, media_type)
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type"),
+    [("model", ANY), ("image.png", "image/png"), ("x.xgboost", ANY), ("x.bin", "application/vnd.pickle")],
+)
+def test_what_declares_nothing_is_no_model(path: str, media_type: str) -> None:
+    """A third party's declaration never leads to a loader of ours."""
+    assert formats.declared(path, media_type) is None
+
+
+def test_a_plain_archive_has_one_reading() -> None:
+    """Bytes before, behind or between, names twice, comments and bombs make it none."""
+    good = archive("schema.json", "1.npy")
+    assert zip_names(good) == {"schema.json", "1.npy"}
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        twice = archive("schema.json", "schema.json")
+    renamed = good.replace(b"schema.json", b"other.jsonx", 1)  # the local header says otherwise
+    bomb = archive("schema.json", compression=zipfile.ZIP_DEFLATED, content=b"0" * 2**27)
+    for bad in (
+        b"x" + good,
+        good + b"x",
+        good[:-1],
+        good[:-2] + b"\x01\x00x",
+        twice,
+        renamed,
+        bomb,
+        b"",
+        b"PK\x03\x04",
+    ):
+        assert zip_names(bad) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (archive("data.json"), "no schema.json"),
+        (archive("schema.json", "archive/data.pkl"), r"holds 'archive/data\.pkl'"),
+        (pickle.dumps([1]), "not a plain ZIP"),
+    ],
+)
+def test_a_skops_file_holds_what_skops_writes(content: bytes, reason: str) -> None:
+    """And no pickle beside it."""
+    assert reason.replace("\\", "") in str(formats.BY_NAME["skops"].fault(content))
+
+
+@pytest.mark.parametrize("length", [0, 1, 3, 10**8 + 1, 2**31, 2**63, 2**64 - 1])
+def test_a_header_of_safetensors_is_within_the_file(length: int) -> None:
+    """Nobody sets memory aside for one that is not there."""
+    fault = formats.BY_NAME["safetensors"].fault
+    assert "header" in str(fault(struct.pack("<Q", length) + b"{}"))
+    assert fault(struct.pack("<Q", 2) + b"{}") is None
+    assert fault(b"\x02") is not None
+
+
+@given(st.binary(max_size=200), st.sampled_from(formats.FORMATS))
+def test_any_bytes_get_an_answer(content: bytes, form: formats.Format) -> None:
+    """A reason or none, never an error; and whatever they are, they look like something."""
+    fault = form.fault(content)
+    assert fault is None or fault
+    assert formats.resemblance(content)
+    protobuf_fields(content)
+    zip_names(content)
+
+
+@given(st.text(max_size=40), st.sampled_from([ANY, "text/plain", *(form.media_type for form in formats.FORMATS)]))
+def test_any_name_gets_an_answer(path: str, media_type: str) -> None:
+    """A declaration, none, or a violation of the rules."""
+    with contextlib.suppress(RuleViolation):
+        formats.declared(path, media_type)
+
+
+@given(st.sampled_from([0, 1, 2, 3, 4, 5]), st.sampled_from([form for form in formats.FORMATS if form.safe]))
+def test_a_pickle_is_of_no_safe_format_but_text(protocol: int, form: formats.Format) -> None:
+    """Of the oldest protocols, which are ASCII, a text is harmless: it is read as one."""
+    content = pickle.dumps(print, protocol=protocol)
+    assert form.fault(content) or form.name == "text"
+
+
+class TestTrust:
+    def test_nothing_is_trusted_by_itself(self) -> None:
+        """Not even by an empty set."""
+        assert not trusted(None, [D1])
+        assert not trusted(set(), [D1])
+
+    def test_a_set_of_digests(self) -> None:
+        """With or without the name of the hash."""
+        assert trusted({D1}, [D2, D1])
+        assert trusted(["1" * 64], [D1])
+        assert not trusted({D2}, [D1])
+
+    def test_a_file_of_digests_is_read_at_each_use(self, tmp_path: Path) -> None:
+        """So that one that is taken out is trusted no longer."""
+        file = tmp_path / "trusted"
+        file.write_text(f"# reviewed\n{'1' * 64}  model.pkl\n\n{D2} # by risk\n")
+        assert trusted(file, [D1])
+        assert trusted(file, [D2])
+        file.write_text("")
+        assert not trusted(file, [D1])
+
+    def test_a_function_says_yes_by_true_alone(self) -> None:
+        """One that is asynchronous would otherwise trust everything."""
+
+        async def later(digest: str) -> bool:
+            return False
+
+        coroutines: list[object] = []
+        assert trusted(lambda digest: digest == D1, [D2, D1])
+        assert not trusted(lambda digest: 1, [D1])  # type: ignore[arg-type,return-value]
+        assert not trusted(lambda digest: coroutines.append(later(digest)) or coroutines[-1], [D1])  # type: ignore[arg-type,return-value,func-returns-value]
+        coroutines[0].close()  # type: ignore[attr-defined]
+
+    @pytest.mark.parametrize("given", [D1, b"x", 7, {"model.pkl"}, {"1" * 63}, {"A" * 64}, [None]])
+    def test_what_is_no_digest_is_refused(self, given: object) -> None:
+        """A text could be a path or a digest, so it is neither."""
+        with pytest.raises(LoadRefused):
+            trusted(given, [D1])  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("content", [b"\xff", b"latest\n"])
+    def test_a_file_that_cannot_be_read_trusts_nobody(self, tmp_path: Path, content: bytes) -> None:
+        """It is said, and not passed over."""
+        (tmp_path / "trusted").write_bytes(content)
+        for file in (tmp_path / "trusted", tmp_path / "missing"):
+            with pytest.raises(LoadRefused):
+                trusted(file, [D1])
+
+
+def test_json_begins_as_json() -> None:
+    """Behind white space as well."""
+    fault = formats.BY_NAME["json"].fault
+    assert all(fault(json.dumps(value).encode()) is None for value in ({}, [], "", 1, -1, None, True, False))
+    assert fault(b"\x80\x04.") is not None
