@@ -239,6 +239,11 @@ class NotCached(RegistryError):
 
 
 CODES: Final[Mapping[str, type[RequestRefused] | type[ServerFailed]]] = {
+    "malformed_request": InvalidRequest,
+    "request_timeout": InvalidRequest,
+    "head_too_large": InvalidRequest,
+    "range_not_satisfiable": InvalidRequest,
+    "too_many_connections": ServerFailed,
     "invalid_request": InvalidRequest,
     "invalid_json": InvalidRequest,
     "invalid_name": InvalidRequest,

@@ -9,10 +9,10 @@ import os
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
-import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from registry_server.api.problems import Problem
+from registry_server.api import problems
+from registry_server.domain.errors import RegistryError
 
 _log = logging.getLogger("registry_server.connections")
 _MOST_HEADERS = 100
@@ -34,35 +34,30 @@ class Limits(NamedTuple):
     connections: int
 
 
-class _Refusal(NamedTuple):
-    status: int
-    title: str
-    detail: str
-    remedy: str
-
-
 _REFUSALS: Final = {
-    "malformed_request": _Refusal(
-        400, "The request is not HTTP", "the request is not HTTP/1.1 as RFC 9112 means it", "send it by an HTTP library"
-    ),
-    "request_timeout": _Refusal(
-        408,
-        "The request did not come in time",
-        "the head was not whole in time, or too little of the body came",
-        "send it again, and without pauses",
-    ),
-    "head_too_large": _Refusal(
-        431,
-        "The head of the request is too large",
-        f"the head of the request has too many bytes or more than {_MOST_HEADERS} headers",
-        "send fewer and shorter headers; conditions of a search may be fewer, too",
-    ),
-    "too_many_connections": _Refusal(
-        503,
-        "There are too many connections",
-        "the server has as many connections as it takes",
-        "try again later, close connections that are idle, or raise max_connections of the server",
-    ),
+    refusal.reason_code: refusal
+    for refusal in (
+        RegistryError(
+            "the request is not HTTP/1.1 as RFC 9112 means it",
+            remedy="send it by an HTTP library",
+            code="malformed_request",
+        ),
+        RegistryError(
+            "the head was not whole in time, or too little of the body came",
+            remedy="send it again, and without pauses",
+            code="request_timeout",
+        ),
+        RegistryError(
+            f"the head of the request has too many bytes or more than {_MOST_HEADERS} headers",
+            remedy="send fewer and shorter headers; conditions of a search may be fewer, too",
+            code="head_too_large",
+        ),
+        RegistryError(
+            "the server has as many connections as it takes",
+            remedy="try again later, close connections that are idle, or raise max_connections of the server",
+            code="too_many_connections",
+        ),
+    )
 }
 
 
@@ -194,20 +189,19 @@ class GuardedProtocol(HttpToolsProtocol):
         self._refuse(code)
 
     def _refuse(self, code: str) -> None:
-        status, title, detail, remedy = _REFUSALS[code]
-        this = os.urandom(16).hex()
-        problem = Problem(f"urn:model-registry:problem:{code}", title, status, code, detail, remedy, this)
-        body = msgspec.json.encode(problem)
+        refusal, request_id = _REFUSALS[code], os.urandom(16).hex()
+        answer = problems.answer(refusal, request_id)
+        status, body = answer.status_code or 0, answer.content
         headers = [
             *self.server_state.default_headers,
             (b"content-type", b"application/problem+json"),
             (b"content-length", b"%d" % len(body)),
             (b"connection", b"close"),
-            (b"x-request-id", this.encode()),
+            (b"x-request-id", request_id.encode()),
         ]
         head = b"".join(b"%b: %b\r\n" % header for header in headers)
         self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)
-        _log.info("%s", detail, extra={"request_id": this, "status": status, "code": code})
+        _log.info("%s", refusal.detail, extra={"request_id": request_id, "status": status, "code": code})
         # To close while bytes are coming would take the answer back: the client would see a reset connection.
         self.transport.write_eof()
         self.flow.resume_reading()

@@ -30,6 +30,15 @@ CONFIG = OpenAPIConfig(
     operation_id_creator=lambda handler, *_: handler.handler_name,
 )
 _UNSAFE: Final = {"post", "patch", "put", "delete"}
+# Repeated as often as one likes, without a key, they do the same as once.
+_HARMLESS: Final = {
+    "begin_upload",
+    "check_presence",
+    "collect_garbage",
+    "delete_upload",
+    "put_part",
+    "verify_blob",
+}
 _CHANGES: Final = ("update_", "tombstone_", "transition_", "set_", "delete_")
 # What handlers answer that build their bytes themselves.
 _BYTES: Final[dict[str, tuple[str, Any]]] = {
@@ -53,6 +62,7 @@ _PARAMETERS: Final[dict[str, Any]] = {
     "path": Annotated[str, Meta(max_length=512, description="The path in the manifest, its slashes as they are.")],
     "selector": Annotated[str, Meta(description="A version number, `@alias`, a stage, or `latest`.")],
     "sha256": Sha256,
+    "start": Annotated[Count, Meta(description="How many bytes come before the part.")],
     "tag": Annotated[list[str], Meta(description="`key=value`; of several, all must be there.")],
     "version": VersionNumber,
 }
@@ -116,7 +126,7 @@ def build(app: Litestar) -> dict[str, Any]:
         if operation.taken is not None:
             content = {"application/json": {"schema": schema_of[repr(operation.taken)]}}
             written["requestBody"] = {"required": True, "content": content}
-        elif operation.name == "put_blob":
+        elif operation.name in {"put_blob", "put_part"}:
             written["requestBody"] = {"required": True, "content": _BINARY}
         if not operation.path.startswith("/health"):
             written["security"] = [{"token": []}]
@@ -179,11 +189,18 @@ def _headers(operation: _Operation) -> list[dict[str, Any]]:
         return {"name": name, "in": "header", "required": required, "description": text, "schema": schema}
 
     found = []
-    if operation.method in _UNSAFE:
+    if operation.method in _UNSAFE and operation.name not in _HARMLESS:
         key = "A fresh random UUID for each change, the same one when repeating it."
         required = operation.name != "put_blob"
         found.append(header("Idempotency-Key", key, required=required, pattern=names.IDEMPOTENCY_KEY))
-    if operation.name.startswith(_CHANGES):
+    if operation.name == "put_part":
+        text = "The SHA-256 of all bytes up to the end of the part."
+        found.append(header("X-Prefix-SHA256", text, required=True, pattern=names.SHA256))
+    if operation.name == "get_file":
+        found.append(header("Range", "One range of bytes, such as `bytes=1024-`."))
+        found.append(header("If-Range", "The ETag of the file that the range is of."))
+        found.append(header("If-None-Match", "The ETag of what the caller has."))
+    if operation.name.startswith(_CHANGES) and operation.name not in _HARMLESS:
         found.append(header("If-Match", "The ETag of what the change is based on, or `*` to force it."))
     if operation.name == "set_alias":
         found.append(header("If-None-Match", "`*` to create an alias that is not there yet."))
@@ -205,7 +222,9 @@ def _answers(operation: _Operation, schema_of: dict[str, Any]) -> dict[str, Any]
     answers: dict[str, Any] = {
         str(status): {"description": text, "headers": _shown(headers)} | content for status, text in statuses.items()
     }
-    if _may_be_known(operation):
+    if operation.name == "get_file":
+        answers["206"] = {"description": "The range that was asked for", "headers": _shown(always)} | content
+    if _may_be_known(operation) or operation.name == "get_file":
         answers["304"] = {"description": "The caller has it: If-None-Match named its ETag", "headers": _shown(always)}
     return answers
 

@@ -31,6 +31,10 @@ class Kind(NamedTuple):
 
 
 PROBLEMS: Final = {
+    "malformed_request": Kind(400, "The request is no HTTP"),
+    "request_timeout": Kind(408, "The request did not come in time"),
+    "head_too_large": Kind(431, "The head of the request is too large"),
+    "too_many_connections": Kind(503, "There are too many connections"),
     "invalid_request": Kind(422, "The request is not valid"),
     "invalid_json": Kind(400, "The body is not JSON as RFC 8259 means it"),
     "invalid_name": Kind(422, "A name breaks its rule"),
@@ -75,6 +79,7 @@ PROBLEMS: Final = {
     "revision_mismatch": Kind(412, "Somebody changed it in between"),
     "too_large": Kind(413, "The body is too large"),
     "unsupported_media_type": Kind(415, "The media type is not taken here"),
+    "range_not_satisfiable": Kind(416, "There is no such range"),
     "content_refused": Kind(422, "The bytes are not what was announced"),
     "digest_mismatch": Kind(422, "The bytes have another digest"),
     "idempotency_key_reused": Kind(422, "The Idempotency-Key belongs to another request"),

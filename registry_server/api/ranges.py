@@ -8,17 +8,13 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from litestar.status_codes import (
-    HTTP_200_OK,
-    HTTP_206_PARTIAL_CONTENT,
-    HTTP_304_NOT_MODIFIED,
-    HTTP_416_REQUESTED_RANGE_NOT_SATISFIABLE,
-)
+from litestar.status_codes import HTTP_200_OK, HTTP_206_PARTIAL_CONTENT, HTTP_304_NOT_MODIFIED
 from litestar.types import Receive, Scope, Send
 
 from registry_server.api.exchange import matches
 from registry_server.core.ports import BlobStore
 from registry_server.domain.artifacts import FileEntry
+from registry_server.domain.errors import InvalidRequest
 
 _RANGE = re.compile(r"^bytes=(\d{0,18})-(\d{0,18})$(?!\n)")
 
@@ -31,7 +27,11 @@ class Part(NamedTuple):
 
 
 class FileAnswer:
-    """The ASGI application that sends a file, or what of it was asked for."""
+    """The ASGI application that sends a file, or what of it was asked for.
+
+    Raises:
+        InvalidRequest: there is no such range.
+    """
 
     def __init__(self, file: FileEntry, blobs: BlobStore, headers: Mapping[str, str]) -> None:
         self._file = file
@@ -40,7 +40,16 @@ class FileAnswer:
         self._known = matches(headers.get("if-none-match"), self._etag)
         # The bytes of a digest never change; whoever asks for a range of others is sent the whole file.
         wanted = headers.get("range") if headers.get("if-range", self._etag) == self._etag else None
-        self._part = selected(wanted, file.size)
+        part = Part(0, 0) if self._known else selected(wanted, file.size)
+        if part is None:
+            raise InvalidRequest(
+                f"{file.path!r} has {file.size} bytes, of which none is in that range",
+                remedy="ask for bytes that there are",
+                field="Range",
+                value=wanted,
+                code="range_not_satisfiable",
+            )
+        self._part = part
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
         """Send it."""
@@ -54,10 +63,7 @@ class FileAnswer:
         }
         part = self._part
         if self._known:
-            status, part = HTTP_304_NOT_MODIFIED, Part(0, 0)
-        elif part is None:
-            status, part = HTTP_416_REQUESTED_RANGE_NOT_SATISFIABLE, Part(0, 0)
-            headers |= {"content-range": f"bytes */{size}", "content-length": "0"}
+            status = HTTP_304_NOT_MODIFIED
         else:
             status = HTTP_200_OK if part == (0, size) else HTTP_206_PARTIAL_CONTENT
             headers |= {"content-type": "application/octet-stream", "content-length": str(part.length)}
@@ -65,13 +71,22 @@ class FileAnswer:
                 headers["content-range"] = f"bytes {part.start}-{part.start + part.length - 1}/{size}"
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": raw})
-        chunks = iter(self._blobs.open(self._file.sha256, *part) if part.length else ())
-        reading = asyncio.ensure_future(asyncio.to_thread(next, chunks, b""))
-        while chunk := await reading:
-            # The next chunk is read while this one is sent.
-            reading = asyncio.ensure_future(asyncio.to_thread(next, chunks, b""))
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        if part.length:
+            await self._send_bytes(part, send)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _send_bytes(self, part: Part, send: Send) -> None:
+        chunks = self._blobs.open(self._file.sha256, *part)
+        reading = asyncio.ensure_future(asyncio.to_thread(next, chunks, b""))
+        try:
+            while chunk := await reading:
+                # The next chunk is read while this one is sent.
+                reading = asyncio.ensure_future(asyncio.to_thread(next, chunks, b""))
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        finally:
+            # A client that left early must not leave a thread or an open file behind.
+            await asyncio.wait([reading])
+            chunks.close()
 
 
 def selected(wanted: str | None, size: int) -> Part | None:

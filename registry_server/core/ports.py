@@ -1,6 +1,6 @@
 """What the use cases need of the outside world; infrastructure provides it, once for each engine."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -278,7 +278,7 @@ class BlobStore(Protocol):
     def holds(self, sha256: str, size: int) -> bool:
         """Whether bytes of that length stand under the digest."""
 
-    def open(self, sha256: str, start: int, length: int) -> Iterable[bytes]:
+    def open(self, sha256: str, start: int, length: int) -> Generator[bytes, None, None]:
         """Some bytes of a blob, in chunks."""
 
     async def damage(self, sha256: str, bytes_per_s: float = 0.0) -> str | None:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +144,7 @@ class FilesystemBlobs:
         except OSError as error:
             raise unavailable(error) from error
 
-    def open(self, sha256: str, start: int, length: int) -> Iterable[bytes]:
+    def open(self, sha256: str, start: int, length: int) -> Generator[bytes, None, None]:
         """Some bytes of a blob, in chunks of 1 MiB."""
         # Opened at the first chunk, so that nothing stays open for a client that leaves before it.
         with self._path(sha256).open("rb", buffering=0) as file:

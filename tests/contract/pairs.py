@@ -28,6 +28,7 @@ SERVER_ALONE = {
     "Answer": "an answer on its way out, never encoded itself",
     "FirstAnswer": "a row",
     "Change": "what becomes an event",
+    "Progress": "a row: how far an upload is",
     "CloudEvent": "says what the bytes of an event hold; compared with the client's Event",
     "Event": "a row: the place of an event and its bytes",
     "ModelFilter": "query parameters",

@@ -1,5 +1,6 @@
 """What the OpenAPI document says of a request and of its answer is so, for every operation there is."""
 
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 from common_lib import Grant, HttpRegistry, RegistryConfig, Role
 from common_lib.errors import Conflict, InvalidRequest, NotFound, RevisionRequired, Unauthenticated
 from common_lib.operations import versions
+from common_lib.operations.base import Source
 from common_lib.values import FieldSpec, FileEntry, Lineage, Signature
 from registry_server.api.openapi import build
 from registry_server.inprocess import URL, PortalTransport
@@ -197,7 +199,9 @@ def _use_everything(registry: HttpRegistry, folder: Path) -> None:
     again = FileEntry(path="model.onnx", size=7, sha256=registry.versions.manifest("eurusd", 1).files[0].sha256)
     registry.artifacts.find_blob(again.sha256)
     registry.artifacts.put_blob(again.sha256, folder / "model.onnx")
+    registry.artifacts.verify_blob(again.sha256)
     registry.versions.create("eurusd", [again], framework="onnx")
+    _use_uploads(registry, folder)
     staged = registry.versions.transition("eurusd", 1, "staging", revision=first.revision)
     registry.versions.transition("eurusd", 1, "production", reason="it is honest", revision=staged.revision)
     registry.versions.update("eurusd", 2, force=True, description="the second")
@@ -229,6 +233,21 @@ def _use_everything(registry: HttpRegistry, folder: Path) -> None:
         list(registry.models.search(page_size=5_000))
 
 
+def _use_uploads(registry: HttpRegistry, folder: Path) -> None:
+    file = folder / "large.bin"
+    file.write_bytes(b"0123456789")
+    sha256 = [hashlib.sha256(b"0123456789"[:end]).hexdigest() for end in (4, 10)]
+    for _ in range(2):
+        assert registry.artifacts.begin_upload(sha256[1], 10).received == 0
+        assert registry.artifacts.put_part(sha256[1], Source(file, 0, 4), sha256[0]).received == 4
+        assert registry.artifacts.find_upload(sha256[1]).received == 4
+        registry.artifacts.abandon_upload(sha256[1])
+    registry.artifacts.begin_upload(sha256[1], 10)
+    registry.artifacts.put_part(sha256[1], Source(file, 0, 4), sha256[0])
+    assert registry.artifacts.put_part(sha256[1], Source(file, 4), sha256[1]).complete
+    assert registry.artifacts.collect_garbage(dry_run=True, grace_s=0).removed_blobs == 0
+
+
 def _use_principals(registry: HttpRegistry) -> None:
     registry.principals.whoami()
     made = registry.principals.create("bot", "service", [Grant(role=Role.STRATEGY, models="eurusd-*")])
@@ -248,6 +267,10 @@ def _ask_again(client: httpx.Client) -> None:
     key = {"idempotency-key": "a-key-of-its-own", "if-none-match": "*"}
     client.put("/v1/models/eurusd/aliases/shadow", json={"version": 1}, headers=key).raise_for_status()
     _ask_again_for(client, "models/eurusd/aliases/shadow")
+    _ask_again_for(client, "models/eurusd/versions/1/files/model.onnx")
+    path = "/v1/models/eurusd/versions/1/files/model.onnx"
+    assert client.get(path, headers={"range": "bytes=2-"}).status_code == 206
+    assert client.get(path, headers={"range": "bytes=99-"}).status_code == 416
 
 
 def _ask_again_for(client: httpx.Client, path: str) -> None:

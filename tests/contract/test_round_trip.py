@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, TypeAdapter, ValidationError
 
-from common_lib import requests, values
+from common_lib import requests, transfers, values
 from common_lib.errors import InvalidRequest
 from common_lib.operations.base import Answer, reads
 from common_lib.operations.base import given as body_of
@@ -46,6 +46,7 @@ TYPES = [
     "ShortText",
     "MediaType",
     "Scalar",
+    "Seconds",
 ]
 RULES = {
     "ModelName": names.check_model_name,
@@ -97,7 +98,7 @@ def server_reads(kind: Any, body: bytes) -> bool:
 def types_of(name: str) -> tuple[Any, Any]:
     """A field type as the client and as the server defines it."""
     (there,) = {getattr(place, name) for place in PLACES if hasattr(place, name)}
-    return getattr(values, name), there
+    return getattr(transfers if name == "Seconds" else values, name), there
 
 
 @pytest.mark.parametrize("pair", ALL)
@@ -169,7 +170,7 @@ def test_no_field_type_is_forgotten() -> None:
     """Every field type that either side names is compared."""
     found = {
         name
-        for module in (values, *PLACES)
+        for module in (values, transfers, *PLACES)
         for name, thing in vars(module).items()
         if name[0].isupper() and not isinstance(thing, type) and get_args(thing)
     }

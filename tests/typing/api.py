@@ -29,11 +29,13 @@ from common_lib import (
     RegisteredModel,
     RegistryConfig,
     Role,
+    Snapshot,
 )
 from common_lib.access import IssuedToken, Token
 from common_lib.errors import DigestMismatch, RegistryUnavailable, RequestRefused
 from common_lib.operations import models, versions
-from common_lib.values import Blob, Event, Page, Scalar
+from common_lib.transfers import Blob, Presence, Upload
+from common_lib.values import Event, Page, Scalar
 
 
 def results_of_blocking_calls(registry: ModelRegistry) -> None:
@@ -50,6 +52,8 @@ def results_of_blocking_calls(registry: ModelRegistry) -> None:
     assert_type(registry.aliases.get("eurusd", "champion"), Alias)
     assert_type(registry.aliases.of_model("eurusd"), list[Alias])
     assert_type(registry.artifacts.find_blob("0" * 64), Blob)
+    assert_type(registry.artifacts.presence(["0" * 64]), Presence)
+    assert_type(registry.artifacts.begin_upload("0" * 64, 3), Upload)
     assert_type(registry.events.after(0), list[Event])
     assert_type(registry.principals.whoami(), Principal)
     assert_type(
@@ -63,7 +67,7 @@ def flows_are_calls(registry: ModelRegistry) -> None:
     """What needs several requests is called like everything else, on the registry and on its resource."""
     assert_type(registry.resolve("models:/eurusd@champion"), ModelVersion)
     assert_type(registry.register("eurusd", Path("model"), framework="onnx", metrics={"auc": 0.5}), ModelVersion)
-    assert_type(registry.artifacts.register("eurusd", "model", framework="onnx"), ModelVersion)
+    assert_type(registry.fetch("models:/eurusd/1", local_files_only=True), Snapshot)
     assert_type(registry.download("models:/eurusd/1", "folder"), ModelVersion)
 
 
