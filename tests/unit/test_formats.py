@@ -217,3 +217,14 @@ def test_json_begins_as_json() -> None:
     fault = formats.BY_NAME["json"].fault
     assert all(fault(json.dumps(value).encode()) is None for value in ({}, [], "", 1, -1, None, True, False))
     assert fault(b"\x80\x04.") is not None
+
+
+def test_the_table_of_formats_is_the_code() -> None:
+    """Loader, names and media type of each, in the page on loading."""
+    rows = [
+        f"| {form.name} | `{form.loader}` "
+        f"| {', '.join(f'`{suffix}`' for suffix in form.suffixes)} | `{form.media_type}` |"
+        for form in formats.FORMATS
+    ]
+    page = Path(__file__).parents[2] / "docs" / "howto" / "loading.md"
+    assert "\n".join(rows) in page.read_text("utf-8")
