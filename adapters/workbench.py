@@ -1,10 +1,12 @@
 """The ML workbench trains: it names models, registers versions, and asks for their promotion."""
 
 import os
+import tempfile
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from common_lib.errors import AlreadyExists, InvalidConfiguration, ModelNotFound
+from common_lib.loaders.saving import saved
 from common_lib.operations.base import Operation
 from common_lib.registry import ModelRegistry
 from common_lib.rules.lifecycle import ModelStage, ModelType
@@ -75,6 +77,18 @@ class Workbench(ModelRegistry):
             lineage=lineage,
             tags=tags,
         )
+
+    def log_model(self, name: str, estimator: Any, **facts: Any) -> ModelVersion:
+        """A new version out of a trained object, in the safe format for it; `facts` are those of `log_version`.
+
+        scikit-learn becomes skops, XGBoost UBJSON, LightGBM its text, ONNX its protobuf, a dict of arrays safetensors.
+
+        Raises:
+            NoSafeFormat: there is none for it; save it yourself, and pass the file to `log_version`.
+        """
+        with tempfile.TemporaryDirectory(prefix="registry-model-") as folder:
+            file = saved(estimator, folder)
+            return self.log_version(name, file.path, framework=facts.pop("framework", file.framework), **facts)
 
     def submit(self, version: ModelVersion, *, reason: str = "") -> ModelVersion:
         """The version, moved to staging, where integration finds it."""

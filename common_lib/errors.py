@@ -27,7 +27,10 @@ RegistryError
 │   └── ServerFailed                 the server answered with a failure of its own (5xx)
 ├── ProtocolError                the answer is not one of a registry
 ├── DigestMismatch               bytes are not what their digest says; they were not kept
-└── NotCached                    asked for without the registry, and never fetched before
+├── NotCached                    asked for without the registry, and never fetched before
+├── LoadRefused                  a model file that is not loaded: what, why, and what to do
+├── NoSafeFormat                 an object that cannot be saved without pickle
+└── LibraryMissing               the library of a format is not installed
 """
 
 from collections.abc import Mapping
@@ -236,6 +239,37 @@ class NotCached(RegistryError):
         self.what = what
         self.cache = cache
         super().__init__(f"{what} is not in the cache {cache}; fetch it once while the registry answers")
+
+
+class LoadRefused(RegistryError):
+    """A file is not loaded: `what` it is, `why` not, and the `remedy`."""
+
+    def __init__(self, what: str, *, why: str, remedy: str) -> None:
+        self.what = what
+        self.why = why
+        self.remedy = remedy
+        super().__init__(f"{what}: {why}; {remedy}")
+
+
+class NoSafeFormat(RegistryError):
+    """An object cannot be saved without pickle: `what` it is, `why` not, and the `remedy`."""
+
+    def __init__(self, what: str, *, why: str, remedy: str) -> None:
+        self.what = what
+        self.why = why
+        self.remedy = remedy
+        super().__init__(f"{what}: {why}; {remedy}")
+
+
+class LibraryMissing(RegistryError):
+    """The library that reads or writes a format is not installed; `extra` of this distribution brings it."""
+
+    def __init__(self, library: str, *, extra: str, why: str) -> None:
+        self.library = library
+        self.extra = extra
+        super().__init__(
+            f"{library} cannot be imported ({why}); install it with pip install 'model-registry-service[{extra}]'"
+        )
 
 
 CODES: Final[Mapping[str, type[RequestRefused] | type[ServerFailed]]] = {

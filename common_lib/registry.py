@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from common_lib import binding
 from common_lib.artifacts.download import download, fetch
 from common_lib.artifacts.upload import register
+from common_lib.artifacts.use import convert, load
 from common_lib.binding import acall, aflow, apages, call, flow, pages
 from common_lib.operations import aliases, artifacts, events, models, principals, versions
 from common_lib.operations import versions as version_operations
@@ -138,6 +139,8 @@ class ModelRegistry(ABC):
     register = flow(register)
     fetch = flow(fetch)
     download = flow(download)
+    load = flow(load)
+    convert = flow(convert)
 
 
 class AsyncModels(Resource):
@@ -250,3 +253,5 @@ class AsyncModelRegistry(ABC):
     register = aflow(register)
     fetch = aflow(fetch)
     download = aflow(download)
+    load = aflow(load)
+    convert = aflow(convert)

@@ -18,6 +18,7 @@ from common_lib.values import FileEntry, Manifest, ModelVersion
 
 def fetch(
     origin: str,
+    /,
     reference: str,
     *,
     cache: Cache | None = None,
@@ -47,6 +48,7 @@ def fetch(
 
 def download(
     origin: str,
+    /,
     reference: str,
     folder: str | os.PathLike[str],
     *,
@@ -77,7 +79,9 @@ def download(
     return version
 
 
-def _resolved(origin: str, reference: str, store: Cache, local_files_only: bool) -> Flow[tuple[ModelVersion, Manifest]]:
+def _resolved(
+    origin: str, reference: str, store: Cache, *, local_files_only: bool
+) -> Flow[tuple[ModelVersion, Manifest]]:
     """The version that the reference means and the manifest of its files, which is that of its digest."""
     version: ModelVersion
     manifest: Manifest | None

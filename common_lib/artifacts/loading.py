@@ -15,8 +15,7 @@ from typing import Any, Final, Protocol
 
 from common_lib.artifacts.snapshot import Snapshot
 from common_lib.artifacts.trust import Trust, trusted
-from common_lib.errors import RegistryError
-from common_lib.loaders.refusals import LoadRefused
+from common_lib.errors import LoadRefused, RegistryError
 from common_lib.loaders.saving import Saved, saved
 from common_lib.rules import formats, manifest
 from common_lib.rules.violation import RuleViolation

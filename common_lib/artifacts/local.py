@@ -1,7 +1,6 @@
 """Local files that are about to become a version: found, hashed once, and nothing else taken for a file."""
 
 import hashlib
-import mimetypes
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from common_lib.artifacts.progress import Report, nobody
 from common_lib.errors import InvalidRequest
 from common_lib.operations.base import checked
+from common_lib.rules.formats import media_type_of
 from common_lib.rules.manifest import MAX_FILES
 from common_lib.rules.names import check_artifact_path
 from common_lib.values import FileEntry
@@ -92,7 +92,8 @@ def _hashed(file: Path, path: str, report: Report) -> LocalFile:
     sha256 = digest.hexdigest()
     if position % PART_BYTES or not prefixes:
         prefixes.append(sha256)
-    media_type = mimetypes.guess_type(path)[0] or "application/octet-stream"
+    # Not by `mimetypes`, which asks the machine: the same files must have the same manifest everywhere.
+    media_type = media_type_of(path) or "application/octet-stream"
     entry = FileEntry(path=path, size=position, sha256=sha256, media_type=media_type)
     return LocalFile(file, entry, tuple(prefixes))
 

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TypeAlias
 
-from common_lib.loaders.refusals import LoadRefused
+from common_lib.errors import LoadRefused
 from common_lib.rules.names import SHA256
 
 Trust: TypeAlias = AbstractSet[str] | Sequence[str] | os.PathLike[str] | Callable[[str], bool]

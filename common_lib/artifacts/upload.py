@@ -19,6 +19,7 @@ _TRIES = 4
 
 def register(
     origin: str,  # noqa: ARG001 - every flow is told it
+    /,
     name: str,
     path: str | os.PathLike[str],
     *,

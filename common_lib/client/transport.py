@@ -137,7 +137,7 @@ def _begins_at(response: httpx.Response) -> int:
     """Where in the whole the bytes of an answer begin."""
     if response.status_code != httpx.codes.PARTIAL_CONTENT:
         return 0
-    match = re.match(r"^bytes (\d{1,18})-", response.headers.get("content-range", ""))
+    match = re.match(r"^bytes ([0-9]{1,18})-", response.headers.get("content-range", ""))
     if match is None:
         raise httpx.DecodingError("a partial answer that does not say which part it is")
     return int(match[1])

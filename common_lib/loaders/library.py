@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any
 
-from common_lib.loaders.refusals import LibraryMissing
+from common_lib.errors import LibraryMissing
 
 
 def library(module: str, *, extra: str) -> Any:

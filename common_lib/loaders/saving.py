@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from common_lib.errors import RegistryError
+from common_lib.errors import NoSafeFormat, RegistryError
 from common_lib.loaders.library import library
-from common_lib.loaders.refusals import NoSafeFormat
 from common_lib.rules.formats import BY_NAME
 
 

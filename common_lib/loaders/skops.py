@@ -3,8 +3,8 @@
 from collections.abc import Collection
 from typing import Any
 
+from common_lib.errors import LoadRefused
 from common_lib.loaders.library import library
-from common_lib.loaders.refusals import LoadRefused
 from common_lib.rules.formats import BY_NAME
 
 fault = BY_NAME["skops"].fault

@@ -16,7 +16,7 @@ from registry_server.core.ports import BlobStore
 from registry_server.domain.artifacts import FileEntry
 from registry_server.domain.errors import InvalidRequest
 
-_RANGE = re.compile(r"^bytes=(\d{0,18})-(\d{0,18})$(?!\n)")
+_RANGE = re.compile(r"^bytes=([0-9]{0,18})-([0-9]{0,18})$(?!\n)")
 
 
 class Part(NamedTuple):

@@ -19,8 +19,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from common_lib.artifacts.loading import convert, load
+from common_lib.errors import LibraryMissing, LoadRefused, NoSafeFormat
 from common_lib.loaders import library, ubjson
-from common_lib.loaders.refusals import LibraryMissing, LoadRefused, NoSafeFormat
 from common_lib.loaders.saving import saved
 from common_lib.rules.formats import BY_NAME, FORMATS, media_type_of
 from tests.support.snapshots import snapshot

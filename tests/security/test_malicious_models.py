@@ -21,7 +21,7 @@ from typing import NamedTuple
 import pytest
 
 from common_lib.artifacts.loading import convert, load
-from common_lib.loaders.refusals import LoadRefused
+from common_lib.errors import LoadRefused
 from tests.support.snapshots import snapshot
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common_lib.artifacts.trust import trusted
-from common_lib.loaders.refusals import LoadRefused
+from common_lib.errors import LoadRefused
 from common_lib.rules import formats
 from common_lib.rules.containers import protobuf_fields, zip_names
 from common_lib.rules.names import MEDIA_TYPE, matches

@@ -1,0 +1,233 @@
+"""Bytes in parts, as every client sends them on every engine."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common_lib import Cache, ModelRegistry
+from common_lib.artifacts import local, upload
+from common_lib.errors import (
+    BlobNotFound,
+    Conflict,
+    ConnectionFailed,
+    InvalidRequest,
+    TooLarge,
+    UploadNotFound,
+    UploadOutOfStep,
+)
+from common_lib.operations.base import Operation, Source
+
+PART = 1_000
+
+
+class Through(ModelRegistry):
+    """A registry whose way to the real one a test may meddle with."""
+
+    def __init__(self, registry: ModelRegistry, meddle: Callable[[Operation[Any]], Any]) -> None:
+        self._registry = registry
+        self._meddle = meddle
+        self.seen: list[Operation[Any]] = []
+
+    def call(self, operation: Operation[Any]) -> Any:
+        """Answer by the real one, unless the test answers."""
+        self.seen.append(operation)
+        found = self._meddle(operation)
+        return self._registry.call(operation) if found is None else found
+
+    def parts(self) -> list[int]:
+        """Where the parts began that were sent."""
+        return [op.upload.start for op in self.seen if "/parts/" in op.path and op.upload is not None]
+
+
+@pytest.fixture(autouse=True)
+def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of a few kB are sent in parts."""
+    for module in (local, upload):
+        monkeypatch.setattr(module, "PART_BYTES", PART)
+    # Hashed in pieces that end where parts end.
+    monkeypatch.setattr(local, "_CHUNK", PART // 2)
+
+
+@pytest.fixture
+def file(tmp_path: Path, name: str) -> Path:
+    """A file of three whole parts and a bit, which nobody else has."""
+    path = tmp_path / "large.bin"
+    path.write_bytes((name.encode() * 1_000)[: 3 * PART + 7])
+    return path
+
+
+def sha256_of(path: Path, end: int | None = None) -> str:
+    """The digest of the beginning of a file."""
+    return hashlib.sha256(path.read_bytes()[:end]).hexdigest()
+
+
+def test_a_large_file_goes_in_parts_and_comes_back(
+    registry: ModelRegistry, name: str, file: Path, tmp_path: Path
+) -> None:
+    """Each part once, in order; a second registration sends nothing."""
+    registry.models.create(name, "regression")
+    through = Through(registry, lambda _: None)
+    for _ in range(2):
+        through.register(name, file, framework="test")
+    assert through.parts() == [0, PART, 2 * PART, 3 * PART]
+    registry.download(f"models:/{name}/2", tmp_path / "got")
+    assert (tmp_path / "got" / "large.bin").read_bytes() == file.read_bytes()
+
+
+def test_an_upload_goes_on_where_it_was_cut(registry: ModelRegistry, name: str, file: Path) -> None:
+    """What came before a cut is not sent again, be it the same call or the next one that goes on."""
+    registry.models.create(name, "regression")
+
+    def cut(operation: Operation[Any]) -> None:
+        if operation.path.endswith(f"/parts/{2 * PART}"):
+            raise ConnectionFailed("cut")
+
+    cutting = Through(registry, cut)
+    with pytest.raises(ConnectionFailed):
+        cutting.register(name, file, framework="test")
+    assert cutting.parts() == [0, PART, *[2 * PART] * 4]
+    assert registry.artifacts.find_upload(sha256_of(file)).received == 2 * PART
+    with pytest.raises(BlobNotFound):
+        registry.artifacts.find_blob(sha256_of(file))
+    whole = Through(registry, lambda _: None)
+    whole.register(name, file, framework="test")
+    assert whole.parts() == [2 * PART, 3 * PART]
+
+
+@pytest.mark.parametrize("lost", [PART, 3 * PART])
+def test_a_part_whose_answer_was_lost_is_not_sent_again(
+    registry: ModelRegistry, name: str, file: Path, lost: int
+) -> None:
+    """The registry has it, also when it was the last one; the client asks and goes on."""
+    registry.models.create(name, "regression")
+    answers: list[int] = []
+
+    def lose(operation: Operation[Any]) -> None:
+        if operation.path.endswith(f"/parts/{lost}") and not answers:
+            answers.append(lost)
+            registry.call(operation)
+            raise ConnectionFailed("the answer was lost")
+
+    through = Through(registry, lose)
+    assert through.register(name, file, framework="test").size == 3 * PART + 7
+    assert through.parts() == [0, PART, 2 * PART, 3 * PART]
+
+
+def test_a_part_is_checked_when_it_comes(registry: ModelRegistry, file: Path) -> None:
+    """A wrong one is refused, and what came before it stays."""
+    whole = sha256_of(file)
+    registry.artifacts.begin_upload(whole, file.stat().st_size)
+    registry.artifacts.put_part(whole, Source(file, 0, PART), sha256_of(file, PART))
+    wrong = Source(file, PART, PART)
+    for prefix in (sha256_of(file, PART), whole):
+        with pytest.raises(InvalidRequest) as refused:
+            registry.artifacts.put_part(whole, wrong, prefix)
+        assert refused.value.code == "digest_mismatch"
+        assert registry.artifacts.find_upload(whole).received == PART
+    assert registry.artifacts.put_part(whole, wrong, sha256_of(file, 2 * PART)).received == 2 * PART
+
+
+def test_parts_come_one_after_the_other(registry: ModelRegistry, file: Path) -> None:
+    """Neither with a gap nor twice."""
+    whole = sha256_of(file)
+    registry.artifacts.begin_upload(whole, file.stat().st_size)
+    with pytest.raises(UploadOutOfStep, match="0 of 3007"):
+        registry.artifacts.put_part(whole, Source(file, PART, PART), sha256_of(file, 2 * PART))
+    registry.artifacts.put_part(whole, Source(file, 0, PART), sha256_of(file, PART))
+    with pytest.raises(UploadOutOfStep, match="1000 of 3007"):
+        registry.artifacts.put_part(whole, Source(file, 0, PART), sha256_of(file, PART))
+
+
+def test_a_file_that_is_not_what_was_announced_is_forgotten(registry: ModelRegistry, file: Path, name: str) -> None:
+    """All parts right but under another digest, more bytes than announced, or another size."""
+    announced, size = hashlib.sha256(name[:-1].encode()).hexdigest(), file.stat().st_size
+    registry.artifacts.begin_upload(announced, size)
+    with pytest.raises(InvalidRequest, match="begin the upload again"):
+        registry.artifacts.put_part(announced, Source(file), sha256_of(file))
+    with pytest.raises(UploadNotFound):
+        registry.artifacts.find_upload(announced)
+    registry.artifacts.begin_upload(announced, PART)
+    with pytest.raises(Conflict, match="1000 bytes, not 2000"):
+        registry.artifacts.begin_upload(announced, 2 * PART)
+    with pytest.raises(TooLarge, match="1000 bytes"):
+        registry.artifacts.put_part(announced, Source(file, 0, PART + 1), sha256_of(file, PART + 1))
+    assert registry.artifacts.find_upload(announced).received == 0
+
+
+def test_an_upload_can_be_given_up(registry: ModelRegistry, file: Path) -> None:
+    """Then there is nothing of it."""
+    whole = sha256_of(file)
+    registry.artifacts.begin_upload(whole, file.stat().st_size)
+    registry.artifacts.put_part(whole, Source(file, 0, PART), sha256_of(file, PART))
+    registry.artifacts.abandon_upload(whole)
+    for ask in (registry.artifacts.find_upload, registry.artifacts.abandon_upload):
+        with pytest.raises(UploadNotFound):
+            ask(whole)
+    assert registry.artifacts.begin_upload(whole, file.stat().st_size).received == 0
+
+
+def test_bytes_that_somebody_sent_are_complete(registry: ModelRegistry, file: Path) -> None:
+    """An upload of them ends before it begins."""
+    whole = sha256_of(file)
+    registry.artifacts.put_blob(whole, file)
+    upload = registry.artifacts.begin_upload(whole, file.stat().st_size)
+    assert (upload.complete, upload.received) == (True, file.stat().st_size)
+
+
+def test_presence_is_asked_for_many_at_once(registry: ModelRegistry, file: Path, name: str) -> None:
+    """In the order of the question; too many are refused."""
+    here, there = sha256_of(file), hashlib.sha256(name[::-1].encode()).hexdigest()
+    registry.artifacts.put_blob(here, file)
+    assert registry.artifacts.presence([there, here]).missing == [there]
+    with pytest.raises(InvalidRequest, match="sha256"):
+        registry.artifacts.presence([here] * 1_001)
+
+
+def test_a_cut_download_goes_on_where_it_ended(registry: ModelRegistry, name: str, file: Path, cache: Path) -> None:
+    """Within one call, and in a process that finds what another one has left."""
+    registry.models.create(name, "regression")
+    registry.register(name, file, framework="test")
+    asked: list[int] = []
+
+    class Cutting(ModelRegistry):
+        whole = False
+
+        def call(self, operation: Operation[Any]) -> Any:
+            if operation.sink is None:
+                return registry.call(operation)
+            asked.append(operation.sink.held)
+            if self.whole or len(asked) not in {1, 2, 3}:
+                return registry.call(operation)
+            if len(asked) == 1:
+                operation.sink.begin(0)
+                operation.sink.write(file.read_bytes()[:PART])
+            raise ConnectionFailed("cut")
+
+    cutting = Cutting()
+    with pytest.raises(ConnectionFailed):
+        cutting.fetch(f"models:/{name}/1")
+    assert asked == [0, PART]
+    cutting.whole = True
+    snapshot = cutting.fetch(f"models:/{name}/1")
+    assert asked == [0, PART, PART]
+    assert (snapshot.folder / "large.bin").read_bytes() == file.read_bytes()
+    assert list((cache / "partial").iterdir()) == []
+
+
+def test_what_a_cache_has_is_not_fetched_again(registry: ModelRegistry, name: str, file: Path, cache: Path) -> None:
+    """Unless it has changed: then it is fetched, and never given to anybody."""
+    registry.models.create(name, "regression")
+    registry.register(name, file, framework="test")
+    through = Through(registry, lambda _: None)
+    for _ in range(2):
+        through.fetch(f"models:/{name}/latest")
+    assert len([op for op in through.seen if op.sink is not None]) == 1
+    blob = Cache(cache).blob(sha256_of(file))
+    blob.chmod(0o600)
+    blob.write_bytes(b"changed" + file.read_bytes()[7:])
+    snapshot = through.fetch(f"models:/{name}/latest")
+    assert (snapshot.folder / "large.bin").read_bytes() == file.read_bytes()
+    assert len([op for op in through.seen if op.sink is not None]) == 2

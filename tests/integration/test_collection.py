@@ -1,0 +1,233 @@
+"""The collector removes what nobody names, and nothing else, on both engines and beside uploads."""
+
+import hashlib
+import random
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common_lib import Cache, HttpRegistry
+from common_lib.errors import BlobDamaged, BlobNotFound, Forbidden, VersionNotFound
+from common_lib.operations.base import Source
+from tests.conftest import Server
+from tests.security.worlds import World, opened
+from tests.support.state import assert_events_tell_the_state
+from tests.support.steps import version_of
+
+DAY = 86_400
+DAYS_2 = timedelta(days=2)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """A registry whose clock can be moved; afterwards its events must tell its state."""
+    with opened(request) as found:
+        yield found
+        sql = found.backend._portal.call(_sql, found)
+        found.backend._portal.call(assert_events_tell_the_state, sql)
+
+
+async def _sql(world: World) -> Any:
+    database: Any = world.backend.ports.database
+    return getattr(database, "_writer", None) or database.read.models._sql
+
+
+@pytest.fixture
+def registry(world: World) -> Iterator[HttpRegistry]:
+    """An admin's registry."""
+    with world.backend.registry() as found:
+        yield found
+
+
+def published(registry: HttpRegistry, folder: Path, content: bytes) -> str:
+    """The digest of bytes that are at the registry and that no version names."""
+    file = folder / "unnamed.bin"
+    file.write_bytes(content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    registry.artifacts.put_blob(sha256, file)
+    return sha256
+
+
+def stored(world: World, place: str = "sha256") -> set[str]:
+    """The digests whose bytes stand there."""
+    return {file.name for file in (world.backend._home / "blobs" / place).rglob("*") if file.is_file()}
+
+
+def test_bytes_go_step_by_step(world: World, registry: HttpRegistry, tmp_path: Path) -> None:
+    """Kept by their lease, then condemned, then in the trash, then gone; what a version names stays."""
+    named = stored(world)
+    sha256 = published(registry, tmp_path, b"nobody names me")
+    assert registry.artifacts.collect_garbage(grace_s=0).condemned_blobs == 0
+    world.later(DAYS_2)
+    assert registry.artifacts.collect_garbage(grace_s=DAY).condemned_blobs == 1
+    assert stored(world) == {*named, sha256}
+    world.later(DAYS_2)
+    done = registry.artifacts.collect_garbage(grace_s=DAY)
+    assert (done.removed_blobs, done.removed_bytes, done.purged_files) == (1, 15, 0)
+    assert (stored(world), stored(world, "trash")) == (named, {sha256})
+    with pytest.raises(BlobNotFound):
+        registry.artifacts.find_blob(sha256)
+    assert registry.artifacts.collect_garbage(trash_s=0).purged_bytes == 15
+    assert (stored(world), stored(world, "trash")) == (named, set())
+    types = [event.type for event in registry.events.after(0, limit=1_000) if event.subject == f"blobs/{sha256}"]
+    assert types == ["registry.blob.published", "registry.blob.removed"]
+
+
+def test_a_dry_run_says_what_would_be_and_changes_nothing(world: World, registry: HttpRegistry, tmp_path: Path) -> None:
+    """Its figures are those of the run that follows."""
+    published(registry, tmp_path, b"nobody names me")
+    registry.artifacts.begin_upload("ab" * 32, 7)
+    world.later(DAYS_2)
+    registry.artifacts.collect_garbage(grace_s=DAY)
+    registry.artifacts.begin_upload("cd" * 32, 7)
+    world.later(DAYS_2)
+    before = world.kept()
+    would = registry.artifacts.collect_garbage(dry_run=True, grace_s=DAY)
+    assert world.kept() == before
+    did = registry.artifacts.collect_garbage(grace_s=DAY)
+    assert would.model_dump() | {"dry_run": False} == did.model_dump()
+    assert (did.removed_blobs, did.expired_uploads) == (1, 1)
+
+
+def test_who_comes_in_time_saves_condemned_bytes(world: World, registry: HttpRegistry, tmp_path: Path) -> None:
+    """By asking for them, by sending them again, or by a version that names them."""
+    contents = [b"asked for", b"sent again", b"named", b"in parts"]
+    digests = [published(registry, tmp_path, content) for content in contents]
+    world.later(DAYS_2)
+    assert registry.artifacts.collect_garbage(grace_s=DAY).condemned_blobs == 4
+    world.later(DAYS_2)
+    assert registry.artifacts.presence([digests[0]]).missing == []
+    published(registry, tmp_path, contents[1])
+    version_of(registry, "eurusd-direction", contents[2])
+    assert registry.artifacts.begin_upload(digests[3], len(contents[3])).complete
+    assert registry.artifacts.collect_garbage(grace_s=0).removed_blobs == 0
+    assert stored(world) >= set(digests)
+
+
+def test_tombstoned_versions_free_their_bytes(world: World, registry: HttpRegistry, tmp_path: Path) -> None:
+    """After the retention; those that a live version names too stay, and so do manifest and digest."""
+    only, both = b"only in the old one", b"in both"
+    for contents in ([only, both], [both]):
+        folder = tmp_path / str(len(contents))
+        folder.mkdir()
+        for number, content in enumerate(contents):
+            (folder / f"{number}.bin").write_bytes(content)
+        last = registry.register("eurusd-direction", folder, framework="test")
+    old = last.version - 1
+    registry.versions.tombstone("eurusd-direction", old, reason="wrong", force=True)
+    world.later(timedelta(days=29))
+    assert registry.artifacts.collect_garbage(grace_s=0).released_versions == 0
+    world.later(DAYS_2)
+    assert registry.artifacts.collect_garbage(grace_s=0).released_versions == 1
+    assert registry.artifacts.collect_garbage(grace_s=0).removed_blobs == 0
+    assert hashlib.sha256(only).hexdigest() not in stored(world)
+    assert hashlib.sha256(both).hexdigest() in stored(world)
+    assert len(registry.versions.manifest("eurusd-direction", old).files) == 2
+    registry.fetch(last.reference)
+    with pytest.raises(VersionNotFound):
+        registry.fetch(f"models:/eurusd-direction/{old}", cache=Cache(tmp_path / "fresh"))
+
+
+def test_a_file_without_a_row_goes_to_the_trash(world: World, registry: HttpRegistry) -> None:
+    """A crash between the file and its row leaves one; a young one may be on its way to its row."""
+    stray = hashlib.sha256(b"stray").hexdigest()
+    place = world.backend._home / "blobs" / "sha256" / stray[:2] / stray
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(b"stray")
+    assert registry.artifacts.collect_garbage().stray_files == 0
+    assert registry.artifacts.collect_garbage(grace_s=0).stray_files == 1
+    assert stray in stored(world, "trash")
+
+
+def test_damage_is_found_told_and_mended(world: World, registry: HttpRegistry, tmp_path: Path) -> None:
+    """By whoever looks; damaged bytes are served to nobody, and new ones take their place."""
+    version = version_of(registry, "eurusd-direction", b"precious")
+    sha256 = hashlib.sha256(b"precious").hexdigest()
+    place = world.backend._home / "blobs" / "sha256" / sha256[:2] / sha256
+    assert registry.artifacts.verify_blob(sha256).sound
+    place.write_bytes(b"qrecious")
+    found = registry.artifacts.verify_blob(sha256)
+    assert (found.sound, found.blob.quarantined_at is not None) == (False, True)
+    assert (sha256 in stored(world), stored(world, "quarantine")) == (False, {sha256})
+    assert not registry.artifacts.verify_blob(sha256).sound
+    with pytest.raises(BlobDamaged):
+        registry.fetch(version.reference)
+    with pytest.raises(BlobNotFound):
+        registry.artifacts.find_blob(sha256)
+    again = version_of(registry, "eurusd-direction", b"precious")
+    snapshot = registry.fetch(version.reference)
+    assert (snapshot.folder / "model.bin").read_bytes() == b"precious"
+    assert again.digest == version.digest
+    types = [event.type for event in registry.events.after(0, limit=1_000) if event.subject == f"blobs/{sha256}"]
+    assert types == [f"registry.blob.{what}" for what in ("published", "quarantined", "restored")]
+
+
+def test_only_an_admin_collects(world: World) -> None:
+    """Not even the one who uploads."""
+    with world.backend.registry("workbench") as workbench, pytest.raises(Forbidden):
+        workbench.artifacts.collect_garbage(dry_run=True)
+
+
+def test_the_collector_takes_nothing_from_those_who_upload(server: Server, name: str, tmp_path: Path) -> None:
+    """It runs without any grace while many register the same bytes; each version that exists has all of them."""
+    seed = 20_261_124
+    print(f"seed {seed}")
+    contents = [f"{name} {number}".encode() for number in range(6)]
+    over = threading.Event()
+
+    def collect() -> int:
+        removed = 0
+        with server.registry() as registry:
+            while not over.is_set():
+                removed += registry.artifacts.collect_garbage(grace_s=0, trash_s=0).removed_blobs
+        return removed
+
+    def upload(writer: int) -> None:
+        chance = random.Random(seed + writer)
+        with server.registry() as registry:
+            for turn in range(8):
+                folder = tmp_path / f"{writer}-{turn}"
+                folder.mkdir()
+                for content in chance.sample(contents, 2):
+                    (folder / f"{contents.index(content)}.bin").write_bytes(content)
+                version = registry.register(name, folder, framework="test")
+                registry.fetch(version.reference, cache=Cache(tmp_path / f"cache-{writer}-{turn}"))
+                if turn % 2:
+                    registry.versions.tombstone(name, version.version, reason="next", force=True)
+
+    with server.registry() as registry, ThreadPoolExecutor(4) as pool:
+        registry.models.create(name, "regression")
+        collecting = pool.submit(collect)
+        try:
+            list(pool.map(upload, range(3)))
+        finally:
+            over.set()
+        collecting.result()
+        for version in registry.versions.search(name):
+            if version.tombstone is None:
+                registry.fetch(version.reference, cache=Cache(tmp_path / "last"))
+
+
+def test_an_upload_by_another_is_another_upload(world: World, tmp_path: Path) -> None:
+    """Nobody goes on with, sees or ends the upload of somebody else."""
+    file = tmp_path / "file"
+    file.write_bytes(b"0123456789")
+    sha256, first = (hashlib.sha256(b"0123456789"[:end]).hexdigest() for end in (10, 4))
+    with world.backend.registry("workbench") as one, world.backend.registry("workbench") as other:
+        one.artifacts.begin_upload(sha256, 10)
+        one.artifacts.put_part(sha256, Source(file, 0, 4), first)
+        for refused in (
+            lambda: other.artifacts.find_upload(sha256),
+            lambda: other.artifacts.abandon_upload(sha256),
+            lambda: other.artifacts.put_part(sha256, Source(file, 4), sha256),
+        ):
+            with pytest.raises(Exception, match="no upload of"):
+                refused()
+        assert other.artifacts.begin_upload(sha256, 10).received == 0
+        assert one.artifacts.put_part(sha256, Source(file, 4), sha256).complete
+        assert other.artifacts.begin_upload(sha256, 10).complete
