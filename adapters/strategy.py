@@ -24,28 +24,34 @@ class TradingModel:
 class Strategy(ModelRegistry):
     """The registry in the words of strategy execution, for threads."""
 
-    def __init__(self, registry: ModelRegistry, folder: str | os.PathLike[str]) -> None:
-        """`folder` holds the files of the versions in use, each version under its own digest."""
+    def __init__(self, registry: ModelRegistry, folder: str | os.PathLike[str] | None = None) -> None:
+        """Files stand read-only in the cache of this machine, or as copies in `folder`, under the version's digest."""
         if not isinstance(registry, ModelRegistry):
             raise InvalidConfiguration(
                 f"Strategy is blocking: give it a registry such as HttpRegistry(), not {type(registry).__name__}"
             )
         self._registry = registry
         self.origin = registry.origin
-        self._folder = Path(folder)
+        self._folder = None if folder is None else Path(folder)
 
     def call(self, operation: Operation[T]) -> T:
         """Answer by the registry that was given."""
         return self._registry.call(operation)
 
-    def trading_model(self, name: str) -> TradingModel:
+    def trading_model(self, name: str, *, local_files_only: bool = False) -> TradingModel:
         """The production version of a model, its files here and verified.
+
+        With `local_files_only` the registry is not asked: it is the version that was in production when this was last
+        asked for.
 
         Raises:
             VersionNotFound: none is in production.
             DigestMismatch: bytes are not what the manifest says.
+            NotCached: with `local_files_only`, it was never fetched.
         """
-        version = self.resolve(f"models:/{name}/production")
-        folder = self._folder / version.digest.removeprefix("sha256:")
-        self.download(version.reference, folder)
-        return TradingModel(version, folder)
+        snapshot = self.fetch(f"models:/{name}/production", local_files_only=local_files_only)
+        if self._folder is None:
+            return TradingModel(snapshot.version, snapshot.folder)
+        folder = self._folder / snapshot.version.digest.removeprefix("sha256:")
+        self.download(snapshot.version.reference, folder, local_files_only=True)
+        return TradingModel(snapshot.version, folder)

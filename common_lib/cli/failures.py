@@ -16,6 +16,7 @@ from common_lib.errors import (
     DigestMismatch,
     Forbidden,
     InvalidConfiguration,
+    NotCached,
     NotFound,
     ProtocolError,
     RegistryError,
@@ -42,10 +43,10 @@ EXIT_CODES = """Exit status:
 0 - done
 1 - refused by the registry, or by this machine's files
 2 - the command line is wrong; nothing was changed
-3 - there is no such model, version, alias, file, principal or token
+3 - there is no such model, version, alias, file, principal or token, or it was never fetched
 4 - no valid token, or its principal lacks the right
 5 - the registry does not answer, or what answers is no registry
-6 - bytes are not what their digest says""".replace("\n", "\n\n")
+6 - bytes are not what their digest says, or the registry has lost them""".replace("\n", "\n\n")
 _KINDS: list[tuple[type[RegistryError], Status, str]] = [
     (NotFound, Status.NOT_FOUND, "not_found"),
     (Unauthenticated, Status.NOT_ALLOWED, "unauthenticated"),
@@ -56,6 +57,7 @@ _KINDS: list[tuple[type[RegistryError], Status, str]] = [
     (RegistryUnavailable, Status.UNAVAILABLE, "registry_unavailable"),
     (ProtocolError, Status.UNAVAILABLE, "protocol_error"),
     (DigestMismatch, Status.DAMAGED, "digest_mismatch"),
+    (NotCached, Status.NOT_FOUND, "not_cached"),
     (InvalidConfiguration, Status.USAGE, "invalid_configuration"),
     (RegistryError, Status.REFUSED, "refused"),
 ]
@@ -64,6 +66,9 @@ _REMEDIES = {
     "connection_failed": "check --url (or REGISTRY_URL), and that `registry-server serve` runs there",
     "answer_timed_out": "try again; if it stays so, look at the server's log and load",
     "registry_unavailable": "try again; if it stays so, look at the server's log",
+    "not_cached": "fetch it once without --offline, and with the same --url",
+    "blob_damaged": "PUT the same bytes to /v1/blobs/SHA256 again, from a copy or a backup: that restores the version",
+    "blob_missing": "run the command again: it sends what is missing",
     "unauthenticated": (
         "give a token by --token-file or REGISTRY_TOKEN; an admin makes one by `registry-server token create`"
     ),
@@ -100,7 +105,7 @@ def reported(*, as_json: bool) -> Iterator[None]:
 def status(error: RegistryError) -> Status:
     """The exit status of an error."""
     if isinstance(error, RequestRefused):
-        if error.code == "digest_mismatch":
+        if error.code in {"digest_mismatch", "blob_damaged"}:
             return Status.DAMAGED
         if error.status is None:
             # Found before anything was sent: what was typed breaks a rule.

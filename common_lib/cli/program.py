@@ -2,7 +2,7 @@
 
 import rich_click as click
 
-from common_lib.cli import aliases, diff, events, files, models, show, stages, versions
+from common_lib.cli import aliases, blobs, convert, diff, events, files, models, show, stages, versions
 from common_lib.cli.completion import completion
 from common_lib.cli.failures import EXIT_CODES
 from common_lib.cli.session import Session, connected
@@ -34,5 +34,7 @@ program.add_command(stages.stages)
 program.add_command(aliases.aliases)
 program.add_command(diff.diff)
 program.add_command(files.download)
+program.add_command(blobs.blobs)
+program.add_command(convert.convert)
 program.add_command(events.events)
 program.add_command(completion)

@@ -1,5 +1,6 @@
 """What every command of `registry` shares: where the registry is, who calls, and whether a machine reads the answer."""
 
+import dataclasses
 import functools
 import os
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from common_lib.artifacts.progress import nobody
 from common_lib.cli import show
 from common_lib.cli.failures import reported
 from common_lib.config import DEFAULT_URL, RegistryConfig
@@ -18,6 +20,7 @@ from common_lib.errors import InvalidConfiguration
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from common_lib.artifacts.progress import Report
     from common_lib.client.http_registry import HttpRegistry
 
 _PANEL = "Registry"
@@ -66,6 +69,10 @@ class Session:
 
         return HttpRegistry(self._config)
 
+    def patient(self, seconds: float) -> None:
+        """Wait so long for each answer about bytes; to be said before the registry is first asked."""
+        self._config = dataclasses.replace(self._config, blob_timeout_s=seconds)
+
     def answer(self, value: Any, render: Callable[[], "RenderableType"]) -> None:
         """Write a value, or a list of them, to standard output: as JSON, or as `render` shows it to people."""
         if self.as_json:
@@ -87,6 +94,18 @@ class Session:
         else:
             with err.status(show.text(sentence)):
                 yield
+
+    @contextmanager
+    def transfer(self, sentence: str) -> "Iterator[Report]":
+        """Show on a terminal how far the bytes are that what is yielded is told of."""
+        err = show.stderr()
+        if self.as_json or not err.is_terminal:
+            yield nobody
+        else:
+            from common_lib.cli.progress import bars  # noqa: PLC0415 - only who watches pays for it
+
+            with bars(err, sentence) as report:
+                yield report
 
     def close(self) -> None:
         """Close the connections, if there are any."""

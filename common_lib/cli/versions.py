@@ -95,10 +95,13 @@ def register(
     description: str | None,
     **lineage: str | None,
 ) -> None:
-    """Upload a file or a folder as the next version; bytes that are there already are not sent again."""
+    """Upload a file or a folder as the next version; bytes that are there already are not sent again.
+
+    After a cut the same command goes on where it ended.
+    """
     from common_lib.values import Lineage  # noqa: PLC0415 - pydantic is for those who need it
 
-    with session.busy(f"Hashing and sending {path} …"):
+    with session.transfer(f"Hashing and sending {path.name}") as progress:
         version = session.registry.register(
             name,
             path,
@@ -109,6 +112,7 @@ def register(
             tags=tag,
             signature=None if signature is None else _signature(signature),
             lineage=Lineage(**lineage) if any(lineage.values()) else None,
+            progress=progress,
         )
     session.answer(version, lambda: _fields(version))
 

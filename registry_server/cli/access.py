@@ -17,6 +17,9 @@ from registry_server.inprocess import owned
 from registry_server.serving import Announcement
 from registry_server.settings import Settings
 
+# A collection answers when it is done, and a large one takes its time.
+_COLLECTING_S = 3_600.0
+
 
 @contextlib.contextmanager
 def administration(settings: Settings, url: str | None, token_file: Path | None) -> Iterator[ModelRegistry]:
@@ -33,7 +36,7 @@ def _at(url: str, token: str) -> HttpRegistry:
     if not token:
         # Never the token of a folder that happens to be here: the address may be anybody's.
         raise InvalidConfiguration("give the token of an admin of that registry by --token-file or REGISTRY_TOKEN")
-    return HttpRegistry(RegistryConfig(url=url, token=token))
+    return HttpRegistry(RegistryConfig(url=url, token=token, blob_timeout_s=_COLLECTING_S))
 
 
 @contextlib.contextmanager

@@ -2,19 +2,18 @@
 
 import asyncio
 import fcntl
-import hashlib
 import os
 import shutil
 import stat
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from importlib import metadata, util
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import NamedTuple
 
 import registry_server
-from common_lib.cli import show
+from registry_server.cli.findings import NAMED, Finding, Progress
 from registry_server.cli.schema import to_take
+from registry_server.cli.store import stored
 from registry_server.infrastructure.inspection import Unreadable, reading
 from registry_server.infrastructure.schema import SchemaMismatch
 from registry_server.infrastructure.sql import Sql
@@ -23,18 +22,6 @@ from registry_server.serving import Announcement
 from registry_server.settings import Settings
 
 _LEAST_FREE = 1024**3
-_PAGE = 500
-_CHUNK = 1024 * 1024
-_NAMED = 5
-Progress = Callable[[str], None]
-
-
-class Finding(NamedTuple):
-    """What was looked at, whether it is as it should be (None: could not be seen), and what was found."""
-
-    what: str
-    well: bool | None
-    found: str
 
 
 def examined(settings: Settings, *, verify: bool, progress: Progress) -> list[Finding]:
@@ -60,9 +47,14 @@ async def _findings(settings: Settings, *, verify: bool, progress: Progress) -> 
     try:
         async with reading(settings.data / "registry.sqlite3", settings.database_url) as sql:
             yield await (_postgres(sql) if settings.database_url else _sqlite(sql))
-            yield await _schema(settings, sql)
+            schema = await _schema(settings, sql)
+            yield schema
             yield await _integrity(settings, sql)
-            yield await _blobs(settings.data, sql, verify=verify, progress=progress)
+            if not schema.well:
+                yield Finding("blobs", None, "not looked for: the schema is another one")
+                return
+            async for finding in stored(settings.data / "blobs", sql, verify=verify, progress=progress):
+                yield finding
     except Unreadable as why:
         yield Finding("database", False, str(why))
 
@@ -160,38 +152,5 @@ async def _integrity(settings: Settings, sql: Sql) -> Finding:
     faults = [str(row[0]) for row in await sql.all("PRAGMA integrity_check") if row[0] != "ok"]
     faults += [f"{row[0]} row {row[1]} points at nothing" for row in await sql.all("PRAGMA foreign_key_check")]
     if faults:
-        return Finding("integrity", False, f"{'; '.join(faults[:_NAMED])}: restore the database from a backup")
+        return Finding("integrity", False, f"{'; '.join(faults[:NAMED])}: restore the database from a backup")
     return Finding("integrity", True, "every page and every reference is sound")
-
-
-async def _blobs(data: Path, sql: Sql, *, verify: bool, progress: Progress) -> Finding:
-    last, count, faults = "", 0, []
-    while rows := await sql.all(
-        "SELECT sha256, size FROM blobs WHERE sha256 > ?1 ORDER BY sha256 LIMIT ?2", last, _PAGE
-    ):
-        for sha256, size in rows:
-            progress(f"{show.count(count, 'blob')} looked at …")
-            fault = _fault(data / "blobs" / "sha256" / sha256[:2] / sha256, sha256, size, verify=verify)
-            faults += [fault] if fault else []
-            count += 1
-        last = rows[-1][0]
-    if faults:
-        more = f" and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
-        return Finding("blobs", False, f"{'; '.join(faults[:_NAMED])}{more}: restore these files from a backup")
-    return Finding(
-        "blobs", True, f"{count:,} of the right size" + (" and digest" if verify else "; --verify hashes them")
-    )
-
-
-def _fault(file: Path, sha256: str, size: int, *, verify: bool) -> str:
-    try:
-        actual = file.stat().st_size
-        if actual != size:
-            return f"{sha256} has {show.count(actual, 'byte')} instead of {size:,}"
-        if verify:
-            with file.open("rb") as stream:
-                if hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
-                    return f"{sha256} has other bytes"
-    except OSError as error:
-        return f"{sha256} cannot be read ({error.strerror})"
-    return ""

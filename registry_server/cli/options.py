@@ -1,6 +1,7 @@
 """What most commands of `registry-server` share: where the data is, who asks, and what grants look like."""
 
 import functools
+import re
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from common_lib.access import Grant
 
 _ROLES = [str(role) for role in Role]
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_LONGEST_S = 10 * 366 * 86_400
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -56,6 +59,19 @@ def reach(command: Callable[..., None]) -> Callable[..., None]:
         help="The file with the token of an admin, if it is not admin-token in the data folder.",
     )
     return with_settings(url(file(command)))
+
+
+def duration(text: str) -> int:
+    """The seconds that are written as a number and s, m, h or d.
+
+    >>> duration("36h"), duration("7d")
+    (129600, 604800)
+    """
+    match = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
+    seconds = int(match[1]) * _SECONDS[match[2]] if match else _LONGEST_S + 1
+    if seconds > _LONGEST_S:
+        raise click.BadParameter(f"{text!r} is no time of up to ten years: write 90s, 30m, 36h or 7d")
+    return seconds
 
 
 def grant_type(text: str) -> "Grant":

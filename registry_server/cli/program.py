@@ -11,6 +11,7 @@ import msgspec
 import rich_click as click
 
 from common_lib.cli import show
+from registry_server.cli.collection import gc
 from registry_server.cli.doctor import doctor
 from registry_server.cli.options import fail, with_settings
 from registry_server.cli.principals import principal
@@ -98,6 +99,7 @@ def migrate(settings: Settings) -> None:
 
 program.add_command(token)
 program.add_command(principal)
+program.add_command(gc)
 program.add_command(doctor)
 
 

@@ -20,7 +20,7 @@ def test_the_four_examples_run_one_after_the_other(model_registry_backend: TestB
     trained = tmp_path / "model.skops"
     trained.write_bytes(b"trained")
     workbench, integration, analysis, strategy = _blocks("python")
-    names: dict[str, Any] = {"trained": trained, "folder": tmp_path / "models"}
+    names: dict[str, Any] = {"trained": trained}
     with model_registry_backend.registry() as registry:
         names["registry"] = registry
         exec(workbench, names)  # noqa: S102 - the text is ours

@@ -1,11 +1,12 @@
 """`registry-server doctor` finds what was done to a registry, and says that all is well when it is."""
 
 import asyncio
+import contextlib
 import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,9 @@ from tests.support.steps import version_of
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a registry with one version, whose server has ended."""
     folder = tmp_path_factory.mktemp("made")
-    with running(Settings(data=folder, port=0, access_log=False)) as url:
-        config = RegistryConfig(url=url, token=(folder / "admin-token").read_text().strip())
-        with HttpRegistry(config) as registry:
-            registry.models.create("eurusd", "forecasting")
-            version_of(registry, "eurusd", b"weights")
+    with administrator(folder) as registry:
+        registry.models.create("eurusd", "forecasting")
+        version_of(registry, "eurusd", b"weights")
     return folder
 
 
@@ -42,6 +41,15 @@ def found(data: Path, *options: str, status: int | None, **environment: str) -> 
     """The findings by what was looked at."""
     done = operate("doctor", "--data", data, "--json", *options, status=status, **environment)
     return {finding["what"]: finding for finding in json.loads(done.stdout)}
+
+
+@contextlib.contextmanager
+def administrator(data: Path) -> Iterator[HttpRegistry]:
+    """The first admin's registry on the folder, whose server ends with the block."""
+    with running(Settings(data=data, port=0, access_log=False)) as url:
+        config = RegistryConfig(url=url, token=(data / "admin-token").read_text().strip())
+        with HttpRegistry(config) as registry:
+            yield registry
 
 
 def blob_of(data: Path) -> Path:
@@ -149,6 +157,35 @@ def test_harm_is_found_and_what_helps_is_said(
     assert [name for name, finding in findings.items() if finding["well"] is False] == [what]
     assert said in findings[what]["found"]
     assert "✗" in operate("doctor", "--data", data, *options, status=1).stdout
+
+
+def test_damaged_bytes_and_the_version_that_misses_them_are_named(data: Path) -> None:
+    """Until they are sent again; the file stays in quarantine for people to look at."""
+    blob = blob_of(data)
+    alter(data)
+    with administrator(data) as registry:
+        assert not registry.artifacts.verify_blob(blob.name).sound
+    findings = found(data, status=1)
+    assert [what for what, finding in findings.items() if finding["well"] is False] == ["quarantine"]
+    assert f"{blob.name} of models:/eurusd/1: PUT the same bytes" in findings["quarantine"]["found"]
+    with administrator(data) as registry:
+        version_of(registry, "eurusd", b"weights")
+    assert found(data, status=0)["quarantine"]["found"] == "1 file, 7 bytes kept to be looked at"
+
+
+def test_what_is_under_way_astray_or_in_the_trash_is_counted(data: Path) -> None:
+    """None of it is a fault: uploads go on or expire, and the collector takes the rest."""
+    with administrator(data) as registry:
+        registry.artifacts.begin_upload("ab" * 32, 1000)
+    for place in ("sha256/ab", "trash"):
+        folder = data / "blobs" / place
+        folder.mkdir(exist_ok=True)
+        (folder / ("ab" * 32)).write_bytes(b"stray")
+    findings = found(data, status=0)
+    assert findings["uploads"]["found"] == "1 under way in parts, 0 of 1,000 bytes"
+    taken = "1 file, 5 bytes without a row; `registry-server gc` takes it when old enough"
+    assert findings["stray files"]["found"] == taken
+    assert findings["trash"]["found"] == "1 file, 5 bytes; `registry-server gc` removes it when old enough"
 
 
 def test_overwritten_pages_are_found(data: Path) -> None:

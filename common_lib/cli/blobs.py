@@ -1,0 +1,68 @@
+"""`registry blobs`."""
+
+from typing import TYPE_CHECKING
+
+import rich_click as click
+from rich.table import Table
+
+from common_lib.cli import show
+from common_lib.cli.failures import Status
+from common_lib.cli.session import Session, connected
+
+if TYPE_CHECKING:
+    from common_lib.client.http_registry import HttpRegistry
+    from common_lib.transfers import Verification
+
+# The registry says nothing while it hashes, which may be 64 GiB from a slow disk.
+_HASHING_S = 1_800.0
+
+
+@click.group()
+def blobs() -> None:
+    """Bytes at the registry, by their SHA-256."""
+
+
+@blobs.command()
+@click.argument("sha256", required=False)
+@click.option(
+    "--model", "version", metavar="NAME/VERSION", help="All files of a version: a number, a stage or `latest`."
+)
+@connected
+def verify(session: Session, *, sha256: str | None, version: str | None) -> None:
+    """Let the registry read bytes again, and say whether they are what their digest says.
+
+    Damaged bytes go into quarantine: the registry serves them no more. Status 6 if any are.
+    """
+    if (sha256 is None) == (version is None):
+        raise click.UsageError("give either the SHA-256 of a blob, or a version by --model NAME/VERSION")
+    session.patient(_HASHING_S)
+    paths = {sha256: ""} if sha256 else _files(session.registry, version or "")
+    with session.busy(f"Reading {show.count(len(paths), 'blob')} …"):
+        found = [session.registry.artifacts.verify_blob(digest) for digest in paths]
+    session.answer(found, lambda: _table(found, paths))
+    if damaged := sum(not each.sound for each in found):
+        session.note(
+            f"{show.count(damaged, 'damaged blob')}: PUT the same bytes to /v1/blobs/SHA256 again, from a copy or a "
+            "backup; that restores the versions that name them"
+        )
+        raise SystemExit(int(Status.DAMAGED))
+
+
+def _files(registry: "HttpRegistry", version: str) -> dict[str, str]:
+    """A path for each digest of a version."""
+    found = registry.resolve(version if version.startswith("models:/") else f"models:/{version}")
+    return {entry.sha256: entry.path for entry in registry.versions.manifest(found.model, found.version).files}
+
+
+def _table(found: "list[Verification]", paths: dict[str, str]) -> Table:
+    rows: list[tuple[show.Cell, ...]] = [
+        (
+            show.text("✓", "green") if each.sound else show.text("✗", "bold red"),
+            each.blob.sha256,
+            show.whole(each.blob.size),
+            show.time(each.blob.quarantined_at) if each.blob.quarantined_at else "",
+            paths.get(each.blob.sha256, ""),
+        )
+        for each in found
+    ]
+    return show.table(("", "sha256", "bytes", "quarantined", "path"), rows, right=("bytes",))

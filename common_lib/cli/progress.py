@@ -1,0 +1,64 @@
+"""Bars for people who wait for bytes."""
+
+from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+from rich.table import Column
+
+from common_lib.cli import show
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+
+    from common_lib.artifacts.progress import Report
+
+
+@contextmanager
+def bars(console: "Console", sentence: str) -> "Iterator[Report]":
+    """A bar for all bytes, and below it one for each file at work; what is yielded may be called from any thread."""
+    columns = (
+        # A long path gives way to what is counted.
+        TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+        BarColumn(bar_width=20),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, expand=True) as progress:
+        yield Bars(progress, sentence).report
+
+
+class Bars:
+    """What has been told of each file, summed up in the first bar."""
+
+    def __init__(self, progress: Progress, sentence: str) -> None:
+        self._progress = progress
+        self._all = progress.add_task(show.text(sentence).plain, total=None)
+        self._known: dict[str, tuple[int, int]] = {}
+        self._bars: dict[str, TaskID] = {}
+        self._done = self._total = 0
+        self._lock = Lock()
+
+    def report(self, path: str, done: int, total: int) -> None:
+        """So many bytes of a file are done; the bar of a whole one goes."""
+        with self._lock:
+            self._count(path, done, total)
+            if done < total:
+                if path not in self._bars:
+                    self._bars[path] = self._progress.add_task(show.text(path).plain, total=total)
+                self._progress.update(self._bars[path], completed=done, total=total)
+            elif path in self._bars:
+                self._progress.remove_task(self._bars.pop(path))
+
+    def _count(self, path: str, done: int, total: int) -> None:
+        before = self._known.get(path, (0, 0))
+        if before[0] == before[1] > done:
+            # A file that was whole begins again: all are hashed, and now they are sent.
+            self._known, self._done, self._total, before = {}, 0, 0, (0, 0)
+        self._known[path] = (done, total)
+        self._done += done - before[0]
+        self._total += total - before[1]
+        self._progress.update(self._all, completed=self._done, total=self._total)

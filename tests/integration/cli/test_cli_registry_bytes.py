@@ -1,0 +1,132 @@
+"""`registry download`, `registry blobs` and the bars of transfers."""
+
+import io
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from rich.progress import Progress
+
+from common_lib import HttpRegistry, RegistryConfig
+from common_lib.cli.progress import Bars, bars
+from tests.support.cli import Cli
+
+TERMINAL = {"FORCE_COLOR": "1", "TERM": "xterm"}
+
+
+def test_a_download_without_a_folder_prints_where_the_files_stand(cli: Cli, version: str, cache: Path) -> None:
+    """In the shared cache; the folder is all that is written to standard output, so that a script can take it."""
+    done = cli("download", f"models:/{version}/1")
+    folder = Path(done.stdout.removesuffix("\n"))
+    assert folder.is_relative_to(cache)
+    assert (folder / "weights.json").read_text() == '{"w": [0.25]}'
+    assert not (folder / "weights.json").stat().st_mode & 0o222
+    assert done.stderr == f"models:/{version}/1: 2 files, 19 bytes, verified\n"
+    assert cli.json("download", f"models:/{version}/latest")["folder"] == str(folder)
+
+
+def test_what_was_fetched_is_there_without_the_registry(cli: Cli, version: str, tmp_path: Path) -> None:
+    """The reference means what it meant; a folder may be filled from the cache too. Nobody is asked: no token is."""
+    folder = cli("download", f"models:/{version}/latest").stdout
+    alone = cli._replace(token="")
+    for reference in (f"models:/{version}/latest", f"models:/{version}/1"):
+        assert alone("download", reference, "--offline").stdout == folder
+    alone("download", f"models:/{version}/1", "--offline", "--to", tmp_path / "out")
+    assert (tmp_path / "out" / "notes.txt").read_text() == "a note"
+    problem = alone.problem("download", f"models:/{version}@champion", "--offline", status=3)
+    assert problem["code"] == "not_cached"
+    assert "--offline" in problem["remedy"]
+
+
+def test_bytes_are_verified_by_their_digest_and_by_their_version(cli: Cli, version: str) -> None:
+    """Each file of the version has its line."""
+    found = cli.json("blobs", "verify", "--model", f"{version}/latest")
+    assert [each["sound"] for each in found] == [True, True]
+    said = cli("blobs", "verify", "--model", f"models:/{version}/1").stdout
+    assert said.count("✓") == 2
+    assert "weights.json" in said
+    (one,) = cli.json("blobs", "verify", found[0]["blob"]["sha256"])
+    assert one == found[0]
+    assert cli.problem("blobs", "verify", "0" * 64, status=3)["code"] == "blob_not_found"
+    assert cli.problem("blobs", "verify", "short", status=2)["code"] == "invalid_digest"
+
+
+def test_damaged_bytes_end_with_status_6_until_they_are_sent_again(
+    cli: Cli, version: str, tmp_path: Path, cache: Path
+) -> None:
+    """They are named, served no more, and restored by the same bytes from anywhere."""
+    cli("download", f"models:/{version}/1", "--to", tmp_path / "copy")
+    files = cli.json("versions", "show", version, "1")["files"]
+    sha256 = next(entry["sha256"] for entry in files if entry["path"] == "weights.json")
+    blob = cli.data / "blobs" / "sha256" / sha256[:2] / sha256
+    blob.chmod(0o600)
+    blob.write_bytes(b"x" * blob.stat().st_size)
+    done = cli("blobs", "verify", "--model", f"{version}/1", status=6)
+    (wrong,) = (line for line in done.stdout.splitlines() if "✗" in line)
+    assert wrong.split()[-1] == "weights.json"
+    assert "1 damaged blob: PUT the same bytes to /v1/blobs/SHA256 again" in done.stderr
+    cli("download", f"models:/{version}/1")  # this machine has them still
+    shutil.rmtree(cache)
+    problem = cli.problem("download", f"models:/{version}/1", "--to", tmp_path / "out", status=6)
+    assert problem["code"] == "blob_damaged"
+    with HttpRegistry(RegistryConfig(url=cli.url, token=cli.token)) as registry:
+        registry.artifacts.put_blob(sha256, tmp_path / "copy" / "weights.json")
+    assert cli.json("blobs", "verify", sha256)[0]["sound"] is True
+    cli("download", f"models:/{version}/1", "--to", tmp_path / "out")
+
+
+@pytest.mark.parametrize("arguments", [[], ["0" * 64, "--model", "eurusd/1"]])
+def test_either_a_digest_or_a_version_is_verified(cli: Cli, arguments: list[str]) -> None:
+    """One of them, and not both."""
+    assert "either" in cli("blobs", "verify", *arguments, status=2).stderr
+
+
+def test_people_at_a_terminal_see_how_far_it_is(cli: Cli, model: str, trained: Path, tmp_path: Path) -> None:
+    """Both ways; into a pipe, and for machines, nothing of it is written."""
+    (trained / "large.bin").write_bytes(b"\0" * 4_000_000)
+    said = cli("versions", "register", model, trained, "--framework", "onnx", **TERMINAL).stderr
+    assert "Hashing and sending" in said
+    assert "/3.8 MiB" in said
+    for place in ([], ["--to", tmp_path / "out"]):
+        said = cli("download", f"models:/{model}/1", *place, **TERMINAL).stderr
+        assert f"Fetching models:/{model}/1" in said
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+    assert "Fetching" not in cli("download", f"models:/{model}/1").stderr
+    assert cli("download", f"models:/{model}/1", "--json", **TERMINAL).stderr == ""
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=9), st.integers(0, 10**6), min_size=1, max_size=9))
+def test_the_first_bar_is_the_sum_of_all_whoever_tells(sizes: dict[str, int]) -> None:
+    """From any thread; at the end no bar of a file is left, and what is told once more begins anew."""
+    with Progress(console=Console(file=io.StringIO()), auto_refresh=False) as progress:
+        shown = Bars(progress, "Fetching")
+
+        def arrive(file: tuple[str, int]) -> None:
+            path, size = file
+            for step in range(4):
+                shown.report(path, size * step // 3, size)
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(arrive, sizes.items()))
+        (everything,) = progress.tasks
+        assert (everything.completed, everything.total) == (sum(sizes.values()), sum(sizes.values()))
+        path, size = max(sizes.items(), key=lambda file: file[1])
+        shown.report(path, size // 2, size)
+        assert (everything.completed, everything.total) == (size // 2, size)
+
+
+def test_a_file_at_work_has_a_bar_of_its_own() -> None:
+    """With its path, whose characters cannot steer the terminal."""
+    written = io.StringIO()
+    console: Any = Console(file=written, force_terminal=True, width=70, color_system=None)
+    with bars(console, "Fetching [bold]x[/]") as report:
+        report("deep/\x1b[31mmodel.bin", 512, 2048)
+        report("long/" * 50, 0, 1)
+    assert "Fetching [bold]x[/]" in written.getvalue()
+    assert r"deep/\x1b[31mmodel.bin" in written.getvalue()
+    assert "0.5/2.0 KiB" in written.getvalue()
