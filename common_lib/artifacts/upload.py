@@ -1,7 +1,7 @@
 """The flow that registers: hash, ask what is missing, send only that, and then create the version."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 from common_lib.artifacts.local import PART_BYTES, LocalFile, described, local_path
@@ -13,6 +13,8 @@ from common_lib.transfers import Upload
 from common_lib.values import Lineage, ModelVersion, Scalar, Signature
 
 _ASKED_AT_ONCE = 1_000
+_SMALL_BYTES = 256 * 1024
+_BATCH_FILES, _BATCH_BYTES = 40, 4 * 1024**2
 # How often a part may fail before the upload is given up; what came before it stays at the registry.
 _TRIES = 4
 
@@ -69,7 +71,34 @@ def send(files: list[LocalFile], progress: Report = nobody) -> Flow[None]:
         missing += answer.missing
     # The largest first: at the end none of them is waited for alone.
     ordered = sorted((wanted[sha256] for sha256 in missing), key=lambda file: -file.entry.size)
-    yield Together([_sent(file, progress) for file in ordered])
+    alone = [_sent(file, progress) for file in ordered if file.entry.size > _SMALL_BYTES]
+    yield Together([*alone, *(_sent_together(batch, progress) for batch in _batches(ordered))])
+
+
+def _batches(files: list[LocalFile]) -> Iterator[list[LocalFile]]:
+    """The small ones in groups: what a request costs is far more than what they do."""
+    batch: list[LocalFile] = []
+    size = 0
+    for file in files:
+        if file.entry.size > _SMALL_BYTES:
+            continue
+        if len(batch) == _BATCH_FILES or size + file.entry.size > _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(file)
+        size += file.entry.size
+    if batch:
+        yield batch
+
+
+def _sent_together(files: list[LocalFile], progress: Report) -> Flow[None]:
+    if len(files) == 1:
+        yield from _sent(files[0], progress)
+        return
+    blobs = yield Blocking(lambda: {file.entry.sha256: file.place.read_bytes() for file in files})
+    yield artifacts.put_blobs(blobs)
+    for file in files:
+        progress(file.entry.path, file.entry.size, file.entry.size)
 
 
 def _sent(file: LocalFile, progress: Report) -> Flow[None]:

@@ -101,7 +101,7 @@ def _client(config: RegistryConfig) -> dict[str, Any]:
 
 def _request(operation: Operation[Any], timeout_s: float, config: RegistryConfig) -> dict[str, Any]:
     headers = list(operation.headers)
-    if operation.body is not None:
+    if operation.body is not None and "content-type" not in dict(headers):
         headers.append(("content-type", "application/json"))
     if operation.upload is not None:
         headers.append(("content-type", "application/octet-stream"))

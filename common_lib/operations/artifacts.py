@@ -1,6 +1,6 @@
 """Bytes: blobs on their way in, files of a version on their way out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from common_lib.operations.base import Operation, Sink, Source, checked, given, nothing, path, reads
@@ -48,6 +48,20 @@ def put_blob(sha256: str, file: Path | Source) -> Operation[Blob]:
     """
     source = file if isinstance(file, Source) else Source(Path(file))
     return Operation("PUT", path("blobs", checked(check_sha256, sha256)), _blob, "blob", upload=source)
+
+
+def put_blobs(blobs: Mapping[str, bytes]) -> Operation[Presence]:
+    """Nothing is missing, once all of these bytes, up to 40 small blobs by digest, are durable at the registry.
+
+    Raises:
+        InvalidRequest: `digest_mismatch`: one has other bytes than its digest says; then none is stored.
+    """
+    body = b"".join(
+        bytes.fromhex(checked(check_sha256, sha256)) + len(content).to_bytes(8) + content
+        for sha256, content in blobs.items()
+    )
+    media_type = (("content-type", "application/vnd.model-registry.blobs"),)
+    return Operation("POST", path("blobs"), _presence, "blob", headers=media_type, body=body)
 
 
 def begin_upload(sha256: str, size: int) -> Operation[Upload]:

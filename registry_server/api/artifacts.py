@@ -4,6 +4,7 @@ from litestar import Response
 from litestar.params import FromPath, JSONBody
 from litestar.types import ASGIApp
 
+from registry_server.api import frames
 from registry_server.api.exchange import HttpRequest, act, encoded, get, ports, post, put, shown, wrote
 from registry_server.api.ranges import FileAnswer
 from registry_server.api.security import caller
@@ -25,6 +26,22 @@ async def put_blob(request: HttpRequest, sha256: FromPath[str]) -> Response[Blob
     limit = check_bytes(request)
     by = await act(request, body=b"", key_required=False)
     return wrote(await artifacts.publish(ports(request), by, sha256, request.stream(), limit))
+
+
+@post("/blobs", status_code=200)
+async def put_blobs(request: HttpRequest) -> Response[Presence]:
+    """Store several small blobs, up to 40; when one has another digest, none is stored."""
+    check_bytes(request)
+    if request.headers.get("content-type") != frames.MEDIA_TYPE:
+        raise ContentRefused(
+            f"Content-Type is {request.headers.get('content-type', '')!r:.100}",
+            remedy=f"send the blobs as {frames.MEDIA_TYPE}",
+            field="Content-Type",
+            value=request.headers.get("content-type", ""),
+            code="unsupported_media_type",
+        )
+    by = await act(request, body=b"", key_required=False)
+    return encoded(await artifacts.publish_together(ports(request), by, frames.parse(await request.body())))
 
 
 @post("/presence", status_code=200)

@@ -12,6 +12,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from msgspec import Meta
 
 from common_lib.rules import names
+from registry_server.api import frames
 from registry_server.api.exchange import HttpRequest
 from registry_server.api.problems import PROBLEMS, Problem
 from registry_server.core import models, versions
@@ -36,6 +37,7 @@ _HARMLESS: Final = {
     "check_presence",
     "collect_garbage",
     "delete_upload",
+    "put_blobs",
     "put_part",
     "verify_blob",
 }
@@ -67,7 +69,8 @@ _PARAMETERS: Final[dict[str, Any]] = {
     "version": VersionNumber,
 }
 _ORDERS: Final = {"search_models": models.ORDERS, "list_versions": versions.ORDERS}
-_BINARY: Final = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_OCTETS: Final = "application/octet-stream"
+_BINARY: Final = {_OCTETS: {"schema": {"type": "string", "format": "binary"}}}
 _HEADERS: Final = {
     "ETag": "The revision of what is answered, to be sent back as If-Match or If-None-Match.",
     "Location": "The address of what was created.",
@@ -126,6 +129,8 @@ def build(app: Litestar) -> dict[str, Any]:
         if operation.taken is not None:
             content = {"application/json": {"schema": schema_of[repr(operation.taken)]}}
             written["requestBody"] = {"required": True, "content": content}
+        elif operation.name == "put_blobs":
+            written["requestBody"] = {"required": True, "content": {frames.MEDIA_TYPE: _BINARY[_OCTETS]}}
         elif operation.name in {"put_blob", "put_part"}:
             written["requestBody"] = {"required": True, "content": _BINARY}
         if not operation.path.startswith("/health"):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from common_lib import ModelRegistry
+from common_lib import Cache, ModelRegistry
 from common_lib.errors import InvalidRequest
 from common_lib.operations.base import Operation
 
@@ -93,7 +93,7 @@ def test_files_that_came_meanwhile_are_found(
             return registry.call(operation)
 
     with pytest.raises(InvalidRequest, match=r"late\.bin"):
-        Crowded().download(f"models:/{name}/1", tmp_path / "other")
+        Crowded().download(f"models:/{name}/1", tmp_path / "other", cache=Cache(tmp_path / "cache"))
 
 
 @pytest.mark.parametrize("folder", [None, 7])

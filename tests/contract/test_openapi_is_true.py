@@ -242,6 +242,7 @@ def _use_uploads(registry: HttpRegistry, folder: Path) -> None:
         assert registry.artifacts.put_part(sha256[1], Source(file, 0, 4), sha256[0]).received == 4
         assert registry.artifacts.find_upload(sha256[1]).received == 4
         registry.artifacts.abandon_upload(sha256[1])
+    registry.artifacts.put_blobs({hashlib.sha256(one).hexdigest(): one for one in (b"one", b"two")})
     registry.artifacts.begin_upload(sha256[1], 10)
     registry.artifacts.put_part(sha256[1], Source(file, 0, 4), sha256[0])
     assert registry.artifacts.put_part(sha256[1], Source(file, 4), sha256[1]).complete

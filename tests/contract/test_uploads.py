@@ -231,3 +231,35 @@ def test_what_a_cache_has_is_not_fetched_again(registry: ModelRegistry, name: st
     snapshot = through.fetch(f"models:/{name}/latest")
     assert (snapshot.folder / "large.bin").read_bytes() == file.read_bytes()
     assert len([op for op in through.seen if op.sink is not None]) == 2
+
+
+def test_small_files_go_together(registry: ModelRegistry, name: str, tmp_path: Path) -> None:
+    """Forty of them are one request and one event; a second time nothing is sent."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(45):
+        (folder / f"{number}.txt").write_bytes(f"{name} {number}".encode())
+    registry.models.create(name, "regression")
+    through = Through(registry, lambda _: None)
+    for _ in range(2):
+        version = through.register(name, folder, framework="test")
+    assert [op.path for op in through.seen if op.route_class == "blob"] == ["/v1/blobs"] * 2
+    snapshot = registry.fetch(version.reference)
+    assert {file.name: file.read_bytes() for file in snapshot.folder.iterdir()} == {
+        f"{number}.txt": f"{name} {number}".encode() for number in range(45)
+    }
+
+
+def test_of_small_blobs_all_are_stored_or_none(registry: ModelRegistry, name: str) -> None:
+    """One wrong digest refuses all; again with the right one, none is stored twice."""
+    right = {hashlib.sha256(content).hexdigest(): content for content in (name.encode(), b"")}
+    wrong = {hashlib.sha256(name[::-1].encode()).hexdigest(): b"something else"}
+    with pytest.raises(InvalidRequest) as refused:
+        registry.artifacts.put_blobs(right | wrong)
+    assert refused.value.code == "digest_mismatch"
+    (mine, empty) = right
+    assert mine in registry.artifacts.presence(list(right)).missing
+    for _ in range(2):
+        assert registry.artifacts.put_blobs(right).missing == []
+    assert [registry.artifacts.find_blob(sha256).size for sha256 in (mine, empty)] == [len(name), 0]
+    assert registry.artifacts.presence([*right, *wrong]).missing == list(wrong)

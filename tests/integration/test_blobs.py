@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from common_lib import HttpRegistry
-from common_lib.errors import BlobNotFound
+from common_lib.errors import BlobDamaged
 from registry_server.testing import TestBackend
 from tests.support.steps import version_of
 
@@ -26,7 +26,7 @@ def test_bytes_that_were_lost_can_be_sent_again(
     """Truncated ones are asked for again by themselves; of changed ones a new upload makes good ones."""
     stored.write_bytes(damage)
     if len(damage) < 7:
-        with pytest.raises(BlobNotFound):
+        with pytest.raises(BlobDamaged):
             model_registry.download("models:/eurusd/1", tmp_path / "before")
     (tmp_path / "model.bin").write_bytes(b"weights")
     model_registry.artifacts.put_blob(stored.name, tmp_path / "model.bin")

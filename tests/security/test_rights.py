@@ -81,6 +81,7 @@ ROUTES = [
     Route("DELETE", "/v1/models/{name}/aliases/{alias}", DECIDE),
     Route("GET", "/v1/blobs/{sha256}", UPLOAD),
     Route("PUT", "/v1/blobs/{sha256}", UPLOAD, CONTENT, told=False),
+    Route("POST", "/v1/blobs", UPLOAD, bytes.fromhex(SHA256) + len(CONTENT).to_bytes(8) + CONTENT, told=False),
     Route("POST", "/v1/presence", UPLOAD, {"sha256": [SHA256]}, told=False),
     Route("POST", "/v1/blobs/{sha256}/verify", ANYBODY, {}, told=False),
     Route("PUT", "/v1/uploads/{sha256}", UPLOAD, {"size": len(CONTENT) + 1}, told=False),
@@ -113,7 +114,8 @@ class Guarded(NamedTuple):
         path = route.route.format(name=route.name, sha256=sha256, token_id=self.token_id, start=0, **given)
         with self.world.http(self.tokens.get(column), **headers) as http:
             if isinstance(route.body, bytes):
-                return http.request(route.method, path, content=route.body, headers={"x-prefix-sha256": SHA256})
+                headers = {"x-prefix-sha256": SHA256, "content-type": "application/vnd.model-registry.blobs"}
+                return http.request(route.method, path, content=route.body, headers=headers)
             return http.request(route.method, path, json=route.body, headers=key() | {"if-match": "*"})
 
 

@@ -1,0 +1,47 @@
+"""Small blobs in one body, `application/vnd.model-registry.blobs`: each its digest, its length, and its bytes.
+
+A digest is 32 bytes, a length 8 bytes, the most significant first. There is no end mark: the body ends with a blob.
+"""
+
+import struct
+from typing import Final
+
+from registry_server.domain.errors import ContentRefused
+
+MEDIA_TYPE: Final = "application/vnd.model-registry.blobs"
+# As many as fit, with their digests, into an event of 16 KiB.
+MOST: Final = 40
+_HEAD: Final = struct.Struct(">32sQ")
+
+
+def parse(body: bytes) -> dict[str, bytes]:
+    """The blobs of a body by their digests, which are still to be checked.
+
+    Raises:
+        ContentRefused: it is cut off, empty, or holds too many.
+
+    >>> parse(bytes(32) + (2).to_bytes(8) + b"hi") == {"00" * 32: b"hi"}
+    True
+    """
+    found: dict[str, bytes] = {}
+    position = 0
+    while position < len(body):
+        start = position + _HEAD.size
+        if start > len(body):
+            raise _refused(f"the body ends within the head of blob {len(found)}", position)
+        digest, length = _HEAD.unpack_from(body, position)
+        position = start + length
+        if position > len(body):
+            raise _refused(f"blob {len(found)} would have {length} bytes, and {len(body) - start} came", length)
+        found[digest.hex()] = body[start:position]
+        if len(found) > MOST:
+            raise _refused(f"the body holds more than {MOST} blobs", len(found))
+    if not found:
+        raise _refused("the body is empty", 0)
+    return found
+
+
+def _refused(detail: str, value: int) -> ContentRefused:
+    return ContentRefused(
+        detail, remedy="for each blob send 32 bytes of digest, 8 of length, and its bytes", field="body", value=value
+    )

@@ -1,0 +1,59 @@
+"""Small blobs in one body: what is no such body is refused, and nothing of it is kept."""
+
+import hashlib
+import struct
+from collections.abc import Iterator
+
+import pytest
+
+from tests.security.worlds import CONTENT, SHA256, World, nothing_happens, opened, problem
+
+HEADERS = {"content-type": "application/vnd.model-registry.blobs"}
+
+
+@pytest.fixture(scope="module", params=["memory"])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """One world for all of this file: nothing changes it."""
+    with opened(request) as found:
+        yield found
+
+
+def frame(content: bytes, *, length: int | None = None) -> bytes:
+    """One blob as it goes over the wire."""
+    return struct.pack(">32sQ", hashlib.sha256(content).digest(), len(content) if length is None else length) + content
+
+
+BAD = {
+    "nothing": b"",
+    "a cut head": frame(b"new")[:39],
+    "a cut blob": frame(b"new")[:-1],
+    "a length beyond the body": frame(b"new", length=4),
+    "a length beyond any memory": frame(b"new", length=2**64 - 1),
+    "a second blob that is cut": frame(b"new") + frame(b"newer")[:-1],
+    "another digest": frame(b"new") + bytes.fromhex(SHA256) + (3).to_bytes(8) + b"new",
+    "too many": b"".join(frame(b"%d" % number) for number in range(41)),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_no_such_body_is_refused(world: World, name: str) -> None:
+    """With a typed problem; also the good blobs before a bad one are not kept."""
+    with nothing_happens(world):
+        answer = world.send("POST", "/v1/blobs", BAD[name], HEADERS)
+        assert answer.status_code == 422
+        assert problem(answer)["code"] in {"content_refused", "digest_mismatch"}
+
+
+@pytest.mark.parametrize("media_type", ["application/json", "application/octet-stream", None])
+def test_another_media_type_is_refused(world: World, media_type: str | None) -> None:
+    """The bytes are not guessed at."""
+    with nothing_happens(world):
+        answer = world.send("POST", "/v1/blobs", frame(CONTENT), {"content-type": media_type})
+        assert (answer.status_code, problem(answer)["code"]) == (415, "unsupported_media_type")
+
+
+def test_an_encoded_body_is_refused(world: World) -> None:
+    """What is hashed is what was sent."""
+    with nothing_happens(world):
+        answer = world.send("POST", "/v1/blobs", frame(CONTENT), HEADERS | {"content-encoding": "gzip"})
+        assert (answer.status_code, problem(answer)["code"]) == (415, "unsupported_media_type")
