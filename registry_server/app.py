@@ -37,7 +37,7 @@ from registry_server.core.acts import Ports
 from registry_server.core.bootstrap import ensure_admin
 from registry_server.core.collection import reconcile
 from registry_server.domain.errors import RegistryError
-from registry_server.infrastructure.filesystem import FilesystemBlobs
+from registry_server.infrastructure.filesystem import FilesystemBlobs, sync_folder
 from registry_server.infrastructure.sqlite import SqliteDatabase
 from registry_server.settings import Settings
 
@@ -65,6 +65,7 @@ HANDLERS = [
     aliases.delete_alias,
     artifacts.get_blob,
     artifacts.put_blob,
+    artifacts.put_blobs,
     artifacts.check_presence,
     artifacts.verify_blob,
     uploads.begin_upload,
@@ -148,6 +149,9 @@ async def opened(settings: Settings) -> AsyncIterator[Ports]:
         FolderInUse: another process owns the data folder.
     """
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Where only the folder itself is ours, whoever made it for us answers for its name.
+    with contextlib.suppress(PermissionError):
+        sync_folder(settings.data.parent)
     with _locked(settings.data):
         blobs = FilesystemBlobs(settings.data / "blobs")
         blobs.open_store()

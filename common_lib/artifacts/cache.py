@@ -4,8 +4,8 @@
 root/blobs/sha256/ab/abcd…        the bytes; read-only; hashed again whenever they are used
 root/partial/<sha256>.<random>    on their way in; taken over by the next who wants the same bytes
 root/snapshots/<digest>/…         the files of a version: links to the bytes
-root/manifests/<digest>.json      what files a version has
-root/references/<digest>.json     what a reference meant when it was last asked for
+root/manifests/<digest>           what files a version has; JSON, behind its own SHA-256
+root/references/<digest>          what a reference meant when it was last asked for; the same
 ```
 
 There are no locks, which would do nothing on a network file system: every file is made under a name of its own and gets
@@ -92,7 +92,7 @@ class Cache:
     def manifest(self, digest: str) -> Manifest | None:
         """The files of a version, if they were ever asked for; to be checked against its digest."""
         try:
-            return Manifest.model_validate_json(self._manifest(digest).read_bytes())
+            return Manifest.model_validate_json(_kept(self._manifest(digest)))
         except (OSError, ValueError):
             return None
 
@@ -103,7 +103,7 @@ class Cache:
             NotCached: it never was, or what was kept is damaged.
         """
         with contextlib.suppress(OSError, ValueError):
-            version = ModelVersion.model_validate_json(self._reference(origin, reference).read_bytes())
+            version = ModelVersion.model_validate_json(_kept(self._reference(origin, reference)))
             if (manifest := self.manifest(version.digest)) is not None:
                 return version, manifest
         raise NotCached(reference, str(self.root))
@@ -119,17 +119,29 @@ class Cache:
         return [place for _, place in sorted(found, reverse=True)]
 
     def _manifest(self, digest: str) -> Path:
-        return self.root / "manifests" / f"{digest.removeprefix('sha256:')}.json"
+        return self.root / "manifests" / digest.removeprefix("sha256:")
 
     def _reference(self, origin: str, reference: str) -> Path:
         name = hashlib.sha256(f"{origin}\n{reference}".encode()).hexdigest()
-        return self.root / "references" / f"{name}.json"
+        return self.root / "references" / name
 
     def _keep(self, place: Path, text: str) -> None:
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         new = place.parent / f".{uuid.uuid4().hex}"
-        new.write_text(text, "utf-8")
+        new.write_bytes(f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}".encode())
         new.replace(place)
+
+
+def _kept(place: Path) -> bytes:
+    """The document that was kept there.
+
+    Raises:
+        ValueError: it has changed since.
+    """
+    sha256, _, text = place.read_bytes().partition(b"\n")
+    if sha256 != hashlib.sha256(text).hexdigest().encode():
+        raise ValueError(f"{place} is damaged")
+    return text
 
 
 class Arriving:

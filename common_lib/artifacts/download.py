@@ -154,7 +154,8 @@ def _check_identity(version: ModelVersion, manifest: Manifest) -> None:
 
 
 def _is_of(version: ModelVersion, manifest: Manifest) -> bool:
-    return digest(_files(manifest)) == version.digest
+    # What it says of itself names a folder of the cache, so that is no less checked than what it says of files.
+    return digest(_files(manifest)) == manifest.digest == version.digest
 
 
 def _files(manifest: Manifest) -> list[File]:

@@ -14,6 +14,7 @@ from registry_server.core.rights import Caller, Right
 from registry_server.domain.answers import Answer
 from registry_server.domain.artifacts import Blob, FileEntry, Presence, Verification
 from registry_server.domain.errors import NotFound, StorageUnavailable
+from registry_server.domain.events import Change
 
 # As long as an upload may rest. Within it the version that will name the bytes must be created.
 LEASE: Final = timedelta(hours=24)
@@ -32,27 +33,52 @@ async def publish(ports: Ports, act: Act, sha256: str, chunks: AsyncIterator[byt
     return await recorded(ports, act, sha256, size)
 
 
+async def publish_together(ports: Ports, act: Act, blobs: dict[str, bytes]) -> Presence:
+    """Store several small blobs at once: files first, then all rows with one event, then the answer."""
+    act.caller.require(Right.UPLOAD)
+    for sha256 in blobs:
+        names.check_sha256(sha256)
+    await ports.blobs.put_together(blobs)
+
+    async def record(records: Records, act: Act) -> Outcome[None]:
+        found = [await _record(ports, records, act, sha256, len(content)) for sha256, content in blobs.items()]
+        changed = [change for _, change in found if change is not None]
+        if not changed:
+            return Outcome(None, None)
+        before = {key: fields for change in changed for key, fields in change.before.items()}
+        after = {key: fields for change in changed for key, fields in change.after.items()}
+        return Outcome(None, Change("blobs.published", "blobs", before, after))
+
+    await perform(ports, act, record)
+    return Presence([], act.at + LEASE)
+
+
 async def recorded(ports: Ports, act: Act, sha256: str, size: int) -> Answer:
     """The row of bytes that were just published, which the caller holds a lease on."""
 
     async def record(records: Records, act: Act) -> Outcome[Blob]:
-        blob = Blob(sha256, size, act.caller.name, act.at)
-        inserted = await records.artifacts.insert_blob(blob)
-        await records.artifacts.lease([sha256], act.caller.name, act.at + LEASE)
-        await records.artifacts.delete_upload(sha256, act.caller.name)
-        # The row is ours from here on: the collector has either removed file and row before, or finds the lease.
-        if not ports.blobs.holds(sha256, size):
-            raise StorageUnavailable("the bytes were removed while they came", remedy="send them again")
-        if inserted:
-            return Outcome(blob, changes.created("blob.published", key(sha256), blob), status=201)
-        before = await records.artifacts.blob(sha256) or blob
-        if before.quarantined_at is None:
-            return Outcome(before, None)
-        after = msgspec.structs.replace(before, quarantined_at=None)
-        await records.artifacts.update_blob(before, after)
-        return Outcome(after, changes.changed("blob.restored", (key(sha256), before, after)))
+        blob, change = await _record(ports, records, act, sha256, size)
+        created = change is not None and not change.before
+        return Outcome(blob, change, status=201 if created else 200)
 
     return await perform(ports, act, record)
+
+
+async def _record(ports: Ports, records: Records, act: Act, sha256: str, size: int) -> tuple[Blob, Change | None]:
+    blob = Blob(sha256, size, act.caller.name, act.at)
+    inserted = await records.artifacts.insert_blob(blob)
+    await records.artifacts.lease([sha256], act.caller.name, act.at + LEASE)
+    # The row is ours from here on: the collector has either removed file and row before, or finds the lease.
+    if not ports.blobs.holds(sha256, size):
+        raise StorageUnavailable("the bytes were removed while they came", remedy="send them again")
+    if inserted:
+        return blob, changes.created("blob.published", key(sha256), blob)
+    before = await records.artifacts.blob(sha256) or blob
+    if before.quarantined_at is None:
+        return before, None
+    after = msgspec.structs.replace(before, quarantined_at=None)
+    await records.artifacts.update_blob(before, after)
+    return after, changes.changed("blob.restored", (key(sha256), before, after))
 
 
 async def find(ports: Ports, caller: Caller, sha256: str) -> Blob:

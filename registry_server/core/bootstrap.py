@@ -57,6 +57,8 @@ async def ensure_admin(ports: Ports, file: Path) -> None:
             _write_private(file, secret)
             issued = await perform(ports, act("issue"), issue)
         except RequestInFlight:
+            # Whoever is at it may win: then nobody accepts the token that was written here.
+            file.unlink(missing_ok=True)  # noqa: ASYNC240 - see below
             await asyncio.sleep(_AGAIN_S)
             continue
         if principals.digest(secret)[:16].encode() not in issued.body:

@@ -16,6 +16,7 @@ from registry_server.core.acts import Act, Outcome, Ports, perform
 from registry_server.core.ports import Records
 from registry_server.core.rights import Right
 from registry_server.domain.artifacts import Blob, Collection, CollectionRequest
+from registry_server.domain.errors import StorageUnavailable
 
 _PREFIXES = [f"{number:02x}" for number in range(256)]
 
@@ -69,7 +70,12 @@ async def _remove(ports: Ports, act: Act, order: CollectionRequest) -> dict[str,
             continue
         removed = True
         if not order.dry_run:
-            answer = await perform(ports, _own_act(ports, act), _removal(ports, sha256))
+            try:
+                answer = await perform(ports, _own_act(ports, act), _removal(ports, sha256))
+            except StorageUnavailable:
+                # The row stands again, and so must the bytes.
+                ports.blobs.undiscard(sha256)
+                raise
             removed = not answer.body
         count += removed
         size += blob.size if removed else 0

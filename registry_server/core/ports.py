@@ -1,6 +1,6 @@
 """What the use cases need of the outside world; infrastructure provides it, once for each engine."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -256,6 +256,9 @@ class BlobStore(Protocol):
 
     async def put(self, sha256: str, chunks: AsyncIterator[bytes], limit: int) -> int:
         """Store bytes and return their number."""
+
+    async def put_together(self, blobs: Mapping[str, bytes]) -> None:
+        """Store several small blobs."""
 
     async def append(
         self,

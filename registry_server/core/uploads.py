@@ -58,7 +58,7 @@ async def begin(ports: Ports, act: Act, sha256: str, size: int, limit: int) -> U
     progress = await ports.database.write(open_)
     blob = await ports.database.read.artifacts.blob(sha256)
     if blob is not None and artifacts.is_here(ports, blob):
-        await ports.database.write(lambda records: records.artifacts.delete_upload(sha256, who))
+        await _forget(ports, progress)
         return Upload(sha256, blob.size, blob.size, complete=True, expires_at=until)
     return _shown(progress)
 
@@ -144,6 +144,7 @@ async def _append(ports: Ports, act: Act, own: Progress, prefix_sha256: str, chu
         )
     await ports.blobs.assemble(_name(own), own.sha256)
     await artifacts.recorded(ports, act, own.sha256, own.size)
+    await _forget(ports, own)
     return Upload(own.sha256, own.size, own.size, complete=True, expires_at=act.at + artifacts.LEASE)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from common_lib.rules import lifecycle, names, references
+from common_lib.rules import lifecycle, manifest, names, references
 from common_lib.rules.lifecycle import ModelStage
 from registry_server.core import changes, models, pages
 from registry_server.core.acts import Act, Outcome
@@ -77,6 +77,14 @@ async def manifest_of(database: Database, caller: Caller, name: str, version: in
     body = await database.read.artifacts.document(found.digest)
     if body is None:  # pragma: no cover - a foreign key forbids it
         raise RuntimeError(f"manifest {found.digest} of {key(name, version)} is missing")
+    if manifest.digest_of(body) != found.digest:
+        raise NotFound(
+            f"the manifest of version {version} of {name!r} is damaged",
+            remedy="restore the database from a backup",
+            field="digest",
+            value=found.digest,
+            code="blob_damaged",
+        )
     return Manifest(found.digest, msgspec.json.decode(body, type=_Document).files)
 
 

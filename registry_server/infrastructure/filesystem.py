@@ -4,14 +4,15 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from registry_server.domain.errors import ContentRefused, NotFound, StorageUnavailable
-from registry_server.infrastructure.receiving import CHUNK, gathered, hashed, receive, unavailable
+from registry_server.infrastructure.receiving import CHUNK, gathered, hashed, receive, unavailable, write_all
 
 
 class FilesystemBlobs:
@@ -36,6 +37,8 @@ class FilesystemBlobs:
         self._synced: set[Path] = set()
         # The running digests of uploads, so that no byte is hashed twice; what is lost here is read again.
         self._running: dict[str, tuple[int, Any]] = {}
+        # Damaged bytes are taken away while nobody replaces them, or it would be the good ones that go.
+        self._replacing = threading.Lock()
 
     def open_store(self) -> None:
         """Make the folders and clear what an earlier end left in staging."""
@@ -49,7 +52,8 @@ class FilesystemBlobs:
         for left in self._staging.iterdir():
             if left.is_symlink() or not left.is_dir():
                 left.unlink()
-        _sync_folder(self._root)
+        for folder in (self._root, self._root.parent):
+            sync_folder(folder)
 
     async def put(self, sha256: str, chunks: AsyncIterator[bytes], limit: int) -> int:
         """Receive, check, publish: fsync of the file, link without clobber, fsync of the folder.
@@ -76,6 +80,31 @@ class FilesystemBlobs:
                 os.unlink(staged)
         return size
 
+    async def put_together(self, blobs: Mapping[str, bytes]) -> None:
+        """Publish several small blobs, all in one hop to a thread.
+
+        Raises:
+            ContentRefused: one of them has another digest; then none is published.
+            StorageUnavailable: the disk is full or broken; those before it are published, and have no row.
+        """
+
+        def publish() -> None:
+            for sha256, content in blobs.items():
+                _require(hashlib.sha256(content).hexdigest(), sha256, len(content))
+            for sha256, content in blobs.items():
+                staged = self._staging / uuid.uuid4().hex
+                descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                try:
+                    write_all(descriptor, content)
+                    self._publish(descriptor, staged, sha256)
+                finally:
+                    os.close(descriptor)
+                    with contextlib.suppress(OSError):
+                        os.unlink(staged)
+
+        with _refused():
+            await asyncio.to_thread(publish)
+
     async def append(
         self,
         upload: str,
@@ -98,6 +127,10 @@ class FilesystemBlobs:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
             try:
+                if os.fstat(descriptor).st_nlink > 1:
+                    # Published, by a server that died before it took this name away: the blob must not be written on.
+                    os.unlink(path)
+                    raise _begin_again(start)
                 digest = await self._resumed(upload, descriptor, start, start_sha256)
                 # If this part is cut off, it is sent again, and what came before need not be read for that.
                 self._running[upload] = (start, digest.copy())
@@ -105,7 +138,7 @@ class FilesystemBlobs:
                 _require(digest.hexdigest(), prefix_sha256, size)
                 await asyncio.to_thread(os.fsync, descriptor)
                 if start == 0:
-                    await asyncio.to_thread(_sync_folder, self._uploads)
+                    await asyncio.to_thread(sync_folder, self._uploads)
             finally:
                 os.close(descriptor)
         except OSError as error:
@@ -132,7 +165,7 @@ class FilesystemBlobs:
     async def abandon(self, upload: str) -> None:
         """Remove what came of an upload."""
         self._running.pop(upload, None)
-        with contextlib.suppress(FileNotFoundError):
+        with _refused(), contextlib.suppress(FileNotFoundError):
             await asyncio.to_thread(os.unlink, self._uploads / upload)
 
     def holds(self, sha256: str, size: int) -> bool:
@@ -175,37 +208,39 @@ class FilesystemBlobs:
 
     def quarantine(self, sha256: str, damage: str) -> bool:
         """Whether these very bytes are out of the way now; those that were sent again meanwhile stay."""
-        if damage == "lost":
-            return not self._path(sha256).exists()
-        kept = self._quarantine / sha256
-        try:
-            self._move(self._path(sha256), kept)
-        except FileNotFoundError:
-            return True
-        if str(os.stat(kept).st_ino) == damage:
-            return True
-        self._move(kept, self._path(sha256))
-        return False
+        final = self._path(sha256)
+        with _refused(), self._replacing:
+            if damage == "lost":
+                return not final.exists()
+            try:
+                if str(os.stat(final).st_ino) != damage:
+                    return False
+                self._move(final, self._quarantine / sha256)
+            except FileNotFoundError:
+                return True
+        return True
 
     def discard(self, sha256: str) -> None:
         """Move the bytes of a blob to the trash."""
-        self._move(self._path(sha256), self._trash / sha256)
-        os.utime(self._trash / sha256)
+        with _refused():
+            self._move(self._path(sha256), self._trash / sha256)
+            os.utime(self._trash / sha256)
 
     def undiscard(self, sha256: str) -> bool:
         """Move the bytes back from the trash, if they are there and nothing stands in their place."""
-        try:
-            os.link(self._trash / sha256, self._path(sha256))
-        except (FileNotFoundError, FileExistsError):
-            return False
-        _sync_folder(self._path(sha256).parent)
-        os.unlink(self._trash / sha256)
+        with _refused():
+            try:
+                os.link(self._trash / sha256, self._path(sha256))
+            except (FileNotFoundError, FileExistsError):
+                return False
+            sync_folder(self._path(sha256).parent)
+            os.unlink(self._trash / sha256)
         return True
 
     def published(self, prefix: str) -> Iterator[tuple[str, int, float]]:
         """Digest, size and age in seconds of the files whose digest begins with two digits, in order."""
         now = time.time()
-        with contextlib.suppress(FileNotFoundError):
+        with _refused(), contextlib.suppress(FileNotFoundError):
             for name in sorted(os.listdir(self._blobs / prefix)):
                 with contextlib.suppress(FileNotFoundError):
                     about = os.stat(self._blobs / prefix / name)
@@ -214,13 +249,15 @@ class FilesystemBlobs:
     def trash(self) -> Iterator[tuple[str, int, float]]:
         """Digest, size and age in seconds of what is in the trash."""
         now = time.time()
-        for name in sorted(os.listdir(self._trash)):
-            about = os.stat(self._trash / name)
-            yield name, about.st_size, now - about.st_mtime
+        with _refused():
+            for name in sorted(os.listdir(self._trash)):
+                about = os.stat(self._trash / name)
+                yield name, about.st_size, now - about.st_mtime
 
     def purge(self, sha256: str) -> None:
         """Remove bytes from the trash for good."""
-        os.unlink(self._trash / sha256)
+        with _refused():
+            os.unlink(self._trash / sha256)
 
     def _path(self, sha256: str) -> Path:
         return self._blobs / sha256[:2] / sha256
@@ -234,13 +271,7 @@ class FilesystemBlobs:
             digest = await asyncio.to_thread(hashed, descriptor, start)
             if digest.hexdigest() != start_sha256 or os.fstat(descriptor).st_size < start:
                 os.ftruncate(descriptor, 0)
-                raise NotFound(
-                    "the bytes that came before are here no more",
-                    remedy="begin the upload again",
-                    field="received",
-                    value=start,
-                    code="upload_not_found",
-                )
+                raise _begin_again(start)
         os.ftruncate(descriptor, start)
         os.lseek(descriptor, start, os.SEEK_SET)
         return digest
@@ -252,21 +283,32 @@ class FilesystemBlobs:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(final.parent, 0o700)
             # Whoever made the folder may have died before this.
-            _sync_folder(self._blobs)
+            sync_folder(self._blobs)
             self._synced.add(final.parent)
         try:
             os.link(staged, final)
         except FileExistsError:
             if not _is_durable(final, sha256):
-                os.replace(staged, final)
-        _sync_folder(final.parent)
+                with self._replacing:
+                    os.replace(staged, final)
+        sync_folder(final.parent)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(staged)
 
     def _move(self, source: Path, target: Path) -> None:
         os.replace(source, target)
-        _sync_folder(target.parent)
-        _sync_folder(source.parent)
+        sync_folder(target.parent)
+        sync_folder(source.parent)
+
+
+def _begin_again(start: int) -> NotFound:
+    return NotFound(
+        "the bytes that came before are here no more",
+        remedy="begin the upload again",
+        field="received",
+        value=start,
+        code="upload_not_found",
+    )
 
 
 def _require(actual: str, expected: str, size: int) -> None:
@@ -290,14 +332,28 @@ def _is_durable(path: Path, sha256: str) -> bool:
     """Whether a published file has its bytes; it is synced, for whoever published it may have died before that."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        sound: bool = hashed(descriptor, os.fstat(descriptor).st_size).hexdigest() == sha256
+        try:
+            sound: bool = hashed(descriptor, os.fstat(descriptor).st_size).hexdigest() == sha256
+        except OSError:
+            # Bytes that the disk does not give back are replaced by those that came.
+            return False
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
     return sound
 
 
-def _sync_folder(folder: Path) -> None:
+@contextlib.contextmanager
+def _refused() -> Iterator[None]:
+    """A disk that fails within is told as every other refusal."""
+    try:
+        yield
+    except OSError as error:
+        raise unavailable(error) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -59,6 +59,11 @@ async def receive(descriptor: int, digest: Any, chunks: AsyncIterator[bytes], mo
 def keep(descriptor: int, digest: Any, chunk: bytes) -> None:
     """Hash the bytes and write all of them."""
     digest.update(chunk)
+    write_all(descriptor, chunk)
+
+
+def write_all(descriptor: int, chunk: bytes) -> None:
+    """Write all of the bytes; the kernel may take fewer at once."""
     view = memoryview(chunk)
     while view:
         view = view[os.write(descriptor, view) :]
