@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from common_lib.errors import InvalidConfiguration
@@ -10,12 +11,27 @@ from common_lib.errors import InvalidConfiguration
 DEFAULT_URL = "http://127.0.0.1:8321"
 
 
+@dataclass(frozen=True, slots=True)
+class BreakerRules:
+    """When a circuit opens, and for how long; times are seconds, rates are shares of all calls in the window."""
+
+    window_s: float = 30.0
+    minimum_calls: int = 20
+    failure_rate: float = 0.5
+    slow_call_s: float = 4.0
+    slow_rate: float = 0.8
+    open_s: float = 5.0
+    longest_open_s: float = 10.0
+    probes: int = 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryConfig:
     """Where the registry is, who calls, and how long to wait.
 
     Times are seconds. `deadline_s` ends a call with all its attempts, except the transfer of bytes, of which
-    `blob_timeout_s` bounds each pause. The token never shows in a repr.
+    `blob_timeout_s` bounds each pause. Retries may be `retry_ratio` of all calls, and `retry_most` in a row; so many
+    calls of one class may be under way as `most_calls` says. The token never shows in a repr.
 
     Raises:
         InvalidConfiguration: the address is not http or https, or a number is not positive.
@@ -29,6 +45,10 @@ class RegistryConfig:
     attempts: int = 3
     first_pause_s: float = 0.1
     longest_pause_s: float = 2.0
+    retry_ratio: float = 0.2
+    retry_most: float = 10.0
+    most_calls: int = 100
+    breaker: BreakerRules = field(default_factory=BreakerRules)
 
     def __post_init__(self) -> None:
         parts = _split(self.url)
@@ -39,15 +59,32 @@ class RegistryConfig:
         if self.token and not (self.token.isascii() and self.token.isprintable() and " " not in self.token):
             # Sent as it is, it would come back in clear within the error of a library.
             raise InvalidConfiguration("the token has characters that no token has; it is not shown here")
-        for name in ("deadline_s", "attempt_timeout_s", "blob_timeout_s", "attempts"):
+        for name in ("deadline_s", "attempt_timeout_s", "blob_timeout_s", "attempts", "most_calls"):
             if not (isinstance(getattr(self, name), int | float) and getattr(self, name) > 0):
                 raise InvalidConfiguration(f"{name} is {getattr(self, name)!r}: it must be positive")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "RegistryConfig":
-        """The configuration in `REGISTRY_URL` and `REGISTRY_TOKEN`."""
-        given = os.environ if environment is None else environment
-        return cls(url=given.get("REGISTRY_URL", DEFAULT_URL), token=given.get("REGISTRY_TOKEN", ""))
+        """The configuration in `REGISTRY_URL`, `REGISTRY_TOKEN`, and `REGISTRY_DEADLINE_S` and so on for the numbers.
+
+        Raises:
+            InvalidConfiguration: a number is none.
+        """
+        variables = os.environ if environment is None else environment
+        given: dict[str, Any] = {"url": variables.get("REGISTRY_URL", DEFAULT_URL)}
+        given["token"] = variables.get("REGISTRY_TOKEN", "")
+        for setting in fields(cls):
+            variable = f"REGISTRY_{setting.name.upper()}"
+            if isinstance(setting.default, int | float) and variables.get(variable):
+                given[setting.name] = _number(variable, variables[variable], type(setting.default))
+        return cls(**given)
+
+
+def _number(variable: str, text: str, kind: type[int] | type[float]) -> float:
+    try:
+        return kind(text)
+    except ValueError:
+        raise InvalidConfiguration(f"{variable} is {text!r:.50}: it must be a number") from None
 
 
 def _split(url: str) -> SplitResult | None:

@@ -24,6 +24,9 @@ RegistryError
 ├── RegistryUnavailable          no answer could be had: what was tried, and whether to try again
 │   ├── ConnectionFailed             nobody answers at that address
 │   ├── AnswerTimedOut               the answer did not come in time
+│   ├── DeadlineExceeded             the time that the caller has was over
+│   ├── CircuitOpen                  so many calls failed lately that none is sent for a while
+│   ├── TooManyCalls                 as many calls as allowed are under way already
 │   └── ServerFailed                 the server answered with a failure of its own (5xx)
 ├── ProtocolError                the answer is not one of a registry
 ├── DigestMismatch               bytes are not what their digest says; they were not kept
@@ -33,7 +36,8 @@ RegistryError
 └── LibraryMissing               the library of a format is not installed
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from common_lib.rules.violation import RuleViolation
@@ -196,14 +200,25 @@ class TooLarge(RequestRefused):
     """A body beyond its limit."""
 
 
-class RegistryUnavailable(RegistryError):
-    """No answer could be had; `attempts` says how often it was tried."""
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of a call: when it began, in seconds since the call did, how long it took, and what came of it."""
 
-    def __init__(self, detail: str, *, attempts: int = 1) -> None:
+    began_s: float
+    took_s: float
+    outcome: str
+
+
+class RegistryUnavailable(RegistryError):
+    """No answer could be had; `tried` holds the attempts, `retry_after_s` says when it is worth another call."""
+
+    def __init__(self, detail: str, *, tried: Sequence[Attempt] = (), retry_after_s: float | None = None) -> None:
         self.detail = detail
-        self.attempts = attempts
-        tried = "once" if attempts == 1 else f"{attempts} times"
-        super().__init__(f"{detail}; tried {tried}")
+        self.tried = tuple(tried)
+        self.retry_after_s = retry_after_s
+        times = {0: "not tried", 1: "tried once"}.get(len(self.tried), f"tried {len(self.tried)} times")
+        later = "" if retry_after_s is None else f"; try again in {retry_after_s:.1f} s"
+        super().__init__(f"{detail}; {times}{later}")
 
 
 class ConnectionFailed(RegistryUnavailable):
@@ -212,6 +227,22 @@ class ConnectionFailed(RegistryUnavailable):
 
 class AnswerTimedOut(RegistryUnavailable):
     """The answer did not come in time."""
+
+
+class DeadlineExceeded(RegistryUnavailable):
+    """The time that the caller has was over."""
+
+
+class CircuitOpen(RegistryUnavailable):
+    """So many calls failed lately that none is sent for a while; `circuit` is the address and the class of routes."""
+
+    def __init__(self, circuit: str, retry_after_s: float, *, tried: Sequence[Attempt] = ()) -> None:
+        self.circuit = circuit
+        super().__init__(f"the circuit {circuit} is open", tried=tried, retry_after_s=retry_after_s)
+
+
+class TooManyCalls(RegistryUnavailable):
+    """As many calls of this client as it allows are under way already."""
 
 
 class ServerFailed(RegistryUnavailable):
@@ -328,5 +359,6 @@ CODES: Final[Mapping[str, type[RequestRefused] | type[ServerFailed]]] = {
     "revision_required": RevisionRequired,
     "internal": ServerFailed,
     "storage_unavailable": ServerFailed,
+    "deadline_exceeded": ServerFailed,
     "storage_full": ServerFailed,
 }

@@ -29,6 +29,7 @@ from registry_server.api import (
     versions,
 )
 from registry_server.api.bodies import StrictJson
+from registry_server.api.deadlines import Deadlines
 from registry_server.api.security import Gate
 from registry_server.api.telemetry import Telemetry
 from registry_server.core import scrub
@@ -131,7 +132,7 @@ def create_app(settings: Settings) -> Litestar:
         logging_config=None,
     )
     app.state.update({"settings": settings, "metrics": metrics, "openapi_path": "/openapi.json"})
-    app.asgi_handler = Telemetry(app.asgi_handler, metrics, access_log=settings.access_log)
+    app.asgi_handler = Telemetry(Deadlines(app.asgi_handler), metrics, access_log=settings.access_log)
     return app
 
 

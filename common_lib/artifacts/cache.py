@@ -156,8 +156,12 @@ class Arriving:
         self._file: BinaryIO = self._partial.open("xb", buffering=0)
         self._hash = hashlib.sha256()
         self.held = 0
-        for abandoned in cache.partials(entry.sha256):
-            self._take_over(abandoned)
+        try:
+            for abandoned in cache.partials(entry.sha256):
+                self._take_over(abandoned)
+        except BaseException:
+            self.close()
+            raise
 
     def begin(self, start: int) -> None:
         """Go on behind the first `start` bytes, all of which are held, or from the beginning."""

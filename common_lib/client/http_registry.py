@@ -4,7 +4,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from common_lib.client.policy import Pause, Send, attempts
+from common_lib.client.policy import Pause, Policy, Send
+from common_lib.client.telemetry import Telemetry
 from common_lib.client.transport import AsyncTransport, Transport
 from common_lib.config import RegistryConfig
 from common_lib.operations.base import Operation
@@ -28,8 +29,15 @@ class HttpRegistry(ModelRegistry):
         'http://127.0.0.1:8321'
     """
 
-    def __init__(self, config: RegistryConfig | None = None, *, transport: "httpx.BaseTransport | None" = None) -> None:
+    def __init__(
+        self,
+        config: RegistryConfig | None = None,
+        *,
+        transport: "httpx.BaseTransport | None" = None,
+        telemetry: Telemetry | None = None,
+    ) -> None:
         self.config = config or RegistryConfig.from_environment()
+        self.policy = Policy(self.config, telemetry=telemetry)
         self.origin = self.config.url
         self._transport = Transport(self.config, transport)
 
@@ -40,19 +48,22 @@ class HttpRegistry(ModelRegistry):
             RequestRefused: the registry said no.
             RegistryUnavailable: no attempt was answered.
         """
-        steps = attempts(self.config)
+        steps = self.policy.steps(operation)
         reply: Any = None
-        while True:
-            try:
+        try:
+            while True:
                 step = steps.send(reply)
-            except StopIteration as done:
-                return operation.result(done.value)
-            match step:
-                case Send(timeout_s):
-                    reply = self._transport.send(operation, timeout_s)
-                case Pause(seconds):
-                    time.sleep(seconds)
-                    reply = None
+                match step:
+                    case Send(timeout_s, headers):
+                        reply = self._transport.send(operation, timeout_s, headers)
+                    case Pause(seconds):
+                        time.sleep(seconds)
+                        reply = None
+        except StopIteration as done:
+            return operation.result(done.value)
+        finally:
+            # Cancelled or interrupted: the policy gives back what it holds for the call.
+            steps.close()
 
     def close(self) -> None:
         """Close the connections."""
@@ -69,9 +80,14 @@ class AsyncHttpRegistry(AsyncModelRegistry):
     """The registry at an address, for asyncio; one instance serves any number of tasks of one event loop."""
 
     def __init__(
-        self, config: RegistryConfig | None = None, *, transport: "httpx.AsyncBaseTransport | None" = None
+        self,
+        config: RegistryConfig | None = None,
+        *,
+        transport: "httpx.AsyncBaseTransport | None" = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self.config = config or RegistryConfig.from_environment()
+        self.policy = Policy(self.config, telemetry=telemetry)
         self.origin = self.config.url
         self._transport = AsyncTransport(self.config, transport)
 
@@ -82,19 +98,22 @@ class AsyncHttpRegistry(AsyncModelRegistry):
             RequestRefused: the registry said no.
             RegistryUnavailable: no attempt was answered.
         """
-        steps = attempts(self.config)
+        steps = self.policy.steps(operation)
         reply: Any = None
-        while True:
-            try:
+        try:
+            while True:
                 step = steps.send(reply)
-            except StopIteration as done:
-                return operation.result(done.value)
-            match step:
-                case Send(timeout_s):
-                    reply = await self._transport.send(operation, timeout_s)
-                case Pause(seconds):
-                    await asyncio.sleep(seconds)
-                    reply = None
+                match step:
+                    case Send(timeout_s, headers):
+                        reply = await self._transport.send(operation, timeout_s, headers)
+                    case Pause(seconds):
+                        await asyncio.sleep(seconds)
+                        reply = None
+        except StopIteration as done:
+            return operation.result(done.value)
+        finally:
+            # Cancelled or interrupted: the policy gives back what it holds for the call.
+            steps.close()
 
     async def close(self) -> None:
         """Close the connections."""

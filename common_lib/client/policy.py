@@ -1,29 +1,41 @@
 """What happens around an attempt, without any input or output of its own: a generator that two drivers run.
 
 The generator yields `Send` and `Pause`; a driver does what it is told and sends back what came of it. So the blocking
-and the asynchronous client follow the same rules by running the same code.
+and the asynchronous client follow the same rules by running the same code:
+
+deadline → retry, within a budget → bulkhead → breaker → attempt timeout → transport
+
+Retry is outside the breaker, so the breaker sees every attempt; an open circuit is not tried again.
 """
 
 import random
+import threading
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, cast
 
+from common_lib.client.budget import Budget
+from common_lib.client.telemetry import Logging, Telemetry, isolated
 from common_lib.client.transport import Failure
 from common_lib.config import RegistryConfig
-from common_lib.errors import RegistryUnavailable, ServerFailed
-from common_lib.operations.base import Answer, refusal
+from common_lib.deadline import remaining_s
+from common_lib.errors import Attempt, CircuitOpen, DeadlineExceeded, ServerFailed, TooManyCalls
+from common_lib.operations.base import Answer, Operation, refusal
 
-_RETRIED_STATUS: Final = frozenset({500, 502, 503, 504})
+_RETRIED_STATUS: Final = frozenset({429, 500, 502, 503, 504})
 _IN_FLIGHT: Final = 409
+_LONGEST_RETRY_AFTER_S: Final = 1e6
+Header = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Attempt the operation within so many seconds."""
+    """Attempt the operation within so many seconds, with these headers more."""
 
     timeout_s: float
+    headers: tuple[Header, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,54 +52,205 @@ class _AgainError(Exception):
     """The attempt may be repeated: how tenacity is told."""
 
 
-def attempts(
-    config: RegistryConfig,
-    *,
-    clock: Callable[[], float] = time.monotonic,
-    uniform: Callable[[float, float], float] = random.uniform,
-) -> Steps:
-    """The steps of one call: up to `config.attempts` attempts with pauses of full jitter, within the deadline.
+class Policy:
+    """The rules of one client, shared by all its calls."""
 
-    Every operation may be repeated: reads change nothing, writes carry an Idempotency-Key, bytes go by digest.
-    Source of the pauses: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015 (full jitter).
+    def __init__(
+        self,
+        config: RegistryConfig,
+        *,
+        telemetry: Telemetry | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        # purgatory takes 50 ms to import: paid by those who make a client, not by those who import the library.
+        from common_lib.client.breaker import Breakers  # noqa: PLC0415 - see above
 
-    Raises:
-        RegistryUnavailable: no attempt was answered; ServerFailed if the last one was, by a failure.
+        self.config = config
+        self._telemetry = telemetry or Logging()
+        self.clock = clock
+        self._uniform = uniform
+        self.budget = Budget(config.retry_ratio, config.retry_most)
+        self._under_way: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self.breakers = Breakers(config.breaker, clock=clock, uniform=uniform, listener=self._changed)
+
+    def steps(self, operation: Operation[Any]) -> Steps:
+        """The steps of one call: attempts with pauses of full jitter between them, within the deadline.
+
+        Every operation may be repeated: reads change nothing, writes carry an Idempotency-Key, bytes go by digest.
+        Source of the pauses: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015 (full jitter).
+
+        Raises:
+            RegistryUnavailable: no attempt was answered; ServerFailed if the last one was, by a failure.
+        """
+        call = _Call(self, operation)
+        outcome = yield from call.attempt()
+        if not _may_repeat(outcome):
+            return call.answered(outcome)
+        return (yield from self._again(call, outcome))
+
+    def _again(self, call: "_Call", outcome: Answer | Failure) -> Steps:
+        # Most calls end before this: tenacity, which decides here, is imported and set up only after a failure.
+        from tenacity import (  # noqa: PLC0415 - see above
+            RetryCallState,
+            Retrying,
+            retry_if_exception_type,
+            stop_after_attempt,
+            stop_any,
+        )
+
+        config = self.config
+
+        def pause(state: RetryCallState) -> float:
+            jitter = self._uniform(
+                0, min(config.longest_pause_s, config.first_pause_s * 2 ** (state.attempt_number - 1))
+            )
+            return (retry_after_s(outcome) or 0.0) + jitter
+
+        def too_late(state: RetryCallState) -> bool:
+            return state.upcoming_sleep >= call.left_s()
+
+        def too_dear(_: RetryCallState) -> bool:
+            if self.budget.spend():
+                return False
+            self.tell("budget", call.key)
+            return True
+
+        pauses: list[float] = []
+        deciding = Retrying(
+            sleep=pauses.append,
+            # In this order: a retry is paid for only when nothing else forbids it.
+            stop=stop_any(stop_after_attempt(config.attempts), cast("Any", too_late), cast("Any", too_dear)),
+            wait=pause,
+            retry=retry_if_exception_type(_AgainError),
+            reraise=True,
+        )
+        try:
+            for attempt in deciding:
+                # tenacity's attempt swallows whatever passes through it, so nothing is yielded inside.
+                if pauses:
+                    self.tell("retry", call.key, pause_s=pauses[-1])
+                    yield Pause(pauses.pop())
+                    outcome = yield from call.attempt()
+                with attempt:
+                    _check(outcome)
+        except _AgainError:
+            pass
+        return call.answered(outcome)
+
+    def tell(self, happening: Any, key: str, **facts: object) -> None:
+        """Tell the telemetry."""
+        isolated(self._telemetry, happening, key, **facts)
+
+    def enter(self, key: str, limit: int) -> bool:
+        """Whether one more call of that class may be under way."""
+        with self._lock:
+            count = self._under_way.get(key, 0)
+            if count >= limit:
+                return False
+            self._under_way[key] = count + 1
+            return True
+
+    def leave(self, key: str) -> None:
+        """One call less is under way."""
+        with self._lock:
+            self._under_way[key] -= 1
+
+    def _changed(self, circuit: str, state: str) -> None:
+        happening = {"opened": "open", "half-opened": "half-open", "closed": "close"}[state]
+        self.tell(happening, circuit, retry_after_s=round(self.breakers.circuit(circuit).remaining_s(), 3))
+
+
+class _Call:
+    """One call: its deadline and what was tried."""
+
+    def __init__(self, policy: Policy, operation: Operation[Any]) -> None:
+        self._policy = policy
+        self._config = policy.config
+        self._clock = policy.clock
+        self._began = self._clock()
+        travelling = remaining_s()
+        whole = self._config.deadline_s
+        self._deadline_s = whole if travelling is None else min(whole, travelling)
+        # The transfer of bytes takes as long as it takes, unless the caller has a deadline.
+        self._told = operation.route_class != "blob" or travelling is not None
+        self._tried: list[Attempt] = []
+        self.key = f"{self._config.url} {operation.route_class}"
+
+    def left_s(self) -> float:
+        """How much time is left."""
+        return self._began + self._deadline_s - self._clock()
+
+    def attempt(self) -> Generator[Send | Pause, Any, Answer | Failure]:
+        """One attempt, if bulkhead and breaker let it through."""
+        left = self.left_s()
+        if left <= 0:
+            raise DeadlineExceeded(f"{self.key}: the deadline is over", tried=self._tried)
+        if not self._policy.enter(self.key, self._config.most_calls):
+            raise TooManyCalls(f"{self.key}: {self._config.most_calls} calls are under way", tried=self._tried)
+        try:
+            return (yield from self._guarded(min(left, self._config.attempt_timeout_s)))
+        finally:
+            self._policy.leave(self.key)
+
+    def _guarded(self, timeout_s: float) -> Generator[Send | Pause, Any, Answer | Failure]:
+        from common_lib.client.breaker import AttemptFailed  # noqa: PLC0415 - see Policy
+
+        if not self._tried:
+            self._policy.budget.called()
+        began = self._clock()
+        left_ms = max(1, int(self.left_s() * 1000))
+        headers = (("x-request-deadline-ms", str(left_ms)),) if self._told else ()
+        outcome: Any = None
+        try:
+            with self._policy.breakers.guard(self.key):
+                outcome = yield Send(timeout_s, headers)
+                # What the caller's own deadline cut short says nothing of the server.
+                if _is_sick(outcome) and not self._was_cut_short(outcome, timeout_s):
+                    raise AttemptFailed  # noqa: TRY301 - how purgatory is told
+        except AttemptFailed:
+            pass
+        except CircuitOpen as rejected:
+            raise CircuitOpen(rejected.circuit, rejected.retry_after_s or 0.0, tried=self._tried) from None
+        told = f"status {outcome.status}" if isinstance(outcome, Answer) else outcome.detail
+        self._tried.append(Attempt(began - self._began, self._clock() - began, told))
+        self._policy.tell("attempt", self.key, outcome=told)
+        return cast("Answer | Failure", outcome)
+
+    def _was_cut_short(self, outcome: Answer | Failure, timeout_s: float) -> bool:
+        return isinstance(outcome, Failure) and outcome.timed_out and timeout_s < self._config.attempt_timeout_s
+
+    def answered(self, outcome: Answer | Failure) -> Answer:
+        """The answer, or the error that the last outcome stands for."""
+        if isinstance(outcome, Failure):
+            raise outcome.kind(outcome.detail, tried=self._tried)
+        if outcome.status in _RETRIED_STATUS:
+            failed = refusal(outcome)
+            later = retry_after_s(outcome)
+            raise ServerFailed(getattr(failed, "detail", str(failed)), tried=self._tried, retry_after_s=later)
+        return outcome
+
+
+def retry_after_s(outcome: Answer | Failure) -> float | None:
+    """How long the server asks to be left alone: seconds or a date, which is compared with the server's own clock.
+
+    Source: RFC 9110, section 10.2.3. What is malformed or not a number says nothing, what is past means now.
     """
-    end = clock() + config.deadline_s
-    outcome = yield Send(min(config.attempt_timeout_s, config.deadline_s))
-    if not _may_repeat(outcome):
-        return _answered(outcome, 1)
-    # Most calls end above: tenacity, which decides below, is imported and set up only after a failure.
-    from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, stop_any  # noqa: PLC0415
-
-    def full_jitter(state: RetryCallState) -> float:
-        return uniform(0, min(config.longest_pause_s, config.first_pause_s * 2 ** (state.attempt_number - 1)))
-
-    def too_late(state: RetryCallState) -> bool:
-        return clock() + state.upcoming_sleep >= end
-
-    pauses: list[float] = []
-    made = 1
-    deciding = Retrying(
-        sleep=pauses.append,
-        stop=stop_any(stop_after_attempt(config.attempts), cast("Any", too_late)),
-        wait=full_jitter,
-        retry=retry_if_exception_type(_AgainError),
-        reraise=True,
-    )
+    if isinstance(outcome, Failure):
+        return None
+    text = outcome.headers.get("retry-after", "").strip()
+    if not text:
+        return None
     try:
-        for attempt in deciding:
-            # tenacity's attempt swallows whatever passes through it, so nothing is yielded inside.
-            if pauses:
-                yield Pause(pauses.pop())
-                outcome = yield Send(min(config.attempt_timeout_s, end - clock()))
-                made += 1
-            with attempt:
-                _check(outcome)
-    except _AgainError:
-        pass
-    return _answered(outcome, made)
+        asked = float(text) if text[:1] in "+-.0123456789" else _until(text, outcome.headers.get("date", ""))
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return max(0.0, min(asked, _LONGEST_RETRY_AFTER_S))
+
+
+def _until(text: str, date: str) -> float:
+    return (parsedate_to_datetime(text) - parsedate_to_datetime(date)).total_seconds()
 
 
 def _check(outcome: Answer | Failure) -> None:
@@ -101,10 +264,6 @@ def _may_repeat(outcome: Answer | Failure) -> bool:
     return outcome.status == _IN_FLIGHT and b'"request_in_flight"' in outcome.body
 
 
-def _answered(outcome: Answer | Failure, made: int) -> Answer:
-    if isinstance(outcome, Failure):
-        raise outcome.kind(outcome.detail, attempts=made)
-    if outcome.status in _RETRIED_STATUS:
-        failed = refusal(outcome)
-        raise ServerFailed(failed.detail if isinstance(failed, RegistryUnavailable) else str(failed), attempts=made)
-    return outcome
+def _is_sick(outcome: Answer | Failure) -> bool:
+    # 429 is an answer of a server that is well and protects itself.
+    return isinstance(outcome, Failure) or outcome.status >= 500  # noqa: PLR2004 - the border between theirs and ours

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,11 @@ class Failure:
     kind: type[RegistryUnavailable]
     detail: str
 
+    @property
+    def timed_out(self) -> bool:
+        """Whether it was the time that was over."""
+        return self.kind is AnswerTimedOut
+
 
 class Transport:
     """Attempts over a pool of blocking connections."""
@@ -33,14 +38,16 @@ class Transport:
         self._config = config
         self._client = httpx.Client(**_client(config), transport=transport)
 
-    def send(self, operation: Operation[Any], timeout_s: float) -> Answer | Failure:
+    def send(
+        self, operation: Operation[Any], timeout_s: float, headers: Sequence[tuple[str, str]] = ()
+    ) -> Answer | Failure:
         """Send it once and read the answer whole, or its bytes into the operation's sink."""
         body = _Body(time.monotonic() + timeout_s)
         try:
             content = None if operation.upload is None else _chunks(operation.upload)
             sink = operation.sink
             with self._client.stream(
-                **_request(operation, timeout_s, self._config), content=content or operation.body
+                **_request(operation, timeout_s, headers, self._config), content=content or operation.body
             ) as response:
                 if sink is None or not response.is_success:
                     for chunk in response.iter_raw():
@@ -59,20 +66,49 @@ class Transport:
 
 
 class AsyncTransport:
-    """Attempts over a pool of connections of an event loop."""
+    """Attempts over a pool of connections of an event loop.
+
+    An attempt that is cancelled goes on by itself until its timeout, and its connection is given back: cancelled in
+    the middle, a send under contention leaves its connection in the pool for ever (encode/httpcore#1093).
+    """
 
     def __init__(self, config: RegistryConfig, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._config = config
         self._client = httpx.AsyncClient(**_client(config), transport=transport)
+        self._sending: set[asyncio.Task[Answer | Failure]] = set()
 
-    async def send(self, operation: Operation[Any], timeout_s: float) -> Answer | Failure:
+    async def send(
+        self, operation: Operation[Any], timeout_s: float, headers: Sequence[tuple[str, str]] = ()
+    ) -> Answer | Failure:
         """Send it once and read the answer whole, or its bytes into the operation's sink."""
+        wanted = asyncio.Event()
+        wanted.set()
+        task = asyncio.ensure_future(self._send(operation, timeout_s, headers, wanted))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            # The transfer of bytes ends with the chunk it is at; nobody will take what comes behind it.
+            wanted.clear()
+            task.add_done_callback(_looked_at)
+            raise
+
+    async def close(self) -> None:
+        """Wait for what is under way, then close the pool."""
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=self._config.attempt_timeout_s)
+        await self._client.aclose()
+
+    async def _send(
+        self, operation: Operation[Any], timeout_s: float, headers: Sequence[tuple[str, str]], wanted: asyncio.Event
+    ) -> Answer | Failure:
         body = _Body(time.monotonic() + timeout_s)
         try:
-            content = None if operation.upload is None else _threaded(operation.upload)
+            content = None if operation.upload is None else _threaded(operation.upload, wanted)
             sink = operation.sink
             async with self._client.stream(
-                **_request(operation, timeout_s, self._config), content=content or operation.body
+                **_request(operation, timeout_s, headers, self._config), content=content or operation.body
             ) as response:
                 if sink is None or not response.is_success:
                     async for chunk in response.aiter_raw():
@@ -81,14 +117,18 @@ class AsyncTransport:
                 await asyncio.to_thread(sink.begin, _begins_at(response))
                 async with contextlib.aclosing(_gathered(response.aiter_raw())) as pieces:
                     async for piece in pieces:
+                        if not wanted.is_set():
+                            raise httpx.ReadError("nobody waits for it any more")
                         await asyncio.to_thread(sink.write, piece)
                 return _answer(response, b"")
         except httpx.HTTPError as error:
             return _failure(error, self._config)
 
-    async def close(self) -> None:
-        """Close the pool."""
-        await self._client.aclose()
+
+def _looked_at(task: "asyncio.Task[Answer | Failure]") -> None:
+    # Otherwise the event loop would tell that nobody looked at the error.
+    if not task.cancelled():
+        task.exception()
 
 
 def _client(config: RegistryConfig) -> dict[str, Any]:
@@ -99,8 +139,10 @@ def _client(config: RegistryConfig) -> dict[str, Any]:
     return {"base_url": config.url, "headers": headers, "follow_redirects": False}
 
 
-def _request(operation: Operation[Any], timeout_s: float, config: RegistryConfig) -> dict[str, Any]:
-    headers = list(operation.headers)
+def _request(
+    operation: Operation[Any], timeout_s: float, more: Sequence[tuple[str, str]], config: RegistryConfig
+) -> dict[str, Any]:
+    headers = [*operation.headers, *more]
     if operation.body is not None and "content-type" not in dict(headers):
         headers.append(("content-type", "application/json"))
     if operation.upload is not None:
@@ -179,10 +221,12 @@ def _chunks(source: Source) -> Generator[bytes, None, None]:
                 source.sent(position)
 
 
-async def _threaded(source: Source) -> AsyncIterator[bytes]:
+async def _threaded(source: Source, wanted: asyncio.Event) -> AsyncIterator[bytes]:
     chunks = _chunks(source)
     try:
         while chunk := await asyncio.to_thread(next, chunks, b""):
+            if not wanted.is_set():
+                raise httpx.WriteError("nobody waits for it any more")
             yield chunk
     finally:
         chunks.close()

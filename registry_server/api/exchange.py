@@ -110,21 +110,23 @@ def encoded(entity: T) -> Response[T]:
 async def act(request: HttpRequest, *, body: bytes, key_required: bool = True) -> Act:
     """The act behind an unsafe request.
 
+    Where no key is required, none is heard: the request may be repeated, and each time it must be carried out.
+
     Raises:
         InvalidRequest: there is no Idempotency-Key, or it is malformed.
     """
     who = await caller(request)
     headers = request.headers
-    key = headers.get("idempotency-key")
-    if key is None and key_required:
+    outside = ports(request)
+    key = headers.get("idempotency-key") if key_required else outside.new_id()
+    if key is None:
         raise InvalidRequest(
             "a change needs an Idempotency-Key",
             remedy="send a fresh random UUID with each new change, and the same one when repeating it",
             field="Idempotency-Key",
             code="idempotency_key_required",
         )
-    outside = ports(request)
-    key = outside.new_id() if key is None else check_idempotency_key(key)
+    check_idempotency_key(key)
     scope = request.scope
     same = (scope["method"], scope["path"], scope["query_string"], hashlib.sha256(body).digest())
     return Act(

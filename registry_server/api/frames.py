@@ -18,7 +18,7 @@ def parse(body: bytes) -> dict[str, bytes]:
     """The blobs of a body by their digests, which are still to be checked.
 
     Raises:
-        ContentRefused: it is cut off, empty, or holds too many.
+        ContentRefused: it is cut off, empty, or holds too many, or one twice.
 
     >>> parse(bytes(32) + (2).to_bytes(8) + b"hi") == {"00" * 32: b"hi"}
     True
@@ -33,6 +33,8 @@ def parse(body: bytes) -> dict[str, bytes]:
         position = start + length
         if position > len(body):
             raise _refused(f"blob {len(found)} would have {length} bytes, and {len(body) - start} came", length)
+        if digest.hex() in found:
+            raise _refused(f"blob {len(found)} has the digest of one before it", position)
         found[digest.hex()] = body[start:position]
         if len(found) > MOST:
             raise _refused(f"the body holds more than {MOST} blobs", len(found))

@@ -86,6 +86,7 @@ PROBLEMS: Final = {
     "revision_required": Kind(428, "A change needs the revision it is based on"),
     "internal": Kind(500, "The server failed"),
     "storage_unavailable": Kind(503, "The storage does not answer"),
+    "deadline_exceeded": Kind(504, "The caller's time is over"),
     "storage_full": Kind(507, "The storage is full"),
 }
 _HEADERS: Final = {

@@ -13,6 +13,7 @@ RegistryError
 ├── RequestInFlight          the same key while the first is still at work
 ├── ContentRefused           bytes that are not what was announced
 ├── TooLarge                 a body beyond its limit
+├── DeadlineExceeded         the caller has stopped waiting
 └── StorageUnavailable       the disk or the database does not answer
 """
 
@@ -120,3 +121,9 @@ class StorageUnavailable(RegistryError):
     """The disk or the database does not answer."""
 
     code = "storage_unavailable"
+
+
+class DeadlineExceeded(RegistryError):
+    """The caller has stopped waiting."""
+
+    code = "deadline_exceeded"

@@ -32,7 +32,7 @@ from common_lib import (
     Snapshot,
 )
 from common_lib.access import IssuedToken, Token
-from common_lib.errors import DigestMismatch, RegistryUnavailable, RequestRefused
+from common_lib.errors import Attempt, DigestMismatch, RegistryUnavailable, RequestRefused
 from common_lib.operations import models, versions
 from common_lib.transfers import Blob, Presence, Upload
 from common_lib.values import Event, Page, Scalar
@@ -182,5 +182,5 @@ def errors_carry_what_offended(refused: RequestRefused, down: RegistryUnavailabl
     assert_type(refused.code, str)
     assert_type(refused.field, str | None)
     assert_type(refused.status, int | None)
-    assert_type(down.attempts, int)
+    assert_type(down.tried, tuple[Attempt, ...])
     assert_type(bytes_.expected, str)

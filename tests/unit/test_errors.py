@@ -6,6 +6,7 @@ import pytest
 
 from common_lib import RegistryConfig
 from common_lib.errors import (
+    Attempt,
     ConnectionFailed,
     DigestMismatch,
     InvalidConfiguration,
@@ -18,7 +19,7 @@ from common_lib.operations import principals
 ERRORS = [
     InvalidConfiguration("wrong"),
     ModelNotFound("gone", code="model_not_found", remedy="look", field="name", value="x", status=404, request_id="r"),
-    ConnectionFailed("down", attempts=3),
+    ConnectionFailed("down", tried=[Attempt(0.0, 0.5, "cut")], retry_after_s=2.0),
     DigestMismatch("model.bin", expected="a", actual="b"),
 ]
 

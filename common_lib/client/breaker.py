@@ -1,0 +1,249 @@
+"""The circuit breaker: purgatory's factory, context managers and events, over a memory of our own.
+
+purgatory counts consecutive failures, admits everybody when half open, takes a cancellation for a failure, and raises
+one shared exception whose traceback grows. Its seam is the unit of work: ours hands out a fresh context for each call,
+over a circuit that many threads and tasks share.
+"""
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from random import uniform as _uniform
+from typing import Any, Final, Literal
+
+from purgatory.domain.messages.events import ContextChanged
+from purgatory.domain.model import CLOSED, HALF_OPENED, OPENED, Context
+from purgatory.service._sync.circuitbreaker import SyncCircuitBreakerFactory
+from purgatory.service._sync.repository import SyncInMemoryRepository
+from purgatory.service._sync.unit_of_work import SyncInMemoryUnitOfWork
+
+from common_lib.config import BreakerRules
+from common_lib.errors import CircuitOpen
+
+_log = logging.getLogger(__name__)
+_BUCKETS: Final = 30
+State = Literal["closed", "opened", "half-opened"]
+Listener = Callable[[str, State], None]
+
+
+class AttemptFailed(Exception):
+    """Raised within a breaker, it counts as a failure; every other exception counts as nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Permit:
+    generation: int
+    began: float
+
+
+class Circuit:
+    """What is known of one dependency, shared by all calls to it."""
+
+    def __init__(
+        self,
+        name: str,
+        rules: BreakerRules,
+        clock: Callable[[], float] = time.monotonic,
+        uniform: Callable[[float, float], float] = _uniform,
+    ) -> None:
+        self.name = name
+        self._rules = rules
+        self._clock = clock
+        self._uniform = uniform
+        self._lock = threading.Lock()
+        self._state: State = CLOSED
+        self._generation = 0
+        self._until = 0.0
+        self._opened = 0
+        self._probing = 0
+        self._sick_at = -math.inf
+        # One bucket for each thirtieth of the window: [which thirtieth, calls, failures, slow ones].
+        self._buckets = [[-1, 0, 0, 0] for _ in range(_BUCKETS)]
+
+    @property
+    def state(self) -> State:
+        """What it is now; an open one whose time is over is half open to the next call."""
+        return self._state
+
+    def remaining_s(self) -> float:
+        """How long it stays open."""
+        return max(0.0, self._until - self._clock()) if self._state == OPENED else 0.0
+
+    def admit(self) -> tuple[_Permit, State | None]:
+        """A permit for one call, and the state that the circuit has entered by it.
+
+        Raises:
+            CircuitOpen: a fresh one each time, so that no traceback grows.
+        """
+        changed: State | None = None
+        with self._lock:
+            now = self._clock()
+            if self._state == OPENED and now >= self._until:
+                changed = self._enter(HALF_OPENED)
+            if self._state == OPENED:
+                raise CircuitOpen(self.name, self._until - now) from None
+            if self._state == HALF_OPENED:
+                if self._probing >= self._rules.probes:
+                    raise CircuitOpen(self.name, self._rules.open_s) from None
+                self._probing += 1
+            return _Permit(self._generation, now), changed
+
+    def settle(self, permit: _Permit, failed: bool | None) -> State | None:  # noqa: FBT001 - three values
+        """Count the end of a call, `None` for one that says nothing; the state that the circuit enters by it."""
+        with self._lock:
+            if permit.generation != self._generation:
+                # Begun before the last change: what it saw is no news.
+                return None
+            now = self._clock()
+            slow = now - permit.began > self._rules.slow_call_s
+            if self._state == HALF_OPENED:
+                self._probing -= 1
+                if failed is None:
+                    return None
+                return self._open(now) if failed or slow else self._close()
+            if failed is None:
+                return None
+            return self._open(now) if self._is_sick(now, failed, slow) else None
+
+    def _is_sick(self, now: float, failed: bool, slow: bool) -> bool:  # noqa: FBT001 - counted
+        width = self._rules.window_s / _BUCKETS
+        index = int(now // width)
+        bucket = self._buckets[index % _BUCKETS]
+        if bucket[0] != index:
+            bucket[:] = [index, 0, 0, 0]
+        bucket[1] += 1
+        bucket[2] += failed
+        bucket[3] += slow
+        if failed or slow:
+            self._sick_at = now
+        elif now - self._sick_at > self._rules.window_s:
+            # The common case, and no need to count.
+            return False
+        recent = [b for b in self._buckets if b[0] > index - _BUCKETS]
+        calls, failures, slows = (sum(b[place] for b in recent) for place in (1, 2, 3))
+        rules = self._rules
+        return calls >= rules.minimum_calls and (
+            failures >= rules.failure_rate * calls or slows >= rules.slow_rate * calls
+        )
+
+    def _open(self, now: float) -> State:
+        longest = min(self._rules.longest_open_s, self._rules.open_s * 2**self._opened)
+        self._opened = min(self._opened + 1, 16)
+        # Jittered downwards: a thousand clients must not all probe in the same instant.
+        self._until = now + longest * self._uniform(0.75, 1.0)
+        return self._enter(OPENED)
+
+    def _close(self) -> State:
+        self._opened = 0
+        for bucket in self._buckets:
+            bucket[0] = -1
+        return self._enter(CLOSED)
+
+    def _enter(self, state: State) -> State:
+        self._state = state
+        self._generation += 1
+        self._probing = 0
+        return state
+
+
+class Breakers:
+    """A circuit for each name, made at its first call, behind purgatory's factory."""
+
+    def __init__(
+        self,
+        rules: BreakerRules,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        uniform: Callable[[float, float], float] = _uniform,
+        listener: Listener | None = None,
+    ) -> None:
+        self._work = _UnitOfWork(rules, clock, uniform)
+        self._factory = SyncCircuitBreakerFactory(uow=self._work)
+        if listener is not None:
+            self._factory.add_listener(_isolated(listener))
+
+    def guard(self, name: str) -> AbstractContextManager[object]:
+        """A context manager around one attempt.
+
+        Raises:
+            CircuitOpen: when it is entered, if the circuit is open.
+        """
+        return self._factory.get_breaker(name)
+
+    def circuit(self, name: str) -> Circuit:
+        """The circuit of that name, to be looked at."""
+        return self._work.circuits.circuit(name)
+
+
+class _Call(Context):
+    """One call, as purgatory sees it."""
+
+    def __init__(self, circuit: Circuit) -> None:
+        super().__init__(circuit.name, threshold=0, ttl=0)
+        self._circuit = circuit
+        self._permit: _Permit | None = None
+
+    def handle_new_request(self) -> None:
+        self._permit, changed = self._circuit.admit()
+        self._tell(changed)
+
+    def handle_exception(self, exc: BaseException) -> None:
+        self._settle(True if isinstance(exc, AttemptFailed) else None)
+
+    def handle_end_request(self) -> None:
+        self._settle(False)
+
+    def _settle(self, failed: bool | None) -> None:  # noqa: FBT001 - three values
+        if self._permit is not None:
+            self._tell(self._circuit.settle(self._permit, failed))
+            self._permit = None
+
+    def _tell(self, changed: State | None) -> None:
+        if changed is not None:
+            self.messages.append(ContextChanged(self.name, changed, None))
+
+
+class _Circuits(SyncInMemoryRepository):
+    def __init__(self, make: Callable[[str], Circuit]) -> None:
+        super().__init__()
+        self._make = make
+        self._lock = threading.Lock()
+        self._circuits: dict[str, Circuit] = {}
+
+    def circuit(self, name: str) -> Circuit:
+        found = self._circuits.get(name)
+        if found is None:
+            with self._lock:
+                found = self._circuits.setdefault(name, self._make(name))
+        return found
+
+    def get(self, name: str) -> Context:
+        return _Call(self.circuit(name))
+
+
+class _UnitOfWork(SyncInMemoryUnitOfWork):
+    def __init__(
+        self, rules: BreakerRules, clock: Callable[[], float], uniform: Callable[[float, float], float]
+    ) -> None:
+        # How long a transfer takes says how large it is.
+        of_blobs = replace(rules, slow_call_s=math.inf)
+        self.circuits = _Circuits(
+            lambda name: Circuit(name, of_blobs if name.endswith(" blob") else rules, clock, uniform)
+        )
+        self.contexts = self.circuits
+
+
+def _isolated(listener: Listener) -> Callable[[str, str, Any], None]:
+    def told(name: str, kind: str, event: Any) -> None:
+        if kind != "state_changed":
+            return
+        try:
+            listener(name, event.state)
+        except Exception:  # noqa: BLE001 - whatever it is
+            _log.exception("a listener failed; the circuit %s goes on", name)
+
+    return told

@@ -1,0 +1,72 @@
+"""Deadlines of callers: `X-Request-Deadline-Ms` says how long they wait, and nobody works for them any longer."""
+
+import asyncio
+import re
+from typing import Any
+
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from registry_server.api import problems
+from registry_server.api.telemetry import header
+from registry_server.domain.errors import DeadlineExceeded, InvalidRequest, RegistryError
+
+_MILLISECONDS = re.compile(r"^[0-9]{1,9}$(?!\n)")
+
+
+class Deadlines:
+    """Ends the work on a request when its caller has stopped waiting.
+
+    A write whose commit is under way is not undone by that: its first answer is there for the next attempt.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI
+        raw: Any = scope
+        text = header(raw, b"x-request-deadline-ms") if raw["type"] == "http" else None
+        if text is None:
+            await self._app(scope, receive, send)
+            return
+        if not _MILLISECONDS.match(text):
+            await _refuse(raw, send, _malformed(text))
+            return
+        started = False
+
+        async def observed(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            async with asyncio.timeout(int(text) / 1000):
+                await self._app(scope, receive, observed)
+        except TimeoutError:
+            if not started:
+                await _refuse(raw, send, _exceeded(text))
+
+
+def _malformed(text: str) -> InvalidRequest:
+    return InvalidRequest(
+        "X-Request-Deadline-Ms is no whole number of milliseconds",
+        remedy="send how long you wait, such as 2500",
+        field="X-Request-Deadline-Ms",
+        value=text,
+    )
+
+
+def _exceeded(text: str) -> DeadlineExceeded:
+    return DeadlineExceeded(
+        f"the {text} ms that you wait were over before there was an answer",
+        remedy="wait longer, or ask again with the same Idempotency-Key: what was done meanwhile is not done twice",
+        field="X-Request-Deadline-Ms",
+        value=text,
+    )
+
+
+async def _refuse(scope: Any, send: Any, error: RegistryError) -> None:
+    answer = problems.answer(error, scope["registry_request_id"])
+    body = answer.content
+    headers = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
