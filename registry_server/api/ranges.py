@@ -72,21 +72,30 @@ class FileAnswer:
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": raw})
         if part.length:
-            await self._send_bytes(part, send)
+            await self._send_bytes(part, receive, send)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _send_bytes(self, part: Part, send: Send) -> None:
+    async def _send_bytes(self, part: Part, receive: Receive, send: Send) -> None:
         chunks = self._blobs.open(self._file.sha256, *part)
         reading = asyncio.ensure_future(asyncio.to_thread(next, chunks, b""))
+        # uvicorn drops in silence what is sent to nobody: all of a large file would be read for a client that left.
+        leaving = asyncio.ensure_future(_left(receive))
         try:
-            while chunk := await reading:
+            while (chunk := await reading) and not leaving.done():
                 # The next chunk is read while this one is sent.
                 reading = asyncio.ensure_future(asyncio.to_thread(next, chunks, b""))
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
         finally:
+            leaving.cancel()
             # A client that left early must not leave a thread or an open file behind.
-            await asyncio.wait([reading])
+            await asyncio.wait([reading, leaving])
             chunks.close()
+
+
+async def _left(receive: Receive) -> None:
+    """Nothing, once the client is gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def selected(wanted: str | None, size: int) -> Part | None:

@@ -4,8 +4,9 @@ A part carries the SHA-256 of all bytes up to its end. So every byte is hashed o
 wrong one by one, and the digest of the last one is that of the blob.
 """
 
+import contextlib
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
 import msgspec
@@ -58,7 +59,9 @@ async def begin(ports: Ports, act: Act, sha256: str, size: int, limit: int) -> U
     progress = await ports.database.write(open_)
     blob = await ports.database.read.artifacts.blob(sha256)
     if blob is not None and artifacts.is_here(ports, blob):
-        await _forget(ports, progress)
+        # A part that is still on its way forgets the upload itself, or leaves it to expire.
+        with contextlib.suppress(RequestInFlight), _alone(ports, progress.principal, sha256):
+            await _forget(ports, progress)
         return Upload(sha256, blob.size, blob.size, complete=True, expires_at=until)
     return _shown(progress)
 
@@ -83,38 +86,52 @@ async def append(
         RequestInFlight: another part of the upload is on its way.
     """
     names.check_sha256(prefix_sha256)
-    own = await _own(ports, act.caller, sha256)
-    if start != own.received:
-        raise Conflict(
-            f"the part begins at {start}, but {own.received} of {own.size} bytes are here",
-            remedy=f"go on at {own.received}",
-            field="start",
-            value=start,
-            code="upload_out_of_step",
-        )
-    claim = (f"upload of {act.caller.name}", sha256)
-    if claim in ports.in_flight:
-        raise RequestInFlight(
-            "another part of this upload is on its way", remedy="send one part after the other", field="start"
-        )
-    ports.in_flight.add(claim)
-    try:
+    with _alone(ports, act.caller.name, sha256):
+        own = await _own(ports, act.caller, sha256)
+        if start != own.received:
+            raise Conflict(
+                f"the part begins at {start}, but {own.received} of {own.size} bytes are here",
+                remedy=f"go on at {own.received}",
+                field="start",
+                value=start,
+                code="upload_out_of_step",
+            )
         return await _append(ports, act, own, prefix_sha256, chunks)
-    finally:
-        ports.in_flight.discard(claim)
 
 
 async def abandon(ports: Ports, caller: Caller, sha256: str) -> None:
-    """Forget the caller's upload and remove what came of it."""
-    await _forget(ports, await _own(ports, caller, sha256))
+    """Forget the caller's upload and remove what came of it.
+
+    Raises:
+        RequestInFlight: a part of the upload is on its way.
+    """
+    with _alone(ports, caller.name, sha256):
+        await _forget(ports, await _own(ports, caller, sha256))
 
 
 async def expire(ports: Ports) -> int:
     """Forget the uploads that nobody went on with, and say how many."""
-    expired = await ports.database.read.artifacts.expired_uploads(ports.now())
-    for upload in expired:
-        await _forget(ports, upload)
-    return len(expired)
+    count = 0
+    for upload in await ports.database.read.artifacts.expired_uploads(ports.now()):
+        with contextlib.suppress(RequestInFlight), _alone(ports, upload.principal, upload.sha256):
+            await _forget(ports, upload)
+            count += 1
+    return count
+
+
+@contextlib.contextmanager
+def _alone(ports: Ports, principal: str, sha256: str) -> Iterator[None]:
+    """A block in which nobody else writes to the upload or takes its bytes away."""
+    claim = (f"upload of {principal}", sha256)
+    if claim in ports.in_flight:
+        raise RequestInFlight(
+            "a part of this upload is on its way", remedy="send one part after the other", field="sha256", value=sha256
+        )
+    ports.in_flight.add(claim)
+    try:
+        yield
+    finally:
+        ports.in_flight.discard(claim)
 
 
 async def _append(ports: Ports, act: Act, own: Progress, prefix_sha256: str, chunks: AsyncIterator[bytes]) -> Upload:
@@ -134,7 +151,7 @@ async def _append(ports: Ports, act: Act, own: Progress, prefix_sha256: str, chu
         return _shown(await _keep(ports, act, own, received, prefix_sha256))
     if prefix_sha256 != own.sha256:
         # All bytes are here and each part was what the client said: so it is the announcement that is wrong.
-        await abandon(ports, act.caller, own.sha256)
+        await _forget(ports, own)
         raise InvalidRequest(
             f"all {own.size} bytes are here, and their digest is {prefix_sha256}",
             remedy="begin the upload again under the true digest",

@@ -265,7 +265,8 @@ class FilesystemBlobs:
     async def _resumed(self, upload: str, descriptor: int, start: int, start_sha256: str) -> Any:
         """The running digest of what is there already, the file cut to it and ready to be written on."""
         known = self._running.pop(upload, (0, None))
-        if known[1] is not None and known[0] == start:
+        # A file that was lost must not be filled up with zeros, under a digest that is remembered.
+        if known[1] is not None and known[0] == start <= os.fstat(descriptor).st_size:
             digest = known[1]
         else:
             digest = await asyncio.to_thread(hashed, descriptor, start)

@@ -47,12 +47,13 @@ async def receive(descriptor: int, digest: Any, chunks: AsyncIterator[bytes], mo
                     value=size,
                 )
             if writing is not None:
-                await writing
+                await asyncio.shield(writing)
             writing = loop.run_in_executor(None, keep, descriptor, digest, chunk)
     finally:
         if writing is not None:
-            # Also when the client is gone: the file must not be closed under the thread.
-            await writing
+            # Also when the client is gone, or the server stops: the file must not be closed under the thread.
+            await asyncio.wait([writing])
+            writing.result()
     return size
 
 

@@ -31,6 +31,7 @@ BAD = {
     "a length beyond any memory": frame(b"new", length=2**64 - 1),
     "a second blob that is cut": frame(b"new") + frame(b"newer")[:-1],
     "another digest": frame(b"new") + bytes.fromhex(SHA256) + (3).to_bytes(8) + b"new",
+    "two with one digest": bytes.fromhex(SHA256) + (3).to_bytes(8) + b"new" + frame(CONTENT),
     "too many": b"".join(frame(b"%d" % number) for number in range(41)),
 }
 
