@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -25,13 +26,30 @@ class BreakerRules:
     probes: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class ResolveRules:
+    """How long an answer to a resolve is good; times are seconds.
+
+    Younger than `fresh_s` it is given as it is; younger than `revalidate_s` too, and asked for in the background;
+    older, the registry is asked, and if it does not answer, what is younger than `stale_s` is given. `through_denial`
+    gives it also when the token is no longer valid. `snapshot` is a file through which the next process knows the same.
+    """
+
+    fresh_s: float = 5.0
+    revalidate_s: float = 60.0
+    stale_s: float = 86_400.0
+    through_denial: bool = False
+    snapshot: Path | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryConfig:
     """Where the registry is, who calls, and how long to wait.
 
     Times are seconds. `deadline_s` ends a call with all its attempts, except the transfer of bytes, of which
     `blob_timeout_s` bounds each pause. Retries may be `retry_ratio` of all calls, and `retry_most` in a row; so many
-    calls of one class may be under way as `most_calls` says. The token never shows in a repr.
+    calls of one class may be under way as `most_calls` says. Without `resolve`, every resolve asks the registry; with
+    it, answers are kept. The token never shows in a repr.
 
     Raises:
         InvalidConfiguration: the address is not http or https, or a number is not positive.
@@ -49,6 +67,7 @@ class RegistryConfig:
     retry_most: float = 10.0
     most_calls: int = 100
     breaker: BreakerRules = field(default_factory=BreakerRules)
+    resolve: ResolveRules | None = None
 
     def __post_init__(self) -> None:
         parts = _split(self.url)

@@ -39,6 +39,7 @@ class Versions(Resource):
 
     get = call(versions.get)
     resolve = call(versions.resolve)
+    resolution = call(versions.resolution)
     create = call(versions.create)
     update = call(versions.update)
     transition = call(versions.transition)
@@ -159,6 +160,7 @@ class AsyncVersions(Resource):
 
     get = acall(versions.get)
     resolve = acall(versions.resolve)
+    resolution = acall(versions.resolution)
     create = acall(versions.create)
     update = acall(versions.update)
     transition = acall(versions.transition)

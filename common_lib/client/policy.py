@@ -67,7 +67,7 @@ class Policy:
         from common_lib.client.breaker import Breakers  # noqa: PLC0415 - see above
 
         self.config = config
-        self._telemetry = telemetry or Logging()
+        self.telemetry = telemetry or Logging()
         self.clock = clock
         self._uniform = uniform
         self.budget = Budget(config.retry_ratio, config.retry_most)
@@ -141,7 +141,7 @@ class Policy:
 
     def tell(self, happening: Any, key: str, **facts: object) -> None:
         """Tell the telemetry."""
-        isolated(self._telemetry, happening, key, **facts)
+        isolated(self.telemetry, happening, key, **facts)
 
     def enter(self, key: str, limit: int) -> bool:
         """Whether one more call of that class may be under way."""

@@ -1,9 +1,10 @@
 """Versions of models."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from common_lib.operations.base import Operation, checked, given, one_of, path, query, reads, unsafe
+from common_lib.operations.base import Answer, Operation, checked, given, one_of, path, query, reads, unsafe
 from common_lib.requests import CreateVersion, TombstoneRequest, TransitionRequest, UpdateVersion
 from common_lib.rules.lifecycle import ModelStage
 from common_lib.rules.names import check_model_name
@@ -14,6 +15,21 @@ VersionOrder = Literal["version", "-version"]
 _version = reads(ModelVersion)
 _page = reads(Page[ModelVersion])
 _manifest = reads(Manifest)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """A version, and how it is known.
+
+    `source` is `registry`, `cache`, or `snapshot`, the file that an earlier process left; `stale` tells that it is
+    older than what counts as fresh, `reason` why the registry was not heard.
+    """
+
+    version: ModelVersion
+    stale: bool
+    age_s: float
+    source: str
+    reason: str
 
 
 def get(name: str, version: int) -> Operation[ModelVersion]:
@@ -36,6 +52,27 @@ def resolve(reference: str) -> Operation[ModelVersion]:
     """
     name, selector = checked(parse, reference)
     return Operation("GET", path("models", name, "resolve", selector), _version, "resolve")
+
+
+def resolution(reference: str) -> Operation[Resolution]:
+    """The version that a reference means, and how that is known: from the registry now, or from what it said before.
+
+    Raises:
+        VersionNotFound: it means none.
+    """
+    asked = resolve(reference)
+    return replace(asked, read=_resolution)  # type: ignore[arg-type,return-value]
+
+
+def _resolution(answer: Answer) -> Resolution:
+    told = answer.headers
+    return Resolution(
+        version=_version(answer),
+        stale=told.get("x-stale") == "true",
+        age_s=float(told.get("age", "0")),
+        source=told.get("x-source", "registry"),
+        reason=told.get("x-stale-reason", ""),
+    )
 
 
 def create(

@@ -5,14 +5,16 @@ import re
 import subprocess
 import sys
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import adapters
-from common_lib import HttpRegistry
+from common_lib import HttpRegistry, RegistryConfig
 from common_lib.cli.program import program as client_program
+from common_lib.config import BreakerRules, ResolveRules
 from common_lib.errors import CODES
 from registry_server.api.problems import PROBLEMS
 from registry_server.app import HANDLERS
@@ -146,6 +148,16 @@ def test_the_table_of_roles_is_the_code() -> None:
 def test_the_table_of_settings_is_the_code() -> None:
     """Each field of the settings, in its order."""
     assert [row[0] for row in _rows("howto/operate.md", "setting")] == list(Settings.__struct_fields__)
+
+
+def test_the_tables_of_resilience_are_the_code() -> None:
+    """Each number of the client's configuration with its default, each rule of breakers and of resolving."""
+    headings = ("setting", "of the breaker", "of resolving")
+    rows = {row[0]: row[1] for heading in headings for row in _rows("resilience.md", heading)}
+    said = {name: {"no": "False", "none": "None"}.get(default, default) for name, default in rows.items()}
+    numbers = [field for field in fields(RegistryConfig) if isinstance(field.default, int | float)]
+    coded = [*numbers, *fields(BreakerRules), *fields(ResolveRules)]
+    assert said == {f.name: f"{f.default:g}" if isinstance(f.default, float) else str(f.default) for f in coded}
 
 
 def test_the_table_of_events_is_the_code() -> None:

@@ -1,0 +1,89 @@
+"""A registry that goes away: what was resolved before still is, over real sockets and real processes."""
+
+import time
+from pathlib import Path
+
+import anyio
+import pytest
+
+from common_lib import AsyncHttpRegistry, HttpRegistry, RegistryConfig
+from common_lib.config import ResolveRules
+from common_lib.errors import RegistryUnavailable
+from registry_server.serving import running
+from registry_server.settings import Settings
+from tests.support.steps import promoted
+
+RULES = ResolveRules(fresh_s=0.0, revalidate_s=0.0)
+
+
+def made(data: Path, **more: object) -> RegistryConfig:
+    """The configuration of a client of a registry that served a while and is gone now."""
+    with running(Settings(data=data, port=0, access_log=False)) as url:
+        token = (data / "admin-token").read_text().strip()
+        config = RegistryConfig(url=url, token=token, attempts=1, **more)  # type: ignore[arg-type]
+        with HttpRegistry(config) as registry:
+            registry.models.create("eurusd", "forecasting")
+            promoted(registry, "eurusd")
+            registry.resolve("models:/eurusd/production")
+    return config
+
+
+def test_a_new_process_resolves_while_nobody_answers(tmp_path: Path) -> None:
+    """Out of the file of the last one; what it never resolved is a typed error."""
+    config = made(tmp_path / "data", resolve=ResolveRules(snapshot=tmp_path / "resolves.json"))
+    with HttpRegistry(config) as registry:
+        found = registry.versions.resolution("models:/eurusd/production")
+        assert (found.version.version, found.source) == (1, "snapshot")
+        with pytest.raises(RegistryUnavailable):
+            registry.resolve("models:/eurusd@champion")
+
+
+def test_an_outage_is_told_and_answered(tmp_path: Path) -> None:
+    """By both clients: the version, stale, and why."""
+    rules = ResolveRules(fresh_s=0.0, revalidate_s=0.0, snapshot=tmp_path / "resolves.json")
+    config = made(tmp_path / "data", resolve=rules)
+    with HttpRegistry(config) as registry:
+        found = registry.versions.resolution("models:/eurusd/production")
+    assert (found.stale, found.source) == (True, "snapshot")
+    assert "tried once" in found.reason
+
+    async def ask() -> tuple[bool, str]:
+        async with AsyncHttpRegistry(config) as registry:
+            found = await registry.versions.resolution("models:/eurusd/production")
+            return found.stale, found.source
+
+    assert anyio.run(ask) == (True, "snapshot")
+
+
+def test_once_the_circuit_is_open_answers_take_no_time(tmp_path: Path) -> None:
+    """Nobody is waited for: the slowest of a thousand resolves in an outage is told beside the bar of a millisecond."""
+    rules = ResolveRules(fresh_s=0.0, revalidate_s=0.0, snapshot=tmp_path / "resolves.json")
+    config = made(tmp_path / "data", resolve=rules)
+    with HttpRegistry(config) as registry:
+        for _ in range(20):
+            registry.resolve("models:/eurusd/production")
+        assert registry.policy.breakers.circuit(f"{config.url} resolve").state == "opened"
+        took = []
+        for _ in range(1_000):
+            began = time.perf_counter()
+            assert registry.versions.resolution("models:/eurusd/production").stale
+            took.append(time.perf_counter() - began)
+    print(f"p99 {sorted(took)[990] * 1e6:.0f} µs")
+
+
+def test_a_background_refresh_brings_the_new_version(tmp_path: Path) -> None:
+    """The old one is given meanwhile."""
+    with running(Settings(data=tmp_path, port=0, access_log=False)) as url:
+        token = (tmp_path / "admin-token").read_text().strip()
+        rules = ResolveRules(fresh_s=0.0, revalidate_s=60.0)
+        plain = RegistryConfig(url=url, token=token)
+        cached = RegistryConfig(url=url, token=token, resolve=rules)
+        with HttpRegistry(plain) as writer, HttpRegistry(cached) as reader:
+            writer.models.create("eurusd", "forecasting")
+            promoted(writer, "eurusd", b"one")
+            assert reader.resolve("models:/eurusd/production").version == 1
+            promoted(writer, "eurusd", b"two")
+            assert reader.resolve("models:/eurusd/production").version == 1
+            end = time.monotonic() + 10
+            while reader.resolve("models:/eurusd/production").version == 1:
+                assert time.monotonic() < end, "the refresh brought nothing"
