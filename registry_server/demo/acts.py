@@ -10,7 +10,7 @@ from rich.text import Text
 
 from adapters import Analysis, Integration, Strategy, Workbench
 from adapters.analysis import ProductionModel
-from common_lib import AsyncHttpRegistry, Grant, HttpRegistry, PrincipalKind, RegistryConfig, Role
+from common_lib import AsyncHttpRegistry, Cache, Grant, HttpRegistry, PrincipalKind, RegistryConfig, Role
 from common_lib.cli import show
 from registry_server.demo import services, tables
 from registry_server.demo.data import Rates, euro_rates
@@ -113,7 +113,7 @@ def _analysis(screen: Console, config: RegistryConfig) -> None:
 
 def _strategy(screen: Console, config: RegistryConfig, rates: Rates, folder: Path) -> None:
     with HttpRegistry(config) as registry:
-        made = services.forecast(Strategy(registry, folder), rates)
+        made = services.forecast(Strategy(registry), rates, Cache(folder))
     _heading(
         screen,
         "Strategy execution",

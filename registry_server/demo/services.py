@@ -8,7 +8,7 @@ from typing import Final
 
 from adapters import Analysis, Integration, Strategy, Workbench
 from adapters.analysis import ProductionModel
-from common_lib import Alias, FieldSpec, ModelRegistry, ModelStage, ModelType, ModelVersion, Signature
+from common_lib import Alias, Cache, FieldSpec, ModelRegistry, ModelStage, ModelType, ModelVersion, Signature
 from common_lib.errors import RequestRefused
 from common_lib.values import Event
 from registry_server.demo.data import Rates, next_row
@@ -17,7 +17,6 @@ from registry_server.demo.training import (
     VOLATILITY,
     Prediction,
     TrainedVersion,
-    load,
     predict,
     save,
     train_all,
@@ -144,9 +143,9 @@ async def review(analysis: Analysis) -> list[ProductionModel]:
     return await analysis.production_models(tags=_MARKET)
 
 
-def forecast(strategy: Strategy, rates: Rates) -> list[Forecast]:
+def forecast(strategy: Strategy, rates: Rates, cache: Cache) -> list[Forecast]:
     """What the production version of each model says of the trading day after the newest rate."""
-    return [_forecast(strategy, name, rates) for name in MODELS]
+    return [_forecast(strategy, name, rates, cache) for name in MODELS]
 
 
 def audit(registry: ModelRegistry) -> list[Event]:
@@ -177,15 +176,16 @@ def _log(workbench: Workbench, trained: TrainedVersion, file: Path, parent: str 
     )
 
 
-def _forecast(strategy: Strategy, name: str, rates: Rates) -> Forecast:
-    model = strategy.trading_model(name)
-    signature = model.version.signature
+def _forecast(strategy: Strategy, name: str, rates: Rates, cache: Cache) -> Forecast:
+    version = strategy.resolve(f"models:/{name}/production")
+    signature = version.signature
     if signature is None:
-        raise ValueError(f"{model.version.reference} has no signature; register it with the names of its inputs")
+        raise ValueError(f"{version.reference} has no signature; register it with the names of its inputs")
     # Strategy execution knows nothing of the training but what the registry says.
     row = next_row([spec.name for spec in signature.inputs], rates)
-    estimator = load(model.folder / _FILE, trusted=())
-    return Forecast(model.version, predict(name, estimator, row))
+    # No type but those that skops itself knows to be harmless.
+    estimator = strategy.load(version.reference, cache=cache, trusted_types=())
+    return Forecast(version, predict(name, estimator, row))
 
 
 def _model(version: ModelVersion) -> str:

@@ -9,7 +9,7 @@ of input and were not picked by their score there: whoever picks the best of sev
 import datetime as dt
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -154,15 +154,6 @@ def predict(model: str, estimator: Pipeline, row: FeatureRow) -> Prediction:
 def save(estimator: Pipeline, path: Path) -> None:
     """The estimator becomes one skops file, which holds data and the names of types, but no code."""
     skops.io.dump(estimator, path)
-
-
-def load(path: Path, trusted: Sequence[str]) -> Pipeline:
-    """The estimator in a skops file, if it is made only of types that skops or the caller trusts.
-
-    Raises:
-        skops.io.exceptions.UntrustedTypesFoundException: the file names another type; nothing of it was built.
-    """
-    return skops.io.load(path, trusted=list(trusted))
 
 
 def direction_verdict(metrics: Mapping[str, float]) -> str:

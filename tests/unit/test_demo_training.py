@@ -25,7 +25,6 @@ from registry_server.demo.training import (
     Recipe,
     TrainedVersion,
     direction_verdict,
-    load,
     predict,
     save,
     train,
@@ -281,7 +280,8 @@ def test_a_saved_version_predicts_the_same_without_trusting_any_type(
         path = tmp_path / f"{number}.skops"
         save(version.estimator, path)
         row = next_row(version.feature_names, rates)
-        assert predict(version.model, load(path, ()), row) == predict(version.model, version.estimator, row)
+        again = skops.io.load(path, trusted=[])
+        assert predict(version.model, again, row) == predict(version.model, version.estimator, row)
 
 
 def test_a_file_with_another_type_is_not_loaded(tmp_path: Path) -> None:
@@ -291,8 +291,8 @@ def test_a_file_with_another_type_is_not_loaded(tmp_path: Path) -> None:
     save(stranger, path)
     types = skops.io.get_untrusted_types(file=path)
     with pytest.raises(UntrustedTypesFoundException):
-        load(path, ())
-    assert isinstance(load(path, types), FunctionTransformer)
+        skops.io.load(path, trusted=[])
+    assert isinstance(skops.io.load(path, trusted=list(types)), FunctionTransformer)
 
 
 def _row(values: NDArray[np.float64]) -> FeatureRow:
