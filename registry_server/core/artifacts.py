@@ -1,5 +1,6 @@
 """Bytes: blobs are published before any version may name them, and served by the version that names them."""
 
+import logging
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Final
@@ -18,6 +19,7 @@ from registry_server.domain.events import Change
 
 # As long as an upload may rest. Within it the version that will name the bytes must be created.
 LEASE: Final = timedelta(hours=24)
+_log = logging.getLogger(__name__)
 
 
 def key(sha256: str) -> str:
@@ -76,9 +78,14 @@ async def _record(ports: Ports, records: Records, act: Act, sha256: str, size: i
     before = await records.artifacts.blob(sha256) or blob
     if before.quarantined_at is None:
         return before, None
+    return await _released(records, before)
+
+
+async def _released(records: Records, before: Blob) -> tuple[Blob, Change]:
+    """The blob out of quarantine."""
     after = msgspec.structs.replace(before, quarantined_at=None)
     await records.artifacts.update_blob(before, after)
-    return after, changes.changed("blob.restored", (key(sha256), before, after))
+    return after, changes.changed("blob.restored", (key(before.sha256), before, after))
 
 
 async def find(ports: Ports, caller: Caller, sha256: str) -> Blob:
@@ -109,6 +116,8 @@ def is_here(ports: Ports, blob: Blob) -> bool:
 async def verify(ports: Ports, act: Act, sha256: str, bytes_per_s: float = 0.0) -> Verification:
     """Whether the bytes are what their digest says; those that are not go into quarantine, and the log says so.
 
+    A blob in quarantine whose file was put back as it should be is served again from then on.
+
     Raises:
         NotFound: there is no such blob.
     """
@@ -117,13 +126,17 @@ async def verify(ports: Ports, act: Act, sha256: str, bytes_per_s: float = 0.0) 
     blob = await ports.database.read.artifacts.blob(sha256)
     if blob is None:
         raise _no_blob(sha256)
-    if blob.quarantined_at is not None:
-        return Verification(blob, sound=False)
     damage = await ports.blobs.damage(sha256, bytes_per_s)
+    if (damage is None) == (blob.quarantined_at is None):
+        return Verification(blob, sound=damage is None)
     if damage is None:
-        return Verification(blob, sound=True)
-    answer = await perform(ports, act, lambda records, by: _quarantine(ports, records, by, sha256, damage))
+        await ports.blobs.settle(sha256)
+        answer = await perform(ports, act, lambda records, _: _restore(ports, records, sha256))
+    else:
+        answer = await perform(ports, act, lambda records, by: _quarantine(ports, records, by, sha256, damage))
     after = msgspec.json.decode(answer.body, type=Blob)
+    if after.quarantined_at == act.at:
+        _log.error("blob %s is damaged and in quarantine now: upload its bytes again", sha256)
     return Verification(after, sound=after.quarantined_at is None)
 
 
@@ -136,6 +149,15 @@ async def _quarantine(ports: Ports, records: Records, act: Act, sha256: str, dam
     after = msgspec.structs.replace(before, quarantined_at=act.at)
     await records.artifacts.update_blob(before, after)
     return Outcome(after, changes.changed("blob.quarantined", (key(sha256), before, after)))
+
+
+async def _restore(ports: Ports, records: Records, sha256: str) -> Outcome[Blob]:
+    before = await records.artifacts.blob(sha256)
+    if before is None:
+        raise _no_blob(sha256)
+    if before.quarantined_at is None or not ports.blobs.holds(sha256, before.size):
+        return Outcome(before, None)
+    return Outcome(*await _released(records, before))
 
 
 async def locate(ports: Ports, caller: Caller, name: str, version: int, path: str) -> FileEntry:
@@ -160,7 +182,7 @@ async def locate(ports: Ports, caller: Caller, name: str, version: int, path: st
     if blob is None or not is_here(ports, blob):
         raise NotFound(
             f"the bytes of {path!r} are damaged or lost",
-            remedy="upload the file again, or restore it from a backup",
+            remedy=f"PUT the same bytes to /v1/blobs/{file.sha256} again, from wherever a copy is",
             field="sha256",
             value=file.sha256,
             code="blob_damaged",

@@ -287,6 +287,9 @@ class BlobStore(Protocol):
     async def damage(self, sha256: str, bytes_per_s: float = 0.0) -> str | None:
         """What the bytes are told by if they are not those of the digest; they are read at that rate at most."""
 
+    async def settle(self, sha256: str) -> None:
+        """Make bytes durable that were put in their place by hand; those that are gone again are passed over."""
+
     def quarantine(self, sha256: str, damage: str) -> bool:
         """Whether these damaged bytes are kept from those who ask for them now."""
 

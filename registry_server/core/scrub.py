@@ -44,6 +44,4 @@ async def _is_damaged(ports: Ports, sha256: str, bytes_per_s: float) -> bool:
         found = await artifacts.verify(ports, act, sha256, bytes_per_s)
     except NotFound:  # removed meanwhile
         return False
-    if not found.sound:
-        _log.error("blob %s is damaged and in quarantine now: upload its bytes again", sha256)
     return not found.sound

@@ -206,6 +206,20 @@ class FilesystemBlobs:
         except OSError as error:
             raise unavailable(error) from error
 
+    async def settle(self, sha256: str) -> None:
+        """Make bytes durable that were put in their place by hand; those that are gone again are passed over."""
+
+        def sync() -> None:
+            descriptor = os.open(self._path(sha256), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            sync_folder(self._path(sha256).parent)
+
+        with _refused(), contextlib.suppress(FileNotFoundError):
+            await asyncio.to_thread(sync)
+
     def quarantine(self, sha256: str, damage: str) -> bool:
         """Whether these very bytes are out of the way now; those that were sent again meanwhile stay."""
         final = self._path(sha256)

@@ -167,6 +167,43 @@ def test_damage_is_found_told_and_mended(world: World, registry: HttpRegistry, t
     assert types == [f"registry.blob.{what}" for what in ("published", "quarantined", "restored")]
 
 
+def test_bytes_put_back_by_hand_are_taken_once_they_are_read(world: World, registry: HttpRegistry) -> None:
+    """A file that merely lies there is not believed; read and found right, it lifts the quarantine with an event."""
+    version = version_of(registry, "eurusd-direction", b"precious")
+    sha256 = hashlib.sha256(b"precious").hexdigest()
+    place = world.backend._home / "blobs" / "sha256" / sha256[:2] / sha256
+    place.write_bytes(b"qrecious")
+    quarantined = registry.artifacts.verify_blob(sha256).blob.quarantined_at
+    for wrong in (b"qrecious", b"precious and more", b""):
+        place.write_bytes(wrong)
+        found = registry.artifacts.verify_blob(sha256)
+        assert (found.sound, found.blob.quarantined_at) == (False, quarantined)
+    place.write_bytes(b"precious")
+    with pytest.raises(BlobDamaged, match="PUT the same bytes"):
+        registry.fetch(version.reference)
+    assert registry.artifacts.presence([sha256]).missing == [sha256]
+    for _ in range(2):
+        found = registry.artifacts.verify_blob(sha256)
+        assert (found.sound, found.blob.quarantined_at) == (True, None)
+    assert (registry.fetch(version.reference).folder / "model.bin").read_bytes() == b"precious"
+    types = [event.type for event in registry.events.after(0, limit=1_000) if event.subject == f"blobs/{sha256}"]
+    assert types == [f"registry.blob.{what}" for what in ("published", "quarantined", "restored")]
+
+
+def test_damage_is_in_the_log_of_the_server_once(
+    world: World, registry: HttpRegistry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At level error, whoever found it."""
+    version_of(registry, "eurusd-direction", b"precious")
+    sha256 = hashlib.sha256(b"precious").hexdigest()
+    (world.backend._home / "blobs" / "sha256" / sha256[:2] / sha256).write_bytes(b"qrecious")
+    for _ in range(2):
+        assert not registry.artifacts.verify_blob(sha256).sound
+    (said,) = (record for record in caplog.records if sha256 in record.getMessage())
+    assert said.levelname == "ERROR"
+    assert "is damaged and in quarantine now" in said.getMessage()
+
+
 def test_only_an_admin_collects(world: World) -> None:
     """Not even the one who uploads."""
     with world.backend.registry("workbench") as workbench, pytest.raises(Forbidden):
