@@ -7,6 +7,7 @@ pytest loads every plug-in it finds, so this module imports nothing before a fix
 """
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,7 +27,19 @@ def model_registry_application() -> "Iterator[TestBackend]":
 
 
 @pytest.fixture
-def model_registry_backend(model_registry_application: "TestBackend") -> "TestBackend":
+def model_registry_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The cache of this test's own, empty: what it fetches stays out of the user's, and out of the next test's."""
+    folder = tmp_path_factory.mktemp("model-registry-cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REGISTRY_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture
+def model_registry_backend(
+    model_registry_application: "TestBackend",
+    model_registry_cache: Path,  # noqa: ARG001 - it is enough that the environment names it
+) -> "TestBackend":
     """The application on a fresh database; `registry("strategy")` gives a registry of another role."""
     model_registry_application.reset()
     return model_registry_application

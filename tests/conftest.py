@@ -40,11 +40,9 @@ class ViaAsync(ModelRegistry):
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache(model_registry_cache: Path) -> Path:
     """The cache of this test's own, empty."""
-    folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setenv("REGISTRY_CACHE", str(folder))
-    return folder
+    return model_registry_cache
 
 
 @pytest.fixture(scope="session")

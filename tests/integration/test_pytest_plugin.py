@@ -17,6 +17,26 @@ heavy = {"litestar", "pydantic", "httpx", "apsw", "msgspec"} & set(sys.modules)
 sys.exit(f"imported {heavy}" if heavy else 0)
 """
 
+FETCHES = """
+import os
+import pytest
+
+BEFORE = os.environ["REGISTRY_CACHE"]
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_it(model_registry, tmp_path, turn):
+    (tmp_path / "model.json").write_text("{}")
+    model_registry.models.create("eurusd", "forecasting")
+    version = model_registry.register("eurusd", tmp_path / "model.json", framework="json")
+    assert not os.listdir(os.environ["REGISTRY_CACHE"])
+    folder = model_registry.fetch(version.reference).folder
+    assert folder.is_relative_to(os.environ["REGISTRY_CACHE"])
+    assert not folder.is_relative_to(BEFORE)
+
+def test_nothing_is_left_of_it():
+    assert os.environ["REGISTRY_CACHE"] == BEFORE
+"""
+
 
 def test_the_plugin_costs_nothing_until_it_is_used() -> None:
     """Pytest loads it in every project where the package is installed."""
@@ -54,12 +74,23 @@ def test_rights_are_as_real_as_the_rest(
 
 def test_a_dependent_project_needs_no_set_up(tmp_path: Path) -> None:
     """A test file elsewhere uses the fixtures without importing or configuring anything."""
-    (tmp_path / "test_theirs.py").write_text(
-        "def test_it(model_registry):\n    assert list(model_registry.models.search()) == []\n"
-    )
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    outcome = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
-    assert "1 passed" in outcome.stdout, outcome.stdout + outcome.stderr
+    theirs = "def test_it(model_registry):\n    assert list(model_registry.models.search()) == []\n"
+    assert "1 passed" in ran(theirs, tmp_path)
+
+
+def test_the_cache_of_the_user_is_left_alone(tmp_path: Path, cache: Path) -> None:
+    """What a dependent's test fetches goes into a cache of that test's own, and the environment is as it was after."""
+    mine = ran(FETCHES, tmp_path)
+    assert "3 passed" in mine, mine
+    assert list(cache.iterdir()) == []
+
+
+def ran(tests: str, folder: Path) -> str:
+    """What pytest says of a test file outside of this project."""
+    (folder / "test_theirs.py").write_text(tests)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)]
+    outcome = subprocess.run(command, check=False, capture_output=True, text=True, cwd=folder)
+    return outcome.stdout + outcome.stderr
 
 
 @pytest.fixture
