@@ -4,9 +4,10 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field
 
+from common_lib.rules import transfers
 from common_lib.values import Count, Given, Sha256, Value
 
-Seconds = Annotated[int, Field(ge=0, le=10 * 366 * 86_400)]
+Seconds = Annotated[int, Field(ge=0, le=transfers.LONGEST_S)]
 
 
 class Blob(Value):
@@ -38,7 +39,7 @@ class Upload(Value):
 class PresenceRequest(Given):
     """The question which of these bytes are at the registry."""
 
-    sha256: Annotated[list[Sha256], Field(max_length=1_000)]
+    sha256: Annotated[list[Sha256], Field(max_length=transfers.MAX_ASKED)]
 
 
 class Presence(Value):
@@ -63,9 +64,9 @@ class CollectionRequest(Given):
     """
 
     dry_run: bool = False
-    grace_s: Seconds = 86_400
-    retention_s: Seconds = 2_592_000
-    trash_s: Seconds = 604_800
+    grace_s: Seconds = transfers.GRACE_S
+    retention_s: Seconds = transfers.RETENTION_S
+    trash_s: Seconds = transfers.TRASH_S
 
 
 class Collection(Value):

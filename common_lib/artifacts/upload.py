@@ -9,12 +9,12 @@ from common_lib.artifacts.progress import Report, nobody
 from common_lib.errors import RegistryUnavailable, UploadNotFound, UploadOutOfStep
 from common_lib.operations import artifacts, versions
 from common_lib.operations.base import Blocking, Flow, Source, Together
+from common_lib.rules.transfers import MAX_ASKED, MAX_TOGETHER
 from common_lib.transfers import Upload
 from common_lib.values import Lineage, ModelVersion, Scalar, Signature
 
-_ASKED_AT_ONCE = 1_000
 _SMALL_BYTES = 256 * 1024
-_BATCH_FILES, _BATCH_BYTES = 40, 4 * 1024**2
+_BATCH_BYTES = 4 * 1024**2
 # How often a part may fail before the upload is given up; what came before it stays at the registry.
 _TRIES = 4
 
@@ -66,8 +66,8 @@ def send(files: list[LocalFile], progress: Report = nobody) -> Flow[None]:
     wanted = {file.entry.sha256: file for file in files}
     digests = list(wanted)
     missing: list[str] = []
-    for start in range(0, len(digests), _ASKED_AT_ONCE):
-        answer = yield artifacts.presence(digests[start : start + _ASKED_AT_ONCE])
+    for start in range(0, len(digests), MAX_ASKED):
+        answer = yield artifacts.presence(digests[start : start + MAX_ASKED])
         missing += answer.missing
     # The largest first: at the end none of them is waited for alone.
     ordered = sorted((wanted[sha256] for sha256 in missing), key=lambda file: -file.entry.size)
@@ -82,7 +82,7 @@ def _batches(files: list[LocalFile]) -> Iterator[list[LocalFile]]:
     for file in files:
         if file.entry.size > _SMALL_BYTES:
             continue
-        if len(batch) == _BATCH_FILES or size + file.entry.size > _BATCH_BYTES:
+        if len(batch) == MAX_TOGETHER or size + file.entry.size > _BATCH_BYTES:
             yield batch
             batch, size = [], 0
         batch.append(file)

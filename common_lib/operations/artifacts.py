@@ -5,6 +5,7 @@ from pathlib import Path
 
 from common_lib.operations.base import Operation, Sink, Source, checked, given, nothing, path, reads
 from common_lib.rules.names import check_artifact_path, check_model_name, check_sha256
+from common_lib.rules.transfers import BLOBS_MEDIA_TYPE
 from common_lib.transfers import (
     Blob,
     Collection,
@@ -60,7 +61,7 @@ def put_blobs(blobs: Mapping[str, bytes]) -> Operation[Presence]:
         bytes.fromhex(checked(check_sha256, sha256)) + len(content).to_bytes(8) + content
         for sha256, content in blobs.items()
     )
-    media_type = (("content-type", "application/vnd.model-registry.blobs"),)
+    media_type = (("content-type", BLOBS_MEDIA_TYPE),)
     return Operation("POST", path("blobs"), _presence, "blob", headers=media_type, body=body)
 
 

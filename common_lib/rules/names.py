@@ -26,6 +26,7 @@ PATH_LENGTH: Final = 512
 SHORT_TEXT_LENGTH: Final = 256
 REASON_LENGTH: Final = 2_000
 DESCRIPTION_LENGTH: Final = 10_000
+SCALAR_LENGTH: Final = 1_000
 MAX_TAGS: Final = 64
 MAX_ENTRIES: Final = 256
 
@@ -155,7 +156,7 @@ def check_tags(tags: Mapping[str, str]) -> None:
                 field=f"tags.{key}",
                 value=value,
                 why="is not a tag value",
-                remedy="use at most 256 printable characters on one line",
+                remedy=f"use at most {SHORT_TEXT_LENGTH} printable characters on one line",
             )
 
 
@@ -197,8 +198,8 @@ def check_artifact_path(path: str) -> str:
             field="path",
             value=path,
             why="is not an artifact path",
-            remedy="use a relative path of at most 16 segments and 512 bytes, joined by '/', of ASCII letters, digits, "
-            "spaces and '._+=@,()[]-', no segment beginning or ending with a dot or space",
+            remedy=f"use a relative path of at most {_MAX_SEGMENTS} segments and {PATH_LENGTH} bytes, joined by '/', of "
+            "ASCII letters, digits, spaces and '._+=@,()[]-', no segment beginning or ending with a dot or space",
         )
     for segment in segments:
         _not_a_device(segment, "path")

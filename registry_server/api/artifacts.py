@@ -4,6 +4,7 @@ from litestar import Response
 from litestar.params import FromPath, JSONBody
 from litestar.types import ASGIApp
 
+from common_lib.rules.transfers import BLOBS_MEDIA_TYPE
 from registry_server.api import frames
 from registry_server.api.exchange import HttpRequest, act, encoded, get, ports, post, put, shown, wrote
 from registry_server.api.ranges import FileAnswer
@@ -32,10 +33,10 @@ async def put_blob(request: HttpRequest, sha256: FromPath[str]) -> Response[Blob
 async def put_blobs(request: HttpRequest) -> Response[Presence]:
     """Store several small blobs, up to 40; when one has another digest, none is stored."""
     check_bytes(request)
-    if request.headers.get("content-type") != frames.MEDIA_TYPE:
+    if request.headers.get("content-type") != BLOBS_MEDIA_TYPE:
         raise ContentRefused(
             f"Content-Type is {request.headers.get('content-type', '')!r:.100}",
-            remedy=f"send the blobs as {frames.MEDIA_TYPE}",
+            remedy=f"send the blobs as {BLOBS_MEDIA_TYPE}",
             field="Content-Type",
             value=request.headers.get("content-type", ""),
             code="unsupported_media_type",

@@ -6,11 +6,9 @@ A digest is 32 bytes, a length 8 bytes, the most significant first. There is no 
 import struct
 from typing import Final
 
+from common_lib.rules.transfers import MAX_TOGETHER
 from registry_server.domain.errors import ContentRefused
 
-MEDIA_TYPE: Final = "application/vnd.model-registry.blobs"
-# As many as fit, with their digests, into an event of 16 KiB.
-MOST: Final = 40
 _HEAD: Final = struct.Struct(">32sQ")
 
 
@@ -36,8 +34,8 @@ def parse(body: bytes) -> dict[str, bytes]:
         if digest.hex() in found:
             raise _refused(f"blob {len(found)} has the digest of one before it", position)
         found[digest.hex()] = body[start:position]
-        if len(found) > MOST:
-            raise _refused(f"the body holds more than {MOST} blobs", len(found))
+        if len(found) > MAX_TOGETHER:
+            raise _refused(f"the body holds more than {MAX_TOGETHER} blobs", len(found))
     if not found:
         raise _refused("the body is empty", 0)
     return found

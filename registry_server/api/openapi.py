@@ -12,7 +12,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from msgspec import Meta
 
 from common_lib.rules import names
-from registry_server.api import frames
+from common_lib.rules.transfers import BLOBS_MEDIA_TYPE
 from registry_server.api.exchange import HttpRequest
 from registry_server.api.problems import PROBLEMS, Problem
 from registry_server.core import models, versions
@@ -61,7 +61,9 @@ _PARAMETERS: Final[dict[str, Any]] = {
     "created_from": Time,
     "limit": Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="At most so many entries.")],
     "page_token": Annotated[str, Meta(description="The `next_page_token` of the page before.")],
-    "path": Annotated[str, Meta(max_length=512, description="The path in the manifest, its slashes as they are.")],
+    "path": Annotated[
+        str, Meta(max_length=names.PATH_LENGTH, description="The path in the manifest, its slashes as they are.")
+    ],
     "selector": Annotated[str, Meta(description="A version number, `@alias`, a stage, or `latest`.")],
     "sha256": Sha256,
     "start": Annotated[Count, Meta(description="How many bytes come before the part.")],
@@ -130,7 +132,7 @@ def build(app: Litestar) -> dict[str, Any]:
             content = {"application/json": {"schema": schema_of[repr(operation.taken)]}}
             written["requestBody"] = {"required": True, "content": content}
         elif operation.name == "put_blobs":
-            written["requestBody"] = {"required": True, "content": {frames.MEDIA_TYPE: _BINARY[_OCTETS]}}
+            written["requestBody"] = {"required": True, "content": {BLOBS_MEDIA_TYPE: _BINARY[_OCTETS]}}
         elif operation.name in {"put_blob", "put_part"}:
             written["requestBody"] = {"required": True, "content": _BINARY}
         if not operation.path.startswith("/health"):

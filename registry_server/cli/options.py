@@ -11,14 +11,14 @@ import rich_click as click
 
 from common_lib.cli import show
 from common_lib.rules.access import Role
+from common_lib.rules.transfers import DAY_S, LONGEST_S
 from registry_server.settings import Settings, default_data_folder
 
 if TYPE_CHECKING:
     from common_lib.access import Grant
 
 _ROLES = [str(role) for role in Role]
-_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_LONGEST_S = 10 * 366 * 86_400
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": DAY_S}
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -68,8 +68,8 @@ def duration(text: str) -> int:
     (129600, 604800)
     """
     match = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
-    seconds = int(match[1]) * _SECONDS[match[2]] if match else _LONGEST_S + 1
-    if seconds > _LONGEST_S:
+    seconds = int(match[1]) * _SECONDS[match[2]] if match else LONGEST_S + 1
+    if seconds > LONGEST_S:
         raise click.BadParameter(f"{text!r} is no time of up to ten years: write 90s, 30m, 36h or 7d")
     return seconds
 

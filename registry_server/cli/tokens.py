@@ -11,6 +11,7 @@ from rich.table import Table
 
 from common_lib.cli import show
 from common_lib.cli.failures import EXIT_CODES, reported
+from common_lib.rules.access import MAX_TOKEN_DAYS
 from registry_server.cli.options import fail, grant_options, reach
 from registry_server.cli.principals import written
 from registry_server.settings import Settings
@@ -37,7 +38,7 @@ def token() -> None:
 @grant_options
 @click.option(
     "--valid-days",
-    type=click.IntRange(1, 3650),
+    type=click.IntRange(1, MAX_TOKEN_DAYS),
     metavar="N",
     default=90,
     show_default=True,

@@ -15,7 +15,11 @@ from registry_server.domain.models import CreateModel, ModelFilter, RegisteredMo
 from registry_server.domain.pages import Order
 
 ORDERS = (Order.NAME, Order.NAME_DOWN, Order.CREATED, Order.CREATED_DOWN)
-_TEXT_LIMIT = 1_000
+_TEXTS = {
+    "owner": names.SHORT_TEXT_LENGTH,
+    "framework": names.SHORT_TEXT_LENGTH,
+    "description": names.DESCRIPTION_LENGTH,
+}
 _NAMED = tuple[ModelName]
 _CREATED = tuple[pages.Micros, ModelName]
 
@@ -147,9 +151,9 @@ async def live(records: Records, act: Act, right: Right, name: str) -> Registere
 
 def check_facts(**given: Any) -> None:
     """Refuse texts, tags and scalars beyond their limits."""
-    for field in ("owner", "framework", "description"):
+    for field, limit in _TEXTS.items():
         if field in given:
-            names.check_text(field, given[field], 10_000 if field == "description" else 256)
+            names.check_text(field, given[field], limit)
     if "tags" in given:
         names.check_tags(given["tags"])
     for field in ("metadata", "parameters"):
@@ -157,16 +161,16 @@ def check_facts(**given: Any) -> None:
             names.check_keys(field, given[field])
             for entry, value in given[field].items():
                 if isinstance(value, str):
-                    names.check_text(f"{field}.{entry}", value, _TEXT_LIMIT)
+                    names.check_text(f"{field}.{entry}", value, names.SCALAR_LENGTH)
 
 
 def _check_conditions(conditions: ModelFilter) -> None:
     """Refuse what no model can have: it is a mistake, and an engine might not even take it as a text."""
     if conditions.owner is not None:
-        names.check_text("owner", conditions.owner, 256)
+        names.check_text("owner", conditions.owner, names.SHORT_TEXT_LENGTH)
     if conditions.prefix:
         names.check_model_prefix(conditions.prefix)
-    names.check_keys("tag", [key for key, _ in conditions.tags], limit=64)
+    names.check_keys("tag", [key for key, _ in conditions.tags], limit=names.MAX_TAGS)
     for key, value in conditions.tags:
         names.check_tags({key: value})
 

@@ -97,10 +97,10 @@ def _check_words(signature: Signature | None, lineage: Lineage | None) -> None:
     sides = {"inputs": signature.inputs, "outputs": signature.outputs} if signature else {}
     for side, fields in sides.items():
         for field in fields:
-            names.check_text(f"signature.{side}.name", field.name, 256)
-            names.check_text(f"signature.{side}.dtype", field.dtype, 256)
+            names.check_text(f"signature.{side}.name", field.name, names.SHORT_TEXT_LENGTH)
+            names.check_text(f"signature.{side}.dtype", field.dtype, names.SHORT_TEXT_LENGTH)
     for name, word in msgspec.structs.asdict(lineage).items() if lineage else ():
-        names.check_text(f"lineage.{name}", word or "", 256)
+        names.check_text(f"lineage.{name}", word or "", names.SHORT_TEXT_LENGTH)
 
 
 async def _require_bytes(records: Records, files: list[manifest.File]) -> None:

@@ -4,12 +4,12 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from common_lib.rules import names
+from common_lib.rules import names, transfers
 from registry_server.domain.base import Count, Request, Sha256, Time
 
 MediaType = Annotated[str, Meta(pattern=names.MEDIA_TYPE, max_length=names.NAME_LENGTH)]
 
-Seconds = Annotated[int, Meta(ge=0, le=10 * 366 * 86_400)]
+Seconds = Annotated[int, Meta(ge=0, le=transfers.LONGEST_S)]
 
 
 class FileEntry(Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,7 +68,7 @@ class Upload(Struct, frozen=True):
 class PresenceRequest(Request, frozen=True):
     """The question which of these bytes are here."""
 
-    sha256: Annotated[list[Sha256], Meta(max_length=1_000)]
+    sha256: Annotated[list[Sha256], Meta(max_length=transfers.MAX_ASKED)]
 
 
 class Presence(Struct, frozen=True):
@@ -93,9 +93,9 @@ class CollectionRequest(Request, frozen=True):
     """
 
     dry_run: bool = False
-    grace_s: Seconds = 86_400
-    retention_s: Seconds = 30 * 86_400
-    trash_s: Seconds = 7 * 86_400
+    grace_s: Seconds = transfers.GRACE_S
+    retention_s: Seconds = transfers.RETENTION_S
+    trash_s: Seconds = transfers.TRASH_S
 
 
 class Collection(Struct, frozen=True):
