@@ -170,11 +170,13 @@ def _picked(snapshot: Snapshot, file: str | None, allowed: Collection[str]) -> t
         return found[0]
     listed = ", ".join(repr(entry.path) for entry, _ in found[:20])
     if found:
-        raise LoadRefused(what, why=f"several files could be the model: {listed}", remedy="name one of them as file=…")
+        raise LoadRefused(
+            what, why=f"several files could be the model: {listed}", remedy="name one of them as the file"
+        )
     paths = ", ".join(repr(entry.path) for entry in snapshot.manifest.files[:20])
     why = f"none of its files is declared to be a model: {paths}" if file is None else f"{file!r} is declared no model"
     suffixes = " ".join(suffix for form in formats.FORMATS if form.safe for suffix in form.suffixes)
-    raise LoadRefused(what, why=why, remedy=f"file= is one of its paths, named or typed as one of {suffixes}")
+    raise LoadRefused(what, why=why, remedy=f"name one of its files that is called or typed as one of {suffixes}")
 
 
 def _declared(what: str, entry: FileEntry) -> formats.Declaration | None:
@@ -195,7 +197,7 @@ def _check_trust(
         raise LoadRefused(
             what,
             why=f"{declaration.loader} runs the code that a file names, and you do not trust this one",
-            remedy=f"save it in a safe format; or, if you know who made it, pass trust={{'sha256:{entry.sha256}'}}",
+            remedy=f"save it in a safe format; or, if you know who made it, trust its digest, 'sha256:{entry.sha256}'",
         )
 
 

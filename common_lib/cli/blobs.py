@@ -25,7 +25,10 @@ def blobs() -> None:
 @blobs.command()
 @click.argument("sha256", required=False)
 @click.option(
-    "--model", "version", metavar="NAME/VERSION", help="All files of a version: a number, a stage or `latest`."
+    "--model",
+    "version",
+    metavar="NAME/VERSION",
+    help="All files of a version: a number, a stage or `latest`; or NAME@ALIAS.",
 )
 @connected
 def verify(session: Session, *, sha256: str | None, version: str | None) -> None:

@@ -1,9 +1,19 @@
 """`registry convert`."""
 
+import re
+
 import rich_click as click
 
 from common_lib.cli import show
 from common_lib.cli.session import Session, connected
+from common_lib.rules.names import SHA256
+
+
+def _digests(_context: click.Context, _option: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
+    for word in words:
+        if not re.match(SHA256, word.removeprefix("sha256:")):
+            raise click.BadParameter(f"{word!r} is no digest: write 64 lower-case hexadecimal digits")
+    return words
 
 
 @click.command()
@@ -13,6 +23,7 @@ from common_lib.cli.session import Session, connected
     required=True,
     multiple=True,
     metavar="DIGEST",
+    callback=_digests,
     help="The digest of the version or of its file, whose code you are ready to run; may be repeated.",
 )
 @click.option("--file", metavar="PATH", help="Which file of the version it is, if several could be meant.")

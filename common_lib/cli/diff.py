@@ -103,7 +103,8 @@ def _change(left: Any, right: Any) -> Text:
     if right is None:
         return Text("gone", "red")
     if _is_number(left) and _is_number(right):
-        return Text(f"{right - left:+.6g}", "yellow")
+        more = show.number(right - left)
+        return Text(more if more.startswith("-") else f"+{more}", "yellow")
     return Text("changed", "yellow")
 
 

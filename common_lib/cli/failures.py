@@ -16,6 +16,8 @@ from common_lib.errors import (
     DigestMismatch,
     Forbidden,
     InvalidConfiguration,
+    LoadRefused,
+    NoSafeFormat,
     NotCached,
     NotFound,
     ProtocolError,
@@ -59,6 +61,8 @@ _KINDS: list[tuple[type[RegistryError], Status, str]] = [
     (DigestMismatch, Status.DAMAGED, "digest_mismatch"),
     (NotCached, Status.NOT_FOUND, "not_cached"),
     (InvalidConfiguration, Status.USAGE, "invalid_configuration"),
+    (LoadRefused, Status.REFUSED, "load_refused"),
+    (NoSafeFormat, Status.REFUSED, "no_safe_format"),
     (RegistryError, Status.REFUSED, "refused"),
 ]
 # What helps at a command line; the registry's own remedies speak to programs, of headers and of calls.
@@ -128,11 +132,12 @@ def problem(error: RegistryError) -> dict[str, Any]:
             "request_id": error.request_id,
         }
     else:
+        explains = isinstance(error, LoadRefused | NoSafeFormat)
         members = {
             "type": f"urn:model-registry:problem:{code}",
             "code": code,
-            "detail": str(error),
-            "remedy": _REMEDIES.get(code, ""),
+            "detail": f"{error.what}: {error.why}" if explains else str(error),
+            "remedy": error.remedy if explains else _REMEDIES.get(code, ""),
         }
     return {name: value for name, value in members.items() if value not in {None, ""}}
 

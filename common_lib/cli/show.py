@@ -66,12 +66,12 @@ def stage(value: str) -> Text:
 
 
 def number(value: float) -> str:
-    """A measured number with six significant digits.
+    """A measured number with six significant digits; a whole one is exact.
 
-    >>> number(0.5123456789)
-    '0.512346'
+    >>> number(0.5123456789), number(200_000_000)
+    ('0.512346', '200,000,000')
     """
-    return f"{value:.6g}"
+    return whole(value) if isinstance(value, int) else f"{value:.6g}"
 
 
 def whole(value: int) -> str:

@@ -17,14 +17,14 @@ def stages() -> None:
 @stages.command("set")
 @click.argument("name")
 @click.argument("version", type=click.IntRange(min=1))
-@click.argument("stage", type=STAGES)
+@click.argument("stage", type=STAGES, metavar="STAGE")
 @click.option("--reason", default="", help="Why; promoting to production and archiving need it. Kept in the audit log.")
 @change_options
 @connected
 def set_stage(
     session: Session, *, name: str, version: int, stage: str, reason: str, revision: int | None, force: bool
 ) -> None:
-    """Move a version to another stage.
+    """Move a version to another stage: development, staging, production or archived.
 
     One that it replaces in production is archived in the same instant.
     """

@@ -66,7 +66,7 @@ def show_version(session: Session, *, name: str, version: str) -> None:
 @versions.command()
 @click.argument("name")
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
-@click.option("--framework", required=True, help="What reads the files, such as sklearn or onnx.")
+@click.option("--framework", required=True, help="What reads the files, such as scikit-learn or onnx.")
 @pairs_option("--metric", read=finite, help="A final metric; may be repeated.")
 @pairs_option("--param", read=scalar, help="A parameter, a JSON scalar or a text; may be repeated.")
 @pairs_option("--tag", help="A tag; may be repeated.")

@@ -110,6 +110,16 @@ def test_a_difference_stands_side_by_side(cli: Cli, version: str, trained: Path)
     assert document["metrics"] == {"accuracy": {"left": 0.49, "right": 0.515}}
 
 
+def test_whole_numbers_are_shown_exactly_in_a_difference(cli: Cli, model: str, tmp_path: Path) -> None:
+    """However large they are."""
+    for size, rows in ((12_345_678, 2_000_000), (12_345_677, 3_000_001)):
+        (tmp_path / "model.bin").write_bytes(bytes(size))
+        cli("versions", "register", model, tmp_path / "model.bin", "--framework", "onnx", "--param", f"rows={rows}")
+    lines = [line.split() for line in cli("diff", model, "1", "2").stdout.splitlines()]
+    assert ["bytes", "12,345,678", "12,345,677", "-1"] in lines
+    assert ["rows", "2,000,000", "3,000,001", "+1,000,001"] in lines
+
+
 @pytest.mark.parametrize(
     ("filters", "found"),
     [

@@ -80,6 +80,12 @@ def test_damaged_bytes_end_with_status_6_until_they_are_sent_again(
     cli("download", f"models:/{version}/1", "--to", tmp_path / "out")
 
 
+def test_an_alias_says_which_version_is_verified(cli: Cli, version: str) -> None:
+    """Written as in a reference."""
+    cli("aliases", "set", version, "champion", "1")
+    assert len(cli.json("blobs", "verify", "--model", f"{version}@champion")) == 2
+
+
 @pytest.mark.parametrize("arguments", [[], ["0" * 64, "--model", "eurusd/1"]])
 def test_either_a_digest_or_a_version_is_verified(cli: Cli, arguments: list[str]) -> None:
     """One of them, and not both."""
