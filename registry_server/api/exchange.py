@@ -14,7 +14,7 @@ from litestar.types import Receive, Scope, Send
 
 from common_lib.rules.names import check_idempotency_key
 from registry_server.api.security import caller
-from registry_server.api.telemetry import header, request_id
+from registry_server.api.telemetry import header, id_of
 from registry_server.core.acts import Act, Outcome, Ports, perform
 from registry_server.core.ports import Database, Records
 from registry_server.domain.answers import Answer
@@ -110,7 +110,7 @@ def encoded(entity: T) -> Response[T]:
 async def act(request: HttpRequest, *, body: bytes, key_required: bool = True) -> Act:
     """The act behind an unsafe request.
 
-    Where no key is required, none is heard: the request may be repeated, and each time it must be carried out.
+    Where no key is required, a good one is not heard: the request may be repeated, and must be carried out each time.
 
     Raises:
         InvalidRequest: there is no Idempotency-Key, or it is malformed.
@@ -118,21 +118,24 @@ async def act(request: HttpRequest, *, body: bytes, key_required: bool = True) -
     who = await caller(request)
     headers = request.headers
     outside = ports(request)
-    key = headers.get("idempotency-key") if key_required else outside.new_id()
-    if key is None:
+    key = headers.get("idempotency-key")
+    if key is not None:
+        check_idempotency_key(key)
+    if not key_required:
+        key = outside.new_id()
+    elif key is None:
         raise InvalidRequest(
             "a change needs an Idempotency-Key",
             remedy="send a fresh random UUID with each new change, and the same one when repeating it",
             field="Idempotency-Key",
             code="idempotency_key_required",
         )
-    check_idempotency_key(key)
     scope = request.scope
     same = (scope["method"], scope["path"], scope["query_string"], hashlib.sha256(body).digest())
     return Act(
         caller=who,
         at=outside.now(),
-        request_id=request_id(request),
+        request_id=id_of(request),
         key=key,
         fingerprint=hashlib.sha256(repr(same).encode()).hexdigest(),
         if_match=headers.get("if-match"),
@@ -147,8 +150,8 @@ async def write(
     **kwargs: P.kwargs,
 ) -> Response[T]:
     """Run a use case, called with `(records, act, *args)`, as one act."""
-    this = await act(request, body=await request.body())
-    answer = await perform(ports(request), this, lambda records, by: use_case(records, by, *args, **kwargs))
+    asked = await act(request, body=await request.body())
+    answer = await perform(ports(request), asked, lambda records, by: use_case(records, by, *args, **kwargs))
     return wrote(answer)
 
 

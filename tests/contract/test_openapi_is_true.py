@@ -24,6 +24,8 @@ from registry_server.testing import TestBackend
 # The header is HTTP's own, not one of the operation.
 TRANSPORT_HEADERS = {"accept", "accept-encoding", "authorization", "connection", "content-length", "content-type"}
 TRANSPORT_HEADERS |= {"host", "user-agent", "transfer-encoding"}
+# What a client may send with every request.
+TRANSPORT_HEADERS |= {"x-request-deadline-ms"}
 
 
 class Watched(httpx.BaseTransport):
