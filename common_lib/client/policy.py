@@ -14,18 +14,22 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from common_lib.client.budget import Budget
-from common_lib.client.telemetry import Logging, Telemetry, isolated
+from common_lib.client.telemetry import Happening, Logging, Telemetry, isolated
 from common_lib.client.transport import Failure
 from common_lib.config import RegistryConfig
 from common_lib.deadline import remaining_s
 from common_lib.errors import Attempt, CircuitOpen, DeadlineExceeded, ServerFailed, TooManyCalls
 from common_lib.operations.base import Answer, Operation, refusal
 
+if TYPE_CHECKING:
+    from tenacity import Future, RetryCallState, Retrying
+
 _RETRIED_STATUS: Final = frozenset({429, 500, 502, 503, 504})
 _IN_FLIGHT: Final = 409
+_HAPPENINGS: Final[dict[str, Happening]] = {"opened": "open", "half-opened": "half-open", "closed": "close"}
 _LONGEST_RETRY_AFTER_S: Final = 1e6
 Header = tuple[str, str]
 
@@ -46,10 +50,6 @@ class Pause:
 
 
 Steps = Generator[Send | Pause, Any, Answer]
-
-
-class _AgainError(Exception):
-    """The attempt may be repeated: how tenacity is told."""
 
 
 class Policy:
@@ -92,54 +92,41 @@ class Policy:
 
     def _again(self, call: "_Call", outcome: Answer | Failure) -> Steps:
         # Most calls end before this: tenacity, which decides here, is imported and set up only after a failure.
-        from tenacity import (  # noqa: PLC0415 - see above
-            RetryCallState,
-            Retrying,
-            retry_if_exception_type,
-            stop_after_attempt,
-            stop_any,
-        )
+        from tenacity import DoSleep, RetryCallState  # noqa: PLC0415 - see above
+
+        deciding = self._deciding(call)
+        deciding.begin()
+        state = RetryCallState(deciding, None, (), {})
+        state.set_result(outcome)
+        # tenacity's own drivers are loops like this one: they sleep where a step is yielded here.
+        while isinstance(pause_s := deciding.iter(state), DoSleep):
+            self.tell("retry", call.key, pause_s=float(pause_s))
+            yield Pause(float(pause_s))
+            state.prepare_for_next_attempt()
+            state.set_result((yield from call.attempt()))
+        return call.answered(_last(state))
+
+    def _deciding(self, call: "_Call") -> "Retrying":
+        from tenacity import Retrying, retry_if_result  # noqa: PLC0415 - see above
 
         config = self.config
 
-        def pause(state: RetryCallState) -> float:
-            jitter = self._uniform(
-                0, min(config.longest_pause_s, config.first_pause_s * 2 ** (state.attempt_number - 1))
-            )
-            return (retry_after_s(outcome) or 0.0) + jitter
+        def pause_s(state: "RetryCallState") -> float:
+            longest_s = min(config.longest_pause_s, config.first_pause_s * 2 ** (state.attempt_number - 1))
+            return (retry_after_s(_last(state)) or 0.0) + self._uniform(0, longest_s)
 
-        def too_late(state: RetryCallState) -> bool:
-            return state.upcoming_sleep >= call.left_s()
-
-        def too_dear(_: RetryCallState) -> bool:
+        def over(state: "RetryCallState") -> bool:
+            if state.attempt_number >= config.attempts or state.upcoming_sleep >= call.left_s():
+                return True
+            # Last, for a retry is paid for only when nothing else forbids it.
             if self.budget.spend():
                 return False
             self.tell("budget", call.key)
             return True
 
-        pauses: list[float] = []
-        deciding = Retrying(
-            sleep=pauses.append,
-            # In this order: a retry is paid for only when nothing else forbids it.
-            stop=stop_any(stop_after_attempt(config.attempts), cast("Any", too_late), cast("Any", too_dear)),
-            wait=pause,
-            retry=retry_if_exception_type(_AgainError),
-            reraise=True,
-        )
-        try:
-            for attempt in deciding:
-                # tenacity's attempt swallows whatever passes through it, so nothing is yielded inside.
-                if pauses:
-                    self.tell("retry", call.key, pause_s=pauses[-1])
-                    yield Pause(pauses.pop())
-                    outcome = yield from call.attempt()
-                with attempt:
-                    _check(outcome)
-        except _AgainError:
-            pass
-        return call.answered(outcome)
+        return Retrying(stop=over, wait=pause_s, retry=retry_if_result(_may_repeat), retry_error_callback=_last)
 
-    def tell(self, happening: Any, key: str, **facts: object) -> None:
+    def tell(self, happening: Happening, key: str, **facts: object) -> None:
         """Tell the telemetry."""
         isolated(self.telemetry, happening, key, **facts)
 
@@ -158,8 +145,7 @@ class Policy:
             self._under_way[key] -= 1
 
     def _changed(self, circuit: str, state: str) -> None:
-        happening = {"opened": "open", "half-opened": "half-open", "closed": "close"}[state]
-        self.tell(happening, circuit, retry_after_s=round(self.breakers.circuit(circuit).remaining_s(), 3))
+        self.tell(_HAPPENINGS[state], circuit, retry_after_s=round(self.breakers.circuit(circuit).remaining_s(), 3))
 
 
 class _Call:
@@ -174,7 +160,7 @@ class _Call:
         whole = self._config.deadline_s
         self._deadline_s = whole if travelling is None else min(whole, travelling)
         # The transfer of bytes takes as long as it takes, unless the caller has a deadline.
-        self._told = operation.route_class != "blob" or travelling is not None
+        self._tells_deadline = operation.route_class != "blob" or travelling is not None
         self._tried: list[Attempt] = []
         self.key = f"{self._config.url} {operation.route_class}"
 
@@ -201,7 +187,7 @@ class _Call:
             self._policy.budget.called()
         began = self._clock()
         left_ms = max(1, int(self.left_s() * 1000))
-        headers = (("x-request-deadline-ms", str(left_ms)),) if self._told else ()
+        headers = (("x-request-deadline-ms", str(left_ms)),) if self._tells_deadline else ()
         outcome: Any = None
         try:
             with self._policy.breakers.guard(self.key):
@@ -253,9 +239,8 @@ def _until(text: str, date: str) -> float:
     return (parsedate_to_datetime(text) - parsedate_to_datetime(date)).total_seconds()
 
 
-def _check(outcome: Answer | Failure) -> None:
-    if _may_repeat(outcome):
-        raise _AgainError
+def _last(state: "RetryCallState") -> Answer | Failure:
+    return cast("Future", state.outcome).result()  # type: ignore[no-any-return]
 
 
 def _may_repeat(outcome: Answer | Failure) -> bool:
