@@ -198,8 +198,8 @@ def check_artifact_path(path: str) -> str:
             field="path",
             value=path,
             why="is not an artifact path",
-            remedy=f"use a relative path of at most {_MAX_SEGMENTS} segments and {PATH_LENGTH} bytes, joined by '/', of "
-            "ASCII letters, digits, spaces and '._+=@,()[]-', no segment beginning or ending with a dot or space",
+            remedy=f"use a relative path of at most {_MAX_SEGMENTS} segments and {PATH_LENGTH} bytes, joined by '/', "
+            "of ASCII letters, digits, spaces and '._+=@,()[]-', no segment beginning or ending with a dot or space",
         )
     for segment in segments:
         _not_a_device(segment, "path")
