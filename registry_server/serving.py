@@ -150,19 +150,19 @@ def running(settings: Settings) -> Iterator[str]:
     Raises:
         StartFailed: it could not start.
     """
-    this = server(settings)
+    served = server(settings)
     decided = threading.Event()
-    this.on_start = decided.set
+    served.on_start = decided.set
     with ThreadPoolExecutor(1, thread_name_prefix="registry-server") as thread:
-        end = thread.submit(this.run)
+        end = thread.submit(served.run)
         end.add_done_callback(lambda _: decided.set())
         try:
             decided.wait()
             if end.done():
                 end.result()
-            yield this.url
+            yield served.url
         finally:
-            this.should_exit = True
+            served.should_exit = True
 
 
 def _protocol(settings: Settings) -> type[GuardedProtocol]:

@@ -15,7 +15,7 @@ from litestar.exceptions import (
 )
 
 from common_lib.rules.violation import RuleViolation
-from registry_server.api.telemetry import request_id
+from registry_server.api.telemetry import id_of
 from registry_server.domain.errors import ContentRefused, InvalidRequest, NotFound, RegistryError, RuleBroken, TooLarge
 
 _log = logging.getLogger("registry_server.problems")
@@ -110,7 +110,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     value: str | None = None
 
 
-def answer(error: RegistryError, this: str) -> Response[bytes]:
+def answer(error: RegistryError, request_id: str) -> Response[bytes]:
     """The problem an error becomes."""
     code = error.reason_code
     kind = PROBLEMS[code]
@@ -121,7 +121,7 @@ def answer(error: RegistryError, this: str) -> Response[bytes]:
         code=code,
         detail=_shown(error.detail, _DETAIL_LENGTH),
         remedy=error.remedy,
-        request_id=this,
+        request_id=request_id,
         field=None if error.field is None else _shown(error.field, _VALUE_LENGTH),
         value=None if error.value is None else _shown(error.value, _VALUE_LENGTH),
     )
@@ -136,8 +136,8 @@ def answer(error: RegistryError, this: str) -> Response[bytes]:
 def on_refusal(request: Request[Any, Any, Any], error: RegistryError) -> Response[bytes]:
     """The registry said no."""
     if PROBLEMS[error.reason_code].status >= 500:  # noqa: PLR2004 - the border between their fault and ours
-        _log.error("%s", error.detail, exc_info=error, extra={"request_id": request_id(request)})
-    return answer(error, request_id(request))
+        _log.error("%s", error.detail, exc_info=error, extra={"request_id": id_of(request)})
+    return answer(error, id_of(request))
 
 
 def on_violation(request: Request[Any, Any, Any], error: RuleViolation) -> Response[bytes]:
@@ -147,7 +147,7 @@ def on_violation(request: Request[Any, Any, Any], error: RuleViolation) -> Respo
 
 def on_framework(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """Litestar said no: no such route, wrong method, body too large or cut off, a parameter of the wrong type."""
-    this, headers = request_id(request), {}
+    headers: dict[str, str] = {}
     remedy = f"see {request.app.state.openapi_path} for what this address takes"
     refusal: RegistryError
     match error:
@@ -180,7 +180,7 @@ def on_framework(request: Request[Any, Any, Any], error: HTTPException) -> Respo
             return on_crash(request, error)
         case _:
             refusal = InvalidRequest(error.detail, remedy=remedy)
-    response = answer(refusal, this)
+    response = answer(refusal, id_of(request))
     response.headers.update(headers)
     return response
 
@@ -196,14 +196,14 @@ def _of_parameter(request: Request[Any, Any, Any], error: ValidationException, r
 
 def on_crash(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """We failed: the log tells all, the answer only where to look."""
-    this = request_id(request)
-    _log.error("unexpected %s", type(error).__name__, exc_info=error, extra={"request_id": this})
+    request_id = id_of(request)
+    _log.error("unexpected %s", type(error).__name__, exc_info=error, extra={"request_id": request_id})
     failure = RegistryError(
         "the server failed; nothing was changed unless the answer was lost after a commit",
-        remedy=f"repeat it with the same Idempotency-Key; if it persists, look for {this} in the server's log",
+        remedy=f"repeat it with the same Idempotency-Key; if it persists, look for {request_id} in the server's log",
         code="internal",
     )
-    return answer(failure, this)
+    return answer(failure, request_id)
 
 
 def _shown(value: Any, length: int) -> str:

@@ -19,7 +19,7 @@ _ENCODED_SLASH = re.compile(rb"%(2f)", re.IGNORECASE)
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$(?!\n)")
 
 
-def request_id(request: Request[Any, Any, Any]) -> str:
+def id_of(request: Request[Any, Any, Any]) -> str:
     """The id of a request, which stands in its answer, its log line and its event."""
     scope: Any = request.scope
     return str(scope["registry_request_id"])
@@ -59,15 +59,15 @@ class Telemetry:
         if b"%2" in raw["raw_path"]:
             _keep_slashes_encoded(raw)
         given = header(raw, b"x-request-id")
-        this = given if given and _REQUEST_ID.match(given) else os.urandom(16).hex()
-        raw["registry_request_id"] = this
+        request_id = given if given and _REQUEST_ID.match(given) else os.urandom(16).hex()
+        raw["registry_request_id"] = request_id
         status, began = 500, time.perf_counter()
 
         async def observed(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", this.encode())]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:
@@ -77,7 +77,7 @@ class Telemetry:
             self._observe(raw["method"], raw.get("path_template", "(none)"), status, elapsed)
             if self._access_log:
                 ms = round(elapsed * 1000, 3)
-                AccessLine(datetime.now(UTC), this, raw["method"], raw["path"], status, ms).write()
+                AccessLine(datetime.now(UTC), request_id, raw["method"], raw["path"], status, ms).write()
 
     def _observe(self, method: str, route: str, status: int, elapsed: float) -> None:
         key = (method if method in _METHODS else "other", route, status)

@@ -94,11 +94,11 @@ def test_promotions_of_different_versions_leave_one_in_production(server: Server
 def test_a_model_is_never_both_tombstoned_and_in_production(server: Server, name: str) -> None:
     """Whichever of the two decisions comes first, the other is refused."""
     for turn in range(8):
-        this = f"{name}-{turn}"
+        model = f"{name}-{turn}"
         with server.registry() as registry:
-            registry.models.create(this, "regression")
-            version_of(registry, this)
-            registry.versions.transition(this, 1, "staging", revision=1)
+            registry.models.create(model, "regression")
+            version_of(registry, model)
+            registry.versions.transition(model, 1, "staging", revision=1)
         start = Barrier(2)
 
         def promote(model: str, start: Barrier = start) -> None:
@@ -112,10 +112,10 @@ def test_a_model_is_never_both_tombstoned_and_in_production(server: Server, name
                 own.models.tombstone(model, reason="race", revision=1)
 
         with ThreadPoolExecutor(2) as pool:
-            for outcome in [pool.submit(promote, this), pool.submit(bury, this)]:
+            for outcome in [pool.submit(promote, model), pool.submit(bury, model)]:
                 outcome.result()
         with server.registry() as registry:
-            after = registry.models.get(this)
+            after = registry.models.get(model)
         assert (after.tombstone is None) != (after.production_version is None)
 
 

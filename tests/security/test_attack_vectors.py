@@ -57,11 +57,11 @@ def opens() -> Opens:
 def world() -> Iterator[World]:
     """One registry for all of this file."""
     with backend() as application:
-        this = World(application)
+        world = World(application)
         with application.registry() as registry:
             furnished(registry, MODEL)
-        yield this
-        this.close()
+        yield world
+        world.close()
 
 
 @pytest.fixture
