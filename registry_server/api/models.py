@@ -42,7 +42,7 @@ async def search_models(
         tombstoned=tombstoned,
     )
     page = await models.search(
-        database(request), await caller(request), conditions, order=order, limit=limit, token=page_token
+        database(request), await caller(request), conditions, order=order, limit=limit, page_token=page_token
     )
     return shown(request, page)
 

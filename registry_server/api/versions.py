@@ -33,7 +33,7 @@ async def list_versions(
     """Versions of a model, the newest first."""
     conditions = VersionFilter(stage, tombstoned)
     page = await versions.search(
-        database(request), await caller(request), name, conditions, order=order, limit=limit, token=page_token
+        database(request), await caller(request), name, conditions, order=order, limit=limit, page_token=page_token
     )
     return shown(request, page)
 

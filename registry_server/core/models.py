@@ -39,7 +39,7 @@ async def get(database: Database, caller: Caller, name: str) -> RegisteredModel:
 
 
 async def search(
-    database: Database, caller: Caller, conditions: ModelFilter, *, order: Order, limit: int, token: str | None
+    database: Database, caller: Caller, conditions: ModelFilter, *, order: Order, limit: int, page_token: str | None
 ) -> Page[RegisteredModel]:
     """One page of the models that fulfil all conditions and that the caller may read."""
     caller.require(Right.READ)
@@ -52,7 +52,7 @@ async def search(
     if "*" not in visible:
         conditions = msgspec.structs.replace(conditions, visible=visible)
     of = ("models", conditions, order)
-    window = pages.window(limit, token, of, _NAMED if order.key == "name" else _CREATED)
+    window = pages.window(limit, page_token, of, _NAMED if order.key == "name" else _CREATED)
     rows = await database.read.models.search(conditions, order, window)
 
     def place(model: RegisteredModel) -> tuple[str | int, ...]:

@@ -17,7 +17,7 @@ Micros = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _SUM_BYTES = 8
 
 
-def window(limit: int, token: str | None, of: tuple[Any, ...], place: Any) -> Window:
+def window(limit: int, page_token: str | None, of: tuple[Any, ...], place: Any) -> Window:
     """The window that a request asks for; `of` is the list: its filters and order, `place` the type of its sort values.
 
     The checksum guards against mistakes only: whoever forges a token gets past it, but not past the type.
@@ -32,12 +32,12 @@ def window(limit: int, token: str | None, of: tuple[Any, ...], place: Any) -> Wi
             field="limit",
             value=limit,
         )
-    if token is None:
+    if page_token is None:
         return Window(limit)
     try:
-        raw = base64.b64decode(token.encode(), altchars=b"-_", validate=True)
+        raw = base64.b64decode(page_token.encode(), altchars=b"-_", validate=True)
         body, checksum = raw[:-_SUM_BYTES], raw[-_SUM_BYTES:]
-        if checksum == _checksum(body, of) and _encode(raw) == token:
+        if checksum == _checksum(body, of) and _encode(raw) == page_token:
             return Window(limit, msgspec.json.decode(body, type=place))
     except (ValueError, binascii.Error, UnicodeEncodeError, msgspec.MsgspecError):
         pass
@@ -45,7 +45,7 @@ def window(limit: int, token: str | None, of: tuple[Any, ...], place: Any) -> Wi
         "page_token is damaged or belongs to another list",
         remedy="pass next_page_token as received, with the same filters and order, or begin without it",
         field="page_token",
-        value=token,
+        value=page_token,
         code="invalid_page_token",
     )
 

@@ -74,18 +74,18 @@ async def get(database: Database, caller: Caller, name: str) -> Principal:
     return await _load(database.read, name)
 
 
-async def search(database: Database, caller: Caller, limit: int, token: str | None) -> Page[Principal]:
+async def search(database: Database, caller: Caller, limit: int, page_token: str | None) -> Page[Principal]:
     """One page of the principals, by name."""
     caller.require(Right.ADMINISTER)
-    window = pages.window(limit, token, ("principals",), tuple[PrincipalName])
+    window = pages.window(limit, page_token, ("principals",), tuple[PrincipalName])
     rows = await database.read.principals.page(window)
     return pages.page(rows, window, ("principals",), lambda principal: (principal.name,))
 
 
-async def search_tokens(database: Database, caller: Caller, limit: int, token: str | None) -> Page[Token]:
+async def search_tokens(database: Database, caller: Caller, limit: int, page_token: str | None) -> Page[Token]:
     """One page of the tokens, by id, without their secrets."""
     caller.require(Right.ADMINISTER)
-    window = pages.window(limit, token, ("tokens",), tuple[_TokenId])
+    window = pages.window(limit, page_token, ("tokens",), tuple[_TokenId])
     rows = await database.read.principals.token_page(window)
     return pages.page(rows, window, ("tokens",), lambda row: (row.id,))
 

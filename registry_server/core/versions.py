@@ -96,7 +96,7 @@ async def search(
     *,
     order: Order,
     limit: int,
-    token: str | None,
+    page_token: str | None,
 ) -> Page[ModelVersion]:
     """One page of the versions of a model, by number."""
     await models.get(database, caller, name)
@@ -108,7 +108,7 @@ async def search(
             value=order,
         )
     of = ("versions", name, conditions, order)
-    window = pages.window(limit, token, of, tuple[VersionNumber])
+    window = pages.window(limit, page_token, of, tuple[VersionNumber])
     rows = await database.read.versions.page(name, conditions, order, window)
     return pages.page(rows, window, of, lambda version: (version.version,))
 
