@@ -2,7 +2,7 @@
 
 from typing import TypeVar
 
-from common_lib.errors import AliasNotFound, InvalidConfiguration
+from common_lib.errors import InvalidConfiguration
 from common_lib.operations.base import Operation
 from common_lib.registry import AsyncModelRegistry
 from common_lib.rules.lifecycle import ModelStage
@@ -54,8 +54,4 @@ class Integration(AsyncModelRegistry):
         Raises:
             RevisionMismatch, AlreadyExists: somebody moved or created it at the same time.
         """
-        try:
-            seen = await self.aliases.get(version.model, alias)
-        except AliasNotFound:
-            return await self.aliases.create(version.model, alias, version.version, reason=reason)
-        return await self.aliases.move(version.model, alias, version.version, reason=reason, revision=seen.revision)
+        return await self.set_alias(version.model, alias, version.version, reason=reason)

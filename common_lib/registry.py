@@ -12,6 +12,7 @@ from common_lib.artifacts.use import convert, load
 from common_lib.binding import acall, aflow, apages, call, flow, pages
 from common_lib.operations import aliases, artifacts, events, models, principals, versions
 from common_lib.operations import versions as version_operations
+from common_lib.operations.aliases import set_alias
 from common_lib.operations.base import Operation
 
 T = TypeVar("T")
@@ -138,6 +139,7 @@ class ModelRegistry(ABC):
         return Principals(self.call)
 
     resolve = binding.call(version_operations.resolve)
+    set_alias = flow(set_alias)
     register = flow(register)
     fetch = flow(fetch)
     download = flow(download)
@@ -254,6 +256,7 @@ class AsyncModelRegistry(ABC):
         return AsyncPrincipals(self.call)
 
     resolve = acall(version_operations.resolve)
+    set_alias = aflow(set_alias)
     register = aflow(register)
     fetch = aflow(fetch)
     download = aflow(download)

@@ -7,8 +7,7 @@ from rich.table import Table
 
 from common_lib.cli import show
 from common_lib.cli.session import Session, connected
-from common_lib.cli.values import based_on, change_options
-from common_lib.errors import AliasNotFound
+from common_lib.cli.values import based_on, change_options, check_basis
 
 if TYPE_CHECKING:
     from common_lib.values import Alias
@@ -39,14 +38,8 @@ def set_alias(
     session: Session, *, name: str, alias: str, version: int, reason: str, revision: int | None, force: bool
 ) -> None:
     """Point an alias at a version; one that is not there is created."""
-    registry = session.registry.aliases
-    try:
-        basis = based_on(revision, force, lambda: registry.get(name, alias))
-    except AliasNotFound:
-        # `create` is refused if somebody creates it in between.
-        pointed = registry.create(name, alias, version, reason=reason)
-    else:
-        pointed = registry.move(name, alias, version, reason=reason, **basis)
+    check_basis(revision, force)
+    pointed = session.registry.set_alias(name, alias, version, reason=reason, revision=revision, force=force)
     session.answer(pointed, lambda: _table([pointed]))
 
 

@@ -80,8 +80,13 @@ def change_options(command: F) -> F:
     return revision(force(command))
 
 
-def based_on(revision: int | None, force: bool, read: Callable[[], Any]) -> dict[str, Any]:  # noqa: FBT001 - as parsed
-    """What a change is based on: the given revision, the one that is read, or nothing if it is forced."""
+def check_basis(revision: int | None, force: bool) -> None:  # noqa: FBT001 - as parsed
+    """Refuse a change that is based on a revision and on none."""
     if force and revision is not None:
         raise click.UsageError("--revision and --force contradict each other: give one")
+
+
+def based_on(revision: int | None, force: bool, read: Callable[[], Any]) -> dict[str, Any]:  # noqa: FBT001 - as parsed
+    """What a change is based on: the given revision, the one that is read, or nothing if it is forced."""
+    check_basis(revision, force)
     return {"force": True} if force else {"revision": revision or read().revision}

@@ -1,6 +1,7 @@
 """Aliases: free pointers to a version, such as `champion` or `shadow`."""
 
-from common_lib.operations.base import Operation, checked, given, nothing, path, reads, unsafe
+from common_lib.errors import AliasNotFound
+from common_lib.operations.base import Flow, Operation, checked, given, nothing, path, reads, unsafe
 from common_lib.requests import SetAlias
 from common_lib.rules.names import check_alias, check_model_name
 from common_lib.values import Alias
@@ -46,6 +47,36 @@ def move(
     headers = unsafe(revision, force=force)
     body = given(SetAlias, version=version, reason=reason)
     return Operation("PUT", _path(name, alias), _alias, "write", body=body, headers=headers)
+
+
+def set_alias(
+    origin: str,  # noqa: ARG001 - every flow is told it
+    /,
+    name: str,
+    alias: str,
+    version: int,
+    *,
+    reason: str = "",
+    revision: int | None = None,
+    force: bool = False,
+) -> Flow[Alias]:
+    """The alias, pointing at the version, created if it was not there.
+
+    Without `revision` it is moved from where it points just before.
+
+    Raises:
+        RevisionMismatch, AlreadyExists: somebody moved or created it in between.
+    """
+    if revision is None and not force:
+        try:
+            seen: Alias = yield get(name, alias)
+        except AliasNotFound:
+            # Refused if somebody creates it in between.
+            created: Alias = yield create(name, alias, version, reason=reason)
+            return created
+        revision = seen.revision
+    moved: Alias = yield move(name, alias, version, reason=reason, revision=revision, force=force)
+    return moved
 
 
 def delete(name: str, alias: str, *, revision: int | None = None, force: bool = False) -> Operation[None]:

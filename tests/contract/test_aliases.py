@@ -31,6 +31,21 @@ def test_an_alias_points_until_it_is_moved(registry: ModelRegistry, name: str) -
         registry.aliases.move(name, "champion", 1)
 
 
+def test_an_alias_is_set_whether_it_is_there_or_not(registry: ModelRegistry, name: str) -> None:
+    """It is created or moved; based on a revision, it is moved only from there; forced, wherever it points."""
+    registry.models.create(name, "regression")
+    for _ in range(3):
+        version_of(registry, name)
+    assert registry.set_alias(name, "champion", 1).revision == 1
+    assert registry.set_alias(name, "champion", 2, reason="better").revision == 2
+    with pytest.raises(RevisionMismatch):
+        registry.set_alias(name, "champion", 3, revision=1)
+    assert registry.set_alias(name, "champion", 3, force=True).version == 3
+    with pytest.raises(AliasNotFound):
+        registry.set_alias(name, "shadow", 1, revision=1)
+    assert registry.set_alias(name, "shadow", 1, force=True).revision == 1
+
+
 def test_moving_an_alias_to_where_it_points_changes_nothing(registry: ModelRegistry, name: str) -> None:
     """Saying what is so already is no change."""
     registry.models.create(name, "regression")
