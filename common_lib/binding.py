@@ -5,13 +5,14 @@ to; signature and docstring are those of the operation.
 """
 
 import asyncio
+import contextlib
 import functools
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from common_lib.errors import InvalidRequest
+from common_lib.errors import InvalidRequest, LocalDiskFailed
 from common_lib.operations.base import Blocking, Flow, Operation, Together, following
 from common_lib.values import Page
 
@@ -74,7 +75,8 @@ def flow(build: Callable[Concatenate[str, P], Flow[T]]) -> Callable[Concatenate[
     """A blocking method out of a flow; the flow's first argument is the origin of the registry."""
 
     def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
-        return run(_built(build, self.origin, *args, **kwargs), self.call)
+        with _told():
+            return run(_built(build, self.origin, *args, **kwargs), self.call)
 
     return _dressed(method, build, skipped=1)  # type: ignore[no-any-return]
 
@@ -83,9 +85,22 @@ def aflow(build: Callable[Concatenate[str, P], Flow[T]]) -> Callable[Concatenate
     """An asynchronous method out of a flow; its work on files is done in threads."""
 
     async def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
-        return await arun(_built(build, self.origin, *args, **kwargs), self.call)
+        with _told():
+            return await arun(_built(build, self.origin, *args, **kwargs), self.call)
 
     return _dressed(method, build, skipped=1)  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Local files that cannot be read or written are told as one of our errors."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or isinstance(error, ConnectionError):
+            # Of something else that the caller does meanwhile, such as to show how far it is on a closed pipe.
+            raise
+        raise LocalDiskFailed(str(error.filename or ""), why=error.strerror or str(error)) from error
 
 
 def _built(build: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -31,6 +31,7 @@ RegistryError
 ├── ProtocolError                the answer is not one of a registry
 ├── DigestMismatch               bytes are not what their digest says; they were not kept
 ├── NotCached                    asked for without the registry, and never fetched before
+├── LocalDiskFailed              a file or folder of this machine cannot be read or written
 ├── LoadRefused                  a model file that is not loaded: what, why, and what to do
 ├── NoSafeFormat                 an object that cannot be saved without pickle
 └── LibraryMissing               the library of a format is not installed
@@ -270,6 +271,15 @@ class NotCached(RegistryError):
         self.what = what
         self.cache = cache
         super().__init__(f"{what} is not in the cache {cache}; fetch it once while the registry answers")
+
+
+class LocalDiskFailed(RegistryError):
+    """A file or folder of this machine, of the cache or of the caller's own, cannot be read or written."""
+
+    def __init__(self, path: str, *, why: str) -> None:
+        self.path = path
+        self.why = why
+        super().__init__(f"{path!r}: {why}; mend it or free space there, then try again: whatever is whole is kept")
 
 
 class LoadRefused(RegistryError):

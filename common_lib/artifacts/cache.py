@@ -15,6 +15,7 @@ its final one by an atomic rename, and two who make the same file make the same 
 import contextlib
 import hashlib
 import os
+import stat
 import time
 import uuid
 from collections.abc import Iterable
@@ -113,8 +114,8 @@ class Cache:
         found = []
         for place in (self.root / "partial").glob(f"{sha256}.*"):
             with contextlib.suppress(FileNotFoundError):
-                about = place.stat()
-                if time.time() - about.st_mtime > _ABANDONED_S:
+                about = place.lstat()
+                if stat.S_ISREG(about.st_mode) and time.time() - about.st_mtime > _ABANDONED_S:
                     found.append((about.st_size, place))
         return [place for _, place in sorted(found, reverse=True)]
 
@@ -223,8 +224,10 @@ class Arriving:
 def is_sound(place: Path, entry: FileEntry, report: Report = nobody) -> bool | None:
     """Whether a file has the bytes of an entry; None if there is no file."""
     try:
-        with place.open("rb", buffering=0) as file:
-            if os.fstat(file.fileno()).st_size != entry.size:
+        # A pipe in its place must not hold us up.
+        with os.fdopen(os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
+            about = os.fstat(file.fileno())
+            if not stat.S_ISREG(about.st_mode) or about.st_size != entry.size:
                 return False
             digest, done = hashlib.sha256(), 0
             buffer = memoryview(bytearray(min(_CHUNK, max(entry.size, 1))))

@@ -66,10 +66,11 @@ def refuse_strangers(folder: Path, manifest: Manifest) -> None:
 
 def _entries(folder: Path) -> Iterator[Path]:
     """Whatever is no folder, at any depth; links are not followed."""
-    if folder.exists():
-        for place in folder.iterdir():
+    pending = [folder] if folder.exists() else []
+    while pending:
+        for place in pending.pop().iterdir():
             if place.is_dir() and not place.is_symlink():
-                yield from _entries(place)
+                pending.append(place)
             else:
                 yield place
 

@@ -1,5 +1,6 @@
 """Local files that are about to become a version: found, hashed once, and nothing else taken for a file."""
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
@@ -34,12 +35,13 @@ def local_path(field: str, path: str | os.PathLike[str]) -> Path:
     Raises:
         InvalidRequest: it is none.
     """
-    try:
-        return Path(path)
-    except TypeError:
-        raise InvalidRequest(
-            f"{path!r:.200} is no path", code="invalid_path", remedy="pass a path", field=field, value=path
-        ) from None
+    with contextlib.suppress(TypeError):
+        local = Path(path)
+        if "\0" not in str(local):
+            return local
+    raise InvalidRequest(
+        f"{path!r:.200} is no path", code="invalid_path", remedy="pass a path", field=field, value=path
+    )
 
 
 def described(path: Path, report: Report = nobody) -> list[LocalFile]:
@@ -65,16 +67,18 @@ def described(path: Path, report: Report = nobody) -> list[LocalFile]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    for place in folder.iterdir():
-        if place.is_symlink():
-            # What a link points at may change or lie outside; a version is made of files.
-            raise _refused(place, "is a symbolic link", "copy the file it points at into the folder")
-        if place.is_dir():
-            yield from _walk(place)
-        elif place.is_file():
-            yield place
-        else:
-            raise _refused(place, "is neither a file nor a folder", "move it out of the folder")
+    pending = [folder]
+    while pending:
+        for place in pending.pop().iterdir():
+            if place.is_symlink():
+                # What a link points at may change or lie outside; a version is made of files.
+                raise _refused(place, "is a symbolic link", "copy the file it points at into the folder")
+            if place.is_dir():
+                pending.append(place)
+            elif place.is_file():
+                yield place
+            else:
+                raise _refused(place, "is neither a file nor a folder", "move it out of the folder")
 
 
 def _hashed(file: Path, path: str, report: Report) -> LocalFile:

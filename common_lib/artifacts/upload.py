@@ -6,7 +6,7 @@ from functools import partial
 
 from common_lib.artifacts.local import PART_BYTES, LocalFile, described, local_path
 from common_lib.artifacts.progress import Report, nobody
-from common_lib.errors import RegistryUnavailable, UploadNotFound, UploadOutOfStep
+from common_lib.errors import RegistryUnavailable, RequestInFlight, UploadNotFound, UploadOutOfStep
 from common_lib.operations import artifacts, versions
 from common_lib.operations.base import Blocking, Flow, Source, Together
 from common_lib.rules.transfers import MAX_ASKED, MAX_TOGETHER
@@ -124,9 +124,13 @@ def _sent_in_parts(file: LocalFile, source: "partial[Source]") -> Flow[None]:
         try:
             upload = yield artifacts.put_part(entry.sha256, part, file.prefixes[number])
             failed = 0
-        except (RegistryUnavailable, UploadNotFound, UploadOutOfStep):
-            # Cut, or an answer was lost on its way here: the registry knows how much it has.
+        except (RegistryUnavailable, RequestInFlight, UploadNotFound, UploadOutOfStep):
+            # Cut, or an answer was lost on its way here, or another process with this token is at the same bytes: the
+            # registry knows how much it has.
             failed += 1
             if failed == _TRIES:
                 raise
+            before = upload.received
             upload = yield artifacts.begin_upload(entry.sha256, entry.size)
+            if upload.received > before:
+                failed = 0

@@ -17,6 +17,7 @@ from common_lib.errors import (
     Forbidden,
     InvalidConfiguration,
     LoadRefused,
+    LocalDiskFailed,
     NoSafeFormat,
     NotCached,
     NotFound,
@@ -60,6 +61,7 @@ _KINDS: list[tuple[type[RegistryError], Status, str]] = [
     (ProtocolError, Status.UNAVAILABLE, "protocol_error"),
     (DigestMismatch, Status.DAMAGED, "digest_mismatch"),
     (NotCached, Status.NOT_FOUND, "not_cached"),
+    (LocalDiskFailed, Status.REFUSED, "file_error"),
     (InvalidConfiguration, Status.USAGE, "invalid_configuration"),
     (LoadRefused, Status.REFUSED, "load_refused"),
     (NoSafeFormat, Status.REFUSED, "no_safe_format"),
@@ -132,13 +134,10 @@ def problem(error: RegistryError) -> dict[str, Any]:
             "request_id": error.request_id,
         }
     else:
-        explains = isinstance(error, LoadRefused | NoSafeFormat)
-        members = {
-            "type": f"urn:model-registry:problem:{code}",
-            "code": code,
-            "detail": f"{error.what}: {error.why}" if explains else str(error),
-            "remedy": error.remedy if explains else _REMEDIES.get(code, ""),
-        }
+        detail, remedy = str(error), _REMEDIES.get(code, "")
+        if isinstance(error, LoadRefused | NoSafeFormat):
+            detail, remedy = f"{error.what}: {error.why}", error.remedy
+        members = {"type": f"urn:model-registry:problem:{code}", "code": code, "detail": detail, "remedy": remedy}
     return {name: value for name, value in members.items() if value not in {None, ""}}
 
 

@@ -42,7 +42,7 @@ class Transport:
         self, operation: Operation[Any], timeout_s: float, headers: Sequence[tuple[str, str]] = ()
     ) -> Answer | Failure:
         """Send it once and read the answer whole, or its bytes into the operation's sink."""
-        body = _Body(time.monotonic() + timeout_s)
+        began = time.monotonic()
         try:
             content = None if operation.upload is None else _chunks(operation.upload)
             sink = operation.sink
@@ -50,6 +50,7 @@ class Transport:
                 **_request(operation, timeout_s, headers, self._config), content=content or operation.body
             ) as response:
                 if sink is None or not response.is_success:
+                    body = _Body(operation, began + timeout_s, self._config)
                     for chunk in response.iter_raw():
                         body.take(chunk)
                     return _answer(response, bytes(body.whole))
@@ -103,7 +104,7 @@ class AsyncTransport:
     async def _send(
         self, operation: Operation[Any], timeout_s: float, headers: Sequence[tuple[str, str]], wanted: asyncio.Event
     ) -> Answer | Failure:
-        body = _Body(time.monotonic() + timeout_s)
+        began = time.monotonic()
         try:
             content = None if operation.upload is None else _threaded(operation.upload, wanted)
             sink = operation.sink
@@ -111,6 +112,7 @@ class AsyncTransport:
                 **_request(operation, timeout_s, headers, self._config), content=content or operation.body
             ) as response:
                 if sink is None or not response.is_success:
+                    body = _Body(operation, began + timeout_s, self._config)
                     async for chunk in response.aiter_raw():
                         body.take(chunk)
                     return _answer(response, bytes(body.whole))
@@ -192,9 +194,10 @@ def _answer(response: httpx.Response, body: bytes) -> Answer:
 class _Body:
     """The body of an answer as it comes in: bounded in size, and in time, for httpx times each wait alone."""
 
-    def __init__(self, end: float) -> None:
+    def __init__(self, operation: Operation[Any], end: float, config: RegistryConfig) -> None:
         self.whole = bytearray()
-        self._end = end
+        # The transfer of bytes before it took as long as it took.
+        self._end = time.monotonic() + config.blob_timeout_s if operation.route_class == "blob" else end
 
     def take(self, chunk: bytes) -> None:
         self.whole += chunk

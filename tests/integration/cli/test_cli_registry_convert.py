@@ -26,7 +26,7 @@ def digest(cli: Cli, model: str, tmp_path: Path) -> str:
 
 
 def test_a_trusted_pickle_becomes_the_next_version_in_a_safe_format(cli: Cli, model: str, digest: str) -> None:
-    """Its parent is the version it was made of; the digest of the file or of the version will do, in either spelling."""
+    """Its parent is the version it was made of; the digest of the file or of the version will do, spelt either way."""
     said = cli("convert", f"models:/{model}/1", "--trust", digest).stdout
     assert said == f"models:/{model}/2 is models:/{model}/1 in the format of scikit-learn\n"
     shown = cli.json("versions", "show", model, "2")
