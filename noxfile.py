@@ -39,7 +39,14 @@ def tests(session: nox.Session) -> None:
 def long(session: nox.Session) -> None:
     """The long forms: 8,000 versions by 16 writers, 100 kills; their figures stand in docs/benchmarks.md."""
     session.install("--editable", ".[test]")
-    session.run("pytest", "-m", "long", "--durations=0", *session.posargs)
+    session.run("pytest", "-m", "long", "--ignore", "tests/crash", "--durations=0", *session.posargs)
+
+
+@nox.session
+def crash(session: nox.Session) -> None:
+    """1,000 random kills, a kill and an error at every call, 10,000 flipped bits; see docs/durability.md."""
+    session.install("--editable", ".[test]")
+    session.run("pytest", "tests/crash", "-m", "long or not long", "-s", "--durations=0", *session.posargs)
 
 
 @nox.session

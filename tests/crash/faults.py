@@ -1,0 +1,202 @@
+"""Faults, to be planted on purpose: each is one mistake that somebody could make, and the checks must find it."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
+from typing import Any, Final, NamedTuple
+from unittest import mock
+
+import registry_server.app as composition
+from common_lib.artifacts import cache, download, folder
+from registry_server.core import artifacts, versions
+from registry_server.domain.errors import StorageUnavailable
+from registry_server.infrastructure import filesystem
+from registry_server.infrastructure.filesystem import FilesystemBlobs
+from registry_server.infrastructure.group_commit import GroupCommit
+from registry_server.infrastructure.sqlite import SqliteDatabase
+from tests.crash import mistakes
+
+
+class Fault(NamedTuple):
+    """A mistake: what is put in the place of what, and the checks of which each one finds it."""
+
+    says: str
+    target: Any
+    name: str
+    instead: Any
+    found_by: tuple[tuple[str, ...], ...]
+    also: tuple[Any, str, Any] | None = None
+
+
+FAULTS: Final = {
+    fault.says: fault
+    for fault in (
+        Fault(
+            "no fsync of the file",
+            filesystem,
+            "os",
+            mistakes.Os(fsync=mistakes.sync_no_file),
+            (("order", "put"), ("order", "parts"), ("cut", "put")),
+        ),
+        Fault(
+            "no fsync of any folder",
+            filesystem,
+            "sync_folder",
+            mistakes.unless(lambda path: True),
+            (("order", "put"), ("order", "collect"), ("cut", "put"), ("cut", "parts")),
+        ),
+        Fault(
+            "no fsync of the folder of a blob",
+            filesystem,
+            "sync_folder",
+            mistakes.unless(lambda path: len(path.name) == 2),
+            (("order", "put"), ("order", "quarantine"), ("cut", "put")),
+        ),
+        Fault(
+            "no fsync of the folder of those folders",
+            filesystem,
+            "sync_folder",
+            mistakes.unless(lambda path: path.name == "sha256"),
+            (("order", "put"), ("cut", "put")),
+        ),
+        Fault(
+            "no fsync of the folder of uploads",
+            filesystem,
+            "sync_folder",
+            mistakes.unless(lambda path: path.name == "uploads"),
+            (("order", "parts"),),
+        ),
+        Fault(
+            "no fsync of the trash",
+            filesystem,
+            "sync_folder",
+            mistakes.unless(lambda path: path.name == "trash"),
+            (("order", "collect"),),
+        ),
+        Fault(
+            "no fsync of the quarantine",
+            filesystem,
+            "sync_folder",
+            mistakes.unless(lambda path: path.name == "quarantine"),
+            (("order", "quarantine"),),
+        ),
+        Fault(
+            "EIO of fsync swallowed",
+            filesystem,
+            "os",
+            mistakes.Os(fsync=mistakes.sync_and_hope),
+            (("error", "put"), ("error", "parts"), ("error", "collect")),
+        ),
+        Fault("row before bytes", artifacts, "publish", mistakes.row_first, (("order", "put"), ("kill", "put"))),
+        Fault("verification skipped", filesystem, "_require", lambda *_: None, (("refusal", "wrong"),)),
+        Fault(
+            "an unverified file renamed over the final name",
+            FilesystemBlobs,
+            "put",
+            mistakes.put_then_look,
+            (("kill", "wrong"),),
+        ),
+        Fault(
+            "written under the final name",
+            FilesystemBlobs,
+            "put",
+            mistakes.put_under_the_name,
+            (("kill", "put"), ("order", "put")),
+        ),
+        Fault(
+            "answered before the commit",
+            GroupCommit,
+            "_attempt",
+            mistakes.answer_early,
+            (("order", "put"), ("order", "version"), ("cut", "version")),
+            (GroupCommit, "_commit", mistakes.commit_late),
+        ),
+        Fault(
+            "the database does not sync",
+            SqliteDatabase,
+            "migrate",
+            mistakes.unsynced,
+            (("order", "put"), ("order", "version"), ("cut", "version")),
+        ),
+        Fault("staging not cleaned", FilesystemBlobs, "open_store", mistakes.keep_staging, (("kill", "put"),)),
+        Fault(
+            "bytes left in the trash while their row stands",
+            composition,
+            "reconcile",
+            mistakes.leave_trash,
+            (("kill", "collect"),),
+        ),
+        Fault(
+            "bytes not taken back when their removal fails",
+            FilesystemBlobs,
+            "undiscard",
+            lambda *_: False,
+            (("error", "collect"),),
+        ),
+        Fault(
+            "an upload goes on in the published file",
+            filesystem,
+            "os",
+            mistakes.Os(fstat=mistakes.one_name),
+            (("kill", "parts"),),
+        ),
+        Fault(
+            "a full disk told as a broken one",
+            filesystem,
+            "unavailable",
+            lambda error: StorageUnavailable("the disk failed", remedy="try again"),
+            (("error", "put"),),
+        ),
+        Fault(
+            "quarantine takes what was sent again",
+            FilesystemBlobs,
+            "quarantine",
+            mistakes.take_whatever_stands_there,
+            (("race", "quarantine"),),
+        ),
+        Fault("the client does not sync", cache, "os", mistakes.Os(fsync=lambda _: None), (("client-order", "fetch"),)),
+        Fault(
+            "the client writes under the final name",
+            cache.Arriving,
+            "__init__",
+            mistakes.under_the_name,
+            (("client-kill", "fetch"), ("client-kill", "place")),
+        ),
+        Fault(
+            "the client skips the verification",
+            cache.Arriving,
+            "publish",
+            mistakes.name_unseen,
+            (("flip", "stored blob"),),
+        ),
+        Fault("the client trusts its cache", cache.Cache, "missing", mistakes.only_absent, (("flip", "cached blob"),)),
+        Fault(
+            "the client trusts its documents",
+            cache,
+            "_kept",
+            lambda place: place.read_bytes().partition(b"\n")[2],
+            (("flip", "cached reference"), ("flip", "cached manifest")),
+        ),
+        Fault(
+            "neither side looks at a manifest",
+            download,
+            "_is_of",
+            lambda *_: True,
+            (("flip", "stored manifest"),),
+            (versions, "manifest", SimpleNamespace(digest_of=lambda _: mock.ANY)),
+        ),
+        Fault("the client trusts a copy", folder, "is_sound", lambda *_: True, (("client-order", "place"),)),
+    )
+}
+
+
+@contextmanager
+def planted(says: str) -> Iterator[None]:
+    """Make that mistake for as long as the block lasts; none, if it has no name."""
+    with ExitStack() as stack:
+        if says:
+            fault = FAULTS[says]
+            stack.enter_context(mock.patch.object(fault.target, fault.name, fault.instead))
+            if fault.also:
+                stack.enter_context(mock.patch.object(*fault.also))
+        yield

@@ -1,0 +1,129 @@
+"""One bit of something that is stored is flipped; whoever uses it next must notice."""
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from common_lib import Cache, HttpRegistry
+from common_lib.errors import BlobDamaged, DigestMismatch, NotCached, RegistryError
+from registry_server.testing import TestBackend
+from tests.crash.clients import FILES, REFERENCE, assert_fetched
+from tests.crash.worlds import digest
+
+
+class Bits:
+    """A version at a registry and in a cache, and the chance by which bits are flipped."""
+
+    def __init__(self, world: TestBackend, registry: HttpRegistry, cache: Path, chance: random.Random) -> None:
+        self.world = world
+        self.registry = registry
+        self.cache = Cache(cache)
+        self.chance = chance
+        registry.fetch(REFERENCE, cache=self.cache)
+
+    def flip(self, content: bytes) -> bytes:
+        """The same but for one bit."""
+        place = self.chance.randrange(len(content) * 8)
+        changed = bytearray(content)
+        changed[place // 8] ^= 1 << place % 8
+        return bytes(changed)
+
+    def flip_file(self, file: Path) -> None:
+        """Change one bit on the disk."""
+        changed = self.flip(file.read_bytes())
+        file.chmod(0o600)
+        file.write_bytes(changed)
+
+    def one_of(self, folder: Path) -> Path:
+        """Any file below."""
+        return self.chance.choice(
+            sorted(file for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
+        )
+
+
+def _in_cache(bits: Bits, folder: str) -> None:
+    bits.flip_file(bits.one_of(bits.cache.root / folder))
+    try:
+        bits.registry.fetch(REFERENCE, cache=bits.cache, local_files_only=True)
+    except (NotCached, DigestMismatch):
+        pass
+    else:
+        raise AssertionError(f"a bit of {folder} was flipped, and what was kept was used")
+    # With the registry at hand it heals itself.
+    assert_fetched(bits.registry.fetch(REFERENCE, cache=bits.cache).folder)
+    assert_fetched(bits.registry.fetch(REFERENCE, cache=bits.cache, local_files_only=True).folder)
+
+
+def cached_blob(bits: Bits) -> None:
+    """Bytes in the cache are not used, and are fetched again."""
+    _in_cache(bits, "blobs")
+
+
+def cached_manifest(bits: Bits) -> None:
+    """A manifest in the cache is not used, and is asked for again."""
+    _in_cache(bits, "manifests")
+
+
+def cached_reference(bits: Bits) -> None:
+    """What a reference meant is not told wrong."""
+    # Two references lead to the version: the one that was asked for, and the version's own, which here is the same.
+    _in_cache(bits, "references")
+
+
+def stored_blob(bits: Bits) -> None:
+    """Bytes at the registry reach nobody and go into quarantine, as the log tells; bytes sent again heal it."""
+    file = bits.one_of(bits.world._home / "blobs" / "sha256")
+    bits.flip_file(file)
+    empty = Cache(bits.cache.root.parent / "empty")
+    _refused(bits, empty, DigestMismatch)
+    assert not list(empty.root.glob("blobs/sha256/*/*.*")), "wrong bytes were kept"
+    assert _newest(bits) == "blob.quarantined"
+    _refused(bits, empty, BlobDamaged)
+    path = next(path for path, content in FILES.items() if digest(content) == file.name)
+    source = bits.cache.root.parent / "source"
+    source.write_bytes(FILES[path])
+    bits.registry.artifacts.put_blob(file.name, source)
+    assert _newest(bits) == "blob.restored"
+    assert_fetched(bits.registry.fetch(REFERENCE, cache=empty).folder)
+    shutil.rmtree(empty.root)
+
+
+def stored_manifest(bits: Bits) -> None:
+    """A manifest in the database is refused before a byte is fetched."""
+    raw = bits.world.ports.database._writer.raw  # type: ignore[attr-defined]
+    name = bits.registry.versions.resolve(REFERENCE).digest
+    ((body,),) = raw.execute("SELECT body FROM documents WHERE digest = ?", (name,)).fetchall()
+    raw.execute("UPDATE documents SET body = ? WHERE digest = ?", (bits.flip(body), name))
+    empty = Cache(bits.cache.root.parent / "empty")
+    _refused(bits, empty, (BlobDamaged, DigestMismatch))
+    raw.execute("UPDATE documents SET body = ? WHERE digest = ?", (body, name))
+    assert_fetched(bits.registry.fetch(REFERENCE, cache=empty).folder)
+    shutil.rmtree(empty.root)
+
+
+def _refused(bits: Bits, cache: Cache, errors: Any) -> None:
+    try:
+        bits.registry.fetch(REFERENCE, cache=cache)
+    except errors:
+        return
+    except RegistryError as error:
+        raise AssertionError(f"another error than the one that tells of damage: {error!r}") from error
+    raise AssertionError("a flipped bit went by unnoticed")
+
+
+def _newest(bits: Bits) -> str:
+    raw = bits.world.ports.database._writer.raw  # type: ignore[attr-defined]
+    ((body,),) = raw.execute("SELECT body FROM events ORDER BY sequence DESC LIMIT 1").fetchall()
+    kind = next(kind for kind in (b"blob.quarantined", b"blob.restored", b"") if kind in body)
+    return kind.decode()
+
+
+KINDS: Final[dict[str, Callable[[Bits], None]]] = {
+    "cached blob": cached_blob,
+    "cached manifest": cached_manifest,
+    "cached reference": cached_reference,
+    "stored blob": stored_blob,
+    "stored manifest": stored_manifest,
+}

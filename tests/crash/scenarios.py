@@ -1,0 +1,114 @@
+"""Every way in which the server writes, each as what is there before and what is asked of it."""
+
+import json
+import os
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import NamedTuple
+from unittest import mock
+
+from registry_server.core import artifacts, collection
+from tests.crash.worlds import Refused, Session, digest
+
+Step = Callable[[Session], Awaitable[None]]
+CONTENT = bytes(range(200))
+OTHER = CONTENT[::-1]
+SHA256 = digest(CONTENT)
+
+
+class Scenario(NamedTuple):
+    """What is there before, what is asked, and the digests whose bytes were damaged before."""
+
+    prepare: Step
+    act: Step
+    damaged: frozenset[str] = frozenset()
+
+
+async def _other(session: Session) -> None:
+    await session.put(OTHER)
+
+
+async def _put(session: Session) -> None:
+    await session.put(CONTENT)
+
+
+async def _parts(session: Session) -> None:
+    await session.put_in_parts(CONTENT, 70)
+
+
+async def _both(session: Session) -> None:
+    await session.put(OTHER)
+    await session.put(CONTENT)
+
+
+async def _damaged(session: Session) -> None:
+    await _both(session)
+    file = session.data / "blobs" / "sha256" / SHA256[:2] / SHA256
+    file.write_bytes(OTHER)
+
+
+async def _wrong(session: Session) -> None:
+    try:
+        await session.put(OTHER + b"not announced", SHA256)
+    except Refused as refused:
+        if refused.code != "digest_mismatch":
+            raise
+    else:
+        raise AssertionError("bytes of another digest were taken")
+
+
+async def _verify(session: Session) -> None:
+    await session.send("POST", f"/blobs/{SHA256}/verify")
+
+
+async def _unnamed(session: Session) -> None:
+    await session.put(OTHER)
+    await _version_of(session, OTHER, "kept")
+    # A lease that has run out already.
+    with mock.patch.object(artifacts, "LEASE", timedelta(seconds=-1)):
+        await session.send("PUT", f"/blobs/{SHA256}", CONTENT)
+
+
+async def _collect(session: Session) -> None:
+    await _in_few_folders(session, grace_s=0, trash_s=86_400)
+
+
+async def _in_few_folders(session: Session, **order: int) -> None:
+    # Each of the 256 folders is listed in the same way.
+    with mock.patch.object(collection, "_PREFIXES", sorted({SHA256[:2], digest(OTHER)[:2]})):
+        await session.send("POST", "/collection", json.dumps(order).encode(), **{"content-type": "application/json"})
+
+
+async def _trashed(session: Session) -> None:
+    await _unnamed(session)
+    await _collect(session)
+    for file in (session.data / "blobs" / "trash").iterdir():
+        os.utime(file, (0, 0))
+
+
+async def _purge(session: Session) -> None:
+    await _in_few_folders(session, grace_s=86_400, trash_s=0)
+
+
+async def _version_of(session: Session, content: bytes, name: str) -> None:
+    await session.post("/models", name=name, type="regression")
+    entry = {"path": "model.bin", "size": len(content), "sha256": digest(content)}
+    made = await session.post(f"/models/{name}/versions", framework="test", files=[entry])
+    session.kept(f"{name}/{made['version']}")
+
+
+async def _version(session: Session) -> None:
+    await _version_of(session, CONTENT, "volatility")
+
+
+SCENARIOS = {
+    "put": Scenario(_other, _put),
+    "wrong": Scenario(_other, _wrong),
+    "parts": Scenario(_other, _parts),
+    "again": Scenario(_both, _put),
+    "heal": Scenario(_damaged, _put, frozenset({SHA256})),
+    "quarantine": Scenario(_damaged, _verify, frozenset({SHA256})),
+    "collect": Scenario(_unnamed, _collect),
+    "purge": Scenario(_trashed, _purge),
+    "version": Scenario(_both, _version),
+}
