@@ -86,18 +86,23 @@ class Ready(Response[T]):
             self._headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
 
     def to_asgi_response(self, *_: Any, **__: Any) -> Any:
-        """The ASGI application that sends it."""
-        return self._send
+        """The ASGI application that sends it, which is the answer itself."""
+        return self
 
-    async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002, D102 - ASGI
         await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
         await send({"type": "http.response.body", "body": self._body, "more_body": False})
 
 
 def shown(request: HttpRequest, entity: T) -> Response[T]:
     """An entity with its ETag, or 304 if the caller has it."""
+    return answered(request.scope, entity)
+
+
+def answered(scope: Any, entity: T) -> Ready[T]:
+    """The same, of a request that is not one of Litestar's yet."""
     etag: str | None = getattr(entity, "etag", None)
-    if etag is not None and matches(header(request.scope, b"if-none-match"), etag):
+    if etag is not None and matches(header(scope, b"if-none-match"), etag):
         return Ready(HTTP_304_NOT_MODIFIED, b"", etag=etag)
     return Ready(HTTP_200_OK, _encode(entity), etag=etag)
 

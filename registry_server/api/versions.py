@@ -1,11 +1,10 @@
 """`/v1/models/{name}/versions` and `/v1/models/{name}/resolve`."""
 
-import litestar
 from litestar import Response
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from common_lib.rules.lifecycle import ModelStage
-from registry_server.api.exchange import HttpRequest, check_query, database, get, patch, post, shown, write
+from registry_server.api.exchange import HttpRequest, database, get, patch, post, shown, write
 from registry_server.api.security import caller
 from registry_server.core import registration, versions
 from registry_server.domain.artifacts import Manifest
@@ -82,12 +81,7 @@ async def tombstone_version(
     return await write(request, versions.tombstone, name, version, data)
 
 
-@litestar.get("/models/{name:str}/resolve/{selector:str}")
+@get("/models/{name:str}/resolve/{selector:str}")
 async def resolve_version(request: HttpRequest, name: FromPath[str], selector: FromPath[str]) -> Response[ModelVersion]:
     """The version that a selector means now: digits, `@alias`, a stage, or `latest`."""
-    # The hot path of every service: nothing is looked at but what this very answer depends on.
-    who = await caller(request)
-    if request.scope["query_string"]:
-        # One day a query will ask for another time or place; to answer as if it had not would be a wrong answer.
-        check_query(request)
-    return shown(request, await versions.resolve(database(request), who, name, selector))
+    return shown(request, await versions.resolve(database(request), await caller(request), name, selector))

@@ -1,0 +1,49 @@
+"""The hot path of every service, answered before Litestar looks at it: the version that a reference means.
+
+Routing, arguments and responses cost Litestar more than all of the answer. Only what is plainly good is answered here;
+a refusal, or a request that is unusual in any way, is left to the handler of the same route, which looks again.
+"""
+
+import re
+from typing import Any, Final
+
+from litestar.datastructures import State
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from common_lib.rules.violation import RuleViolation
+from registry_server.api.exchange import Ready, answered
+from registry_server.api.telemetry import header
+from registry_server.core import versions
+from registry_server.domain.errors import RegistryError
+from registry_server.domain.versions import ModelVersion
+
+# Without a percent sign: what is encoded is unusual.
+_RESOLVE: Final = re.compile(rb"^/v1/models/([A-Za-z0-9._-]+)/resolve/(@?[A-Za-z0-9_-]+)$(?!\n)")
+_TEMPLATE: Final = "/v1/models/{name}/resolve/{selector}"
+
+
+class FastLane:
+    """Answers resolves that succeed; all else goes on to the application, whose `state` knows database and callers."""
+
+    def __init__(self, app: ASGIApp, state: State) -> None:
+        self._app = app
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI
+        raw: Any = scope
+        plain = raw["type"] == "http" and raw["method"] == "GET" and not raw["query_string"]
+        match = _RESOLVE.match(raw["raw_path"]) if plain else None
+        answer = None if match is None else await self._answer(raw, match[1].decode(), match[2].decode())
+        if answer is None:
+            await self._app(scope, receive, send)
+        else:
+            raw["path_template"] = _TEMPLATE
+            await answer(scope, receive, send)
+
+    async def _answer(self, scope: Any, name: str, selector: str) -> Ready[ModelVersion] | None:
+        state = self._state
+        try:
+            caller = await state.gate.caller(header(scope, b"authorization"))
+            return answered(scope, await versions.resolve(state.ports.database, caller, name, selector))
+        except (RegistryError, RuleViolation):
+            return None
