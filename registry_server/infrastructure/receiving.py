@@ -4,7 +4,7 @@ import asyncio
 import errno
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from registry_server.domain.errors import StorageUnavailable, TooLarge
@@ -12,21 +12,21 @@ from registry_server.domain.errors import StorageUnavailable, TooLarge
 CHUNK = 1024 * 1024
 
 
-async def gathered(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes in pieces of about 1 MiB: a hop to a thread for each packet would cost more than the work."""
+async def gathered(chunks: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
+    """The same bytes in groups of about 1 MiB: a hop to a thread for each packet would cost more than the work."""
     held: list[bytes] = []
     length = 0
     async for chunk in chunks:
         held.append(chunk)
         length += len(chunk)
         if length >= CHUNK:
-            yield b"".join(held)
+            yield held
             held, length = [], 0
     if held:
-        yield b"".join(held)
+        yield held
 
 
-async def receive(descriptor: int, digest: Any, chunks: AsyncIterator[bytes], most: int) -> int:
+async def receive(descriptor: int, digest: Any, groups: AsyncIterator[list[bytes]], most: int) -> int:
     """The number of bytes that came; they are in the file and in the digest, and nothing of them is durable yet.
 
     Raises:
@@ -37,8 +37,8 @@ async def receive(descriptor: int, digest: Any, chunks: AsyncIterator[bytes], mo
     writing: asyncio.Future[None] | None = None
     loop = asyncio.get_running_loop()
     try:
-        async for chunk in chunks:
-            size += len(chunk)
+        async for group in groups:
+            size += sum(map(len, group))
             if size > most:
                 raise TooLarge(
                     f"the body has more than {most} bytes",
@@ -48,7 +48,7 @@ async def receive(descriptor: int, digest: Any, chunks: AsyncIterator[bytes], mo
                 )
             if writing is not None:
                 await asyncio.shield(writing)
-            writing = loop.run_in_executor(None, keep, descriptor, digest, chunk)
+            writing = loop.run_in_executor(None, keep, descriptor, digest, group)
     finally:
         if writing is not None:
             # Also when the client is gone, or the server stops: the file must not be closed under the thread.
@@ -57,10 +57,11 @@ async def receive(descriptor: int, digest: Any, chunks: AsyncIterator[bytes], mo
     return size
 
 
-def keep(descriptor: int, digest: Any, chunk: bytes) -> None:
-    """Hash the bytes and write all of them."""
-    digest.update(chunk)
-    write_all(descriptor, chunk)
+def keep(descriptor: int, digest: Any, group: Sequence[bytes]) -> None:
+    """Hash the bytes and write all of them; to join them first would copy each once more."""
+    for chunk in group:
+        digest.update(chunk)
+        write_all(descriptor, chunk)
 
 
 def write_all(descriptor: int, chunk: bytes) -> None:
