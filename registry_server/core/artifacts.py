@@ -1,7 +1,7 @@
 """Bytes: blobs are published before any version may name them, and served by the version that names them."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -69,7 +69,7 @@ async def recorded(ports: Ports, act: Act, sha256: str, size: int) -> Answer:
 async def _record(ports: Ports, records: Records, act: Act, sha256: str, size: int) -> tuple[Blob, Change | None]:
     blob = Blob(sha256, size, act.caller.name, act.at)
     inserted = await records.artifacts.insert_blob(blob)
-    await records.artifacts.lease([sha256], act.caller.name, act.at + LEASE)
+    await records.artifacts.lease([sha256], act.caller.name, act.at + LEASE, sent=True)
     # The row is ours from here on: the collector has either removed file and row before, or finds the lease.
     if not ports.blobs.holds(sha256, size):
         raise StorageUnavailable("the bytes were removed while they came", remedy="send them again")
@@ -92,7 +92,7 @@ async def find(ports: Ports, caller: Caller, sha256: str) -> Blob:
     """The row of a blob whose bytes are here."""
     caller.require(Right.UPLOAD)
     blob = await ports.database.read.artifacts.blob(names.check_sha256(sha256))
-    if blob is None or not is_here(ports, blob):
+    if blob is None or not is_here(ports, blob) or not await of_caller(ports.database.read, caller, [sha256]):
         raise _no_blob(sha256)
     return blob
 
@@ -103,9 +103,20 @@ async def presence(ports: Ports, act: Act, digests: list[str]) -> Presence:
     until = act.at + LEASE
     # The lease comes first: what is seen after it is not removed.
     await ports.database.write(lambda records: records.artifacts.lease(digests, act.caller.name, until))
-    found = [await ports.database.read.artifacts.blob(sha256) for sha256 in digests]
+    read = ports.database.read
+    found = [await read.artifacts.blob(sha256) for sha256 in digests]
     here = {blob.sha256 for blob in found if blob is not None and is_here(ports, blob)}
+    here &= await of_caller(read, act.caller, digests)
     return Presence([sha256 for sha256 in digests if sha256 not in here], until)
+
+
+async def of_caller(records: Records, caller: Caller, digests: Sequence[str]) -> set[str]:
+    """Those of the blobs that the caller sent, or may read as files of some version.
+
+    Of all others it must not even hear that they are here: whoever learnt a digest would get its bytes.
+    """
+    patterns = caller.patterns(Right.READ)
+    return set(digests) if patterns == ("*",) else await records.artifacts.shown(digests, caller.name, patterns)
 
 
 def is_here(ports: Ports, blob: Blob) -> bool:
@@ -124,7 +135,7 @@ async def verify(ports: Ports, act: Act, sha256: str, bytes_per_s: float = 0.0) 
     act.caller.require(Right.READ)
     names.check_sha256(sha256)
     blob = await ports.database.read.artifacts.blob(sha256)
-    if blob is None:
+    if blob is None or not await of_caller(ports.database.read, act.caller, [sha256]):
         raise _no_blob(sha256)
     damage = await ports.blobs.damage(sha256, bytes_per_s)
     if (damage is None) == (blob.quarantined_at is None):

@@ -48,8 +48,7 @@ async def search(
             f"models cannot be ordered by {order}", remedy=f"use one of {', '.join(ORDERS)}", field="order", value=order
         )
     _check_conditions(conditions)
-    visible = tuple(sorted({grant.models.lower() for grant in caller.principal.grants}))
-    if "*" not in visible:
+    if (visible := caller.patterns(Right.READ)) != ("*",):
         conditions = msgspec.structs.replace(conditions, visible=visible)
     of = ("models", conditions, order)
     window = pages.window(limit, page_token, of, _NAMED if order.key == "name" else _CREATED)

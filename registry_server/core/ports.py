@@ -116,8 +116,11 @@ class Artifacts(Protocol):
     async def blobs(self, after: str, limit: int) -> Sequence[Blob]:
         """Blobs by digest, beginning behind `after`."""
 
-    async def lease(self, digests: Sequence[str], principal: str, until: datetime) -> None:
-        """Keep bytes, there or not yet there, for a principal, and let none of them be condemned any more."""
+    async def lease(self, digests: Sequence[str], principal: str, until: datetime, *, sent: bool = False) -> None:
+        """Keep bytes, there or not yet there, for a principal, and note it if these are bytes it sent itself."""
+
+    async def shown(self, digests: Sequence[str], principal: str, patterns: Sequence[str]) -> set[str]:
+        """Those blobs that the principal has sent, or that a version of a model names whose name fits a pattern."""
 
     async def unnamed(self, now: datetime) -> list[str]:
         """Blobs that no version names and nobody holds a lease on."""

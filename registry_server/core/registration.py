@@ -7,7 +7,7 @@ import msgspec
 
 from common_lib.rules import manifest, names
 from common_lib.rules.lifecycle import ModelStage
-from registry_server.core import changes, models
+from registry_server.core import artifacts, changes, models
 from registry_server.core.acts import Act, Outcome
 from registry_server.core.ports import Records
 from registry_server.core.rights import Caller, Right
@@ -61,7 +61,7 @@ async def create(records: Records, act: Act, name: str, registration: Registrati
     """Give the next number to files whose bytes are already here."""
     command, files = registration.command, registration.files
     model = await models.live(records, act, Right.REGISTER, name)
-    await _require_bytes(records, files)
+    await _require_bytes(records, act.caller, files)
     digest = manifest.digest_of(registration.document)
     number = await records.models.next_version(name)
     version = ModelVersion(
@@ -103,10 +103,12 @@ def _check_words(signature: Signature | None, lineage: Lineage | None) -> None:
         names.check_text(f"lineage.{name}", word or "", names.SHORT_TEXT_LENGTH)
 
 
-async def _require_bytes(records: Records, files: list[manifest.File]) -> None:
-    stored = await records.artifacts.sizes(sorted({file.sha256 for file in files}))
+async def _require_bytes(records: Records, caller: Caller, files: list[manifest.File]) -> None:
+    digests = sorted({file.sha256 for file in files})
+    stored = await records.artifacts.sizes(digests)
+    known = await artifacts.of_caller(records, caller, digests)
     for file in files:
-        if file.sha256 not in stored:
+        if file.sha256 not in stored or file.sha256 not in known:
             raise Conflict(
                 f"the bytes of {file.path!r} are not here",
                 remedy=f"PUT them to /v1/blobs/{file.sha256} first",

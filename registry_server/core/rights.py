@@ -61,6 +61,11 @@ class Caller(Struct, frozen=True):
             for grant in self.principal.grants
         )
 
+    def patterns(self, right: Right) -> tuple[str, ...]:
+        """The patterns, in lower case, of the models that the caller has a right on; `*` stands alone."""
+        found = {grant.models.lower() for grant in self.principal.grants if right in ROLES[grant.role]}
+        return ("*",) if "*" in found else tuple(sorted(found))
+
     def require(self, right: Right, model: str | None = None) -> None:
         """Refuse the caller that lacks the right; to one that may not even read the model, it does not exist.
 

@@ -23,7 +23,7 @@ _NOTHING: Final = hashlib.sha256().hexdigest()
 
 
 async def begin(ports: Ports, act: Act, sha256: str, size: int, limit: int) -> Upload:
-    """How much of these bytes is here already: all, if anybody has sent them; else what came of this caller's own.
+    """How much of these bytes is here already: all, if the blob is the caller's to know; else what came of its own.
 
     Raises:
         TooLarge: there are more than `limit` bytes.
@@ -57,8 +57,9 @@ async def begin(ports: Ports, act: Act, sha256: str, size: int, limit: int) -> U
         return progress
 
     progress = await ports.database.write(open_)
-    blob = await ports.database.read.artifacts.blob(sha256)
-    if blob is not None and artifacts.is_here(ports, blob):
+    read = ports.database.read
+    blob = await read.artifacts.blob(sha256)
+    if blob is not None and artifacts.is_here(ports, blob) and await artifacts.of_caller(read, act.caller, [sha256]):
         # A part that is still on its way forgets the upload itself, or leaves it to expire.
         with contextlib.suppress(RequestInFlight), _alone(ports, progress.principal, sha256):
             await _forget(ports, progress)

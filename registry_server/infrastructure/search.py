@@ -5,6 +5,7 @@ created_at, name). The rarest facet is walked, so a selective filter reads few r
 stays slow is an empty intersection of common facets.
 """
 
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -35,6 +36,21 @@ def facets_of(conditions: ModelFilter) -> list[Facet]:
     return facets
 
 
+def starts_with(column: str, prefix: str, bind: Callable[[Any], str]) -> str:
+    """A condition that an index can walk; LIKE could not, and has wildcards of its own."""
+    end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+    return f"({column} >= {bind(prefix)} AND {column} < {bind(end)})"
+
+
+def covered(column: str, patterns: Sequence[str], bind: Callable[[Any], str]) -> str:
+    """A condition that a name in lower case fits one of the patterns of grants, of which none is `*`."""
+    fits = (
+        starts_with(column, pattern[:-1], bind) if pattern.endswith("*") else f"{column} = {bind(pattern)}"
+        for pattern in patterns
+    )
+    return f"({' OR '.join(fits)})"
+
+
 class Statement:
     """A SELECT under construction: what is walked, the conditions, and the values bound so far."""
 
@@ -53,11 +69,6 @@ class Statement:
         """Add conditions."""
         self._where += conditions
 
-    def starts_with(self, column: str, prefix: str) -> str:
-        """A condition that an index can walk; LIKE could not, and has wildcards of its own."""
-        end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
-        return f"({column} >= {self.bind(prefix)} AND {column} < {self.bind(end)})"
-
     def walk(self, driver: Facet, others: list[Facet]) -> None:
         """Walk the models of one facet and probe the others."""
         self.require(f"d.facet = {self.bind(driver.name)}", f"d.value = {self.bind(driver.value)}")
@@ -70,7 +81,7 @@ class Statement:
     def narrow(self, conditions: ModelFilter) -> None:
         """Add the conditions that are no facets."""
         if conditions.prefix:
-            self.require(self.starts_with(f"{self._walked}.name", conditions.prefix))
+            self.require(starts_with(f"{self._walked}.name", conditions.prefix, self.bind))
         if conditions.created_from is not None:
             self.require(f"{self._walked}.created_at >= {self.bind(to_micros(conditions.created_from))}")
         if conditions.created_before is not None:
@@ -78,7 +89,7 @@ class Statement:
         if not conditions.tombstoned:
             self.require("models.tombstone IS NULL")
         if conditions.visible:
-            self.require(f"({' OR '.join(self._visible(pattern) for pattern in conditions.visible)})")
+            self.require(covered("models.folded", conditions.visible, self.bind))
 
     def window(self, select: str, order: Order, window: Window) -> tuple[str, list[Any]]:
         """The statement and its values, for one row more than the window holds."""
@@ -92,11 +103,6 @@ class Statement:
         # Not bound: a planner that does not know how few rows are wanted reads and sorts all of them.
         limit = window.limit + 1
         return f"SELECT {select} FROM {self._source}{where} ORDER BY {ordered} LIMIT {limit}", self._values
-
-    def _visible(self, pattern: str) -> str:
-        if pattern.endswith("*"):
-            return self.starts_with("models.folded", pattern[:-1])
-        return f"models.folded = {self.bind(pattern)}"
 
 
 async def search(sql: Sql, select: str, conditions: ModelFilter, order: Order, window: Window) -> list[Row]:

@@ -19,8 +19,8 @@ COLUMNS = (
     "elsewhere",  # all that an admin may, but on other models only
     "patterned",  # the same on eurusd-* only
 )
-ALLOWED, FORBIDDEN, UNSEEN, UNKNOWN = ".", "F", "N", "U"
-STATUS = {FORBIDDEN: 403, UNSEEN: 404, UNKNOWN: 401}
+ALLOWED, FORBIDDEN, UNSEEN, BLOBLESS, UNKNOWN = ".", "F", "N", "B", "U"
+STATUS = {FORBIDDEN: 403, UNSEEN: 404, BLOBLESS: 404, UNKNOWN: 401}
 
 # The columns:  nobody workbench integration analysis strategy auditor admin elsewhere patterned
 PUBLIC = ". . . . . . . . ."
@@ -33,6 +33,9 @@ EDIT = "U . . F F F . N ."
 STAGE = EDIT
 DECIDE = "U F . F F F . N ."
 UPLOAD = "U . F F F F . . ."
+# Bytes that no model of one's own names are not there.
+BYTES = "U . F F F F . B ."
+VERIFY = "U . . . . . . B ."
 
 FILES = {"files": [{"path": "model.bin", "size": len(CONTENT), "sha256": SHA256}], "framework": "test"}
 ALL = {"role": "admin", "models": "*"}
@@ -79,11 +82,11 @@ ROUTES = [
     Route("GET", "/v1/models/{name}/aliases/{alias}", READ),
     Route("PUT", "/v1/models/{name}/aliases/{alias}", DECIDE, {"version": 2}),
     Route("DELETE", "/v1/models/{name}/aliases/{alias}", DECIDE),
-    Route("GET", "/v1/blobs/{sha256}", UPLOAD),
+    Route("GET", "/v1/blobs/{sha256}", BYTES),
     Route("PUT", "/v1/blobs/{sha256}", UPLOAD, CONTENT, told=False),
     Route("POST", "/v1/blobs", UPLOAD, bytes.fromhex(SHA256) + len(CONTENT).to_bytes(8) + CONTENT, told=False),
     Route("POST", "/v1/presence", UPLOAD, {"sha256": [SHA256]}, told=False),
-    Route("POST", "/v1/blobs/{sha256}/verify", ANYBODY, {}, told=False),
+    Route("POST", "/v1/blobs/{sha256}/verify", VERIFY, {}, told=False),
     Route("PUT", "/v1/uploads/{sha256}", UPLOAD, {"size": len(CONTENT) + 1}, told=False),
     Route("GET", "/v1/uploads/{sha256}", UPLOAD),
     Route("PUT", "/v1/uploads/{sha256}/parts/{start}", UPLOAD, CONTENT, told=False),
@@ -178,8 +181,8 @@ def test_a_principal_can_do_what_its_role_allows_and_nothing_else(guarded: Guard
     assert after == before
     if expected == UNKNOWN:
         assert answer.headers["www-authenticate"].startswith("Bearer")
-    if expected == UNSEEN:
-        assert told["code"] == "model_not_found"
+    if expected in {UNSEEN, BLOBLESS}:
+        assert told["code"] == {UNSEEN: "model_not_found", BLOBLESS: "blob_not_found"}[expected]
     if expected == FORBIDDEN:
         assert told["field"] == "right"
 

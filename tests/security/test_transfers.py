@@ -214,9 +214,9 @@ def test_a_cancelled_request_closes_no_file_under_its_thread(tmp_path: Path, mon
 
     monkeypatch.setattr(receiving, "write_all", slow)
 
-    async def endless() -> AsyncIterator[bytes]:
+    async def endless() -> AsyncIterator[list[bytes]]:
         while True:
-            yield b"x"
+            yield [b"x"]
 
     async def cancelled() -> int:
         descriptor = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)

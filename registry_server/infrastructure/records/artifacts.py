@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from registry_server.domain.artifacts import Blob, Progress
 from registry_server.domain.base import to_micros
 from registry_server.infrastructure.rows import Table
+from registry_server.infrastructure.search import covered
 from registry_server.infrastructure.sql import Sql
 
 BLOBS = Table("blobs", Blob)
@@ -56,12 +58,33 @@ class ArtifactRecords:
         )
         return [BLOBS.read(row) for row in rows]
 
-    async def lease(self, digests: Sequence[str], principal: str, until: datetime) -> None:
+    async def lease(self, digests: Sequence[str], principal: str, until: datetime, *, sent: bool = False) -> None:
+        kept = "1" if sent else "leases.sent"
         await self._sql.execute_many(
-            "INSERT INTO leases (sha256, principal, expires_at) VALUES (?1, ?2, ?3)"
-            " ON CONFLICT (sha256, principal) DO UPDATE SET expires_at = ?3",
-            [(sha256, principal, to_micros(until)) for sha256 in digests],
+            "INSERT INTO leases (sha256, principal, expires_at, sent) VALUES (?1, ?2, ?3, ?4)"
+            f" ON CONFLICT (sha256, principal) DO UPDATE SET expires_at = ?3, sent = {kept}",
+            [(sha256, principal, to_micros(until), int(sent)) for sha256 in digests],
         )
+
+    async def shown(self, digests: Sequence[str], principal: str, patterns: Sequence[str]) -> set[str]:
+        found: set[str] = set()
+        for start in range(0, len(digests), _CHUNK):
+            values: list[Any] = [principal, *digests[start : start + _CHUNK]]
+
+            def bind(value: Any, values: list[Any] = values) -> str:
+                values.append(value)
+                return f"?{len(values)}"
+
+            among = ", ".join(f"?{n}" for n in range(2, len(values) + 1))
+            rows = await self._sql.all(
+                f"SELECT b.sha256 FROM blobs b WHERE b.sha256 IN ({among}) AND ("
+                "EXISTS (SELECT 1 FROM leases l WHERE l.sha256 = b.sha256 AND l.principal = ?1 AND l.sent = 1)"
+                " OR EXISTS (SELECT 1 FROM version_files f JOIN models m ON m.name = f.model"
+                f" WHERE f.sha256 = b.sha256 AND {covered('m.folded', patterns, bind)}))",
+                *values,
+            )
+            found |= {row[0] for row in rows}
+        return found
 
     async def unnamed(self, now: datetime) -> list[str]:
         rows = await self._sql.all(f"SELECT b.sha256 FROM blobs b WHERE {_UNNAMED} ORDER BY sha256", to_micros(now))
