@@ -257,11 +257,16 @@ async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]
     """The same bytes in larger pieces: a hop to a thread for each packet would cost more than the work."""
     held: list[bytes] = []
     length = 0
-    async for chunk in chunks:
-        held.append(chunk)
-        length += len(chunk)
-        if length >= _CHUNK:
-            yield b"".join(held)
-            held, length = [], 0
+    try:
+        async for chunk in chunks:
+            held.append(chunk)
+            length += len(chunk)
+            if length >= _CHUNK:
+                yield b"".join(held)
+                held, length = [], 0
+    except httpx.HTTPError:
+        # What came before a cut need not come again.
+        yield b"".join(held)
+        raise
     if held:
         yield b"".join(held)
