@@ -39,7 +39,7 @@ class Transport:
         self._client = httpx.Client(**_client(config), transport=transport)
 
     def send(
-        self, operation: Operation[Any], timeout_s: float, headers: Sequence[tuple[str, str]] = ()
+        self, operation: Operation[Any], timeout_s: float, headers: Sequence[tuple[str, str]] = (), url: str = ""
     ) -> Answer | Failure:
         """Send it once and read the answer whole, or its bytes into the operation's sink."""
         began = time.monotonic()
@@ -47,7 +47,7 @@ class Transport:
             content = None if operation.upload is None else _chunks(operation.upload)
             sink = operation.sink
             with self._client.stream(
-                **_request(operation, timeout_s, headers, self._config), content=content or operation.body
+                **_request(operation, timeout_s, headers, url, self._config), content=content or operation.body
             ) as response:
                 if sink is None or not response.is_success:
                     body = _Body(operation, began + timeout_s, self._config)
@@ -59,7 +59,7 @@ class Transport:
                     sink.write(chunk)
                 return _answer(response, b"")
         except httpx.HTTPError as error:
-            return _failure(error, self._config)
+            return _failure(error, url or self._config.url)
 
     def close(self) -> None:
         """Close the pool."""
@@ -79,12 +79,12 @@ class AsyncTransport:
         self._sending: set[asyncio.Task[Answer | Failure]] = set()
 
     async def send(
-        self, operation: Operation[Any], timeout_s: float, headers: Sequence[tuple[str, str]] = ()
+        self, operation: Operation[Any], timeout_s: float, headers: Sequence[tuple[str, str]] = (), url: str = ""
     ) -> Answer | Failure:
         """Send it once and read the answer whole, or its bytes into the operation's sink."""
         wanted = asyncio.Event()
         wanted.set()
-        task = asyncio.ensure_future(self._send(operation, timeout_s, headers, wanted))
+        task = asyncio.ensure_future(self._send(operation, timeout_s, headers, url, wanted))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
         try:
@@ -102,14 +102,19 @@ class AsyncTransport:
         await self._client.aclose()
 
     async def _send(
-        self, operation: Operation[Any], timeout_s: float, headers: Sequence[tuple[str, str]], wanted: asyncio.Event
+        self,
+        operation: Operation[Any],
+        timeout_s: float,
+        headers: Sequence[tuple[str, str]],
+        url: str,
+        wanted: asyncio.Event,
     ) -> Answer | Failure:
         began = time.monotonic()
         try:
             content = None if operation.upload is None else _threaded(operation.upload, wanted)
             sink = operation.sink
             async with self._client.stream(
-                **_request(operation, timeout_s, headers, self._config), content=content or operation.body
+                **_request(operation, timeout_s, headers, url, self._config), content=content or operation.body
             ) as response:
                 if sink is None or not response.is_success:
                     body = _Body(operation, began + timeout_s, self._config)
@@ -124,7 +129,7 @@ class AsyncTransport:
                         await asyncio.to_thread(sink.write, piece)
                 return _answer(response, b"")
         except httpx.HTTPError as error:
-            return _failure(error, self._config)
+            return _failure(error, url or self._config.url)
 
 
 def _looked_at(task: "asyncio.Task[Answer | Failure]") -> None:
@@ -142,7 +147,7 @@ def _client(config: RegistryConfig) -> dict[str, Any]:
 
 
 def _request(
-    operation: Operation[Any], timeout_s: float, more: Sequence[tuple[str, str]], config: RegistryConfig
+    operation: Operation[Any], timeout_s: float, more: Sequence[tuple[str, str]], url: str, config: RegistryConfig
 ) -> dict[str, Any]:
     headers = [*operation.headers, *more]
     if operation.body is not None and "content-type" not in dict(headers):
@@ -155,7 +160,7 @@ def _request(
     pause_s = config.blob_timeout_s if operation.route_class == "blob" else timeout_s
     return {
         "method": operation.method,
-        "url": operation.path,
+        "url": url.rstrip("/") + operation.path if url else operation.path,
         "params": operation.query,
         "headers": headers,
         "timeout": httpx.Timeout(pause_s, connect=min(timeout_s, config.attempt_timeout_s)),
@@ -207,9 +212,9 @@ class _Body:
             raise httpx.ReadTimeout("the answer is still not whole")
 
 
-def _failure(error: httpx.HTTPError, config: RegistryConfig) -> Failure:
+def _failure(error: httpx.HTTPError, url: str) -> Failure:
     kind = AnswerTimedOut if isinstance(error, httpx.TimeoutException) else ConnectionFailed
-    return Failure(kind, f"{config.url}: {type(error).__name__}: {error}".rstrip(": "))
+    return Failure(kind, f"{url}: {type(error).__name__}: {error}".rstrip(": "))
 
 
 def _chunks(source: Source) -> Generator[bytes, None, None]:
