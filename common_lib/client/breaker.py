@@ -26,6 +26,7 @@ from common_lib.errors import CircuitOpen
 
 _log = logging.getLogger(__name__)
 _BUCKETS: Final = 30
+_NEVER_S: Final = 1e9
 State = Literal["closed", "opened", "half-opened"]
 Listener = Callable[[str, State], None]
 
@@ -190,6 +191,10 @@ class Breakers:
         """The circuit of that name, to be looked at."""
         return self._work.circuits.circuit(name)
 
+    def circuits(self) -> list[Circuit]:
+        """All circuits there are so far."""
+        return self._work.circuits.all()
+
 
 class _Call(Context):
     """One call, as purgatory sees it."""
@@ -233,6 +238,9 @@ class _Circuits(SyncInMemoryRepository):
                 found = self._circuits.setdefault(name, self._make(name))
         return found
 
+    def all(self) -> list[Circuit]:
+        return list(self._circuits.values())
+
     def get(self, name: str) -> Context:
         return _Call(self.circuit(name))
 
@@ -242,7 +250,7 @@ class _UnitOfWork(SyncInMemoryUnitOfWork):
         self, rules: BreakerRules, clock: Callable[[], float], uniform: Callable[[float, float], float]
     ) -> None:
         # How long a transfer takes says how large it is.
-        of_blobs = replace(rules, slow_call_s=math.inf)
+        of_blobs = replace(rules, slow_call_s=_NEVER_S)
         self.circuits = _Circuits(
             lambda name: Circuit(name, of_blobs if name.endswith(" blob") else rules, clock, uniform)
         )

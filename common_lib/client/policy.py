@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from common_lib.client.addresses import Addresses
 from common_lib.client.budget import Budget
-from common_lib.client.telemetry import Happening, Logging, Telemetry, isolated
+from common_lib.client.telemetry import Happening, Logging, Telemetry, isolated, tracing
 from common_lib.client.transport import Failure
 from common_lib.config import RegistryConfig
 from common_lib.deadline import remaining_s
@@ -48,10 +49,11 @@ Header = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Attempt the operation within so many seconds, with these headers more."""
+    """Attempt the operation within so many seconds, with these headers more, at that address if there are several."""
 
     timeout_s: float
     headers: tuple[Header, ...] = ()
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,14 @@ class Pause:
     """Wait so many seconds."""
 
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitState:
+    """`closed`, `opened`, or `half-opened` while a probe is under way; and how long it stays open, in seconds."""
+
+    state: str
+    retry_after_s: float
 
 
 Steps = Generator[Send | Pause, Any, Answer]
@@ -84,11 +94,14 @@ class Policy:
         self._uniform = uniform
         self.budget = Budget(config.retry_ratio, config.retry_most)
         self._under_way: dict[str, int] = {}
+        self.addresses = Addresses(config.urls, config.breaker.open_s, clock)
         self._lock = threading.Lock()
         self.breakers = Breakers(config.breaker, clock=clock, uniform=uniform, listener=self._changed)
 
-    def steps(self, operation: Operation[Any]) -> Steps:
+    def steps(self, operation: Operation[Any], began: float | None = None) -> Steps:
         """The steps of one call: attempts with pauses of full jitter between them, within the deadline.
+
+        The deadline counts from now, or from when the call `began` on the clock of this policy.
 
         Every operation may be repeated: reads change nothing, writes carry an Idempotency-Key, bytes go by digest.
         Source of the pauses: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015 (full jitter).
@@ -96,7 +109,7 @@ class Policy:
         Raises:
             RegistryUnavailable: no attempt was answered; ServerFailed if the last one was, by a failure.
         """
-        call = _Call(self, operation)
+        call = _Call(self, operation, began)
         outcome = yield from call.attempt()
         if not _may_repeat(outcome):
             return call.answered(outcome)
@@ -130,14 +143,17 @@ class Policy:
 
         def pause_s(state: "RetryCallState") -> float:
             longest_s = min(config.longest_pause_s, config.first_pause_s * 2 ** (state.attempt_number - 1))
-            return (retry_after_s(_last(state)) or 0.0) + self._uniform(0, longest_s)
+            # With several addresses the next attempt goes to another one, which may have asked for nothing.
+            floor_s = self.addresses.rest_s(call.route_class) if config.replicas else retry_after_s(_last(state)) or 0.0
+            return floor_s + self._uniform(0, longest_s)
 
         def over(state: "RetryCallState") -> bool:
             sleep_s = state.upcoming_sleep
             if state.attempt_number >= config.attempts or sleep_s >= call.left_s():
                 return True
-            # Nobody waits for what the circuit is going to reject.
-            if self.breakers.circuit(call.key).remaining_s() > sleep_s:
+            # Nobody waits for what every circuit is going to reject.
+            circuits = map(self.breakers.circuit, self.addresses.order(call.route_class))
+            if all(circuit.remaining_s() > sleep_s for circuit in circuits):
                 return True
             # Last, for a retry is paid for only when nothing else forbids it.
             if self.budget.spend():
@@ -150,6 +166,10 @@ class Policy:
     def tell(self, happening: Happening, key: str, **facts: object) -> None:
         """Tell the telemetry."""
         isolated(self.telemetry, happening, key, **facts)
+
+    def circuits(self) -> dict[str, CircuitState]:
+        """The circuits that calls have met so far, by address and class of routes."""
+        return {each.name: CircuitState(each.state, each.remaining_s()) for each in self.breakers.circuits()}
 
     def enter(self, key: str, limit: int) -> bool:
         """Whether one more call of that class may be under way."""
@@ -172,11 +192,11 @@ class Policy:
 class _Call:
     """One call: its deadline and what was tried."""
 
-    def __init__(self, policy: Policy, operation: Operation[Any]) -> None:
+    def __init__(self, policy: Policy, operation: Operation[Any], began: float | None) -> None:
         self._policy = policy
         self._config = config = policy.config
         self._clock = policy.clock
-        self._began = self._clock()
+        self._began = self._clock() if began is None else began
         self._travelling_s = remaining_s()
         whole = config.deadline_s
         self._deadline_s = whole if self._travelling_s is None else min(whole, self._travelling_s)
@@ -184,6 +204,8 @@ class _Call:
         self._is_transfer = operation.route_class == "blob"
         self._patience_s = config.blob_timeout_s if self._is_transfer else min(config.attempt_timeout_s, whole)
         self._tried: list[Attempt] = []
+        self.route_class = operation.route_class
+        self._traced: tuple[Header, ...] = ()
         self.key = f"{config.url} {operation.route_class}"
 
     def left_s(self) -> float:
@@ -191,9 +213,20 @@ class _Call:
         return self._began + self._deadline_s - self._clock()
 
     def attempt(self) -> Generator[Send | Pause, Any, Answer | Failure]:
-        """One attempt, if bulkhead and breaker let it through; whoever is not let through sends nothing."""
+        """One attempt, if bulkhead and breaker let it through, at the first address whose circuit is not open."""
         if self.left_s() <= 0:
             raise DeadlineExceeded(f"{self.key}: the deadline is over", tried=self._tried)
+        rejections = []
+        for circuit in self._policy.addresses.order(self.route_class):
+            self.key = circuit
+            try:
+                return (yield from self._admitted())
+            except CircuitOpen as rejected:
+                rejections.append((rejected.retry_after_s or 0.0, rejected.circuit))
+        retry_after_s, circuit = min(rejections)
+        raise CircuitOpen(circuit, retry_after_s, tried=self._tried) from None
+
+    def _admitted(self) -> Generator[Send | Pause, Any, Answer | Failure]:
         if not self._policy.enter(self.key, self._config.most_calls):
             raise TooManyCalls(f"{self.key}: {self._config.most_calls} calls are under way", tried=self._tried)
         try:
@@ -208,22 +241,23 @@ class _Call:
         outcome: Any = None
         try:
             with self._policy.breakers.guard(self.key):
-                if not self._tried:
-                    self._policy.budget.called()
-                outcome = yield Send(timeout_s, self._headers())
+                outcome = yield self._send(timeout_s)
                 if self._was_cut_short(outcome, timeout_s):
                     outcome = Failure(DeadlineExceeded, f"{self.key}: the deadline cut the attempt short")
                 if _says_nothing(outcome):
                     raise NothingLearnt  # noqa: TRY301 - how purgatory is told
                 if _is_sick(outcome):
                     raise AttemptFailed  # noqa: TRY301 - the same
-        except (AttemptFailed, NothingLearnt):
+        except NothingLearnt:
             pass
-        except CircuitOpen as rejected:
-            raise CircuitOpen(rejected.circuit, rejected.retry_after_s or 0.0, tried=self._tried) from None
+        except AttemptFailed:
+            self._policy.addresses.failed(self.key, retry_after_s(outcome))
+        else:
+            self._policy.addresses.answered(self.key)
         told = f"status {outcome.status}" if isinstance(outcome, Answer) else outcome.detail
-        self._tried.append(Attempt(began - self._began, self._clock() - began, told))
-        self._policy.tell("attempt", self.key, outcome=told)
+        took_s = self._clock() - began
+        self._tried.append(Attempt(began - self._began, took_s, told, self.key.partition(" ")[0]))
+        self._policy.tell("attempt", self.key, outcome=told, took_s=took_s)
         return cast("Answer | Failure", outcome)
 
     def _timeout_s(self) -> float:
@@ -231,10 +265,14 @@ class _Call:
             return math.inf if self._travelling_s is None else self.left_s()
         return min(self.left_s(), self._config.attempt_timeout_s)
 
-    def _headers(self) -> tuple[Header, ...]:
-        if self._is_transfer and self._travelling_s is None:
-            return ()
-        return (("x-request-deadline-ms", str(max(1, int(self.left_s() * 1000)))),)
+    def _send(self, timeout_s: float) -> Send:
+        if not self._tried:
+            self._policy.budget.called()
+            self._traced = tracing(self._policy.telemetry)
+        headers = self._traced
+        if not self._is_transfer or self._travelling_s is not None:
+            headers = (("x-request-deadline-ms", str(max(1, int(self.left_s() * 1000)))), *headers)
+        return Send(timeout_s, headers, self.key.partition(" ")[0] if self._config.replicas else "")
 
     def _was_cut_short(self, outcome: Answer | Failure, timeout_s: float) -> bool:
         """Whether it is the caller's deadline that ended it, here or at the server, and not its own time."""

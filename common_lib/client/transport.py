@@ -38,7 +38,7 @@ class Transport:
         wire.bound(self._client)
 
     def send(
-        self, operation: Operation[Any], timeout_s: float, headers: Sequence[tuple[str, str]] = ()
+        self, operation: Operation[Any], timeout_s: float, headers: Sequence[tuple[str, str]] = (), url: str = ""
     ) -> Answer | Failure:
         """Send it once within that time and read the answer whole, or its bytes into the operation's sink."""
         before = wire.end_at(time.monotonic() + timeout_s)
@@ -46,7 +46,7 @@ class Transport:
             content = None if operation.upload is None else _chunks(operation.upload)
             sink = operation.sink
             with self._client.stream(
-                **_request(operation, timeout_s, headers, self._config), content=content or operation.body
+                **_request(operation, timeout_s, headers, url, self._config), content=content or operation.body
             ) as response:
                 if sink is None or not response.is_success:
                     body = _Body(operation, response, self._config)
@@ -59,7 +59,7 @@ class Transport:
                     sink.write(chunk)
                 return _answer(response, b"")
         except httpx.HTTPError as error:
-            return _failure(error, self._config)
+            return _failure(error, url or self._config.url)
         finally:
             wire.end_at(before)
 
@@ -83,15 +83,15 @@ class AsyncTransport:
         self._sending: dict[RouteClass, set[asyncio.Task[Answer | Failure]]] = {name: set() for name in _CLASSES}
 
     async def send(
-        self, operation: Operation[Any], timeout_s: float, headers: Sequence[tuple[str, str]] = ()
+        self, operation: Operation[Any], timeout_s: float, headers: Sequence[tuple[str, str]] = (), url: str = ""
     ) -> Answer | Failure:
         """Send it once within that time and read the answer whole, or its bytes into the operation's sink."""
         sending = self._sending[operation.route_class]
-        if len(sending) >= self._config.most_calls:
+        if len(sending) >= _most_calls(self._config):
             return Failure(TooManyCalls, f"{self._config.url}: {len(sending)} calls are under way or not yet ended")
         wanted = asyncio.Event()
         wanted.set()
-        task = asyncio.ensure_future(self._send(operation, timeout_s, headers, wanted))
+        task = asyncio.ensure_future(self._send(operation, timeout_s, headers, url, wanted))
         sending.add(task)
         task.add_done_callback(sending.discard)
         try:
@@ -109,7 +109,12 @@ class AsyncTransport:
         await self._client.aclose()
 
     async def _send(
-        self, operation: Operation[Any], timeout_s: float, headers: Sequence[tuple[str, str]], wanted: asyncio.Event
+        self,
+        operation: Operation[Any],
+        timeout_s: float,
+        headers: Sequence[tuple[str, str]],
+        url: str,
+        wanted: asyncio.Event,
     ) -> Answer | Failure:
         # For this task alone, which ends with the attempt.
         wire.end_at(time.monotonic() + timeout_s)
@@ -117,7 +122,7 @@ class AsyncTransport:
             content = None if operation.upload is None else _threaded(operation.upload, wanted)
             sink = operation.sink
             async with self._client.stream(
-                **_request(operation, timeout_s, headers, self._config), content=content or operation.body
+                **_request(operation, timeout_s, headers, url, self._config), content=content or operation.body
             ) as response:
                 if sink is None or not response.is_success:
                     body = _Body(operation, response, self._config)
@@ -133,7 +138,7 @@ class AsyncTransport:
                         await asyncio.to_thread(sink.write, piece)
                 return _answer(response, b"")
         except httpx.HTTPError as error:
-            return _failure(error, self._config)
+            return _failure(error, url or self._config.url)
 
 
 def _looked_at(task: "asyncio.Task[Answer | Failure]") -> None:
@@ -142,20 +147,24 @@ def _looked_at(task: "asyncio.Task[Answer | Failure]") -> None:
         task.exception()
 
 
+def _most_calls(config: RegistryConfig) -> int:
+    """How many calls of one class may be under way, at all addresses together."""
+    return config.most_calls * len(config.urls)
+
+
 def _client(config: RegistryConfig) -> dict[str, Any]:
     # Bodies are read raw, so that what is hashed is what was sent.
     headers = {"user-agent": "model-registry-client", "accept-encoding": "identity"}
     if config.token:
         headers["authorization"] = f"Bearer {config.token}"
     # As many as the calls of all classes together: a class that hangs must not take the connections of another.
-    limits = httpx.Limits(
-        max_connections=config.most_calls * len(_CLASSES), max_keepalive_connections=config.most_calls
-    )
+    most = _most_calls(config)
+    limits = httpx.Limits(max_connections=most * len(_CLASSES), max_keepalive_connections=most)
     return {"base_url": config.url, "headers": headers, "follow_redirects": False, "limits": limits}
 
 
 def _request(
-    operation: Operation[Any], timeout_s: float, more: Sequence[tuple[str, str]], config: RegistryConfig
+    operation: Operation[Any], timeout_s: float, more: Sequence[tuple[str, str]], url: str, config: RegistryConfig
 ) -> dict[str, Any]:
     headers = [*operation.headers, *more]
     if operation.body is not None and "content-type" not in dict(headers):
@@ -168,7 +177,7 @@ def _request(
     pause_s = min(timeout_s, config.blob_timeout_s) if operation.route_class == "blob" else timeout_s
     return {
         "method": operation.method,
-        "url": operation.path,
+        "url": url.rstrip("/") + operation.path if url else operation.path,
         "params": operation.query,
         "headers": headers,
         "timeout": httpx.Timeout(pause_s, connect=min(timeout_s, config.attempt_timeout_s)),
@@ -221,13 +230,13 @@ class _Body:
         return not self._is_success and len(self.whole) > _MOST_BYTES_OF_A_REFUSAL
 
 
-def _failure(error: httpx.HTTPError, config: RegistryConfig) -> Failure:
+def _failure(error: httpx.HTTPError, url: str) -> Failure:
     kind: type[RegistryUnavailable] = ConnectionFailed
     if isinstance(error, httpx.PoolTimeout):
         kind = TooManyCalls
     elif isinstance(error, httpx.TimeoutException):
         kind = AnswerTimedOut
-    return Failure(kind, f"{config.url}: {type(error).__name__}: {error}".rstrip(": "))
+    return Failure(kind, f"{url}: {type(error).__name__}: {error}".rstrip(": "))
 
 
 def _chunks(source: Source) -> Generator[bytes, None, None]:
