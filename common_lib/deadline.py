@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterator
 from contextvars import ContextVar
 
+from common_lib.config import check_seconds
+
 _end: ContextVar[float | None] = ContextVar("registry_deadline", default=None)
 
 
@@ -14,10 +16,14 @@ def deadline(seconds: float) -> Iterator[None]:
 
     It counts on the monotonic clock, in this thread or task and in the tasks that it starts.
 
+    Raises:
+        InvalidConfiguration: `seconds` is no number.
+
     >>> with deadline(0.5), deadline(60):
     ...     0 < remaining_s() <= 0.5
     True
     """
+    check_seconds("the deadline", seconds)
     end = time.monotonic() + seconds
     outer = _end.get()
     token = _end.set(end if outer is None else min(end, outer))

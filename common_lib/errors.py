@@ -2,6 +2,7 @@
 
 RegistryError
 ├── InvalidConfiguration         the client itself is set up wrongly
+├── RegistryClosed               the client was closed, and is called all the same
 ├── RequestRefused               the registry answered no: code, detail, remedy, field, value
 │   ├── InvalidRequest               a name, field or parameter breaks a rule (also found before sending)
 │   ├── Unauthenticated              no token, or none that is valid
@@ -39,13 +40,18 @@ RegistryError
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from common_lib.rules.violation import RuleViolation
 
 
 class RegistryError(Exception):
-    """The base of everything this library raises on purpose."""
+    """The base of everything this library raises on purpose.
+
+    `retryable` says whether the same call may succeed later although nobody changes anything.
+    """
+
+    retryable: ClassVar[bool] = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         # An error of a worker process is pickled on its way home, and must arrive as it left.
@@ -60,6 +66,10 @@ def _again(kind: type[RegistryError], args: tuple[Any, ...], fields: dict[str, A
 
 class InvalidConfiguration(RegistryError):
     """The client itself is set up wrongly."""
+
+
+class RegistryClosed(RegistryError):
+    """The client was closed before the call, or in the middle of it: make another one."""
 
 
 class RequestRefused(RegistryError):
@@ -184,6 +194,8 @@ class UploadOutOfStep(Conflict):
 class RequestInFlight(Conflict):
     """The first request with this Idempotency-Key is still at work."""
 
+    retryable = True
+
 
 class RevisionRequired(RequestRefused):
     """A change without the revision it is based on: pass `revision=`, or `force=True`."""
@@ -203,15 +215,18 @@ class TooLarge(RequestRefused):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt of a call: when it began, in seconds since the call did, how long it took, and what came of it."""
+    """One attempt of a call: when it began, in seconds since the call did, how long it took, what came of it, where."""
 
     began_s: float
     took_s: float
     outcome: str
+    url: str = ""
 
 
 class RegistryUnavailable(RegistryError):
     """No answer could be had; `tried` holds the attempts, `retry_after_s` says when it is worth another call."""
+
+    retryable = True
 
     def __init__(self, detail: str, *, tried: Sequence[Attempt] = (), retry_after_s: float | None = None) -> None:
         self.detail = detail

@@ -18,7 +18,7 @@ from litestar import Litestar
 
 from common_lib.access import Grant
 from common_lib.client.http_registry import AsyncHttpRegistry, HttpRegistry
-from common_lib.config import RegistryConfig
+from common_lib.config import RegistryConfig, ResolveRules
 from common_lib.rules.access import PrincipalKind, Role
 from registry_server.app import connect, create_app
 from registry_server.core.acts import Ports
@@ -32,10 +32,13 @@ from registry_server.settings import Settings
 class TestBackend:
     """One application and the registries that lead to it.
 
-    `registry()` and `async_registry()` are an admin's; name a role for somebody with fewer rights.
+    `registry()` and `async_registry()` are an admin's; name a role for somebody with fewer rights. They ask each time,
+    so each sees at once what another has changed; what they were told last serves only while `common_lib.faults` keeps
+    them from an answer, and no file is left to the next test.
     """
 
     __test__ = False
+    resolve = ResolveRules(fresh_s=0.0, revalidate_s=0.0, snapshot=False)
 
     def __init__(self, app: Litestar, portal: BlockingPortal, folder: Path) -> None:
         self._app = app
@@ -51,12 +54,12 @@ class TestBackend:
 
     def registry(self, role: Role | str = Role.ADMIN, models: str = "*") -> HttpRegistry:
         """A blocking registry of a principal with that role on those models."""
-        config = RegistryConfig(url=URL, token=self.token(role, models))
+        config = RegistryConfig(url=URL, token=self.token(role, models), resolve=self.resolve)
         return HttpRegistry(config, transport=PortalTransport(self._app, self._portal))
 
     def async_registry(self, role: Role | str = Role.ADMIN, models: str = "*") -> AsyncHttpRegistry:
         """An asynchronous registry of a principal with that role on those models."""
-        config = RegistryConfig(url=URL, token=self.token(role, models))
+        config = RegistryConfig(url=URL, token=self.token(role, models), resolve=self.resolve)
         return AsyncHttpRegistry(config, transport=httpx.ASGITransport(app=self._app))  # type: ignore[arg-type]
 
     def token(self, role: Role | str = Role.ADMIN, models: str = "*") -> str:
@@ -64,7 +67,7 @@ class TestBackend:
         admin = (self._home / "admin-token").read_text().strip()
         if Role(role) is Role.ADMIN and models == "*":
             return admin
-        config = RegistryConfig(url=URL, token=admin)
+        config = RegistryConfig(url=URL, token=admin, resolve=None)
         with HttpRegistry(config, transport=PortalTransport(self._app, self._portal)) as registry:
             name = f"{Role(role)}-{uuid.uuid4().hex[:8]}"
             registry.principals.create(name, PrincipalKind.SERVICE, [Grant(role=Role(role), models=models)])

@@ -6,40 +6,71 @@ age      0 ─── fresh_s ─────── revalidate_s ─────�
                        for in the background     from memory if it does not answer
 ```
 
-Only what is resolved is kept, and only answers of success. A refusal is never covered up: what is gone, recalled or
-forbidden is told at once, unless `through_denial` lets a last good answer outlive an expired token.
+Who asks for what somebody asks for already waits for that answer. What was asked for in vain a moment ago is told from
+memory and asked for in the background, so that nobody waits for a registry that hangs.
+
+Only what is resolved is kept, and only answers of success. A refusal by the registry is never covered up: what is gone
+or out of use is told and forgotten; what is forbidden is told, unless the caller keeps its last good answer through it.
+What somebody else on the way says, such as the 404 of a proxy, is no refusal.
 
 Source: RFC 9111 (HTTP Caching) and RFC 5861 (stale-while-revalidate, stale-if-error).
 """
 
-import contextlib
-import hashlib
-import json
-import os
+import copy
+import math
 import threading
 import time
-import uuid
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final
 
 from common_lib.client.policy import Pause, Send, Steps
+from common_lib.client.questions import Outcome, Question, Questions, Said
+from common_lib.client.snapshot import Kept, SnapshotFile
 from common_lib.client.telemetry import Telemetry, isolated
-from common_lib.config import ResolveRules
-from common_lib.errors import RegistryUnavailable
+from common_lib.config import RegistryConfig, ResolveRules
+from common_lib.deadline import remaining_s
+from common_lib.errors import (
+    DeadlineExceeded,
+    Forbidden,
+    RegistryError,
+    RegistryUnavailable,
+    RequestRefused,
+    Unauthenticated,
+)
 from common_lib.operations.base import Answer, Operation
+from common_lib.staleness import Known, Staleness
 
-_DENIED: Final = frozenset({401, 403})
 _SAVED_EVERY_S: Final = 5.0
 _MOST: Final = 10_000
+_OK: Final = 200
+_NAME: Final = 4  # /v1/models/{name}
+_DENIED: Final = (Unauthenticated, Forbidden)
 
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """Ask again in the background; the answer goes into the cache and nowhere else."""
+    """Ask again in the background, by `ResolveCache.refreshing`."""
 
     operation: Operation[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Wait until somebody else's question has ended, or so many seconds; the reply is its outcome, if there is one."""
+
+    outcome: "Future[Outcome]"
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """Write the snapshot in the background."""
+
+
+CallSteps = Generator[Send | Pause | Refresh | Wait | Save, Any, Answer]
+SaidSteps = Generator[Send | Pause | Refresh | Wait | Save, Any, Said]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +78,20 @@ class _Entry:
     answer: Answer
     at: float
     source: str
+    # When the registry was last asked in vain, and what came of it; `denied` stays until it answers again.
+    vain_at: float | None = None
+    reason: str = ""
+    denied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """The rules, as far as a caller accepts them."""
+
+    fresh_s: float
+    revalidate_s: float
+    stale_s: float
+    through_denial: bool
 
 
 class ResolveCache:
@@ -57,151 +102,237 @@ class ResolveCache:
         rules: ResolveRules,
         telemetry: Telemetry,
         *,
+        file: SnapshotFile | None = None,
+        patience_s: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
     ) -> None:
         self._rules = rules
+        self._usual = _Limits(rules.fresh_s, rules.revalidate_s, rules.stale_s, rules.through_denial)
         self._telemetry = telemetry
+        self._file = file
+        self._patience_s = patience_s
         self._clock = clock
-        self._wall = wall
         self._lock = threading.Lock()
-        self._refreshing: dict[str, int] = {}
-        # Counts what we changed ourselves: an answer that was asked for before that is not kept.
-        self._changes = 0
-        self._saved_at = clock()
-        self._entries = self._loaded()
+        self._saving = threading.Lock()
+        self._questions = Questions()
+        self._gone: set[str] = set()
+        self._unsaved = False
+        self._saved_at = -math.inf
+        self._entries: dict[str, _Entry] = {}
+        if file is not None:
+            self._take_over(file.load())
 
-    def steps(
-        self, operation: Operation[Any], ask: Callable[[], Steps]
-    ) -> Generator[Send | Pause | Refresh, Any, Answer]:
+    @classmethod
+    def of(cls, config: RegistryConfig, telemetry: Telemetry) -> "ResolveCache | None":
+        """The cache that a configuration asks for."""
+        rules = config.resolve
+        if rules is None:
+            return None
+        if isinstance(rules.snapshot, bool):
+            file = SnapshotFile.default(config.url, config.token) if rules.snapshot else None
+        else:
+            file = SnapshotFile(rules.snapshot, config.url, config.token)
+        return cls(rules, telemetry, file=file, patience_s=config.deadline_s)
+
+    def forked(self) -> "ResolveCache":
+        """The same in a process that was forked off: there nobody asks, and nobody holds a lock."""
+        twin = copy.copy(self)
+        twin._lock, twin._saving, twin._questions = threading.Lock(), threading.Lock(), Questions()  # noqa: SLF001 - itself
+        twin._entries, twin._gone = dict(self._entries), set(self._gone)  # noqa: SLF001 - the same
+        return twin
+
+    def steps(self, operation: Operation[Any], ask: Callable[..., Steps]) -> CallSteps:
         """The steps of one call: none if the answer is fresh, those of `ask` if it must be asked for.
 
         Raises:
             RegistryUnavailable: there is no answer, and none that is young enough is kept.
         """
         if operation.route_class != "resolve":
-            answer = yield from ask()
-            if operation.method != "GET":
-                self._forget_model(operation.path)
-            return answer
-        entry = self._entries.get(operation.path)
-        age = self._age(entry)
-        if entry is not None and age < self._rules.fresh_s:
-            return self._told(entry, "")
-        if entry is not None and age < self._rules.revalidate_s:
-            if self._begin_refresh(operation.path):
-                yield Refresh(operation)
-            return self._told(entry, "")
-        return (yield from self._asked(operation, ask, entry))
+            return (yield from self._passed(operation, ask))
+        path = operation.path
+        limits = self._usual if operation.staleness is None else self._accepted(operation.staleness)
+        entry = self._entries.get(path)
+        if entry is not None:
+            age = self._clock() - entry.at
+            if age < limits.fresh_s and not entry.denied:
+                return self._told(entry, age, "")
+            if self._need_not_wait(path, entry, age, limits):
+                if self._questions.begun(path, self._clock())[1]:
+                    yield Refresh(operation)
+                return self._told(entry, age, entry.reason)
+        return (yield from self._answered(operation, ask, limits))
 
-    def refreshed(self, operation: Operation[Any], answer: Answer | None) -> None:
-        """Take what a refresh in the background brought, or that it brought nothing."""
-        with self._lock:
-            changes = self._refreshing.pop(operation.path, self._changes)
-        if answer is not None:
-            self._take(operation.path, answer, changes)
+    def refreshing(self, operation: Operation[Any], ask: Callable[..., Steps]) -> CallSteps:
+        """The steps of a refresh in the background, which `steps` has begun.
 
-    def save(self) -> None:
-        """Write the file, whole or not at all, if there is one to be."""
-        if self._rules.snapshot is None:
-            return
-        now, wall = self._clock(), self._wall()
-        entries = {
-            path: {
-                "at": wall - (now - entry.at),
-                "body": entry.answer.body.decode(),
-                "headers": dict(entry.answer.headers),
-            }
-            for path, entry in list(self._entries.items())
-        }
-        text = json.dumps(entries)
-        whole = f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}"
-        place = self._rules.snapshot
-        new = place.parent / f".{place.name}.{uuid.uuid4().hex}"
-        with contextlib.suppress(OSError):
-            place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(whole)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(place)
-
-    def _asked(
-        self, operation: Operation[Any], ask: Callable[[], Steps], entry: _Entry | None
-    ) -> Generator[Send | Pause, Any, Answer]:
-        changes = self._changes
-        try:
-            answer = yield from ask()
-        except RegistryUnavailable as error:
-            if entry is None or self._age(entry) > self._rules.stale_s:
-                raise
-            return self._told(entry, str(error))
-        kept = self._rules.through_denial and answer.status in _DENIED
-        if kept and entry is not None and self._age(entry) <= self._rules.stale_s:
-            return self._told(entry, f"status {answer.status}")
-        self._take(operation.path, answer, changes)
+        Raises:
+            RegistryUnavailable: there is no answer; the next who wants one begins another refresh.
+        """
+        question, _ = self._questions.begun(operation.path, self._clock())
+        answer, _ = yield from self._led(operation, ask, question)
         return answer
 
-    def _take(self, path: str, answer: Answer, changes: int) -> None:
-        if answer.status == 200:  # noqa: PLR2004 - the one that has a body to keep
+    def save(self) -> None:
+        """Write the file, if there is one and anything that it does not say."""
+        if self._file is None or not self._unsaved:
+            return
+        with self._saving:
             with self._lock:
-                if changes != self._changes:
-                    return
-                if len(self._entries) >= _MOST:
-                    self._entries.pop(next(iter(self._entries)))
-                self._entries[path] = _Entry(answer, self._clock(), "cache")
-                due = self._clock() - self._saved_at >= _SAVED_EVERY_S
-                if due:
-                    self._saved_at = self._clock()
-            if due:
-                self.save()
-        else:
-            self._entries.pop(path, None)
+                self._unsaved = False
+                gone, self._gone = self._gone, set()
+                # What came from the file is left to whoever has heard it since.
+                heard = [(path, entry) for path, entry in self._entries.items() if entry.source == "cache"]
+            now = self._clock()
+            self._file.save({path: Kept(entry.answer.body, now - entry.at) for path, entry in heard}, gone)
 
-    def _told(self, entry: _Entry, reason: str) -> Answer:
-        age = self._age(entry)
-        stale = bool(reason) or age >= self._rules.fresh_s
+    def _passed(self, operation: Operation[Any], ask: Callable[..., Steps]) -> CallSteps:
+        try:
+            return (yield from ask())
+        finally:
+            # Also if no answer came: it may have been done all the same.
+            if operation.method != "GET":
+                self._forget_model(operation.path)
+
+    def _answered(self, operation: Operation[Any], ask: Callable[..., Steps], limits: _Limits) -> CallSteps:
+        """The registry's answer, or what is kept if it has none."""
+        try:
+            answer, said = yield from self._shared(operation, ask)
+        except RegistryUnavailable as error:
+            kept = self._kept(operation.path, limits, str(error))
+            if kept is None:
+                raise
+            return kept
+        if said is None or (isinstance(said, RequestRefused) and not isinstance(said, _DENIED)):
+            return answer
+        if isinstance(said, _DENIED) and not limits.through_denial:
+            return answer
+        return self._kept(operation.path, limits, str(said)) or answer
+
+    def _shared(self, operation: Operation[Any], ask: Callable[..., Steps]) -> SaidSteps:
+        """The answer to a question that is asked once, however many have it."""
+        began = self._clock()
+        travelling_s = remaining_s()
+        patience_s = self._patience_s if travelling_s is None else min(self._patience_s, travelling_s)
+        while True:
+            question, ours = self._questions.begun(operation.path, self._clock())
+            if not ours and not self._rules.fresh_s:
+                # Where nothing is fresh, the answer to a question asked before is too old.
+                question, ours = self._questions.alone(self._clock()), True
+            if ours:
+                return (yield from self._led(operation, lambda: ask(began), question))
+            left_s = patience_s - (self._clock() - began)
+            if left_s <= 0:
+                raise DeadlineExceeded(f"{operation.path}: the deadline is over")
+            outcome: Outcome = yield Wait(question.outcome, left_s)
+            if isinstance(outcome, RegistryError):
+                # A copy: the traceback of one that is raised again and again would grow.
+                raise copy.copy(outcome)
+            if outcome is not None:
+                return outcome
+
+    def _led(self, operation: Operation[Any], ask: Callable[..., Steps], question: Question) -> SaidSteps:
+        outcome: Outcome = None
+        due = False
+        try:
+            answer = yield from ask()
+            outcome = (answer, _meaning(operation, answer))
+            due = self._take(operation.path, question, *outcome)
+        except RegistryUnavailable as error:
+            # That one caller had no time left says nothing to others.
+            if not isinstance(error, DeadlineExceeded):
+                outcome = error
+                self._asked_in_vain(operation.path, str(error))
+            raise
+        finally:
+            self._questions.end(operation.path, question, outcome)
+        if due:
+            yield Save()
+        return outcome
+
+    def _take(self, path: str, question: Question, answer: Answer, said: RegistryError | None) -> bool:
+        """Keep what was answered, forget what was refused; whether it is time to save."""
+        if isinstance(said, _DENIED) or not isinstance(said, RequestRefused | None):
+            self._asked_in_vain(path, str(said), denied=isinstance(said, _DENIED))
+            return False
+        with self._lock:
+            if not self._questions.is_current(question):
+                return False
+            self._entries.pop(path, None)
+            if said is None:
+                # Behind all others: what was not asked for longest is the first to go.
+                self._entries[path] = _Entry(answer, question.at, "cache")
+                self._gone.discard(path)
+                if len(self._entries) > _MOST:
+                    self._entries.pop(next(iter(self._entries)))
+            else:
+                self._gone.add(path)
+            self._unsaved = True
+            due = self._file is not None and self._clock() - self._saved_at >= _SAVED_EVERY_S
+            if due:
+                self._saved_at = self._clock()
+            return due
+
+    def _asked_in_vain(self, path: str, reason: str, *, denied: bool = False) -> None:
+        with self._lock:
+            entry = self._entries.get(path)
+            if entry is not None:
+                denied = denied or entry.denied
+                self._entries[path] = replace(entry, vain_at=self._clock(), reason=reason, denied=denied)
+
+    def _accepted(self, staleness: Staleness) -> _Limits:
+        rules, max_age_s = self._rules, staleness.max_age_s
+        revalidate_s = min(rules.revalidate_s, max(rules.fresh_s, max_age_s))
+        return _Limits(rules.fresh_s, revalidate_s, max_age_s, rules.through_denial or staleness.through_denial)
+
+    def _need_not_wait(self, path: str, entry: _Entry, age: float, limits: _Limits) -> bool:
+        """Whether what is kept is told at once, and asked for in the background."""
+        if entry.denied and not limits.through_denial:
+            return False
+        if age < limits.revalidate_s:
+            return True
+        if entry.vain_at is None or age > limits.stale_s:
+            return False
+        return path in self._questions or self._clock() - entry.vain_at < limits.fresh_s
+
+    def _kept(self, path: str, limits: _Limits, reason: str) -> Answer | None:
+        entry = self._entries.get(path)
+        if entry is None or (entry.denied and not limits.through_denial):
+            return None
+        age = self._clock() - entry.at
+        return self._told(entry, age, reason) if age <= limits.stale_s else None
+
+    def _told(self, entry: _Entry, age: float, reason: str) -> Answer:
         if reason:
             isolated(self._telemetry, "stale", "resolve", age_s=round(age, 3), reason=reason)
-        facts = {"age": f"{age:.3f}", "x-source": entry.source, "x-stale": str(stale).lower(), "x-stale-reason": reason}
-        return replace(entry.answer, headers={**entry.answer.headers, **facts})
-
-    def _age(self, entry: _Entry | None) -> float:
-        return 0.0 if entry is None else max(0.0, self._clock() - entry.at)
-
-    def _begin_refresh(self, path: str) -> bool:
-        with self._lock:
-            if path in self._refreshing:
-                return False
-            self._refreshing[path] = self._changes
-            return True
+        stale = age >= self._rules.fresh_s or bool(reason)
+        known = Known(stale=stale, age_s=age, source=entry.source, reason=reason)
+        return Answer(entry.answer.status, entry.answer.headers, entry.answer.body, known)
 
     def _forget_model(self, path: str) -> None:
         """Ask again for what a change of ours may have moved."""
         segments = path.split("/")
-        if segments[2:3] != ["models"] or len(segments) < 4:  # noqa: PLR2004 - /v1/models/{name}
+        if segments[2:3] != ["models"] or len(segments) < _NAME:
             return
-        prefix = "/".join(segments[:4]) + "/"
+        prefix = "/".join(segments[:_NAME]) + "/"
         with self._lock:
-            self._changes += 1
+            self._questions.outdate(prefix)
             for known in [known for known in self._entries if known.startswith(prefix)]:
-                self._entries.pop(known, None)
+                self._entries.pop(known)
+                self._gone.add(known)
+                self._unsaved = True
 
-    def _loaded(self) -> dict[str, _Entry]:
-        place: Path | None = self._rules.snapshot
-        if place is None:
-            return {}
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            digest, _, text = place.read_text("utf-8").partition("\n")
-            if hashlib.sha256(text.encode()).hexdigest() == digest:
-                now, wall = self._clock(), self._wall()
-                return {
-                    path: _Entry(
-                        Answer(200, kept["headers"], kept["body"].encode()),
-                        now - max(0.0, wall - kept["at"]),
-                        "snapshot",
-                    )
-                    for path, kept in json.loads(text).items()
-                }
-        return {}
+    def _take_over(self, known: Mapping[str, Kept]) -> None:
+        now = self._clock()
+        for path, kept in known.items():
+            # What comes from the future by the clock of this machine may be of any age: it is asked for first.
+            age = self._rules.revalidate_s if kept.age_s is None else kept.age_s
+            self._entries[path] = _Entry(Answer(_OK, {}, kept.body), now - age, "snapshot")
+
+
+def _meaning(operation: Operation[Any], answer: Answer) -> RegistryError | None:
+    """The error that an answer stands for: a refusal by the registry, or that it is none of a registry."""
+    try:
+        operation.result(answer)
+    except RegistryError as said:
+        return said
+    return None

@@ -2,17 +2,22 @@
 
 import asyncio
 import contextlib
+import os
 import time
-from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+import weakref
+from collections.abc import Callable, Coroutine
+from concurrent.futures import wait
+from contextvars import Context
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
-from common_lib.client.cache import Refresh, ResolveCache
-from common_lib.client.policy import Pause, Policy, Send
+from common_lib.client.background import Background
+from common_lib.client.cache import CallSteps, Refresh, ResolveCache, Save, Wait
+from common_lib.client.policy import CircuitState, Pause, Policy, Send
 from common_lib.client.telemetry import Telemetry
 from common_lib.client.transport import AsyncTransport, Transport
 from common_lib.config import RegistryConfig
-from common_lib.errors import RegistryError
+from common_lib.errors import RegistryClosed, RegistryError
 from common_lib.operations.base import Answer, Operation
 from common_lib.registry import AsyncModelRegistry, ModelRegistry
 
@@ -20,21 +25,62 @@ if TYPE_CHECKING:
     import httpx
 
 T = TypeVar("T")
-CallSteps = Generator[Send | Pause | Refresh, Any, Answer]
+_CLOSING_S: Final = 1.0
 
 
-def stepped(cache: ResolveCache | None, policy: Policy, operation: Operation[Any]) -> CallSteps:
-    """The steps of one call, through the cache if there is one."""
-    if cache is None:
-        return policy.steps(operation)
-    return cache.steps(operation, lambda: policy.steps(operation))
+class _Client:
+    """What both drivers hold: the rules, what is known, and the process they belong to."""
+
+    def __init__(self, config: RegistryConfig | None, telemetry: Telemetry | None) -> None:
+        self.config = config or RegistryConfig.from_environment()
+        self.policy = Policy(self.config, telemetry=telemetry)
+        self.origin = self.config.url
+        self._cache = ResolveCache.of(self.config, self.policy.telemetry)
+        self._process = os.getpid()
+        self._closed = False
+        # Also without `close`, and when the interpreter ends: the next process shall know.
+        self._last_word = weakref.finalize(self, self._cache.save) if self._cache else None
+
+    def _steps(self, operation: Operation[Any]) -> CallSteps:
+        """The steps of one call, through the cache if there is one."""
+        if self._closed:
+            raise RegistryClosed(f"the client of {self.origin} was closed: make another one")
+        if self._process != os.getpid():
+            self._begin_anew()
+        policy = self.policy
+        if self._cache is None:
+            return policy.steps(operation)
+        return self._cache.steps(operation, lambda *began: policy.steps(operation, *began))
+
+    def _refreshing(self, operation: Operation[Any]) -> CallSteps:
+        cache = cast("ResolveCache", self._cache)
+        return cache.refreshing(operation, lambda *began: self.policy.steps(operation, *began))
+
+    def _begin_anew(self) -> None:
+        """After a fork: connections and locks are the parent's, what is known is known here too."""
+        self._process = os.getpid()
+        self.policy = Policy(self.config, telemetry=self.policy.telemetry)
+        if self._cache is not None and self._last_word is not None:
+            self._last_word.detach()
+            self._cache = self._cache.forked()
+            self._last_word = weakref.finalize(self, self._cache.save)
+        self._connect()
+
+    def _connect(self) -> None:
+        raise NotImplementedError
+
+    def _told(self, error: RuntimeError) -> Exception:
+        """What httpx says of a pool that was closed in the middle of a call, as one of our errors."""
+        return (
+            RegistryClosed(f"the client of {self.origin} was closed in the middle of a call") if self._closed else error
+        )
 
 
-class HttpRegistry(ModelRegistry):
+class HttpRegistry(_Client, ModelRegistry):
     """The registry at an address, for threads and scripts; one instance serves any number of threads.
 
-    Without a configuration, `REGISTRY_URL` and `REGISTRY_TOKEN` are read. `transport` replaces the network, as
-    httpx's transports do.
+    Without a configuration, `REGISTRY_*` of the environment is read. `transport` replaces the network, as httpx's
+    transports do. A process that is forked off goes on with connections of its own.
 
     Example:
         >>> with HttpRegistry(RegistryConfig(url="http://127.0.0.1:8321", token="mrg_…")) as registry:
@@ -49,12 +95,10 @@ class HttpRegistry(ModelRegistry):
         transport: "httpx.BaseTransport | None" = None,
         telemetry: Telemetry | None = None,
     ) -> None:
-        self.config = config or RegistryConfig.from_environment()
-        self.policy = Policy(self.config, telemetry=telemetry)
-        self.origin = self.config.url
-        self._transport = Transport(self.config, transport)
-        self._cache = ResolveCache(self.config.resolve, self.policy.telemetry) if self.config.resolve else None
-        self._background = ThreadPoolExecutor(1, thread_name_prefix="registry-refresh")
+        super().__init__(config, telemetry)
+        self._network = transport
+        self._transport: Transport
+        self._connect()
 
     def call(self, operation: Operation[T]) -> T:
         """Send one operation, several times if need be, and read its answer.
@@ -62,8 +106,24 @@ class HttpRegistry(ModelRegistry):
         Raises:
             RequestRefused: the registry said no.
             RegistryUnavailable: no attempt was answered.
+            RegistryClosed: `close` was called before.
         """
-        return operation.result(self._driven(operation, stepped(self._cache, self.policy, operation)))
+        return operation.result(self._driven(operation, self._steps(operation)))
+
+    def circuits(self) -> dict[str, CircuitState]:
+        """The circuits that calls have met so far, by address and class of routes."""
+        return self.policy.circuits()
+
+    def intercept(self, between: Callable[[Any], Any]) -> None:
+        """Put something in the place of what sends attempts: it has `send` and `close`, and is made of what was there.
+
+        `common_lib.faults` does so; cache, retries and circuits work on top of it.
+        """
+        self._transport = between(self._transport)
+
+    def _connect(self) -> None:
+        self._transport = Transport(self.config, self._network)
+        self._background = Background()
 
     def _driven(self, operation: Operation[Any], steps: CallSteps) -> Answer:
         reply: Any = None
@@ -72,32 +132,36 @@ class HttpRegistry(ModelRegistry):
                 step = steps.send(reply)
                 reply = None
                 match step:
-                    case Send(timeout_s, headers):
-                        reply = self._transport.send(operation, timeout_s, headers)
+                    case Send(timeout_s, headers, url):
+                        reply = self._transport.send(operation, timeout_s, headers, url)
                     case Pause(seconds):
                         time.sleep(seconds)
+                    case Wait(outcome, seconds):
+                        reply = outcome.result() if wait([outcome], seconds).done else None
                     case Refresh(asked):
-                        self._background.submit(self._refresh, asked)
+                        self._background.submit(partial(self._refresh, asked))
+                    case Save():
+                        self._background.submit(cast("ResolveCache", self._cache).save)
         except StopIteration as done:
             return cast("Answer", done.value)
+        except RuntimeError as error:
+            raise self._told(error) from None
         finally:
             # Interrupted: the policy gives back what it holds for the call.
             steps.close()
 
     def _refresh(self, operation: Operation[Any]) -> None:
-        answer: Answer | None = None
-        try:
-            with contextlib.suppress(RegistryError):
-                answer = self._driven(operation, self.policy.steps(operation))
-        finally:
-            if self._cache is not None:
-                self._cache.refreshed(operation, answer)
+        with contextlib.suppress(RegistryError):
+            self._driven(operation, self._refreshing(operation))
 
     def close(self) -> None:
-        """Close the connections."""
-        self._background.shutdown(cancel_futures=True)
-        if self._cache is not None:
-            self._cache.save()
+        """Close the connections and write the snapshot; calls from now on raise `RegistryClosed`."""
+        if self._closed:
+            return
+        self._closed = True
+        self._background.close(_CLOSING_S)
+        if self._last_word is not None:
+            self._last_word()
         self._transport.close()
 
     def __enter__(self) -> Self:
@@ -107,7 +171,7 @@ class HttpRegistry(ModelRegistry):
         self.close()
 
 
-class AsyncHttpRegistry(AsyncModelRegistry):
+class AsyncHttpRegistry(_Client, AsyncModelRegistry):
     """The registry at an address, for asyncio; one instance serves any number of tasks of one event loop."""
 
     def __init__(
@@ -117,12 +181,10 @@ class AsyncHttpRegistry(AsyncModelRegistry):
         transport: "httpx.AsyncBaseTransport | None" = None,
         telemetry: Telemetry | None = None,
     ) -> None:
-        self.config = config or RegistryConfig.from_environment()
-        self.policy = Policy(self.config, telemetry=telemetry)
-        self.origin = self.config.url
-        self._transport = AsyncTransport(self.config, transport)
-        self._cache = ResolveCache(self.config.resolve, self.policy.telemetry) if self.config.resolve else None
-        self._background: set[asyncio.Task[None]] = set()
+        super().__init__(config, telemetry)
+        self._network = transport
+        self._transport: AsyncTransport
+        self._connect()
 
     async def call(self, operation: Operation[T]) -> T:
         """Send one operation, several times if need be, and read its answer.
@@ -130,8 +192,24 @@ class AsyncHttpRegistry(AsyncModelRegistry):
         Raises:
             RequestRefused: the registry said no.
             RegistryUnavailable: no attempt was answered.
+            RegistryClosed: `close` was called before.
         """
-        return operation.result(await self._driven(operation, stepped(self._cache, self.policy, operation)))
+        return operation.result(await self._driven(operation, self._steps(operation)))
+
+    def circuits(self) -> dict[str, CircuitState]:
+        """The circuits that calls have met so far, by address and class of routes."""
+        return self.policy.circuits()
+
+    def intercept(self, between: Callable[[Any], Any]) -> None:
+        """Put something in the place of what sends attempts: it has `send` and `close`, and is made of what was there.
+
+        `common_lib.faults` does so; cache, retries and circuits work on top of it.
+        """
+        self._transport = between(self._transport)
+
+    def _connect(self) -> None:
+        self._transport = AsyncTransport(self.config, self._network)
+        self._background: set[asyncio.Task[None]] = set()
 
     async def _driven(self, operation: Operation[Any], steps: CallSteps) -> Answer:
         reply: Any = None
@@ -140,35 +218,46 @@ class AsyncHttpRegistry(AsyncModelRegistry):
                 step = steps.send(reply)
                 reply = None
                 match step:
-                    case Send(timeout_s, headers):
-                        reply = await self._transport.send(operation, timeout_s, headers)
+                    case Send(timeout_s, headers, url):
+                        reply = await self._transport.send(operation, timeout_s, headers, url)
                     case Pause(seconds):
                         await asyncio.sleep(seconds)
+                    case Wait(outcome, seconds):
+                        with contextlib.suppress(TimeoutError):
+                            # Shielded: who waits no longer must not take the answer away from the others.
+                            reply = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(outcome)), seconds)
                     case Refresh(asked):
-                        task = asyncio.ensure_future(self._refresh(asked))
-                        self._background.add(task)
-                        task.add_done_callback(self._background.discard)
+                        self._begin(self._refresh(asked))
+                    case Save():
+                        self._begin(asyncio.to_thread(cast("ResolveCache", self._cache).save))
         except StopIteration as done:
             return cast("Answer", done.value)
+        except RuntimeError as error:
+            raise self._told(error) from None
         finally:
             # Cancelled or interrupted: the policy gives back what it holds for the call.
             steps.close()
 
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        # In a context of its own: the deadline of who happened to come by is not that of the work.
+        task = asyncio.get_running_loop().create_task(work, context=Context())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
     async def _refresh(self, operation: Operation[Any]) -> None:
-        answer: Answer | None = None
-        try:
-            with contextlib.suppress(RegistryError):
-                answer = await self._driven(operation, self.policy.steps(operation))
-        finally:
-            if self._cache is not None:
-                self._cache.refreshed(operation, answer)
+        with contextlib.suppress(RegistryError):
+            await self._driven(operation, self._refreshing(operation))
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections and write the snapshot; calls from now on raise `RegistryClosed`."""
+        if self._closed:
+            return
+        self._closed = True
         for task in self._background:
             task.cancel()
-        if self._cache is not None:
-            await asyncio.to_thread(self._cache.save)
+        await asyncio.gather(*self._background, return_exceptions=True)
+        if self._last_word is not None:
+            await asyncio.to_thread(self._last_word)
         await self._transport.close()
 
     async def __aenter__(self) -> Self:

@@ -1,6 +1,7 @@
 """What a client tells of itself while it works: one interface, with logging behind it by default."""
 
 import logging
+from collections.abc import Iterable
 from typing import Literal
 
 Happening = Literal["attempt", "retry", "open", "half-open", "close", "stale", "budget"]
@@ -13,6 +14,10 @@ class Telemetry:
 
     def on(self, happening: Happening, key: str, **facts: object) -> None:
         """`key` is the circuit, an address and a class of routes, or what was asked for; the facts depend on it all."""
+
+    def headers(self) -> Iterable[tuple[str, str]]:
+        """What is sent with a call so that a trace goes on at the server, such as `traceparent`; nothing by default."""
+        return ()
 
 
 class Logging(Telemetry):
@@ -32,3 +37,12 @@ def isolated(telemetry: Telemetry, happening: Happening, key: str, **facts: obje
         telemetry.on(happening, key, **facts)
     except Exception:  # noqa: BLE001 - whatever it is
         _log.exception("the telemetry failed on %s of %s", happening, key)
+
+
+def tracing(telemetry: Telemetry) -> tuple[tuple[str, str], ...]:
+    """The headers it wants to send; none if it fails, or if they cannot be headers."""
+    try:
+        return tuple((name.lower(), text) for name, text in telemetry.headers() if (name + text).isprintable())
+    except Exception:  # noqa: BLE001 - whatever it is
+        _log.exception("the telemetry failed to say what is sent")
+        return ()

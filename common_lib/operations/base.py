@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from common_lib.errors import CODES, InvalidRequest, ProtocolError, RegistryError, RequestRefused, ServerFailed
 from common_lib.rules.names import check_text
 from common_lib.rules.violation import RuleViolation
+from common_lib.staleness import Known, Staleness
 from common_lib.values import Given, Page, Problem
 
 T = TypeVar("T")
@@ -21,15 +22,20 @@ M = TypeVar("M", bound=Given)
 RouteClass = Literal["resolve", "read", "write", "blob"]
 _SHOWN = 200
 _MAX_TEXT = 10_000
+_FROM_THE_REGISTRY = Known()
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer as it came: headers have lower-case names; the body is empty if it went into a sink."""
+    """An answer as it came: headers have lower-case names; the body is empty if it went into a sink.
+
+    `known` is never the server's word but that of a cache on this side.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    known: Known = _FROM_THE_REGISTRY
 
 
 class Sink(Protocol):
@@ -61,7 +67,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Operation(Generic[T]):
-    """One request and how to read its answer; it may be sent again and means the same."""
+    """One request and how to read its answer; it may be sent again and means the same.
+
+    `staleness` says how old an answer the caller still takes; without it, whoever has a cache decides.
+    """
 
     method: str
     path: str
@@ -72,6 +81,7 @@ class Operation(Generic[T]):
     body: bytes | None = None
     upload: Source | None = None
     sink: Sink | None = None
+    staleness: Staleness | None = None
 
     def result(self, answer: Answer) -> T:
         """What the answer means.

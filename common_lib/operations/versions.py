@@ -9,6 +9,7 @@ from common_lib.requests import CreateVersion, TombstoneRequest, TransitionReque
 from common_lib.rules.lifecycle import ModelStage
 from common_lib.rules.names import check_model_name
 from common_lib.rules.references import parse
+from common_lib.staleness import Known
 from common_lib.values import FileEntry, Lineage, Manifest, ModelVersion, Page, Scalar, Signature
 
 VersionOrder = Literal["version", "-version"]
@@ -18,18 +19,10 @@ _manifest = reads(Manifest)
 
 
 @dataclass(frozen=True, slots=True)
-class Resolution:
-    """A version, and how it is known.
-
-    `source` is `registry`, `cache`, or `snapshot`, the file that an earlier process left; `stale` tells that it is
-    older than what counts as fresh, `reason` why the registry was not heard.
-    """
+class Resolution(Known):
+    """A version, and how it is known."""
 
     version: ModelVersion
-    stale: bool
-    age_s: float
-    source: str
-    reason: str
 
 
 def get(name: str, version: int) -> Operation[ModelVersion]:
@@ -65,14 +58,7 @@ def resolution(reference: str) -> Operation[Resolution]:
 
 
 def _resolution(answer: Answer) -> Resolution:
-    told = answer.headers
-    return Resolution(
-        version=_version(answer),
-        stale=told.get("x-stale") == "true",
-        age_s=float(told.get("age", "0")),
-        source=told.get("x-source", "registry"),
-        reason=told.get("x-stale-reason", ""),
-    )
+    return Resolution(_version(answer), **answer.known.how())
 
 
 def create(

@@ -36,7 +36,7 @@ def _at(url: str, token: str) -> HttpRegistry:
     if not token:
         # Never the token of a folder that happens to be here: the address may be anybody's.
         raise InvalidConfiguration("give the token of an admin of that registry by --token-file or REGISTRY_TOKEN")
-    return HttpRegistry(RegistryConfig(url=url, token=token, blob_timeout_s=_COLLECTING_S))
+    return HttpRegistry(RegistryConfig(url=url, token=token, blob_timeout_s=_COLLECTING_S, resolve=None))
 
 
 @contextlib.contextmanager
