@@ -51,7 +51,9 @@ def test_of_many_promotions_of_one_revision_one_wins(server: Server, name: str) 
             start.wait()
             try:
                 own.versions.transition(name, 1, "production", reason="race", revision=2)
-            except RevisionMismatch:
+            except RevisionMismatch as lost:
+                assert lost.winner is not None
+                assert (lost.winner.version, lost.winner.reason) == (1, "race")
                 return "lost"
             return "won"
 
@@ -62,7 +64,7 @@ def test_of_many_promotions_of_one_revision_one_wins(server: Server, name: str) 
 
 
 def test_promotions_of_different_versions_leave_one_in_production(server: Server, name: str) -> None:
-    """Readers see one production version at every moment of it, never none and never two."""
+    """Readers see one production version at every moment of it, never none and never two; each loser is told."""
     with server.registry() as registry:
         registry.models.create(name, "regression")
         for number in range(1, WRITERS + 1):
@@ -72,9 +74,18 @@ def test_promotions_of_different_versions_leave_one_in_production(server: Server
     start = Barrier(WRITERS)
 
     def promote(number: int) -> None:
+        seen = 1
         with server.registry() as own:
             start.wait()
-            own.versions.transition(name, number, "production", reason="race", revision=2)
+            while True:
+                try:
+                    own.production.promote(name, number, reason=f"race {number}", replacing=seen, revision=2)
+                except ProductionChanged as lost:
+                    assert lost.winner is not None
+                    assert lost.winner.reason == f"race {lost.winner.version}"
+                    seen = lost.winner.version or 0
+                else:
+                    return
 
     def watch() -> list[int]:
         seen = []
