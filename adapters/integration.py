@@ -4,6 +4,7 @@ from typing import TypeVar
 
 from common_lib.errors import InvalidConfiguration
 from common_lib.operations.base import Operation
+from common_lib.promotion import Approval, Check
 from common_lib.registry import AsyncModelRegistry
 from common_lib.rules.lifecycle import ModelStage
 from common_lib.values import Alias, ModelVersion
@@ -31,16 +32,65 @@ class Integration(AsyncModelRegistry):
         """The versions of a model that wait in staging, the newest first."""
         return [version async for version in self.versions.search(name, stage=ModelStage.STAGING)]
 
-    async def promote(self, version: ModelVersion, *, reason: str) -> ModelVersion:
+    async def check(self, version: ModelVersion) -> Check:
+        """What a promotion of the version would come to now, rule by rule, and what it would replace."""
+        return await self.production.check(version.model, version.version)
+
+    async def approve(self, version: ModelVersion, *, reason: str) -> Approval:
+        """The approval of a version by a human other than its author.
+
+        Raises:
+            NotTheirs: the caller is a service, or registered the version.
+        """
+        return await self.approvals.approve(version.model, version.version, reason=reason)
+
+    async def refuse(self, version: ModelVersion, *, reason: str) -> Approval:
+        """The refusal of a version, which stands in the way until whoever refused approves.
+
+        Raises:
+            NotTheirs: the caller is a service, or registered the version.
+        """
+        return await self.approvals.refuse(version.model, version.version, reason=reason)
+
+    async def promote(
+        self, version: ModelVersion, *, reason: str, replacing: int | None = None, override: bool = False
+    ) -> ModelVersion:
         """The version, in production; the one it replaces is archived in the same instant.
+
+        `replacing` is the number of the one that the decision was made against, 0 for none, as `check` tells it;
+        without it, whatever is there now.
 
         Raises:
             RevisionMismatch: somebody changed the version since it was read.
+            ProductionChanged: something else is in production than `replacing` says; `winner` says who decided so.
+            PolicyNotMet: the policy of the model asks for more.
             IllegalTransition: it is not in staging.
         """
-        return await self.versions.transition(
-            version.model, version.version, ModelStage.PRODUCTION, reason=reason, revision=version.revision
+        return await self.production.promote(
+            version.model,
+            version.version,
+            reason=reason,
+            replacing=replacing,
+            revision=version.revision,
+            override=override,
         )
+
+    async def rollback(self, version: ModelVersion, *, reason: str) -> ModelVersion:
+        """The version that was in production before the given one, there again.
+
+        Raises:
+            ProductionChanged: the given one is not in production any more; `winner` says who decided so.
+            NothingToReturnTo: none was there before that could be again.
+        """
+        return await self.production.rollback(version.model, reason=reason, replacing=version.version)
+
+    async def recall(self, version: ModelVersion, *, reason: str) -> ModelVersion:
+        """The version, blocked for everyone at once."""
+        return await self.versions.recall(version.model, version.version, reason=reason, revision=version.revision)
+
+    async def reinstate(self, version: ModelVersion, *, reason: str) -> ModelVersion:
+        """The version, blocked no more."""
+        return await self.versions.reinstate(version.model, version.version, reason=reason, revision=version.revision)
 
     async def archive(self, version: ModelVersion, *, reason: str) -> ModelVersion:
         """The version, out of the way."""

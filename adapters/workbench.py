@@ -90,8 +90,8 @@ class Workbench(ModelRegistry):
             file = saved(estimator, folder)
             return self.log_version(name, file.path, framework=facts.pop("framework", file.framework), **facts)
 
-    def submit(self, version: ModelVersion, *, reason: str = "") -> ModelVersion:
-        """The version, moved to staging, where integration finds it."""
+    def request_promotion(self, version: ModelVersion, *, reason: str = "") -> ModelVersion:
+        """The version, moved to staging, where integration finds it; `reason` says why it should be promoted."""
         return self.versions.transition(
             version.model, version.version, ModelStage.STAGING, reason=reason, revision=version.revision
         )

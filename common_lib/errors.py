@@ -7,6 +7,7 @@ RegistryError
 │   ├── InvalidRequest               a name, field or parameter breaks a rule (also found before sending)
 │   ├── Unauthenticated              no token, or none that is valid
 │   ├── Forbidden                    the token's principal lacks the right
+│   │   └── NotTheirs                    a service, or the author, cannot approve
 │   ├── NotFound
 │   │   ├── ModelNotFound, VersionNotFound, AliasNotFound, BlobNotFound, BlobDamaged, FileNotFound,
 │   │   └── UploadNotFound, PrincipalNotFound, TokenNotFound
@@ -15,9 +16,14 @@ RegistryError
 │   │   ├── IllegalTransition            no move leads from this stage to that one
 │   │   ├── Tombstoned                   it was taken out of use
 │   │   ├── InUse                        production or an alias stands in the way
+│   │   ├── ProductionChanged            something else is in production than the caller saw
+│   │   ├── NothingToReturnTo            no version was in production before
+│   │   ├── PolicyNotMet                 the model's policy asks for more
+│   │   ├── AlreadyDecided               the same person said the same before
 │   │   ├── BytesMissing                 a version names bytes that were not uploaded
 │   │   ├── UploadOutOfStep              a part does not follow the one before
 │   │   └── RequestInFlight              the first request with this key is still at work
+│   ├── VersionRecalled              the version is blocked for everyone
 │   ├── RevisionRequired             a change without the revision it is based on
 │   ├── RevisionMismatch             somebody changed it in between
 │   ├── IdempotencyKeyReused         the same key with another request
@@ -40,6 +46,7 @@ RegistryError
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, ClassVar, Final
 
 from common_lib.rules.violation import RuleViolation
@@ -72,11 +79,22 @@ class RegistryClosed(RegistryError):
     """The client was closed before the call, or in the middle of it: make another one."""
 
 
+@dataclass(frozen=True, slots=True)
+class Winner:
+    """Who decided before the caller did: which version it is about (none, if it was taken away), when, and why."""
+
+    version: int | None
+    by: str
+    at: datetime
+    reason: str
+
+
 class RequestRefused(RegistryError):
     """The registry answered no.
 
     `code` is stable and listed in `CODES`; `detail` says what is wrong with `value` of `field`, `remedy` what to do,
     `request_id` finds the request in the server's log. `status` is None when the client found it before sending.
+    `winner` is whose decision came first, where a race was lost.
     """
 
     def __init__(
@@ -89,6 +107,7 @@ class RequestRefused(RegistryError):
         value: Any = None,
         status: int | None = None,
         request_id: str | None = None,
+        winner: Winner | None = None,
     ) -> None:
         self.detail = detail
         self.code = code
@@ -97,6 +116,7 @@ class RequestRefused(RegistryError):
         self.value = value
         self.status = status
         self.request_id = request_id
+        self.winner = winner
         super().__init__(f"{detail}; {remedy} [{code}]" if remedy else f"{detail} [{code}]")
 
 
@@ -121,6 +141,10 @@ class Unauthenticated(RequestRefused):
 
 class Forbidden(RequestRefused):
     """The token's principal lacks the right."""
+
+
+class NotTheirs(Forbidden):
+    """A service cannot approve, and nobody what is their own."""
 
 
 class NotFound(RequestRefused):
@@ -183,6 +207,22 @@ class InUse(Conflict):
     """Production or an alias stands in the way."""
 
 
+class ProductionChanged(Conflict):
+    """Something else is in production than the caller saw; `winner` says whose decision that is."""
+
+
+class NothingToReturnTo(Conflict):
+    """No version was in production before that could be again."""
+
+
+class PolicyNotMet(Conflict):
+    """The model's policy asks for more; `versions.check` says for what."""
+
+
+class AlreadyDecided(Conflict):
+    """The same person said the same of the same before."""
+
+
 class BytesMissing(Conflict):
     """A version names bytes that were not uploaded."""
 
@@ -195,6 +235,10 @@ class RequestInFlight(Conflict):
     """The first request with this Idempotency-Key is still at work."""
 
     retryable = True
+
+
+class VersionRecalled(RequestRefused):
+    """The version is blocked for everyone, and is neither resolved, fetched nor loaded until it is reinstated."""
 
 
 class RevisionRequired(RequestRefused):
@@ -342,6 +386,8 @@ CODES: Final[Mapping[str, type[RequestRefused] | type[ServerFailed]]] = {
     "invalid_digest": InvalidRequest,
     "invalid_manifest": InvalidRequest,
     "invalid_reference": InvalidRequest,
+    "as_of_out_of_range": InvalidRequest,
+    "invalid_policy": InvalidRequest,
     "invalid_tag": InvalidRequest,
     "invalid_text": InvalidRequest,
     "text_too_long": InvalidRequest,
@@ -353,6 +399,8 @@ CODES: Final[Mapping[str, type[RequestRefused] | type[ServerFailed]]] = {
     "reason_required": InvalidRequest,
     "unauthenticated": Unauthenticated,
     "forbidden": Forbidden,
+    "human_required": NotTheirs,
+    "self_approval": NotTheirs,
     "not_found": NotFound,
     "model_not_found": ModelNotFound,
     "version_not_found": VersionNotFound,
@@ -370,11 +418,16 @@ CODES: Final[Mapping[str, type[RequestRefused] | type[ServerFailed]]] = {
     "principal_exists": AlreadyExists,
     "illegal_transition": IllegalTransition,
     "tombstoned": Tombstoned,
+    "production_changed": ProductionChanged,
+    "nothing_to_return_to": NothingToReturnTo,
+    "policy_not_met": PolicyNotMet,
+    "already_decided": AlreadyDecided,
     "version_in_production": InUse,
     "version_aliased": InUse,
     "blob_missing": BytesMissing,
     "upload_out_of_step": UploadOutOfStep,
     "request_in_flight": RequestInFlight,
+    "version_recalled": VersionRecalled,
     "revision_mismatch": RevisionMismatch,
     "too_large": TooLarge,
     "unsupported_media_type": InvalidRequest,

@@ -10,7 +10,17 @@ from common_lib.artifacts.download import download, fetch
 from common_lib.artifacts.upload import register
 from common_lib.artifacts.use import convert, load
 from common_lib.binding import acall, aflow, apages, call, flow, pages
-from common_lib.operations import aliases, artifacts, events, models, principals, versions
+from common_lib.operations import (
+    aliases,
+    approvals,
+    artifacts,
+    events,
+    models,
+    policies,
+    principals,
+    production,
+    versions,
+)
 from common_lib.operations import versions as version_operations
 from common_lib.operations.aliases import set_alias
 from common_lib.operations.base import Operation
@@ -20,6 +30,9 @@ T = TypeVar("T")
 
 class Resource:
     """One kind of thing in a registry; its methods are answered by the registry's `call`."""
+
+    # Flows are told the origin of the registry for its cache; those of a resource use none.
+    origin: str = ""
 
     def __init__(self, call: Callable[[Operation[Any]], Any]) -> None:
         self.call = call
@@ -44,9 +57,37 @@ class Versions(Resource):
     create = call(versions.create)
     update = call(versions.update)
     transition = call(versions.transition)
+    recall = call(versions.recall)
+    reinstate = call(versions.reinstate)
     tombstone = call(versions.tombstone)
     search = pages(versions.search)
     manifest = call(versions.manifest)
+    diff = call(versions.diff)
+
+
+class Production(Resource):
+    """What is in production and what was."""
+
+    at = call(production.at)
+    history = pages(production.history)
+    check = call(production.check)
+    promote = flow(production.promote)
+    rollback = call(production.rollback)
+
+
+class Approvals(Resource):
+    """What humans say of versions."""
+
+    of_version = call(approvals.of_version)
+    approve = call(approvals.approve)
+    refuse = call(approvals.refuse)
+
+
+class Policies(Resource):
+    """What promotions must fulfil."""
+
+    get = call(policies.get)
+    put = call(policies.put)
 
 
 class Aliases(Resource):
@@ -119,6 +160,21 @@ class ModelRegistry(ABC):
         return Versions(self.call)
 
     @cached_property
+    def production(self) -> Production:
+        """What is in production and what was."""
+        return Production(self.call)
+
+    @cached_property
+    def approvals(self) -> Approvals:
+        """What humans say of versions."""
+        return Approvals(self.call)
+
+    @cached_property
+    def policies(self) -> Policies:
+        """What promotions must fulfil."""
+        return Policies(self.call)
+
+    @cached_property
     def aliases(self) -> Aliases:
         """Free pointers to versions."""
         return Aliases(self.call)
@@ -166,9 +222,37 @@ class AsyncVersions(Resource):
     create = acall(versions.create)
     update = acall(versions.update)
     transition = acall(versions.transition)
+    recall = acall(versions.recall)
+    reinstate = acall(versions.reinstate)
     tombstone = acall(versions.tombstone)
     search = apages(versions.search)
     manifest = acall(versions.manifest)
+    diff = acall(versions.diff)
+
+
+class AsyncProduction(Resource):
+    """What is in production and what was."""
+
+    at = acall(production.at)
+    history = apages(production.history)
+    check = acall(production.check)
+    promote = aflow(production.promote)
+    rollback = acall(production.rollback)
+
+
+class AsyncApprovals(Resource):
+    """What humans say of versions."""
+
+    of_version = acall(approvals.of_version)
+    approve = acall(approvals.approve)
+    refuse = acall(approvals.refuse)
+
+
+class AsyncPolicies(Resource):
+    """What promotions must fulfil."""
+
+    get = acall(policies.get)
+    put = acall(policies.put)
 
 
 class AsyncAliases(Resource):
@@ -234,6 +318,21 @@ class AsyncModelRegistry(ABC):
     def versions(self) -> AsyncVersions:
         """Versions of models."""
         return AsyncVersions(self.call)
+
+    @cached_property
+    def production(self) -> AsyncProduction:
+        """What is in production and what was."""
+        return AsyncProduction(self.call)
+
+    @cached_property
+    def approvals(self) -> AsyncApprovals:
+        """What humans say of versions."""
+        return AsyncApprovals(self.call)
+
+    @cached_property
+    def policies(self) -> AsyncPolicies:
+        """What promotions must fulfil."""
+        return AsyncPolicies(self.call)
 
     @cached_property
     def aliases(self) -> AsyncAliases:

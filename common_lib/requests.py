@@ -2,7 +2,8 @@
 
 from pydantic import Field
 
-from common_lib.rules.lifecycle import ModelStage, ModelType
+from common_lib.promotion import PromotionRules
+from common_lib.rules.lifecycle import ModelStage, ModelType, Verdict
 from common_lib.values import (
     Description,
     FileEntry,
@@ -59,10 +60,46 @@ class UpdateVersion(Given):
 
 
 class TransitionRequest(Given):
-    """The request to move a version to another stage."""
+    """The request to move a version to another stage.
+
+    To production, `replacing` is the version that it takes the place of, null if none is there; `override` promotes
+    it although the model's policy is not met.
+    """
 
     to: ModelStage
     reason: Reason = ""
+    replacing: VersionNumber | None = None
+    override: bool = False
+
+
+class RecallRequest(Given):
+    """The request to block a version for everyone, or to lift the block."""
+
+    reason: Reason
+
+
+class RollbackRequest(Given):
+    """The request to return to the version that was in production before.
+
+    `replacing` is the version that is in production now, null if none is.
+    """
+
+    reason: Reason
+    replacing: VersionNumber | None = None
+
+
+class VerdictRequest(Given):
+    """The request to approve a version or to refuse it."""
+
+    verdict: Verdict
+    reason: Reason
+
+
+class SetPolicy(Given):
+    """The request to give a model other rules."""
+
+    rules: PromotionRules
+    reason: Reason
 
 
 class TombstoneRequest(Given):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from common_lib.errors import InvalidRequest
+from common_lib.errors import InvalidRequest, Winner
 from common_lib.rules import names, signatures
 from common_lib.rules.lifecycle import ModelStage, ModelType
 from common_lib.rules.references import MAX_VERSION
@@ -108,6 +108,14 @@ class Lineage(Given):
     parent: ShortText | None = None
 
 
+class Recall(Value):
+    """Why, when and by whom a version was blocked for everyone."""
+
+    at: AwareDatetime
+    by: str
+    reason: Reason
+
+
 class ModelVersion(Value):
     """One version of a model; `digest` is the identity of its manifest, `size` the bytes of all its files."""
 
@@ -129,6 +137,7 @@ class ModelVersion(Value):
     created_at: AwareDatetime
     updated_at: AwareDatetime
     tombstone: Tombstone | None
+    recall: Recall | None = None
 
     @property
     def reference(self) -> str:
@@ -196,6 +205,7 @@ class Problem(Value):
     request_id: str
     field: str | None = None
     value: str | None = None
+    winner: Winner | None = None
 
 
 def _refused(error: ValidationError) -> InvalidRequest:

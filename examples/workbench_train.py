@@ -44,7 +44,7 @@ def main(registry: ModelRegistry) -> ModelVersion:
             signature=SIGNATURE,
             data_digest=f"sha256:{hashlib.sha256(json.dumps(FILLS).encode()).hexdigest()}",
         )
-    return workbench.submit(version, reason="trained on today's fills")
+    return workbench.request_promotion(version, reason="trained on today's fills")
 
 
 if __name__ == "__main__":

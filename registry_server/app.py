@@ -17,14 +17,18 @@ from prometheus_client import CollectorRegistry
 from common_lib.rules.violation import RuleViolation
 from registry_server.api import (
     aliases,
+    approvals,
     artifacts,
     collection,
     events,
     health,
+    lifecycle,
     models,
     openapi,
+    policies,
     principals,
     problems,
+    production,
     uploads,
     versions,
 )
@@ -33,7 +37,7 @@ from registry_server.api.deadlines import Deadlines
 from registry_server.api.fast_lane import FastLane
 from registry_server.api.security import Gate
 from registry_server.api.telemetry import Telemetry
-from registry_server.core import scrub
+from registry_server.core import scrub, timeline
 from registry_server.core import uploads as core_uploads
 from registry_server.core.acts import Ports
 from registry_server.core.bootstrap import ensure_admin
@@ -58,9 +62,20 @@ HANDLERS = [
     versions.get_version,
     versions.update_version,
     versions.get_manifest,
-    versions.transition_version,
-    versions.tombstone_version,
+    versions.diff_versions,
     versions.resolve_version,
+    lifecycle.transition_version,
+    lifecycle.tombstone_version,
+    lifecycle.recall_version,
+    lifecycle.reinstate_version,
+    lifecycle.roll_back_model,
+    production.get_production,
+    production.list_decisions,
+    approvals.check_version,
+    approvals.list_approvals,
+    approvals.decide_version,
+    policies.get_policy,
+    policies.set_policy,
     aliases.list_aliases,
     aliases.get_alias,
     aliases.set_alias,
@@ -162,6 +177,8 @@ async def opened(settings: Settings) -> AsyncIterator[Ports]:
         await database.open()
         try:
             outside = Ports(database, blobs, _now, _new_id, set())
+            if told := await database.write(timeline.tell):
+                _log.info("what was in production when was told anew from %d events", told)
             await ensure_admin(outside, settings.data / "admin-token")
             if taken_back := await reconcile(outside):
                 _log.warning("%d blobs were taken back from the trash, where a crash had left them", taken_back)

@@ -1,5 +1,6 @@
-"""`registry diff`: two versions side by side."""
+"""`registry diff`: two versions side by side, as the registry compares them."""
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
@@ -9,12 +10,12 @@ from rich.text import Text
 from common_lib.cli import show
 from common_lib.cli.session import Session, connected
 from common_lib.cli.versions import selected
+from common_lib.rules.comparison import Change, Part
 
 if TYPE_CHECKING:
-    from common_lib.values import Manifest, ModelVersion
+    from common_lib.promotion import Difference, VersionDiff
 
-# Section by section, what each of the two versions has under a name.
-Sides = dict[str, dict[str, tuple[Any, Any]]]
+_STYLES = {Change.EQUAL: "dim", Change.NEW: "green", Change.GONE: "red", Change.CHANGED: "yellow"}
 
 
 @click.command()
@@ -28,84 +29,59 @@ def diff(session: Session, *, name: str, left: str, right: str, everything: bool
 
     LEFT and RIGHT are numbers, stages, `latest` or `@alias`.
     """
-    versions = [selected(session.registry, name, selector) for selector in (left, right)]
-    manifests = [session.registry.versions.manifest(name, version.version) for version in versions]
-    first, second = (_described(*pair) for pair in zip(versions, manifests, strict=True))
-    sides = compared(first, second)
-    equal = sum(a == b for section in sides.values() for a, b in section.values())
-    if not everything:
-        sides = {title: {k: v for k, v in section.items() if v[0] != v[1]} for title, section in sides.items()}
-    document = {"model": name, "left": versions[0].version, "right": versions[1].version} | {
-        title: {key: {"left": a, "right": b} for key, (a, b) in section.items()} for title, section in sides.items()
-    }
-    session.answer(document, lambda: _table(versions[0], versions[1], sides))
-    if equal and not everything:
-        session.note(f"{equal} more {'is' if equal == 1 else 'are'} equal; --all shows them")
+    numbers = [_number(session, name, selector) for selector in (left, right)]
+    found = session.registry.versions.diff(name, *numbers)
+    shown = [each for each in found.items if everything or each.change is not Change.EQUAL]
+    session.answer(_document(found, shown), lambda: _table(found, shown))
+    if hidden := len(found.items) - len(shown):
+        session.note(f"{hidden} more {'is' if hidden == 1 else 'are'} equal; --all shows them")
 
 
-def compared(left: dict[str, dict[str, Any]], right: dict[str, dict[str, Any]]) -> Sides:
-    """What either has, in the order of the left one, and then of the right one; what one lacks is None.
-
-    >>> compared({"metrics": {"a": 1}}, {"metrics": {"b": 2}})
-    {'metrics': {'a': (1, None), 'b': (None, 2)}}
-    """
-    return {
-        title: {key: (left[title].get(key), right[title].get(key)) for key in {**left[title], **right[title]}}
-        for title in left
-    }
+def _number(session: Session, name: str, selector: str) -> int:
+    return int(selector) if selector.isdecimal() else selected(session.registry, name, selector).version
 
 
-def _described(version: "ModelVersion", manifest: "Manifest") -> dict[str, dict[str, Any]]:
-    return {
-        "about": {"stage": str(version.stage), "framework": version.framework, "bytes": version.size},
-        "parameters": dict(version.parameters),
-        "metrics": dict(version.metrics),
-        "signature": show.signature(version.signature) if version.signature else {},
-        "lineage": version.lineage.model_dump(exclude_none=True) if version.lineage else {},
-        "files": {entry.path: {"sha256": entry.sha256, "size": entry.size} for entry in manifest.files},
-    }
+def _document(found: "VersionDiff", shown: "list[Difference]") -> dict[str, Any]:
+    parts: dict[str, Any] = {str(part): {} for part in Part}
+    for each in shown:
+        parts[each.part][each.name] = {"left": each.left, "right": each.right}
+    return {"model": found.model, "left": found.left, "right": found.right, **parts}
 
 
-def _table(left: "ModelVersion", right: "ModelVersion", sides: Sides) -> Table:
-    columns = ("", *(f"{version.model} {version.version}" for version in (left, right)), "change")
+def _table(found: "VersionDiff", shown: "list[Difference]") -> Table:
+    columns = ("", *(f"{found.model} {number}" for number in (found.left, found.right)), "change")
     rows: list[tuple[show.Cell, ...]] = []
-    for title, section in sides.items():
-        if not section:
-            continue
-        lefts, rights = (_column([pair[side] for pair in section.values()]) for side in (0, 1))
-        rows += [(), (Text(title, "bold underline"), "", "", "")]
-        for row, (key, (a, b)) in enumerate(section.items()):
-            style = "dim" if a == b else ""
-            rows.append(
-                (show.text(key, style), show.text(lefts[row], style), show.text(rights[row], style), _change(a, b))
-            )
+    for part, of_part in groupby(shown, key=lambda each: each.part):
+        section = list(of_part)
+        lefts = _column(part, [(each.left, each.change is Change.NEW) for each in section])
+        rights = _column(part, [(each.right, each.change is Change.GONE) for each in section])
+        rows += [(), (Text(part, "bold underline"), "", "", "")]
+        for each, left, right in zip(section, lefts, rights, strict=True):
+            style = "dim" if each.change is Change.EQUAL else ""
+            rows.append((show.text(each.name, style), show.text(left, style), show.text(right, style), _change(each)))
     return show.table(columns, rows, right=("change",), free=columns[1:3])
 
 
-def _column(values: list[Any]) -> list[str]:
-    numbers = show.aligned([value if _is_number(value) else None for value in values])
-    return [numbers[row] if _is_number(value) else _shown(value) for row, value in enumerate(values)]
+def _column(part: Part, values: list[tuple[Any, bool]]) -> list[str]:
+    numbers = show.aligned([value if _is_number(value) else None for value, _ in values])
+    return [
+        "–" if absent else numbers[row] if _is_number(value) else _shown(part, value)
+        for row, (value, absent) in enumerate(values)
+    ]
 
 
-def _shown(value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, dict):
-        return f"{value['sha256'][:12]}… {show.count(value['size'], 'byte')}"
+def _shown(part: Part, value: Any) -> str:
+    if part is Part.FILES:
+        digest, _, size = str(value).partition(" ")
+        return f"{digest.removeprefix('sha256:')[:12]}… {show.count(int(size), 'byte')}"
     return value if isinstance(value, str) else show.pairs({"": value}).removeprefix("=")
 
 
-def _change(left: Any, right: Any) -> Text:
-    if left == right:
-        return Text("")
-    if left is None:
-        return Text("new", "green")
-    if right is None:
-        return Text("gone", "red")
-    if _is_number(left) and _is_number(right):
-        more = show.number(right - left)
-        return Text(more if more.startswith("-") else f"+{more}", "yellow")
-    return Text("changed", "yellow")
+def _change(each: "Difference") -> Text:
+    if each.change is Change.CHANGED and _is_number(each.left) and _is_number(each.right):
+        more = show.number(each.right - each.left)  # type: ignore[operator]
+        return Text(more if more.startswith("-") else f"+{more}", _STYLES[each.change])
+    return Text("" if each.change is Change.EQUAL else each.change, _STYLES[each.change])
 
 
 def _is_number(value: Any) -> bool:

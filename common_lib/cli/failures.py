@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from enum import IntEnum
 from typing import Any
 
@@ -80,6 +81,8 @@ _REMEDIES = {
     ),
     "revision_mismatch": "look at it again, decide again, and run the command again; --force overwrites it",
     "reason_required": "say why by --reason; it is kept in the audit log",
+    "production_changed": "look at `registry history NAME`, decide again, and run the command again",
+    "policy_not_met": "`registry promote NAME VERSION --dry-run` lists what is missing",
     "version_not_found": (
         "`registry versions list NAME --tombstoned` shows all versions, `registry aliases list NAME` the aliases"
     ),
@@ -132,13 +135,14 @@ def problem(error: RegistryError) -> dict[str, Any]:
             "field": error.field,
             "value": None if error.value is None else str(error.value),
             "request_id": error.request_id,
+            "winner": None if error.winner is None else asdict(error.winner) | {"at": error.winner.at.isoformat()},
         }
     else:
         detail, remedy = str(error), _REMEDIES.get(code, "")
         if isinstance(error, LoadRefused | NoSafeFormat):
             detail, remedy = f"{error.what}: {error.why}", error.remedy
         members = {"type": f"urn:model-registry:problem:{code}", "code": code, "detail": detail, "remedy": remedy}
-    return {name: value for name, value in members.items() if value not in {None, ""}}
+    return {name: value for name, value in members.items() if value is not None and value != ""}
 
 
 def tell(members: dict[str, Any], *, as_json: bool) -> None:

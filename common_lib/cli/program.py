@@ -2,7 +2,20 @@
 
 import rich_click as click
 
-from common_lib.cli import aliases, blobs, convert, diff, events, files, models, show, stages, versions
+from common_lib.cli import (
+    aliases,
+    blobs,
+    convert,
+    decisions,
+    diff,
+    events,
+    files,
+    models,
+    policy,
+    show,
+    stages,
+    versions,
+)
 from common_lib.cli.completion import completion
 from common_lib.cli.failures import EXIT_CODES
 from common_lib.cli.session import Session, connected
@@ -31,6 +44,13 @@ program.add_command(models.models)
 program.add_command(models.search)
 program.add_command(versions.versions)
 program.add_command(stages.stages)
+program.add_command(decisions.promote)
+program.add_command(decisions.rollback)
+program.add_command(decisions.recall)
+program.add_command(decisions.reinstate)
+program.add_command(decisions.approve)
+program.add_command(decisions.history)
+program.add_command(policy.policy)
 program.add_command(aliases.aliases)
 program.add_command(diff.diff)
 program.add_command(files.download)

@@ -32,7 +32,7 @@ def set_stage(
     before = registry.versions.get(name, version)
     replaced = registry.models.get(name).production_version if stage == ModelStage.PRODUCTION else None
     after = registry.versions.transition(
-        name, version, stage, reason=reason, **based_on(revision, force, lambda: before)
+        name, version, stage, reason=reason, replacing=replaced, **based_on(revision, force, lambda: before)
     )
     moved = show.text(f"{after.reference}: ").append_text(show.stage(before.stage)).append(" → ")
     moved.append_text(show.stage(after.stage))

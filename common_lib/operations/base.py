@@ -256,6 +256,7 @@ def refusal(answer: Answer) -> RegistryError:
         value=problem.value,
         status=problem.status,
         request_id=problem.request_id,
+        winner=problem.winner,
     )
 
 
@@ -268,6 +269,7 @@ def _of_status(status: int) -> type[RequestRefused] | type[ServerFailed]:
         403: "forbidden",
         404: "not_found",
         409: "conflict",
+        410: "version_recalled",
         412: "revision_mismatch",
         413: "too_large",
         428: "revision_required",

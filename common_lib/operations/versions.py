@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from common_lib.operations.base import Answer, Operation, checked, given, one_of, path, query, reads, unsafe
-from common_lib.requests import CreateVersion, TombstoneRequest, TransitionRequest, UpdateVersion
+from common_lib.promotion import VersionDiff
+from common_lib.requests import CreateVersion, RecallRequest, TombstoneRequest, TransitionRequest, UpdateVersion
 from common_lib.rules.lifecycle import ModelStage
 from common_lib.rules.names import check_model_name
-from common_lib.rules.references import parse
+from common_lib.rules.references import parse, written
 from common_lib.staleness import Known
 from common_lib.values import FileEntry, Lineage, Manifest, ModelVersion, Page, Scalar, Signature
 
@@ -16,6 +17,7 @@ VersionOrder = Literal["version", "-version"]
 _version = reads(ModelVersion)
 _page = reads(Page[ModelVersion])
 _manifest = reads(Manifest)
+_diff = reads(VersionDiff)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +37,23 @@ def get(name: str, version: int) -> Operation[ModelVersion]:
 
 
 def resolve(reference: str) -> Operation[ModelVersion]:
-    """The version that a reference means now.
+    """The version that a reference means now, or meant at the moment that it names.
 
     References are `models:/name/7`, `models:/name@champion`, `models:/name/production` and `models:/name/latest`;
-    a stage other than production means the newest version there.
+    a stage other than production means the newest version there. `models:/name/production?as_of=2026-03-01T00:00:00Z`
+    means what was in production then, with description and tags as they were when it came there.
 
     Raises:
         VersionNotFound: it means none.
+        VersionRecalled: it means one that is blocked.
+        InvalidRequest: the moment is before the model began, or in the future.
     """
-    name, selector = checked(parse, reference)
-    return Operation("GET", path("models", name, "resolve", selector), _version, "resolve")
+    name, selector, as_of = checked(parse, reference)
+    target = path("models", name, "resolve", selector)
+    if as_of is None:
+        return Operation("GET", target, _version, "resolve")
+    # What was does not change: it is no entry of the cache for what is.
+    return Operation("GET", target, _version, query=query(as_of=written(as_of)))
 
 
 def resolution(reference: str) -> Operation[Resolution]:
@@ -120,18 +129,24 @@ def transition(
     to: ModelStage | str,
     *,
     reason: str = "",
+    replacing: int | None = None,
+    override: bool = False,
     revision: int | None = None,
     force: bool = False,
 ) -> Operation[ModelVersion]:
     """The version, moved to another stage; one that it replaces in production is archived in the same instant.
 
-    Promoting and archiving need a reason.
+    Promoting and archiving need a reason, and so does `force`. To production, `replacing` is the version that the
+    caller saw there, None for none; `override` promotes although the policy is not met, which is a right of its own.
 
     Raises:
         IllegalTransition: no move leads there from where it is.
-        RevisionMismatch: somebody changed it in between.
+        RevisionMismatch: somebody changed it in between; `winner` says who, if that was a decision.
+        ProductionChanged: something else is in production; `winner` says whose decision that is.
+        PolicyNotMet: the policy of the model asks for more.
     """
-    body = given(TransitionRequest, to=one_of("to", ModelStage, to), reason=reason)
+    stage = one_of("to", ModelStage, to)
+    body = given(TransitionRequest, to=stage, reason=reason, replacing=replacing, override=override or None)
     headers = unsafe(revision, force=force)
     return Operation("POST", _path(name, version, "transition"), _version, "write", body=body, headers=headers)
 
@@ -147,6 +162,33 @@ def tombstone(
     body = given(TombstoneRequest, reason=reason)
     headers = unsafe(revision, force=force)
     return Operation("POST", _path(name, version, "tombstone"), _version, "write", body=body, headers=headers)
+
+
+def recall(
+    name: str, version: int, *, reason: str, revision: int | None = None, force: bool = False
+) -> Operation[ModelVersion]:
+    """The version, blocked for everyone at once: it is neither resolved nor fetched nor loaded until reinstated.
+
+    Raises:
+        VersionRecalled: it is blocked already.
+    """
+    return _decided(name, version, "recall", reason, revision, force=force)
+
+
+def reinstate(
+    name: str, version: int, *, reason: str, revision: int | None = None, force: bool = False
+) -> Operation[ModelVersion]:
+    """The version, blocked no more.
+
+    Raises:
+        IllegalTransition: it is not blocked.
+    """
+    return _decided(name, version, "reinstate", reason, revision, force=force)
+
+
+def diff(name: str, left: int, right: int) -> Operation[VersionDiff]:
+    """In what two versions of a model differ: parameters, metrics, signature, lineage, files; what is equal too."""
+    return Operation("GET", _path(name, left, "diff", right), _diff)
 
 
 def search(
@@ -170,6 +212,14 @@ def search(
 def manifest(name: str, version: int) -> Operation[Manifest]:
     """The files of a version, also of a tombstoned one."""
     return Operation("GET", _path(name, version, "manifest"), _manifest)
+
+
+def _decided(
+    name: str, version: int, act: str, reason: str, revision: int | None, *, force: bool
+) -> Operation[ModelVersion]:
+    body = given(RecallRequest, reason=reason)
+    headers = unsafe(revision, force=force)
+    return Operation("POST", _path(name, version, act), _version, "write", body=body, headers=headers)
 
 
 def _path(name: str, *rest: str | int) -> str:

@@ -1,7 +1,7 @@
-"""Stages of a model version and the moves between them, as data."""
+"""Stages of a model version and the moves between them, as data; docs/lifecycle.md is drawn from it."""
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from common_lib.rules.violation import RuleViolation
 
@@ -26,34 +26,101 @@ class ModelStage(StrEnum):
     ARCHIVED = "archived"
 
 
-TRANSITIONS: Final = {
-    ModelStage.DEVELOPMENT: frozenset({ModelStage.STAGING, ModelStage.ARCHIVED}),
-    ModelStage.STAGING: frozenset({ModelStage.PRODUCTION, ModelStage.ARCHIVED}),
-    ModelStage.PRODUCTION: frozenset({ModelStage.ARCHIVED}),
-    ModelStage.ARCHIVED: frozenset({ModelStage.STAGING}),
-}
-NEEDS_REASON: Final = frozenset({ModelStage.PRODUCTION, ModelStage.ARCHIVED})
+class OnRecall(StrEnum):
+    """What a reference that moves means when the version it would mean is recalled."""
+
+    REFUSE = "refuse"
+    SKIP = "skip"
 
 
-def check_transition(current: ModelStage, target: ModelStage, reason: str) -> None:
-    """A move is legal if `TRANSITIONS` has it; promoting and archiving need a reason.
+class Verdict(StrEnum):
+    """What a human says of a version that is to be promoted."""
+
+    APPROVED = "approved"
+    REFUSED = "refused"
+
+
+class Move(NamedTuple):
+    """One way from a stage to another: what it is called, the right it takes, the event it is, and if it needs why."""
+
+    name: str
+    source: ModelStage
+    target: ModelStage
+    right: str
+    event: str
+    needs_reason: bool
+
+
+_DEVELOPMENT, _STAGING, _PRODUCTION, _ARCHIVED = ModelStage
+MOVES: Final = (
+    Move("submit", _DEVELOPMENT, _STAGING, "stage", "version.staged", needs_reason=False),
+    Move("promote", _STAGING, _PRODUCTION, "promote", "version.promoted", needs_reason=True),
+    Move("archive", _DEVELOPMENT, _ARCHIVED, "promote", "version.archived", needs_reason=True),
+    Move("archive", _STAGING, _ARCHIVED, "promote", "version.archived", needs_reason=True),
+    Move("archive", _PRODUCTION, _ARCHIVED, "promote", "version.archived", needs_reason=True),
+    Move("replace", _PRODUCTION, _ARCHIVED, "promote", "version.promoted", needs_reason=True),
+    Move("restage", _ARCHIVED, _STAGING, "stage", "version.staged", needs_reason=False),
+    Move("roll back", _ARCHIVED, _PRODUCTION, "promote", "version.rolled_back", needs_reason=True),
+    Move("give way", _PRODUCTION, _ARCHIVED, "promote", "version.rolled_back", needs_reason=True),
+)
+# What follows from another act, and cannot be asked for as a transition.
+_BY_ANOTHER_ACT: Final = frozenset({"replace", "roll back", "give way"})
+# Events that somebody will ask about later: who, when, why.
+DECISIONS: Final = frozenset(
+    {
+        "model.tombstoned",
+        "version.staged",
+        "version.promoted",
+        "version.rolled_back",
+        "version.archived",
+        "version.recalled",
+        "version.reinstated",
+        "version.tombstoned",
+        "approval.given",
+        "approval.changed",
+        "policy.set",
+        "alias.set",
+        "alias.moved",
+        "alias.deleted",
+    }
+)
+
+
+def check_transition(current: ModelStage, target: ModelStage, reason: str) -> Move:
+    """The move that leads from a stage to another, if there is one that can be asked for.
 
     Raises:
         RuleViolation: `illegal_transition` names the moves there are; `reason_required` asks for one.
 
-    >>> check_transition(ModelStage.DEVELOPMENT, ModelStage.STAGING, "")
+    >>> check_transition(ModelStage.DEVELOPMENT, ModelStage.STAGING, "").event
+    'version.staged'
     """
-    legal = TRANSITIONS[current]
+    legal = {move.target: move for move in MOVES if move.source is current and move.name not in _BY_ANOTHER_ACT}
     if target not in legal:
+        back = (
+            ", and to production by a rollback"
+            if current is ModelStage.ARCHIVED and target is ModelStage.PRODUCTION
+            else ""
+        )
         raise RuleViolation(
             "illegal_transition",
             field="to",
             value=str(target),
             why=f"cannot be reached from {current}",
-            remedy=f"from {current} a version can move to {' or '.join(sorted(legal))}",
+            remedy=f"from {current} a version can move to {' or '.join(sorted(legal))}{back}",
         )
-    if target in NEEDS_REASON:
+    if legal[target].needs_reason:
         check_reason(reason, f"moving to {target}")
+    return legal[target]
+
+
+def right_to(target: ModelStage) -> str:
+    """The right that every move to a stage takes, whatever it comes from.
+
+    >>> right_to(ModelStage.ARCHIVED)
+    'promote'
+    """
+    return next((move.right for move in MOVES if move.target is target), "promote")
 
 
 def check_reason(reason: str, act: str) -> None:

@@ -1,26 +1,35 @@
-"""References name a version: `models:/name/7`, `…@champion`, `…/production`, `…/latest`."""
+"""References name a version: `models:/name/7`, `…@champion`, `…/production`, `…/latest`, `…/production?as_of=…`."""
 
 import re
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from common_lib.rules import names
 from common_lib.rules.lifecycle import ModelStage
 from common_lib.rules.violation import RuleViolation
 
-_REFERENCE: Final = re.compile(r"^models:/(?P<name>[^/@?\s]+)(?:/(?P<word>[^/@?\s]+)|(?P<alias>@[^/@?\s]+))$(?!\n)")
+_REFERENCE: Final = re.compile(
+    r"^models:/(?P<name>[^/@?\s]+)(?:/(?P<word>[^/@?\s]+)|(?P<alias>@[^/@?\s]+))"
+    r"(?:\?as_of=(?P<as_of>[^/@?\s]+))?$(?!\n)"
+)
 _WORDS: Final = frozenset({"latest", *(str(stage) for stage in ModelStage)})
+_MOMENT: Final = re.compile(
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})$(?!\n)"
+)
 MAX_VERSION: Final = 2**31 - 1
 
 
 class Reference(NamedTuple):
-    """A model's name and the selector of one version: digits, `@alias`, a stage, or `latest`."""
+    """A model's name, the selector of one version (digits, `@alias`, a stage, `latest`), and at which moment."""
 
     name: str
     selector: str
+    as_of: datetime | None = None
 
     def __str__(self) -> str:
         """`models:/…`, as `parse` reads it."""
-        return f"models:/{self.name}{self.selector if self.selector.startswith('@') else '/' + self.selector}"
+        place = self.selector if self.selector.startswith("@") else f"/{self.selector}"
+        return f"models:/{self.name}{place}" + (f"?as_of={written(self.as_of)}" if self.as_of else "")
 
 
 def parse(text: str) -> Reference:
@@ -30,14 +39,19 @@ def parse(text: str) -> Reference:
         RuleViolation: `invalid_reference`, naming the forms there are.
 
     >>> parse("models:/eurusd-direction/production")
-    Reference(name='eurusd-direction', selector='production')
+    Reference(name='eurusd-direction', selector='production', as_of=None)
+    >>> str(parse("models:/eurusd-direction/production?as_of=2026-03-01T00:00:00+01:00"))
+    'models:/eurusd-direction/production?as_of=2026-02-28T23:00:00Z'
     >>> str(parse("models:/eurusd-direction@champion"))
     'models:/eurusd-direction@champion'
     """
     match = names.matches(_REFERENCE, text)
     if match is None:
         raise _refused(text)
-    return Reference(names.check_model_name(match["name"]), check_selector(match["alias"] or match["word"]))
+    name, selector = names.check_model_name(match["name"]), check_selector(match["alias"] or match["word"])
+    if match["as_of"] is None:
+        return Reference(name, selector)
+    return Reference(name, check_has_history(selector), moment("as_of", match["as_of"]))
 
 
 def check_selector(selector: str) -> str:
@@ -47,6 +61,42 @@ def check_selector(selector: str) -> str:
     elif selector not in _WORDS and version_number(selector) is None:
         raise _refused(selector)
     return selector
+
+
+def check_has_history(selector: str) -> str:
+    """What was in production at a moment is known; what an alias, another stage or `latest` meant is not."""
+    if selector != "production":
+        raise RuleViolation(
+            "invalid_reference",
+            field="selector",
+            value=selector,
+            why="has no history that could be asked for by as_of",
+            remedy="as_of goes with production; the model's history tells who moved an alias when",
+        )
+    return selector
+
+
+def moment(field: str, text: str) -> datetime:
+    """The moment that an RFC 3339 text names; it must say its time zone.
+
+    >>> moment("as_of", "2026-03-01T09:15:00.25+01:00")
+    datetime.datetime(2026, 3, 1, 8, 15, 0, 250000, tzinfo=datetime.timezone.utc)
+    """
+    try:
+        found = datetime.fromisoformat(text) if names.matches(_MOMENT, text) else None
+        # Within a day of the calendar's ends the same moment has no date in UTC.
+        return found.astimezone(UTC) if found is not None else _no_moment(field, text)
+    except (ValueError, OverflowError):
+        return _no_moment(field, text)
+
+
+def written(time: datetime) -> str:
+    """A moment as references and events write it: in UTC, to the microsecond if need be.
+
+    >>> written(datetime(2026, 3, 1, tzinfo=UTC))
+    '2026-03-01T00:00:00Z'
+    """
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def version_number(selector: str) -> int | None:
@@ -64,5 +114,15 @@ def _refused(text: str) -> RuleViolation:
         value=text,
         why="names no version",
         remedy="write models:/name/7, models:/name@champion, models:/name/production, /staging, /archived, "
-        "/development or /latest",
+        "/development, /latest, or models:/name/production?as_of=2026-03-01T00:00:00Z",
+    )
+
+
+def _no_moment(field: str, text: str) -> datetime:
+    raise RuleViolation(
+        "invalid_reference",
+        field=field,
+        value=text,
+        why="is no moment with its time zone",
+        remedy="write it as 2026-03-01T00:00:00Z",
     )

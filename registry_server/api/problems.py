@@ -17,6 +17,7 @@ from litestar.exceptions import (
 from common_lib.rules.violation import RuleViolation
 from registry_server.api.telemetry import id_of
 from registry_server.domain.errors import ContentRefused, InvalidRequest, NotFound, RegistryError, RuleBroken, TooLarge
+from registry_server.domain.production import Winner
 
 _log = logging.getLogger("registry_server.problems")
 _DETAIL_LENGTH = 1_000
@@ -43,6 +44,8 @@ PROBLEMS: Final = {
     "invalid_digest": Kind(422, "A digest is malformed"),
     "invalid_manifest": Kind(422, "A manifest breaks its rule"),
     "invalid_reference": Kind(422, "A reference names no version"),
+    "as_of_out_of_range": Kind(422, "Nothing is known of that moment"),
+    "invalid_policy": Kind(422, "A policy breaks its rule"),
     "invalid_tag": Kind(422, "A tag breaks its rule"),
     "invalid_text": Kind(422, "A text holds forbidden characters"),
     "text_too_long": Kind(422, "A text is too long"),
@@ -54,6 +57,8 @@ PROBLEMS: Final = {
     "reason_required": Kind(422, "A reason is required"),
     "unauthenticated": Kind(401, "No valid token"),
     "forbidden": Kind(403, "The right is missing"),
+    "human_required": Kind(403, "Only a human can decide this"),
+    "self_approval": Kind(403, "Nobody decides about what is their own"),
     "not_found": Kind(404, "There is no such thing"),
     "model_not_found": Kind(404, "There is no such model"),
     "version_not_found": Kind(404, "There is no such version"),
@@ -71,11 +76,16 @@ PROBLEMS: Final = {
     "principal_exists": Kind(409, "The principal exists"),
     "illegal_transition": Kind(409, "The move is not legal"),
     "tombstoned": Kind(409, "It was taken out of use"),
+    "production_changed": Kind(409, "Something else is in production"),
+    "nothing_to_return_to": Kind(409, "There is no version to return to"),
+    "policy_not_met": Kind(409, "The model's policy is not met"),
+    "already_decided": Kind(409, "It was decided so already"),
     "version_in_production": Kind(409, "The version is in production"),
     "version_aliased": Kind(409, "Aliases point at the version"),
     "blob_missing": Kind(409, "The bytes of the version are missing"),
     "upload_out_of_step": Kind(409, "The part does not follow the one before"),
     "request_in_flight": Kind(409, "The first request is still at work"),
+    "version_recalled": Kind(410, "The version is recalled"),
     "revision_mismatch": Kind(412, "Somebody changed it in between"),
     "too_large": Kind(413, "The body is too large"),
     "unsupported_media_type": Kind(415, "The media type is not taken here"),
@@ -108,6 +118,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     request_id: str
     field: str | None = None
     value: str | None = None
+    winner: Winner | None = None
 
 
 def answer(error: RegistryError, request_id: str) -> Response[bytes]:
@@ -124,6 +135,7 @@ def answer(error: RegistryError, request_id: str) -> Response[bytes]:
         request_id=request_id,
         field=None if error.field is None else _shown(error.field, _VALUE_LENGTH),
         value=None if error.value is None else _shown(error.value, _VALUE_LENGTH),
+        winner=error.winner,
     )
     return Response(
         msgspec.json.encode(problem),

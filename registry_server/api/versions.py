@@ -3,20 +3,16 @@
 from litestar import Response
 from litestar.params import FromPath, FromQuery, JSONBody
 
+from common_lib.rules import references
 from common_lib.rules.lifecycle import ModelStage
-from registry_server.api.exchange import HttpRequest, database, get, patch, post, shown, write
+from registry_server.api.exchange import HttpRequest, database, get, patch, ports, post, shown, write
 from registry_server.api.security import caller
-from registry_server.core import registration, versions
+from registry_server.core import diff, production, registration, versions
 from registry_server.domain.artifacts import Manifest
-from registry_server.domain.base import Page, TombstoneRequest
+from registry_server.domain.base import Page
+from registry_server.domain.diff import VersionDiff
 from registry_server.domain.pages import DEFAULT_LIMIT, Order
-from registry_server.domain.versions import (
-    CreateVersion,
-    ModelVersion,
-    TransitionRequest,
-    UpdateVersion,
-    VersionFilter,
-)
+from registry_server.domain.versions import CreateVersion, ModelVersion, UpdateVersion, VersionFilter
 
 
 @get("/models/{name:str}/versions")
@@ -65,23 +61,21 @@ async def get_manifest(request: HttpRequest, name: FromPath[str], version: FromP
     return shown(request, await versions.manifest_of(database(request), await caller(request), name, version))
 
 
-@post("/models/{name:str}/versions/{version:int}/transition", status_code=200)
-async def transition_version(
-    request: HttpRequest, name: FromPath[str], version: FromPath[int], data: JSONBody[TransitionRequest]
-) -> Response[ModelVersion]:
-    """Move a version to another stage."""
-    return await write(request, versions.transition, name, version, data)
-
-
-@post("/models/{name:str}/versions/{version:int}/tombstone", status_code=200)
-async def tombstone_version(
-    request: HttpRequest, name: FromPath[str], version: FromPath[int], data: JSONBody[TombstoneRequest]
-) -> Response[ModelVersion]:
-    """Take a version out of use for good."""
-    return await write(request, versions.tombstone, name, version, data)
+@get("/models/{name:str}/versions/{version:int}/diff/{other:int}")
+async def diff_versions(
+    request: HttpRequest, name: FromPath[str], version: FromPath[int], other: FromPath[int]
+) -> Response[VersionDiff]:
+    """In what another version of the model differs from this one."""
+    return shown(request, await diff.compare(database(request), await caller(request), name, version, other))
 
 
 @get("/models/{name:str}/resolve/{selector:str}")
-async def resolve_version(request: HttpRequest, name: FromPath[str], selector: FromPath[str]) -> Response[ModelVersion]:
-    """The version that a selector means now: digits, `@alias`, a stage, or `latest`."""
-    return shown(request, await versions.resolve(database(request), await caller(request), name, selector))
+async def resolve_version(
+    request: HttpRequest, name: FromPath[str], selector: FromPath[str], as_of: FromQuery[str | None] = None
+) -> Response[ModelVersion]:
+    """The version that a selector means: digits, `@alias`, a stage, or `latest`; production also at a moment."""
+    who = await caller(request)
+    if as_of is None:
+        return shown(request, await versions.resolve(database(request), who, name, selector))
+    moment, now = references.moment("as_of", as_of), ports(request).now()
+    return shown(request, await production.resolve(database(request), who, name, selector, moment=moment, now=now))

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from common_lib.rules.violation import RuleViolation
+from registry_server.core import timeline
 from registry_server.core.ports import BlobStore, Database, Records
 from registry_server.core.rights import Caller
 from registry_server.domain import events
@@ -177,3 +178,4 @@ async def _record(ports: Ports, records: Records, act: Act, change: events.Chang
     for digest, part in parts.items():
         await records.artifacts.insert_document(digest, part)
     await records.events.append(events.Event(sequence, body))
+    await timeline.note(records, change, sequence, time)

@@ -172,15 +172,19 @@ async def _restore(ports: Ports, records: Records, sha256: str) -> Outcome[Blob]
 
 
 async def locate(ports: Ports, caller: Caller, name: str, version: int, path: str) -> FileEntry:
-    """One file of a version, whose bytes are here; a tombstoned version serves none.
+    """One file of a version, whose bytes are here; a tombstoned version serves none, a recalled one only auditors.
 
     Raises:
+        Recalled: the version is blocked.
         NotFound: no such file, or its bytes are damaged.
     """
     model = await models.get(ports.database, caller, name)
     found = await versions.get(ports.database, caller, name, version)
     names.check_artifact_path(path)
     file = await ports.database.read.versions.file(name, version, path)
+    if not caller.may(Right.READ_LOG):
+        # Whoever reads the whole log may also look at what was recalled, to find out about it.
+        versions.refuse_recalled(found)
     if file is None or found.tombstone is not None or model.tombstone is not None:
         raise NotFound(
             f"version {version} of {name!r} serves no file {path!r}",

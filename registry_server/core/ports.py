@@ -7,11 +7,14 @@ from typing import Protocol, TypeVar
 from common_lib.rules.lifecycle import ModelStage
 from registry_server.domain.aliases import Alias
 from registry_server.domain.answers import Answer, FirstAnswer
+from registry_server.domain.approvals import Approval
 from registry_server.domain.artifacts import Blob, FileEntry, Progress
 from registry_server.domain.events import Event
 from registry_server.domain.models import ModelFilter, RegisteredModel
 from registry_server.domain.pages import Order, Window
+from registry_server.domain.policies import Policy
 from registry_server.domain.principals import Principal, Token
+from registry_server.domain.production import Tenure
 from registry_server.domain.versions import ModelVersion, VersionFilter
 
 T = TypeVar("T")
@@ -51,8 +54,8 @@ class Versions(Protocol):
     async def in_production(self, model: str) -> ModelVersion | None:
         """The one version in production."""
 
-    async def newest(self, model: str, stage: ModelStage | None) -> ModelVersion | None:
-        """The live version with the highest number, in that stage or in any."""
+    async def newest(self, model: str, stage: ModelStage | None, *, recalled: bool = True) -> ModelVersion | None:
+        """The live version with the highest number, in that stage or in any, and perhaps none that is recalled."""
 
     async def aliased(self, model: str, alias: str) -> ModelVersion | None:
         """The version that an alias points at."""
@@ -68,6 +71,12 @@ class Versions(Protocol):
 
     async def file(self, model: str, version: int, path: str) -> FileEntry | None:
         """One file of a version."""
+
+    async def paths(self, model: str, version: int) -> list[str]:
+        """The paths of the files of a version, sorted."""
+
+    async def metrics_of(self, model: str) -> frozenset[str] | None:
+        """The names of all metrics that live versions of a model have, or None if there is no such version."""
 
     async def buried(self) -> list[tuple[str, int, datetime]]:
         """Model, number and time of tombstone of the versions that still name their bytes; a model's counts too."""
@@ -209,6 +218,57 @@ class Events(Protocol):
         """Events in order, beginning behind `sequence`."""
 
 
+class Policies(Protocol):
+    """Policies of models."""
+
+    async def get(self, model: str) -> Policy | None:
+        """The policy that was set for a model."""
+
+    async def put(self, policy: Policy) -> bool:
+        """Whether the stored policy, if there is one, had the revision before; then it is `policy` now."""
+
+
+class Approvals(Protocol):
+    """What humans said of versions."""
+
+    async def get(self, model: str, version: int, approver: str) -> Approval | None:
+        """The last word of a human about a version."""
+
+    async def of_version(self, model: str, version: int) -> list[Approval]:
+        """All last words about a version, by name."""
+
+    async def put(self, approval: Approval) -> None:
+        """Keep the last word of a human, in place of an earlier one."""
+
+
+class Timeline(Protocol):
+    """What follows from the log: tenures in production, and which events are decisions about a model."""
+
+    async def last(self, model: str) -> Tenure | None:
+        """The newest tenure of a model."""
+
+    async def at(self, model: str, moment: datetime) -> Tenure | None:
+        """The tenure that holds at a moment."""
+
+    async def tenure(self, sequence: int) -> Tenure | None:
+        """The tenure that an event began."""
+
+    async def begin(self, tenure: Tenure) -> None:
+        """Keep a new tenure."""
+
+    async def add_decision(self, model: str, sequence: int) -> None:
+        """Note that an event is a decision about a model."""
+
+    async def decisions(self, model: str, window: Window) -> Sequence[Event]:
+        """One window of the decisions about a model, the newest first."""
+
+    async def due(self) -> bool:
+        """Whether all this must still be told from the log; kept from others until this transaction ends."""
+
+    async def settle(self) -> None:
+        """Note that it was told."""
+
+
 class Idempotency(Protocol):
     """First answers to unsafe requests."""
 
@@ -234,6 +294,9 @@ class Records(Protocol):
     artifacts: Artifacts
     principals: Principals
     events: Events
+    policies: Policies
+    approvals: Approvals
+    timeline: Timeline
     idempotency: Idempotency
 
 

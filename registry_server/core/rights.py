@@ -22,6 +22,10 @@ class Right(StrEnum):
     PROMOTE = "promote"
     ALIAS = "alias"
     TOMBSTONE = "tombstone"
+    APPROVE = "approve"
+    RECALL = "recall"
+    GOVERN = "govern"
+    OVERRIDE = "override"
     READ_LOG = "read_log"
     ADMINISTER = "administer"
 
@@ -31,7 +35,10 @@ _READER: Final = frozenset({Right.READ})
 ROLES: Final = {
     Role.WORKBENCH: frozenset({Right.READ, Right.REGISTER, Right.EDIT, Right.UPLOAD, Right.STAGE}),
     Role.INTEGRATION: frozenset(
-        {Right.READ, Right.EDIT, Right.STAGE, Right.PROMOTE, Right.ALIAS, Right.TOMBSTONE},
+        {
+            *(Right.READ, Right.EDIT, Right.STAGE, Right.PROMOTE, Right.ALIAS, Right.TOMBSTONE),
+            *(Right.APPROVE, Right.RECALL),
+        }
     ),
     Role.ANALYSIS: _READER,
     Role.STRATEGY: _READER,

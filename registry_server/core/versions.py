@@ -1,33 +1,23 @@
-"""Versions: get, resolve, list, update, move between stages, tombstone."""
+"""Versions: get, resolve, list, update; what moves them between stages is in `lifecycle`."""
 
 from typing import Any
 
 import msgspec
 
-from common_lib.rules import lifecycle, manifest, names, references
-from common_lib.rules.lifecycle import ModelStage
+from common_lib.rules import manifest, names, references
+from common_lib.rules.lifecycle import ModelStage, OnRecall
 from registry_server.core import changes, models, pages
 from registry_server.core.acts import Act, Outcome
 from registry_server.core.ports import Database, Records
 from registry_server.core.rights import Caller, Right, no_model
 from registry_server.domain.artifacts import FileEntry, Manifest
-from registry_server.domain.base import Page, Tombstone, TombstoneRequest, VersionNumber
-from registry_server.domain.errors import Conflict, InvalidRequest, NotFound, RevisionMismatch
+from registry_server.domain.base import Page, VersionNumber
+from registry_server.domain.errors import Conflict, InvalidRequest, NotFound, Recalled, RevisionMismatch
 from registry_server.domain.pages import Order
-from registry_server.domain.versions import (
-    ModelVersion,
-    TransitionRequest,
-    UpdateVersion,
-    VersionFilter,
-)
+from registry_server.domain.production import Tenure
+from registry_server.domain.versions import ModelVersion, UpdateVersion, VersionFilter
 
 ORDERS = (Order.VERSION, Order.VERSION_DOWN)
-_RIGHTS = {ModelStage.PRODUCTION: Right.PROMOTE, ModelStage.ARCHIVED: Right.PROMOTE, ModelStage.STAGING: Right.STAGE}
-_EVENTS = {
-    ModelStage.STAGING: "version.staged",
-    ModelStage.PRODUCTION: "version.promoted",
-    ModelStage.ARCHIVED: "version.archived",
-}
 
 
 def key(model: str, version: int) -> str:
@@ -42,7 +32,12 @@ async def get(database: Database, caller: Caller, name: str, version: int) -> Mo
 
 
 async def resolve(database: Database, caller: Caller, name: str, selector: str) -> ModelVersion:
-    """The version that a selector means now: digits, `@alias`, a stage (the newest there), or `latest`."""
+    """The version that a selector means now: digits, `@alias`, a stage (the newest there), or `latest`.
+
+    Raises:
+        NotFound: it means none.
+        Recalled: it means one that is blocked, and the model's policy does not say to skip it.
+    """
     caller.require(Right.READ, name)
     read = database.read.versions
     if selector == "production":
@@ -55,20 +50,9 @@ async def resolve(database: Database, caller: Caller, name: str, selector: str) 
         references.check_selector(selector)
         version = await read.newest(name, None if selector == "latest" else ModelStage(selector))
     # A model in production has no tombstone, so the hottest path needs no second look.
-    if version is not None and version.tombstone is None and version.stage is ModelStage.PRODUCTION:
+    if version is not None and version.recall is None and version.stage is ModelStage.PRODUCTION:
         return version
-    model = await database.read.models.get(name)
-    if model is None:
-        raise no_model(name)
-    if version is not None and version.tombstone is None and model.tombstone is None:
-        return version
-    raise NotFound(
-        f"model {name!r} has no usable version {selector!r}",
-        remedy="list its versions to see their stages, aliases and tombstones",
-        field="selector",
-        value=selector,
-        code="version_not_found",
-    )
+    return await _usable(database, name, selector, version)
 
 
 async def manifest_of(database: Database, caller: Caller, name: str, version: int) -> Manifest:
@@ -115,68 +99,73 @@ async def search(
 
 async def update(records: Records, act: Act, name: str, version: int, command: UpdateVersion) -> Outcome[ModelVersion]:
     """Change description or tags; everything else of a version is immutable."""
-    found = await _live(records, act, Right.EDIT, name, version)
+    found = await live(records, act, Right.EDIT, name, version)
     act.expect(found.revision)
     given: dict[str, Any] = {
         field: value for field in command.__struct_fields__ if (value := getattr(command, field)) is not msgspec.UNSET
     }
     models.check_facts(**given)
-    changed = {field: value for field, value in given.items() if getattr(found, field) != value}
-    if not changed:
+    differs = {field: value for field, value in given.items() if getattr(found, field) != value}
+    if not differs:
         return Outcome(found, None)
-    after = _next(act, found, **changed)
-    await _store(records, found, after)
-    return Outcome(after, changes.changed("version.updated", _step(found, after), forced=act.forced))
+    after = changed(act, found, **differs)
+    await store(records, found, after)
+    return Outcome(after, changes.changed("version.updated", step(found, after), forced=act.forced))
 
 
-async def transition(
-    records: Records, act: Act, name: str, version: int, command: TransitionRequest
-) -> Outcome[ModelVersion]:
-    """Move a version to another stage; the version it replaces in production is archived in the same transaction."""
-    found = await _live(records, act, _RIGHTS.get(command.to, Right.PROMOTE), name, version)
-    act.expect(found.revision)
-    lifecycle.check_transition(found.stage, command.to, command.reason)
-    names.check_text("reason", command.reason, names.REASON_LENGTH)
-    after = _next(act, found, stage=command.to)
-    steps = [_step(found, after)]
-    incumbent = await records.versions.in_production(name) if command.to is ModelStage.PRODUCTION else None
-    if incumbent is not None:
-        demoted = _next(act, incumbent, stage=ModelStage.ARCHIVED)
-        await _store(records, incumbent, demoted)
-        steps.append(_step(incumbent, demoted))
-    await _store(records, found, after)
-    return Outcome(after, changes.changed(_EVENTS[command.to], *steps, reason=command.reason, forced=act.forced))
+async def live(records: Records, act: Act, right: Right, name: str, version: int) -> ModelVersion:
+    """The version for a change by a caller with that right, its model kept from other writers.
 
-
-async def tombstone(
-    records: Records, act: Act, name: str, version: int, command: TombstoneRequest
-) -> Outcome[ModelVersion]:
-    """Take a version out of use; its number is never given again, its manifest stays."""
-    found = await _live(records, act, Right.TOMBSTONE, name, version)
-    act.expect(found.revision)
-    lifecycle.check_reason(command.reason, "a tombstone")
-    names.check_text("reason", command.reason, names.REASON_LENGTH)
-    if found.stage is ModelStage.PRODUCTION:
+    Raises:
+        Conflict: it has a tombstone, or its model has.
+    """
+    await models.live(records, act, right, name)
+    found = await _load(records, name, version)
+    if found.tombstone is not None:
         raise Conflict(
-            f"version {version} of {name!r} is in production",
-            remedy="promote another version or archive this one first",
+            f"version {version} of {name!r} was tombstoned: {found.tombstone.reason}",
+            remedy="use another version, or register the files again as a new one",
             field="version",
             value=version,
-            code="version_in_production",
+            code="tombstoned",
         )
-    pointing = await records.aliases.of_version(name, version)
-    if pointing:
-        raise Conflict(
-            f"aliases point at version {version} of {name!r}: {', '.join(pointing)}",
-            remedy="move or delete them first",
+    return found
+
+
+def changed(act: Act, version: ModelVersion, **fields: Any) -> ModelVersion:
+    """The version with other fields, at its next revision."""
+    return msgspec.structs.replace(version, revision=version.revision + 1, updated_at=act.at, **fields)
+
+
+def step(before: ModelVersion, after: ModelVersion) -> tuple[str, ModelVersion, ModelVersion]:
+    """A change of a version, as events tell it."""
+    return key(after.model, after.version), before, after
+
+
+async def store(records: Records, before: ModelVersion, after: ModelVersion) -> None:
+    """Keep a version in its next state.
+
+    Raises:
+        RevisionMismatch: somebody was faster.
+    """
+    if not await records.versions.update(before, after):
+        raise RevisionMismatch("somebody changed the version in between", remedy="read it again", field="If-Match")
+
+
+def refuse_recalled(version: ModelVersion) -> None:
+    """Refuse a version that is blocked for everyone.
+
+    Raises:
+        Recalled: it is, and why.
+    """
+    if version.recall is not None:
+        raise Recalled(
+            f"version {version.version} of {version.model!r} was recalled by {version.recall.by} at "
+            f"{references.written(version.recall.at)}: {version.recall.reason}",
+            remedy="use another version; whoever may recall can reinstate it",
             field="version",
-            value=version,
-            code="version_aliased",
+            value=version.version,
         )
-    after = _next(act, found, tombstone=Tombstone(act.at, act.caller.name, command.reason))
-    await _store(records, found, after)
-    change = changes.changed("version.tombstoned", _step(found, after), reason=command.reason, forced=act.forced)
-    return Outcome(after, change)
 
 
 class _Document(msgspec.Struct):
@@ -198,28 +187,50 @@ async def _load(records: Records, name: str, version: int) -> ModelVersion:
     )
 
 
-async def _live(records: Records, act: Act, right: Right, name: str, version: int) -> ModelVersion:
-    await models.live(records, act, right, name)
-    found = await _load(records, name, version)
-    if found.tombstone is not None:
-        raise Conflict(
-            f"version {version} of {name!r} was tombstoned: {found.tombstone.reason}",
-            remedy="use another version, or register the files again as a new one",
-            field="version",
-            value=version,
-            code="tombstoned",
+async def _usable(database: Database, name: str, selector: str, version: ModelVersion | None) -> ModelVersion:
+    """The version if it can be used, or the one that takes its place while it is recalled."""
+    model = await database.read.models.get(name)
+    if model is None:
+        raise no_model(name)
+    if version is not None and version.recall is not None and _moves(selector) and model.tombstone is None:
+        policy = await database.read.policies.get(name)
+        if policy is not None and policy.rules.on_recall is OnRecall.SKIP:
+            instead = await _instead(database.read, name, selector)
+            version = instead or version
+    if version is None or version.tombstone is not None or model.tombstone is not None:
+        raise NotFound(
+            f"model {name!r} has no usable version {selector!r}",
+            remedy="list its versions to see their stages, aliases and tombstones",
+            field="selector",
+            value=selector,
+            code="version_not_found",
         )
-    return found
+    refuse_recalled(version)
+    return version
 
 
-def _next(act: Act, version: ModelVersion, **changed: Any) -> ModelVersion:
-    return msgspec.structs.replace(version, revision=version.revision + 1, updated_at=act.at, **changed)
+def _moves(selector: str) -> bool:
+    """Whether a selector means whatever version stands somewhere, and not one that somebody named."""
+    return not selector.startswith("@") and references.version_number(selector) is None
 
 
-def _step(before: ModelVersion, after: ModelVersion) -> tuple[str, ModelVersion, ModelVersion]:
-    return key(after.model, after.version), before, after
+async def _instead(records: Records, name: str, selector: str) -> ModelVersion | None:
+    if selector == "production":
+        last = await records.timeline.last(name)
+        found = None if last is None else await before(records, last)
+        return None if found is None else found[1]
+    return await records.versions.newest(name, None if selector == "latest" else ModelStage(selector), recalled=False)
 
 
-async def _store(records: Records, before: ModelVersion, after: ModelVersion) -> None:
-    if not await records.versions.update(before, after):
-        raise RevisionMismatch("somebody changed the version in between", remedy="read it again", field="If-Match")
+async def before(records: Records, tenure: Tenure) -> tuple[Tenure, ModelVersion] | None:
+    """The nearest tenure beneath one whose version still is archived and can be used, and that version."""
+    below = tenure.beneath
+    while below is not None:
+        under = await records.timeline.tenure(below)
+        if under is None or under.version is None:  # pragma: no cover - tenures lie on tenures with a version
+            raise RuntimeError(f"tenure {tenure.sequence} of {tenure.model} lies on none")
+        found = await records.versions.get(tenure.model, under.version)
+        if found is not None and found.stage is ModelStage.ARCHIVED and found.tombstone is None and not found.recall:
+            return under, found
+        below = under.beneath
+    return None

@@ -100,7 +100,7 @@ def register(workbench: Workbench, rates: Rates, folder: Path) -> list[ModelVers
 def submit(workbench: Workbench, versions: Iterable[ModelVersion]) -> list[ModelVersion]:
     """The better two versions of each model, moved to staging."""
     chosen = [version for _, of_model in groupby(versions, key=_model) for version in _worst_first(of_model)[-2:]]
-    return [workbench.submit(version, reason=_figure(version)) for version in chosen]
+    return [workbench.request_promotion(version, reason=_figure(version)) for version in chosen]
 
 
 def overreach(workbench: Workbench, version: ModelVersion) -> Refusal:

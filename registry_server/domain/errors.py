@@ -7,6 +7,7 @@ RegistryError
 ├── Forbidden                a valid token without the right
 ├── NotFound                 no such thing, or not for this caller
 ├── Conflict                 the state does not allow it now
+├── Recalled                 the version is blocked for everyone
 ├── RevisionRequired         a change without If-Match
 ├── RevisionMismatch         somebody changed it in between
 ├── IdempotencyKeyReused     the same key with another request
@@ -20,21 +21,33 @@ RegistryError
 from typing import Any, ClassVar
 
 from common_lib.rules.violation import RuleViolation
+from registry_server.domain.production import Winner
 
 
 class RegistryError(Exception):
-    """The registry refuses; `code` is stable, `detail` is for people, `remedy` says what to do."""
+    """The registry refuses; `code` is stable, `detail` is for people, `remedy` says what to do.
+
+    `winner` is who decided before the caller did, where a race was lost.
+    """
 
     code: ClassVar[str]
 
     def __init__(
-        self, detail: str, *, remedy: str, field: str | None = None, value: Any = None, code: str | None = None
+        self,
+        detail: str,
+        *,
+        remedy: str,
+        field: str | None = None,
+        value: Any = None,
+        code: str | None = None,
+        winner: Winner | None = None,
     ) -> None:
         self.detail = detail
         self.remedy = remedy
         self.field = field
         self.value = value
         self.reason_code = code or self.code
+        self.winner = winner
         super().__init__(detail)
 
 
@@ -79,6 +92,12 @@ class Conflict(RegistryError):
     """The state does not allow it now."""
 
     code = "conflict"
+
+
+class Recalled(RegistryError):
+    """The version is blocked for everyone."""
+
+    code = "version_recalled"
 
 
 class RevisionRequired(RegistryError):

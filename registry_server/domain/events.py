@@ -17,7 +17,8 @@ class Change(Struct, frozen=True):
     """What a write did to the state, before it becomes an event.
 
     `before` and `after` map an object's key (`models/eurusd-direction/versions/3`) to the fields that changed: a
-    created object has no `before`, a removed one has `None` as `after`. `replay` needs nothing else.
+    created object has no `before`, a removed one has `None` as `after`. `replay` needs nothing else. `more` is what the
+    change rests on: the policy that judged it with the values it used, or the event that it goes back to.
     """
 
     type: str
@@ -26,6 +27,7 @@ class Change(Struct, frozen=True):
     after: dict[str, Any]
     reason: str = ""
     forced: bool = False
+    more: dict[str, Any] = {}
 
 
 class CloudEvent(Struct, frozen=True):
@@ -66,7 +68,7 @@ def encode(
         "before": canonical.without_floats(change.before),
         "forced": change.forced,
         "reason": change.reason,
-    }
+    } | canonical.without_floats(change.more)
     event = {
         "actor": actor,
         "data": data,
@@ -84,8 +86,8 @@ def encode(
     if len(body) <= MAX_BYTES:
         return body, {}
     parts: dict[str, bytes] = {}
-    for side in (data["before"], data["after"]):
-        for fields in filter(None, side.values()):
+    for side in (data["before"], data["after"], {name: data[name] for name in change.more}):
+        for fields in filter(_has_fields, side.values()):
             for name, value in fields.items():
                 part = canonical.encode(value)
                 if len(part) > _PART_BYTES:
@@ -93,3 +95,7 @@ def encode(
                     parts[digest] = part
                     fields[name] = {"$part": digest, "size": len(part)}
     return canonical.encode(event), parts
+
+
+def _has_fields(value: Any) -> bool:
+    return isinstance(value, dict) and "$decimal" not in value

@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from common_lib.rules import canonical
+
+# What objects of a kind did not have when the first events were written, and what they had in its place.
+_ADDED: Final[dict[str, dict[str, Any]]] = {"blobs": {"quarantined_at": None}, "versions": {"recall": None}}
 
 
 def replay(bodies: Iterable[bytes], documents: dict[str, bytes] | None = None) -> dict[str, dict[str, Any]]:
@@ -21,12 +24,26 @@ def replay(bodies: Iterable[bytes], documents: dict[str, bytes] | None = None) -
             if fields is None:
                 del state[key]
             else:
-                whole = {name: _whole(value, documents or {}) for name, value in fields.items()}
-                state[key] = state.get(key, {}) | whole
+                known = state.get(key) or _ADDED.get(kind(key), {})
+                state[key] = known | {name: whole(value, documents or {}) for name, value in fields.items()}
     return state
 
 
-def _whole(value: Any, documents: dict[str, bytes]) -> Any:
+def kind(key: str) -> str:
+    """What kind of object a key is of.
+
+    >>> kind("models/eurusd-direction/versions/3")
+    'versions'
+    """
+    return key.split("/")[-2]
+
+
+def whole(value: Any, documents: dict[str, bytes]) -> Any:
+    """A field's value as the object has it, out of what stands in its event.
+
+    Raises:
+        KeyError: a part is missing.
+    """
     if isinstance(value, dict) and "$part" in value:
         value = json.loads(documents[value["$part"]])
     return canonical.with_floats(value)

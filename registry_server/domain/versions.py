@@ -48,6 +48,14 @@ class Lineage(Struct, frozen=True, forbid_unknown_fields=True):
     parent: ShortText | None = None
 
 
+class Recall(Struct, frozen=True):
+    """Why, when and by whom a version was blocked for everyone."""
+
+    at: Time
+    by: str
+    reason: Reason
+
+
 class ModelVersion(Struct, frozen=True):
     """One version of a model; `digest` is the identity of its manifest, `size` the bytes of all its files."""
 
@@ -69,6 +77,7 @@ class ModelVersion(Struct, frozen=True):
     created_at: Time
     updated_at: Time
     tombstone: Tombstone | None
+    recall: Recall | None = None
 
     @property
     def etag(self) -> str:
@@ -97,10 +106,22 @@ class UpdateVersion(Request, frozen=True):
 
 
 class TransitionRequest(Request, frozen=True):
-    """The request to move a version to another stage."""
+    """The request to move a version to another stage.
+
+    To production, `replacing` is the version that it takes the place of, null if none is there; `override` promotes
+    it although the model's policy is not met.
+    """
 
     to: ModelStage
     reason: Reason = ""
+    replacing: VersionNumber | None = None
+    override: bool = False
+
+
+class RecallRequest(Request, frozen=True):
+    """The request to block a version for everyone, or to lift the block."""
+
+    reason: Reason
 
 
 class VersionFilter(Struct, frozen=True):

@@ -31,6 +31,8 @@ SERVER_ALONE = {
     "Progress": "a row: how far an upload is",
     "CloudEvent": "says what the bytes of an event hold; compared with the client's Event",
     "Event": "a row: the place of an event and its bytes",
+    "Tenure": "a row: what is in production from when on",
+    "Winner": "a part of Problem, which the client's errors hold as a dataclass; compared there",
     "ModelFilter": "query parameters",
     "VersionFilter": "query parameters",
     "Window": "query parameters",

@@ -18,7 +18,7 @@ def test_a_version_goes_from_the_workbench_to_a_strategy(model_registry: HttpReg
     version = workbench.log_version("eurusd-direction", trained, framework="json", metrics={"accuracy": 0.49})
     with pytest.raises(IllegalTransition):
         model_registry.versions.transition("eurusd-direction", 1, "production", reason="too early", revision=1)
-    staged = workbench.submit(version)
+    staged = workbench.request_promotion(version)
     strategy = Strategy(model_registry, tmp_path / "models")
     with pytest.raises(VersionNotFound):
         strategy.trading_model("eurusd-direction")

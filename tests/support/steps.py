@@ -19,6 +19,4 @@ def promoted(registry: ModelRegistry, name: str, content: bytes = b"weights") ->
     """A new version, in production."""
     version = version_of(registry, name, content)
     staged = registry.versions.transition(name, version.version, "staging", revision=version.revision)
-    return registry.versions.transition(
-        name, version.version, "production", reason="it is better", revision=staged.revision
-    )
+    return registry.production.promote(name, staged.version, reason="it is better", revision=staged.revision)

@@ -2,11 +2,14 @@
 
 from registry_server.core import ports
 from registry_server.infrastructure.records.aliases import AliasRecords
+from registry_server.infrastructure.records.approvals import ApprovalRecords
 from registry_server.infrastructure.records.artifacts import ArtifactRecords
 from registry_server.infrastructure.records.events import EventRecords
 from registry_server.infrastructure.records.idempotency import IdempotencyRecords
 from registry_server.infrastructure.records.models import ModelRecords
+from registry_server.infrastructure.records.policies import PolicyRecords
 from registry_server.infrastructure.records.principals import PrincipalRecords
+from registry_server.infrastructure.records.timeline import TimelineRecords
 from registry_server.infrastructure.records.versions import VersionRecords
 from registry_server.infrastructure.sql import Sql
 
@@ -21,4 +24,7 @@ class Records:
         self.artifacts: ports.Artifacts = ArtifactRecords(sql)
         self.principals: ports.Principals = PrincipalRecords(sql)
         self.events: ports.Events = EventRecords(sql)
+        self.policies: ports.Policies = PolicyRecords(sql)
+        self.approvals: ports.Approvals = ApprovalRecords(sql)
+        self.timeline: ports.Timeline = TimelineRecords(sql)
         self.idempotency: ports.Idempotency = IdempotencyRecords(sql)

@@ -32,8 +32,9 @@ class VersionRecords:
     async def in_production(self, model: str) -> ModelVersion | None:
         return await self._one("model = ?1 AND stage = 'production'", model)
 
-    async def newest(self, model: str, stage: ModelStage | None) -> ModelVersion | None:
-        newest = "tombstone IS NULL ORDER BY version DESC LIMIT 1"
+    async def newest(self, model: str, stage: ModelStage | None, *, recalled: bool = True) -> ModelVersion | None:
+        usable = "" if recalled else " AND recall IS NULL"
+        newest = f"tombstone IS NULL{usable} ORDER BY version DESC LIMIT 1"
         if stage is None:
             return await self._one(f"model = ?1 AND {newest}", model)
         return await self._one(f"model = ?1 AND stage = ?2 AND {newest}", model, str(stage))
@@ -53,10 +54,10 @@ class VersionRecords:
 
     async def update(self, before: ModelVersion, version: ModelVersion) -> bool:
         row = dict(zip(VERSIONS.stored, VERSIONS.values(version), strict=True))
-        columns = ("stage", "description", "tags", "revision", "updated_at", "tombstone")
+        columns = ("stage", "description", "tags", "revision", "updated_at", "tombstone", "recall")
         changed = await self._sql.execute(
             "UPDATE versions SET stage = ?4, description = ?5, tags = ?6, revision = ?7, updated_at = ?8,"
-            " tombstone = ?9 WHERE model = ?1 AND version = ?2 AND revision = ?3",
+            " tombstone = ?9, recall = ?10 WHERE model = ?1 AND version = ?2 AND revision = ?3",
             version.model,
             version.version,
             before.revision,
@@ -94,6 +95,16 @@ class VersionRecords:
             path,
         )
         return None if row is None else FileEntry(*row)
+
+    async def paths(self, model: str, version: int) -> list[str]:
+        rows = await self._sql.all(
+            "SELECT path FROM version_files WHERE model = ?1 AND version = ?2 ORDER BY path", model, version
+        )
+        return [row[0] for row in rows]
+
+    async def metrics_of(self, model: str) -> frozenset[str] | None:
+        rows = await self._sql.all("SELECT metrics FROM versions WHERE model = ?1 AND tombstone IS NULL", model)
+        return frozenset(name for row in rows for name in msgspec.json.decode(row[0])) if rows else None
 
     async def buried(self) -> list[tuple[str, int, datetime]]:
         rows = await self._sql.all(

@@ -1,0 +1,102 @@
+"""Production: what is there and what was, who decided it, and the way there and back."""
+
+from datetime import datetime
+
+from common_lib.operations import models, versions
+from common_lib.operations.base import Flow, Operation, checked, given, path, query, reads, unsafe
+from common_lib.promotion import Check, Decision, InProduction
+from common_lib.requests import RollbackRequest
+from common_lib.rules.lifecycle import ModelStage
+from common_lib.rules.names import check_model_name
+from common_lib.rules.references import moment, written
+from common_lib.values import ModelVersion, Page, RegisteredModel
+
+_in_production = reads(InProduction)
+_decisions = reads(Page[Decision])
+_check = reads(Check)
+_version = reads(ModelVersion)
+
+
+def at(name: str, as_of: datetime | str | None = None) -> Operation[InProduction]:
+    """Which version was in production at a moment, by default now, since when, who decided it, and why.
+
+    Example:
+        >>> at("eurusd-direction", "2026-03-01T14:03:07Z").query
+        (('as_of', '2026-03-01T14:03:07Z'),)
+
+    Raises:
+        InvalidRequest: the moment has no time zone, is before the model began, or in the future.
+    """
+    text = as_of.isoformat() if isinstance(as_of, datetime) else as_of
+    asked = None if text is None else written(checked(lambda said: moment("as_of", said), text))
+    return Operation("GET", _path(name, "production"), _in_production, query=query(as_of=asked))
+
+
+def history(name: str, *, page_size: int = 100) -> Operation[Page[Decision]]:
+    """What was decided about a model, the newest first, a page at a time: who, when, why, which stages changed."""
+    return Operation("GET", _path(name, "history"), _decisions, query=query(limit=page_size))
+
+
+def check(name: str, version: int) -> Operation[Check]:
+    """What a promotion of a version would come to now, rule by rule, and what it would replace; nothing is changed."""
+    return Operation("GET", _path(name, "versions", version, "check"), _check)
+
+
+def rollback(name: str, *, reason: str, replacing: int | None = None, force: bool = False) -> Operation[ModelVersion]:
+    """The version that was in production before, there again; the one that was there is archived in the same instant.
+
+    `replacing` is the version that the caller saw in production, None for none. Recalled and tombstoned versions are
+    passed over.
+
+    Raises:
+        ProductionChanged: something else is in production; `winner` says whose decision that is.
+        NothingToReturnTo: no version was there before that could be again.
+    """
+    body = given(RollbackRequest, reason=reason, replacing=replacing)
+    return Operation("POST", _path(name, "rollback"), _version, "write", body=body, headers=unsafe(force=force))
+
+
+def promote(
+    origin: str,  # noqa: ARG001 - every flow is told it
+    /,
+    name: str,
+    version: int,
+    *,
+    reason: str,
+    replacing: int | None = None,
+    revision: int | None = None,
+    override: bool = False,
+    force: bool = False,
+) -> Flow[ModelVersion]:
+    """The version, in production; the one that was there is archived in the same instant.
+
+    `replacing` is the version that the caller saw in production, 0 for none; it and `revision` are read just before if
+    they are not given. `override` promotes although the policy is not met; `force` whatever somebody else has done.
+
+    Raises:
+        RevisionMismatch: somebody changed the version in between; `winner` says who, if that was a decision.
+        ProductionChanged: something else is in production; `winner` says whose decision that is.
+        PolicyNotMet: the policy of the model asks for more; `production.check` lists it.
+        IllegalTransition: the version is not in staging.
+    """
+    if revision is None and not force:
+        seen: ModelVersion = yield versions.get(name, version)
+        revision = seen.revision
+    if replacing is None and not force:
+        model: RegisteredModel = yield models.get(name)
+        replacing = model.production_version
+    promoted: ModelVersion = yield versions.transition(
+        name,
+        version,
+        ModelStage.PRODUCTION,
+        reason=reason,
+        replacing=replacing or None,
+        override=override,
+        revision=revision,
+        force=force,
+    )
+    return promoted
+
+
+def _path(name: str, *rest: str | int) -> str:
+    return path("models", checked(check_model_name, name), *rest)

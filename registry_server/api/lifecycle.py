@@ -1,0 +1,50 @@
+"""What moves versions: `/v1/models/{name}/versions/{version}/transition`, `/recall` and the like, `…/rollback`."""
+
+from litestar import Response
+from litestar.params import FromPath, JSONBody
+
+from registry_server.api.exchange import HttpRequest, post, write
+from registry_server.core import lifecycle
+from registry_server.domain.base import TombstoneRequest
+from registry_server.domain.production import RollbackRequest
+from registry_server.domain.versions import ModelVersion, RecallRequest, TransitionRequest
+
+
+@post("/models/{name:str}/versions/{version:int}/transition", status_code=200)
+async def transition_version(
+    request: HttpRequest, name: FromPath[str], version: FromPath[int], data: JSONBody[TransitionRequest]
+) -> Response[ModelVersion]:
+    """Move a version to another stage."""
+    return await write(request, lifecycle.transition, name, version, data)
+
+
+@post("/models/{name:str}/versions/{version:int}/tombstone", status_code=200)
+async def tombstone_version(
+    request: HttpRequest, name: FromPath[str], version: FromPath[int], data: JSONBody[TombstoneRequest]
+) -> Response[ModelVersion]:
+    """Take a version out of use for good."""
+    return await write(request, lifecycle.tombstone, name, version, data)
+
+
+@post("/models/{name:str}/versions/{version:int}/recall", status_code=200)
+async def recall_version(
+    request: HttpRequest, name: FromPath[str], version: FromPath[int], data: JSONBody[RecallRequest]
+) -> Response[ModelVersion]:
+    """Block a version for everyone, at once."""
+    return await write(request, lifecycle.recall, name, version, data)
+
+
+@post("/models/{name:str}/versions/{version:int}/reinstate", status_code=200)
+async def reinstate_version(
+    request: HttpRequest, name: FromPath[str], version: FromPath[int], data: JSONBody[RecallRequest]
+) -> Response[ModelVersion]:
+    """Lift the block of a recalled version."""
+    return await write(request, lifecycle.reinstate, name, version, data)
+
+
+@post("/models/{name:str}/rollback", status_code=200)
+async def roll_back_model(
+    request: HttpRequest, name: FromPath[str], data: JSONBody[RollbackRequest]
+) -> Response[ModelVersion]:
+    """Return to the version that was in production before."""
+    return await write(request, lifecycle.rollback, name, data)

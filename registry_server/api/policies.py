@@ -1,0 +1,21 @@
+"""`/v1/models/{name}/policy`."""
+
+from litestar import Response
+from litestar.params import FromPath, JSONBody
+
+from registry_server.api.exchange import HttpRequest, database, get, put, shown, write
+from registry_server.api.security import caller
+from registry_server.core import policies
+from registry_server.domain.policies import Policy, SetPolicy
+
+
+@get("/models/{name:str}/policy")
+async def get_policy(request: HttpRequest, name: FromPath[str]) -> Response[Policy]:
+    """What a version of the model must fulfil before it may go to production."""
+    return shown(request, await policies.get(database(request), await caller(request), name))
+
+
+@put("/models/{name:str}/policy")
+async def set_policy(request: HttpRequest, name: FromPath[str], data: JSONBody[SetPolicy]) -> Response[Policy]:
+    """Give the model other rules."""
+    return await write(request, policies.put, name, data)

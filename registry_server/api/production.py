@@ -1,0 +1,34 @@
+"""`/v1/models/{name}/production` and `/v1/models/{name}/history`."""
+
+from litestar import Response
+from litestar.params import FromPath, FromQuery
+
+from common_lib.rules import references
+from registry_server.api.exchange import HttpRequest, database, encoded, get, ports, shown
+from registry_server.api.security import caller
+from registry_server.core import production
+from registry_server.domain.base import Page
+from registry_server.domain.pages import DEFAULT_LIMIT
+from registry_server.domain.production import Decision, InProduction
+
+
+@get("/models/{name:str}/production")
+async def get_production(
+    request: HttpRequest, name: FromPath[str], as_of: FromQuery[str | None] = None
+) -> Response[InProduction]:
+    """Which version was in production at a moment, by default now, who decided it, and why."""
+    moment = None if as_of is None else references.moment("as_of", as_of)
+    who, now = await caller(request), ports(request).now()
+    return encoded(await production.at(database(request), who, name, moment, now))
+
+
+@get("/models/{name:str}/history")
+async def list_decisions(
+    request: HttpRequest,
+    name: FromPath[str],
+    limit: FromQuery[int] = DEFAULT_LIMIT,
+    page_token: FromQuery[str | None] = None,
+) -> Response[Page[Decision]]:
+    """What was decided about a model, the newest first: who, when, why, and which stages changed."""
+    page = await production.history(database(request), await caller(request), name, limit=limit, page_token=page_token)
+    return shown(request, page)

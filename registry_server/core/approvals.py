@@ -1,0 +1,70 @@
+"""Approvals: humans approve a version or refuse it."""
+
+from common_lib.rules import lifecycle, names
+from common_lib.rules.access import PrincipalKind
+from registry_server.core import changes, policies, promotion, versions
+from registry_server.core.acts import Act, Outcome
+from registry_server.core.ports import Database, Records
+from registry_server.core.rights import Caller, Right
+from registry_server.domain.approvals import Approval, VerdictRequest
+from registry_server.domain.errors import Conflict, Forbidden
+from registry_server.domain.versions import ModelVersion
+
+
+def key(model: str, version: int, approver: str) -> str:
+    """The key of an approval in events."""
+    return f"{versions.key(model, version)}/approvals/{approver}"
+
+
+async def search(database: Database, caller: Caller, name: str, version: int) -> list[Approval]:
+    """The last word of each human about a version, by name."""
+    await versions.get(database, caller, name, version)
+    return await database.read.approvals.of_version(name, version)
+
+
+async def decide(records: Records, act: Act, name: str, version: int, command: VerdictRequest) -> Outcome[Approval]:
+    """Approve a version, or refuse it; the last word of a human counts."""
+    found = await versions.live(records, act, Right.APPROVE, name, version)
+    _check_may(act.caller, found)
+    versions.refuse_recalled(found)
+    lifecycle.check_reason(command.reason, "an approval or a refusal")
+    names.check_text("reason", command.reason, names.REASON_LENGTH)
+    policy = await policies.of(records, name)
+    approver, subject = act.caller.name, promotion.subject_of(found, policy)
+    before = await records.approvals.get(name, version, approver)
+    if before is not None and (before.verdict, before.subject) == (command.verdict, subject):
+        raise Conflict(
+            f"{approver} has {command.verdict} version {version} of {name!r} already: {before.reason}",
+            remedy="it still holds; more approvals are those of others",
+            field="verdict",
+            value=str(command.verdict),
+            code="already_decided",
+        )
+    after = Approval(name, version, approver, command.verdict, command.reason, subject, policy.revision, act.at)
+    await records.approvals.put(after)
+    place = key(name, version, approver)
+    if before is None:
+        change = changes.created("approval.given", place, after, reason=command.reason)
+        return Outcome(after, change, status=201)
+    return Outcome(
+        after, changes.changed("approval.changed", (place, before, after), reason=command.reason), status=201
+    )
+
+
+def _check_may(caller: Caller, version: ModelVersion) -> None:
+    if caller.principal.kind is not PrincipalKind.HUMAN:
+        raise Forbidden(
+            f"{caller.name} is a service, and only a human can decide this",
+            remedy="let a human do it with a token of their own",
+            field="kind",
+            value=str(caller.principal.kind),
+            code="human_required",
+        )
+    if caller.name == version.created_by:
+        raise Forbidden(
+            f"{caller.name} registered version {version.version} of {version.model!r}",
+            remedy="let another human decide about it",
+            field="version",
+            value=version.version,
+            code="self_approval",
+        )

@@ -1,0 +1,102 @@
+"""Whether a version may be promoted: its facts are gathered, and the rules that client and server share judge them."""
+
+import hashlib
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from common_lib.rules import canonical, promotion
+from common_lib.rules.promotion import LIFECYCLE, Facts, Incumbent, Word
+from registry_server.core import policies, versions
+from registry_server.core.acts import Act
+from registry_server.core.ports import Database, Records
+from registry_server.core.rights import Caller, Right
+from registry_server.domain import approvals
+from registry_server.domain.approvals import Check
+from registry_server.domain.errors import Conflict
+from registry_server.domain.policies import Policy
+from registry_server.domain.versions import ModelVersion
+
+# Of what an approval is said: whatever can never change, and whatever may but for stage, recall and tombstone.
+_SUBJECT = ("digest", "framework", "description", "parameters", "metrics", "signature", "lineage", "tags")
+
+
+async def check(database: Database, caller: Caller, name: str, version: int, now: datetime) -> Check:
+    """What a promotion of a version would come to now; nothing is changed."""
+    found = await versions.get(database, caller, name, version)
+    policy = await policies.of(database.read, name)
+    incumbent = await database.read.versions.in_production(name)
+    findings = await _findings(database.read, policy, found, incumbent, now)
+    return Check(
+        model=name,
+        version=version,
+        stage=found.stage,
+        at=now,
+        policy=policy.revision,
+        replacing=None if incumbent is None else incumbent.version,
+        met=all(finding.met for finding in findings),
+        findings=[approvals.Finding(*finding) for finding in findings],
+    )
+
+
+async def judge(
+    records: Records, act: Act, version: ModelVersion, incumbent: ModelVersion | None, *, override: bool
+) -> dict[str, Any]:
+    """What the event of a promotion says of how it was judged: the policy's revision, and each rule with its values.
+
+    Raises:
+        Conflict: the policy is not met, and nobody overrides it.
+        Forbidden: the caller must not override it.
+    """
+    if override:
+        act.caller.require(Right.OVERRIDE, version.model)
+    policy = await policies.of(records, version.model)
+    findings = await _findings(records, policy, version, incumbent, act.at)
+    missing = [finding for finding in findings if not finding.met]
+    if missing and (not override or any(finding.rule in LIFECYCLE for finding in missing)):
+        told = "; ".join(f"{named(finding)}: wanted {finding.wanted}, found {finding.found}" for finding in missing)
+        raise Conflict(
+            f"version {version.version} does not meet revision {policy.revision} of the policy: {told}",
+            remedy="mend what is missing, as its check lists it, or ask somebody with the right to override",
+            field="version",
+            value=version.version,
+            code="policy_not_met",
+        )
+    by_policy = [approvals.Finding(*finding) for finding in findings if finding.rule not in LIFECYCLE]
+    overridden = [named(finding) for finding in missing]
+    judged = {"policy": policy.revision, "findings": msgspec.to_builtins(by_policy), "overridden": overridden}
+    return {"judged": judged}
+
+
+def named(finding: promotion.Finding) -> str:
+    """The rule of a finding, with what it is about."""
+    return f"{finding.rule} {finding.subject}".strip()
+
+
+def subject_of(version: ModelVersion, policy: Policy) -> str:
+    """The digest of what is approved: the facts of a version, and the policy that it is held against."""
+    facts = msgspec.to_builtins({name: getattr(version, name) for name in _SUBJECT})
+    whole = facts | {"model": version.model, "version": version.version, "policy": policy.revision}
+    return f"sha256:{hashlib.sha256(canonical.encode(canonical.without_floats(whole))).hexdigest()}"
+
+
+async def _findings(
+    records: Records, policy: Policy, version: ModelVersion, incumbent: ModelVersion | None, at: datetime
+) -> list[promotion.Finding]:
+    subject = subject_of(version, policy)
+    said = await records.approvals.of_version(version.model, version.version)
+    paths = await records.versions.paths(version.model, version.version) if policy.rules.files else []
+    facts = Facts(
+        stage=version.stage,
+        recalled=version.recall is not None,
+        author=version.created_by,
+        metrics=version.metrics,
+        signature=version.signature,
+        tags=version.tags,
+        files=paths,
+        incumbent=Incumbent(incumbent.version, incumbent.metrics, incumbent.signature) if incumbent else None,
+        words=[Word(word.approver, word.verdict, word.subject != subject) for word in said],
+        at=at,
+    )
+    return promotion.judge(policy.rules, facts)

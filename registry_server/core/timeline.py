@@ -1,0 +1,121 @@
+"""What was decided, and what was in production when: noted with each event, and told anew from the log."""
+
+import json
+import re
+from datetime import datetime
+from typing import Any
+
+from common_lib.rules.lifecycle import DECISIONS, ModelStage
+from registry_server.core import changes
+from registry_server.core.ports import Records
+from registry_server.domain import timeline
+from registry_server.domain.events import Change, Event
+from registry_server.domain.pages import Window
+from registry_server.domain.production import Decision, StageChange, Tenure, Winner
+
+_LOOKED_AT = 20
+_PAGE = 1_000
+
+
+async def note(records: Records, change: Change, sequence: int, at: datetime) -> None:
+    """Note what an event means for its model, in the transaction that records it."""
+    model = timeline.model_of(change.subject)
+    if model is None:
+        return
+    if change.type in DECISIONS:
+        await records.timeline.add_decision(model, sequence)
+    entered = timeline.in_production(change.after)
+    if entered or timeline.in_production(change.before):
+        back = await records.timeline.tenure(change.more["restored"]) if "restored" in change.more else None
+        tenure = Tenure(
+            model=model,
+            since=at,
+            sequence=sequence,
+            version=number_of(entered),
+            beneath=timeline.beneath(await records.timeline.last(model), back),
+            facts=await _facts(records, model, number_of(entered)),
+        )
+        await records.timeline.begin(tenure)
+
+
+def decision(event: Event) -> Decision:
+    """What an event of the log says of a decision."""
+    told: dict[str, Any] = json.loads(event.body)
+    data = told["data"]
+    judged = data.get("judged", {})
+    return Decision(
+        sequence=event.sequence,
+        at=datetime.fromisoformat(told["time"]),
+        what=told["type"].removeprefix("registry."),
+        subject=told["subject"],
+        by=told["actor"],
+        reason=data["reason"],
+        forced=data["forced"],
+        stages=[
+            StageChange(int(key.rpartition("/")[2]), ModelStage(was["stage"]), ModelStage(data["after"][key]["stage"]))
+            for key, was in data["before"].items()
+            if "stage" in was and data["after"][key]
+        ],
+        policy=judged.get("policy"),
+        overridden=judged.get("overridden", []),
+    )
+
+
+async def event_at(records: Records, sequence: int) -> Event:
+    """The event at a place that is known to be taken."""
+    (event,) = await records.events.after(sequence - 1, 1)
+    return event
+
+
+async def winner(records: Records, model: str, version: int) -> Winner | None:
+    """Whose decision changed a version last."""
+    for event in await records.timeline.decisions(model, Window(_LOOKED_AT)):
+        found = decision(event)
+        if version in {number_of(found.subject), *(change.version for change in found.stages)}:
+            return Winner(version, found.by, found.at, found.reason)
+    return None
+
+
+async def incumbent_by(records: Records, model: str) -> Winner | None:
+    """Whose decision put into production what is there now, or took it away."""
+    tenure = await records.timeline.last(model)
+    if tenure is None:
+        return None
+    told = decision(await event_at(records, tenure.sequence))
+    return Winner(tenure.version, told.by, told.at, told.reason)
+
+
+def number_of(key: str | None) -> int | None:
+    """The number of the version that a key is of, if it is of one.
+
+    >>> number_of("models/eurusd-direction/versions/3")
+    3
+    """
+    parts = (key or "").split("/")
+    return int(parts[3]) if parts[2:3] == ["versions"] else None
+
+
+async def _facts(records: Records, model: str, version: int | None) -> dict[str, Any] | None:
+    found = None if version is None else await records.versions.get(model, version)
+    if found is None:
+        return None
+    state = changes.fields(found)
+    return {name: state[name] for name in timeline.MUTABLE}
+
+
+async def tell(records: Records) -> int:
+    """Tell tenures and decisions from the log, if a database has none yet, and say how many events were read."""
+    if not await records.timeline.due():
+        return 0
+    bodies: list[bytes] = []
+    while page := await records.events.after(len(bodies), _PAGE):
+        bodies += [event.body for event in page]
+    parts = {part for body in bodies for part in re.findall(rb'"\$part":"(sha256:[0-9a-f]{64})"', body)}
+    documents = {part.decode(): await records.artifacts.document(part.decode()) or b"" for part in parts}
+    tenures, decisions = timeline.timeline(bodies, documents)
+    for tenure in tenures:
+        await records.timeline.begin(tenure)
+    for model, sequence in decisions:
+        await records.timeline.add_decision(model, sequence)
+    await records.timeline.settle()
+    return len(bodies)

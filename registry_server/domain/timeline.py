@@ -1,0 +1,73 @@
+"""Tenures and decisions of models, as they follow from the log; kept beside it to be found by one look."""
+
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final
+
+from common_lib.rules.lifecycle import DECISIONS, ModelStage
+from registry_server.domain.production import Tenure
+from registry_server.domain.replay import kind, whole
+
+# What of a version may change, and so belongs to a moment.
+MUTABLE: Final = ("description", "tags", "revision", "updated_at")
+
+
+def model_of(subject: str) -> str | None:
+    """The model that an event with this subject is about.
+
+    >>> model_of("models/eurusd-direction/versions/3")
+    'eurusd-direction'
+    """
+    parts = subject.split("/")
+    return parts[1] if parts[0] == "models" else None
+
+
+def in_production(side: dict[str, Any]) -> str | None:
+    """The key of the version that is in production on one side of an event, before or after."""
+    stage = ModelStage.PRODUCTION
+    return next((key for key, fields in side.items() if fields and fields.get("stage") == stage), None)
+
+
+def beneath(last: Tenure | None, back: Tenure | None) -> int | None:
+    """The tenure that a new one lies on.
+
+    Whoever goes back stands where the one stood to whom he goes; whoever comes anew stands on the last with a version.
+    """
+    if back is not None:
+        return back.beneath
+    if last is None:
+        return None
+    return last.beneath if last.version is None else last.sequence
+
+
+def timeline(
+    bodies: Iterable[bytes], documents: dict[str, bytes] | None = None
+) -> tuple[list[Tenure], list[tuple[str, int]]]:
+    """All tenures, and the (model, sequence) of all decisions, out of the stored bytes of the events from the first."""
+    tenures: dict[int, Tenure] = {}
+    last: dict[str, Tenure] = {}
+    decisions: list[tuple[str, int]] = []
+    known: dict[str, dict[str, Any]] = {}
+    for body in bodies:
+        event = json.loads(body)
+        data, sequence, model = event["data"], int(event["sequence"]), model_of(event["subject"])
+        if model is None:
+            continue
+        for key, fields in data["after"].items():
+            if fields is not None and kind(key) == "versions":
+                now = {name: whole(fields[name], documents or {}) for name in MUTABLE if name in fields}
+                known[key] = known.get(key, {}) | now
+        if event["type"].removeprefix("registry.") in DECISIONS:
+            decisions.append((model, sequence))
+        entered = in_production(data["after"])
+        if entered or in_production(data["before"]):
+            last[model] = tenures[sequence] = Tenure(
+                model=model,
+                since=datetime.fromisoformat(event["time"]),
+                sequence=sequence,
+                version=int(entered.rpartition("/")[2]) if entered else None,
+                beneath=beneath(last.get(model), tenures.get(data.get("restored"))),
+                facts=known[entered] if entered else None,
+            )
+    return list(tenures.values()), decisions

@@ -1,0 +1,26 @@
+"""Policies of models."""
+
+from registry_server.domain.policies import Policy
+from registry_server.infrastructure.rows import Table
+from registry_server.infrastructure.sql import Sql
+
+POLICIES = Table("policies", Policy)
+
+
+class PolicyRecords:
+    """Policies of models."""
+
+    def __init__(self, sql: Sql) -> None:
+        self._sql = sql
+
+    async def get(self, model: str) -> Policy | None:
+        row = await self._sql.one(f"SELECT {POLICIES.select} FROM policies WHERE model = ?1", model)
+        return None if row is None else POLICIES.read(row)
+
+    async def put(self, policy: Policy) -> bool:
+        put = await self._sql.execute(
+            f"{POLICIES.insert} ON CONFLICT (model) DO UPDATE"
+            " SET rules = ?2, revision = ?3, updated_by = ?4, updated_at = ?5 WHERE policies.revision = ?3 - 1",
+            *POLICIES.values(policy),
+        )
+        return put == 1

@@ -1,0 +1,57 @@
+"""What follows from the log: tenures in production, and which events are decisions about a model."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from registry_server.domain.base import to_micros
+from registry_server.domain.events import Event
+from registry_server.domain.pages import Window
+from registry_server.domain.production import Tenure
+from registry_server.infrastructure.rows import Table
+from registry_server.infrastructure.sql import Sql
+
+TENURES = Table("tenures", Tenure)
+_LAST = "ORDER BY since DESC LIMIT 1"
+
+
+class TimelineRecords:
+    """What follows from the log."""
+
+    def __init__(self, sql: Sql) -> None:
+        self._sql = sql
+
+    async def last(self, model: str) -> Tenure | None:
+        return await self._one(f"model = ?1 {_LAST}", model)
+
+    async def at(self, model: str, moment: datetime) -> Tenure | None:
+        return await self._one(f"model = ?1 AND since <= ?2 {_LAST}", model, to_micros(moment))
+
+    async def tenure(self, sequence: int) -> Tenure | None:
+        return await self._one("sequence = ?1", sequence)
+
+    async def begin(self, tenure: Tenure) -> None:
+        await self._sql.execute(TENURES.insert, *TENURES.values(tenure))
+
+    async def add_decision(self, model: str, sequence: int) -> None:
+        await self._sql.execute("INSERT INTO decisions (model, sequence) VALUES (?1, ?2)", model, sequence)
+
+    async def decisions(self, model: str, window: Window) -> Sequence[Event]:
+        before = "AND d.sequence < ?2" if window.after else ""
+        rows = await self._sql.all(
+            "SELECT e.sequence, e.body FROM decisions d JOIN events e ON e.sequence = d.sequence"
+            f" WHERE d.model = ?1 {before} ORDER BY d.sequence DESC LIMIT {window.limit + 1}",
+            model,
+            *window.after,
+        )
+        return [Event(*row) for row in rows]
+
+    async def due(self) -> bool:
+        row = await self._sql.one("SELECT value FROM meta WHERE key = 'timeline' FOR UPDATE")
+        return row is not None and row[0] == "due"
+
+    async def settle(self) -> None:
+        await self._sql.execute("UPDATE meta SET value = 'told' WHERE key = 'timeline'")
+
+    async def _one(self, where: str, *values: object) -> Tenure | None:
+        row = await self._sql.one(f"SELECT {TENURES.select} FROM tenures WHERE {where}", *values)
+        return None if row is None else TENURES.read(row)
