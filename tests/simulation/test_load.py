@@ -23,7 +23,7 @@ NAME = resolve("eurusd")
 LOAD, CAPACITY, SPIKE = 1.0, 1.5, 1.67
 
 
-@pytest.mark.parametrize(("seed", "calls"), seeded(20_000))
+@pytest.mark.parametrize(("seed", "calls"), seeded(5_000))
 @pytest.mark.parametrize(("rate", "success", "amplification"), [(0.1, 0.998, 1.12), (0.2, 0.945, 1.20)])
 def test_independent_failures_are_mended_within_the_budget(
     seed: int, calls: int, rate: float, success: float, amplification: float
