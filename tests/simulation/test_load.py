@@ -59,7 +59,7 @@ def test_after_a_spike_it_recovers(seed: int, processes: int, *, heeds_deadlines
     base = 10.0 * processes
     server = Queue(clock, base * CAPACITY, heeds_deadlines=heeds_deadlines)
     world = [Process(clock, server, chance.getrandbits(32)) for _ in range(processes)]
-    begin, end, over = 30.0, 60.0, 180.0
+    begin, end, over = 30.0, 60.0, 130.0
     spike = base * SPIKE * (CAPACITY if of == "capacity" else LOAD)
     ticking(clock, base, over, lambda n: world[n % processes].call(NAME))
     ticking(clock, spike - base, end, lambda n: world[n % processes].call(NAME), begin)
