@@ -5,21 +5,21 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import pytest
 
 from common_lib import RegistryConfig
-from common_lib.client.cache import Refresh, ResolveCache
-from common_lib.client.http_registry import stepped
+from common_lib.client.cache import CallSteps, Refresh, ResolveCache, Save, Wait
 from common_lib.client.policy import Pause, Policy, Send
 from common_lib.client.telemetry import Telemetry
 from common_lib.client.transport import Failure
 from common_lib.config import ResolveRules
 from common_lib.errors import AnswerTimedOut, ConnectionFailed, RegistryError, RegistryUnavailable
 from common_lib.operations import versions
-from common_lib.operations.base import Answer, Operation
+from common_lib.operations.base import Answer, Operation, nothing
 
 OK = Answer(200, {}, b"{}")
 SICK = Answer(503, {"content-type": "text/plain"}, b"no")
@@ -40,7 +40,7 @@ def seeded(short: int, long: int = 200_000) -> list[Any]:
 
 def resolve(name: str) -> Operation[Any]:
     """What a service asks for most."""
-    return versions.resolve(f"models:/{name}/production")
+    return replace(versions.resolve(f"models:/{name}/production"), read=nothing)
 
 
 class Clock:
@@ -149,7 +149,7 @@ class Process:
         self.policy = Policy(self.config, clock=clock, uniform=chance.uniform, telemetry=self.noticed)
         self.cache = ResolveCache(rules, self.noticed, clock=clock) if rules else None
         self.attempts = 0
-        self.under_way = 0
+        self.probes = 0
         self.most_probes = 0
         self.calls: list[Called] = []
 
@@ -160,15 +160,20 @@ class Process:
         def ended(answer: Answer | None, error: RegistryError | None) -> None:
             self.calls.append(Called(began, self._clock.now, answer, error))
 
-        self._drive(operation, stepped(self.cache, self.policy, operation), ended)
+        self._drive(self._steps(operation), ended)
 
     def circuit(self, route_class: str = "resolve") -> Any:
         """The circuit of a class of routes."""
         return self.policy.breakers.circuit(f"{self.config.url} {route_class}")
 
-    def _drive(self, operation: Operation[Any], steps: Any, ended: Callable[..., None], reply: Any = None) -> None:
+    def _steps(self, operation: Operation[Any]) -> CallSteps:
+        if self.cache is None:
+            return self.policy.steps(operation)
+        return self.cache.steps(operation, lambda *began: self.policy.steps(operation, *began))
+
+    def _drive(self, steps: CallSteps, ended: Callable[..., None], reply: Any = None) -> None:
         def go_on(reply: Any = None) -> None:
-            self._drive(operation, steps, ended, reply)
+            self._drive(steps, ended, reply)
 
         while True:
             try:
@@ -183,31 +188,49 @@ class Process:
                     return self._send(timeout_s, go_on)
                 case Pause(seconds):
                     return self._clock.at(self._clock.now + seconds, go_on)
+                case Wait(outcome, seconds):
+                    return self._wait(outcome, seconds, go_on)
                 case Refresh(asked):
                     self._refresh(asked)
+                case Save():
+                    pass
 
     def _refresh(self, operation: Operation[Any]) -> None:
         assert self.cache is not None
-        cache = self.cache
-        self._drive(operation, self.policy.steps(operation), lambda answer, _: cache.refreshed(operation, answer))
+        steps = self.cache.refreshing(operation, lambda *began: self.policy.steps(operation, *began))
+        self._drive(steps, lambda *_: None)
+
+    def _wait(self, outcome: Future[Any], seconds: float, go_on: Callable[..., None]) -> None:
+        once = _Once(go_on)
+        outcome.add_done_callback(lambda done: self._clock.at(self._clock.now, lambda: once(done.result())))
+        self._clock.at(self._clock.now + seconds, once)
 
     def _send(self, timeout_s: float, go_on: Callable[..., None]) -> None:
         self.attempts += 1
-        self.under_way += 1
-        if self.circuit().state == "half-opened":
-            self.most_probes = max(self.most_probes, self.under_way)
-        over = False
+        # Other attempts may still be under way that began before the circuit opened.
+        probes = self.circuit().state == "half-opened"
+        self.probes += probes
+        self.most_probes = max(self.most_probes, self.probes)
 
-        def reply(outcome: Answer | Failure) -> None:
-            nonlocal over
-            if not over:
-                over = True
-                self.under_way -= 1
-                go_on(outcome)
+        def ended(outcome: Answer | Failure) -> None:
+            self.probes -= probes
+            go_on(outcome)
 
-        end = self._clock.now + timeout_s
+        reply, end = _Once(ended), self._clock.now + timeout_s
         self._server.serve(reply, end)
         self._clock.at(end, lambda: reply(Failure(AnswerTimedOut, "ReadTimeout")))
+
+
+class _Once:
+    """What comes second comes too late."""
+
+    def __init__(self, then: Callable[..., None]) -> None:
+        self._then: Callable[..., None] | None = then
+
+    def __call__(self, *reply: Any) -> None:
+        then, self._then = self._then, None
+        if then is not None:
+            then(*reply)
 
 
 def ticking(clock: Clock, per_s: float, until: float, happens: Callable[[int], None], begin: float = 0.0) -> None:
