@@ -1,0 +1,162 @@
+"""A network that fails in every way, between both clients and a real server: nothing is lost or done twice."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anyio.from_thread import start_blocking_portal
+
+from common_lib import AsyncHttpRegistry, HttpRegistry, ModelRegistry, RegistryConfig
+from common_lib.errors import AnswerTimedOut, ConnectionFailed, RegistryUnavailable
+from common_lib.values import Event
+from tests.conftest import Server, ViaAsync
+from tests.support.fault_proxy import (
+    ByteByByte,
+    CutAnswer,
+    CutRequest,
+    Fault,
+    FaultProxy,
+    HalfOpen,
+    Latency,
+    LostAnswer,
+    faulty,
+)
+
+Connect = Callable[..., ModelRegistry]
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def proxy(sqlite_server: Server) -> Iterator[FaultProxy]:
+    """A proxy before the server of the session."""
+    with faulty(sqlite_server.url) as proxy:
+        yield proxy
+
+
+@pytest.fixture(params=["blocking", "async"])
+def connect(request: pytest.FixtureRequest, proxy: FaultProxy, sqlite_server: Server) -> Iterator[Connect]:
+    """Makes registries of either client, whose way to the server leads through the proxy."""
+    with contextlib.ExitStack() as stack:
+
+        def config(given: dict[str, Any]) -> RegistryConfig:
+            return RegistryConfig(url=proxy.url, token=sqlite_server.token, first_pause_s=0.01, **given)
+
+        if request.param == "blocking":
+            yield lambda **given: stack.enter_context(HttpRegistry(config(given)))
+        else:
+            portal = stack.enter_context(start_blocking_portal())
+
+            def make(**given: Any) -> ModelRegistry:
+                async def made() -> AsyncHttpRegistry:
+                    return AsyncHttpRegistry(config(given))
+
+                registry = portal.call(made)
+                stack.callback(portal.call, registry.close)
+                return ViaAsync(portal, registry)
+
+            yield make
+
+
+PASSING = [CutRequest(10), CutAnswer(5), CutAnswer(300), LostAnswer(), HalfOpen(), Latency(0.7), ByteByByte(0.02)]
+
+
+@pytest.mark.parametrize("fault", PASSING, ids=lambda fault: type(fault).__name__)
+def test_a_read_gets_through(connect: Connect, proxy: FaultProxy, fault: Fault) -> None:
+    """The second attempt is answered, on a connection of its own or on the one that is warm."""
+    registry = connect(attempt_timeout_s=0.5)
+    proxy.plan(fault)
+    assert registry.principals.whoami().name == "admin"
+    proxy.plan(fault)
+    assert registry.principals.whoami().name == "admin"
+    assert len(proxy.requests) == 4
+
+
+@pytest.mark.parametrize("fault", [HalfOpen(), Latency(5.0), ByteByByte(0.3)], ids=lambda fault: type(fault).__name__)
+def test_a_server_that_is_never_done_costs_the_deadline_and_no_more(
+    connect: Connect, proxy: FaultProxy, fault: Fault
+) -> None:
+    """Also one that sends a byte in time, again and again."""
+    proxy.always = fault
+    registry = connect(attempt_timeout_s=0.4, deadline_s=1.0)
+    began = time.monotonic()
+    with pytest.raises(RegistryUnavailable) as failed:
+        registry.principals.whoami()
+    took_s = time.monotonic() - began
+    print(f"{took_s:.3f} s of 1.0")
+    assert took_s < 2.0
+    assert failed.value.tried
+
+
+def test_a_network_that_always_cuts_is_told(connect: Connect, proxy: FaultProxy) -> None:
+    """After three attempts, by the kind of what happened."""
+    proxy.always = CutAnswer(100)
+    with pytest.raises(ConnectionFailed, match="tried 3 times"):
+        connect().principals.whoami()
+    proxy.always = HalfOpen()
+    with pytest.raises(AnswerTimedOut, match="tried 2 times"):
+        connect(attempts=2, attempt_timeout_s=0.2).principals.whoami()
+
+
+@pytest.mark.parametrize(
+    "fault", [LostAnswer(), CutAnswer(40), CutRequest(250)], ids=lambda fault: type(fault).__name__
+)
+def test_a_write_whose_answer_is_lost_is_done_once(
+    connect: Connect, proxy: FaultProxy, sqlite_server: Server, name: str, fault: Fault
+) -> None:
+    """The repetition carries the same key and gets the first answer: one model, one event."""
+    proxy.plan(fault, of=b"POST /v1/models ")
+    model = connect().models.create(name, "forecasting")
+    keys = [_header(head, b"idempotency-key") for head in proxy.requests if head.startswith(b"POST /v1/models ")]
+    assert len(keys) == 2
+    assert keys[0] == keys[1]
+    with sqlite_server.registry() as other:
+        assert other.models.get(name) == model
+        assert [event.type for event in _log(other) if event.subject.endswith(name)] == ["registry.model.created"]
+
+
+def test_an_upload_goes_on_where_it_was_cut(connect: Connect, proxy: FaultProxy, name: str, tmp_path: Path) -> None:
+    """Twice, in its second part: hardly more passes than the file has."""
+    file = tmp_path / "model.bin"
+    file.write_bytes(os.urandom(34 * MIB))
+    registry = connect()
+    registry.models.create(name, "forecasting")
+    for _ in range(2):
+        proxy.plan(CutRequest(MIB), of=b"/parts/33554432 ")
+    version = registry.register(name, file, framework="test")
+    assert version.version == 1
+    assert proxy.planned == 0
+    assert proxy.sent_up < 34 * MIB + 3 * MIB
+
+
+@pytest.mark.parametrize(("size", "cut", "times"), [(16 * MIB, 3 * MIB, 5), (MIB, 200_000, 6), (MIB, 200, 2)])
+def test_a_download_goes_on_where_it_was_cut(  # noqa: PLR0917 - fixtures
+    connect: Connect, proxy: FaultProxy, name: str, tmp_path: Path, size: int, cut: int, times: int
+) -> None:
+    """Again and again, more often than an attempt is repeated; what arrives is what was sent."""
+    file = tmp_path / "model.bin"
+    file.write_bytes(os.urandom(size))
+    registry = connect()
+    registry.models.create(name, "forecasting")
+    registry.register(name, file, framework="test")
+    before = proxy.sent_down
+    proxy.plan(*[CutAnswer(cut)] * times, of=b"/files/")
+    registry.download(f"models:/{name}/1", tmp_path / "fetched")
+    assert (tmp_path / "fetched" / "model.bin").read_bytes() == file.read_bytes()
+    assert proxy.sent_down - before < size + 100_000
+    assert proxy.planned <= 1
+
+
+def _log(registry: ModelRegistry) -> Iterator[Event]:
+    events = registry.events.after(0)
+    while events:
+        yield from events
+        events = registry.events.after(int(events[-1].sequence))
+
+
+def _header(head: bytes, name: bytes) -> bytes:
+    lines = head.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    return next(line.partition(b":")[2].strip() for line in lines if line.lower().startswith(name + b":"))
