@@ -39,7 +39,14 @@ def tests(session: nox.Session) -> None:
 def long(session: nox.Session) -> None:
     """The long forms: 8,000 versions by 16 writers, 100 kills; their figures stand in docs/benchmarks.md."""
     session.install("--editable", ".[test]")
-    session.run("pytest", "-m", "long", "--ignore", "tests/crash", "--durations=0", *session.posargs)
+    session.run("pytest", "-m", "long", "--ignore", "tests/crash", "--ignore", "tests/simulation", *session.posargs)
+
+
+@nox.session
+def simulation(session: nox.Session) -> None:
+    """Outages, overload and faults in their long form: what was measured beside each bar; see docs/resilience.md."""
+    session.install("--editable", ".[test]")
+    session.run("pytest", "tests/simulation", "-m", "long or not long", "-s", "-q", *session.posargs)
 
 
 @nox.session

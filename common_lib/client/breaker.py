@@ -35,6 +35,10 @@ class AttemptFailed(Exception):
     """Raised within a breaker, it counts as a failure; every other exception counts as nothing."""
 
 
+class NothingLearnt(Exception):
+    """Raised within a breaker, it counts as nothing, as everything does that is no `AttemptFailed`."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Permit:
     generation: int
@@ -61,6 +65,7 @@ class Circuit:
         self._until = 0.0
         self._opened = 0
         self._probing = 0
+        self._probed_at = 0.0
         self._sick_at = -math.inf
         # One bucket for each thirtieth of the window: [which thirtieth, calls, failures, slow ones].
         self._buckets = [[-1, 0, 0, 0] for _ in range(_BUCKETS)]
@@ -71,8 +76,10 @@ class Circuit:
         return self._state
 
     def remaining_s(self) -> float:
-        """How long it stays open."""
-        return max(0.0, self._until - self._clock()) if self._state == OPENED else 0.0
+        """How long it still rejects: while it is open, or until a probe under way is slow at the latest."""
+        if self._state == OPENED:
+            return max(0.0, self._until - self._clock())
+        return self._probe_left_s(self._clock()) if self._probing >= self._rules.probes else 0.0
 
     def admit(self) -> tuple[_Permit, State | None]:
         """A permit for one call, and the state that the circuit has entered by it.
@@ -89,8 +96,9 @@ class Circuit:
                 raise CircuitOpen(self.name, self._until - now) from None
             if self._state == HALF_OPENED:
                 if self._probing >= self._rules.probes:
-                    raise CircuitOpen(self.name, self._rules.open_s) from None
+                    raise CircuitOpen(self.name, self._probe_left_s(now)) from None
                 self._probing += 1
+                self._probed_at = now
             return _Permit(self._generation, now), changed
 
     def settle(self, permit: _Permit, failed: bool | None) -> State | None:  # noqa: FBT001 - three values
@@ -109,6 +117,10 @@ class Circuit:
             if failed is None:
                 return None
             return self._open(now) if self._is_sick(now, failed, slow) else None
+
+    def _probe_left_s(self, now: float) -> float:
+        # Whatever comes of the probe: by then it has ended, or counts as slow and opens the circuit anew.
+        return max(0.0, self._probed_at + min(self._rules.slow_call_s, self._rules.open_s) - now)
 
     def _is_sick(self, now: float, failed: bool, slow: bool) -> bool:  # noqa: FBT001 - counted
         width = self._rules.window_s / _BUCKETS

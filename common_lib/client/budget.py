@@ -15,8 +15,13 @@ class Budget:
         self._tokens = most
         self._lock = threading.Lock()
 
+    @property
+    def tokens(self) -> float:
+        """How many retries are allowed now."""
+        return self._tokens
+
     def called(self) -> None:
-        """Count a first attempt."""
+        """Count a first attempt that was let through."""
         with self._lock:
             self._tokens = min(self._most, self._tokens + self._ratio)
 
@@ -27,3 +32,8 @@ class Budget:
                 return False
             self._tokens -= 1
             return True
+
+    def take_back(self) -> None:
+        """The retry that was paid for was not sent after all."""
+        with self._lock:
+            self._tokens = min(self._most, self._tokens + 1)

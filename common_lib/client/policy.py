@@ -8,6 +8,7 @@ deadline → retry, within a budget → bulkhead → breaker → attempt timeout
 Retry is outside the breaker, so the breaker sees every attempt; an open circuit is not tried again.
 """
 
+import math
 import random
 import threading
 import time
@@ -22,7 +23,15 @@ from common_lib.client.telemetry import Happening, Logging, Telemetry, isolated,
 from common_lib.client.transport import Failure
 from common_lib.config import RegistryConfig
 from common_lib.deadline import remaining_s
-from common_lib.errors import Attempt, CircuitOpen, DeadlineExceeded, ServerFailed, TooManyCalls
+from common_lib.errors import (
+    AnswerTimedOut,
+    Attempt,
+    CircuitOpen,
+    DeadlineExceeded,
+    RegistryUnavailable,
+    ServerFailed,
+    TooManyCalls,
+)
 from common_lib.operations.base import Answer, Operation, refusal
 
 if TYPE_CHECKING:
@@ -30,6 +39,9 @@ if TYPE_CHECKING:
 
 _RETRIED_STATUS: Final = frozenset({429, 500, 502, 503, 504})
 _IN_FLIGHT: Final = 409
+_SPENT: Final = 504
+# An attempt that had less of the time it may take did not have a fair chance.
+_MOST_OF: Final = 0.9
 _HAPPENINGS: Final[dict[str, Happening]] = {"opened": "open", "half-opened": "half-open", "closed": "close"}
 _LONGEST_RETRY_AFTER_S: Final = 1e6
 Header = tuple[str, str]
@@ -116,7 +128,12 @@ class Policy:
             self.tell("retry", call.key, pause_s=float(pause_s))
             yield Pause(float(pause_s))
             state.prepare_for_next_attempt()
-            state.set_result((yield from call.attempt()))
+            try:
+                state.set_result((yield from call.attempt()))
+            except RegistryUnavailable:
+                # Not let through, and so never sent: what was paid for it is given back.
+                self.budget.take_back()
+                raise
         return call.answered(_last(state))
 
     def _deciding(self, call: "_Call") -> "Retrying":
@@ -131,7 +148,12 @@ class Policy:
             return floor_s + self._uniform(0, longest_s)
 
         def over(state: "RetryCallState") -> bool:
-            if state.attempt_number >= config.attempts or state.upcoming_sleep >= call.left_s():
+            sleep_s = state.upcoming_sleep
+            if state.attempt_number >= config.attempts or sleep_s >= call.left_s():
+                return True
+            # Nobody waits for what every circuit is going to reject.
+            circuits = map(self.breakers.circuit, self.addresses.order(call.route_class))
+            if all(circuit.remaining_s() > sleep_s for circuit in circuits):
                 return True
             # Last, for a retry is paid for only when nothing else forbids it.
             if self.budget.spend():
@@ -172,18 +194,19 @@ class _Call:
 
     def __init__(self, policy: Policy, operation: Operation[Any], began: float | None) -> None:
         self._policy = policy
-        self._config = policy.config
+        self._config = config = policy.config
         self._clock = policy.clock
         self._began = self._clock() if began is None else began
-        travelling = remaining_s()
-        whole = self._config.deadline_s
-        self._deadline_s = whole if travelling is None else min(whole, travelling)
+        self._travelling_s = remaining_s()
+        whole = config.deadline_s
+        self._deadline_s = whole if self._travelling_s is None else min(whole, self._travelling_s)
         # The transfer of bytes takes as long as it takes, unless the caller has a deadline.
-        self._tells_deadline = operation.route_class != "blob" or travelling is not None
+        self._is_transfer = operation.route_class == "blob"
+        self._patience_s = config.blob_timeout_s if self._is_transfer else min(config.attempt_timeout_s, whole)
         self._tried: list[Attempt] = []
         self.route_class = operation.route_class
         self._traced: tuple[Header, ...] = ()
-        self.key = f"{self._config.url} {operation.route_class}"
+        self.key = f"{config.url} {operation.route_class}"
 
     def left_s(self) -> float:
         """How much time is left."""
@@ -191,38 +214,42 @@ class _Call:
 
     def attempt(self) -> Generator[Send | Pause, Any, Answer | Failure]:
         """One attempt, if bulkhead and breaker let it through, at the first address whose circuit is not open."""
-        left = self.left_s()
-        if left <= 0:
+        if self.left_s() <= 0:
             raise DeadlineExceeded(f"{self.key}: the deadline is over", tried=self._tried)
         rejections = []
         for circuit in self._policy.addresses.order(self.route_class):
             self.key = circuit
             try:
-                return (yield from self._admitted(min(left, self._config.attempt_timeout_s)))
+                return (yield from self._admitted())
             except CircuitOpen as rejected:
                 rejections.append((rejected.retry_after_s or 0.0, rejected.circuit))
         retry_after_s, circuit = min(rejections)
         raise CircuitOpen(circuit, retry_after_s, tried=self._tried) from None
 
-    def _admitted(self, timeout_s: float) -> Generator[Send | Pause, Any, Answer | Failure]:
+    def _admitted(self) -> Generator[Send | Pause, Any, Answer | Failure]:
         if not self._policy.enter(self.key, self._config.most_calls):
             raise TooManyCalls(f"{self.key}: {self._config.most_calls} calls are under way", tried=self._tried)
         try:
-            return (yield from self._guarded(timeout_s))
+            return (yield from self._guarded())
         finally:
             self._policy.leave(self.key)
 
-    def _guarded(self, timeout_s: float) -> Generator[Send | Pause, Any, Answer | Failure]:
-        from common_lib.client.breaker import AttemptFailed  # noqa: PLC0415 - see Policy
+    def _guarded(self) -> Generator[Send | Pause, Any, Answer | Failure]:
+        from common_lib.client.breaker import AttemptFailed, NothingLearnt  # noqa: PLC0415 - see Policy
 
-        began = self._clock()
+        began, timeout_s = self._clock(), self._timeout_s()
         outcome: Any = None
         try:
             with self._policy.breakers.guard(self.key):
                 outcome = yield self._send(timeout_s)
-                # What the caller's own deadline cut short says nothing of the server.
-                if _is_sick(outcome) and not self._was_cut_short(outcome, timeout_s):
-                    raise AttemptFailed  # noqa: TRY301 - how purgatory is told
+                if self._was_cut_short(outcome, timeout_s):
+                    outcome = Failure(DeadlineExceeded, f"{self.key}: the deadline cut the attempt short")
+                if _says_nothing(outcome):
+                    raise NothingLearnt  # noqa: TRY301 - how purgatory is told
+                if _is_sick(outcome):
+                    raise AttemptFailed  # noqa: TRY301 - the same
+        except NothingLearnt:
+            pass
         except AttemptFailed:
             self._policy.addresses.failed(self.key, retry_after_s(outcome))
         else:
@@ -233,17 +260,24 @@ class _Call:
         self._policy.tell("attempt", self.key, outcome=told, took_s=took_s)
         return cast("Answer | Failure", outcome)
 
+    def _timeout_s(self) -> float:
+        if self._is_transfer:
+            return math.inf if self._travelling_s is None else self.left_s()
+        return min(self.left_s(), self._config.attempt_timeout_s)
+
     def _send(self, timeout_s: float) -> Send:
         if not self._tried:
             self._policy.budget.called()
             self._traced = tracing(self._policy.telemetry)
         headers = self._traced
-        if self._tells_deadline:
+        if not self._is_transfer or self._travelling_s is not None:
             headers = (("x-request-deadline-ms", str(max(1, int(self.left_s() * 1000)))), *headers)
         return Send(timeout_s, headers, self.key.partition(" ")[0] if self._config.replicas else "")
 
     def _was_cut_short(self, outcome: Answer | Failure, timeout_s: float) -> bool:
-        return isinstance(outcome, Failure) and outcome.timed_out and timeout_s < self._config.attempt_timeout_s
+        """Whether it is the caller's deadline that ended it, here or at the server, and not its own time."""
+        is_over = outcome.kind is AnswerTimedOut if isinstance(outcome, Failure) else _gave_up(outcome)
+        return is_over and timeout_s < _MOST_OF * self._patience_s
 
     def answered(self, outcome: Answer | Failure) -> Answer:
         """The answer, or the error that the last outcome stands for."""
@@ -285,6 +319,15 @@ def _may_repeat(outcome: Answer | Failure) -> bool:
     if isinstance(outcome, Failure) or outcome.status in _RETRIED_STATUS:
         return True
     return outcome.status == _IN_FLIGHT and b'"request_in_flight"' in outcome.body
+
+
+def _gave_up(answer: Answer) -> bool:
+    return answer.status == _SPENT and b'"deadline_exceeded"' in answer.body
+
+
+def _says_nothing(outcome: Answer | Failure) -> bool:
+    # Of the server: what the caller's own deadline ended, and what waited for a connection of this client.
+    return isinstance(outcome, Failure) and outcome.kind in {DeadlineExceeded, TooManyCalls}
 
 
 def _is_sick(outcome: Answer | Failure) -> bool:

@@ -6,16 +6,19 @@ import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 
+from common_lib.client import wire
 from common_lib.config import RegistryConfig
-from common_lib.errors import AnswerTimedOut, ConnectionFailed, InvalidRequest, RegistryUnavailable
-from common_lib.operations.base import Answer, Operation, Source
+from common_lib.errors import AnswerTimedOut, ConnectionFailed, InvalidRequest, RegistryUnavailable, TooManyCalls
+from common_lib.operations.base import Answer, Operation, RouteClass, Source
 
 _CHUNK = 1024 * 1024
 _MOST_BYTES = 64 * 1024 * 1024
+_MOST_BYTES_OF_A_REFUSAL = 256 * 1024
+_CLASSES: tuple[RouteClass, ...] = get_args(RouteClass)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +28,6 @@ class Failure:
     kind: type[RegistryUnavailable]
     detail: str
 
-    @property
-    def timed_out(self) -> bool:
-        """Whether it was the time that was over."""
-        return self.kind is AnswerTimedOut
-
 
 class Transport:
     """Attempts over a pool of blocking connections."""
@@ -37,12 +35,13 @@ class Transport:
     def __init__(self, config: RegistryConfig, transport: httpx.BaseTransport | None = None) -> None:
         self._config = config
         self._client = httpx.Client(**_client(config), transport=transport)
+        wire.bound(self._client)
 
     def send(
         self, operation: Operation[Any], timeout_s: float, headers: Sequence[tuple[str, str]] = (), url: str = ""
     ) -> Answer | Failure:
-        """Send it once and read the answer whole, or its bytes into the operation's sink."""
-        began = time.monotonic()
+        """Send it once within that time and read the answer whole, or its bytes into the operation's sink."""
+        before = wire.end_at(time.monotonic() + timeout_s)
         try:
             content = None if operation.upload is None else _chunks(operation.upload)
             sink = operation.sink
@@ -50,9 +49,10 @@ class Transport:
                 **_request(operation, timeout_s, headers, url, self._config), content=content or operation.body
             ) as response:
                 if sink is None or not response.is_success:
-                    body = _Body(operation, began + timeout_s, self._config)
+                    body = _Body(operation, response, self._config)
                     for chunk in response.iter_raw():
-                        body.take(chunk)
+                        if body.has_enough_with(chunk):
+                            break
                     return _answer(response, bytes(body.whole))
                 sink.begin(_begins_at(response))
                 for chunk in response.iter_raw():
@@ -60,6 +60,8 @@ class Transport:
                 return _answer(response, b"")
         except httpx.HTTPError as error:
             return _failure(error, url or self._config.url)
+        finally:
+            wire.end_at(before)
 
     def close(self) -> None:
         """Close the pool."""
@@ -70,23 +72,28 @@ class AsyncTransport:
     """Attempts over a pool of connections of an event loop.
 
     An attempt that is cancelled goes on by itself until its timeout, and its connection is given back: cancelled in
-    the middle, a send under contention leaves its connection in the pool for ever (encode/httpcore#1093).
+    the middle, a send under contention leaves its connection in the pool for ever (encode/httpcore#1093). What is
+    under way, wanted or not, counts against `most_calls`, so those that nobody waits for are bounded in number too.
     """
 
     def __init__(self, config: RegistryConfig, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._config = config
         self._client = httpx.AsyncClient(**_client(config), transport=transport)
-        self._sending: set[asyncio.Task[Answer | Failure]] = set()
+        wire.bound(self._client)
+        self._sending: dict[RouteClass, set[asyncio.Task[Answer | Failure]]] = {name: set() for name in _CLASSES}
 
     async def send(
         self, operation: Operation[Any], timeout_s: float, headers: Sequence[tuple[str, str]] = (), url: str = ""
     ) -> Answer | Failure:
-        """Send it once and read the answer whole, or its bytes into the operation's sink."""
+        """Send it once within that time and read the answer whole, or its bytes into the operation's sink."""
+        sending = self._sending[operation.route_class]
+        if len(sending) >= _most_calls(self._config):
+            return Failure(TooManyCalls, f"{self._config.url}: {len(sending)} calls are under way or not yet ended")
         wanted = asyncio.Event()
         wanted.set()
         task = asyncio.ensure_future(self._send(operation, timeout_s, headers, url, wanted))
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
+        sending.add(task)
+        task.add_done_callback(sending.discard)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -97,8 +104,8 @@ class AsyncTransport:
 
     async def close(self) -> None:
         """Wait for what is under way, then close the pool."""
-        if self._sending:
-            await asyncio.wait(self._sending, timeout=self._config.attempt_timeout_s)
+        if sending := set().union(*self._sending.values()):
+            await asyncio.wait(sending, timeout=self._config.attempt_timeout_s)
         await self._client.aclose()
 
     async def _send(
@@ -109,7 +116,8 @@ class AsyncTransport:
         url: str,
         wanted: asyncio.Event,
     ) -> Answer | Failure:
-        began = time.monotonic()
+        # For this task alone, which ends with the attempt.
+        wire.end_at(time.monotonic() + timeout_s)
         try:
             content = None if operation.upload is None else _threaded(operation.upload, wanted)
             sink = operation.sink
@@ -117,9 +125,10 @@ class AsyncTransport:
                 **_request(operation, timeout_s, headers, url, self._config), content=content or operation.body
             ) as response:
                 if sink is None or not response.is_success:
-                    body = _Body(operation, began + timeout_s, self._config)
+                    body = _Body(operation, response, self._config)
                     async for chunk in response.aiter_raw():
-                        body.take(chunk)
+                        if body.has_enough_with(chunk):
+                            break
                     return _answer(response, bytes(body.whole))
                 await asyncio.to_thread(sink.begin, _begins_at(response))
                 async with contextlib.aclosing(_gathered(response.aiter_raw())) as pieces:
@@ -138,12 +147,20 @@ def _looked_at(task: "asyncio.Task[Answer | Failure]") -> None:
         task.exception()
 
 
+def _most_calls(config: RegistryConfig) -> int:
+    """How many calls of one class may be under way, at all addresses together."""
+    return config.most_calls * len(config.urls)
+
+
 def _client(config: RegistryConfig) -> dict[str, Any]:
     # Bodies are read raw, so that what is hashed is what was sent.
     headers = {"user-agent": "model-registry-client", "accept-encoding": "identity"}
     if config.token:
         headers["authorization"] = f"Bearer {config.token}"
-    return {"base_url": config.url, "headers": headers, "follow_redirects": False}
+    # As many as the calls of all classes together: a class that hangs must not take the connections of another.
+    most = _most_calls(config)
+    limits = httpx.Limits(max_connections=most * len(_CLASSES), max_keepalive_connections=most)
+    return {"base_url": config.url, "headers": headers, "follow_redirects": False, "limits": limits}
 
 
 def _request(
@@ -157,7 +174,7 @@ def _request(
         headers.append(("content-length", str(_length(operation.upload))))
     if operation.sink is not None and operation.sink.held:
         headers.append(("range", f"bytes={operation.sink.held}-"))
-    pause_s = config.blob_timeout_s if operation.route_class == "blob" else timeout_s
+    pause_s = min(timeout_s, config.blob_timeout_s) if operation.route_class == "blob" else timeout_s
     return {
         "method": operation.method,
         "url": url.rstrip("/") + operation.path if url else operation.path,
@@ -197,23 +214,28 @@ def _answer(response: httpx.Response, body: bytes) -> Answer:
 
 
 class _Body:
-    """The body of an answer as it comes in: bounded in size, and in time, for httpx times each wait alone."""
+    """The body of an answer as it comes in, bounded in size; of a refusal, its beginning is enough."""
 
-    def __init__(self, operation: Operation[Any], end: float, config: RegistryConfig) -> None:
+    def __init__(self, operation: Operation[Any], response: httpx.Response, config: RegistryConfig) -> None:
         self.whole = bytearray()
-        # The transfer of bytes before it took as long as it took.
-        self._end = time.monotonic() + config.blob_timeout_s if operation.route_class == "blob" else end
+        self._is_success = response.is_success
+        if operation.route_class == "blob":
+            # The transfer of bytes before it took as long as it took; what is said about it must come within this.
+            wire.end_within(config.blob_timeout_s)
 
-    def take(self, chunk: bytes) -> None:
+    def has_enough_with(self, chunk: bytes) -> bool:
         self.whole += chunk
-        if len(self.whole) > _MOST_BYTES:
+        if self._is_success and len(self.whole) > _MOST_BYTES:
             raise httpx.DecodingError(f"the answer has more than {_MOST_BYTES} bytes")
-        if time.monotonic() > self._end:
-            raise httpx.ReadTimeout("the answer is still not whole")
+        return not self._is_success and len(self.whole) > _MOST_BYTES_OF_A_REFUSAL
 
 
 def _failure(error: httpx.HTTPError, url: str) -> Failure:
-    kind = AnswerTimedOut if isinstance(error, httpx.TimeoutException) else ConnectionFailed
+    kind: type[RegistryUnavailable] = ConnectionFailed
+    if isinstance(error, httpx.PoolTimeout):
+        kind = TooManyCalls
+    elif isinstance(error, httpx.TimeoutException):
+        kind = AnswerTimedOut
     return Failure(kind, f"{url}: {type(error).__name__}: {error}".rstrip(": "))
 
 
@@ -244,11 +266,16 @@ async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]
     """The same bytes in larger pieces: a hop to a thread for each packet would cost more than the work."""
     held: list[bytes] = []
     length = 0
-    async for chunk in chunks:
-        held.append(chunk)
-        length += len(chunk)
-        if length >= _CHUNK:
-            yield b"".join(held)
-            held, length = [], 0
+    try:
+        async for chunk in chunks:
+            held.append(chunk)
+            length += len(chunk)
+            if length >= _CHUNK:
+                yield b"".join(held)
+                held, length = [], 0
+    except httpx.HTTPError:
+        # What came before a cut need not come again.
+        yield b"".join(held)
+        raise
     if held:
         yield b"".join(held)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from common_lib.client.breaker import AttemptFailed, Breakers
+from common_lib.client.breaker import AttemptFailed, Breakers, NothingLearnt
 from common_lib.config import BreakerRules
 from common_lib.errors import CircuitOpen
 
@@ -130,6 +130,19 @@ def test_of_a_thousand_one_probes() -> None:
     assert (admitted, rejected, world.state) == (1, 999, "closed")
 
 
+def test_a_rejection_beside_a_probe_says_when_the_probe_is_over_at_the_latest() -> None:
+    """Then it has closed the circuit, or counts as slow and opens it anew."""
+    world = World()
+    world.open()
+    world.now += 5
+    with world.breakers.guard(NAME):
+        world.now += 1
+        with pytest.raises(CircuitOpen) as rejected:
+            world.call()
+        assert rejected.value.retry_after_s == world.breakers.circuit(NAME).remaining_s() == pytest.approx(3.0)
+    assert world.breakers.circuit(NAME).remaining_s() == 0
+
+
 def test_of_64_threads_one_probes() -> None:
     """Real ones, all at once."""
     world = World()
@@ -153,7 +166,7 @@ def test_of_64_threads_one_probes() -> None:
         assert sum(pool.map(probe, range(64))) == 1
 
 
-@pytest.mark.parametrize("end", [KeyboardInterrupt, GeneratorExit, TimeoutError, ValueError])
+@pytest.mark.parametrize("end", [KeyboardInterrupt, GeneratorExit, NothingLearnt, ValueError])
 def test_an_end_that_says_nothing_gives_the_permit_back(end: type[BaseException]) -> None:
     """A cancelled probe neither closes nor opens: it is still half open, and the next one may probe."""
     world = World()

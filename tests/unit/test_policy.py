@@ -1,7 +1,5 @@
 """The policy around an attempt, on a clock of the test's own."""
 
-import contextlib
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +12,7 @@ from common_lib.client.transport import Failure
 from common_lib.deadline import deadline
 from common_lib.errors import (
     AnswerTimedOut,
+    CircuitOpen,
     ConnectionFailed,
     DeadlineExceeded,
     RegistryUnavailable,
@@ -111,79 +110,6 @@ def test_no_attempt_begins_after_the_deadline() -> None:
     assert [step.timeout_s for step in run.steps if isinstance(step, Send)] == [5.0, 5.0, pytest.approx(1.7)]
 
 
-class Clients:
-    """Calls of one client on a virtual clock, answered by a server that the test makes up."""
-
-    def __init__(self, serve: Callable[[float], Any], seed: int = 0, **config: Any) -> None:
-        chance = random.Random(seed)
-        self.now = 0.0
-        self.attempts = 0
-        self._serve = serve
-        self.policy = Policy(RegistryConfig(**config), clock=lambda: self.now, uniform=chance.uniform)
-
-    def call(self) -> Answer:
-        """One call."""
-        steps = self.policy.steps(models.get("eurusd"))
-        reply: Any = None
-        while True:
-            try:
-                step = steps.send(reply)
-            except StopIteration as done:
-                answer: Answer = done.value
-                return answer
-            match step:
-                case Send():
-                    self.attempts += 1
-                    reply = self._serve(self.now)
-                case Pause(seconds):
-                    self.now += seconds
-                    reply = None
-
-
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize(("share", "success", "amplification"), [(0.1, 0.998, 1.12), (0.2, 0.945, 1.20)])
-def test_independent_failures_are_mostly_mended(seed: int, share: float, success: float, amplification: float) -> None:
-    """By retries that the budget bounds: 40,000 calls for each seed, each attempt fails with that probability."""
-    print(f"seed {seed}")
-    chance, calls = random.Random(seed), 40_000
-    clients = Clients(lambda _: SICK if chance.random() < share else OK, seed)
-    answered = 0
-    for _ in range(calls):
-        clients.now += 0.1
-        with contextlib.suppress(ServerFailed):
-            answered += clients.call() == OK
-    assert answered / calls >= success
-    assert clients.attempts / calls <= amplification
-
-
-def test_an_outage_is_met_with_few_attempts() -> None:
-    """Ten minutes of ten calls a second that nobody answers: each ends in a typed error, hardly any is attempted."""
-    clients = Clients(lambda _: CUT)
-    first, calls = 0, 0
-    for tick in range(6_000):
-        clients.now = max(clients.now, tick / 10)
-        calls += 1
-        with pytest.raises(RegistryUnavailable):
-            clients.call()
-        if tick == 99:
-            first = clients.attempts
-    assert first / 100 <= 1.1
-    assert clients.attempts / calls <= 0.05
-
-
-def test_it_recovers_within_seconds() -> None:
-    """After an outage of a minute, calls are answered again twelve seconds after the repair at the latest."""
-    clients = Clients(lambda now: CUT if now < 60 else OK)
-    answered: list[tuple[float, bool]] = []
-    for tick in range(900):
-        clients.now = max(clients.now, tick / 10)
-        try:
-            answered.append((clients.now, clients.call() == OK))
-        except RegistryUnavailable:
-            answered.append((clients.now, False))
-    assert all(ok for now, ok in answered if now > 72)
-
-
 NO_FLOOR = ["0", "-5", "nan", "inf", "soon", ""]
 
 
@@ -210,6 +136,89 @@ def test_who_is_told_to_come_after_the_deadline_gives_up_at_once() -> None:
     with pytest.raises(ServerFailed, match="tried once") as failed:
         run(RegistryConfig(deadline_s=3.0))
     assert (run.now, failed.value.retry_after_s) == (0.0, 4.0)
+
+
+def test_what_the_deadline_cuts_short_says_nothing_of_the_server() -> None:
+    """Neither a failure nor a success, here or at the server, however often; the error names the deadline."""
+    spent = Answer(504, {}, b'{"code":"deadline_exceeded"}')
+    for outcome in (SLOW, spent):
+        policy = Policy(RegistryConfig(attempts=1))
+        with deadline(2.0):
+            for _ in range(30):
+                steps = policy.steps(models.get("eurusd"))
+                next(steps)
+                with pytest.raises(DeadlineExceeded, match="cut the attempt short; tried once"):
+                    _through(steps, outcome)
+        assert policy.breakers.circuit("http://127.0.0.1:8321 read").state == "closed"
+
+
+def test_a_deadline_shorter_than_an_attempt_hides_no_hung_server() -> None:
+    """Set in the configuration it is the time that an attempt has: the circuit opens."""
+    now = 0.0
+    policy = Policy(RegistryConfig(deadline_s=1.0), clock=lambda: now)
+    for _ in range(20):
+        steps = policy.steps(models.get("eurusd"))
+        next(steps)
+        now += 1.0
+        with pytest.raises(AnswerTimedOut):
+            _through(steps, SLOW)
+    assert policy.breakers.circuit("http://127.0.0.1:8321 read").state == "opened"
+
+
+def test_waiting_for_a_connection_of_ones_own_opens_no_circuit() -> None:
+    """It says nothing of the server."""
+    policy = Policy(RegistryConfig(attempts=1))
+    for _ in range(40):
+        steps = policy.steps(models.get("eurusd"))
+        next(steps)
+        with pytest.raises(TooManyCalls):
+            _through(steps, Failure(TooManyCalls, "PoolTimeout"))
+    assert policy.breakers.circuit("http://127.0.0.1:8321 read").state == "closed"
+
+
+def test_nobody_pauses_for_what_the_circuit_will_reject() -> None:
+    """The call whose failure opens it ends at once, with what was tried."""
+    policy = Policy(RegistryConfig(attempts=1), clock=lambda: 0.0)
+    for _ in range(19):
+        with pytest.raises(ConnectionFailed):
+            _unanswered(policy)
+    patient = Policy(RegistryConfig(attempts=3), clock=lambda: 0.0)
+    patient.breakers = policy.breakers
+    steps = patient.steps(models.get("eurusd"))
+    next(steps)
+    with pytest.raises(ConnectionFailed, match="tried once"):
+        steps.send(CUT)
+
+
+def test_rejected_calls_bring_no_retries_and_cost_none() -> None:
+    """Only what is sent counts, so an outage neither fills the budget nor empties it."""
+    policy = Policy(RegistryConfig(retry_most=5.0), clock=lambda: 0.0, uniform=lambda low, _: low)
+    for _ in range(20):
+        with pytest.raises(RegistryUnavailable):
+            _unanswered(policy)
+    left = policy.budget.tokens
+    assert 0 <= left < 1
+    for _ in range(100):
+        with pytest.raises(CircuitOpen):
+            _unanswered(policy)
+    assert policy.budget.tokens == left
+
+
+def test_a_retry_that_is_not_let_through_is_given_back() -> None:
+    """Another call opened the circuit during the pause."""
+    policy = Policy(RegistryConfig(), clock=lambda: 0.0, uniform=lambda low, _: low)
+    steps = policy.steps(models.get("eurusd"))
+    next(steps)
+    assert isinstance(steps.send(CUT), Pause)
+    paid = policy.budget.tokens
+    circuit = policy.breakers.circuit("http://127.0.0.1:8321 read")
+    for _ in range(20):
+        circuit.settle(circuit.admit()[0], failed=True)
+        if circuit.state == "opened":
+            break
+    with pytest.raises(CircuitOpen, match="tried once"):
+        steps.send(None)
+    assert policy.budget.tokens == paid + 1
 
 
 def test_a_deadline_travels() -> None:
@@ -261,6 +270,17 @@ def test_telemetry_is_told_and_cannot_disturb() -> None:
         with pytest.raises(RegistryUnavailable):
             _unanswered(policy)
     assert {"attempt", "retry", "budget", "open"} == set(told)
+
+
+def _through(steps: Any, outcome: Any) -> Answer:
+    """The answer when each attempt ends so; nobody waits."""
+    reply: Any = outcome
+    while True:
+        try:
+            reply = outcome if isinstance(steps.send(reply), Send) else None
+        except StopIteration as done:
+            answer: Answer = done.value
+            return answer
 
 
 def _unanswered(policy: Policy) -> None:

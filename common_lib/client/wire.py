@@ -1,0 +1,139 @@
+"""An attempt ends when it should: httpx times each wait alone, so an answer of one byte a second would never end.
+
+Below httpx, each wait for the network is cut to what is left of the attempt that waits.
+"""
+
+import math
+import ssl
+import time
+from collections.abc import Iterable
+from contextvars import ContextVar
+from typing import Any
+
+import httpcore
+import httpx
+
+_end: ContextVar[float] = ContextVar("attempt_end", default=math.inf)
+_Options = Iterable[httpcore.SOCKET_OPTION]
+
+
+def end_at(end: float) -> float:
+    """Let what this thread or task waits for on the network end then, on the monotonic clock; the end before this."""
+    before = _end.get()
+    _end.set(end)
+    return before
+
+
+def end_within(seconds: float) -> None:
+    """Let it end so many seconds from now, if not earlier."""
+    _end.set(min(_end.get(), time.monotonic() + seconds))
+
+
+def bound(client: httpx.Client | httpx.AsyncClient) -> None:
+    """Make the connections of a client keep to `end_at`; a transport without connections stays as it is."""
+    for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001 - httpx has no way to pass it on
+        pool = getattr(transport, "_pool", None)
+        if isinstance(pool, httpcore.ConnectionPool):
+            pool._network_backend = _Network(pool._network_backend)  # noqa: SLF001 - the same
+        elif isinstance(pool, httpcore.AsyncConnectionPool):
+            pool._network_backend = _AsyncNetwork(pool._network_backend)  # noqa: SLF001 - the same
+
+
+def _left_s(timeout: float | None, over: type[httpcore.TimeoutException]) -> float | None:
+    end = _end.get()
+    if end == math.inf:
+        return timeout
+    left_s = end - time.monotonic()
+    if left_s <= 0:
+        raise over("the time of the attempt is over, and the answer is still not whole")
+    return left_s if timeout is None else min(timeout, left_s)
+
+
+class _Stream(httpcore.NetworkStream):
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _left_s(timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _left_s(timeout, httpcore.WriteTimeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        left_s = _left_s(timeout, httpcore.ConnectTimeout)
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left_s))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _Network(httpcore.NetworkBackend):
+    def __init__(self, network: httpcore.NetworkBackend) -> None:
+        self._network = network
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: _Options | None = None,
+    ) -> httpcore.NetworkStream:
+        left_s = _left_s(timeout, httpcore.ConnectTimeout)
+        return _Stream(self._network.connect_tcp(host, port, left_s, local_address, socket_options))
+
+    def connect_unix_socket(
+        self, path: str, timeout: float | None = None, socket_options: _Options | None = None
+    ) -> httpcore.NetworkStream:
+        left_s = _left_s(timeout, httpcore.ConnectTimeout)
+        return _Stream(self._network.connect_unix_socket(path, left_s, socket_options))
+
+
+class _AsyncStream(httpcore.AsyncNetworkStream):
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return await self._stream.read(max_bytes, _left_s(timeout, httpcore.ReadTimeout))
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        await self._stream.write(buffer, _left_s(timeout, httpcore.WriteTimeout))
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        left_s = _left_s(timeout, httpcore.ConnectTimeout)
+        return _AsyncStream(await self._stream.start_tls(ssl_context, server_hostname, left_s))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _AsyncNetwork(httpcore.AsyncNetworkBackend):
+    def __init__(self, network: httpcore.AsyncNetworkBackend) -> None:
+        self._network = network
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: _Options | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        left_s = _left_s(timeout, httpcore.ConnectTimeout)
+        return _AsyncStream(await self._network.connect_tcp(host, port, left_s, local_address, socket_options))
+
+    async def connect_unix_socket(
+        self, path: str, timeout: float | None = None, socket_options: _Options | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        left_s = _left_s(timeout, httpcore.ConnectTimeout)
+        return _AsyncStream(await self._network.connect_unix_socket(path, left_s, socket_options))

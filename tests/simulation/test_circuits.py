@@ -1,0 +1,229 @@
+"""The circuit under real tasks and threads, and what one call may and may not do to it."""
+
+import asyncio
+import itertools
+import resource
+import statistics
+import threading
+import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+from common_lib import AsyncHttpRegistry, HttpRegistry, RegistryConfig
+from common_lib.client.policy import Policy
+from common_lib.client.transport import Failure
+from common_lib.config import BreakerRules
+from common_lib.deadline import deadline
+from common_lib.errors import AnswerTimedOut, CircuitOpen, DeadlineExceeded, RegistryUnavailable, ServerFailed
+from tests.simulation.worlds import CUT, OK, beside, resolve
+
+NAME = resolve("eurusd")
+URL = "http://registry"
+KEY = f"{URL} resolve"
+SLOW = Failure(AnswerTimedOut, "ReadTimeout")
+
+
+def config(**given: Any) -> RegistryConfig:
+    """A client that keeps nothing, so that each call is attempted."""
+    return RegistryConfig(url=URL, resolve=None, **given)
+
+
+def opened(policy: Policy) -> Any:
+    """Its circuit, after as many failures as it takes."""
+    circuit = policy.breakers.circuit(KEY)
+    while circuit.state != "opened":
+        circuit.settle(circuit.admit()[0], failed=True)
+    return circuit
+
+
+def half_open(policy: Policy) -> Any:
+    """Its circuit, whose time is over."""
+    circuit = opened(policy)
+    circuit._until = policy.clock()
+    return circuit
+
+
+def test_of_a_thousand_tasks_at_half_open_one_is_admitted() -> None:
+    """All the others are rejected at once, while the one is on its way."""
+    arrived = 0
+
+    async def run() -> list[Any]:
+        everybody = asyncio.Event()
+
+        async def answer(_: httpx.Request) -> httpx.Response:
+            nonlocal arrived
+            arrived += 1
+            await everybody.wait()
+            return httpx.Response(200, stream=httpx.ByteStream(b"{}"))
+
+        async with AsyncHttpRegistry(config(), transport=httpx.MockTransport(answer)) as registry:
+            half_open(registry.policy)
+            calls = [asyncio.ensure_future(registry.call(NAME)) for _ in range(1_000)]
+            for rejected in itertools.islice(asyncio.as_completed(calls), 999):
+                with pytest.raises(CircuitOpen):
+                    await rejected
+            everybody.set()
+            return await asyncio.gather(*calls, return_exceptions=True)
+
+    outcomes = anyio.run(run)
+    beside("1,000 tasks at half-open (real)", "exactly 1 admitted", f"{arrived}")
+    assert arrived == 1
+    assert sum(isinstance(outcome, CircuitOpen) for outcome in outcomes) == 999
+
+
+def test_of_64_threads_at_half_open_one_is_admitted() -> None:
+    """They come at the same moment, and one is on its way until the last of the others is rejected."""
+    together, rejected = threading.Barrier(64), threading.Semaphore(0)
+    arrived = itertools.count()
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        next(arrived)
+        for _ in range(63):
+            assert rejected.acquire(timeout=30)
+        return httpx.Response(200, stream=httpx.ByteStream(b"{}"))
+
+    with HttpRegistry(config(), transport=httpx.MockTransport(answer)) as registry, ThreadPoolExecutor(64) as pool:
+        half_open(registry.policy)
+
+        def call(_: int) -> bool:
+            together.wait()
+            try:
+                registry.call(NAME)
+            except CircuitOpen:
+                rejected.release()
+                return False
+            return True
+
+        assert sum(pool.map(call, range(64))) == 1
+    admitted = next(arrived)
+    beside("64 threads at half-open (real)", "exactly 1 admitted", f"{admitted}")
+    assert admitted == 1
+
+
+@pytest.mark.parametrize("end", ["cancelled", "interrupted", "deadline"])
+def test_a_probe_that_its_caller_ends_says_nothing(end: str) -> None:
+    """The permit is back, the circuit still half open, no failure counted; the next one may probe."""
+    if end == "cancelled":
+        policy = anyio.run(_cancelled)
+    elif end == "interrupted":
+        policy = _interrupted()
+    else:
+        policy = Policy(config(attempts=1))
+        half_open(policy)
+        with deadline(0.5):
+            steps = policy.steps(NAME)
+            next(steps)
+            with pytest.raises(DeadlineExceeded):
+                steps.send(SLOW)
+    circuit = policy.breakers.circuit(KEY)
+    beside(
+        f"probe {end}",
+        "permit back, still half-open, 0 failures counted",
+        f"{circuit.state}, {circuit._probing} probes, opened {circuit._opened} times",
+    )
+    assert (circuit.state, circuit._probing, circuit._opened) == ("half-opened", 0, 1)
+    steps = policy.steps(NAME)
+    next(steps)
+    with pytest.raises(StopIteration):
+        steps.send(OK)
+    assert circuit.state == "closed"
+
+
+async def _cancelled() -> Policy:
+    async def answer(_: httpx.Request) -> httpx.Response:
+        return await anyio.sleep_forever()  # type: ignore[no-any-return, func-returns-value]
+
+    registry = AsyncHttpRegistry(config(attempt_timeout_s=0.1), transport=httpx.MockTransport(answer))
+    half_open(registry.policy)
+    with anyio.move_on_after(0.05):
+        await registry.call(NAME)
+    await registry.close()
+    return registry.policy
+
+
+def _interrupted() -> Policy:
+    def answer(_: httpx.Request) -> httpx.Response:
+        raise KeyboardInterrupt
+
+    with HttpRegistry(config(), transport=httpx.MockTransport(answer)) as registry:
+        half_open(registry.policy)
+        with pytest.raises(KeyboardInterrupt):
+            registry.call(NAME)
+    return registry.policy
+
+
+def test_four_bad_and_one_good_for_ever_opens_it() -> None:
+    """As soon as there are enough calls to say so."""
+    policy = Policy(config(attempts=1))
+    calls = 0
+    while policy.breakers.circuit(KEY).state == "closed":
+        steps = policy.steps(NAME)
+        next(steps)
+        with pytest.raises((StopIteration, RegistryUnavailable)):
+            steps.send(OK if calls % 5 == 4 else CUT)
+        calls += 1
+        assert calls <= 20
+    beside("4 bad, 1 good, for ever", "opens within 20 calls, the minimum", f"opened after {calls}")
+
+
+@pytest.mark.parametrize("rejections", [50_000, pytest.param(1_000_000, marks=pytest.mark.long)])
+def test_rejections_cost_neither_memory_nor_more_time_each(rejections: int) -> None:
+    """An error of its own for each, whose text stays short however many there were."""
+    policy = Policy(config(breaker=BreakerRules(open_s=1e6, longest_open_s=1e6)))
+    opened(policy)
+    _reject(policy, rejections // 20)
+    before_kib, took_s = _resident_kib(), []
+    for _ in range(10):
+        began = time.process_time()
+        _reject(policy, rejections // 10)
+        took_s.append((time.process_time() - began) / (rejections // 10))
+    grown_mib = (_resident_kib() - before_kib) / 1024
+    text = "".join(traceback.format_exception(_reject(policy, 1)))
+    beside(
+        f"{rejections:,} rejections (real)",
+        "RSS + < 1 MB, time for each flat, formatted error < 10 kB",
+        f"{grown_mib:+.2f} MB; {took_s[0] * 1e6:.1f} µs at first, {took_s[-1] * 1e6:.1f} µs at last; {len(text):,} B",
+    )
+    assert grown_mib < 1
+    assert statistics.median(took_s[5:]) < 1.5 * statistics.median(took_s[:5])
+    assert len(text) < 10_000
+
+
+def _reject(policy: Policy, times: int) -> CircuitOpen:
+    last = None
+    for _ in range(times):
+        try:
+            next(policy.steps(NAME))
+        except CircuitOpen as rejected:
+            last = rejected
+    assert last is not None
+    return last
+
+
+def _resident_kib() -> float:
+    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - a file of the kernel
+        return int(file.read().split()[1]) * resource.getpagesize() / 1024
+
+
+def test_of_200_concurrent_failing_calls_200_raise() -> None:
+    """None of them is answered by what another one's retries left behind."""
+
+    async def answer(_: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0.001)
+        return httpx.Response(503, stream=httpx.ByteStream(b""))
+
+    async def run() -> list[Any]:
+        patient = BreakerRules(minimum_calls=10**6)
+        given = config(most_calls=200, first_pause_s=0.001, longest_pause_s=0.001, retry_most=1e6, breaker=patient)
+        async with AsyncHttpRegistry(given, transport=httpx.MockTransport(answer)) as registry:
+            return await asyncio.gather(*(registry.call(NAME) for _ in range(200)), return_exceptions=True)
+
+    outcomes = anyio.run(run)
+    raised = sum(isinstance(outcome, ServerFailed) and len(outcome.tried) == 3 for outcome in outcomes)
+    beside("200 concurrent failing calls on one policy (real)", "200 raise", f"{raised}, each after 3 attempts")
+    assert raised == 200
