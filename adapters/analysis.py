@@ -1,30 +1,41 @@
 """The analysis engine reads production models."""
 
+import math
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from common_lib.errors import InvalidConfiguration
+from common_lib.binding import arun
+from common_lib.errors import InvalidConfiguration, RegistryUnavailable
+from common_lib.last_good import kept_by
 from common_lib.operations.base import Operation
+from common_lib.operations.versions import Resolution
 from common_lib.registry import AsyncModelRegistry
 from common_lib.rules.lifecycle import ModelStage, ModelType
+from common_lib.staleness import Known, ServeStale, Staleness
 from common_lib.values import ModelVersion, RegisteredModel
 
 T = TypeVar("T")
+_SERVE = ServeStale()
+_MOST_LISTS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class ProductionModel:
-    """A model and the version of it that is in production."""
+class ProductionModel(Known):
+    """A model and the version of it that is in production; and how that is known."""
 
     model: RegisteredModel
     version: ModelVersion
 
 
 class Analysis(AsyncModelRegistry):
-    """The registry in the words of the analysis engine, an asynchronous service that only reads."""
+    """The registry in the words of the analysis engine, an asynchronous service that only reads.
 
-    def __init__(self, registry: AsyncModelRegistry) -> None:
+    While the registry gives no answer it reads what it was told last, up to a day old, and each result says so.
+    """
+
+    def __init__(self, registry: AsyncModelRegistry, *, staleness: Staleness = _SERVE) -> None:
         if not isinstance(registry, AsyncModelRegistry):
             raise InvalidConfiguration(
                 "Analysis is asynchronous: give it a registry such as AsyncHttpRegistry(), "
@@ -32,18 +43,21 @@ class Analysis(AsyncModelRegistry):
             )
         self._registry = registry
         self.origin = registry.origin
+        self._staleness = staleness
+        self._last_good = kept_by(staleness, "Analysis")
+        self._lists: dict[str, tuple[list[ProductionModel], float]] = {}
 
     async def call(self, operation: Operation[T]) -> T:
-        """Answer by the registry that was given."""
-        return await self._registry.call(operation)
+        """Answer by the registry that was given, or by what it said last."""
+        return await arun(self._last_good.answer(operation), self._registry.call)
 
-    async def production_model(self, name: str) -> ModelVersion:
-        """The version of a model that is in production.
+    async def production_model(self, name: str) -> Resolution:
+        """The version of a model that is in production, and how that is known.
 
         Raises:
             VersionNotFound: none is.
         """
-        return await self.resolve(f"models:/{name}/production")
+        return await self.versions.resolution(f"models:/{name}/production")
 
     async def production_models(
         self,
@@ -51,7 +65,29 @@ class Analysis(AsyncModelRegistry):
         type: ModelType | str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> list[ProductionModel]:
-        """All models that have a version in production, by name, with that version."""
+        """All models that have a version in production, by name, with that version.
+
+        While the registry gives no answer, it is the list that this instance was given last for the same question.
+        """
+        question = repr((type, sorted((tags or {}).items())))
+        asked_at = time.monotonic()
+        try:
+            found = await self._production_models(type, tags)
+        except RegistryUnavailable as error:
+            listed, listed_at = self._lists.get(question, ([], -math.inf))
+            age_s = asked_at - listed_at
+            if age_s > self._staleness.max_age_s:
+                raise
+            return [replace(each, stale=True, age_s=age_s, source="cache", reason=str(error)) for each in listed]
+        self._lists.pop(question, None)
+        self._lists[question] = (found, asked_at)
+        if len(self._lists) > _MOST_LISTS:
+            self._lists.pop(next(iter(self._lists)))
+        return list(found)
+
+    async def _production_models(
+        self, type: ModelType | str | None, tags: Mapping[str, str] | None
+    ) -> list[ProductionModel]:
         found = []
         async for model in self.models.search(stage=ModelStage.PRODUCTION, type=type, tags=tags):
             if model.production_version is not None:

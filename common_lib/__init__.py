@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from common_lib.registry import AsyncModelRegistry, ModelRegistry
     from common_lib.rules.access import PrincipalKind, Role
     from common_lib.rules.lifecycle import ModelStage, ModelType
+    from common_lib.staleness import FailClosed, KeepLastGood, ServeStale
     from common_lib.values import (
         Alias,
         FieldSpec,
@@ -39,10 +40,12 @@ _PLACES = {
     "AsyncHttpRegistry": "client.http_registry",
     "AsyncModelRegistry": "registry",
     "Cache": "artifacts.cache",
+    "FailClosed": "staleness",
     "FieldSpec": "values",
     "FileEntry": "values",
     "Grant": "access",
     "HttpRegistry": "client.http_registry",
+    "KeepLastGood": "staleness",
     "Lineage": "values",
     "Manifest": "values",
     "ModelRegistry": "registry",
@@ -56,6 +59,7 @@ _PLACES = {
     "RegistryConfig": "config",
     "RegistryError": "errors",
     "Role": "rules.access",
+    "ServeStale": "staleness",
     "Signature": "values",
     "Snapshot": "artifacts.snapshot",
 }
@@ -65,10 +69,12 @@ __all__ = [
     "AsyncHttpRegistry",
     "AsyncModelRegistry",
     "Cache",
+    "FailClosed",
     "FieldSpec",
     "FileEntry",
     "Grant",
     "HttpRegistry",
+    "KeepLastGood",
     "Lineage",
     "Manifest",
     "ModelRegistry",
@@ -82,6 +88,7 @@ __all__ = [
     "RegistryConfig",
     "RegistryError",
     "Role",
+    "ServeStale",
     "Signature",
     "Snapshot",
 ]

@@ -61,8 +61,9 @@ class KeepLastGood(Staleness):
 class Known:
     """How an answer is known.
 
-    `source` is `registry`, `cache`, or `snapshot`, the file that an earlier process left; `stale` tells that it is
-    older than what counts as fresh, `reason` why the registry was not heard.
+    `source` is `registry`, `cache`, `snapshot`, the file that an earlier process left, or `files`, the fetched ones
+    alone; `stale` tells that it is older than what counts as fresh, or of unknown age, which is infinite; `reason` why
+    the registry was not heard.
     """
 
     stale: bool = False

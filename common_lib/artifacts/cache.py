@@ -26,6 +26,7 @@ from typing import BinaryIO
 from common_lib.artifacts.progress import Report, nobody
 from common_lib.artifacts.snapshot import Snapshot
 from common_lib.errors import DigestMismatch, NotCached
+from common_lib.staleness import Known
 from common_lib.values import FileEntry, Manifest, ModelVersion
 
 _CHUNK = 1024**2
@@ -71,7 +72,7 @@ class Cache:
         """The bytes of a file on their way in, beginning with what an earlier, abandoned download brought."""
         return Arriving(self, entry, report)
 
-    def snapshot(self, version: ModelVersion, manifest: Manifest) -> Snapshot:
+    def snapshot(self, version: ModelVersion, manifest: Manifest, known: Known) -> Snapshot:
         """The files of a version as a folder, out of bytes that are here and were just verified."""
         folder = self.root / "snapshots" / manifest.digest.removeprefix("sha256:")
         for entry in manifest.files:
@@ -82,7 +83,7 @@ class Cache:
                 link = place.parent / f".{uuid.uuid4().hex}"
                 link.symlink_to(target)
                 link.replace(place)
-        return Snapshot(version, manifest, folder)
+        return Snapshot(version, manifest, folder, **known.how())
 
     def remember(self, origin: str, reference: str, version: ModelVersion, manifest: Manifest) -> None:
         """Keep what a reference means, for those who ask while the registry does not answer."""

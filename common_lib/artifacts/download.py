@@ -1,5 +1,6 @@
 """The flows that fetch: what a reference means, what the cache lacks of it; nothing is named before it is verified."""
 
+import math
 import os
 from collections.abc import Sequence
 from functools import partial
@@ -14,6 +15,8 @@ from common_lib.operations import artifacts, versions
 from common_lib.operations.base import Blocking, Flow, Together, checked
 from common_lib.rules.manifest import File, check_files, digest
 from common_lib.values import FileEntry, Manifest, ModelVersion
+
+_NOT_ASKED = "local_files_only: the registry was not asked"
 
 
 def fetch(
@@ -38,9 +41,10 @@ def fetch(
         NotCached: with `local_files_only`, something was never fetched.
     """
     store = cache or Cache.default()
-    version, manifest = yield from _resolved(origin, reference, store, local_files_only=local_files_only)
+    found, manifest = yield from _resolved(origin, reference, store, local_files_only=local_files_only)
+    version = found.version
     yield from _cached(version, manifest.files, store, progress, local_files_only=local_files_only)
-    snapshot: Snapshot = yield Blocking(lambda: store.snapshot(version, manifest))
+    snapshot: Snapshot = yield Blocking(lambda: store.snapshot(version, manifest, found))
     if not local_files_only:
         yield Blocking(lambda: store.remember(origin, reference, version, manifest))
     return snapshot
@@ -67,7 +71,8 @@ def download(
         InvalidRequest: `folder` holds a file that is not of this version, such as one of another version.
     """
     target, store = local_path("folder", folder), cache or Cache.default()
-    version, manifest = yield from _resolved(origin, reference, store, local_files_only=local_files_only)
+    found, manifest = yield from _resolved(origin, reference, store, local_files_only=local_files_only)
+    version = found.version
     missing: list[FileEntry] = yield Blocking(lambda: missing_in(target, manifest))
     yield from _cached(version, missing, store, progress, local_files_only=local_files_only)
     for entry in missing:
@@ -81,19 +86,21 @@ def download(
 
 def _resolved(
     origin: str, reference: str, store: Cache, *, local_files_only: bool
-) -> Flow[tuple[ModelVersion, Manifest]]:
+) -> Flow[tuple[versions.Resolution, Manifest]]:
     """The version that the reference means and the manifest of its files, which is that of its digest."""
-    version: ModelVersion
+    found: versions.Resolution
     manifest: Manifest | None
     if local_files_only:
         version, manifest = yield Blocking(lambda: store.recall(origin, reference))
+        found = versions.Resolution(version, stale=True, age_s=math.inf, source="files", reason=_NOT_ASKED)
     else:
-        version = yield versions.resolve(reference)
+        found = yield versions.resolution(reference)
+        version = found.version
         manifest = yield Blocking(lambda: store.manifest(version.digest))
         if manifest is None or not _is_of(version, manifest):
             manifest = yield versions.manifest(version.model, version.version)
     _check_identity(version, manifest)
-    return version, manifest
+    return found, manifest
 
 
 def _cached(

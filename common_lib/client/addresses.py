@@ -4,8 +4,12 @@ Only the order: those that failed lately come last, so that a call goes on where
 for everybody, and for how long it is left alone, is known to its circuit.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
+from typing import Final
+
+_NEVER: Final = (-math.inf, -math.inf)
 
 
 class Addresses:
@@ -22,12 +26,13 @@ class Addresses:
         """The circuits for a class of routes: as configured, those that failed in the last seconds behind them."""
         circuits = [f"{url} {route_class}" for url in self._urls]
         if len(circuits) > 1 and self._failed:
-            circuits.sort(key=self._lately)
+            now = self._clock()
+            circuits.sort(key=lambda circuit: self._lately(circuit, now))
         return circuits
 
     def rest_s(self, route_class: str) -> float:
         """How long the next one in order asked to be left alone."""
-        _, until = self._failed.get(self.order(route_class)[0], (0.0, 0.0))
+        _, until = self._failed.get(self.order(route_class)[0], _NEVER)
         return max(0.0, until - self._clock())
 
     def failed(self, circuit: str, retry_after_s: float | None) -> None:
@@ -40,7 +45,6 @@ class Addresses:
         if self._failed:
             self._failed.pop(circuit, None)
 
-    def _lately(self, circuit: str) -> tuple[float, float]:
-        now = self._clock()
-        failed_at, until = self._failed.get(circuit, (0.0, 0.0))
+    def _lately(self, circuit: str, now: float) -> tuple[float, float]:
+        failed_at, until = self._failed.get(circuit, _NEVER)
         return max(until, now), max(failed_at, now - self._settling_s)

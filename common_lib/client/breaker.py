@@ -153,7 +153,7 @@ class Circuit:
     def _close(self) -> State:
         self._opened = 0
         for bucket in self._buckets:
-            bucket[0] = -1
+            bucket[:] = [-1, 0, 0, 0]
         return self._enter(CLOSED)
 
     def _enter(self, state: State) -> State:

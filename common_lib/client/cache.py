@@ -174,9 +174,10 @@ class ResolveCache:
 
     def save(self) -> None:
         """Write the file, if there is one and anything that it does not say."""
-        if self._file is None or not self._unsaved:
-            return
+        # Behind whoever saves already: at the end of the interpreter that thread must not be cut off.
         with self._saving:
+            if self._file is None or not self._unsaved:
+                return
             with self._lock:
                 self._unsaved = False
                 gone, self._gone = self._gone, set()

@@ -38,8 +38,7 @@ class _Client:
         self._cache = ResolveCache.of(self.config, self.policy.telemetry)
         self._process = os.getpid()
         self._closed = False
-        # Also without `close`, and when the interpreter ends: the next process shall know.
-        self._last_word = weakref.finalize(self, self._cache.save) if self._cache else None
+        self._last_word: weakref.finalize[..., Any] | None = None
 
     def _steps(self, operation: Operation[Any]) -> CallSteps:
         """The steps of one call, through the cache if there is one."""
@@ -60,20 +59,30 @@ class _Client:
         """After a fork: connections and locks are the parent's, what is known is known here too."""
         self._process = os.getpid()
         self.policy = Policy(self.config, telemetry=self.policy.telemetry)
-        if self._cache is not None and self._last_word is not None:
-            self._last_word.detach()
+        if self._cache is not None:
             self._cache = self._cache.forked()
-            self._last_word = weakref.finalize(self, self._cache.save)
         self._connect()
 
     def _connect(self) -> None:
         raise NotImplementedError
+
+    def _promise(self, *ends: Callable[[], object]) -> None:
+        """Do this when the client is closed, or forgotten, or the interpreter ends, so that the next process knows."""
+        if self._last_word is not None:
+            self._last_word.detach()
+        save = () if self._cache is None else (self._cache.save,)
+        self._last_word = weakref.finalize(self, _do, *save, *ends)
 
     def _told(self, error: RuntimeError) -> Exception:
         """What httpx says of a pool that was closed in the middle of a call, as one of our errors."""
         return (
             RegistryClosed(f"the client of {self.origin} was closed in the middle of a call") if self._closed else error
         )
+
+
+def _do(*ends: Callable[[], object]) -> None:
+    for end in ends:
+        end()
 
 
 class HttpRegistry(_Client, ModelRegistry):
@@ -123,6 +132,7 @@ class HttpRegistry(_Client, ModelRegistry):
 
     def _connect(self) -> None:
         self._transport = Transport(self.config, self._network)
+        self._promise(self._transport.close)
         self._background = Background()
 
     def _driven(self, operation: Operation[Any], steps: CallSteps) -> Answer:
@@ -209,6 +219,7 @@ class AsyncHttpRegistry(_Client, AsyncModelRegistry):
 
     def _connect(self) -> None:
         self._transport = AsyncTransport(self.config, self._network)
+        self._promise()
         self._background: set[asyncio.Task[None]] = set()
 
     async def _driven(self, operation: Operation[Any], steps: CallSteps) -> Answer:

@@ -47,6 +47,8 @@ PLANTS = [
     Plant("litestar-at-the-edge", "registry_server/infrastructure/filesystem.py", "from litestar import Request"),
     Plant("client-side-is-light", "adapters/analysis.py", "import registry_server.testing"),
     Plant("client-side-is-light", "common_lib/values.py", "def late():\n    import msgspec"),
+    Plant("telemetry-in-one-file-each", "common_lib/client/policy.py", "import opentelemetry.trace"),
+    Plant("telemetry-in-one-file-each", "common_lib/client/telemetry.py", "import prometheus_client"),
     Plant("transport-in-client", "common_lib/operations/base.py", "import httpx"),
     Plant("transport-in-client", "common_lib/registry.py", "from tenacity import Retrying"),
     Plant("transport-in-client", "registry_server/api/events.py", "import websockets"),
@@ -141,11 +143,12 @@ def test_rules_import_the_standard_library_and_nothing_else(graph: grimp.ImportG
 def test_the_client_needs_what_it_declares_and_no_more(graph: grimp.ImportGraph) -> None:
     """common_lib and adapters import the standard library and dependencies of every installation, the command line too.
 
-    The command line may import its own extra as well, which the contract `terminal-in-the-command-lines` keeps there.
+    The command line may import its own extra as well, and telemetry those of its two files; the contracts
+    `terminal-in-the-command-lines` and `telemetry-in-one-file-each` keep them there.
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = {dependency.partition(">")[0] for dependency in project["dependencies"]}
-    extra = {"click", "rich", "rich_click"}  # rich-click brings the two
+    extra = {"click", "rich", "rich_click", "opentelemetry", "prometheus_client"}  # rich-click brings the first two
     found = {
         name
         for package in ("common_lib", "adapters")

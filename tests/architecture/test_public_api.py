@@ -23,6 +23,7 @@ from common_lib.registry import AsyncModelRegistry, ModelRegistry, Resource
 ROOT = Path(__file__).parents[2]
 PACKAGES = [common_lib, adapters]
 HEAVY = {"pydantic", "httpx", "tenacity", "purgatory", "websockets", "msgspec", "litestar", "numpy", "registry_server"}
+HEAVY |= {"opentelemetry", "prometheus_client"}
 HIDDEN = ("httpx", "tenacity", "purgatory", "websockets", "pydantic_core")
 
 
