@@ -1,10 +1,10 @@
 """What every command of `registry` shares: where the registry is, who calls, and whether a machine reads the answer."""
 
-import dataclasses
 import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,12 @@ _OPTIONS = [
         help="The file that holds the token.",
     ),
     click.option(
+        "--fresh",
+        panel=_PANEL,
+        is_flag=True,
+        help="Fail while the registry does not answer, instead of telling what a reference meant when it last did.",
+    ),
+    click.option(
         "--json", "as_json", panel=_PANEL, is_flag=True, help="Write one JSON document, and errors as JSON problems."
     ),
 ]
@@ -65,13 +71,14 @@ class Session:
     def registry(self) -> "HttpRegistry":
         """The registry at the given address."""
         # Imported here, so that help and completion do not pay for httpx and pydantic.
+        from common_lib.cli.stale import Stale  # noqa: PLC0415
         from common_lib.client.http_registry import HttpRegistry  # noqa: PLC0415
 
-        return HttpRegistry(self._config)
+        return HttpRegistry(self._config, telemetry=Stale(as_json=self.as_json))
 
     def patient(self, seconds: float) -> None:
         """Wait so long for each answer about bytes; to be said before the registry is first asked."""
-        self._config = dataclasses.replace(self._config, blob_timeout_s=seconds)
+        self._config = replace(self._config, blob_timeout_s=seconds)
 
     def answer(self, value: Any, render: Callable[[], "RenderableType"]) -> None:
         """Write a value, or a list of them, to standard output: as JSON, or as `render` shows it to people."""
@@ -117,9 +124,11 @@ def connected(command: Callable[..., None]) -> Callable[..., None]:
     """A command that gets a `Session` first, out of the options for it."""
 
     @functools.wraps(command)
-    def with_session(*, url: str, token: str | None, token_file: Path | None, as_json: bool, **arguments: Any) -> None:
+    def with_session(
+        *, url: str, token: str | None, token_file: Path | None, fresh: bool, as_json: bool, **arguments: Any
+    ) -> None:
         with reported(as_json=as_json):
-            session = Session(RegistryConfig(url=url, token=found_token(token, token_file)), as_json=as_json)
+            session = Session(configured(url, found_token(token, token_file), fresh=fresh), as_json=as_json)
             try:
                 command(session, **arguments)
             finally:
@@ -129,6 +138,18 @@ def connected(command: Callable[..., None]) -> Callable[..., None]:
         with_session = option(with_session)
     # The order of the panels in help: what is special about the command comes first.
     return click.option_panel("Options")(click.option_panel(_PANEL)(with_session))
+
+
+def configured(url: str, token: str, *, fresh: bool) -> RegistryConfig:
+    """The configuration in the environment, for that address and token.
+
+    Whoever types a command wants to know what is so now: the registry is always asked, and what it said before is told
+    only if it does not answer, with `fresh` not even then.
+    """
+    said_otherwise = {"REGISTRY_URL", "REGISTRY_TOKEN"}
+    found = RegistryConfig.from_environment({key: os.environ[key] for key in os.environ.keys() - said_otherwise})
+    resolve = None if fresh or found.resolve is None else replace(found.resolve, fresh_s=0.0, revalidate_s=0.0)
+    return replace(found, url=url, token=token, resolve=resolve)
 
 
 def found_token(token: str | None, file: Path | None) -> str:

@@ -1,290 +1,162 @@
-"""A dependent's tests make the registry fail and recover, in-process, with cache, retries and circuits at work."""
+"""A network that fails in every way, between both clients and a real server: nothing is lost or done twice."""
 
+import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 
-import anyio
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from adapters import Analysis, Strategy
-from common_lib import (
-    AsyncHttpRegistry,
-    AsyncModelRegistry,
-    FailClosed,
-    HttpRegistry,
-    KeepLastGood,
-    ModelRegistry,
-    Operation,
-    ServeStale,
+from common_lib import AsyncHttpRegistry, HttpRegistry, ModelRegistry, RegistryConfig
+from common_lib.errors import AnswerTimedOut, ConnectionFailed, RegistryUnavailable
+from common_lib.values import Event
+from tests.conftest import Server, ViaAsync
+from tests.support.fault_proxy import (
+    ByteByByte,
+    CutAnswer,
+    CutRequest,
+    Fault,
+    FaultProxy,
+    HalfOpen,
+    Latency,
+    LostAnswer,
+    faulty,
 )
-from common_lib.config import ResolveRules
-from common_lib.errors import (
-    AnswerTimedOut,
-    CircuitOpen,
-    ConnectionFailed,
-    InvalidConfiguration,
-    RegistryUnavailable,
-    ServerFailed,
-    Unauthenticated,
-    VersionNotFound,
-)
-from common_lib.faults import Faults
-from registry_server.testing import TestBackend
-from tests.conftest import ViaAsync
-from tests.support.steps import promoted
 
-T = TypeVar("T")
-PRODUCTION = "models:/eurusd/production"
-
-
-class Plain(ModelRegistry):
-    """A registry of somebody else's making: all it has is `call`."""
-
-    def __init__(self, inner: ModelRegistry) -> None:
-        self._inner = inner
-        self.origin = inner.origin
-
-    def call(self, operation: Operation[T]) -> T:
-        """Pass it on."""
-        return self._inner.call(operation)
-
-
-class AsyncPlain(AsyncModelRegistry):
-    """The same, awaited."""
-
-    def __init__(self, inner: AsyncModelRegistry) -> None:
-        self._inner = inner
-        self.origin = inner.origin
-
-    async def call(self, operation: Operation[T]) -> T:
-        """Pass it on."""
-        return await self._inner.call(operation)
+Connect = Callable[..., ModelRegistry]
+MIB = 1024 * 1024
 
 
 @pytest.fixture
-def writer(model_registry: HttpRegistry) -> HttpRegistry:
-    """Somebody else's registry, with a model in production."""
-    model_registry.models.create("eurusd", "forecasting")
-    promoted(model_registry, "eurusd", b"one")
-    return model_registry
-
-
-@pytest.fixture(params=["http", "plain", "uncached"])
-def reader(
-    request: pytest.FixtureRequest,
-    writer: HttpRegistry,
-    model_registry_backend: TestBackend,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[ModelRegistry]:
-    """A registry over HTTP, one of another kind, and one over HTTP without a cache."""
-    if request.param == "uncached":
-        monkeypatch.setattr(model_registry_backend, "resolve", None)
-    with model_registry_backend.registry("strategy") as inner:
-        yield Plain(inner) if request.param == "plain" else inner
-
-
-def test_trading_goes_on_in_an_outage_and_sees_the_repair(reader: ModelRegistry, writer: HttpRegistry) -> None:
-    """By default for a day, with the verified files of this machine; each result says how it is known."""
-    faults = Faults()
-    strategy = Strategy(faults.between(reader))
-    model = strategy.trading_model("eurusd")
-    assert (model.version.version, model.stale, model.source) == (1, False, "registry")
-    faults.outage()
-    model = strategy.trading_model("eurusd")
-    assert (model.version.version, model.stale, model.source) == (1, True, "cache")
-    assert model.age_s >= 0
-    assert "simulated" in model.reason
-    promoted(writer, "eurusd", b"two")
-    faults.recover()
-    model = strategy.trading_model("eurusd")
-    assert (model.version.version, model.stale, model.reason) == (2, False, "")
-
-
-def test_trading_that_fails_closed_stops(reader: ModelRegistry) -> None:
-    """With the error, as soon as the answer is not fresh."""
-    faults = Faults()
-    strategy = Strategy(faults.between(reader), staleness=FailClosed())
-    assert strategy.trading_model("eurusd").version.version == 1
-    faults.outage()
-    with pytest.raises(RegistryUnavailable):
-        strategy.trading_model("eurusd")
-
-
-def test_trading_goes_on_for_so_long_and_no_longer(reader: ModelRegistry) -> None:
-    """The greatest age is a promise."""
-    faults = Faults()
-    strategy = Strategy(faults.between(reader), staleness=KeepLastGood(max_age_s=0.2))
-    strategy.resolve(PRODUCTION)
-    faults.outage()
-    assert strategy.resolve(PRODUCTION).version == 1
-    end = time.monotonic() + 5
-    while time.monotonic() < end:
-        try:
-            strategy.resolve(PRODUCTION)
-        except RegistryUnavailable:
-            break
-    else:
-        pytest.fail("it was given for longer")
-
-
-def test_an_expired_token_stops_no_trading_and_a_refusal_does(reader: ModelRegistry, writer: HttpRegistry) -> None:
-    """Who keeps the last good goes on through 401 and says why; who serves stale does not; 404 stops both."""
-    faults = Faults()
-    between = faults.between(reader)
-    keeping, serving = Strategy(between), Strategy(between, staleness=ServeStale())
-    for strategy in (keeping, serving):
-        strategy.resolve(PRODUCTION)
-    faults.denied()
-    found = keeping.versions.resolution(PRODUCTION)
-    assert (found.version.version, found.stale) == (1, True)
-    assert "expired" in found.reason
-    with pytest.raises(Unauthenticated):
-        serving.resolve(PRODUCTION)
-    writer.versions.transition("eurusd", 1, "archived", reason="recalled", force=True)
-    faults.recover()
-    for strategy in (keeping, serving):
-        with pytest.raises(VersionNotFound):
-            strategy.resolve(PRODUCTION)
-    faults.outage()
-    with pytest.raises(RegistryUnavailable):
-        keeping.resolve(PRODUCTION)
-
-
-def test_what_is_no_policy_is_refused(model_registry: HttpRegistry, async_model_registry: AsyncHttpRegistry) -> None:
-    """With the ones there are."""
-    wrong: Any = "keep"
-    with pytest.raises(InvalidConfiguration, match="KeepLastGood"):
-        Strategy(model_registry, staleness=wrong)
-    with pytest.raises(InvalidConfiguration, match="'keep'"):
-        Analysis(async_model_registry, staleness=wrong)
-    for age in (float("nan"), -1, "3", True):
-        with pytest.raises(InvalidConfiguration, match="max_age_s"):
-            KeepLastGood(max_age_s=age)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("made", [lambda registry: registry, AsyncPlain], ids=["http", "plain"])
-def test_analysis_reads_stale_and_says_so(
-    writer: HttpRegistry, model_registry_backend: TestBackend, made: Callable[[Any], AsyncModelRegistry]
-) -> None:
-    """One model, and the list of all, each with its age and the reason."""
-
-    async def read() -> None:
-        async with model_registry_backend.async_registry("analysis") as registry:
-            faults = Faults()
-            analysis = Analysis(faults.between(made(registry)))
-            found = await analysis.production_model("eurusd")
-            (listed,) = await analysis.production_models(tags={})
-            assert not found.stale
-            assert not listed.stale
-            faults.outage()
-            found = await analysis.production_model("eurusd")
-            assert (found.version.version, found.stale) == (1, True)
-            (listed,) = await analysis.production_models(tags={})
-            assert (listed.version.version, listed.stale, listed.source) == (1, True, "cache")
-            assert "simulated" in listed.reason
-            with pytest.raises(RegistryUnavailable):
-                await analysis.production_models(type="classification")
-            faults.recover()
-            (listed,) = await analysis.production_models(tags={})
-            assert not listed.stale
-
-    anyio.run(read)
+def proxy(sqlite_server: Server) -> Iterator[FaultProxy]:
+    """A proxy before the server of the session."""
+    with faulty(sqlite_server.url) as proxy:
+        yield proxy
 
 
 @pytest.fixture(params=["blocking", "async"])
-def patient(request: pytest.FixtureRequest, writer: HttpRegistry, model_registry_backend: TestBackend) -> Iterator[Any]:
-    """Faults, and a client behind them whose pauses are short, of each kind."""
-    faults = Faults(seed=7)
-    more = {"first_pause_s": 0.0, "attempt_timeout_s": 0.2, "resolve": ResolveRules(snapshot=False)}
-    if request.param == "blocking":
-        made = model_registry_backend.registry("analysis")
-        with HttpRegistry(replace(made.config, **more), transport=made._network) as registry:
-            yield faults, faults.between(registry)
-    else:
-        with start_blocking_portal() as portal:
+def connect(request: pytest.FixtureRequest, proxy: FaultProxy, sqlite_server: Server) -> Iterator[Connect]:
+    """Makes registries of either client, whose way to the server leads through the proxy."""
+    with contextlib.ExitStack() as stack:
 
-            async def make() -> AsyncHttpRegistry:
-                other = model_registry_backend.async_registry("analysis")
-                return AsyncHttpRegistry(replace(other.config, **more), transport=other._network)
+        def config(given: dict[str, Any]) -> RegistryConfig:
+            return RegistryConfig(url=proxy.url, token=sqlite_server.token, first_pause_s=0.01, **given)
 
-            asynchronous = portal.call(make)
-            yield faults, ViaAsync(portal, faults.between(asynchronous))  # type: ignore[arg-type]
-            portal.call(asynchronous.close)
+        if request.param == "blocking":
+            yield lambda **given: stack.enter_context(HttpRegistry(config(given)))
+        else:
+            portal = stack.enter_context(start_blocking_portal())
 
+            def make(**given: Any) -> ModelRegistry:
+                async def made() -> AsyncHttpRegistry:
+                    return AsyncHttpRegistry(config(given))
 
-def test_retries_mend_a_share_of_errors(patient: tuple[Faults, ModelRegistry]) -> None:
-    """They happen below the retries: more attempts than calls, and every call is answered."""
-    faults, registry = patient
-    faults.errors(share=0.2)
-    for _ in range(10):
-        assert registry.models.get("eurusd").name == "eurusd"
-    assert 10 < faults.attempts < 20
+                registry = portal.call(made)
+                stack.callback(portal.call, registry.close)
+                return ViaAsync(portal, registry)
+
+            yield make
 
 
-def test_an_outage_opens_the_circuit_and_what_is_known_is_given(patient: tuple[Faults, ModelRegistry]) -> None:
-    """The error of what is not known says when it is worth another call."""
-    faults, registry = patient
-    registry.resolve(PRODUCTION)
-    faults.outage()
-    for _ in range(30):
-        with pytest.raises(RegistryUnavailable) as failed:
-            registry.models.get("eurusd")
-    assert isinstance(failed.value, CircuitOpen)
-    assert failed.value.retryable
-    assert failed.value.retry_after_s is not None
-    assert registry.resolve(PRODUCTION).version == 1
+PASSING = [CutRequest(10), CutAnswer(5), CutAnswer(300), LostAnswer(), HalfOpen(), Latency(0.7), ByteByByte(0.02)]
 
 
-def test_what_is_too_slow_is_timed_out(patient: tuple[Faults, ModelRegistry]) -> None:
-    """After the time of an attempt; what is only slow is answered."""
-    faults, registry = patient
-    faults.slow(0.05)
+@pytest.mark.parametrize("fault", PASSING, ids=lambda fault: type(fault).__name__)
+def test_a_read_gets_through(connect: Connect, proxy: FaultProxy, fault: Fault) -> None:
+    """The second attempt is answered, on a connection of its own or on the one that is warm."""
+    registry = connect(attempt_timeout_s=0.5)
+    proxy.plan(fault)
+    assert registry.principals.whoami().name == "admin"
+    proxy.plan(fault)
+    assert registry.principals.whoami().name == "admin"
+    assert len(proxy.requests) == 4
+
+
+@pytest.mark.parametrize("fault", [HalfOpen(), Latency(5.0), ByteByByte(0.3)], ids=lambda fault: type(fault).__name__)
+def test_a_server_that_is_never_done_costs_the_deadline_and_no_more(
+    connect: Connect, proxy: FaultProxy, fault: Fault
+) -> None:
+    """Also one that sends a byte in time, again and again."""
+    proxy.always = fault
+    registry = connect(attempt_timeout_s=0.4, deadline_s=1.0)
     began = time.monotonic()
-    registry.models.get("eurusd")
-    assert time.monotonic() - began >= 0.05
-    faults.slow(60)
-    began = time.monotonic()
-    with pytest.raises(AnswerTimedOut):
-        registry.models.get("eurusd")
-    assert time.monotonic() - began < 5
+    with pytest.raises(RegistryUnavailable) as failed:
+        registry.principals.whoami()
+    took_s = time.monotonic() - began
+    print(f"{took_s:.3f} s of 1.0")
+    assert took_s < 2.0
+    assert failed.value.tried
 
 
-def test_a_lost_answer_makes_one_thing(writer: HttpRegistry) -> None:
-    """The request is repeated under its key once the registry can be heard again."""
-    faults = Faults()
-    registry = faults.between(writer)
-    faults.lost_answers()
+def test_a_network_that_always_cuts_is_told(connect: Connect, proxy: FaultProxy) -> None:
+    """After three attempts, by the kind of what happened."""
+    proxy.always = CutAnswer(100)
     with pytest.raises(ConnectionFailed, match="tried 3 times"):
-        registry.models.create("gbpusd", "forecasting")
-    faults.recover()
-    assert registry.models.get("gbpusd").revision == 1
+        connect().principals.whoami()
+    proxy.always = HalfOpen()
+    with pytest.raises(AnswerTimedOut, match="tried 2 times"):
+        connect(attempts=2, attempt_timeout_s=0.2).principals.whoami()
 
 
-@pytest.mark.parametrize("do", [lambda f: f.errors(1.5), lambda f: f.errors(status=404), lambda f: f.slow(-1)])
-def test_what_is_no_fault_is_refused(do: Callable[[Faults], None]) -> None:
-    """At once, with the value."""
-    with pytest.raises(InvalidConfiguration):
-        do(Faults())
+@pytest.mark.parametrize(
+    "fault", [LostAnswer(), CutAnswer(40), CutRequest(250)], ids=lambda fault: type(fault).__name__
+)
+def test_a_write_whose_answer_is_lost_is_done_once(
+    connect: Connect, proxy: FaultProxy, sqlite_server: Server, name: str, fault: Fault
+) -> None:
+    """The repetition carries the same key and gets the first answer: one model, one event."""
+    proxy.plan(fault, of=b"POST /v1/models ")
+    model = connect().models.create(name, "forecasting")
+    keys = [_header(head, b"idempotency-key") for head in proxy.requests if head.startswith(b"POST /v1/models ")]
+    assert len(keys) == 2
+    assert keys[0] == keys[1]
+    with sqlite_server.registry() as other:
+        assert other.models.get(name) == model
+        assert [event.type for event in _log(other) if event.subject.endswith(name)] == ["registry.model.created"]
 
 
-def test_faults_of_any_other_registry_are_errors_of_its_calls(writer: HttpRegistry) -> None:
-    """Each kind as the error that a call would have ended in."""
-    faults = Faults()
-    registry = faults.between(Plain(writer))
-    expected: list[tuple[Callable[[], None], type[Exception]]] = [
-        (faults.outage, ConnectionFailed),
-        (faults.errors, ServerFailed),
-        (faults.denied, Unauthenticated),
-        (faults.lost_answers, ConnectionFailed),
-    ]
-    for begin, error in expected:
-        begin()
-        with pytest.raises(error):
-            registry.resolve(PRODUCTION)
-    faults.slow(0.01)
-    assert registry.resolve(PRODUCTION).version == 1
-    with pytest.raises(InvalidConfiguration, match="not str"):
-        faults.between("http://127.0.0.1:8321")  # type: ignore[call-overload]
+def test_an_upload_goes_on_where_it_was_cut(connect: Connect, proxy: FaultProxy, name: str, tmp_path: Path) -> None:
+    """Twice, in its second part: hardly more passes than the file has."""
+    file = tmp_path / "model.bin"
+    file.write_bytes(os.urandom(34 * MIB))
+    registry = connect()
+    registry.models.create(name, "forecasting")
+    for _ in range(2):
+        proxy.plan(CutRequest(MIB), of=b"/parts/33554432 ")
+    version = registry.register(name, file, framework="test")
+    assert version.version == 1
+    assert proxy.planned == 0
+    assert proxy.sent_up < 34 * MIB + 3 * MIB
+
+
+@pytest.mark.parametrize(("size", "cut", "times"), [(16 * MIB, 3 * MIB, 5), (MIB, 200_000, 6), (MIB, 200, 2)])
+def test_a_download_goes_on_where_it_was_cut(  # noqa: PLR0917 - fixtures
+    connect: Connect, proxy: FaultProxy, name: str, tmp_path: Path, size: int, cut: int, times: int
+) -> None:
+    """Again and again, more often than an attempt is repeated; what arrives is what was sent."""
+    file = tmp_path / "model.bin"
+    file.write_bytes(os.urandom(size))
+    registry = connect()
+    registry.models.create(name, "forecasting")
+    registry.register(name, file, framework="test")
+    before = proxy.sent_down
+    proxy.plan(*[CutAnswer(cut)] * times, of=b"/files/")
+    registry.download(f"models:/{name}/1", tmp_path / "fetched")
+    assert (tmp_path / "fetched" / "model.bin").read_bytes() == file.read_bytes()
+    assert proxy.sent_down - before < size + 100_000
+    assert proxy.planned <= 1
+
+
+def _log(registry: ModelRegistry) -> Iterator[Event]:
+    events = registry.events.after(0)
+    while events:
+        yield from events
+        events = registry.events.after(int(events[-1].sequence))
+
+
+def _header(head: bytes, name: bytes) -> bytes:
+    lines = head.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    return next(line.partition(b":")[2].strip() for line in lines if line.lower().startswith(name + b":"))
