@@ -59,10 +59,10 @@ class TestPromotion:
         first, second = staged(registry, name), staged(registry, name)
         registry.versions.transition(name, first, "production", reason="the first", revision=2)
         for replacing in (0, second):
-            with pytest.raises(ProductionChanged, match="version 1 of .* is in production"):
+            with pytest.raises(ProductionChanged, match=r"version 1 of .* is in production"):
                 registry.production.promote(name, second, reason="the first?", replacing=replacing)
         registry.versions.transition(name, first, "archived", reason="broken", revision=3)
-        with pytest.raises(ProductionChanged, match="no version of .* is in production, not version 1") as lost:
+        with pytest.raises(ProductionChanged, match=r"no version of .* is in production, not version 1") as lost:
             registry.production.promote(name, second, reason="instead", replacing=1)
         assert lost.value.winner is not None
         assert (lost.value.winner.version, lost.value.winner.reason) == (None, "broken")

@@ -34,7 +34,7 @@ def test_a_recalled_version_is_refused_whatever_means_it(registry: ModelRegistry
     assert recalled.recall is not None
     assert (recalled.recall.by, recalled.recall.reason, recalled.revision) == ("admin", "it leaks", 4)
     for place in ("/1", "@champion", "/production", "/latest"):
-        with pytest.raises(VersionRecalled, match="by admin at .*: it leaks") as refused:
+        with pytest.raises(VersionRecalled, match=r"by admin at .*: it leaks") as refused:
             registry.resolve(f"models:/{name}{place}")
         assert (refused.value.status, refused.value.field, refused.value.value) == (410, "version", "1")
     assert registry.versions.get(name, 1) == recalled
