@@ -25,7 +25,7 @@ from typing import BinaryIO
 
 from common_lib.artifacts.progress import Report, nobody
 from common_lib.artifacts.snapshot import Snapshot
-from common_lib.errors import DigestMismatch, NotCached
+from common_lib.errors import DigestMismatch, NotCached, VersionRecalled
 from common_lib.values import FileEntry, Manifest, ModelVersion
 
 _CHUNK = 1024**2
@@ -89,6 +89,11 @@ class Cache:
         self._keep(self._manifest(manifest.digest), manifest.model_dump_json())
         for text in {reference, version.reference}:
             self._keep(self._reference(origin, text), version.model_dump_json())
+        self._recalled(origin, version.reference).unlink(missing_ok=True)
+
+    def remember_recall(self, origin: str, name: str, recalled: VersionRecalled) -> None:
+        """Keep that a version of a model is recalled, so that it is refused also while the registry does not answer."""
+        self._keep(self._recalled(origin, f"models:/{name}/{recalled.value}"), recalled.detail)
 
     def manifest(self, digest: str) -> Manifest | None:
         """The files of a version, if they were ever asked for; to be checked against its digest."""
@@ -97,14 +102,16 @@ class Cache:
         except (OSError, ValueError):
             return None
 
-    def recall(self, origin: str, reference: str) -> tuple[ModelVersion, Manifest]:
+    def remembered(self, origin: str, reference: str) -> tuple[ModelVersion, Manifest]:
         """What a reference meant when it was last asked for.
 
         Raises:
             NotCached: it never was, or what was kept is damaged.
+            VersionRecalled: it means a version that was recalled when it was last asked for.
         """
         with contextlib.suppress(OSError, ValueError):
             version = ModelVersion.model_validate_json(_kept(self._reference(origin, reference)))
+            self._refuse_recalled(origin, version)
             if (manifest := self.manifest(version.digest)) is not None:
                 return version, manifest
         raise NotCached(reference, str(self.root))
@@ -119,12 +126,31 @@ class Cache:
                     found.append((about.st_size, place))
         return [place for _, place in sorted(found, reverse=True)]
 
+    def _refuse_recalled(self, origin: str, version: ModelVersion) -> None:
+        place = self._recalled(origin, version.reference)
+        if not place.exists():
+            return
+        told = f"{version.reference} was recalled"
+        with contextlib.suppress(OSError, ValueError):
+            told = _kept(place).decode()
+        raise VersionRecalled(
+            told,
+            code="version_recalled",
+            remedy="use another version, or ask the registry whether it was reinstated",
+            field="version",
+            value=version.version,
+            status=410,
+        )
+
     def _manifest(self, digest: str) -> Path:
         return self.root / "manifests" / digest.removeprefix("sha256:")
 
     def _reference(self, origin: str, reference: str) -> Path:
         name = hashlib.sha256(f"{origin}\n{reference}".encode()).hexdigest()
         return self.root / "references" / name
+
+    def _recalled(self, origin: str, reference: str) -> Path:
+        return self.root / "recalled" / self._reference(origin, reference).name
 
     def _keep(self, place: Path, text: str) -> None:
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -9,10 +9,11 @@ from common_lib.artifacts.folder import missing_in, place, refuse_strangers
 from common_lib.artifacts.local import local_path
 from common_lib.artifacts.progress import Report, nobody
 from common_lib.artifacts.snapshot import Snapshot
-from common_lib.errors import DigestMismatch, NotCached, RegistryUnavailable
+from common_lib.errors import DigestMismatch, NotCached, RegistryUnavailable, VersionRecalled
 from common_lib.operations import artifacts, versions
 from common_lib.operations.base import Blocking, Flow, Together, checked
 from common_lib.rules.manifest import File, check_files, digest
+from common_lib.rules.references import parse
 from common_lib.values import FileEntry, Manifest, ModelVersion
 
 
@@ -33,6 +34,7 @@ def fetch(
 
     Raises:
         VersionNotFound: the reference means none.
+        VersionRecalled: it means one that is blocked, or was when the registry was last asked.
         DigestMismatch: bytes are not what the manifest says, also when fetched again; they were not kept.
         BlobDamaged: the registry itself has lost them.
         NotCached: with `local_files_only`, something was never fetched.
@@ -86,14 +88,25 @@ def _resolved(
     version: ModelVersion
     manifest: Manifest | None
     if local_files_only:
-        version, manifest = yield Blocking(lambda: store.recall(origin, reference))
+        version, manifest = yield Blocking(lambda: store.remembered(origin, reference))
     else:
-        version = yield versions.resolve(reference)
+        version = yield from _asked(origin, reference, store)
         manifest = yield Blocking(lambda: store.manifest(version.digest))
         if manifest is None or not _is_of(version, manifest):
             manifest = yield versions.manifest(version.model, version.version)
     _check_identity(version, manifest)
     return version, manifest
+
+
+def _asked(origin: str, reference: str, store: Cache) -> Flow[ModelVersion]:
+    """The version that the registry says a reference means; that it is recalled is remembered."""
+    try:
+        version: ModelVersion = yield versions.resolve(reference)
+    except VersionRecalled as error:
+        recalled = error
+        yield Blocking(lambda: store.remember_recall(origin, parse(reference).name, recalled))
+        raise
+    return version
 
 
 def _cached(

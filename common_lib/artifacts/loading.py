@@ -130,8 +130,10 @@ def _names(loaders: Collection[str]) -> Collection[str]:
 
 
 def _check_snapshot(snapshot: Snapshot) -> None:
-    """The files in the folder are those of the manifest, no more and no fewer, and the manifest is the version's."""
-    what, listed = snapshot.version.reference, snapshot.manifest.files
+    """The files in the folder are those of the manifest and no others, and it is that of a version in use."""
+    what, listed, recall = snapshot.version.reference, snapshot.manifest.files, snapshot.version.recall
+    if recall is not None:
+        raise LoadRefused(what, why=f"was recalled by {recall.by}: {recall.reason}", remedy="load another version")
     files = [manifest.File(entry.path, entry.size, entry.sha256, entry.media_type) for entry in listed]
     try:
         manifest.check_files(files)

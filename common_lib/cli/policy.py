@@ -38,7 +38,8 @@ def show_policy(session: Session, *, name: str) -> None:
 def set_policy(session: Session, *, name: str, file: Path, reason: str, revision: int | None, force: bool) -> None:
     """Give a model the rules of a file, in JSON; approvals that were given under the old ones become void.
 
-    The rules are those that `show --json` has as `rules`: metrics, signature, approvals, tags, files, windows, on_recall.
+    The rules are those that `show --json` has as `rules`: metrics, signature, approvals, tags, files,
+    windows, on_recall.
     """
     registry = session.registry.policies
     rules = _rules(file)
@@ -59,6 +60,7 @@ def _rules(file: Path) -> "PromotionRules":
 
 def _whole(found: "Policy") -> "Table":
     rules, windows = found.rules, found.rules.windows
+    zone = windows.zone if windows else ""
     metrics = [(rule.metric, _bound(rule.direction, rule.than, rule.tolerance)) for rule in rules.metrics]
     rows: list[tuple[str, show.Cell]] = [
         ("model", show.text(found.model, "bold")),
@@ -69,7 +71,7 @@ def _whole(found: "Policy") -> "Table":
         ("tags", " ".join(key if value is None else f"{key}={value}" for key, value in rules.tags.items())),
         ("files", " ".join(rules.files)),
         *(
-            ("window", f"{', '.join(hours.days)} {hours.since}-{hours.until} {windows.zone}")
+            ("window", f"{', '.join(hours.days)} {hours.since}-{hours.until} {zone}")
             for hours in (windows.hours if windows else ())
         ),
         ("closed", " ".join(windows.closed) if windows else ""),

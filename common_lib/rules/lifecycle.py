@@ -61,9 +61,10 @@ MOVES: Final = (
     Move("replace", _PRODUCTION, _ARCHIVED, "promote", "version.promoted", needs_reason=True),
     Move("restage", _ARCHIVED, _STAGING, "stage", "version.staged", needs_reason=False),
     Move("roll back", _ARCHIVED, _PRODUCTION, "promote", "version.rolled_back", needs_reason=True),
+    Move("give way", _PRODUCTION, _ARCHIVED, "promote", "version.rolled_back", needs_reason=True),
 )
 # What follows from another act, and cannot be asked for as a transition.
-_BY_ANOTHER_ACT: Final = frozenset({"replace", "roll back"})
+_BY_ANOTHER_ACT: Final = frozenset({"replace", "roll back", "give way"})
 # Events that somebody will ask about later: who, when, why.
 DECISIONS: Final = frozenset(
     {

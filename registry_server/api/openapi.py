@@ -41,7 +41,7 @@ _HARMLESS: Final = {
     "put_part",
     "verify_blob",
 }
-_CHANGES: Final = ("update_", "tombstone_", "transition_", "set_", "delete_")
+_CHANGES: Final = ("update_", "tombstone_", "transition_", "recall_", "reinstate_", "roll_back_", "set_", "delete_")
 # What handlers answer that build their bytes themselves.
 _BYTES: Final[dict[str, tuple[str, Any]]] = {
     "resolve_version": ("application/json", ModelVersion),
@@ -57,6 +57,7 @@ _TWO_WAYS: Final = {
 _PARAMETERS: Final[dict[str, Any]] = {
     "after": Annotated[Count, Meta(description="The sequence number behind which the events begin.")],
     "alias": AliasName,
+    "as_of": Annotated[Time, Meta(description="The moment that is meant; by default, now.")],
     "created_before": Time,
     "created_from": Time,
     "limit": Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="At most so many entries.")],
@@ -68,6 +69,7 @@ _PARAMETERS: Final[dict[str, Any]] = {
     "sha256": Sha256,
     "start": Annotated[Count, Meta(description="How many bytes come before the part.")],
     "tag": Annotated[list[str], Meta(description="`key=value`; of several, all must be there.")],
+    "other": VersionNumber,
     "version": VersionNumber,
 }
 _ORDERS: Final = {"search_models": models.ORDERS, "list_versions": versions.ORDERS}

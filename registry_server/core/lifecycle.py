@@ -53,6 +53,8 @@ async def rollback(records: Records, act: Act, name: str, command: RollbackReque
     lifecycle.check_reason(command.reason, "a rollback")
     names.check_text("reason", command.reason, names.REASON_LENGTH)
     incumbent = await _incumbent(records, act, name, command.replacing)
+    if incumbent is not None and act.if_match is not None:
+        await _expect(records, act, incumbent)
     last = await records.timeline.last(name)
     back = None if last is None else await versions.before(records, last)
     if back is None:

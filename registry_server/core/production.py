@@ -23,7 +23,8 @@ async def history(
     await models.get(database, caller, name)
     of = ("decisions", name)
     window = pages.window(limit, page_token, of, tuple[int])
-    rows = [timeline.decision(event) for event in await database.read.timeline.decisions(name, window)]
+    events = await database.read.timeline.decisions(name, window)
+    rows = [await timeline.decision(database.read, event) for event in events]
     return pages.page(rows, window, of, lambda row: (row.sequence,))
 
 
@@ -37,7 +38,7 @@ async def at(database: Database, caller: Caller, name: str, moment: datetime | N
         tenure = await _tenure(database, model, moment, now)
     if tenure is None:
         return InProduction(name, moment, None, model.created_at, None, None, None, "")
-    told = timeline.decision(await timeline.event_at(database.read, tenure.sequence))
+    told = await timeline.decision(database.read, await timeline.event_at(database.read, tenure.sequence))
     return InProduction(name, moment, tenure.version, tenure.since, tenure.sequence, told.what, told.by, told.reason)
 
 

@@ -38,11 +38,14 @@ async def note(records: Records, change: Change, sequence: int, at: datetime) ->
         await records.timeline.begin(tenure)
 
 
-def decision(event: Event) -> Decision:
+async def decision(records: Records, event: Event) -> Decision:
     """What an event of the log says of a decision."""
     told: dict[str, Any] = json.loads(event.body)
     data = told["data"]
     judged = data.get("judged", {})
+    overridden = judged.get("overridden", [])
+    if "$part" in overridden:
+        overridden = json.loads(await records.artifacts.document(overridden["$part"]) or b"[]")
     return Decision(
         sequence=event.sequence,
         at=datetime.fromisoformat(told["time"]),
@@ -57,7 +60,7 @@ def decision(event: Event) -> Decision:
             if "stage" in was and data["after"][key]
         ],
         policy=judged.get("policy"),
-        overridden=judged.get("overridden", []),
+        overridden=overridden,
     )
 
 
@@ -70,7 +73,7 @@ async def event_at(records: Records, sequence: int) -> Event:
 async def winner(records: Records, model: str, version: int) -> Winner | None:
     """Whose decision changed a version last."""
     for event in await records.timeline.decisions(model, Window(_LOOKED_AT)):
-        found = decision(event)
+        found = await decision(records, event)
         if version in {number_of(found.subject), *(change.version for change in found.stages)}:
             return Winner(version, found.by, found.at, found.reason)
     return None
@@ -81,7 +84,7 @@ async def incumbent_by(records: Records, model: str) -> Winner | None:
     tenure = await records.timeline.last(model)
     if tenure is None:
         return None
-    told = decision(await event_at(records, tenure.sequence))
+    told = await decision(records, await event_at(records, tenure.sequence))
     return Winner(tenure.version, told.by, told.at, told.reason)
 
 

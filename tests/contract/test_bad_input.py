@@ -24,7 +24,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 @pytest.mark.parametrize(
     "bad",
-    [*table.FIELDS, *table.BODIES, *table.KEYS, *table.MOVES, *table.LISTS],
+    [*table.FIELDS, *table.BODIES, *table.KEYS, *table.MOVES, *table.POLICIES, *table.LISTS],
     ids=lambda bad: f"{bad.method} {bad.what}"[:70],
 )
 def test_bad_input_is_refused_by_name_and_leaves_nothing(world: World, bad: Bad) -> None:

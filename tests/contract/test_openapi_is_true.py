@@ -13,9 +13,20 @@ import jsonschema
 import pytest
 
 from common_lib import Grant, HttpRegistry, RegistryConfig, Role
-from common_lib.errors import Conflict, InvalidRequest, NotFound, RevisionRequired, Unauthenticated
+from common_lib.errors import (
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    NotTheirs,
+    RevisionRequired,
+    Unauthenticated,
+    VersionRecalled,
+)
 from common_lib.operations import versions
 from common_lib.operations.base import Source
+from common_lib.promotion import ChangeHours, ChangeWindows, MetricRule, PromotionRules
+from common_lib.rules.promotion import Direction
+from common_lib.rules.windows import Weekday
 from common_lib.values import FieldSpec, FileEntry, Lineage, Signature
 from registry_server.api.openapi import build
 from registry_server.inprocess import URL, PortalTransport
@@ -141,6 +152,11 @@ def test_every_operation_does_what_the_document_says(
     (tmp_path / "model.onnx").write_bytes(b"weights")
     with HttpRegistry(RegistryConfig(url=URL, token=token), transport=watched) as registry:
         _use_everything(registry, tmp_path)
+        registry.principals.create("judge", "human", [Grant(role=Role.INTEGRATION, models="*")])
+        secret = registry.principals.issue_token("judge").secret or ""
+    with HttpRegistry(RegistryConfig(url=URL, token=secret), transport=watched) as judge:
+        judge.approvals.approve("eurusd", 1, reason="it is sound")
+        judge.approvals.of_version("eurusd", 1)
     with httpx.Client(base_url=URL, transport=watched, headers={"authorization": f"Bearer {token}"}) as client:
         _ask_again(client)
         assert client.get("/health/live").json() == {"status": "live"}
@@ -207,6 +223,7 @@ def _use_everything(registry: HttpRegistry, folder: Path) -> None:
     staged = registry.versions.transition("eurusd", 1, "staging", revision=first.revision)
     registry.versions.transition("eurusd", 1, "production", reason="it is honest", revision=staged.revision)
     registry.versions.update("eurusd", 2, force=True, description="the second")
+    _use_lifecycle(registry)
     assert registry.resolve("models:/eurusd/production").version == 1
     alias = registry.aliases.create("eurusd", "champion", 1)
     registry.aliases.move("eurusd", "champion", 2, revision=alias.revision, reason="better")
@@ -233,6 +250,31 @@ def _use_everything(registry: HttpRegistry, folder: Path) -> None:
         registry.call(versions.transition("eurusd", 1, "staging", force=True))
     with pytest.raises(InvalidRequest):
         list(registry.models.search(page_size=5_000))
+
+
+def _use_lifecycle(registry: HttpRegistry) -> None:
+    hours = ChangeHours(days=[*Weekday], since="00:00", until="24:00")
+    rules = PromotionRules(
+        metrics=[MetricRule(metric="auc", direction=Direction.AT_LEAST, than=0.1)],
+        windows=ChangeWindows(zone="Europe/Berlin", hours=[hours], closed=["2001-01-01"]),
+    )
+    policy = registry.policies.put("eurusd", rules, reason="no less than chance", revision=1)
+    assert registry.policies.get("eurusd") == policy
+    registry.versions.transition("eurusd", 2, "staging", revision=2)
+    assert not registry.production.check("eurusd", 2).met
+    registry.production.promote("eurusd", 2, reason="in a hurry", override=True, replacing=1)
+    registry.production.rollback("eurusd", reason="too much of it", replacing=2)
+    seen = registry.versions.get("eurusd", 2)
+    recalled = registry.versions.recall("eurusd", 2, reason="wrong data", revision=seen.revision)
+    with pytest.raises(VersionRecalled):
+        registry.resolve("models:/eurusd/2")
+    registry.versions.reinstate("eurusd", 2, reason="the data was right", revision=recalled.revision)
+    with pytest.raises(NotTheirs):
+        registry.approvals.approve("eurusd", 2, reason="mine")
+    assert len(list(registry.production.history("eurusd", page_size=2))) == 8
+    now = registry.production.at("eurusd")
+    assert registry.resolve(f"models:/eurusd/production?as_of={now.since.isoformat()}").version == 1
+    assert registry.versions.diff("eurusd", 1, 2).items
 
 
 def _use_uploads(registry: HttpRegistry, folder: Path) -> None:
@@ -266,7 +308,8 @@ def _ask_again(client: httpx.Client) -> None:
     """Every answer with an ETag is asked for again by that ETag, and is not sent again."""
     for path in ("models/eurusd", "models/eurusd/versions/1", "models/eurusd/resolve/production", "whoami"):
         _ask_again_for(client, path)
-    _ask_again_for(client, "principals/bot")
+    for path in ("models/eurusd/policy", "principals/bot"):
+        _ask_again_for(client, path)
     key = {"idempotency-key": "a-key-of-its-own", "if-none-match": "*"}
     client.put("/v1/models/eurusd/aliases/shadow", json={"version": 1}, headers=key).raise_for_status()
     _ask_again_for(client, "models/eurusd/aliases/shadow")

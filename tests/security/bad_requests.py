@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 from tests.security.worlds import CONTENT, MODEL, SHA256
 
 ONE, TWO = (f"/v1/models/{MODEL}/versions/{number}" for number in (1, 2))
-ALIASES = f"/v1/models/{MODEL}/aliases"
+HOME = f"/v1/models/{MODEL}"
+ALIASES = f"{HOME}/aliases"
 ENTRY = {"path": "model.bin", "size": len(CONTENT), "sha256": SHA256}
 HUGE = "9" * 5_000
 
@@ -72,6 +73,15 @@ def _days(text: str, value: str) -> Bad:
 
 def _query(query: str, field: str, value: str, code: str = "invalid_request", of: str = "/v1/models") -> Bad:
     return Bad(f"{of}?{query}"[:60], "GET", f"{of}?{query}", code, field, value)
+
+
+WORK = {"days": ["monday"], "since": "09:00", "until": "17:00"}
+
+
+def _policy(what: str, field: str, value: str, **rules: Any) -> Bad:
+    """A policy that can never be met."""
+    target = f"/v1/models/{MODEL}/policy"
+    return Bad(what, "PUT", target, "invalid_policy", f"rules.{field}", value, {"rules": rules, "reason": "x"})
 
 
 def _move(what: str, target: str, code: str, field: str, value: str, **body: str) -> Bad:
@@ -186,6 +196,19 @@ MOVES = [
     _move("for a blank reason", f"{TWO}/tombstone", "reason_required", "reason", " \n", reason=" \n"),
     _move("of an aliased version", f"{ONE}/tombstone", "version_aliased", "version", "1", reason="gone"),
     _move("of no version", f"{ONE}1/tombstone", "version_not_found", "version", "11", reason="gone"),
+    _move("forced without a reason", f"{ONE}/transition", "reason_required", "reason", "", to="staging"),
+    _move("recalled without a reason", f"{ONE}/recall", "reason_required", "reason", "", reason=""),
+    _move("reinstated without a reason", f"{ONE}/reinstate", "reason_required", "reason", "", reason=""),
+    _move("reinstated without a recall", f"{ONE}/reinstate", "illegal_transition", "version", "1", reason="x"),
+    _move("rolled back without a reason", f"/v1/models/{MODEL}/rollback", "reason_required", "reason", "", reason=""),
+    _move("back to nothing", f"/v1/models/{MODEL}/rollback", "nothing_to_return_to", "name", MODEL, reason="x"),
+    Bad("what is not in production", "POST", f"{TWO}/transition", "production_changed", "replacing", "1",
+        {"to": "production", "reason": "x", "replacing": 1}, {"if-match": '"2"'}),
+    Bad("back from what is not there", "POST", f"/v1/models/{MODEL}/rollback", "production_changed", "replacing", "1",
+        {"reason": "x", "replacing": 1}, {"if-match": None}),
+    _move("approved by its author", f"{TWO}/approvals", "self_approval", "version", "2", verdict="approved",
+          reason="x"),
+    _move("approved somehow", f"{TWO}/approvals", "invalid_request", "verdict", "maybe", verdict="maybe", reason="x"),
     _move("of no token", f"/v1/tokens/{'0' * 16}/revoke", "token_not_found", "id", "0000"),
     Bad("an alias that exists", "PUT", f"{ALIASES}/shadow", "alias_exists", "alias", "shadow",
         {"version": 1}, {"if-none-match": "*", "if-match": None}),
@@ -193,6 +216,25 @@ MOVES = [
     Bad("an alias that is none", "DELETE", f"{ALIASES}/absent", "alias_not_found", "alias", "absent"),
     Bad("a principal that exists", "POST", "/v1/principals", "principal_exists", "name", "admin",
         {"name": "admin", "kind": "human", "grants": []}),
+]
+POLICIES = [
+    _policy("a metric that no version has", "metrics[0].metric", "auc",
+            metrics=[{"metric": "auc", "direction": "at_least", "than": 0.5}]),
+    _policy("a zone that is none", "windows.zone", "Europe/Atlantis",
+            windows={"zone": "Europe/Atlantis", "hours": [WORK]}),
+    _policy("a window without hours", "windows.hours", "none", windows={"zone": "UTC", "hours": []}),
+    _policy("hours without days", "windows.hours[0]", "no day 09:00-17:00",
+            windows={"zone": "UTC", "hours": [WORK | {"days": []}]}),
+    _policy("hours that end before they begin", "windows.hours[1]", "monday 09:00-09:00",
+            windows={"zone": "UTC", "hours": [WORK, WORK | {"until": "09:00"}]}),
+    _policy("a date that is none", "windows.closed[0]", "2026-02-30",
+            windows={"zone": "UTC", "hours": [WORK], "closed": ["2026-02-30"]}),
+    _policy("a path that is none", "files[1]", "../*", files=["*.md", "../*"]),
+    *(Bad(f"{field} {value}", "PUT", f"/v1/models/{MODEL}/policy", "invalid_request", f"rules.{field}", str(value),
+          {"rules": {field: value}, "reason": "x"})
+      for field, value in (("approvals", -1), ("approvals", 17), ("signature", 1), ("on_recall", "ignore"), ("x", 1))),
+    Bad("a policy without a reason", "PUT", f"/v1/models/{MODEL}/policy", "reason_required", "reason", "",
+        {"rules": {"approvals": 1}, "reason": ""}),
 ]
 LISTS = [
     *(_query(f"limit={n}", "limit", n) for n in ("0", "-1", "1001", str(10**9), str(2**63), "x", "", "1_0", "NaN")),
@@ -211,7 +253,15 @@ LISTS = [
     _query("request=1", "query", "request"),
     _query("name=x", "query", "name", of=f"/v1/models/{MODEL}/versions"),
     _query("x=1", "query", "x", of="/v1/whoami"),
-    _query("as_of=2026-03-01T00:00:00Z", "query", "as_of", of=f"/v1/models/{MODEL}/resolve/latest"),
+    _query("as_of=2026-03-01T00:00:00Z", "selector", "latest", "invalid_reference", f"{HOME}/resolve/latest"),
+    *(_query("at=now", "query", "at", of=f"{HOME}/{rest}") for rest in ("resolve/production", "production")),
+    *(_query(f"as_of={text}", "as_of", text[:4], code, of=f"{HOME}/{rest}")
+      for rest in ("resolve/production", "production")
+      for text, code in (("2026", "invalid_reference"), ("2026-03-01T00:00:00", "invalid_reference"),
+                         ("1999-01-01T00:00:00Z", "as_of_out_of_range"),
+                         ("9000-01-01T00:00:00Z", "as_of_out_of_range"))),
+    _query("limit=0", "limit", "0", of=f"/v1/models/{MODEL}/history"),
+    _query("page_token=x", "page_token", "x", "invalid_page_token", of=f"/v1/models/{MODEL}/history"),
     _query("type=nope", "type", "nope"),
     _query("stage=nope", "stage", "nope"),
     _query("stage=Production", "stage", "Production", of=f"/v1/models/{MODEL}/versions"),
@@ -251,6 +301,12 @@ TEXTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "a version's change": ("PATCH", ONE, {"description": "d", "tags": {"k": "v"}}),
     "a version's end": ("POST", f"{TWO}/tombstone", {"reason": "because"}),
     "a move": ("POST", f"{ONE}/transition", {"to": "archived", "reason": "because"}),
+    "a recall": ("POST", f"{ONE}/recall", {"reason": "because"}),
+    "a rollback": ("POST", f"/v1/models/{MODEL}/rollback", {"reason": "because"}),
+    "a policy": ("PUT", f"/v1/models/{MODEL}/policy", {"reason": "because", "rules": {
+        "metrics": [{"metric": "auc", "direction": "at_least", "than": 0.5}], "tags": {"team": "fx"},
+        "files": ["model.bin"], "windows": {"zone": "UTC", "closed": ["2026-12-24"], "hours": [
+            {"days": ["monday"], "since": "09:00", "until": "17:00"}]}}}),
     "an alias": ("PUT", f"{ALIASES}/champion", {"version": 1, "reason": "because"}),
     "a principal": ("POST", "/v1/principals", {
         "name": "new", "kind": "human", "grants": [{"role": "admin", "models": "a-*"}]}),
@@ -258,6 +314,9 @@ TEXTS: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 # What needs the revision it is based on.
 REVISED = {
+    "a policy": ("PUT", f"/v1/models/{MODEL}/policy", {"rules": {"approvals": 1}, "reason": "x"}),
+    "a recall": ("POST", f"{ONE}/recall", {"reason": "x"}),
+    "a reinstatement": ("POST", f"{ONE}/reinstate", {"reason": "x"}),
     "a model": ("PATCH", f"/v1/models/{MODEL}", {"description": "x"}),
     "a model's end": ("POST", f"/v1/models/{MODEL}/tombstone", {"reason": "x"}),
     "a version": ("PATCH", ONE, {"description": "x"}),

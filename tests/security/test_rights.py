@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from common_lib import Grant, Role
+from common_lib import Grant, ModelRegistry, Role
 from registry_server.core import rights
 from registry_server.testing import backend
 from tests.security.worlds import CONTENT, MODEL, SHA256, World, furnished, key, logged, problem
+from tests.support.steps import promoted, version_of
 
 COLUMNS = (
     "nobody",
@@ -19,8 +20,9 @@ COLUMNS = (
     "elsewhere",  # all that an admin may, but on other models only
     "patterned",  # the same on eurusd-* only
 )
-ALLOWED, FORBIDDEN, UNSEEN, UNKNOWN = ".", "F", "N", "U"
-STATUS = {FORBIDDEN: 403, UNSEEN: 404, UNKNOWN: 401}
+ALLOWED, FORBIDDEN, UNSEEN, UNKNOWN, NO_HUMAN = ".", "F", "N", "U", "S"
+STATUS = {FORBIDDEN: 403, UNSEEN: 404, UNKNOWN: 401, NO_HUMAN: 403}
+HUMANS = ("integration", "admin")
 
 # The columns:  nobody workbench integration analysis strategy auditor admin elsewhere patterned
 PUBLIC = ". . . . . . . . ."
@@ -32,11 +34,16 @@ REGISTER = "U . F F F F . N ."
 EDIT = "U . . F F F . N ."
 STAGE = EDIT
 DECIDE = "U F . F F F . N ."
+GOVERN = "U F F F F F . N ."
+# The integration and the admin of this table are humans, the others are services.
+APPROVE = "U F . F F F . N S"
 UPLOAD = "U . F F F F . . ."
 
 FILES = {"files": [{"path": "model.bin", "size": len(CONTENT), "sha256": SHA256}], "framework": "test"}
 ALL = {"role": "admin", "models": "*"}
 ONE = "/v1/models/{name}/versions/{version}"
+# A model with two versions that were in production, and a third that is recalled.
+ROLLED = "eurusd-rolled"
 # Bytes of which some are still to come.
 PENDING = hashlib.sha256(CONTENT + b"!").hexdigest()
 
@@ -69,12 +76,25 @@ ROUTES = [
     Route("GET", ONE, READ),
     Route("PATCH", ONE, EDIT, {"description": "changed"}),
     Route("GET", ONE + "/manifest", READ),
-    Route("POST", ONE + "/transition", STAGE, {"to": "staging"}),
+    Route("POST", ONE + "/transition", STAGE, {"to": "staging", "reason": "ready"}),
     Route("POST", ONE + "/transition", DECIDE, {"to": "archived", "reason": "old"}),
     Route("POST", ONE + "/transition", DECIDE, {"to": "production", "reason": "better"}, version=2),
     Route("POST", ONE + "/tombstone", DECIDE, {"reason": "gone"}, version=2),
     Route("GET", ONE + "/files/{path}", READ),
     Route("GET", "/v1/models/{name}/resolve/{selector}", READ),
+    Route("POST", ONE + "/transition", GOVERN, {"to": "production", "reason": "now", "override": True}, version=2),
+    Route("POST", ONE + "/recall", DECIDE, {"reason": "it leaks"}),
+    Route("POST", ONE + "/reinstate", DECIDE, {"reason": "it does not"}, version=3, name=ROLLED),
+    Route("POST", "/v1/models/{name}/rollback", DECIDE, {"reason": "it fails"}, name=ROLLED),
+    Route("GET", ONE + "/check", READ),
+    Route("GET", ONE + "/approvals", READ),
+    Route("POST", ONE + "/approvals", APPROVE, {"verdict": "approved", "reason": "sound"}),
+    Route("POST", ONE + "/approvals", APPROVE, {"verdict": "refused", "reason": "unsound"}),
+    Route("GET", ONE + "/diff/{other}", READ),
+    Route("GET", "/v1/models/{name}/production", READ),
+    Route("GET", "/v1/models/{name}/history", READ),
+    Route("GET", "/v1/models/{name}/policy", READ),
+    Route("PUT", "/v1/models/{name}/policy", GOVERN, {"rules": {"approvals": 1}, "reason": "four eyes"}),
     Route("GET", "/v1/models/{name}/aliases", READ),
     Route("GET", "/v1/models/{name}/aliases/{alias}", READ),
     Route("PUT", "/v1/models/{name}/aliases/{alias}", DECIDE, {"version": 2}),
@@ -109,7 +129,7 @@ class Guarded(NamedTuple):
 
     def send(self, route: Route, column: str, **headers: str) -> httpx.Response:
         """The request, by that principal."""
-        given = {"version": route.version, "path": "model.bin", "selector": "latest", "alias": "shadow"}
+        given = {"version": route.version, "path": "model.bin", "selector": "latest", "alias": "shadow", "other": 2}
         sha256 = PENDING if "uploads" in route.route else SHA256
         path = route.route.format(name=route.name, sha256=sha256, token_id=self.token_id, start=0, **given)
         with self.world.http(self.tokens.get(column), **headers) as http:
@@ -126,6 +146,7 @@ def guarded() -> Iterator[Guarded]:
         world = World(application)
         with application.registry() as admin:
             furnished(admin, MODEL)
+            _roll(admin)
             grants = {column: Grant(role=Role(column), models="*") for column in COLUMNS if column in set(Role)}
             grants |= {
                 "elsewhere": Grant(role=Role.ADMIN, models="gbpusd-*"),
@@ -134,7 +155,7 @@ def guarded() -> Iterator[Guarded]:
             tokens = {}
             for column, grant in grants.items():
                 name = "other-admin" if column == "admin" else column
-                admin.principals.create(name, "service", [grant])
+                admin.principals.create(name, "human" if column in HUMANS else "service", [grant])
                 issued = admin.principals.issue_token(name)
                 tokens[column] = issued.secret or ""
         found = Guarded(world, tokens, issued.token.id)
@@ -144,6 +165,22 @@ def guarded() -> Iterator[Guarded]:
                 found.send(begin, column).raise_for_status()
         yield found
         world.close()
+
+
+def _roll(admin: ModelRegistry) -> None:
+    admin.models.create(ROLLED, "regression")
+    for content in (b"one", b"two"):
+        promoted(admin, ROLLED, content)
+    admin.versions.recall(ROLLED, version_of(admin, ROLLED).version, reason="it leaks", revision=1)
+
+
+@pytest.mark.parametrize(("column", "status"), [("integration", 410), ("auditor", 200), ("admin", 200)])
+def test_bytes_of_a_recalled_version_are_for_auditors(guarded: Guarded, column: str, status: int) -> None:
+    """Whoever reads the whole log may look into what was recalled; to everybody else it is gone."""
+    answer = guarded.send(Route("GET", ONE + "/files/{path}", READ, version=3, name=ROLLED), column)
+    assert answer.status_code == status
+    assert status == 200 or problem(answer)["code"] == "version_recalled"
+    assert guarded.send(Route("GET", ONE + "/manifest", READ, version=3, name=ROLLED), column).status_code == 200
 
 
 def test_every_route_stands_in_the_table(guarded: Guarded) -> None:
@@ -182,6 +219,8 @@ def test_a_principal_can_do_what_its_role_allows_and_nothing_else(guarded: Guard
         assert told["code"] == "model_not_found"
     if expected == FORBIDDEN:
         assert told["field"] == "right"
+    if expected == NO_HUMAN:
+        assert told["code"] == "human_required"
 
 
 def test_a_model_that_one_may_not_read_looks_like_one_that_is_not_there(guarded: Guarded) -> None:
@@ -201,7 +240,7 @@ def test_a_model_that_one_may_not_read_looks_like_one_that_is_not_there(guarded:
 def test_a_list_holds_only_what_one_may_read(guarded: Guarded) -> None:
     """The same list is long for one and empty for another, and each may read about oneself."""
     listing = next(route for route in ROUTES if route.route == "/v1/models")
-    assert [len(guarded.send(listing, column).json()["items"]) for column in ("analysis", "elsewhere")] == [1, 0]
+    assert [len(guarded.send(listing, column).json()["items"]) for column in ("analysis", "elsewhere")] == [2, 0]
     itself = Route("GET", "/v1/principals/{name}", "", name="analysis")
     assert guarded.send(itself, "analysis").json()["name"] == "analysis"
 

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import string
+from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -448,8 +449,38 @@ class TestReferences:
             written = str(references.Reference(names.check_model_name(name), references.check_selector(selector)))
         except RuleViolation:
             return
-        assert references.parse(written) == (name, selector)
+        assert references.parse(written) == (name, selector, None)
         assert str(references.parse(written)) == written
+
+    @given(st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.timezones()))  # noqa: DTZ001 - see there
+    def test_a_moment_is_read_as_it_was_written(self, moment: datetime) -> None:
+        """To the microsecond, whatever the time zone."""
+        reference = references.Reference("x", "production", moment)
+        assert references.parse(str(reference)).as_of == moment.astimezone(UTC)
+
+    @pytest.mark.parametrize("zone", ["Z", "+01:00", "-08:30"])
+    def test_a_moment_says_its_time_zone(self, zone: str) -> None:
+        """A `+` is no space, as it would be in the query of an address."""
+        assert references.parse(f"models:/x/production?as_of=2026-03-01T14:03:07{zone}").as_of is not None
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *("", "2026", "2026-03-01", "2026-03-01T00:00:00", "2026-03-01 00:00:00Z", "2026-02-30T00:00:00Z", "now"),
+            *("2026-03-01T24:00:00Z", "2026-03-01T00:00:00Z\n", "0001-01-01T00:00:00+01:00", "2026-03-01T00:00:00z"),
+            *("20260301T000000Z", "2026-W09-1T00:00:00Z", "٢٠٢٦-03-01T00:00:00Z", "1772323200", "9" * 5_000),
+        ],
+    )
+    def test_what_is_no_moment_is_refused(self, text: str) -> None:
+        """No time zone, no such day, no such calendar; a number might be seconds or a year."""
+        assert refused(references.parse, f"models:/x/production?as_of={text}").code == "invalid_reference"
+
+    @pytest.mark.parametrize("selector", ["latest", "7", "@champion", "staging", "archived", "development"])
+    def test_only_production_has_a_history(self, selector: str) -> None:
+        """What an alias or `latest` meant at a moment is not known, and is not guessed."""
+        place = selector if selector.startswith("@") else f"/{selector}"
+        violation = refused(references.parse, f"models:/x{place}?as_of=2026-03-01T00:00:00Z")
+        assert (violation.code, violation.field) == ("invalid_reference", "selector")
 
     @pytest.mark.parametrize(
         "text",

@@ -178,7 +178,8 @@ def test_a_revision_that_was_seen_earlier_can_be_named(cli: Cli, version: str) -
     assert cli.problem("models", "update", version, "--owner", "b", "--revision", seen, status=1)["status"] == 412
     cli("stages", "set", version, "1", "staging", "--revision", "7", status=1)
     cli("stages", "set", version, "1", "staging", "--revision", "1", "--force", status=2)
-    cli("stages", "set", version, "1", "staging", "--force")
+    assert cli.problem("stages", "set", version, "1", "staging", "--force", status=1)["code"] == "reason_required"
+    cli("stages", "set", version, "1", "staging", "--force", "--reason", "whatever it was")
 
 
 def test_an_alias_moves_by_compare_and_set(cli: Cli, version: str, trained: Path) -> None:

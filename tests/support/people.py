@@ -1,0 +1,25 @@
+"""Humans and services with registries of their own."""
+
+import contextlib
+import uuid
+from collections.abc import Callable, Iterator
+
+from common_lib import Grant, HttpRegistry, ModelRegistry, Role
+from common_lib.rules.access import PrincipalKind
+
+Person = Callable[..., HttpRegistry]
+
+
+@contextlib.contextmanager
+def people(admin: ModelRegistry, connect: Callable[[str], HttpRegistry]) -> Iterator[Person]:
+    """Makes principals; each call gives the registry of a new one, by default of a human of integration."""
+    with contextlib.ExitStack() as stack:
+
+        def person(
+            name: str = "alice", role: Role = Role.INTEGRATION, kind: PrincipalKind = PrincipalKind.HUMAN
+        ) -> HttpRegistry:
+            full = f"{name}-{uuid.uuid4().hex[:8]}"
+            admin.principals.create(full, kind, [Grant(role=role, models="*")])
+            return stack.enter_context(connect(admin.principals.issue_token(full).secret or ""))
+
+        yield person

@@ -1,0 +1,287 @@
+"""The rules of promotion: windows, signatures, findings, and the comparison of versions."""
+
+from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common_lib.rules import comparison, signatures, windows
+from common_lib.rules.comparison import Change, Part
+from common_lib.rules.lifecycle import ModelStage, Verdict
+from common_lib.rules.promotion import Direction, Facts, Incumbent, Word, check_rules, judge
+from common_lib.rules.violation import RuleViolation
+from common_lib.rules.windows import Weekday
+
+WORKDAYS = list(Weekday)[:5]
+
+
+def hours(since: str = "09:00", until: str = "17:00", days: Any = WORKDAYS) -> Any:
+    """Hours of the week."""
+    return SimpleNamespace(days=days, since=since, until=until)
+
+
+def opened(*weekly: Any, zone: str = "Europe/Berlin", closed: Any = ()) -> Any:
+    """Windows."""
+    return SimpleNamespace(zone=zone, hours=weekly or (hours(),), closed=closed)
+
+
+def berlin(text: str) -> datetime:
+    """A moment by the clocks of Berlin."""
+    return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo("Europe/Berlin"))
+
+
+class TestWindows:
+    @pytest.mark.parametrize(
+        ("at", "expected"),
+        [
+            *(("2026-03-02T09:00", True), ("2026-03-02T08:59:59", False), ("2026-03-02T16:59:59", True)),
+            *(("2026-03-02T17:00", False), ("2026-03-01T12:00", False), ("2026-12-24T12:00", False)),
+        ],
+    )
+    def test_it_is_open_in_its_hours(self, at: str, expected: object) -> None:
+        """From the first minute on, up to the last one; neither on other days nor on closed ones."""
+        assert windows.is_open(opened(closed=["2026-12-24"]), berlin(at)) is expected
+
+    def test_the_clocks_are_those_of_the_zone(self) -> None:
+        """In summer an hour earlier by UTC."""
+        assert not windows.is_open(opened(), datetime(2026, 3, 2, 7, 30, tzinfo=UTC))
+        assert windows.is_open(opened(), datetime(2026, 6, 1, 7, 30, tzinfo=UTC))
+
+    @pytest.mark.parametrize(
+        ("at", "opens"),
+        [
+            ("2026-03-02T08:00", "2026-03-02T09:00"),
+            ("2026-03-02T10:00", "2026-03-02T10:00"),
+            ("2026-03-06T17:00", "2026-03-09T09:00"),
+            ("2026-12-24T08:00", "2026-12-28T09:00"),
+        ],
+    )
+    def test_the_next_opening_is_found(self, at: str, opens: str) -> None:
+        """Over weekends and closed days."""
+        assert windows.next_opening(opened(closed=["2026-12-24", "2026-12-25"]), berlin(at)) == berlin(opens)
+
+    def test_an_hour_that_the_clocks_jump_over_opens_the_week_after(self) -> None:
+        """On 29 March 2026 there is no 02:30 in Berlin."""
+        night = opened(hours("02:00", "03:00", [Weekday.SUNDAY]))
+        assert windows.next_opening(night, berlin("2026-03-28T12:00")) == berlin("2026-04-05T02:00")
+
+    def test_a_year_of_closed_days_ends(self) -> None:
+        """Windows of one day a week, all of whose days are closed for years, open after them."""
+        mondays = [(date(2026, 1, 5) + timedelta(weeks=week)).isoformat() for week in range(366)]
+        found = windows.next_opening(opened(hours(days=[Weekday.MONDAY]), closed=mondays), berlin("2026-01-01T00:00"))
+        assert found == berlin("2033-01-10T09:00")
+
+    @given(st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)), st.data())  # noqa: DTZ001
+    def test_what_is_said_to_open_is_open_and_nothing_before(self, at: datetime, data: st.DataObject) -> None:
+        """Whatever the windows: every quarter of an hour before the next opening is closed."""
+        clocks = st.integers(0, 95).map(lambda quarter: f"{quarter // 4:02}:{quarter % 4 * 15:02}")
+        times = data.draw(st.lists(clocks, min_size=2, max_size=2, unique=True).map(sorted))
+        days = data.draw(st.lists(st.sampled_from(Weekday), min_size=1, unique=True))
+        zone = data.draw(st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu"]))
+        weekly = opened(hours(*times, days), zone=zone)
+        found = windows.next_opening(weekly, at)
+        assert found is not None
+        assert windows.is_open(weekly, found)
+        step = timedelta(minutes=15)
+        for ahead in range(min(int((found - at) / step), 200)):
+            assert not windows.is_open(weekly, at + ahead * step)
+
+    @pytest.mark.parametrize(
+        ("wrong", "field"),
+        [
+            (opened(zone="Europe/Atlantis"), "zone"),
+            (opened(zone="../etc/passwd"), "zone"),
+            (opened(zone=""), "zone"),
+            (SimpleNamespace(zone="UTC", hours=[], closed=[]), "hours"),
+            (opened(hours(days=[])), "hours[0]"),
+            (opened(hours(), hours("17:00", "09:00")), "hours[1]"),
+            (opened(hours("09:00", "09:00")), "hours[0]"),
+            (opened(closed=["2026-12-24", "2026-02-30"]), "closed[1]"),
+        ],
+    )
+    def test_windows_that_never_open_are_refused(self, wrong: Any, field: str) -> None:
+        """The refusal names the part and what to write instead."""
+        with pytest.raises(RuleViolation) as refused:
+            windows.check_windows(wrong)
+        assert (refused.value.code, refused.value.field) == ("invalid_policy", f"rules.windows.{field}")
+        assert refused.value.remedy
+
+
+def field(name: str, dtype: str = "float64", *shape: int) -> Any:
+    """One input or output."""
+    return SimpleNamespace(name=name, dtype=dtype, shape=list(shape))
+
+
+def signed(inputs: Any, outputs: Any = ()) -> Any:
+    """A signature."""
+    return SimpleNamespace(inputs=list(inputs), outputs=list(outputs))
+
+
+class TestSignatures:
+    @pytest.mark.parametrize(
+        ("new", "old", "told"),
+        [
+            (signed([field("a")]), signed([field("a")]), ""),
+            (signed([field("a"), field("b")]), signed([field("a")]), "input 'b' is new"),
+            (signed([]), signed([field("a")]), "input 'a' is gone"),
+            (signed([], [field("y")]), signed([]), ""),
+            (signed([]), signed([], [field("y")]), "output 'y' is gone"),
+            (signed([field("a", "int8")]), signed([field("a")]), "input 'a' was float64[] and is int8[]"),
+            (signed([field("a", "f", -1, 3)]), signed([field("a", "f", 2, 3)]), ""),
+            (
+                signed([field("a", "f", 2, 3)]),
+                signed([field("a", "f", -1, 3)]),
+                "input 'a' was f[-1, 3] and is f[2, 3]",
+            ),
+            (signed([], [field("y", "f", 2)]), signed([], [field("y", "f", -1)]), ""),
+            (signed([], [field("y", "f", -1)]), signed([], [field("y", "f", 2)]), "output 'y' was f[2] and is f[-1]"),
+            (signed([field("a", "f", 2)]), signed([field("a", "f", 2, 1)]), "input 'a' was f[2, 1] and is f[2]"),
+        ],
+    )
+    def test_one_can_take_the_place_of_another_unnoticed(self, new: Any, old: Any, told: str) -> None:
+        """It takes what the old one took, perhaps more lengths; it gives what the old one gave, perhaps more."""
+        assert signatures.difference(new, old) == told
+
+
+def rules(**some: Any) -> Any:
+    """Rules of a policy; those not named ask for nothing."""
+    nothing = {"metrics": [], "signature": False, "approvals": 0, "tags": {}, "files": [], "windows": None}
+    return SimpleNamespace(**nothing | some)
+
+
+def metric(direction: Direction, than: float | None = None, tolerance: float = 0.0) -> Any:
+    """A rule for the metric `m`."""
+    return SimpleNamespace(metric="m", direction=direction, than=than, tolerance=tolerance)
+
+
+NOTHING = Facts(
+    stage=ModelStage.STAGING,
+    recalled=False,
+    author="trainer",
+    metrics={},
+    signature=None,
+    tags={},
+    files=[],
+    incumbent=None,
+    words=[],
+    at=datetime(2026, 3, 2, 12, tzinfo=UTC),
+)
+FINITE = st.floats(-1e6, 1e6)
+
+
+class TestJudgement:
+    def test_without_rules_the_lifecycle_alone_is_judged(self) -> None:
+        """In staging and not recalled."""
+        assert [(finding.rule, finding.met) for finding in judge(rules(), NOTHING)] == [
+            ("stage", True),
+            ("recall", True),
+        ]
+        other = NOTHING._replace(stage=ModelStage.ARCHIVED, recalled=True)
+        assert [finding.met for finding in judge(rules(), other)] == [False, False]
+
+    @given(FINITE, FINITE, st.floats(0, 10))
+    def test_a_metric_meets_its_bound_or_the_one_turned_around(
+        self, value: float, bound: float, tolerance: float
+    ) -> None:
+        """Of `at least` and `at most` one holds always; the finding has the numbers that decided."""
+        facts = NOTHING._replace(metrics={"m": value})
+        found = {way: judge(rules(metrics=[metric(way, bound, tolerance)]), facts)[2] for way in Direction}
+        least, most = found[Direction.AT_LEAST], found[Direction.AT_MOST]
+        assert least.met == (value >= bound - tolerance)
+        assert most.met == (value <= bound + tolerance)
+        assert least.met or most.met
+        assert (least.value, least.bound, most.bound) == (value, bound - tolerance, bound + tolerance)
+
+    @pytest.mark.parametrize(
+        ("incumbent", "value", "met"),
+        [
+            (None, 0.1, True),
+            (None, None, False),
+            (Incumbent(1, {"m": 0.5}, None), 0.5, True),
+            (Incumbent(1, {"m": 0.5}, None), 0.49, False),
+            (Incumbent(1, {}, None), 0.9, False),
+        ],
+    )
+    def test_the_incumbent_is_a_bound_if_there_is_one(self, incumbent: Any, value: Any, met: object) -> None:
+        """What cannot be compared is not met: it has to be overridden by somebody who says why."""
+        facts = NOTHING._replace(incumbent=incumbent, metrics={} if value is None else {"m": value})
+        assert judge(rules(metrics=[metric(Direction.AT_LEAST)]), facts)[2].met is met
+
+    @pytest.mark.parametrize(
+        ("words", "met"),
+        [
+            ([], [False]),
+            ([Word("alice", Verdict.APPROVED, void=False)], [True]),
+            ([Word("alice", Verdict.APPROVED, void=True)], [False]),
+            ([Word("trainer", Verdict.APPROVED, void=False)], [False]),
+            ([Word("alice", Verdict.APPROVED, void=False), Word("bob", Verdict.REFUSED, void=False)], [True, False]),
+            ([Word("alice", Verdict.APPROVED, void=False), Word("bob", Verdict.REFUSED, void=True)], [True]),
+        ],
+    )
+    def test_words_count_while_they_hold_and_are_not_the_authors(self, words: Any, met: Any) -> None:
+        """A refusal stands beside the approvals, and is enough to stand in the way."""
+        found = judge(rules(approvals=1), NOTHING._replace(words=words))[2:]
+        assert [finding.met for finding in found] == met
+
+    def test_tags_and_files_are_looked_for(self) -> None:
+        """A tag with any value or with one; a file by a pattern."""
+        facts = NOTHING._replace(tags={"risk": "low", "team": ""}, files=["docs/card.md", "model.bin"])
+        asked = rules(
+            tags={"risk": "low", "team": None, "owner": None, "desk": "fx"},
+            files=["*.md", "docs/*", "model.bin", "*.txt"],
+        )
+        assert [(finding.subject, finding.met) for finding in judge(asked, facts)[2:]] == [
+            *(("risk", True), ("team", True), ("owner", False), ("desk", False)),
+            *(("*.md", True), ("docs/*", True), ("model.bin", True), ("*.txt", False)),
+        ]
+
+    def test_a_closed_window_says_when_it_opens(self) -> None:
+        """In UTC, as everything else."""
+        (finding,) = judge(rules(windows=opened(hours("18:00", "20:00"))), NOTHING)[2:]
+        assert (finding.met, finding.found) == (False, "closed, opens at 2026-03-02T17:00:00Z")
+
+    @pytest.mark.parametrize(
+        ("wrong", "field"),
+        [
+            (rules(metrics=[metric(Direction.AT_MOST)]), "rules.metrics[0].metric"),
+            (rules(files=["good.md", "a//b"]), "rules.files[1]"),
+            (rules(tags={"a": "x\n"}), "tags.a"),
+        ],
+    )
+    def test_rules_that_can_never_be_met_are_refused(self, wrong: Any, field: str) -> None:
+        """Before anybody waits for them to be."""
+        with pytest.raises(RuleViolation) as refused:
+            check_rules(wrong, frozenset({"n"}))
+        assert refused.value.field == field
+
+    def test_before_there_are_versions_any_metric_may_be_named(self) -> None:
+        """Nobody can know yet."""
+        check_rules(rules(metrics=[metric(Direction.AT_MOST)]), None)
+
+
+SIDE = st.dictionaries(st.sampled_from("abcd"), st.sampled_from([0, 1, True, None, "1", 1.5]))
+TURNED = {Change.NEW: Change.GONE, Change.GONE: Change.NEW}
+
+
+class TestComparison:
+    @given(SIDE, SIDE)
+    def test_it_is_symmetric_and_finds_everything(self, left: dict[str, Any], right: dict[str, Any]) -> None:
+        """Turned around it says the same turned around, and nothing that either has is missing."""
+        one, other = {Part.METRICS: left}, {Part.METRICS: right}
+        forth = {found.name: found for found in comparison.compared(one, other)}
+        back = {found.name: found for found in comparison.compared(other, one)}
+        assert forth.keys() == back.keys() == left.keys() | right.keys()
+        for name, found in forth.items():
+            assert (found.left, found.right) == (left.get(name), right.get(name)) == (back[name].right, back[name].left)
+            assert back[name].change is TURNED.get(found.change, found.change)
+        assert all(found.change is Change.EQUAL for found in comparison.compared(one, one))
+
+    def test_true_is_not_one_and_absent_is_not_none(self) -> None:
+        """Python compares them as equal, people who set parameters do not."""
+        sides = ({"a": True, "b": None}, {"a": 1})
+        found = comparison.compared(*({Part.PARAMETERS: side} for side in sides))
+        assert [each.change for each in found] == [Change.CHANGED, Change.GONE]
