@@ -34,7 +34,7 @@ def contest(server: Server, pointers: Pointers, promotions: int, *, moving: bool
             registry.versions.transition(pointers.model, number, "staging", revision=1)
         registry.aliases.create(pointers.model, pointers.named, 1)
         pointers.promote(registry, Promote(1, None), revision=2, reason="version 1, revision 2")
-    over = Event()
+    over, turns = Event(), promotions // WRITERS
     with ThreadPoolExecutor(WRITERS + READERS) as pool:
         watching = [pool.submit(_watch, server, pointers, VIEWS[number], over) for number in range(READERS)]
         writing = [
@@ -45,7 +45,7 @@ def contest(server: Server, pointers: Pointers, promotions: int, *, moving: bool
             lost = sum(writer.result() for writer in writing)
         finally:
             over.set()
-        return Ended(promotions // WRITERS * WRITERS, lost, sum(reader.result() for reader in watching))
+        return Ended(turns * WRITERS, lost, sum(reader.result() for reader in watching))
 
 
 def _write(server: Server, pointers: Pointers, writer: int, turns: int, *, moving: bool) -> int:
