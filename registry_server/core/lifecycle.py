@@ -11,7 +11,7 @@ from registry_server.core.acts import Act, Outcome
 from registry_server.core.ports import Records
 from registry_server.core.rights import Right
 from registry_server.domain.base import Tombstone, TombstoneRequest
-from registry_server.domain.errors import Conflict, RevisionMismatch
+from registry_server.domain.errors import Conflict
 from registry_server.domain.production import RollbackRequest
 from registry_server.domain.versions import ModelVersion, Recall, RecallRequest, TransitionRequest
 
@@ -32,7 +32,7 @@ async def transition(
     """Move a version to another stage; the version it replaces in production is archived in the same transaction."""
     found = await versions.live(records, act, Right(lifecycle.right_to(command.to)), name, version)
     names.check_text("reason", command.reason, names.REASON_LENGTH)
-    await _expect(records, act, found)
+    await versions.expect(records, act, found)
     move = lifecycle.check_transition(found.stage, command.to, command.reason)
     if act.forced:
         lifecycle.check_reason(command.reason, "a forced move")
@@ -54,7 +54,7 @@ async def rollback(records: Records, act: Act, name: str, command: RollbackReque
     names.check_text("reason", command.reason, names.REASON_LENGTH)
     incumbent = await _incumbent(records, act, name, command.replacing)
     if incumbent is not None and act.if_match is not None:
-        await _expect(records, act, incumbent)
+        await versions.expect(records, act, incumbent)
     last = await records.timeline.last(name)
     back = None if last is None else await versions.before(records, last)
     if back is None:
@@ -76,7 +76,7 @@ async def recall(records: Records, act: Act, name: str, version: int, command: R
     found = await versions.live(records, act, Right.RECALL, name, version)
     lifecycle.check_reason(command.reason, "a recall")
     names.check_text("reason", command.reason, names.REASON_LENGTH)
-    await _expect(records, act, found)
+    await versions.expect(records, act, found)
     versions.refuse_recalled(found)
     after = versions.changed(act, found, recall=Recall(act.at, act.caller.name, command.reason))
     return await _moved(records, act, _Deed("version.recalled", command.reason), (found, after))
@@ -89,7 +89,7 @@ async def reinstate(
     found = await versions.live(records, act, Right.RECALL, name, version)
     lifecycle.check_reason(command.reason, "lifting a recall")
     names.check_text("reason", command.reason, names.REASON_LENGTH)
-    await _expect(records, act, found)
+    await versions.expect(records, act, found)
     if found.recall is None:
         raise Conflict(
             f"version {version} of {name!r} is not recalled",
@@ -107,7 +107,7 @@ async def tombstone(
 ) -> Outcome[ModelVersion]:
     """Take a version out of use; its number is never given again, its manifest stays."""
     found = await versions.live(records, act, Right.TOMBSTONE, name, version)
-    await _expect(records, act, found)
+    await versions.expect(records, act, found)
     lifecycle.check_reason(command.reason, "a tombstone")
     names.check_text("reason", command.reason, names.REASON_LENGTH)
     if found.stage is ModelStage.PRODUCTION:
@@ -129,16 +129,6 @@ async def tombstone(
         )
     after = versions.changed(act, found, tombstone=Tombstone(act.at, act.caller.name, command.reason))
     return await _moved(records, act, _Deed("version.tombstoned", command.reason), (found, after))
-
-
-async def _expect(records: Records, act: Act, version: ModelVersion) -> None:
-    try:
-        act.expect(version.revision)
-    except RevisionMismatch as stale:
-        stale.winner = await timeline.winner(records, version.model, version.version)
-        if stale.winner is not None:
-            stale.detail += f": {stale.winner.by} decided about it at {references.written(stale.winner.at)}"
-        raise
 
 
 async def _incumbent(records: Records, act: Act, name: str, replacing: int | None) -> ModelVersion | None:

@@ -12,8 +12,9 @@ from registry_server.domain import timeline
 from registry_server.domain.events import Change, Event
 from registry_server.domain.pages import Window
 from registry_server.domain.production import Decision, StageChange, Tenure, Winner
+from registry_server.domain.versions import ModelVersion
 
-_LOOKED_AT = 20
+_LOOKED_AT = 100
 _PAGE = 1_000
 
 
@@ -70,12 +71,13 @@ async def event_at(records: Records, sequence: int) -> Event:
     return event
 
 
-async def winner(records: Records, model: str, version: int) -> Winner | None:
-    """Whose decision changed a version last."""
-    for event in await records.timeline.decisions(model, Window(_LOOKED_AT)):
-        found = await decision(records, event)
-        if version in {number_of(found.subject), *(change.version for change in found.stages)}:
-            return Winner(version, found.by, found.at, found.reason)
+async def winner(records: Records, version: ModelVersion, key: str) -> Winner | None:
+    """Whose decision made the revision at which a version is; None if that was an edit, or very long ago."""
+    for event in await records.timeline.decisions(version.model, Window(_LOOKED_AT)):
+        made = json.loads(event.body)["data"]["after"].get(key)
+        if made is not None and made["revision"] == version.revision:
+            told = await decision(records, event)
+            return Winner(version.version, told.by, told.at, told.reason)
     return None
 
 

@@ -6,7 +6,7 @@ import msgspec
 
 from common_lib.rules import manifest, names, references
 from common_lib.rules.lifecycle import ModelStage, OnRecall
-from registry_server.core import changes, models, pages
+from registry_server.core import changes, models, pages, timeline
 from registry_server.core.acts import Act, Outcome
 from registry_server.core.ports import Database, Records
 from registry_server.core.rights import Caller, Right, no_model
@@ -100,7 +100,7 @@ async def search(
 async def update(records: Records, act: Act, name: str, version: int, command: UpdateVersion) -> Outcome[ModelVersion]:
     """Change description or tags; everything else of a version is immutable."""
     found = await live(records, act, Right.EDIT, name, version)
-    act.expect(found.revision)
+    await expect(records, act, found)
     given: dict[str, Any] = {
         field: value for field in command.__struct_fields__ if (value := getattr(command, field)) is not msgspec.UNSET
     }
@@ -130,6 +130,22 @@ async def live(records: Records, act: Act, right: Right, name: str, version: int
             code="tombstoned",
         )
     return found
+
+
+async def expect(records: Records, act: Act, version: ModelVersion) -> None:
+    """Refuse unless the caller saw the version as it is, and tell whose decision they missed.
+
+    Raises:
+        RevisionRequired: there is no If-Match.
+        RevisionMismatch: it names another revision.
+    """
+    try:
+        act.expect(version.revision)
+    except RevisionMismatch as stale:
+        stale.winner = await timeline.winner(records, version, key(version.model, version.version))
+        if stale.winner is not None:
+            stale.detail += f": {stale.winner.by} decided about it at {references.written(stale.winner.at)}"
+        raise
 
 
 def changed(act: Act, version: ModelVersion, **fields: Any) -> ModelVersion:

@@ -1,0 +1,88 @@
+"""Writers that contend for production of one model, and readers that watch it by every way there is."""
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from typing import NamedTuple
+
+from tests.conftest import Server
+from tests.lifecycle.pointers import VIEWS, Move, Pointers, Promote, View
+from tests.support.steps import version_of
+
+WRITERS, READERS = 8, 4
+_GLANCE_S = 0.02  # between two looks, so that the writers are not kept from writing
+_EACH = 2  # versions of each writer: while one is in production, the other gets ready
+
+
+class Ended(NamedTuple):
+    """What came of a contest: how many promotions, refusals and readings there were."""
+
+    won: int
+    lost: int
+    read: int
+
+
+def contest(server: Server, pointers: Pointers, promotions: int, *, moving: bool = False) -> Ended:
+    """Promote so many times by 8 writers while 4 readers watch; with `moving`, the alias follows each promotion.
+
+    Each loser must be told who won, by a reason that names the very promotion.
+    """
+    with server.registry() as registry:
+        registry.models.create(pointers.model, "regression")
+        for number in range(1, WRITERS * _EACH + 1):
+            version_of(registry, pointers.model)
+            registry.versions.transition(pointers.model, number, "staging", revision=1)
+        registry.aliases.create(pointers.model, pointers.named, 1)
+        pointers.promote(registry, Promote(1, None), revision=2, reason="version 1, revision 2")
+    over, turns = Event(), promotions // WRITERS
+    with ThreadPoolExecutor(WRITERS + READERS) as pool:
+        watching = [pool.submit(_watch, server, pointers, VIEWS[number], over) for number in range(READERS)]
+        writing = [
+            pool.submit(_write, server, pointers, number, promotions // WRITERS, moving=moving)
+            for number in range(WRITERS)
+        ]
+        try:
+            lost = sum(writer.result() for writer in writing)
+        finally:
+            over.set()
+        return Ended(turns * WRITERS, lost, sum(reader.result() for reader in watching))
+
+
+def _write(server: Server, pointers: Pointers, writer: int, turns: int, *, moving: bool) -> int:
+    """Promote own versions by turns; what a version's revision is, follows from how often that was."""
+    own = [writer * _EACH + place for place in range(1, _EACH + 1)]
+    revisions = dict.fromkeys(own, 2) | ({1: 4} if 1 in own else {})
+    seen: int | None = 1
+    lost = 0
+    with server.registry() as registry:
+        for version in itertools.islice(itertools.cycle(reversed(own)), turns):
+            if revisions[version] != 2:
+                registry.versions.transition(pointers.model, version, "staging", revision=revisions[version])
+                revisions[version] += 1
+            while refusal := pointers.promote(
+                registry,
+                Promote(version, seen),
+                revision=revisions[version],
+                reason=f"version {version}, revision {revisions[version]}",
+            ):
+                lost += 1
+                assert refusal.winner is not None, refusal
+                assert refusal.winner.reason.startswith(f"version {refusal.winner.version}, revision "), refusal
+                seen = refusal.winner.version
+            revisions[version] += 2  # promoted, and archived before this writer can promote it again
+            seen = version
+            if moving:
+                while not pointers.move(registry, Move(version, pointers.pointed(registry)[1])):
+                    pass
+    return lost
+
+
+def _watch(server: Server, pointers: Pointers, view: View, over: Event) -> int:
+    """Look until all is over; never is none in production, never are two."""
+    read = 0
+    with server.registry() as registry:
+        while not over.wait(_GLANCE_S):
+            seen = pointers.in_production(registry, view)
+            assert len(seen) == 1, f"{view.__name__}: {seen} in production"
+            read += 1
+    return read
