@@ -27,6 +27,7 @@ from tests.support.state import assert_events_tell_the_state
 
 _LATEST_S = 60
 _LONGEST_S = 0.15
+_MANY = 1_000
 
 
 class Server(NamedTuple):
@@ -91,7 +92,7 @@ class Watch:
                 assert (self.data / "blobs" / "sha256" / sha256[:2] / sha256).exists()
 
 
-@pytest.mark.parametrize("trials", [6, pytest.param(1_000, marks=[pytest.mark.long, pytest.mark.timeout(3_600)])])
+@pytest.mark.parametrize("trials", [6, pytest.param(_MANY, marks=[pytest.mark.long, pytest.mark.timeout(3_600)])])
 def test_random_kills_lose_nothing_that_was_acknowledged(tmp_path: Path, children: list[Nursery], trials: int) -> None:
     """Half of the kills hit the server and half the clients; every file is whole, and the log tells the state."""
     seed = 20_261_124
@@ -123,7 +124,8 @@ def test_random_kills_lose_nothing_that_was_acknowledged(tmp_path: Path, childre
     assert watch.kept, "nothing was acknowledged"
     print(f"{trials} kills, {len(watch.kept)} versions acknowledged, {found[0]} there")
     print(f"starts: median {statistics.median(starts):.2f} s, longest {max(starts):.2f} s")
-    assert statistics.median(starts) < 2
+    # In the short form the machine is shared with the rest of the suite, and time says nothing.
+    assert trials < _MANY or statistics.median(starts) < 2
 
 
 def registry_at(server: Server) -> HttpRegistry:
