@@ -96,7 +96,7 @@ def test_trading_goes_on_with_a_token_that_is_no_longer_valid(tmp_path: Path) ->
             with HttpRegistry(RegistryConfig(url=url, token=token.secret or "", resolve=rules)) as registry:
                 kept = replace(versions.resolution(PRODUCTION), staleness=KeepLastGood(max_age_s=3_600))
                 first = registry.call(kept)
-                owner.principals.revoke_token("trader", token.id)
+                owner.principals.revoke_token(token.token.id)
                 end = time.monotonic() + 10
                 while not (found := registry.call(kept)).reason:
                     assert time.monotonic() < end, "the server still takes the token"
