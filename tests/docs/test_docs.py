@@ -157,7 +157,7 @@ def test_the_tables_of_resilience_are_the_code() -> None:
     """Each number of the client's configuration with its default, each rule of breakers and of resolving."""
     headings = ("setting", "of the breaker", "of resolving")
     rows = {row[0]: row[1] for heading in headings for row in _rows("resilience.md", heading)}
-    said = {name: {"no": "False", "none": "None"}.get(default, default) for name, default in rows.items()}
+    said = {name: {"no": "False", "yes": "True"}.get(default, default) for name, default in rows.items()}
     numbers = [field for field in fields(RegistryConfig) if isinstance(field.default, int | float)]
     coded = [*numbers, *fields(BreakerRules), *fields(ResolveRules)]
     assert said == {f.name: f"{f.default:g}" if isinstance(f.default, float) else str(f.default) for f in coded}

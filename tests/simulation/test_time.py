@@ -79,25 +79,25 @@ def trickles(connection: socket.socket, request: bytes) -> None:
 
 @pytest.mark.parametrize("client", ["blocking", "async"])
 @pytest.mark.parametrize("talk", [hangs, trickles])
-@pytest.mark.parametrize("slack_s", [1.5, pytest.param(0.05, marks=pytest.mark.long)])
+@pytest.mark.parametrize(("deadline_s", "slack_s"), [(2.5, 2.5), pytest.param(1.0, 0.05, marks=pytest.mark.long)])
 def test_of_50_callers_of_a_hung_server_none_waits_beyond_its_deadline(
-    client: str, talk: Callable[[socket.socket, bytes], None], slack_s: float
+    client: str, talk: Callable[[socket.socket, bytes], None], deadline_s: float, slack_s: float
 ) -> None:
     """And calls of another class are answered meanwhile."""
     well = models.get("well")
     well = type(well)(well.method, well.path, lambda _: None, "read")  # type: ignore[arg-type]
     with server(talk) as url:
-        config = RegistryConfig(url=url, resolve=None, deadline_s=1.0, attempt_timeout_s=0.6)
+        config = RegistryConfig(url=url, resolve=None, deadline_s=deadline_s, attempt_timeout_s=0.6 * deadline_s)
         took, others = anyio.run(_fifty_async, config, well) if client == "async" else _fifty(config, well)
-    late_ms = (max(took) - 1.0) * 1e3
+    late_ms = (max(took) - deadline_s) * 1e3
     beside(
         f"server {'hung' if talk is hangs else 'sends a byte now and then'}, 50 callers, {client} (real)",
         "all end ≤ deadline + 50 ms; other route classes unaffected",
         f"{late_ms:+.0f} ms; the slowest of {len(others)} others took {max(others) * 1e3:.0f} ms",
     )
     assert len(took) == 50
-    assert max(took) <= 1.0 + slack_s
-    assert max(others) < 0.6 + slack_s
+    assert max(took) <= deadline_s + slack_s
+    assert max(others) < 0.6 * deadline_s
 
 
 def _fifty(config: RegistryConfig, well: Any) -> tuple[list[float], list[float]]:
@@ -251,13 +251,14 @@ class Trace(Telemetry):
 def test_both_drivers_do_the_same(seed: int) -> None:
     """The same answers lead to the same attempts, retries, circuits and errors, event by event."""
     print(f"seed {seed}")
-    statuses = random.Random(seed).choices([200, 404, 429, 500, 503], [4, 1, 1, 4, 4], k=4_000)
+    # Failures that retries mend, and then an outage.
+    statuses = [*random.Random(seed).choices([200, 404, 429, 500, 503], [8, 1, 1, 1, 1], k=250), *[503] * 4_000]
     config = RegistryConfig(
         url="http://registry",
         resolve=ResolveRules(snapshot=False, fresh_s=0.001, revalidate_s=0.001),
         first_pause_s=0.0001,
         longest_pause_s=0.0001,
-        breaker=BreakerRules(minimum_calls=5, open_s=1e6, longest_open_s=1e6),
+        breaker=BreakerRules(open_s=1e6, longest_open_s=1e6),
     )
     blocking, asynchronous = Trace(), Trace()
 
@@ -267,13 +268,13 @@ def test_both_drivers_do_the_same(seed: int) -> None:
 
     ends: list[list[str]] = [[], []]
     with HttpRegistry(config, transport=httpx.MockTransport(scripted()), telemetry=blocking) as registry:
-        for number in range(300):
+        for number in range(800):
             ends[0].append(_end_of(lambda n=number: registry.call(resolve(f"m{n}"))))  # type: ignore[misc]
 
     async def run() -> None:
         transport = httpx.MockTransport(scripted())
         async with AsyncHttpRegistry(config, transport=transport, telemetry=asynchronous) as registry:
-            for number in range(300):
+            for number in range(800):
                 try:
                     await registry.call(resolve(f"m{number}"))
                     ends[1].append("answered")

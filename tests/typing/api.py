@@ -18,6 +18,7 @@ from common_lib import (
     AsyncModelRegistry,
     Grant,
     HttpRegistry,
+    KeepLastGood,
     Manifest,
     ModelRegistry,
     ModelStage,
@@ -34,6 +35,7 @@ from common_lib import (
 from common_lib.access import IssuedToken, Token
 from common_lib.errors import Attempt, DigestMismatch, RegistryUnavailable, RequestRefused, Winner
 from common_lib.operations import models, versions
+from common_lib.operations.versions import Resolution
 from common_lib.promotion import Approval, Check, Decision, InProduction, Policy, PromotionRules, VersionDiff
 from common_lib.transfers import Blob, Presence, Upload
 from common_lib.values import Event, Page, Scalar
@@ -131,6 +133,10 @@ async def adapters_are_registries(blocking: ModelRegistry, asynchronous: AsyncMo
     assert_type(strategy.trading_model("eurusd"), TradingModel)
     assert_type(strategy.models.get("eurusd"), RegisteredModel)
     assert_type(await analysis.production_models(), list[ProductionModel])
+    assert_type(await analysis.production_model("eurusd"), Resolution)
+    assert_type(strategy.trading_model("eurusd").age_s, float)
+    Strategy(workbench, staleness=KeepLastGood())  # type: ignore[call-arg]
+    Strategy(workbench, staleness="fail-closed")  # type: ignore[arg-type]
     Workbench(asynchronous)  # type: ignore[arg-type]
     Analysis(blocking)  # type: ignore[arg-type]
 
