@@ -7,7 +7,7 @@ import asyncio
 
 from adapters.integration import Integration
 from common_lib import AsyncHttpRegistry, AsyncModelRegistry, ModelVersion
-from common_lib.errors import RevisionMismatch
+from common_lib.errors import PolicyNotMet, ProductionChanged, RevisionMismatch
 
 MODEL = "execution-cost"
 
@@ -21,10 +21,13 @@ async def main(registry: AsyncModelRegistry) -> ModelVersion | None:
         if error >= naive:
             await integration.archive(candidate, reason=f"no better than the mean: {figures}")
             continue
+        check = await integration.check(candidate)
         try:
-            promoted = await integration.promote(candidate, reason=f"better than the mean: {figures}")
-        except RevisionMismatch:
-            # Somebody changed the candidate since it was read: it is theirs to decide, or the next run's.
+            promoted = await integration.promote(
+                candidate, reason=f"better than the mean: {figures}", replacing=check.replacing
+            )
+        except (RevisionMismatch, ProductionChanged, PolicyNotMet):
+            # Somebody decided otherwise since it was read, or the policy asks for more: the next run looks again.
             continue
         await integration.point("champion", promoted, reason="follows production")
         return promoted

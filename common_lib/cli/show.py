@@ -12,8 +12,10 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from common_lib.rules.comparison import described
+
 if TYPE_CHECKING:
-    from common_lib.values import Signature, Tombstone
+    from common_lib.values import Recall, Signature, Tombstone
 
 # Into a pipe or a file nothing is wrapped or cut, whatever its length.
 _UNBOUNDED = 100_000
@@ -111,15 +113,14 @@ def aligned(numbers: Sequence[float | None]) -> list[str]:
     return [line.ljust(longest) if line else "" for line in lines]
 
 
-def tombstone(found: "Tombstone | None") -> str:
-    """When, by whom and why something was taken out of use."""
+def tombstone(found: "Tombstone | Recall | None") -> str:
+    """When, by whom and why something was taken out of use, or blocked."""
     return "" if found is None else f"{time(found.at)} by {found.by}: {found.reason}"
 
 
 def signature(found: "Signature") -> dict[str, str]:
     """Inputs and outputs by name, with type and shape."""
-    sides = (("input", found.inputs), ("output", found.outputs))
-    return {f"{side} {field.name}": f"{field.dtype}{field.shape}" for side, fields in sides for field in fields}
+    return {name: str(told) for name, told in described(found).items()}
 
 
 def table(

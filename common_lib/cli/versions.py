@@ -186,6 +186,7 @@ def _fields(version: "ModelVersion") -> Table:
             ("updated", show.time(version.updated_at)),
             ("revision", str(version.revision)),
             ("tombstoned", show.tombstone(version.tombstone)),
+            ("recalled", show.text(show.tombstone(version.recall), "bold red")),
         ]
     )
 

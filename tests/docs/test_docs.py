@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -16,10 +17,12 @@ from common_lib import HttpRegistry, RegistryConfig
 from common_lib.cli.program import program as client_program
 from common_lib.config import BreakerRules, ResolveRules
 from common_lib.errors import CODES
+from common_lib.rules.lifecycle import MOVES
 from registry_server.api.problems import PROBLEMS
 from registry_server.app import HANDLERS
 from registry_server.cli.program import program as server_program
 from registry_server.core.rights import ROLES, Right
+from registry_server.domain.policies import PromotionRules
 from registry_server.settings import Settings
 from tests.docs.pages import DOCS, PAGES, blocks, is_test_file, run
 from tests.support.steps import promoted
@@ -163,7 +166,7 @@ def test_the_tables_of_resilience_are_the_code() -> None:
 def test_the_table_of_events_is_the_code() -> None:
     """Every type that a use case records."""
     sources = "".join(path.read_text("utf-8") for path in (_ROOT / "registry_server" / "core").glob("*.py"))
-    recorded = set(re.findall(r'"([a-z]+\.[a-z]+)"', sources))
+    recorded = set(re.findall(r'"([a-z]+\.[a-z_]+)"', sources)) | {move.event for move in MOVES}
     assert set(", ".join(row[1] for row in _rows("events.md", "subject")).split(", ")) == recorded
 
 
@@ -261,3 +264,18 @@ def test_the_recipe_names_files_that_are_there() -> None:
     assert paths
     missing = {path for path in paths if not list(_ROOT.glob(path.replace("notes", "aliases")))}
     assert missing == set()
+
+
+def test_the_picture_and_the_table_of_moves_are_the_code() -> None:
+    """Both are drawn from the data that the server goes by: `python docs/draw.py`."""
+    namespace = runpy.run_path(str(DOCS / "draw.py"))
+    assert (DOCS / "lifecycle.svg").read_text("utf-8") == namespace["drawn"]()
+    assert _rows("lifecycle.md", "move") == [
+        [move.name, move.source, move.target, move.right, move.event, "yes" if move.needs_reason else ""]
+        for move in MOVES
+    ]
+
+
+def test_the_table_of_rules_is_the_code() -> None:
+    """Each field of the rules of a policy, in its order."""
+    assert [row[0] for row in _rows("lifecycle.md", "rule")] == list(PromotionRules.__struct_fields__)

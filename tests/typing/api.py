@@ -32,8 +32,9 @@ from common_lib import (
     Snapshot,
 )
 from common_lib.access import IssuedToken, Token
-from common_lib.errors import Attempt, DigestMismatch, RegistryUnavailable, RequestRefused
+from common_lib.errors import Attempt, DigestMismatch, RegistryUnavailable, RequestRefused, Winner
 from common_lib.operations import models, versions
+from common_lib.promotion import Approval, Check, Decision, InProduction, Policy, PromotionRules, VersionDiff
 from common_lib.transfers import Blob, Presence, Upload
 from common_lib.values import Event, Page, Scalar
 
@@ -49,6 +50,18 @@ def results_of_blocking_calls(registry: ModelRegistry) -> None:
     assert_type(registry.versions.resolve("models:/eurusd/production"), ModelVersion)
     assert_type(registry.versions.transition("eurusd", 1, ModelStage.STAGING), ModelVersion)
     assert_type(registry.versions.manifest("eurusd", 1), Manifest)
+    assert_type(registry.versions.recall("eurusd", 1, reason="leaks", revision=1), ModelVersion)
+    assert_type(registry.versions.reinstate("eurusd", 1, reason="does not", force=True), ModelVersion)
+    assert_type(registry.versions.diff("eurusd", 1, 2), VersionDiff)
+    assert_type(registry.production.at("eurusd"), InProduction)
+    assert_type(registry.production.at("eurusd", "2026-03-01T00:00:00Z"), InProduction)
+    assert_type(registry.production.check("eurusd", 1), Check)
+    assert_type(registry.production.promote("eurusd", 1, reason="better", replacing=0), ModelVersion)
+    assert_type(registry.production.rollback("eurusd", reason="worse", replacing=2), ModelVersion)
+    assert_type(registry.approvals.approve("eurusd", 1, reason="sound"), Approval)
+    assert_type(registry.approvals.of_version("eurusd", 1), list[Approval])
+    assert_type(registry.policies.get("eurusd"), Policy)
+    assert_type(registry.policies.put("eurusd", PromotionRules(approvals=1), reason="two", revision=1), Policy)
     assert_type(registry.aliases.get("eurusd", "champion"), Alias)
     assert_type(registry.aliases.of_model("eurusd"), list[Alias])
     assert_type(registry.artifacts.find_blob("0" * 64), Blob)
@@ -75,6 +88,7 @@ def lists_are_iterators(registry: ModelRegistry) -> None:
     """A search gives an iterator of values, not pages."""
     assert_type(registry.models.search(stage="production", tags={"team": "fx"}), Iterator[RegisteredModel])
     assert_type(registry.versions.search("eurusd"), Iterator[ModelVersion])
+    assert_type(registry.production.history("eurusd"), Iterator[Decision])
     assert_type(registry.principals.tokens(), Iterator[Token])
     for model in registry.models.search():
         assert_type(model, RegisteredModel)
@@ -87,6 +101,8 @@ async def the_same_awaited(registry: AsyncModelRegistry) -> None:
     later: Coroutine[Any, Any, RegisteredModel] = registry.models.get("eurusd")
     assert_type(await later, RegisteredModel)
     assert_type(await registry.resolve("models:/eurusd/latest"), ModelVersion)
+    assert_type(await registry.production.promote("eurusd", 1, reason="better"), ModelVersion)
+    assert_type(registry.production.history("eurusd"), AsyncIterator[Decision])
     assert_type(await registry.register("eurusd", "model", framework="onnx"), ModelVersion)
     assert_type(await registry.download("models:/eurusd/1", "folder"), ModelVersion)
     assert_type(await registry.aliases.of_model("eurusd"), list[Alias])
@@ -182,5 +198,6 @@ def errors_carry_what_offended(refused: RequestRefused, down: RegistryUnavailabl
     assert_type(refused.code, str)
     assert_type(refused.field, str | None)
     assert_type(refused.status, int | None)
+    assert_type(refused.winner, Winner | None)
     assert_type(down.tried, tuple[Attempt, ...])
     assert_type(bytes_.expected, str)

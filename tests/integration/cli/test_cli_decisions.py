@@ -1,0 +1,120 @@
+"""Decisions on the command line, as people and scripts see them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from common_lib import Grant, HttpRegistry, RegistryConfig, Role
+from tests.support.cli import Cli
+
+
+@pytest.fixture
+def staged(cli: Cli, model: str, trained: Path) -> str:
+    """A model with version 1 in production and versions 2 and 3 in staging."""
+    for number, accuracy in enumerate(("0.49", "0.515", "0.48"), 1):
+        (trained / "weights.json").write_text(f'{{"w": [{accuracy}]}}')
+        cli("versions", "register", model, trained, "--framework", "sklearn", "--metric", f"accuracy={accuracy}")
+        cli("stages", "set", model, str(number), "staging")
+    cli("promote", model, "1", "--reason", "the first")
+    return model
+
+
+def test_one_promotes_rolls_back_and_looks_at_what_was(cli: Cli, staged: str) -> None:
+    """Each act says in a line what it did; the history has who, when, what and why."""
+    assert cli("promote", staged, "2", "--reason", "better").stdout == f"models:/{staged}/2 is in production\n"
+    when = cli.json("history", staged)[0]["at"]
+    back = cli("rollback", staged, "--reason", "too slow")
+    assert back.stdout == f"models:/{staged}/1 is back in production\n"
+    lines = cli("history", staged, "--limit", "2").stdout.splitlines()[2:]
+    assert ["version.rolled_back" in lines[0], "too slow" in lines[0]] == [True, True]
+    assert "1: archived → production, 2: production → archived" in lines[0]
+    assert ["version.promoted" in lines[1], "better" in lines[1]] == [True, True]
+    assert cli.json("history", staged, "--at", when)["version"] == 2
+    shown = cli("history", staged, "--at", when).stdout
+    assert "version 2" in shown
+    assert "version.promoted by admin" in shown
+
+
+def test_a_loser_is_told_who_won(cli: Cli, staged: str) -> None:
+    """In the sentence, and for machines as members of the problem."""
+    cli("promote", staged, "2", "--reason", "better", "--replacing", "1")
+    lost = cli.problem("promote", staged, "3", "--reason", "faster", "--replacing", "1", status=1)
+    assert (lost["code"], lost["winner"]["version"], lost["winner"]["by"]) == ("production_changed", 2, "admin")
+    assert "registry history" in lost["remedy"]
+    assert cli.problem("rollback", staged, "--reason", "x", "--replacing", "1", status=1)["winner"]["version"] == 2
+
+
+def test_a_dry_run_lists_what_is_missing_and_changes_nothing(cli: Cli, staged: str, tmp_path: Path) -> None:
+    """Each rule of the policy with what was wanted and found; a policy is a file."""
+    rules = tmp_path / "rules.json"
+    rules.write_text(
+        json.dumps({"metrics": [{"metric": "accuracy", "direction": "at_least", "tolerance": 0.005}], "approvals": 1})
+    )
+    shown = cli("policy", "set", staged, rules, "--reason", "four eyes").stdout
+    assert "≥ the incumbent's - 0.005" in shown
+    assert cli("policy", "show", staged).stdout == shown
+    done = cli("promote", staged, "3", "--dry-run").stdout
+    assert [line.split()[:2] for line in done.splitlines() if line.startswith("✗")] == [
+        ["✗", "metric"],
+        ["✗", "approvals"],
+    ]
+    assert "version 3 would be refused by revision 2 of the policy; it replaces version 1" in done
+    assert cli.json("promote", staged, "2", "--dry-run")["replacing"] == 1
+    assert cli.problem("promote", staged, "2", "--reason", "better", status=1)["code"] == "policy_not_met"
+    cli("promote", staged, "2", "--reason", "in a hurry", "--override")
+    assert cli.json("history", staged, "--limit", "1")[0]["overridden"] == ["approvals"]
+    assert "(overridden)" in cli("history", staged, "--limit", "1").stdout
+
+
+def test_a_human_approves_or_refuses(cli: Cli, staged: str) -> None:
+    """With a token of their own; the author is told that it is not theirs to decide."""
+    assert cli.problem("approve", staged, "2", "--reason", "mine", status=4)["code"] == "self_approval"
+    with HttpRegistry(RegistryConfig(url=cli.url, token=cli.token)) as admin:
+        name = f"alice-{staged[-8:]}"
+        admin.principals.create(name, "human", [Grant(role=Role.INTEGRATION, models=staged)])
+        alice = cli._replace(token=admin.principals.issue_token(name).secret or "")
+    said = alice("approve", staged, "2", "--reason", "no", "--refuse").stdout
+    assert said == f"{name} has refused models:/{staged}/2\n"
+    assert "refusal" in cli("promote", staged, "2", "--dry-run").stdout
+    assert alice.json("approve", staged, "2", "--reason", "after all")["verdict"] == "approved"
+    assert alice.problem("approve", staged, "2", "--reason", "again", status=1)["code"] == "already_decided"
+
+
+def test_what_is_recalled_is_refused_until_it_is_reinstated(cli: Cli, staged: str, tmp_path: Path) -> None:
+    """Also to whoever would download it."""
+    assert cli("recall", staged, "1", "--reason", "it leaks").stdout == f"models:/{staged}/1 is recalled\n"
+    problem = cli.problem("download", f"models:/{staged}/production", "--to", tmp_path / "out", status=1)
+    assert (problem["code"], problem["status"]) == ("version_recalled", 410)
+    assert "it leaks" in cli("versions", "show", staged, "1").stdout
+    said = cli("reinstate", staged, "1", "--reason", "it does not").stdout
+    assert said == f"models:/{staged}/1 can be used again, in production\n"
+    cli("download", f"models:/{staged}/production", "--to", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "words"),
+    [
+        (1, "reason_required", ["promote", "{model}", "2", "--reason", " "]),
+        (1, "reason_required", ["rollback", "{model}", "--reason", ""]),
+        (1, "nothing_to_return_to", ["rollback", "{model}", "--reason", "x"]),
+        (1, "as_of_out_of_range", ["history", "{model}", "--at", "2001-01-01"]),
+        (1, "as_of_out_of_range", ["history", "{model}", "--at", "9000-01-01"]),
+        (1, "invalid_policy", ["policy", "set", "{model}", "{rules}", "--reason", "x"]),
+        (1, "illegal_transition", ["reinstate", "{model}", "1", "--reason", "x"]),
+        (2, None, ["policy", "set", "{model}", "{other}", "--reason", "x"]),
+        (2, None, ["promote", "{model}", "2", "--reason", "x", "--revision", "1", "--force"]),
+    ],
+)
+def test_refusals_have_a_status_and_a_code(  # noqa: PLR0917 - columns of a table
+    cli: Cli, staged: str, tmp_path: Path, status: int, code: str | None, words: list[str]
+) -> None:
+    """Whatever is wrong, in words or in a file, is told as all else."""
+    rules, other = tmp_path / "rules.json", tmp_path / "other.json"
+    rules.write_text('{"metrics": [{"metric": "auc", "direction": "at_least", "than": 0.5}]}')
+    other.write_text('{"approval": 1}')
+    arguments = [word.format(model=staged, rules=rules, other=other) for word in words]
+    if code is None:
+        assert "Error" in cli(*arguments, status=status).output
+    else:
+        assert cli.problem(*arguments, status=status)["code"] == code
