@@ -38,7 +38,11 @@ def history(name: str, *, page_size: int = 100) -> Operation[Page[Decision]]:
 
 
 def check(name: str, version: int) -> Operation[Check]:
-    """What a promotion of a version would come to now, rule by rule, and what it would replace; nothing is changed."""
+    """What a promotion of a version would come to now, rule by rule, and what it would replace; nothing is changed.
+
+    Raises:
+        Tombstoned: the version or its model was taken out of use.
+    """
     return Operation("GET", _path(name, "versions", version, "check"), _check)
 
 

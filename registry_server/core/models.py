@@ -137,15 +137,24 @@ async def live(records: Records, act: Act, right: Right, name: str) -> Registere
     model = await records.models.lock(name)
     if model is None:
         raise no_model(name)
+    refuse_tombstoned(model)
+    return model
+
+
+def refuse_tombstoned(model: RegisteredModel) -> None:
+    """Refuse a model that was taken out of use.
+
+    Raises:
+        Conflict: it was, and why.
+    """
     if model.tombstone is not None:
         raise Conflict(
-            f"model {name!r} was tombstoned: {model.tombstone.reason}",
+            f"model {model.name!r} was tombstoned: {model.tombstone.reason}",
             remedy="register a model under a new name",
             field="name",
-            value=name,
+            value=model.name,
             code="tombstoned",
         )
-    return model
 
 
 def check_facts(**given: Any) -> None:

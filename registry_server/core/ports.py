@@ -211,6 +211,12 @@ class Events(Protocol):
         It stays locked until this transaction ends, so commit order, log order and time order are one.
         """
 
+    async def passed(self, moment: datetime) -> bool:
+        """Whether no event to come can have a time up to a moment."""
+
+    async def close_time(self, until: datetime) -> None:
+        """Give no event to come a time up to then."""
+
     async def append(self, event: Event) -> None:
         """Put the event at its place."""
 

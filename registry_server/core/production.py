@@ -90,6 +90,9 @@ async def _tenure(database: Database, model: RegisteredModel, moment: datetime, 
         begin = references.written(model.created_at)
         why, remedy = f"is before model {model.name!r} began", f"it was created at {begin}: ask from there on"
     else:
+        if not await database.read.events.passed(moment):
+            # A decision under way may have its time already; once it is told of, the past does not change.
+            await database.write(lambda records: records.events.close_time(now))
         return await database.read.timeline.at(model.name, moment)
     raise InvalidRequest(
         f"{references.written(moment)} {why}",

@@ -8,7 +8,7 @@ import msgspec
 
 from common_lib.rules import canonical, promotion
 from common_lib.rules.promotion import LIFECYCLE, Facts, Incumbent, Word
-from registry_server.core import policies, versions
+from registry_server.core import models, policies, versions
 from registry_server.core.acts import Act
 from registry_server.core.ports import Database, Records
 from registry_server.core.rights import Caller, Right
@@ -23,8 +23,14 @@ _SUBJECT = ("digest", "framework", "description", "parameters", "metrics", "sign
 
 
 async def check(database: Database, caller: Caller, name: str, version: int, now: datetime) -> Check:
-    """What a promotion of a version would come to now; nothing is changed."""
+    """What a promotion of a version would come to now; nothing is changed.
+
+    Raises:
+        Conflict: the version or its model was taken out of use.
+    """
     found = await versions.get(database, caller, name, version)
+    models.refuse_tombstoned(await models.get(database, caller, name))
+    versions.refuse_tombstoned(found)
     policy = await policies.of(database.read, name)
     incumbent = await database.read.versions.in_production(name)
     findings = await _findings(database.read, policy, found, incumbent, now)

@@ -121,14 +121,7 @@ async def live(records: Records, act: Act, right: Right, name: str, version: int
     """
     await models.live(records, act, right, name)
     found = await _load(records, name, version)
-    if found.tombstone is not None:
-        raise Conflict(
-            f"version {version} of {name!r} was tombstoned: {found.tombstone.reason}",
-            remedy="use another version, or register the files again as a new one",
-            field="version",
-            value=version,
-            code="tombstoned",
-        )
+    refuse_tombstoned(found)
     return found
 
 
@@ -166,6 +159,22 @@ async def store(records: Records, before: ModelVersion, after: ModelVersion) -> 
     """
     if not await records.versions.update(before, after):
         raise RevisionMismatch("somebody changed the version in between", remedy="read it again", field="If-Match")
+
+
+def refuse_tombstoned(version: ModelVersion) -> None:
+    """Refuse a version that was taken out of use.
+
+    Raises:
+        Conflict: it was, and why.
+    """
+    if version.tombstone is not None:
+        raise Conflict(
+            f"version {version.version} of {version.model!r} was tombstoned: {version.tombstone.reason}",
+            remedy="use another version, or register the files again as a new one",
+            field="version",
+            value=version.version,
+            code="tombstoned",
+        )
 
 
 def refuse_recalled(version: ModelVersion) -> None:

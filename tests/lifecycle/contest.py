@@ -1,6 +1,7 @@
 """Writers that contend for production of one model, and readers that watch it by every way there is."""
 
 import itertools
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import NamedTuple
@@ -22,7 +23,9 @@ class Ended(NamedTuple):
     read: int
 
 
-def contest(server: Server, pointers: Pointers, promotions: int, *, moving: bool = False) -> Ended:
+def contest(
+    server: Server, pointers: Pointers, promotions: int, *, moving: bool = False, views: Sequence[View] = VIEWS
+) -> Ended:
     """Promote so many times by 8 writers while 4 readers watch; with `moving`, the alias follows each promotion.
 
     Each loser must be told who won, by a reason that names the very promotion.
@@ -36,7 +39,7 @@ def contest(server: Server, pointers: Pointers, promotions: int, *, moving: bool
         pointers.promote(registry, Promote(1, None), revision=2, reason="version 1, revision 2")
     over, turns = Event(), promotions // WRITERS
     with ThreadPoolExecutor(WRITERS + READERS) as pool:
-        watching = [pool.submit(_watch, server, pointers, VIEWS[number], over) for number in range(READERS)]
+        watching = [pool.submit(_watch, server, pointers, view, over) for view in views]
         writing = [
             pool.submit(_write, server, pointers, number, promotions // WRITERS, moving=moving)
             for number in range(WRITERS)

@@ -214,7 +214,8 @@ class Model:
     def check(self, number: int) -> bool:
         """Whether a promotion would be done now."""
         version = self.get(number)
-        return version.stage == "staging" and not version.recalled and not version.buried and self.fulfils(number)
+        _require(not version.buried, "tombstoned")
+        return version.stage == "staging" and not version.recalled and self.fulfils(number)
 
     def get(self, number: int) -> Version:
         """A version, buried or not."""

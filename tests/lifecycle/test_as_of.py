@@ -3,15 +3,17 @@
 import bisect
 import itertools
 import random
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import pytest
 
-from common_lib import HttpRegistry
+from common_lib import HttpRegistry, ModelRegistry
 from common_lib.errors import NothingToReturnTo, VersionNotFound
 from tests.conftest import Server
+from tests.lifecycle.contest import READERS, contest
 from tests.lifecycle.model import Act, Model, Refused
+from tests.lifecycle.pointers import Pointers
 from tests.support.steps import version_of
 
 SEED = 20_260_301
@@ -43,6 +45,21 @@ def test_each_moment_is_told_as_it_was(server: Server, name: str, transitions: i
             assert (found.version, found.by, found.reason) == wanted, moment
             assert found.since == (moments[after - 1] if after else began)
             assert _resolved(registry, name, moment) == wanted.version, moment
+
+
+def test_what_was_told_of_a_moment_stays_so(server: Server, name: str) -> None:
+    """Also of the moment of asking, while 8 writers promote: a decision under way comes later, or is waited for."""
+    told = []
+
+    def now(registry: ModelRegistry, model: str) -> tuple[int, ...]:
+        found = registry.production.at(model, datetime.now(UTC))
+        told.append(found)
+        return () if found.version is None else (found.version,)
+
+    contest(server, Pointers(name), 40, views=[now] * READERS)
+    with server.registry() as registry:
+        again = [registry.production.at(name, found.at) for found in told]
+    assert again == told
 
 
 def _walk(

@@ -22,6 +22,13 @@ class EventRecords:
         )
         return row[0], from_micros(row[1])
 
+    async def passed(self, moment: datetime) -> bool:
+        row = await self._sql.one("SELECT at FROM counters WHERE name = 'events'")
+        return row is not None and row[0] >= to_micros(moment)
+
+    async def close_time(self, until: datetime) -> None:
+        await self._sql.execute("UPDATE counters SET at = ?1 WHERE name = 'events' AND at < ?1", to_micros(until))
+
     async def append(self, event: Event) -> None:
         await self._sql.execute("INSERT INTO events (sequence, body) VALUES (?1, ?2)", event.sequence, event.body)
 
