@@ -90,9 +90,9 @@ def subject_of(version: ModelVersion, policy: Policy) -> str:
 async def _findings(
     records: Records, policy: Policy, version: ModelVersion, incumbent: ModelVersion | None, at: datetime
 ) -> list[promotion.Finding]:
-    subject = subject_of(version, policy)
     said = await records.approvals.of_version(version.model, version.version)
     paths = await records.versions.paths(version.model, version.version) if policy.rules.files else []
+    subject = subject_of(version, policy) if said else ""
     facts = Facts(
         stage=version.stage,
         recalled=version.recall is not None,

@@ -41,6 +41,8 @@ def play(screen: Console, admin: RegistryConfig, folder: Path) -> None:
     rates = euro_rates("USD")
     configs = _admin(screen, admin)
     _workbench(screen, configs[Role.WORKBENCH], rates, folder / "workbench")
+    with HttpRegistry(admin) as registry:
+        services.govern(registry)
     _integration(screen, configs[Role.INTEGRATION])
     _analysis(screen, configs[Role.ANALYSIS])
     _strategy(screen, configs[Role.STRATEGY], rates, folder / "strategy")
@@ -94,8 +96,8 @@ def _integration(screen: Console, config: RegistryConfig) -> None:
     _heading(
         screen,
         "ML integration",
-        "Alice, a human, promotes what waits in staging, the better version last. The version before it is archived in "
-        "the same instant, and the alias champion follows.",
+        "Alice, a human, promotes what waits in staging, the better version last: the admin's policy lets no version "
+        "replace a better one. The version before it is archived in the same instant, and the alias champion follows.",
     )
     _show(screen, tables.refusal(refusal))
     _show(screen, tables.promotions(promotions))

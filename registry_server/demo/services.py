@@ -10,6 +10,8 @@ from adapters import Analysis, Integration, Strategy, Workbench
 from adapters.analysis import ProductionModel
 from common_lib import Alias, Cache, FieldSpec, ModelRegistry, ModelStage, ModelType, ModelVersion, Signature
 from common_lib.errors import RequestRefused
+from common_lib.promotion import MetricRule, PromotionRules
+from common_lib.rules.promotion import Direction
 from common_lib.values import Event
 from registry_server.demo.data import Rates, next_row
 from registry_server.demo.training import (
@@ -101,6 +103,14 @@ def submit(workbench: Workbench, versions: Iterable[ModelVersion]) -> list[Model
     """The better two versions of each model, moved to staging."""
     chosen = [version for _, of_model in groupby(versions, key=_model) for version in _worst_first(of_model)[-2:]]
     return [workbench.request_promotion(version, reason=_figure(version)) for version in chosen]
+
+
+def govern(admin: ModelRegistry) -> None:
+    """A policy for each model: on the metric that counts, no version replaces a better one."""
+    for name, about in MODELS.items():
+        direction = Direction.AT_LEAST if about.metric == "accuracy" else Direction.AT_MOST
+        rules = PromotionRules(metrics=[MetricRule(metric=about.metric, direction=direction)])
+        admin.policies.put(name, rules, reason=f"no step back in {about.metric}", revision=1)
 
 
 def overreach(workbench: Workbench, version: ModelVersion) -> Refusal:

@@ -168,7 +168,9 @@ def test_the_log_is_shown_whole(told: Told, registry: HttpRegistry) -> None:
         time_and_actor = rf"{event.time:%H:%M:%S}\.\d{{3}}  {event.actor} +"
         kind = re.escape(event.type.removeprefix("registry."))
         assert re.search(rf"^ *{int(event.sequence)}  {time_and_actor}{kind} ", told.output, re.MULTILINE)
-    assert {event.actor for event in events if event.type == "registry.version.promoted"} == {"alice"}
+    promotions = [event for event in events if event.type == "registry.version.promoted"]
+    assert {event.actor for event in promotions} == {"alice"}
+    assert [event.data["judged"]["findings"][0]["met"] for event in promotions] == [True] * 4
 
 
 def test_a_folder_in_use_is_left_alone(told: Told, capsys: pytest.CaptureFixture[str]) -> None:
