@@ -39,7 +39,8 @@ def tests(session: nox.Session) -> None:
 def long(session: nox.Session) -> None:
     """The long forms: 8,000 versions by 16 writers, 100 kills; their figures stand in docs/benchmarks.md."""
     session.install("--editable", ".[test]")
-    session.run("pytest", "-m", "long", "--ignore", "tests/crash", "--ignore", "tests/simulation", *session.posargs)
+    ignored = [f"--ignore=tests/{folder}" for folder in ("crash", "lifecycle", "simulation")]
+    session.run("pytest", "-m", "long", *ignored, "--durations=0", *session.posargs)
 
 
 @nox.session
@@ -47,6 +48,13 @@ def simulation(session: nox.Session) -> None:
     """Outages, overload and faults in their long form: what was measured beside each bar; see docs/resilience.md."""
     session.install("--editable", ".[test]")
     session.run("pytest", "tests/simulation", "-m", "long or not long", "-s", "-q", *session.posargs)
+
+
+@nox.session
+def lifecycle(session: nox.Session) -> None:
+    """10,000 promotions by 8 writers, 2,000 runs against a model, 1,000 transitions as of; see docs/lifecycle.md."""
+    session.install("--editable", ".[test]")
+    session.run("pytest", "tests/lifecycle", "-m", "long", "-s", "--durations=0", *session.posargs)
 
 
 @nox.session

@@ -35,7 +35,7 @@ TYPE_SHARES = {
 TEAMS = [f"team-{number:02d}" for number in range(1, 21)]
 FORECASTERS = TEAMS[0]  # the largest team; most of its models are forecasts
 IN_PRODUCTION = 0.85
-_BEGAN = datetime(2024, 1, 1, tzinfo=UTC)
+BEGAN = datetime(2024, 1, 1, tzinfo=UTC)
 _EVERY = timedelta(minutes=7)
 _CHUNK = 5_000
 _DIGEST = "sha256:" + "0" * 64
@@ -101,7 +101,7 @@ def _chunks(models: int, seed: int) -> Iterator[Rows]:
     while chunk := list(islice(numbered, _CHUNK)):
         rows = Rows([], [], [])
         for number, name in chunk:
-            _add(rows, name, _BEGAN + number * _EVERY, chance)
+            _add(rows, name, BEGAN + number * _EVERY, chance)
         yield rows
 
 
@@ -160,8 +160,8 @@ _TEMPLATE = dict(
                 tags={},
                 revision=1,
                 created_by="trainer",
-                created_at=_BEGAN,
-                updated_at=_BEGAN,
+                created_at=BEGAN,
+                updated_at=BEGAN,
                 tombstone=None,
             )
         ),

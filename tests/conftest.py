@@ -1,30 +1,24 @@
 """Shared fixtures: the same tests run in-process and over sockets, blocking and asynchronous, on both engines."""
 
 import asyncio
-import contextlib
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import apsw
-import asyncpg
 import pytest
 from anyio.from_thread import start_blocking_portal
 
 from common_lib import AsyncHttpRegistry, HttpRegistry, ModelRegistry, Operation, RegistryConfig
-from registry_server.infrastructure import postgres as postgres_engine
-from registry_server.infrastructure import sqlite as sqlite_engine
 from registry_server.infrastructure.postgres import PostgresDatabase
 from registry_server.serving import running
 from registry_server.settings import Settings
 from registry_server.testing import TestBackend
-from tests.support.state import assert_events_tell_the_state
 
 if TYPE_CHECKING:
     from tests.support.postgres import Postgres
 
-pytest_plugins = ["tests.support.postgres"]
+pytest_plugins = ["tests.support.postgres", "tests.support.state"]
 
 
 class ViaAsync(ModelRegistry):
@@ -37,6 +31,19 @@ class ViaAsync(ModelRegistry):
     def call(self, operation: Operation[Any]) -> Any:
         """Answer by the asynchronous client on its own event loop."""
         return self._portal.call(self._registry.call, operation)
+
+
+@pytest.fixture(autouse=True)
+def logs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After a test that writes, `replay(events) == state`, unless it damages what is stored on purpose."""
+    if request.node.get_closest_marker("damages"):
+        yield
+        return
+    # Imported as a plug-in of pytest first, so that its asserts are rewritten.
+    from tests.support.logs import checked_logs  # noqa: PLC0415
+
+    with checked_logs():
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -80,22 +87,6 @@ class Server(NamedTuple):
         """A blocking registry of the first admin."""
         return HttpRegistry(RegistryConfig(url=self.url, token=self.token))
 
-    def check_log(self) -> None:
-        """Fail unless the events tell the state."""
-        asyncio.run(self._check())
-
-    async def _check(self) -> None:
-        if self.database_url:
-            raw = await asyncpg.connect(self.database_url)
-            try:
-                await assert_events_tell_the_state(postgres_engine.Connection(raw))
-            finally:
-                await raw.close()
-        else:
-            file = apsw.Connection(str(self.data / "registry.sqlite3"), flags=apsw.SQLITE_OPEN_READONLY)
-            with contextlib.closing(file):
-                await assert_events_tell_the_state(sqlite_engine.Connection(file))
-
 
 @pytest.fixture(scope="session")
 def sqlite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
@@ -118,13 +109,12 @@ def postgres_server_of_session(
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """A server over sockets, on each engine; afterwards its log must tell its state."""
+def server(request: pytest.FixtureRequest) -> Server:
+    """A server over sockets, on each engine."""
     found: Server = request.getfixturevalue(
         "sqlite_server" if request.param == "sqlite" else "postgres_server_of_session"
     )
-    yield found
-    found.check_log()
+    return found
 
 
 _WORLDS = [f"{place}-{client}" for place in ("memory", "sqlite", "postgres") for client in ("blocking", "async")]
@@ -134,17 +124,16 @@ _WORLDS = [f"{place}-{client}" for place in ("memory", "sqlite", "postgres") for
 def registry(request: pytest.FixtureRequest) -> Iterator[ModelRegistry]:
     """An admin's registry: in-process and over sockets, both clients, both engines.
 
-    Tests use names of their own, for the servers are shared. Afterwards the events must tell the state.
+    Tests use names of their own, for the servers are shared.
     """
     place, client = request.param.split("-")
     if place == "memory":
         backend: TestBackend = request.getfixturevalue("model_registry_backend")
-        blocking, asynchronous, check = backend.registry, backend.async_registry, lambda: _check_memory(backend)
+        blocking, asynchronous = backend.registry, backend.async_registry
     else:
         found: Server = request.getfixturevalue("sqlite_server" if place == "sqlite" else "postgres_server_of_session")
         config = RegistryConfig(url=found.url, token=found.token)
-        blocking, check = lambda: HttpRegistry(config), found.check_log
-        asynchronous = lambda: AsyncHttpRegistry(config)  # noqa: E731 - one of three
+        blocking, asynchronous = lambda: HttpRegistry(config), lambda: AsyncHttpRegistry(config)
     if client == "blocking":
         with blocking() as this:
             yield this
@@ -153,16 +142,10 @@ def registry(request: pytest.FixtureRequest) -> Iterator[ModelRegistry]:
             that = portal.call(_made, asynchronous)
             yield ViaAsync(portal, that)
             portal.call(that.close)
-    check()
 
 
 async def _made(make: Callable[[], AsyncHttpRegistry]) -> AsyncHttpRegistry:
     return make()
-
-
-def _check_memory(backend: TestBackend) -> None:
-    database: Any = backend.ports.database
-    asyncio.run(assert_events_tell_the_state(database._writer))
 
 
 @pytest.fixture

@@ -29,10 +29,11 @@ async def check(database: Database, caller: Caller, name: str, version: int, now
         Conflict: the version or its model was taken out of use.
     """
     found = await versions.get(database, caller, name, version)
-    models.refuse_tombstoned(await models.get(database, caller, name))
     versions.refuse_tombstoned(found)
     policy = await policies.of(database.read, name)
     incumbent = await database.read.versions.in_production(name)
+    if incumbent is None:  # a model in production has no tombstone
+        models.refuse_tombstoned(await models.get(database, caller, name))
     findings = await _findings(database.read, policy, found, incumbent, now)
     return Check(
         model=name,
