@@ -57,8 +57,8 @@ class Integration(AsyncModelRegistry):
     ) -> ModelVersion:
         """The version, in production; the one it replaces is archived in the same instant.
 
-        `replacing` is the number of the one that the decision was made against, 0 for none, as `check` tells it;
-        without it, whatever is there now.
+        `replacing` is the number of the one that the decision was made against, 0 for none, where `check` tells None;
+        without it, whatever is there just before.
 
         Raises:
             RevisionMismatch: somebody changed the version since it was read.

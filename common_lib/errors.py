@@ -7,7 +7,7 @@ RegistryError
 │   ├── InvalidRequest               a name, field or parameter breaks a rule (also found before sending)
 │   ├── Unauthenticated              no token, or none that is valid
 │   ├── Forbidden                    the token's principal lacks the right
-│   │   └── NotTheirs                    a service, or the author, cannot approve
+│   │   └── NotTheirs                    a service, or the author, can neither approve nor refuse
 │   ├── NotFound
 │   │   ├── ModelNotFound, VersionNotFound, AliasNotFound, BlobNotFound, BlobDamaged, FileNotFound,
 │   │   └── UploadNotFound, PrincipalNotFound, TokenNotFound
@@ -17,7 +17,7 @@ RegistryError
 │   │   ├── Tombstoned                   it was taken out of use
 │   │   ├── InUse                        production or an alias stands in the way
 │   │   ├── ProductionChanged            something else is in production than the caller saw
-│   │   ├── NothingToReturnTo            no version was in production before
+│   │   ├── NothingToReturnTo            no version was in production before that could be again
 │   │   ├── PolicyNotMet                 the model's policy asks for more
 │   │   ├── AlreadyDecided               the same person said the same before
 │   │   ├── BytesMissing                 a version names bytes that were not uploaded
@@ -144,7 +144,7 @@ class Forbidden(RequestRefused):
 
 
 class NotTheirs(Forbidden):
-    """A service cannot approve, and nobody what is their own."""
+    """A service can neither approve nor refuse, and nobody can what is their own."""
 
 
 class NotFound(RequestRefused):
@@ -216,7 +216,7 @@ class NothingToReturnTo(Conflict):
 
 
 class PolicyNotMet(Conflict):
-    """The model's policy asks for more; `versions.check` says for what."""
+    """The model's policy asks for more; `production.check` says for what."""
 
 
 class AlreadyDecided(Conflict):

@@ -16,6 +16,7 @@ import asyncio
 import random
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeVar, overload
 
 from common_lib.client.transport import Failure
@@ -107,19 +108,13 @@ class Faults:
         """
         intercept = getattr(registry, "intercept", None)
         if intercept is not None:
-            intercept(self._under if isinstance(registry, ModelRegistry) else self._under_async)
+            intercept(partial(_Transport if isinstance(registry, ModelRegistry) else _AsyncTransport, self))
             return registry
         if isinstance(registry, ModelRegistry):
             return _Between(self, registry)
         if isinstance(registry, AsyncModelRegistry):
             return _AsyncBetween(self, registry)
         raise InvalidConfiguration(f"faults come between a service and its registry, not {type(registry).__name__}")
-
-    def _under(self, transport: Any) -> "_Transport":
-        return _Transport(self, transport)
-
-    def _under_async(self, transport: Any) -> "_AsyncTransport":
-        return _AsyncTransport(self, transport)
 
     def next(self) -> _Fault:
         """What happens to this attempt."""

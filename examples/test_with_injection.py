@@ -29,10 +29,10 @@ def test_a_strategy_gets_what_integration_promoted(
     model_registry: HttpRegistry, async_model_registry: AsyncHttpRegistry, tmp_path: Path
 ) -> None:
     """Blocking and asynchronous services meet in one registry."""
-    submitted = workbench_train.main(model_registry)
+    staged = workbench_train.main(model_registry)
     promoted = asyncio.run(integration_promote.main(async_model_registry))
     assert promoted is not None
-    assert promoted.reference == submitted.reference
+    assert promoted.reference == staged.reference
     cost_bp = strategy_load.main(model_registry, tmp_path)
     assert cost_bp(0.04) == pytest.approx(4.6, abs=0.1)
 

@@ -1,4 +1,4 @@
-"""ML workbench: train a model, register it with its figures and its origin, and submit it for production.
+"""ML workbench: train a model, register it with its figures and its origin, and ask for its promotion.
 
 REGISTRY_URL=http://127.0.0.1:8321 REGISTRY_TOKEN=mrg_… python examples/workbench_train.py
 """
@@ -49,5 +49,5 @@ def main(registry: ModelRegistry) -> ModelVersion:
 
 if __name__ == "__main__":
     with HttpRegistry() as connected:
-        submitted = main(connected)
-    print(f"{submitted.reference} is in {submitted.stage}: {submitted.metrics}")
+        staged = main(connected)
+    print(f"{staged.reference} is in {staged.stage}: {staged.metrics}")

@@ -71,7 +71,7 @@ HANDLERS = [
     lifecycle.roll_back_model,
     production.get_production,
     production.list_decisions,
-    approvals.check_version,
+    production.check_version,
     approvals.list_approvals,
     approvals.decide_version,
     policies.get_policy,
@@ -177,8 +177,8 @@ async def opened(settings: Settings) -> AsyncIterator[Ports]:
         await database.open()
         try:
             outside = Ports(database, blobs, _now, _new_id, set())
-            if told := await database.write(timeline.tell):
-                _log.info("what was in production when was told anew from %d events", told)
+            if read := await database.write(timeline.rebuild):
+                _log.info("what was in production when was made anew from %d events", read)
             await ensure_admin(outside, settings.data / "admin-token")
             if taken_back := await reconcile(outside):
                 _log.warning("%d blobs were taken back from the trash, where a crash had left them", taken_back)

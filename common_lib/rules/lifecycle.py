@@ -53,7 +53,7 @@ class Move(NamedTuple):
 
 _DEVELOPMENT, _STAGING, _PRODUCTION, _ARCHIVED = ModelStage
 MOVES: Final = (
-    Move("submit", _DEVELOPMENT, _STAGING, "stage", "version.staged", needs_reason=False),
+    Move("stage", _DEVELOPMENT, _STAGING, "stage", "version.staged", needs_reason=False),
     Move("promote", _STAGING, _PRODUCTION, "promote", "version.promoted", needs_reason=True),
     Move("archive", _DEVELOPMENT, _ARCHIVED, "promote", "version.archived", needs_reason=True),
     Move("archive", _STAGING, _ARCHIVED, "promote", "version.archived", needs_reason=True),

@@ -1,19 +1,12 @@
-"""`/v1/models/{name}/versions/{version}/check` and `…/approvals`."""
+"""`/v1/models/{name}/versions/{version}/approvals`."""
 
 from litestar import Response
 from litestar.params import FromPath, JSONBody
 
-from registry_server.api.exchange import HttpRequest, database, encoded, get, ports, post, shown, write
+from registry_server.api.exchange import HttpRequest, database, get, post, shown, write
 from registry_server.api.security import caller
-from registry_server.core import approvals, promotion
-from registry_server.domain.approvals import Approval, Check, VerdictRequest
-
-
-@get("/models/{name:str}/versions/{version:int}/check")
-async def check_version(request: HttpRequest, name: FromPath[str], version: FromPath[int]) -> Response[Check]:
-    """What a promotion of a version would come to now, rule by rule; nothing is changed."""
-    who, now = await caller(request), ports(request).now()
-    return encoded(await promotion.check(database(request), who, name, version, now))
+from registry_server.core import approvals
+from registry_server.domain.approvals import Approval, VerdictRequest
 
 
 @get("/models/{name:str}/versions/{version:int}/approvals")

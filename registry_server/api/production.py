@@ -1,4 +1,4 @@
-"""`/v1/models/{name}/production` and `/v1/models/{name}/history`."""
+"""`/v1/models/{name}/production`, `…/history` and `…/versions/{version}/check`."""
 
 from litestar import Response
 from litestar.params import FromPath, FromQuery
@@ -6,10 +6,11 @@ from litestar.params import FromPath, FromQuery
 from common_lib.rules import references
 from registry_server.api.exchange import HttpRequest, database, encoded, get, ports, shown
 from registry_server.api.security import caller
-from registry_server.core import production
+from registry_server.core import production, promotion
 from registry_server.domain.base import Page
 from registry_server.domain.pages import DEFAULT_LIMIT
 from registry_server.domain.production import Decision, InProduction
+from registry_server.domain.promotion import Check
 
 
 @get("/models/{name:str}/production")
@@ -32,3 +33,10 @@ async def list_decisions(
     """What was decided about a model, the newest first: who, when, why, and which stages changed."""
     page = await production.history(database(request), await caller(request), name, limit=limit, page_token=page_token)
     return shown(request, page)
+
+
+@get("/models/{name:str}/versions/{version:int}/check")
+async def check_version(request: HttpRequest, name: FromPath[str], version: FromPath[int]) -> Response[Check]:
+    """What a promotion of a version would come to now, rule by rule; nothing is changed."""
+    who, now = await caller(request), ports(request).now()
+    return encoded(await promotion.check(database(request), who, name, version, now))

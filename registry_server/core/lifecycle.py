@@ -55,8 +55,7 @@ async def rollback(records: Records, act: Act, name: str, command: RollbackReque
     incumbent = await _incumbent(records, act, name, command.replacing)
     if incumbent is not None and act.if_match is not None:
         await versions.expect(records, act, incumbent)
-    last = await records.timeline.last(name)
-    back = None if last is None else await versions.before(records, last)
+    back = await timeline.predecessor(records, name)
     if back is None:
         raise Conflict(
             f"no version of {name!r} was in production before that could be again",

@@ -12,10 +12,9 @@ from registry_server.core import models, policies, versions
 from registry_server.core.acts import Act
 from registry_server.core.ports import Database, Records
 from registry_server.core.rights import Caller, Right
-from registry_server.domain import approvals
-from registry_server.domain.approvals import Check
 from registry_server.domain.errors import Conflict
 from registry_server.domain.policies import Policy
+from registry_server.domain.promotion import Check, Finding
 from registry_server.domain.versions import ModelVersion
 
 # Of what an approval is said: whatever can never change, and whatever may but for stage, recall and tombstone.
@@ -43,7 +42,7 @@ async def check(database: Database, caller: Caller, name: str, version: int, now
         policy=policy.revision,
         replacing=None if incumbent is None else incumbent.version,
         met=all(finding.met for finding in findings),
-        findings=[approvals.Finding(*finding) for finding in findings],
+        findings=[Finding(*finding) for finding in findings],
     )
 
 
@@ -62,7 +61,7 @@ async def judge(
     findings = await _findings(records, policy, version, incumbent, act.at)
     missing = [finding for finding in findings if not finding.met]
     if missing and (not override or any(finding.rule in LIFECYCLE for finding in missing)):
-        told = "; ".join(f"{named(finding)}: wanted {finding.wanted}, found {finding.found}" for finding in missing)
+        told = "; ".join(f"{_named(finding)}: wanted {finding.wanted}, found {finding.found}" for finding in missing)
         raise Conflict(
             f"version {version.version} does not meet revision {policy.revision} of the policy: {told}",
             remedy="mend what is missing, as its check lists it, or ask somebody with the right to override",
@@ -70,15 +69,10 @@ async def judge(
             value=version.version,
             code="policy_not_met",
         )
-    by_policy = [approvals.Finding(*finding) for finding in findings if finding.rule not in LIFECYCLE]
-    overridden = [named(finding) for finding in missing]
+    by_policy = [Finding(*finding) for finding in findings if finding.rule not in LIFECYCLE]
+    overridden = [_named(finding) for finding in missing]
     judged = {"policy": policy.revision, "findings": msgspec.to_builtins(by_policy), "overridden": overridden}
     return {"judged": judged}
-
-
-def named(finding: promotion.Finding) -> str:
-    """The rule of a finding, with what it is about."""
-    return f"{finding.rule} {finding.subject}".strip()
 
 
 def subject_of(version: ModelVersion, policy: Policy) -> str:
@@ -107,3 +101,8 @@ async def _findings(
         at=at,
     )
     return promotion.judge(policy.rules, facts)
+
+
+def _named(finding: promotion.Finding) -> str:
+    """The rule of a finding, with what it is about."""
+    return f"{finding.rule} {finding.subject}".strip()

@@ -1,4 +1,4 @@
-"""What was decided, and what was in production when: noted with each event, and told anew from the log."""
+"""What was decided, and what was in production when: noted with each event, and made anew from the log."""
 
 import json
 import re
@@ -27,14 +27,15 @@ async def note(records: Records, change: Change, sequence: int, at: datetime) ->
         await records.timeline.add_decision(model, sequence)
     entered = timeline.in_production(change.after)
     if entered or timeline.in_production(change.before):
+        version = None if entered is None else timeline.number_of(entered)
         back = await records.timeline.tenure(change.more["restored"]) if "restored" in change.more else None
         tenure = Tenure(
             model=model,
             since=at,
             sequence=sequence,
-            version=number_of(entered),
+            version=version,
             beneath=timeline.beneath(await records.timeline.last(model), back),
-            facts=await _facts(records, model, number_of(entered)),
+            facts=await _facts(records, model, version),
         )
         await records.timeline.begin(tenure)
 
@@ -56,7 +57,7 @@ async def decision(records: Records, event: Event) -> Decision:
         reason=data["reason"],
         forced=data["forced"],
         stages=[
-            StageChange(int(key.rpartition("/")[2]), ModelStage(was["stage"]), ModelStage(data["after"][key]["stage"]))
+            StageChange(timeline.number_of(key), ModelStage(was["stage"]), ModelStage(data["after"][key]["stage"]))
             for key, was in data["before"].items()
             if "stage" in was and data["after"][key]
         ],
@@ -90,14 +91,37 @@ async def incumbent_by(records: Records, model: str) -> Winner | None:
     return Winner(tenure.version, told.by, told.at, told.reason)
 
 
-def number_of(key: str | None) -> int | None:
-    """The number of the version that a key is of, if it is of one.
+async def predecessor(records: Records, model: str) -> tuple[Tenure, ModelVersion] | None:
+    """The nearest tenure beneath the last one whose version still is archived and can be used, and that version."""
+    last = await records.timeline.last(model)
+    below = None if last is None else last.beneath
+    while below is not None:
+        tenure = await records.timeline.tenure(below)
+        if tenure is None or tenure.version is None:  # pragma: no cover - tenures lie on tenures with a version
+            raise RuntimeError(f"a tenure of {model} lies on {below}, which is none with a version")
+        found = await records.versions.get(model, tenure.version)
+        if found is not None and found.stage is ModelStage.ARCHIVED and found.tombstone is None and not found.recall:
+            return tenure, found
+        below = tenure.beneath
+    return None
 
-    >>> number_of("models/eurusd-direction/versions/3")
-    3
-    """
-    parts = (key or "").split("/")
-    return int(parts[3]) if parts[2:3] == ["versions"] else None
+
+async def rebuild(records: Records) -> int:
+    """Make tenures and decisions of the log, if a database has none yet, and say how many events were read."""
+    if not await records.timeline.due():
+        return 0
+    bodies: list[bytes] = []
+    while page := await records.events.after(len(bodies), _PAGE):
+        bodies += [event.body for event in page]
+    parts = {part for body in bodies for part in re.findall(rb'"\$part":"(sha256:[0-9a-f]{64})"', body)}
+    documents = {part.decode(): await records.artifacts.document(part.decode()) or b"" for part in parts}
+    tenures, decisions = timeline.from_log(bodies, documents)
+    for tenure in tenures:
+        await records.timeline.begin(tenure)
+    for model, sequence in decisions:
+        await records.timeline.add_decision(model, sequence)
+    await records.timeline.settle()
+    return len(bodies)
 
 
 async def _facts(records: Records, model: str, version: int | None) -> dict[str, Any] | None:
@@ -106,21 +130,3 @@ async def _facts(records: Records, model: str, version: int | None) -> dict[str,
         return None
     state = changes.fields(found)
     return {name: state[name] for name in timeline.MUTABLE}
-
-
-async def tell(records: Records) -> int:
-    """Tell tenures and decisions from the log, if a database has none yet, and say how many events were read."""
-    if not await records.timeline.due():
-        return 0
-    bodies: list[bytes] = []
-    while page := await records.events.after(len(bodies), _PAGE):
-        bodies += [event.body for event in page]
-    parts = {part for body in bodies for part in re.findall(rb'"\$part":"(sha256:[0-9a-f]{64})"', body)}
-    documents = {part.decode(): await records.artifacts.document(part.decode()) or b"" for part in parts}
-    tenures, decisions = timeline.timeline(bodies, documents)
-    for tenure in tenures:
-        await records.timeline.begin(tenure)
-    for model, sequence in decisions:
-        await records.timeline.add_decision(model, sequence)
-    await records.timeline.settle()
-    return len(bodies)

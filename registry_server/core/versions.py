@@ -14,7 +14,6 @@ from registry_server.domain.artifacts import FileEntry, Manifest
 from registry_server.domain.base import Page, VersionNumber
 from registry_server.domain.errors import Conflict, InvalidRequest, NotFound, Recalled, RevisionMismatch
 from registry_server.domain.pages import Order
-from registry_server.domain.production import Tenure
 from registry_server.domain.versions import ModelVersion, UpdateVersion, VersionFilter
 
 ORDERS = (Order.VERSION, Order.VERSION_DOWN)
@@ -241,21 +240,6 @@ def _moves(selector: str) -> bool:
 
 async def _instead(records: Records, name: str, selector: str) -> ModelVersion | None:
     if selector == "production":
-        last = await records.timeline.last(name)
-        found = None if last is None else await before(records, last)
-        return None if found is None else found[1]
+        below = await timeline.predecessor(records, name)
+        return None if below is None else below[1]
     return await records.versions.newest(name, None if selector == "latest" else ModelStage(selector), recalled=False)
-
-
-async def before(records: Records, tenure: Tenure) -> tuple[Tenure, ModelVersion] | None:
-    """The nearest tenure beneath one whose version still is archived and can be used, and that version."""
-    below = tenure.beneath
-    while below is not None:
-        under = await records.timeline.tenure(below)
-        if under is None or under.version is None:  # pragma: no cover - tenures lie on tenures with a version
-            raise RuntimeError(f"tenure {tenure.sequence} of {tenure.model} lies on none")
-        found = await records.versions.get(tenure.model, under.version)
-        if found is not None and found.stage is ModelStage.ARCHIVED and found.tombstone is None and not found.recall:
-            return under, found
-        below = under.beneath
-    return None

@@ -67,8 +67,8 @@ def _workbench(screen: Console, config: RegistryConfig, rates: Rates, folder: Pa
     with HttpRegistry(config) as registry, screen.status("ML workbench trains …"):
         workbench = Workbench(registry)
         versions = services.register(workbench, rates, folder)
-        submitted = services.submit(workbench, versions)
-        refusal = services.overreach(workbench, submitted[-1])
+        staged = services.request_promotions(workbench, versions)
+        refusal = services.overreach(workbench, staged[-1])
     _heading(
         screen,
         "ML workbench",
@@ -78,7 +78,7 @@ def _workbench(screen: Console, config: RegistryConfig, rates: Rates, folder: Pa
     )
     for _, of_model in groupby(versions, key=lambda version: version.model):
         _show(screen, tables.registered(list(of_model)))
-    chosen = ", ".join(f"{version.model} v{version.version}" for version in submitted)
+    chosen = ", ".join(f"{version.model} v{version.version}" for version in staged)
     _say(
         screen,
         f"The better two of each go to staging: {chosen}. Being chosen on the holdout flatters their figures a little.",

@@ -99,7 +99,7 @@ def register(workbench: Workbench, rates: Rates, folder: Path) -> list[ModelVers
     return versions
 
 
-def submit(workbench: Workbench, versions: Iterable[ModelVersion]) -> list[ModelVersion]:
+def request_promotions(workbench: Workbench, versions: Iterable[ModelVersion]) -> list[ModelVersion]:
     """The better two versions of each model, moved to staging."""
     chosen = [version for _, of_model in groupby(versions, key=_model) for version in _worst_first(of_model)[-2:]]
     return [workbench.request_promotion(version, reason=_figure(version)) for version in chosen]

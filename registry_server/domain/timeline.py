@@ -23,6 +23,15 @@ def model_of(subject: str) -> str | None:
     return parts[1] if parts[0] == "models" else None
 
 
+def number_of(key: str) -> int:
+    """The number of the version that a key is of.
+
+    >>> number_of("models/eurusd-direction/versions/3")
+    3
+    """
+    return int(key.rpartition("/")[2])
+
+
 def in_production(side: dict[str, Any]) -> str | None:
     """The key of the version that is in production on one side of an event, before or after."""
     stage = ModelStage.PRODUCTION
@@ -41,7 +50,7 @@ def beneath(last: Tenure | None, back: Tenure | None) -> int | None:
     return last.beneath if last.version is None else last.sequence
 
 
-def timeline(
+def from_log(
     bodies: Iterable[bytes], documents: dict[str, bytes] | None = None
 ) -> tuple[list[Tenure], list[tuple[str, int]]]:
     """All tenures, and the (model, sequence) of all decisions, out of the stored bytes of the events from the first."""
@@ -66,7 +75,7 @@ def timeline(
                 model=model,
                 since=datetime.fromisoformat(event["time"]),
                 sequence=sequence,
-                version=int(entered.rpartition("/")[2]) if entered else None,
+                version=number_of(entered) if entered else None,
                 beneath=beneath(last.get(model), tenures.get(data.get("restored"))),
                 facts=known[entered] if entered else None,
             )

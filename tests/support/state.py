@@ -3,9 +3,9 @@
 from typing import Any
 
 from registry_server.core import aliases, approvals, artifacts, changes, models, policies, principals, versions
+from registry_server.domain import timeline
 from registry_server.domain.production import Tenure
 from registry_server.domain.replay import replay
-from registry_server.domain.timeline import timeline
 from registry_server.infrastructure.records.aliases import ALIASES
 from registry_server.infrastructure.records.approvals import APPROVALS
 from registry_server.infrastructure.records.artifacts import BLOBS
@@ -55,4 +55,4 @@ async def assert_events_tell_the_state(sql: Sql) -> None:
     """Fail unless `replay(events) == state`, and tenures and decisions are those that follow from the events."""
     bodies, documents = await log(sql)
     assert replay(bodies, documents) == await stored(sql)
-    assert timeline(bodies, documents) == await noted(sql)
+    assert timeline.from_log(bodies, documents) == await noted(sql)
