@@ -12,6 +12,7 @@ from common_lib.errors import (
     NothingToReturnTo,
     ProductionChanged,
     RevisionMismatch,
+    Tombstoned,
     VersionNotFound,
     VersionRecalled,
 )
@@ -85,6 +86,31 @@ class TestPromotion:
         with pytest.raises(RevisionMismatch) as lost:
             registry.versions.transition(name, number, "staging", revision=1)
         assert lost.value.winner is None
+
+    def test_whose_decision_the_caller_knew_is_no_winner(self, registry: ModelRegistry, name: str) -> None:
+        """Only who made the revision that is there has won; of edits that come too late the same is told."""
+        registry.models.create(name, "regression")
+        number = staged(registry, name)
+        registry.versions.update(name, number, description="other", revision=2)
+        with pytest.raises(RevisionMismatch) as lost:
+            registry.production.promote(name, number, reason="too late", revision=2, replacing=0)
+        assert lost.value.winner is None
+        registry.production.promote(name, number, reason="in time", revision=3, replacing=0)
+        with pytest.raises(RevisionMismatch) as lost:
+            registry.versions.update(name, number, description="once more", revision=3)
+        assert lost.value.winner is not None
+        assert lost.value.winner.reason == "in time"
+
+    def test_what_is_out_of_use_is_not_checked_for_promotion(self, registry: ModelRegistry, name: str) -> None:
+        """The answer is that of the promotion itself, for a version and for a whole model."""
+        registry.models.create(name, "regression")
+        first, second = staged(registry, name), staged(registry, name)
+        registry.versions.tombstone(name, first, reason="wrong data", revision=2)
+        with pytest.raises(Tombstoned, match="wrong data"):
+            registry.production.check(name, first)
+        registry.models.tombstone(name, reason="wrong question", revision=1)
+        with pytest.raises(Tombstoned, match="wrong question"):
+            registry.production.check(name, second)
 
     def test_force_goes_on_whatever_is_there_and_says_why(self, registry: ModelRegistry, name: str) -> None:
         """Neither revision nor incumbent are looked at; the history says that it was forced."""
