@@ -85,11 +85,21 @@ class Integration(AsyncModelRegistry):
         return await self.production.rollback(version.model, reason=reason, replacing=version.version)
 
     async def recall(self, version: ModelVersion, *, reason: str) -> ModelVersion:
-        """The version, blocked for everyone at once."""
+        """The version, blocked for everyone at once.
+
+        Raises:
+            RevisionMismatch: somebody changed it since it was read.
+            VersionRecalled: it is blocked already.
+        """
         return await self.versions.recall(version.model, version.version, reason=reason, revision=version.revision)
 
     async def reinstate(self, version: ModelVersion, *, reason: str) -> ModelVersion:
-        """The version, blocked no more."""
+        """The version, blocked no more.
+
+        Raises:
+            RevisionMismatch: somebody changed it since it was read.
+            IllegalTransition: it is not blocked.
+        """
         return await self.versions.reinstate(version.model, version.version, reason=reason, revision=version.revision)
 
     async def archive(self, version: ModelVersion, *, reason: str) -> ModelVersion:

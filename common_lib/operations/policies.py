@@ -20,6 +20,7 @@ def put(
 
     Raises:
         InvalidRequest: a rule can never be met: `field` and `remedy` say which and what to do.
+        RevisionRequired: neither `revision` nor `force` was given.
         RevisionMismatch: somebody set it in between.
     """
     body = given(SetPolicy, rules=rules, reason=reason)

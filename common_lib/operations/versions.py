@@ -158,6 +158,8 @@ def tombstone(
 
     Raises:
         InUse: it is in production, or aliases point at it.
+        RevisionRequired: neither `revision` nor `force` was given.
+        RevisionMismatch: somebody changed it in between; `winner` says who, if that was a decision.
     """
     body = given(TombstoneRequest, reason=reason)
     headers = unsafe(revision, force=force)
@@ -171,6 +173,8 @@ def recall(
 
     Raises:
         VersionRecalled: it is blocked already.
+        RevisionRequired: neither `revision` nor `force` was given.
+        RevisionMismatch: somebody changed it in between; `winner` says who, if that was a decision.
     """
     return _decided(name, version, "recall", reason, revision, force=force)
 
@@ -182,12 +186,18 @@ def reinstate(
 
     Raises:
         IllegalTransition: it is not blocked.
+        RevisionRequired: neither `revision` nor `force` was given.
+        RevisionMismatch: somebody changed it in between; `winner` says who, if that was a decision.
     """
     return _decided(name, version, "reinstate", reason, revision, force=force)
 
 
 def diff(name: str, left: int, right: int) -> Operation[VersionDiff]:
-    """In what two versions of a model differ: parameters, metrics, signature, lineage, files; what is equal too."""
+    """In what two versions of a model differ: parameters, metrics, signature, lineage, files; what is equal too.
+
+    Raises:
+        VersionNotFound: the model lacks one of them.
+    """
     return Operation("GET", _path(name, left, "diff", right), _diff)
 
 
