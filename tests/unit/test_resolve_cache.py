@@ -481,6 +481,49 @@ def test_processes_share_the_file_and_what_is_gone_stays_gone(tmp_path: Path) ->
         third.call(mine)
 
 
+def test_a_recall_is_not_undone_by_a_process_that_has_not_heard_of_it(tmp_path: Path) -> None:
+    """Whoever saves what it heard before, even of the same path, does not bring back what was refused since."""
+    one = World(lambda: version_answer(1), file=tmp_path / "one")
+    two = World(lambda: version_answer(1), file=tmp_path / "one")
+    for world in (one, two):
+        world.call()
+        world.later(61)
+    one.serve = lambda: problem_answer(410, "version_recalled")
+    one.call()
+    one.cache.save()
+    two.call(versions.resolve("models:/eurusd/2"))
+    two.cache.save()
+    three = World(lambda: CUT, file=tmp_path / "one")
+    three.later(62)
+    three.restart()
+    with pytest.raises(ConnectionFailed):
+        three.call()
+    for world in (one, two):
+        world.later(1)
+    two.serve = lambda: version_answer(3)
+    two.call()
+    two.cache.save()
+    one.call(versions.resolve("models:/eurusd/2"))
+    one.cache.save()
+    three.restart()
+    assert three.told()[0] == 3
+
+
+def test_what_was_heard_last_is_kept_whoever_saves_last(tmp_path: Path) -> None:
+    """Not the older answer of a process that saves later, for something else that it has heard."""
+    one = World(lambda: version_answer(1), file=tmp_path / "one")
+    two = World(lambda: version_answer(2), file=tmp_path / "one")
+    one.call()
+    for world in (one, two):
+        world.later(61)
+    two.call()
+    one.call(versions.resolve("models:/eurusd/7"))
+    one.cache.save()
+    two.restart()
+    two.serve = lambda: CUT
+    assert two.told()[0] == 2
+
+
 def test_nobody_reads_what_another_principal_may_see(tmp_path: Path) -> None:
     """Not even out of the same file."""
     world = World(lambda: version_answer(1), file=tmp_path / "one")
