@@ -22,7 +22,7 @@ from common_lib.client.telemetry import Logging
 from common_lib.client.transport import Failure
 from common_lib.config import ResolveRules
 from common_lib.deadline import deadline
-from common_lib.errors import AnswerTimedOut, ConnectionFailed, DeadlineExceeded, RegistryUnavailable
+from common_lib.errors import AnswerTimedOut, ConnectionFailed, DeadlineExceeded, ProtocolError, RegistryUnavailable
 from common_lib.operations import aliases, versions
 from common_lib.operations.base import Answer, Operation
 from common_lib.staleness import FailClosed, KeepLastGood, Known, ServeStale
@@ -522,6 +522,20 @@ def test_what_was_heard_last_is_kept_whoever_saves_last(tmp_path: Path) -> None:
     two.restart()
     two.serve = lambda: CUT
     assert two.told()[0] == 2
+
+
+def test_an_answer_about_another_model_is_none() -> None:
+    """One that a proxy mixed up is neither given nor kept; what was known before is."""
+    world = World(lambda: version_answer(1))
+    world.call()
+    world.later(61)
+    other = version_answer(2)
+    world.serve = lambda: Answer(200, other.headers, other.body.replace(b"eurusd", b"gbpusd"))
+    assert world.told() == (1, True, "cache")
+    world.restart()
+    for operation in (RESOLVE, versions.resolution("models:/eurusd/production")):
+        with pytest.raises(ProtocolError, match="gbpusd"):
+            operation.result(world.call(operation))
 
 
 def test_nobody_reads_what_another_principal_may_see(tmp_path: Path) -> None:
