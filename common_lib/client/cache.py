@@ -115,7 +115,8 @@ class ResolveCache:
         self._lock = threading.Lock()
         self._saving = threading.Lock()
         self._questions = Questions()
-        self._gone: set[str] = set()
+        # When we heard a refusal, or made a change: told with each save, as another process may have saved in between.
+        self._gone: dict[str, float] = {}
         self._unsaved = False
         self._saved_at = -math.inf
         self._entries: dict[str, _Entry] = {}
@@ -138,7 +139,7 @@ class ResolveCache:
         """The same in a process that was forked off: there nobody asks, and nobody holds a lock."""
         twin = copy.copy(self)
         twin._lock, twin._saving, twin._questions = threading.Lock(), threading.Lock(), Questions()  # noqa: SLF001 - itself
-        twin._entries, twin._gone = dict(self._entries), set(self._gone)  # noqa: SLF001 - the same
+        twin._entries, twin._gone = dict(self._entries), dict(self._gone)  # noqa: SLF001 - the same
         return twin
 
     def steps(self, operation: Operation[Any], ask: Callable[..., Steps]) -> CallSteps:
@@ -180,11 +181,14 @@ class ResolveCache:
                 return
             with self._lock:
                 self._unsaved = False
-                gone, self._gone = self._gone, set()
+                gone = dict(self._gone)
                 # What came from the file is left to whoever has heard it since.
                 heard = [(path, entry) for path, entry in self._entries.items() if entry.source == "cache"]
             now = self._clock()
-            self._file.save({path: Kept(entry.answer.body, now - entry.at) for path, entry in heard}, gone)
+            self._file.save(
+                {path: Kept(entry.answer.body, now - entry.at) for path, entry in heard},
+                {path: now - at for path, at in gone.items()},
+            )
 
     def _passed(self, operation: Operation[Any], ask: Callable[..., Steps]) -> CallSteps:
         try:
@@ -262,11 +266,11 @@ class ResolveCache:
             if said is None:
                 # Behind all others: what was not asked for longest is the first to go.
                 self._entries[path] = _Entry(answer, question.at, "cache")
-                self._gone.discard(path)
+                self._gone.pop(path, None)
                 if len(self._entries) > _MOST:
                     self._entries.pop(next(iter(self._entries)))
             else:
-                self._gone.add(path)
+                self._refuse(path, question.at)
             self._unsaved = True
             due = self._file is not None and self._clock() - self._saved_at >= _SAVED_EVERY_S
             if due:
@@ -319,8 +323,14 @@ class ResolveCache:
             self._questions.outdate(prefix)
             for known in [known for known in self._entries if known.startswith(prefix)]:
                 self._entries.pop(known)
-                self._gone.add(known)
+                self._refuse(known, self._clock())
                 self._unsaved = True
+
+    def _refuse(self, path: str, at: float) -> None:
+        self._gone.pop(path, None)
+        self._gone[path] = at
+        if len(self._gone) > _MOST:
+            self._gone.pop(next(iter(self._gone)))
 
     def _take_over(self, known: Mapping[str, Kept]) -> None:
         now = self._clock()

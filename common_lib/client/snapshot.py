@@ -13,7 +13,7 @@ import os
 import stat
 import time
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -53,15 +53,26 @@ class SnapshotFile:
     def load(self) -> dict[str, Kept]:
         """What the file says by path; nothing if there is none, if it is damaged, or of another principal."""
         now = self._wall()
-        return {path: Kept(body.encode(), now - at if at <= now else None) for path, (at, body) in self._read().items()}
+        return {
+            path: Kept(body.encode(), now - at if at <= now else None)
+            for path, (at, body) in self._read().items()
+            if body is not None
+        }
 
-    def save(self, known: Mapping[str, Kept], gone: Collection[str]) -> None:
-        """Write what is known now, and what the file says of other paths, without those that are gone."""
+    def save(self, known: Mapping[str, Kept], gone: Mapping[str, float]) -> None:
+        """Write what is known now, what is gone since so many seconds, and what another process has heard after that.
+
+        What is gone is written too: a process that has not heard of it must not bring it back.
+        """
         now = self._wall()
-        whole = {path: kept for path, kept in self._read().items() if path not in gone}
-        for path, kept in known.items():
-            whole.pop(path, None)
-            whole[path] = (now - (kept.age_s or 0.0), kept.body.decode())
+        ours: dict[str, tuple[float, str | None]] = {path: (now - age_s, None) for path, age_s in gone.items()}
+        ours |= {path: (now - (kept.age_s or 0.0), kept.body.decode()) for path, kept in known.items()}
+        whole = self._read()
+        for path, (at, body) in ours.items():
+            theirs, _ = whole.get(path, (at, None))
+            if not at < theirs <= now:
+                whole.pop(path, None)
+                whole[path] = (at, body)
         try:
             self._write(json.dumps(dict(list(whole.items())[-_MOST:])))
         except OSError as error:
@@ -69,11 +80,11 @@ class SnapshotFile:
                 _log.warning("%s cannot be written, the next process will not know: %s", self.place, error)
             self._complained = True
 
-    def _read(self) -> dict[str, tuple[float, str]]:
+    def _read(self) -> dict[str, tuple[float, str | None]]:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             seal, _, text = _content(self.place).partition("\n")
             if hmac.compare_digest(seal, self._sealed(text)):
-                return {path: (float(at), str(body)) for path, (at, body) in json.loads(text).items()}
+                return {path: (float(at), body) for path, (at, body) in json.loads(text).items()}
         return {}
 
     def _write(self, text: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from common_lib.errors import ProtocolError
 from common_lib.operations.base import Answer, Operation, checked, given, one_of, path, query, reads, unsafe
 from common_lib.promotion import VersionDiff
 from common_lib.requests import CreateVersion, RecallRequest, TombstoneRequest, TransitionRequest, UpdateVersion
@@ -47,13 +48,21 @@ def resolve(reference: str) -> Operation[ModelVersion]:
         VersionNotFound: it means none.
         VersionRecalled: it means one that is blocked.
         InvalidRequest: the moment is before the model began, or in the future.
+        ProtocolError: the answer is about another model, as one that a proxy has mixed up.
     """
     name, selector, as_of = checked(parse, reference)
     target = path("models", name, "resolve", selector)
+
+    def read(answer: Answer) -> ModelVersion:
+        found: ModelVersion = _version(answer)
+        if found.model != name:
+            raise ProtocolError(f"{reference} was asked for, and the answer is a version of {found.model!r}")
+        return found
+
     if as_of is None:
-        return Operation("GET", target, _version, "resolve")
+        return Operation("GET", target, read, "resolve")
     # What was does not change: it is no entry of the cache for what is.
-    return Operation("GET", target, _version, query=query(as_of=written(as_of)))
+    return Operation("GET", target, read, query=query(as_of=written(as_of)))
 
 
 def resolution(reference: str) -> Operation[Resolution]:
@@ -63,11 +72,11 @@ def resolution(reference: str) -> Operation[Resolution]:
         VersionNotFound: it means none.
     """
     asked = resolve(reference)
-    return replace(asked, read=_resolution)  # type: ignore[arg-type,return-value]
 
+    def read(answer: Answer) -> Resolution:
+        return Resolution(asked.read(answer), **answer.known.how())
 
-def _resolution(answer: Answer) -> Resolution:
-    return Resolution(_version(answer), **answer.known.how())
+    return replace(asked, read=read)  # type: ignore[arg-type,return-value]
 
 
 def create(

@@ -1,6 +1,6 @@
 """What a model's policy asks of a version before it may go to production: facts in, findings out."""
 
-import fnmatch
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -15,6 +15,7 @@ from common_lib.rules.windows import Windows
 
 MAX_RULES: Final = 64
 MAX_APPROVALS: Final = 16
+MAX_STARS: Final = 8
 
 
 class Direction(StrEnum):
@@ -158,7 +159,7 @@ def check_rules(rules: Rules, known: frozenset[str] | None) -> None:
             )
     for place, pattern in enumerate(rules.files):
         try:
-            names.check_artifact_path(pattern.replace("*", "x").replace("?", "x"))
+            names.check_artifact_path(pattern.replace("*", "x"))
         except RuleViolation as violation:
             raise RuleViolation(
                 "invalid_policy",
@@ -167,6 +168,14 @@ def check_rules(rules: Rules, known: frozenset[str] | None) -> None:
                 why="fits no path that a file can have",
                 remedy=violation.remedy,
             ) from None
+        if (stars := pattern.count("*")) > MAX_STARS:
+            raise RuleViolation(
+                "invalid_policy",
+                field=f"rules.files[{place}]",
+                value=pattern,
+                why=f"has {stars} times `*`, and each takes time with each file",
+                remedy=f"use at most {MAX_STARS}",
+            )
     if rules.windows is not None:
         windows.check_windows(rules.windows)
 
@@ -184,6 +193,8 @@ def _metric(rule: MetricRule, facts: Facts) -> Finding:
         wanted = "there, with no incumbent to compare with" if first else f"{sign} that{against}, which has none"
         return Finding("metric", rule.metric, first and value is not None, wanted, found, value)
     limit = bound - rule.tolerance if rule.direction is Direction.AT_LEAST else bound + rule.tolerance
+    # Beyond the largest double there is no number that JSON knows, and no metric either.
+    limit = max(-sys.float_info.max, min(limit, sys.float_info.max))
     good = value is not None and (value >= limit if rule.direction is Direction.AT_LEAST else value <= limit)
     return Finding("metric", rule.metric, good, f"{sign} {bound!r}{against}{slack}", found, value, limit)
 
@@ -221,9 +232,23 @@ def _tag(key: str, wanted: str | None, tags: Mapping[str, str]) -> Finding:
 
 
 def _file(pattern: str, files: Sequence[str]) -> Finding:
-    fitting = [path for path in files if fnmatch.fnmatchcase(path, pattern)]
+    first, *pieces = pattern.split("*")
+    between, last = pieces[:-1], pieces[-1] if pieces else ""
+    alike = [path for path in files if path.startswith(first) and path.endswith(last)]
+    fitting = [path for path in alike if (_fits(path, first, between, last) if pieces else path == first)]
     found = "absent" if not fitting else fitting[0] if len(fitting) == 1 else f"{len(fitting)} files"
     return Finding("file", pattern, bool(fitting), "there", found)
+
+
+def _fits(path: str, first: str, between: Sequence[str], last: str) -> bool:
+    # Not by a regular expression, whose time grows with the square of a path and with each `*`.
+    at, end = len(first), len(path) - len(last)
+    for piece in between:
+        found = path.find(piece, at, end)
+        if found < 0:
+            return False
+        at = found + len(piece)
+    return at <= end
 
 
 def _window(rules: Rules, at: datetime) -> Iterator[Finding]:

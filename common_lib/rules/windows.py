@@ -1,5 +1,7 @@
 """When a change may be made: hours of the week in a time zone, but not on days that are closed."""
 
+import bisect
+import contextlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -14,6 +16,9 @@ ZONE: Final = r"^[A-Za-z][A-Za-z0-9_+-]{0,31}(?:/[A-Za-z0-9_+-]{1,32}){0,2}$(?!\
 MAX_WINDOWS: Final = 32
 MAX_CLOSED: Final = 366
 _WEEK: Final = 7
+# Files beside the zones of IANA: what one machine was set to, or zones whose clocks count leap seconds.
+_OF_A_MACHINE: Final = frozenset({"Factory", "localtime", "posix", "posixrules", "right"})
+_MINUTE: Final = timedelta(minutes=1)
 
 
 class Weekday(StrEnum):
@@ -93,37 +98,46 @@ def next_opening(windows: Windows, at: datetime) -> datetime | None:
     if is_open(windows, at):
         return at
     zone = _zone(windows.zone)
-    for day in _days(at.astimezone(zone).date(), len(windows.closed)):
-        for since, _ in sorted(_hours_of(windows, day)):
-            opens = datetime(day.year, day.month, day.day, int(since[:2]), int(since[3:]), tzinfo=zone).astimezone(UTC)
-            # Where the clocks jump over the hour, it is not open when they say so.
-            if opens > at and is_open(windows, opens):
-                return opens
+    first = at.astimezone(zone).date()
+    with contextlib.suppress(OverflowError):
+        # Every closed day may be the one day of its week; two weeks more cover the clocks' own jumps.
+        for ahead in range(_WEEK * (len(windows.closed) + 2) + 1):
+            for opens in sorted(_openings(windows, first + timedelta(days=ahead), zone)):
+                if opens > at and is_open(windows, opens):
+                    return opens
     return None
 
 
-def _days(first: date, closed: int) -> Iterator[date]:
-    # Every closed day may be the one day of its week; two weeks more cover the clocks' own jumps.
-    try:
-        for ahead in range(_WEEK * (closed + 2) + 1):
-            yield first + timedelta(days=ahead)
-    except OverflowError:
+def _openings(windows: Windows, day: date, zone: ZoneInfo) -> Iterator[datetime]:
+    """The moments of a day at which it may open: an hour begins, by either reading of the clocks, or they jump."""
+    hours = _hours_of(windows, day)
+    if not hours:
         return
+    for since, _ in hours:
+        begins = datetime(day.year, day.month, day.day, int(since[:2]), int(since[3:]), tzinfo=zone)
+        yield from (begins.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
+    midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
+    begin, end = midnight.astimezone(UTC), (midnight + timedelta(days=1)).astimezone(UTC)
+    after = end.astimezone(zone).utcoffset()
+    if begin.astimezone(zone).utcoffset() != after:
+        minutes = range(int((end - begin) / _MINUTE))
+        yield begin + _MINUTE * bisect.bisect_left(
+            minutes, 1, key=lambda minute: (begin + _MINUTE * minute).astimezone(zone).utcoffset() == after
+        )
 
 
 def _hours_of(windows: Windows, day: date) -> list[tuple[str, str]]:
-    if day.isoformat() in windows.closed:
-        return []
     name = list(Weekday)[day.weekday()]
-    return [(hours.since, hours.until) for hours in windows.hours if name in hours.days]
+    hours = [(hours.since, hours.until) for hours in windows.hours if name in hours.days]
+    return [] if hours and day.isoformat() in windows.closed else hours
 
 
 def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        remedy = "name one of IANA, such as Europe/Berlin or UTC"
-        raise _refused("zone", name, "is no time zone that is known here", remedy) from None
+    if _OF_A_MACHINE.isdisjoint(name.split("/")):
+        with contextlib.suppress(KeyError, ValueError, OSError):
+            return ZoneInfo(name)
+    remedy = "name one of IANA, such as Europe/Berlin or UTC"
+    raise _refused("zone", name, "is no time zone that is known here", remedy)
 
 
 def _refused(field: str, value: str, why: str, remedy: str) -> RuleViolation:

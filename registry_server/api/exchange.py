@@ -39,8 +39,7 @@ async def admitted(request: HttpRequest) -> None:
         InvalidRequest: a header stands twice; a query parameter is unknown or stands twice.
     """
     scope: Any = request.scope
-    once = [name for name, _ in scope["headers"] if name in _ONCE]
-    twice = next((name.decode() for name in once if once.count(name) > 1), None)
+    twice = header_twice(scope)
     if twice == "authorization":
         raise Unauthenticated("the request carries several tokens", remedy="send one Authorization header")
     await caller(request)
@@ -54,6 +53,12 @@ async def admitted(request: HttpRequest) -> None:
         )
     if scope["query_string"]:
         check_query(request)
+
+
+def header_twice(scope: Any) -> str | None:
+    """The header that stands twice in a request though only one of them could be heard; None if there is none."""
+    once = [name for name, _ in scope["headers"] if name in _ONCE]
+    return next((name.decode() for name in once if once.count(name) > 1), None)
 
 
 get = partial(litestar.get, before_request=admitted)

@@ -11,7 +11,7 @@ from litestar.datastructures import State
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from common_lib.rules.violation import RuleViolation
-from registry_server.api.exchange import Ready, answered
+from registry_server.api.exchange import Ready, answered, header_twice
 from registry_server.api.telemetry import header
 from registry_server.core import versions
 from registry_server.domain.errors import RegistryError
@@ -33,7 +33,11 @@ class FastLane:
         raw: Any = scope
         plain = raw["type"] == "http" and raw["method"] == "GET" and not raw["query_string"]
         match = _RESOLVE.match(raw["raw_path"]) if plain else None
-        answer = None if match is None else await self._answer(raw, match[1].decode(), match[2].decode())
+        answer = (
+            None
+            if match is None or header_twice(raw) is not None
+            else await self._answer(raw, match[1].decode(), match[2].decode())
+        )
         if answer is None:
             await self._app(scope, receive, send)
         else:

@@ -1,5 +1,6 @@
 """Whether a version may be promoted: its facts are gathered, and the rules that client and server share judge them."""
 
+import asyncio
 import hashlib
 from datetime import datetime
 from typing import Any
@@ -19,6 +20,8 @@ from registry_server.domain.versions import ModelVersion
 
 # Of what an approval is said: whatever can never change, and whatever may but for stage, recall and tombstone.
 _SUBJECT = ("digest", "framework", "description", "parameters", "metrics", "signature", "lineage", "tags")
+# How many times a path may be held against a pattern between two turns of the event loop.
+_AT_ONCE = 10_000
 
 
 async def check(database: Database, caller: Caller, name: str, version: int, now: datetime) -> Check:
@@ -100,7 +103,10 @@ async def _findings(
         words=[Word(word.approver, word.verdict, word.subject != subject) for word in said],
         at=at,
     )
-    return promotion.judge(policy.rules, facts)
+    if len(paths) * len(policy.rules.files) <= _AT_ONCE:
+        return promotion.judge(policy.rules, facts)
+    # Seconds, at worst: whoever resolves meanwhile must not wait for them.
+    return await asyncio.to_thread(promotion.judge, policy.rules, facts)
 
 
 def _named(finding: promotion.Finding) -> str:

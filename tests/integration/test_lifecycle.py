@@ -91,7 +91,7 @@ from common_lib.client.snapshot import Kept, SnapshotFile
 import time, dataclasses
 config = dataclasses.replace(RegistryConfig.from_environment(), resolve=ResolveRules())
 warm = SnapshotFile.default(config.url, config.token)
-warm.save({f"/v1/models/{name}/resolve/production": Kept(BODY, 10.0)}, ())
+warm.save({f"/v1/models/{name}/resolve/production": Kept(BODY, 10.0)}, {})
 registry = HttpRegistry(config)
 began = time.monotonic()
 print(registry.versions.resolution(f"models:/{name}/production").source, time.monotonic() - began < 1)

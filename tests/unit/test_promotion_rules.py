@@ -1,5 +1,8 @@
 """The rules of promotion: windows, signatures, findings, and the comparison of versions."""
 
+import itertools
+import sys
+import time
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +15,7 @@ from hypothesis import strategies as st
 from common_lib.rules import comparison, signatures, windows
 from common_lib.rules.comparison import Change, Part
 from common_lib.rules.lifecycle import ModelStage, Verdict
-from common_lib.rules.promotion import Direction, Facts, Incumbent, Word, check_rules, judge
+from common_lib.rules.promotion import MAX_STARS, Direction, Facts, Incumbent, Word, check_rules, judge
 from common_lib.rules.violation import RuleViolation
 from common_lib.rules.windows import Weekday
 
@@ -64,6 +67,36 @@ class TestWindows:
         """Over weekends and closed days."""
         assert windows.next_opening(opened(closed=["2026-12-24", "2026-12-25"]), berlin(at)) == berlin(opens)
 
+    def test_hours_whose_begin_the_clocks_jump_over_open_when_they_have_jumped(self) -> None:
+        """On 29 March 2026 half past two to half past three begins at three in Berlin."""
+        night = opened(hours("02:30", "03:30", [Weekday.SUNDAY]))
+        assert windows.next_opening(night, berlin("2026-03-28T12:00")) == berlin("2026-03-29T03:00")
+
+    @pytest.mark.parametrize("until", ["02:30", "02:31"])
+    @pytest.mark.parametrize("since", ["01:00", "02:00", "02:15"])
+    def test_hours_that_the_clocks_repeat_open_twice(self, since: str, until: str) -> None:
+        """On 25 October 2026 it is 02:00 again in Berlin an hour later, at 01:00 by UTC."""
+        night = opened(hours(since, until, [Weekday.SUNDAY]))
+        quarter = int(since == "02:15") * timedelta(minutes=15)
+        again = datetime(2026, 10, 25, 1, 0, tzinfo=UTC) + quarter
+        assert windows.next_opening(night, datetime(2026, 10, 25, 0, 45, tzinfo=UTC)) == again
+
+    @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/Havana", "Africa/Cairo", "Australia/Lord_Howe"])
+    def test_what_is_told_holds_where_the_clocks_jump(self, zone: str) -> None:
+        """For each hour of the days around, windows of half an hour and of hours open when it is said, not before."""
+        clocks = [f"{half // 2:02}:{half % 2 * 30:02}" for half in range(8)]
+        local, step = ZoneInfo(zone), timedelta(minutes=30)
+        begin = datetime(2026, 1, 1, tzinfo=UTC)
+        halves = [begin + step * count for count in range(2 * 24 * 365)]
+        offsets = [half.astimezone(local).utcoffset() for half in halves]
+        jumps = [half for half, one, other in zip(halves, offsets, offsets[1:], strict=False) if one != other]
+        assert len(jumps) == 2
+        for at in (jump - step * ahead for jump in jumps for ahead in range(-2, 12)):
+            for since, until in [*itertools.pairwise(clocks), (clocks[1], clocks[5])]:
+                weekly = opened(hours(since, until, list(Weekday)), zone=zone)
+                first = next(at + step * ahead for ahead in range(100) if windows.is_open(weekly, at + step * ahead))
+                assert windows.next_opening(weekly, at) == first
+
     def test_an_hour_that_the_clocks_jump_over_opens_the_week_after(self) -> None:
         """On 29 March 2026 there is no 02:30 in Berlin."""
         night = opened(hours("02:00", "03:00", [Weekday.SUNDAY]))
@@ -96,6 +129,7 @@ class TestWindows:
             (opened(zone="Europe/Atlantis"), "zone"),
             (opened(zone="../etc/passwd"), "zone"),
             (opened(zone=""), "zone"),
+            *((opened(zone=zone), "zone") for zone in ("localtime", "Factory", "posixrules", "right/UTC")),
             (SimpleNamespace(zone="UTC", hours=[], closed=[]), "hours"),
             (opened(hours(days=[])), "hours[0]"),
             (opened(hours(), hours("17:00", "09:00")), "hours[1]"),
@@ -239,6 +273,35 @@ class TestJudgement:
             *(("*.md", True), ("docs/*", True), ("model.bin", True), ("*.txt", False)),
         ]
 
+    @pytest.mark.parametrize(
+        ("pattern", "path", "met"),
+        [
+            *(("m[1].bin", "m[1].bin", True), ("m[1].bin", "m1.bin", False), ("m[!a]*", "mb", False)),
+            *(("*", "a/b", True), ("a*b*c", "abc", True), ("a*b*c", "acb", False), ("ab*ba", "aba", False)),
+            *(("*ab*ab*", "abab", True), ("*ab*ab*", "aab", False), ("a**b", "ab", True), ("a*bc*c", "abc", False)),
+        ],
+    )
+    def test_in_a_pattern_of_files_the_star_alone_is_special(self, pattern: str, path: str, met: object) -> None:
+        """It is any part of a path, also none; brackets stand in paths, and mean themselves."""
+        assert judge(rules(files=[pattern]), NOTHING._replace(files=[path]))[2].met is met
+
+    def test_no_pattern_takes_time_that_grows_with_the_square_of_a_path(self) -> None:
+        """What would take a regular expression a second takes this a moment, with as many stars as there may be."""
+        pattern = ("*" + "a" * 27) * MAX_STARS + "b"
+        files = [f"{'a' * 250}/{'a' * 250}/{number}" for number in range(1_000)]
+        began = time.process_time()
+        assert not judge(rules(files=[pattern]), NOTHING._replace(files=files))[2].met
+        assert time.process_time() - began < 0.2
+
+    @pytest.mark.parametrize("way", Direction)
+    def test_a_bound_is_a_number_whatever_the_tolerance(self, way: Direction) -> None:
+        """Beyond the largest double there is none that the log could tell; every metric meets that."""
+        largest = sys.float_info.max
+        sign = -1 if way is Direction.AT_LEAST else 1
+        facts = NOTHING._replace(metrics={"m": sign * largest})
+        found = judge(rules(metrics=[metric(way, sign * largest, largest)]), facts)[2]
+        assert (found.met, found.bound) == (True, sign * largest)
+
     def test_a_closed_window_says_when_it_opens(self) -> None:
         """In UTC, as everything else."""
         (finding,) = judge(rules(windows=opened(hours("18:00", "20:00"))), NOTHING)[2:]
@@ -249,6 +312,8 @@ class TestJudgement:
         [
             (rules(metrics=[metric(Direction.AT_MOST)]), "rules.metrics[0].metric"),
             (rules(files=["good.md", "a//b"]), "rules.files[1]"),
+            (rules(files=["mode?.bin"]), "rules.files[0]"),
+            (rules(files=["a*" * (MAX_STARS + 1)]), "rules.files[0]"),
             (rules(tags={"a": "x\n"}), "tags.a"),
         ],
     )

@@ -22,7 +22,7 @@ from common_lib.client.telemetry import Logging
 from common_lib.client.transport import Failure
 from common_lib.config import ResolveRules
 from common_lib.deadline import deadline
-from common_lib.errors import AnswerTimedOut, ConnectionFailed, DeadlineExceeded, RegistryUnavailable
+from common_lib.errors import AnswerTimedOut, ConnectionFailed, DeadlineExceeded, ProtocolError, RegistryUnavailable
 from common_lib.operations import aliases, versions
 from common_lib.operations.base import Answer, Operation
 from common_lib.staleness import FailClosed, KeepLastGood, Known, ServeStale
@@ -479,6 +479,63 @@ def test_processes_share_the_file_and_what_is_gone_stays_gone(tmp_path: Path) ->
     assert third.told(yours)[0] == 1
     with pytest.raises(ConnectionFailed):
         third.call(mine)
+
+
+def test_a_recall_is_not_undone_by_a_process_that_has_not_heard_of_it(tmp_path: Path) -> None:
+    """Whoever saves what it heard before, even of the same path, does not bring back what was refused since."""
+    one = World(lambda: version_answer(1), file=tmp_path / "one")
+    two = World(lambda: version_answer(1), file=tmp_path / "one")
+    for world in (one, two):
+        world.call()
+        world.later(61)
+    one.serve = lambda: problem_answer(410, "version_recalled")
+    one.call()
+    one.cache.save()
+    two.call(versions.resolve("models:/eurusd/2"))
+    two.cache.save()
+    three = World(lambda: CUT, file=tmp_path / "one")
+    three.later(62)
+    three.restart()
+    with pytest.raises(ConnectionFailed):
+        three.call()
+    for world in (one, two):
+        world.later(1)
+    two.serve = lambda: version_answer(3)
+    two.call()
+    two.cache.save()
+    one.call(versions.resolve("models:/eurusd/2"))
+    one.cache.save()
+    three.restart()
+    assert three.told()[0] == 3
+
+
+def test_what_was_heard_last_is_kept_whoever_saves_last(tmp_path: Path) -> None:
+    """Not the older answer of a process that saves later, for something else that it has heard."""
+    one = World(lambda: version_answer(1), file=tmp_path / "one")
+    two = World(lambda: version_answer(2), file=tmp_path / "one")
+    one.call()
+    for world in (one, two):
+        world.later(61)
+    two.call()
+    one.call(versions.resolve("models:/eurusd/7"))
+    one.cache.save()
+    two.restart()
+    two.serve = lambda: CUT
+    assert two.told()[0] == 2
+
+
+def test_an_answer_about_another_model_is_none() -> None:
+    """One that a proxy mixed up is neither given nor kept; what was known before is."""
+    world = World(lambda: version_answer(1))
+    world.call()
+    world.later(61)
+    other = version_answer(2)
+    world.serve = lambda: Answer(200, other.headers, other.body.replace(b"eurusd", b"gbpusd"))
+    assert world.told() == (1, True, "cache")
+    world.restart()
+    for operation in (RESOLVE, versions.resolution("models:/eurusd/production")):
+        with pytest.raises(ProtocolError, match="gbpusd"):
+            operation.result(world.call(operation))
 
 
 def test_nobody_reads_what_another_principal_may_see(tmp_path: Path) -> None:

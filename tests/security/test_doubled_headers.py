@@ -1,0 +1,37 @@
+"""The fast lane for resolves lets nothing pass that its ordinary route refuses."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from registry_server.testing import backend
+from tests.security.worlds import MODEL, World, problem
+from tests.support.steps import promoted
+
+RESOLVE = f"/v1/models/{MODEL}/resolve/production"
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    """A model with a version in production."""
+    with backend() as application:
+        world = World(application)
+        with application.registry() as registry:
+            registry.models.create(MODEL, "regression")
+            promoted(registry, MODEL)
+        yield world
+
+
+@pytest.mark.parametrize("name", ["content-type", "idempotency-key", "if-match", "if-none-match"])
+def test_a_header_that_stands_twice_is_refused_on_every_way(world: World, name: str) -> None:
+    """Nobody chooses one of two values, also where the answer would be a success."""
+    with world.http(world.token) as http:
+        answers = [http.get(place, headers=[(name, "a"), (name, "b")]) for place in (RESOLVE, f"/v1/models/{MODEL}")]
+    assert [(told.status_code, problem(told)["field"]) for told in answers] == [(422, name)] * 2
+
+
+def test_two_tokens_are_none(world: World) -> None:
+    """Be they the same good one."""
+    with world.http() as http:
+        answer = http.get(RESOLVE, headers=[("authorization", f"Bearer {world.token}")] * 2)
+    assert answer.status_code == 401
