@@ -13,6 +13,8 @@ class EventRecords:
 
     def __init__(self, sql: Sql) -> None:
         self._sql = sql
+        # The time of the log only grows, so what it has passed once need not be asked for again.
+        self._passed = 0
 
     async def next_place(self, now: datetime) -> tuple[int, datetime]:
         (row,) = await self._sql.all(
@@ -23,8 +25,11 @@ class EventRecords:
         return row[0], from_micros(row[1])
 
     async def passed(self, moment: datetime) -> bool:
-        row = await self._sql.one("SELECT at FROM counters WHERE name = 'events'")
-        return row is not None and row[0] >= to_micros(moment)
+        asked = to_micros(moment)
+        if self._passed < asked:
+            row = await self._sql.one("SELECT at FROM counters WHERE name = 'events'")
+            self._passed = row[0] if row is not None else 0
+        return self._passed >= asked
 
     async def close_time(self, until: datetime) -> None:
         await self._sql.execute("UPDATE counters SET at = ?1 WHERE name = 'events' AND at < ?1", to_micros(until))
