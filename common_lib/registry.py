@@ -72,7 +72,7 @@ class Production(Resource):
     history = pages(production.history)
     check = call(production.check)
     promote = flow(production.promote)
-    rollback = call(production.rollback)
+    rollback = flow(production.rollback)
 
 
 class Approvals(Resource):
@@ -237,7 +237,7 @@ class AsyncProduction(Resource):
     history = apages(production.history)
     check = acall(production.check)
     promote = aflow(production.promote)
-    rollback = acall(production.rollback)
+    rollback = aflow(production.rollback)
 
 
 class AsyncApprovals(Resource):

@@ -3,7 +3,7 @@
 Answers ignore fields they do not know, so that an older client survives a newer server; what is sent is strict.
 """
 
-from typing import Annotated, Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
@@ -44,6 +44,18 @@ class Value(BaseModel):
     def __init__(self, /, **fields: Any) -> None:
         try:
             super().__init__(**fields)
+        except ValidationError as error:
+            raise _refused(error) from None
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Self:
+        """The value that a JSON document writes out.
+
+        Raises:
+            InvalidRequest: it writes out none.
+        """
+        try:
+            return cls.model_validate_json(text)
         except ValidationError as error:
             raise _refused(error) from None
 

@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from common_lib.artifacts.cache import Arriving, Cache
@@ -108,7 +109,8 @@ def _resolved(
 def _asked(origin: str, reference: str, store: Cache) -> Flow[versions.Resolution]:
     """The version that the registry says a reference means; that it is recalled is remembered."""
     try:
-        found: versions.Resolution = yield versions.resolution(reference)
+        # What is loaded decides: of a recall or a rollback it must hear at once.
+        found: versions.Resolution = yield replace(versions.resolution(reference), eager=True)
     except VersionRecalled as error:
         recalled = error
         yield Blocking(lambda: store.remember_recall(origin, parse(reference).name, recalled))

@@ -72,8 +72,7 @@ def promote(
 @connected
 def rollback(session: Session, *, name: str, reason: str, replacing: int | None) -> None:
     """Return to the version that was in production before; the one that is there is archived in the same instant."""
-    seen = replacing or session.registry.models.get(name).production_version
-    after = session.registry.production.rollback(name, reason=reason, replacing=seen)
+    after = session.registry.production.rollback(name, reason=reason, replacing=replacing)
     session.answer(after, lambda: _moved(f"{after.reference} is back in ", str(after.stage)))
 
 

@@ -8,6 +8,7 @@ import rich_click as click
 from common_lib.cli import show
 from common_lib.cli.session import Session, connected
 from common_lib.cli.values import based_on, change_options
+from common_lib.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -52,10 +53,9 @@ def _rules(file: Path) -> "PromotionRules":
     from common_lib.promotion import PromotionRules  # noqa: PLC0415 - pydantic is for those who need it
 
     try:
-        return PromotionRules.model_validate_json(file.read_bytes())
-    except ValueError as error:
-        first = " ".join(line.strip() for line in str(error).splitlines()[1:3])
-        raise click.UsageError(f"{file} holds no rules of a policy: {first}") from None
+        return PromotionRules.from_json(file.read_bytes())
+    except InvalidRequest as error:
+        raise click.UsageError(f"{file} holds no rules of a policy: {error.detail}") from None
 
 
 def _whole(found: "Policy") -> "Table":

@@ -141,8 +141,8 @@ def table(
             shown.add_section()
     for column in shown.columns:
         if column.header not in breaking:
-            # Not `no_wrap`, which cuts what does not fit.
-            column.min_width = max(cell.cell_len for cell in [Text(str(column.header)), *column.cells])  # type: ignore[union-attr]
+            # Not `no_wrap`, which cuts what does not fit, nor a least width, under which rich goes when it makes room.
+            column.width = max(cell.cell_len for cell in [Text(str(column.header)), *column.cells])  # type: ignore[union-attr]
     return shown
 
 

@@ -159,7 +159,7 @@ def _table(found: "list[ModelVersion]") -> Table:
     rows: list[tuple[show.Cell, ...]] = [
         (
             show.text(version.version, "dim strike" if version.tombstone else "bold"),
-            show.text("tombstoned", "dim") if version.tombstone else show.stage(version.stage),
+            show.text("tombstoned", "dim") if version.tombstone else _stage(version),
             version.framework,
             *(measured[name][row] for name in frequent),
             str(version.file_count),
@@ -176,7 +176,7 @@ def _fields(version: "ModelVersion") -> Table:
     return show.fields(
         [
             ("reference", show.text(version.reference, "bold")),
-            ("stage", show.stage(version.stage)),
+            ("stage", _stage(version)),
             ("framework", version.framework),
             ("description", version.description),
             ("tags", show.pairs(version.tags)),
@@ -209,3 +209,8 @@ def _whole(version: "ModelVersion", manifest: "Manifest") -> Group:
     return Group(
         _fields(version), *(part for title, shown in parts for part in (Text(f"\n{title}", "bold underline"), shown))
     )
+
+
+def _stage(version: "ModelVersion") -> "Text":
+    shown = show.stage(version.stage)
+    return shown if version.recall is None else shown.append(" (recalled)", "bold red")

@@ -46,6 +46,7 @@ _SAVED_EVERY_S: Final = 5.0
 _MOST: Final = 10_000
 _OK: Final = 200
 _NAME: Final = 4  # /v1/models/{name}
+_ASKED_AGAIN: Final = "not asked for just now; it is asked for in the background"
 _DENIED: Final = (Unauthenticated, Forbidden)
 
 
@@ -152,6 +153,8 @@ class ResolveCache:
             return (yield from self._passed(operation, ask))
         path = operation.path
         limits = self._usual if operation.staleness is None else self._accepted(operation.staleness)
+        if operation.eager:
+            limits = replace(limits, revalidate_s=limits.fresh_s)
         entry = self._entries.get(path)
         if entry is not None:
             age = self._clock() - entry.at
@@ -160,7 +163,7 @@ class ResolveCache:
             if self._need_not_wait(path, entry, age, limits):
                 if self._questions.begun(path, self._clock())[1]:
                     yield Refresh(operation)
-                return self._told(entry, age, entry.reason)
+                return self._told(entry, age, entry.reason, _ASKED_AGAIN)
         return (yield from self._answered(operation, ask, limits))
 
     def refreshing(self, operation: Operation[Any], ask: Callable[..., Steps]) -> CallSteps:
@@ -306,11 +309,11 @@ class ResolveCache:
         age = self._clock() - entry.at
         return self._told(entry, age, reason) if age <= limits.stale_s else None
 
-    def _told(self, entry: _Entry, age: float, reason: str) -> Answer:
+    def _told(self, entry: _Entry, age: float, reason: str, otherwise: str = "") -> Answer:
         if reason:
             isolated(self._telemetry, "stale", "resolve", age_s=round(age, 3), reason=reason)
         stale = age >= self._rules.fresh_s or bool(reason)
-        known = Known(stale=stale, age_s=age, source=entry.source, reason=reason)
+        known = Known(stale=stale, age_s=age, source=entry.source, reason=reason or (otherwise if stale else ""))
         return Answer(entry.answer.status, entry.answer.headers, entry.answer.body, known)
 
     def _forget_model(self, path: str) -> None:

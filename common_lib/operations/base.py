@@ -69,7 +69,8 @@ class Source:
 class Operation(Generic[T]):
     """One request and how to read its answer; it may be sent again and means the same.
 
-    `staleness` says how old an answer the caller still takes; without it, whoever has a cache decides.
+    `staleness` says how old an answer the caller still takes; without it, whoever has a cache decides. Who is `eager`
+    waits for the registry rather than take what is no longer fresh, as long as the registry answers.
     """
 
     method: str
@@ -82,6 +83,7 @@ class Operation(Generic[T]):
     upload: Source | None = None
     sink: Sink | None = None
     staleness: Staleness | None = None
+    eager: bool = False
 
     def result(self, answer: Answer) -> T:
         """What the answer means.

@@ -46,18 +46,32 @@ def check(name: str, version: int) -> Operation[Check]:
     return Operation("GET", _path(name, "versions", version, "check"), _check)
 
 
-def rollback(name: str, *, reason: str, replacing: int | None = None, force: bool = False) -> Operation[ModelVersion]:
+def rollback(
+    origin: str,  # noqa: ARG001 - every flow is told it
+    /,
+    name: str,
+    *,
+    reason: str,
+    replacing: int | None = None,
+    force: bool = False,
+) -> Flow[ModelVersion]:
     """The version that was in production before, there again; the one that was there is archived in the same instant.
 
-    `replacing` is the version that the caller saw in production, None for none. Recalled and tombstoned versions are
-    passed over.
+    `replacing` is the version that the caller saw in production, 0 for none; it is read just before if it is not
+    given. Recalled and tombstoned versions are passed over.
 
     Raises:
         ProductionChanged: something else is in production; `winner` says whose decision that is.
         NothingToReturnTo: no version was there before that could be again.
     """
-    body = given(RollbackRequest, reason=reason, replacing=replacing)
-    return Operation("POST", _path(name, "rollback"), _version, "write", body=body, headers=unsafe(force=force))
+    if replacing is None and not force:
+        model: RegisteredModel = yield models.get(name)
+        replacing = model.production_version
+    body = given(RollbackRequest, reason=reason, replacing=replacing or None)
+    restored: ModelVersion = yield Operation(
+        "POST", _path(name, "rollback"), _version, "write", body=body, headers=unsafe(force=force)
+    )
+    return restored
 
 
 def promote(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from common_lib.errors import ProtocolError
+from common_lib.errors import InvalidRequest, ProtocolError
 from common_lib.operations.base import Answer, Operation, checked, given, one_of, path, query, reads, unsafe
 from common_lib.promotion import VersionDiff
 from common_lib.requests import CreateVersion, RecallRequest, TombstoneRequest, TransitionRequest, UpdateVersion
@@ -104,7 +104,7 @@ def create(
         framework=framework,
         description=description,
         parameters=None if parameters is None else dict(parameters),
-        metrics=None if metrics is None else {key: float(value) for key, value in metrics.items()},
+        metrics=None if metrics is None else {key: _measured(key, value) for key, value in metrics.items()},
         signature=signature,
         lineage=lineage,
         tags=None if tags is None else dict(tags),
@@ -239,6 +239,19 @@ def _decided(
     body = given(RecallRequest, reason=reason)
     headers = unsafe(revision, force=force)
     return Operation("POST", _path(name, version, act), _version, "write", body=body, headers=headers)
+
+
+def _measured(metric: str, value: float) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidRequest(
+            f"metric {metric!r:.200} is {value!r:.200}, which is no number",
+            code="invalid_request",
+            remedy="pass what was measured as a float",
+            field=f"metrics.{metric}",
+            value=value,
+        ) from None
 
 
 def _path(name: str, *rest: str | int) -> str:

@@ -223,7 +223,9 @@ async def _usable(database: Database, name: str, selector: str, version: ModelVe
             version = instead or version
     if version is None or version.tombstone is not None or model.tombstone is not None:
         raise NotFound(
-            f"model {name!r} has no usable version {selector!r}",
+            f"no version of {name!r} is in production"
+            if selector == "production"
+            else f"model {name!r} has no usable version {selector!r}",
             remedy="list its versions to see their stages, aliases and tombstones",
             field="selector",
             value=selector,

@@ -172,7 +172,7 @@ class TestRollback:
         registry.models.create(name, "regression")
         for _ in range(3):
             promoted(registry, name)
-        for replacing in (2, None):
+        for replacing in (2, 0):
             with pytest.raises(ProductionChanged) as lost:
                 registry.production.rollback(name, reason="it fails", replacing=replacing)
             assert lost.value.winner is not None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 from rich.progress import Progress
@@ -106,6 +106,7 @@ def test_people_at_a_terminal_see_how_far_it_is(cli: Cli, model: str, trained: P
     assert cli("download", f"models:/{model}/1", "--json", **TERMINAL).stderr == ""
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(min_size=1, max_size=9), st.integers(0, 10**6), min_size=1, max_size=9))
 def test_the_first_bar_is_the_sum_of_all_whoever_tells(sizes: dict[str, int]) -> None:
     """From any thread; at the end no bar of a file is left, and what is told once more begins anew."""
