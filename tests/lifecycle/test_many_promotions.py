@@ -12,10 +12,13 @@ from tests.lifecycle.contest import contest
 from tests.lifecycle.linearizability import order
 from tests.lifecycle.pointers import Pointers, production
 
+# In parts, so that a failure is found in minutes: 10 times 1,000 promotions on one server.
+_LONG = [pytest.param(1_000, part, marks=[pytest.mark.long, pytest.mark.timeout(900)]) for part in range(1, 11)]
 
-@pytest.mark.parametrize("promotions", [80, pytest.param(10_000, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
+
+@pytest.mark.parametrize(("promotions", "part"), [(80, 0), *_LONG])
 def test_one_version_is_in_production_at_every_moment_of_many_promotions(
-    server: Server, name: str, promotions: int
+    server: Server, name: str, promotions: int, part: int
 ) -> None:
     """8 writers, 4 readers: never none and never two, each loser told who won, one event for each promotion.
 
@@ -24,7 +27,7 @@ def test_one_version_is_in_production_at_every_moment_of_many_promotions(
     pointers = Pointers(name)
     began = time.perf_counter()
     ended = contest(server, pointers, promotions)
-    print(f"{ended} in {time.perf_counter() - began:.0f} s")
+    print(f"part {part}: {ended} in {time.perf_counter() - began:.0f} s")
     with server.registry() as registry:
         decisions = [made for made in _history(registry, name) if made.what == "version.promoted"]
         assert len(decisions) == ended.won + 1  # the first one came before the contest
