@@ -4,6 +4,7 @@ from typing import TypeVar
 
 from common_lib.errors import InvalidConfiguration
 from common_lib.operations.base import Operation
+from common_lib.operations.production import Incumbent
 from common_lib.promotion import Approval, Check
 from common_lib.registry import AsyncModelRegistry
 from common_lib.rules.lifecycle import ModelStage
@@ -53,11 +54,16 @@ class Integration(AsyncModelRegistry):
         return await self.approvals.refuse(version.model, version.version, reason=reason)
 
     async def promote(
-        self, version: ModelVersion, *, reason: str, replacing: int | None = None, override: bool = False
+        self,
+        version: ModelVersion,
+        *,
+        reason: str,
+        replacing: int | Incumbent | None = Incumbent.CURRENT,
+        override: bool = False,
     ) -> ModelVersion:
         """The version, in production; the one it replaces is archived in the same instant.
 
-        `replacing` is the number of the one that the decision was made against, 0 for none, where `check` tells None;
+        `replacing` is the number of the one that the decision was made against, None for none, as `check` tells it;
         without it, whatever is there just before.
 
         Raises:

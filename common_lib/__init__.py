@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from common_lib.config import RegistryConfig
     from common_lib.errors import RegistryError
     from common_lib.operations.base import Operation
+    from common_lib.operations.production import Incumbent
     from common_lib.registry import AsyncModelRegistry, ModelRegistry
     from common_lib.rules.access import PrincipalKind, Role
     from common_lib.rules.lifecycle import ModelStage, ModelType
@@ -45,6 +46,7 @@ _PLACES = {
     "FileEntry": "values",
     "Grant": "access",
     "HttpRegistry": "client.http_registry",
+    "Incumbent": "operations.production",
     "KeepLastGood": "staleness",
     "Lineage": "values",
     "Manifest": "values",
@@ -74,6 +76,7 @@ __all__ = [
     "FileEntry",
     "Grant",
     "HttpRegistry",
+    "Incumbent",
     "KeepLastGood",
     "Lineage",
     "Manifest",

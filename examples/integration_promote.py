@@ -24,7 +24,7 @@ async def main(registry: AsyncModelRegistry) -> ModelVersion | None:
         check = await integration.check(candidate)
         try:
             promoted = await integration.promote(
-                candidate, reason=f"better than the mean: {figures}", replacing=check.replacing or 0
+                candidate, reason=f"better than the mean: {figures}", replacing=check.replacing
             )
         except (RevisionMismatch, ProductionChanged, PolicyNotMet):
             # Somebody decided otherwise since it was read, or the policy asks for more: the next run looks again.

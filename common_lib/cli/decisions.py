@@ -12,6 +12,7 @@ from rich.text import Text
 from common_lib.cli import show
 from common_lib.cli.session import Session, connected
 from common_lib.cli.values import based_on, change_options, check_basis, moment
+from common_lib.operations.production import Incumbent
 
 if TYPE_CHECKING:
     from common_lib.promotion import Check, Decision, InProduction
@@ -55,7 +56,7 @@ def promote(
         return
     check_basis(revision, force)
     after = registry.promote(
-        name, version, reason=reason, replacing=replacing, revision=revision, override=override, force=force
+        name, version, reason=reason, replacing=_seen(replacing), revision=revision, override=override, force=force
     )
     session.answer(after, lambda: _moved(f"{after.reference} is in ", str(after.stage)))
 
@@ -72,7 +73,7 @@ def promote(
 @connected
 def rollback(session: Session, *, name: str, reason: str, replacing: int | None) -> None:
     """Return to the version that was in production before; the one that is there is archived in the same instant."""
-    after = session.registry.production.rollback(name, reason=reason, replacing=replacing)
+    after = session.registry.production.rollback(name, reason=reason, replacing=_seen(replacing))
     session.answer(after, lambda: _moved(f"{after.reference} is back in ", str(after.stage)))
 
 
@@ -133,6 +134,10 @@ def history(session: Session, *, name: str, at: datetime | None, limit: int | No
         return
     decisions = list(itertools.islice(registry.history(name, page_size=min(limit or _PAGE, _PAGE)), limit))
     session.answer(decisions, lambda: _decisions(decisions))
+
+
+def _seen(replacing: int | None) -> int | Incumbent | None:
+    return Incumbent.CURRENT if replacing is None else replacing or None
 
 
 def _moved(sentence: str, stage: str) -> Text:

@@ -3,10 +3,12 @@
 import rich_click as click
 
 from common_lib.cli import show
-from common_lib.cli.models import STAGES
 from common_lib.cli.session import Session, connected
 from common_lib.cli.values import based_on, change_options
 from common_lib.rules.lifecycle import ModelStage
+
+# Where a version can be moved to that is no decision about production; none moves back to development.
+_STAGES = click.Choice([ModelStage.STAGING, ModelStage.ARCHIVED])
 
 
 @click.group()
@@ -17,25 +19,16 @@ def stages() -> None:
 @stages.command("set")
 @click.argument("name")
 @click.argument("version", type=click.IntRange(min=1))
-@click.argument("stage", type=STAGES, metavar="STAGE")
-@click.option("--reason", default="", help="Why; promoting to production and archiving need it. Kept in the audit log.")
+@click.argument("stage", type=_STAGES, metavar="STAGE")
+@click.option("--reason", default="", help="Why; archiving needs it. Kept in the audit log.")
 @change_options
 @connected
 def set_stage(
     session: Session, *, name: str, version: int, stage: str, reason: str, revision: int | None, force: bool
 ) -> None:
-    """Move a version to another stage: development, staging, production or archived.
-
-    One that it replaces in production is archived in the same instant.
-    """
-    registry = session.registry
-    before = registry.versions.get(name, version)
-    replaced = registry.models.get(name).production_version if stage == ModelStage.PRODUCTION else None
-    after = registry.versions.transition(
-        name, version, stage, reason=reason, replacing=replaced, **based_on(revision, force, lambda: before)
-    )
+    """Move a version to staging or archived; `registry promote` and `registry rollback` lead to production."""
+    registry = session.registry.versions
+    before = registry.get(name, version)
+    after = registry.transition(name, version, stage, reason=reason, **based_on(revision, force, lambda: before))
     moved = show.text(f"{after.reference}: ").append_text(show.stage(before.stage)).append(" → ")
-    moved.append_text(show.stage(after.stage))
-    if replaced not in {None, version}:
-        moved.append(f" (version {replaced} was archived)")
-    session.answer(after, lambda: moved)
+    session.answer(after, lambda: moved.append_text(show.stage(after.stage)))

@@ -1,6 +1,7 @@
 """Production: what is there and what was, who decided it, and the way there and back."""
 
 from datetime import datetime
+from enum import Enum
 
 from common_lib.operations import models, versions
 from common_lib.operations.base import Flow, Operation, checked, given, path, query, reads, unsafe
@@ -15,6 +16,12 @@ _in_production = reads(InProduction)
 _decisions = reads(Page[Decision])
 _check = reads(Check)
 _version = reads(ModelVersion)
+
+
+class Incumbent(Enum):
+    """What `replacing` says when it names no version, nor with None that there is none."""
+
+    CURRENT = "whatever is in production just before"
 
 
 def at(name: str, as_of: datetime | str | None = None) -> Operation[InProduction]:
@@ -52,22 +59,22 @@ def rollback(
     name: str,
     *,
     reason: str,
-    replacing: int | None = None,
+    replacing: int | Incumbent | None = Incumbent.CURRENT,
     force: bool = False,
 ) -> Flow[ModelVersion]:
     """The version that was in production before, there again; the one that was there is archived in the same instant.
 
-    `replacing` is the version that the caller saw in production, 0 for none; it is read just before if it is not
-    given. Recalled and tombstoned versions are passed over.
+    `replacing` is the version that the caller saw in production; it is read just before if it is not given. Recalled
+    and tombstoned versions are passed over.
 
     Raises:
         ProductionChanged: something else is in production; `winner` says whose decision that is.
         NothingToReturnTo: no version was there before that could be again.
     """
-    if replacing is None and not force:
+    if isinstance(replacing, Incumbent):
         model: RegisteredModel = yield models.get(name)
         replacing = model.production_version
-    body = given(RollbackRequest, reason=reason, replacing=replacing or None)
+    body = given(RollbackRequest, reason=reason, replacing=replacing)
     restored: ModelVersion = yield Operation(
         "POST", _path(name, "rollback"), _version, "write", body=body, headers=unsafe(force=force)
     )
@@ -81,15 +88,15 @@ def promote(
     version: int,
     *,
     reason: str,
-    replacing: int | None = None,
+    replacing: int | Incumbent | None = Incumbent.CURRENT,
     revision: int | None = None,
     override: bool = False,
     force: bool = False,
 ) -> Flow[ModelVersion]:
     """The version, in production; the one that was there is archived in the same instant.
 
-    `replacing` is the version that the caller saw in production, 0 for none; it and `revision` are read just before if
-    they are not given. `override` promotes although the policy is not met; `force` whatever somebody else has done.
+    `replacing` is the version that the caller saw in production, None for none; it and `revision` are read just before
+    if they are not given. `override` promotes although the policy is not met; `force` whatever somebody else has done.
 
     Raises:
         RevisionMismatch: somebody changed the version in between; `winner` says who, if that was a decision.
@@ -100,7 +107,7 @@ def promote(
     if revision is None and not force:
         seen: ModelVersion = yield versions.get(name, version)
         revision = seen.revision
-    if replacing is None and not force:
+    if isinstance(replacing, Incumbent):
         model: RegisteredModel = yield models.get(name)
         replacing = model.production_version
     promoted: ModelVersion = yield versions.transition(
@@ -108,7 +115,7 @@ def promote(
         version,
         ModelStage.PRODUCTION,
         reason=reason,
-        replacing=replacing or None,
+        replacing=replacing,
         override=override,
         revision=revision,
         force=force,

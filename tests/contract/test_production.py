@@ -59,7 +59,7 @@ class TestPromotion:
         registry.models.create(name, "regression")
         first, second = staged(registry, name), staged(registry, name)
         registry.versions.transition(name, first, "production", reason="the first", revision=2)
-        for replacing in (0, second):
+        for replacing in (None, second):
             with pytest.raises(ProductionChanged, match=r"version 1 of .* is in production"):
                 registry.production.promote(name, second, reason="the first?", replacing=replacing)
         registry.versions.transition(name, first, "archived", reason="broken", revision=3)
@@ -74,7 +74,7 @@ class TestPromotion:
         number = staged(registry, name)
         registry.production.promote(name, number, reason="first", revision=2)
         with pytest.raises(RevisionMismatch) as lost:
-            registry.production.promote(name, number, reason="second", revision=2, replacing=0)
+            registry.production.promote(name, number, reason="second", revision=2, replacing=None)
         assert lost.value.winner is not None
         assert (lost.value.winner.version, lost.value.winner.reason) == (number, "first")
 
@@ -93,9 +93,9 @@ class TestPromotion:
         number = staged(registry, name)
         registry.versions.update(name, number, description="other", revision=2)
         with pytest.raises(RevisionMismatch) as lost:
-            registry.production.promote(name, number, reason="too late", revision=2, replacing=0)
+            registry.production.promote(name, number, reason="too late", revision=2, replacing=None)
         assert lost.value.winner is None
-        registry.production.promote(name, number, reason="in time", revision=3, replacing=0)
+        registry.production.promote(name, number, reason="in time", revision=3, replacing=None)
         with pytest.raises(RevisionMismatch) as lost:
             registry.versions.update(name, number, description="once more", revision=3)
         assert lost.value.winner is not None
@@ -172,7 +172,7 @@ class TestRollback:
         registry.models.create(name, "regression")
         for _ in range(3):
             promoted(registry, name)
-        for replacing in (2, 0):
+        for replacing in (2, None):
             with pytest.raises(ProductionChanged) as lost:
                 registry.production.rollback(name, reason="it fails", replacing=replacing)
             assert lost.value.winner is not None

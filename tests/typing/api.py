@@ -58,7 +58,7 @@ def results_of_blocking_calls(registry: ModelRegistry) -> None:
     assert_type(registry.production.at("eurusd"), InProduction)
     assert_type(registry.production.at("eurusd", "2026-03-01T00:00:00Z"), InProduction)
     assert_type(registry.production.check("eurusd", 1), Check)
-    assert_type(registry.production.promote("eurusd", 1, reason="better", replacing=0), ModelVersion)
+    assert_type(registry.production.promote("eurusd", 1, reason="better", replacing=None), ModelVersion)
     assert_type(registry.production.rollback("eurusd", reason="worse", replacing=2), ModelVersion)
     assert_type(registry.approvals.approve("eurusd", 1, reason="sound"), Approval)
     assert_type(registry.approvals.of_version("eurusd", 1), list[Approval])

@@ -24,8 +24,8 @@ def test_a_version_goes_from_a_folder_to_production_and_back_to_a_folder(
     moved = ""
     for number in ("1", "2"):
         cli("stages", "set", model, number, "staging")
-        moved = cli("stages", "set", model, number, "production", "--reason", "it is the better one").stdout
-    assert moved == f"models:/{model}/2: staging → production (version 1 was archived)\n"
+        moved = cli("promote", model, number, "--reason", "it is the better one").stdout
+    assert moved == f"models:/{model}/2 is in production\n"
     cli("aliases", "set", model, "champion", "2")
     said = cli("download", f"models:/{model}@champion", "--to", tmp_path / "out").stdout
     assert "2 files, 18 bytes, verified" in said

@@ -13,7 +13,7 @@ from common_lib.access import Grant, Role
 from tests.support.cli import Cli
 
 REFUSALS: list[tuple[int, str, list[str]]] = [
-    (1, "illegal_transition", ["stages", "set", "{model}", "1", "production", "--reason", "too early"]),
+    (1, "illegal_transition", ["promote", "{model}", "1", "--reason", "too early"]),
     (1, "reason_required", ["stages", "set", "{model}", "1", "archived"]),
     (1, "model_exists", ["models", "create", "{model}", "--type", "regression"]),
     (2, "invalid_name", ["models", "show", "../escape"]),
@@ -58,7 +58,7 @@ def test_a_refusal_has_its_exit_status_and_is_a_problem_for_machines(
 def test_what_to_do_is_said_in_commands_and_options(cli: Cli, version: str) -> None:
     """The registry's own remedies speak of headers and calls; whoever types a command is told what to type."""
     cli("stages", "set", version, "1", "staging")
-    cli("stages", "set", version, "1", "production", "--reason", "better")
+    cli("promote", version, "1", "--reason", "better")
     cli("aliases", "set", version, "champion", "1")
     wrong: list[tuple[int, str, list[str]]] = [
         (4, "--token-file or REGISTRY_TOKEN", ["whoami", "--token", "mrg_wrong"]),
@@ -90,6 +90,7 @@ def test_what_to_do_is_said_in_commands_and_options(cli: Cli, version: str) -> N
         ["versions", "register", "x", ".", "--framework", "f", "--metric", "rmse=low"],
         ["versions", "register", "x", ".", "--framework", "f", "--signature", __file__],
         ["stages", "set", "x", "0", "staging"],
+        ["stages", "set", "x", "1", "production", "--reason", "by the back door"],
         ["whoami", "--token-file", "/nowhere"],
         ["completion", "tcsh"],
         ["dance"],
