@@ -4,10 +4,9 @@ from typing import TypeVar
 
 from common_lib.errors import InvalidConfiguration
 from common_lib.operations.base import Operation
-from common_lib.operations.production import Incumbent
 from common_lib.promotion import Approval, Check
 from common_lib.registry import AsyncModelRegistry
-from common_lib.rules.lifecycle import ModelStage
+from common_lib.rules.lifecycle import ModelStage, Replaced
 from common_lib.values import Alias, ModelVersion
 
 T = TypeVar("T")
@@ -58,7 +57,7 @@ class Integration(AsyncModelRegistry):
         version: ModelVersion,
         *,
         reason: str,
-        replacing: int | Incumbent | None = Incumbent.CURRENT,
+        replacing: int | Replaced | None = Replaced.INCUMBENT,
         override: bool = False,
     ) -> ModelVersion:
         """The version, in production; the one it replaces is archived in the same instant.

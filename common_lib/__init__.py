@@ -20,10 +20,9 @@ if TYPE_CHECKING:
     from common_lib.config import RegistryConfig
     from common_lib.errors import RegistryError
     from common_lib.operations.base import Operation
-    from common_lib.operations.production import Incumbent
     from common_lib.registry import AsyncModelRegistry, ModelRegistry
     from common_lib.rules.access import PrincipalKind, Role
-    from common_lib.rules.lifecycle import ModelStage, ModelType
+    from common_lib.rules.lifecycle import ModelStage, ModelType, Replaced
     from common_lib.staleness import FailClosed, KeepLastGood, ServeStale
     from common_lib.values import (
         Alias,
@@ -46,7 +45,6 @@ _PLACES = {
     "FileEntry": "values",
     "Grant": "access",
     "HttpRegistry": "client.http_registry",
-    "Incumbent": "operations.production",
     "KeepLastGood": "staleness",
     "Lineage": "values",
     "Manifest": "values",
@@ -60,6 +58,7 @@ _PLACES = {
     "RegisteredModel": "values",
     "RegistryConfig": "config",
     "RegistryError": "errors",
+    "Replaced": "rules.lifecycle",
     "Role": "rules.access",
     "ServeStale": "staleness",
     "Signature": "values",
@@ -76,7 +75,6 @@ __all__ = [
     "FileEntry",
     "Grant",
     "HttpRegistry",
-    "Incumbent",
     "KeepLastGood",
     "Lineage",
     "Manifest",
@@ -90,6 +88,7 @@ __all__ = [
     "RegisteredModel",
     "RegistryConfig",
     "RegistryError",
+    "Replaced",
     "Role",
     "ServeStale",
     "Signature",

@@ -12,7 +12,7 @@ from rich.text import Text
 from common_lib.cli import show
 from common_lib.cli.session import Session, connected
 from common_lib.cli.values import based_on, change_options, check_basis, moment
-from common_lib.operations.production import Incumbent
+from common_lib.rules.lifecycle import Replaced
 
 if TYPE_CHECKING:
     from common_lib.promotion import Check, Decision, InProduction
@@ -136,8 +136,8 @@ def history(session: Session, *, name: str, at: datetime | None, limit: int | No
     session.answer(decisions, lambda: _decisions(decisions))
 
 
-def _seen(replacing: int | None) -> int | Incumbent | None:
-    return Incumbent.CURRENT if replacing is None else replacing or None
+def _seen(replacing: int | None) -> int | Replaced | None:
+    return Replaced.INCUMBENT if replacing is None else replacing or None
 
 
 def _moved(sentence: str, stage: str) -> Text:

@@ -8,7 +8,7 @@ from common_lib.cli.values import based_on, change_options
 from common_lib.rules.lifecycle import ModelStage
 
 # Where a version can be moved to that is no decision about production; none moves back to development.
-_STAGES = click.Choice([ModelStage.STAGING, ModelStage.ARCHIVED])
+_STAGES = click.Choice([str(ModelStage.STAGING), str(ModelStage.ARCHIVED)])
 
 
 @click.group()

@@ -1,13 +1,12 @@
 """Production: what is there and what was, who decided it, and the way there and back."""
 
 from datetime import datetime
-from enum import Enum
 
 from common_lib.operations import models, versions
 from common_lib.operations.base import Flow, Operation, checked, given, path, query, reads, unsafe
 from common_lib.promotion import Check, Decision, InProduction
 from common_lib.requests import RollbackRequest
-from common_lib.rules.lifecycle import ModelStage
+from common_lib.rules.lifecycle import ModelStage, Replaced
 from common_lib.rules.names import check_model_name
 from common_lib.rules.references import moment, written
 from common_lib.values import ModelVersion, Page, RegisteredModel
@@ -16,12 +15,6 @@ _in_production = reads(InProduction)
 _decisions = reads(Page[Decision])
 _check = reads(Check)
 _version = reads(ModelVersion)
-
-
-class Incumbent(Enum):
-    """What `replacing` says when it names no version, nor with None that there is none."""
-
-    CURRENT = "whatever is in production just before"
 
 
 def at(name: str, as_of: datetime | str | None = None) -> Operation[InProduction]:
@@ -59,7 +52,7 @@ def rollback(
     name: str,
     *,
     reason: str,
-    replacing: int | Incumbent | None = Incumbent.CURRENT,
+    replacing: int | Replaced | None = Replaced.INCUMBENT,
     force: bool = False,
 ) -> Flow[ModelVersion]:
     """The version that was in production before, there again; the one that was there is archived in the same instant.
@@ -71,7 +64,7 @@ def rollback(
         ProductionChanged: something else is in production; `winner` says whose decision that is.
         NothingToReturnTo: no version was there before that could be again.
     """
-    if isinstance(replacing, Incumbent):
+    if isinstance(replacing, Replaced):
         model: RegisteredModel = yield models.get(name)
         replacing = model.production_version
     body = given(RollbackRequest, reason=reason, replacing=replacing)
@@ -88,7 +81,7 @@ def promote(
     version: int,
     *,
     reason: str,
-    replacing: int | Incumbent | None = Incumbent.CURRENT,
+    replacing: int | Replaced | None = Replaced.INCUMBENT,
     revision: int | None = None,
     override: bool = False,
     force: bool = False,
@@ -107,7 +100,7 @@ def promote(
     if revision is None and not force:
         seen: ModelVersion = yield versions.get(name, version)
         revision = seen.revision
-    if isinstance(replacing, Incumbent):
+    if isinstance(replacing, Replaced):
         model: RegisteredModel = yield models.get(name)
         replacing = model.production_version
     promoted: ModelVersion = yield versions.transition(

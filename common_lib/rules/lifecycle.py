@@ -1,6 +1,6 @@
 """Stages of a model version and the moves between them, as data; docs/lifecycle.md is drawn from it."""
 
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import Final, NamedTuple
 
 from common_lib.rules.violation import RuleViolation
@@ -31,6 +31,12 @@ class OnRecall(StrEnum):
 
     REFUSE = "refuse"
     SKIP = "skip"
+
+
+class Replaced(Enum):
+    """What a promotion takes the place of if the caller names no version, nor says by None that there is none."""
+
+    INCUMBENT = "whatever is in production just before"
 
 
 class Verdict(StrEnum):

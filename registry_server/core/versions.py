@@ -30,6 +30,17 @@ async def get(database: Database, caller: Caller, name: str, version: int) -> Mo
     return await _load(database.read, name, version)
 
 
+async def beside_incumbent(
+    database: Database, caller: Caller, name: str, version: int
+) -> tuple[ModelVersion, ModelVersion | None]:
+    """The version of that number, tombstoned or not, and the one in production, which may be the same."""
+    caller.require(Right.READ, name)
+    records = database.read
+    known = 0 < version <= references.MAX_VERSION
+    found, incumbent = await records.versions.beside_incumbent(name, version) if known else (None, None)
+    return found or await _load(records, name, version), incumbent
+
+
 async def resolve(database: Database, caller: Caller, name: str, selector: str) -> ModelVersion:
     """The version that a selector means now: digits, `@alias`, a stage (the newest there), or `latest`.
 

@@ -21,6 +21,9 @@ class Sql(Protocol):
     async def one(self, sql: str, *values: Any) -> Row | None:
         """The first row."""
 
+    async def few(self, sql: str, *values: Any) -> Sequence[Row]:
+        """All rows, where there are never more than a handful."""
+
     async def all(self, sql: str, *values: Any) -> Sequence[Row]:
         """All rows."""
 

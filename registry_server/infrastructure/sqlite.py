@@ -36,12 +36,15 @@ class Connection:
         self.raw = raw
 
     async def one(self, sql: str, *values: Any) -> Row | None:
-        # An unexhausted RETURNING cursor breaks the neighbours' savepoints, so all rows are fetched.
-        rows = self.raw.execute(statements.sqlite(sql), values).fetchall()
+        rows = await self.few(sql, *values)
         return rows[0] if rows else None
 
-    async def all(self, sql: str, *values: Any) -> Sequence[Row]:
+    async def few(self, sql: str, *values: Any) -> Sequence[Row]:
+        # An unexhausted RETURNING cursor breaks the neighbours' savepoints, so all rows are fetched.
         return self.raw.execute(statements.sqlite(sql), values).fetchall()
+
+    async def all(self, sql: str, *values: Any) -> Sequence[Row]:
+        return await self.few(sql, *values)
 
     async def execute(self, sql: str, *values: Any) -> int:
         self.raw.execute(statements.sqlite(sql), values).fetchall()
@@ -55,16 +58,16 @@ class Connection:
 
 
 class Reader(Connection):
-    """A read-only connection: point reads at once, lists in a thread of their own so that they stall nobody."""
+    """A read-only connection: a few rows at once, lists in a thread of their own so that they stall nobody."""
 
     def __init__(self, points: apsw.Connection, lists: apsw.Connection) -> None:
         super().__init__(points)
         self._lists = lists
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="registry-lists")
 
-    async def one(self, sql: str, *values: Any) -> Row | None:
+    async def few(self, sql: str, *values: Any) -> Sequence[Row]:
         try:
-            return await super().one(sql, *values)
+            return await super().few(sql, *values)
         except apsw.Error as error:
             raise unavailable(error) from error
 

@@ -23,7 +23,7 @@ class ApprovalRecords:
         return None if row is None else APPROVALS.read(row)
 
     async def of_version(self, model: str, version: int) -> list[Approval]:
-        rows = await self._sql.all(
+        rows = await self._sql.few(
             f"SELECT {APPROVALS.select} FROM approvals WHERE model = ?1 AND version = ?2 ORDER BY approver",
             model,
             version,

@@ -32,6 +32,17 @@ class VersionRecords:
     async def in_production(self, model: str) -> ModelVersion | None:
         return await self._one("model = ?1 AND stage = 'production'", model)
 
+    async def beside_incumbent(self, model: str, version: int) -> tuple[ModelVersion | None, ModelVersion | None]:
+        rows = await self._sql.few(
+            f"SELECT {VERSIONS.select} FROM versions WHERE model = ?1 AND version = ?2 UNION ALL"
+            f" SELECT {VERSIONS.select} FROM versions WHERE model = ?1 AND stage = 'production' AND version <> ?2",
+            model,
+            version,
+        )
+        there = [_read(row) for row in rows]
+        found = next((one for one in there if one.version == version), None)
+        return found, next((one for one in there if one.stage is ModelStage.PRODUCTION), None)
+
     async def newest(self, model: str, stage: ModelStage | None, *, recalled: bool = True) -> ModelVersion | None:
         usable = "" if recalled else " AND recall IS NULL"
         newest = f"tombstone IS NULL{usable} ORDER BY version DESC LIMIT 1"
