@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field
 
 from common_lib.rules.access import MAX_TOKEN_DAYS, PrincipalKind, Role
-from common_lib.values import Given, ModelPattern, PrincipalName, Revision, Value
+from common_lib.values import Given, ModelPattern, PrincipalName, Reason, Revision, Value
 
 
 class Grant(Given):
@@ -54,9 +54,10 @@ class CreatePrincipal(Given):
 
 
 class UpdatePrincipal(Given):
-    """The request to replace the grants of a principal."""
+    """The request to replace the grants of a principal; by force it needs a reason."""
 
     grants: list[Grant]
+    reason: Reason = ""
 
 
 class CreateToken(Given):

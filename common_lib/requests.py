@@ -30,13 +30,17 @@ class CreateModel(Given):
 
 
 class UpdateModel(Given):
-    """The request to change what may change; a field that is given replaces the old value whole."""
+    """The request to change what may change; a field that is given replaces the old value whole.
+
+    A change that is forced needs a reason.
+    """
 
     # A factory keeps the default out of the JSON Schema: what is not given is not sent.
     owner: ShortText = Field(default_factory=str)
     description: Description = Field(default_factory=str)
     tags: dict[str, str] = Field(default_factory=dict)
     metadata: dict[str, Scalar] = Field(default_factory=dict)
+    reason: Reason = ""
 
 
 class CreateVersion(Given):
@@ -53,10 +57,14 @@ class CreateVersion(Given):
 
 
 class UpdateVersion(Given):
-    """The request to change what may change of a version; a field that is given replaces the old value whole."""
+    """The request to change what may change of a version; a field that is given replaces the old value whole.
+
+    A change that is forced needs a reason.
+    """
 
     description: Description = Field(default_factory=str)
     tags: dict[str, str] = Field(default_factory=dict)
+    reason: Reason = ""
 
 
 class TransitionRequest(Given):

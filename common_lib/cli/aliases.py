@@ -7,7 +7,7 @@ from rich.table import Table
 
 from common_lib.cli import show
 from common_lib.cli.session import Session, connected
-from common_lib.cli.values import based_on, change_options, check_basis
+from common_lib.cli.values import based_on, change_options, check_basis, reason_option
 
 if TYPE_CHECKING:
     from common_lib.values import Alias
@@ -31,7 +31,7 @@ def list_aliases(session: Session, name: str) -> None:
 @click.argument("name")
 @click.argument("alias")
 @click.argument("version", type=click.IntRange(min=1))
-@click.option("--reason", default="", help="Why; kept in the audit log.")
+@reason_option
 @change_options
 @connected
 def set_alias(
@@ -46,13 +46,14 @@ def set_alias(
 @aliases.command()
 @click.argument("name")
 @click.argument("alias")
+@reason_option
 @change_options
 @connected
-def delete(session: Session, *, name: str, alias: str, revision: int | None, force: bool) -> None:
+def delete(session: Session, *, name: str, alias: str, reason: str, revision: int | None, force: bool) -> None:
     """Remove an alias; the version it points at stays."""
     registry = session.registry.aliases
     last = registry.get(name, alias)
-    registry.delete(name, alias, **based_on(revision, force, lambda: last))
+    registry.delete(name, alias, reason=reason, **based_on(revision, force, lambda: last))
     session.answer(last, lambda: show.text(f"{name}@{alias} is gone; it pointed at version {last.version}"))
 
 

@@ -2,7 +2,6 @@
 
 import copy
 import itertools
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
@@ -11,7 +10,7 @@ from rich.text import Text
 
 from common_lib.cli import show
 from common_lib.cli.session import Session, connected
-from common_lib.cli.values import based_on, change_options, moment, pairs_option, scalar
+from common_lib.cli.values import based_on, change_options, merged, moment, pairs_option, reason_option, scalar
 from common_lib.rules.lifecycle import ModelStage, ModelType
 
 if TYPE_CHECKING:
@@ -93,6 +92,7 @@ def create(session: Session, *, name: str, type: str, tag: dict[str, str], **giv
 @click.option("--remove-tag", multiple=True, metavar="NAME", help="A tag to remove; may be repeated.")
 @pairs_option("--metadata", read=scalar, help="A fact to add or to replace; may be repeated.")
 @click.option("--remove-metadata", multiple=True, metavar="NAME", help="A fact to remove; may be repeated.")
+@reason_option
 @change_options
 @connected
 def update(
@@ -111,8 +111,8 @@ def update(
     before = session.registry.models.get(name)
     after = session.registry.models.update(
         name,
-        tags=_merged(before.tags, tag, remove_tag),
-        metadata=_merged(before.metadata, metadata, remove_metadata),
+        tags=merged(before.tags, tag, remove_tag),
+        metadata=merged(before.metadata, metadata, remove_metadata),
         **given,
         **based_on(revision, force, lambda: before),
     )
@@ -131,12 +131,6 @@ def tombstone(session: Session, *, name: str, reason: str, revision: int | None,
         name, reason=reason, **based_on(revision, force, lambda: registry.models.get(name))
     )
     session.answer(model, lambda: _fields(model))
-
-
-def _merged(before: Mapping[str, Any], added: Mapping[str, Any], removed: tuple[str, ...]) -> dict[str, Any] | None:
-    if not added and not removed:
-        return None
-    return {key: value for key, value in before.items() if key not in removed} | dict(added)
 
 
 def _table(found: "list[RegisteredModel]") -> Table:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -68,6 +68,13 @@ def pairs_option(*names: str, read: Callable[[str], Any] = str, help: str) -> Ca
     return click.option(*names, type=pair(read), metavar="NAME=VALUE", multiple=True, callback=as_dict, help=help)
 
 
+def merged(before: Mapping[str, Any], added: Mapping[str, Any], removed: tuple[str, ...]) -> dict[str, Any] | None:
+    """What a mapping becomes by entries that are added and removed; None if there are none."""
+    if not added and not removed:
+        return None
+    return {key: value for key, value in before.items() if key not in removed} | dict(added)
+
+
 def change_options(command: F) -> F:
     """The options of a change: what it is based on."""
     revision = click.option(
@@ -76,8 +83,15 @@ def change_options(command: F) -> F:
         metavar="N",
         help="Change it only if it still is at this revision; without it, the revision is read just before.",
     )
-    force = click.option("--force", is_flag=True, help="Change it whatever somebody else changed meanwhile; recorded.")
+    force = click.option(
+        "--force", is_flag=True, help="Change it whatever somebody else changed meanwhile; needs a reason, is recorded."
+    )
     return revision(force(command))
+
+
+def reason_option(command: F) -> F:
+    """The option of a change that needs a reason only if it is forced."""
+    return click.option("--reason", default="", help="Why; kept in the audit log. Needed with --force.")(command)
 
 
 def check_basis(revision: int | None, force: bool) -> None:  # noqa: FBT001 - as parsed

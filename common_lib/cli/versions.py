@@ -13,7 +13,7 @@ from rich.text import Text
 from common_lib.cli import show
 from common_lib.cli.models import STAGE_NAMES, STAGES
 from common_lib.cli.session import Session, connected
-from common_lib.cli.values import based_on, change_options, finite, pairs_option, scalar
+from common_lib.cli.values import based_on, change_options, finite, merged, pairs_option, reason_option, scalar
 
 if TYPE_CHECKING:
     from common_lib.client.http_registry import HttpRegistry
@@ -115,6 +115,36 @@ def register(
             progress=progress,
         )
     session.answer(version, lambda: _fields(version))
+
+
+@versions.command()
+@click.argument("name")
+@click.argument("version", type=click.IntRange(min=1))
+@click.option("--description", help="Another description.")
+@pairs_option("--tag", help="A tag to add or to replace; may be repeated.")
+@click.option("--remove-tag", multiple=True, metavar="NAME", help="A tag to remove; may be repeated.")
+@reason_option
+@change_options
+@connected
+def update(
+    session: Session,
+    *,
+    name: str,
+    version: int,
+    tag: dict[str, str],
+    remove_tag: tuple[str, ...],
+    description: str | None,
+    reason: str,
+    revision: int | None,
+    force: bool,
+) -> None:
+    """The version with another description or other tags; what is not named stays, all else is immutable."""
+    registry = session.registry.versions
+    before = registry.get(name, version)
+    tags = merged(before.tags, tag, remove_tag)
+    basis = based_on(revision, force, lambda: before)
+    after = registry.update(name, version, tags=tags, description=description, reason=reason, **basis)
+    session.answer(after, lambda: _fields(after))
 
 
 @versions.command()

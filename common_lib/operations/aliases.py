@@ -1,7 +1,7 @@
 """Aliases: free pointers to a version, such as `champion` or `shadow`."""
 
 from common_lib.errors import AliasNotFound
-from common_lib.operations.base import Flow, Operation, checked, given, nothing, path, reads, unsafe
+from common_lib.operations.base import Flow, Operation, checked, given, nothing, path, query, reads, unsafe
 from common_lib.requests import SetAlias
 from common_lib.rules.names import check_alias, check_model_name
 from common_lib.values import Alias
@@ -38,7 +38,9 @@ def create(name: str, alias: str, version: int, *, reason: str = "") -> Operatio
 def move(
     name: str, alias: str, version: int, *, reason: str = "", revision: int | None = None, force: bool = False
 ) -> Operation[Alias]:
-    """The alias, pointing at another version, if it still is at that revision; `force` also creates it.
+    """The alias, pointing at another version, if it still is at that revision.
+
+    `force` moves it whatever its revision is, or creates it, and needs a reason.
 
     Raises:
         AliasNotFound: the model has no such alias.
@@ -62,7 +64,7 @@ def set_alias(
 ) -> Flow[Alias]:
     """The alias, pointing at the version, created if it was not there.
 
-    Without `revision` it is moved from where it points just before.
+    Without `revision` it is moved from where it points just before; `force` needs a reason.
 
     Raises:
         RevisionMismatch, AlreadyExists: somebody moved or created it in between.
@@ -79,9 +81,14 @@ def set_alias(
     return moved
 
 
-def delete(name: str, alias: str, *, revision: int | None = None, force: bool = False) -> Operation[None]:
-    """Nothing: the alias is gone, the version it pointed at stays."""
-    return Operation("DELETE", _path(name, alias), nothing, "write", headers=unsafe(revision, force=force))
+def delete(
+    name: str, alias: str, *, revision: int | None = None, force: bool = False, reason: str = ""
+) -> Operation[None]:
+    """Nothing: the alias is gone, the version it pointed at stays. `force` needs a reason."""
+    headers = unsafe(revision, force=force)
+    return Operation(
+        "DELETE", _path(name, alias), nothing, "write", query=query(reason=reason or None), headers=headers
+    )
 
 
 def _path(name: str, alias: str) -> str:

@@ -57,18 +57,20 @@ def update(
     *,
     revision: int | None = None,
     force: bool = False,
+    reason: str = "",
     owner: str | None = None,
     description: str | None = None,
     tags: Mapping[str, str] | None = None,
     metadata: Mapping[str, Scalar] | None = None,
 ) -> Operation[RegisteredModel]:
-    """The model with the given fields replaced, if it still is at that revision.
+    """The model with the given fields replaced, if it still is at that revision; `force` needs a reason instead.
 
     Raises:
         RevisionRequired: neither `revision` nor `force` was given.
         RevisionMismatch: somebody changed it in between.
     """
-    body = given(UpdateModel, owner=owner, description=description, tags=_plain(tags), metadata=_plain(metadata))
+    facts = {"owner": owner, "description": description, "tags": _plain(tags), "metadata": _plain(metadata)}
+    body = given(UpdateModel, **facts, reason=reason or None)
     target = path("models", checked(check_model_name, name))
     return Operation("PATCH", target, _model, "write", body=body, headers=unsafe(revision, force=force))
 

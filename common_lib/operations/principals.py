@@ -53,12 +53,12 @@ def create(name: str, kind: PrincipalKind | str, grants: Iterable[Grant]) -> Ope
 
 
 def update(
-    name: str, grants: Iterable[Grant], *, revision: int | None = None, force: bool = False
+    name: str, grants: Iterable[Grant], *, revision: int | None = None, force: bool = False, reason: str = ""
 ) -> Operation[Principal]:
-    """The principal with other grants; its tokens follow at once."""
+    """The principal with other grants; its tokens follow at once. `force` needs a reason."""
     target = path("principals", checked(check_principal_name, name))
     headers = unsafe(revision, force=force)
-    body = given(UpdatePrincipal, grants=list(grants))
+    body = given(UpdatePrincipal, grants=list(grants), reason=reason or None)
     return Operation("PATCH", target, _principal, "write", body=body, headers=headers)
 
 

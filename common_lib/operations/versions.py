@@ -118,16 +118,18 @@ def update(
     *,
     revision: int | None = None,
     force: bool = False,
+    reason: str = "",
     description: str | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> Operation[ModelVersion]:
-    """The version with the given fields replaced, if it still is at that revision.
+    """The version with the given fields replaced, if it still is at that revision; `force` needs a reason instead.
 
     Raises:
         RevisionRequired: neither `revision` nor `force` was given.
         RevisionMismatch: somebody changed it in between.
     """
-    body = given(UpdateVersion, description=description, tags=None if tags is None else dict(tags))
+    replaced = None if tags is None else dict(tags)
+    body = given(UpdateVersion, description=description, tags=replaced, reason=reason or None)
     headers = unsafe(revision, force=force)
     return Operation("PATCH", _path(name, version), _version, "write", body=body, headers=headers)
 

@@ -7,7 +7,6 @@ choose begins with `$`, so the marker cannot be mistaken for data.
 
 import json
 import math
-from collections.abc import Callable
 from typing import Any, Final
 
 _EXACT: Final = 2**53 - 1
@@ -29,11 +28,16 @@ def encode(value: Any) -> bytes:
     '{"a":"é","b":[1,true,null]}'
     """
     _check(value)
-    text = _sorting(value)
-    if not text.isascii():
-        # `json` sorts in C, by code points; only keys beyond ASCII can have another order.
-        text = _in_order(_sorted(value))
-    return text.encode()
+    return _written(value)
+
+
+def encode_exact(value: Any) -> bytes:
+    """The canonical bytes of `without_floats(value)`, in one walk less.
+
+    >>> encode_exact({"auc": 0.75}).decode()
+    '{"auc":{"$decimal":"0.75"}}'
+    """
+    return _written(without_floats(value))
 
 
 def without_floats(value: Any) -> Any:
@@ -42,7 +46,17 @@ def without_floats(value: Any) -> Any:
     >>> without_floats({"auc": 0.75, "epochs": 3})
     {'auc': {'$decimal': '0.75'}, 'epochs': 3}
     """
-    return _walk(value, _to_decimal)
+    if isinstance(value, dict):
+        return {key: item if type(item) in _TEXTS else without_floats(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [item if type(item) in _TEXTS else without_floats(item) for item in value]
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{value!r} is not a number that JSON knows")
+        return {"$decimal": repr(value)}
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _EXACT:
+        return {"$decimal": str(value)}
+    return value
 
 
 def with_floats(value: Any) -> Any:
@@ -51,7 +65,12 @@ def with_floats(value: Any) -> Any:
     >>> with_floats({"auc": {"$decimal": "0.75"}})
     {'auc': 0.75}
     """
-    return _walk(value, _from_decimal)
+    if isinstance(value, dict):
+        if value.keys() == {"$decimal"} and isinstance(value["$decimal"], str):
+            text = value["$decimal"]
+            return int(text) if text.lstrip("-").isdigit() else float(text)
+        return {key: with_floats(item) for key, item in value.items()}
+    return [with_floats(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _check(value: Any) -> None:
@@ -66,6 +85,14 @@ def _check(value: Any) -> None:
         raise ValueError(f"integer {value!r} is beyond 2**53; write it by without_floats()")
 
 
+def _written(value: Any) -> bytes:
+    text = _sorting(value)
+    if not text.isascii():
+        # `json` sorts in C, by code points; only keys beyond ASCII can have another order.
+        text = _in_order(_sorted(value))
+    return text.encode()
+
+
 def _sorted(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _sorted(value[key]) for key in sorted(value, key=_utf16)}
@@ -76,31 +103,3 @@ def _sorted(value: Any) -> Any:
 
 def _utf16(key: str) -> bytes:
     return key.encode("utf-16-be")
-
-
-def _walk(value: Any, leaf: Callable[[Any], Any]) -> Any:
-    changed = leaf(value)
-    if changed is not value:
-        return changed
-    if isinstance(value, dict):
-        return {key: item if type(item) in _TEXTS else _walk(item, leaf) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [item if type(item) in _TEXTS else _walk(item, leaf) for item in value]
-    return value
-
-
-def _to_decimal(value: Any) -> Any:
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError(f"{value!r} is not a number that JSON knows")
-        return {"$decimal": repr(value)}
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _EXACT:
-        return {"$decimal": str(value)}
-    return value
-
-
-def _from_decimal(value: Any) -> Any:
-    if isinstance(value, dict) and value.keys() == {"$decimal"} and isinstance(value["$decimal"], str):
-        text = value["$decimal"]
-        return int(text) if text.lstrip("-").isdigit() else float(text)
-    return value

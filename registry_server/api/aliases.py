@@ -1,7 +1,7 @@
 """`/v1/models/{name}/aliases`."""
 
 from litestar import Response
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from registry_server.api.exchange import HttpRequest, database, delete, get, put, shown, write
 from registry_server.api.security import caller
@@ -30,6 +30,8 @@ async def set_alias(
 
 
 @delete("/models/{name:str}/aliases/{alias:str}", status_code=204)
-async def delete_alias(request: HttpRequest, name: FromPath[str], alias: FromPath[str]) -> Response[None]:
-    """Remove an alias."""
-    return await write(request, aliases.delete, name, alias)
+async def delete_alias(
+    request: HttpRequest, name: FromPath[str], alias: FromPath[str], reason: FromQuery[str] = ""
+) -> Response[None]:
+    """Remove an alias; by force it needs a reason."""
+    return await write(request, aliases.delete, name, alias, reason)

@@ -16,7 +16,16 @@ from common_lib.rules.transfers import BLOBS_MEDIA_TYPE
 from registry_server.api.exchange import HttpRequest
 from registry_server.api.problems import PROBLEMS, Problem
 from registry_server.core import models, versions
-from registry_server.domain.base import AliasName, Count, ModelName, PrincipalName, Sha256, Time, VersionNumber
+from registry_server.domain.base import (
+    AliasName,
+    Count,
+    ModelName,
+    PrincipalName,
+    Reason,
+    Sha256,
+    Time,
+    VersionNumber,
+)
 from registry_server.domain.events import CloudEvent
 from registry_server.domain.pages import MAX_LIMIT, Order
 from registry_server.domain.versions import ModelVersion
@@ -65,6 +74,7 @@ _PARAMETERS: Final[dict[str, Any]] = {
     "path": Annotated[
         str, Meta(max_length=names.PATH_LENGTH, description="The path in the manifest, its slashes as they are.")
     ],
+    "reason": Annotated[Reason, Meta(description="Why; a forced change needs it.")],
     "selector": Annotated[str, Meta(description="A version number, `@alias`, a stage, or `latest`.")],
     "sha256": Sha256,
     "start": Annotated[Count, Meta(description="How many bytes come before the part.")],

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from common_lib.cli import show
 from common_lib.cli.failures import EXIT_CODES, reported
-from common_lib.cli.values import based_on, change_options
+from common_lib.cli.values import based_on, change_options, reason_option
 from registry_server.cli.options import grant_options, grant_type, reach
 from registry_server.settings import Settings
 
@@ -50,6 +50,7 @@ def list_principals(settings: Settings, *, url: str | None, token_file: Path | N
     multiple=True,
     help="A grant to remove, as `list` shows it; may be repeated.",
 )
+@reason_option
 @change_options
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON document, and errors as JSON problems.")
 def update(
@@ -60,6 +61,7 @@ def update(
     name: str,
     grants: "list[Grant]",
     removed: "tuple[Grant, ...]",
+    reason: str,
     revision: int | None,
     force: bool,
     as_json: bool,
@@ -71,9 +73,9 @@ def update(
         raise click.UsageError("say what changes by --role, --grant or --remove-grant")
     with reported(as_json=as_json), administration(settings, url, token_file) as registry:
         before = registry.principals.get(name)
-        after = registry.principals.update(
-            name, _changed(before, grants, removed), **based_on(revision, force, lambda: before)
-        )
+        wanted = _changed(before, grants, removed)
+        basis = based_on(revision, force, lambda: before)
+        after = registry.principals.update(name, wanted, reason=reason, **basis)
     if as_json:
         show.document(after.model_dump(mode="json"))
     else:

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from common_lib.rules import lifecycle, names
 from common_lib.rules.violation import RuleViolation
 from registry_server.core import timeline
 from registry_server.core.ports import BlobStore, Database, Records
@@ -52,13 +53,15 @@ class Act(msgspec.Struct, frozen=True):
         """Whether the caller said to go on whatever the revision is."""
         return self.if_match == "*"
 
-    def expect(self, revision: int) -> None:
-        """Refuse unless the caller saw this revision.
+    def expect(self, revision: int, reason: str) -> None:
+        """Refuse unless the caller saw this revision, or forces the change and says why.
 
         Raises:
             RevisionRequired: there is no If-Match.
             RevisionMismatch: it names another revision.
+            RuleViolation: it is forced without a reason.
         """
+        names.check_text("reason", reason, names.REASON_LENGTH)
         if self.if_match is None:
             raise RevisionRequired(
                 "a change needs the revision it is based on",
@@ -66,6 +69,7 @@ class Act(msgspec.Struct, frozen=True):
                 field="If-Match",
             )
         if self.forced:
+            lifecycle.check_reason(reason, "a forced change")
             return
         match = re.match(r'^"([1-9][0-9]{0,9})(?:\.[0-9.]{0,32})?"$(?!\n)', self.if_match)
         if match is None:

@@ -32,7 +32,6 @@ async def put(records: Records, act: Act, name: str, alias: str, command: SetAli
     """Point an alias at a version; a new one needs `If-None-Match: *`, one that exists its revision."""
     names.check_alias(alias)
     await models.live(records, act, Right.ALIAS, name)
-    names.check_text("reason", command.reason, names.REASON_LENGTH)
     version = await records.versions.get(name, command.version)
     if version is None or version.tombstone is not None:
         raise NotFound(
@@ -53,7 +52,7 @@ async def put(records: Records, act: Act, name: str, alias: str, command: SetAli
             value=alias,
             code="alias_exists",
         )
-    act.expect(found.revision)
+    act.expect(found.revision, command.reason)
     if found.version == command.version:
         return Outcome(found, None)
     after = Alias(name, alias, command.version, found.revision + 1, act.caller.name, act.at)
@@ -63,21 +62,22 @@ async def put(records: Records, act: Act, name: str, alias: str, command: SetAli
     return Outcome(after, changes.changed("alias.moved", step, reason=command.reason, forced=act.forced))
 
 
-async def delete(records: Records, act: Act, name: str, alias: str) -> Outcome[None]:
+async def delete(records: Records, act: Act, name: str, alias: str, reason: str) -> Outcome[None]:
     """Remove an alias; the version it pointed at stays."""
     await models.live(records, act, Right.ALIAS, name)
     found = await _load(records, name, alias)
-    act.expect(found.revision)
+    act.expect(found.revision, reason)
     if not await records.aliases.delete(found):
         raise RevisionMismatch("somebody moved the alias in between", remedy="read it again", field="If-Match")
-    return Outcome(None, changes.removed("alias.deleted", key(name, alias), found, forced=act.forced), status=204)
+    change = changes.removed("alias.deleted", key(name, alias), found, reason=reason, forced=act.forced)
+    return Outcome(None, change, status=204)
 
 
 async def _create(records: Records, act: Act, alias: Alias, command: SetAlias) -> Outcome[Alias]:
-    if act.if_none_match != "*" and not act.forced:
-        if act.if_match is not None:
+    if act.if_none_match != "*":
+        if act.if_match is not None and not act.forced:
             raise _missing(alias.model, alias.alias)
-        act.expect(0)
+        act.expect(0, command.reason)
     if not await records.aliases.insert(alias):
         raise RevisionMismatch("somebody set the alias in between", remedy="read it again", field="If-None-Match")
     change = changes.created("alias.set", key(alias.model, alias.alias), alias, reason=command.reason)

@@ -31,11 +31,8 @@ async def transition(
 ) -> Outcome[ModelVersion]:
     """Move a version to another stage; the version it replaces in production is archived in the same transaction."""
     found = await versions.live(records, act, Right(lifecycle.right_to(command.to)), name, version)
-    names.check_text("reason", command.reason, names.REASON_LENGTH)
-    await versions.expect(records, act, found)
+    await versions.expect(records, act, found, command.reason)
     move = lifecycle.check_transition(found.stage, command.to, command.reason)
-    if act.forced:
-        lifecycle.check_reason(command.reason, "a forced move")
     if command.to is not ModelStage.ARCHIVED:
         versions.refuse_recalled(found)
     after = versions.changed(act, found, stage=command.to)
@@ -54,7 +51,7 @@ async def rollback(records: Records, act: Act, name: str, command: RollbackReque
     names.check_text("reason", command.reason, names.REASON_LENGTH)
     incumbent = await _incumbent(records, act, name, command.replacing)
     if incumbent is not None and act.if_match is not None:
-        await versions.expect(records, act, incumbent)
+        await versions.expect(records, act, incumbent, command.reason)
     back = await timeline.predecessor(records, name)
     if back is None:
         raise Conflict(
@@ -74,8 +71,7 @@ async def recall(records: Records, act: Act, name: str, version: int, command: R
     """Block a version for everyone, whatever its stage; it stays where it is."""
     found = await versions.live(records, act, Right.RECALL, name, version)
     lifecycle.check_reason(command.reason, "a recall")
-    names.check_text("reason", command.reason, names.REASON_LENGTH)
-    await versions.expect(records, act, found)
+    await versions.expect(records, act, found, command.reason)
     versions.refuse_recalled(found)
     after = versions.changed(act, found, recall=Recall(act.at, act.caller.name, command.reason))
     return await _moved(records, act, _Deed("version.recalled", command.reason), (found, after))
@@ -87,8 +83,7 @@ async def reinstate(
     """Lift the block of a recalled version; a decision of its own."""
     found = await versions.live(records, act, Right.RECALL, name, version)
     lifecycle.check_reason(command.reason, "lifting a recall")
-    names.check_text("reason", command.reason, names.REASON_LENGTH)
-    await versions.expect(records, act, found)
+    await versions.expect(records, act, found, command.reason)
     if found.recall is None:
         raise Conflict(
             f"version {version} of {name!r} is not recalled",
@@ -106,9 +101,8 @@ async def tombstone(
 ) -> Outcome[ModelVersion]:
     """Take a version out of use; its number is never given again, its manifest stays."""
     found = await versions.live(records, act, Right.TOMBSTONE, name, version)
-    await versions.expect(records, act, found)
+    await versions.expect(records, act, found, command.reason)
     lifecycle.check_reason(command.reason, "a tombstone")
-    names.check_text("reason", command.reason, names.REASON_LENGTH)
     if found.stage is ModelStage.PRODUCTION:
         raise Conflict(
             f"version {version} of {name!r} is in production",

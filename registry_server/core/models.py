@@ -96,23 +96,20 @@ async def create(records: Records, act: Act, command: CreateModel) -> Outcome[Re
 async def update(records: Records, act: Act, name: str, command: UpdateModel) -> Outcome[RegisteredModel]:
     """Change owner, description, tags or metadata."""
     model = await live(records, act, Right.EDIT, name)
-    act.expect(model.revision)
-    given = {
-        field: value for field in command.__struct_fields__ if (value := getattr(command, field)) is not msgspec.UNSET
-    }
-    check_facts(**given)
-    changed = {field: value for field, value in given.items() if getattr(model, field) != value}
+    act.expect(model.revision, command.reason)
+    fields = given(command)
+    check_facts(**fields)
+    changed = {field: value for field, value in fields.items() if getattr(model, field) != value}
     if not changed:
         return Outcome(model, None)
-    return await _replace(records, act, model, "model.updated", **changed)
+    return await _replace(records, act, model, "model.updated", reason=command.reason, **changed)
 
 
 async def tombstone(records: Records, act: Act, name: str, command: TombstoneRequest) -> Outcome[RegisteredModel]:
     """Take a model out of use; its versions are not resolved any more, its name is never given again."""
     model = await live(records, act, Right.TOMBSTONE, name)
-    act.expect(model.revision)
+    act.expect(model.revision, command.reason)
     lifecycle.check_reason(command.reason, "a tombstone")
-    names.check_text("reason", command.reason, names.REASON_LENGTH)
     # Asked after the lock: PostgreSQL computes what a row derives from other tables before it waits for the lock.
     incumbent = await records.versions.in_production(name)
     if incumbent is not None:
@@ -155,6 +152,12 @@ def refuse_tombstoned(model: RegisteredModel) -> None:
             value=model.name,
             code="tombstoned",
         )
+
+
+def given(command: msgspec.Struct) -> dict[str, Any]:
+    """The fields that a request to change something gives."""
+    fields = {name: getattr(command, name) for name in command.__struct_fields__ if name != "reason"}
+    return {name: value for name, value in fields.items() if value is not msgspec.UNSET}
 
 
 def check_facts(**given: Any) -> None:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from common_lib.rules import lifecycle, names, promotion
+from common_lib.rules import lifecycle, promotion
 from registry_server.core import changes, models
 from registry_server.core.acts import Act, Outcome
 from registry_server.core.ports import Database, Records
@@ -37,9 +37,8 @@ async def put(records: Records, act: Act, name: str, command: SetPolicy) -> Outc
     """Give a model other rules; what is in production stays there."""
     await models.live(records, act, Right.GOVERN, name)
     before = await of(records, name)
-    act.expect(before.revision)
+    act.expect(before.revision, command.reason)
     lifecycle.check_reason(command.reason, "a policy")
-    names.check_text("reason", command.reason, names.REASON_LENGTH)
     promotion.check_rules(command.rules, await records.versions.metrics_of(name))
     if command.rules == before.rules:
         return Outcome(before, None)

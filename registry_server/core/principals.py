@@ -127,14 +127,15 @@ async def update(records: Records, act: Act, name: str, command: UpdatePrincipal
     """Replace the grants of a principal; its tokens follow at once."""
     act.caller.require(Right.ADMINISTER)
     found = await _load(records, name)
-    act.expect(found.revision)
+    act.expect(found.revision, command.reason)
     grants = _checked(command.grants)
     if grants == found.grants:
         return Outcome(found, None)
     after = msgspec.structs.replace(found, grants=grants, revision=found.revision + 1, updated_at=act.at)
     if not await records.principals.update(found, after):
         raise RevisionMismatch("somebody changed the principal in between", remedy="read it again", field="If-Match")
-    return Outcome(after, changes.changed("principal.updated", (key(name), found, after), forced=act.forced))
+    step = (key(name), found, after)
+    return Outcome(after, changes.changed("principal.updated", step, reason=command.reason, forced=act.forced))
 
 
 async def issue(records: Records, act: Act, name: str, command: CreateToken, secret: str) -> Outcome[IssuedToken]:

@@ -110,17 +110,16 @@ async def search(
 async def update(records: Records, act: Act, name: str, version: int, command: UpdateVersion) -> Outcome[ModelVersion]:
     """Change description or tags; everything else of a version is immutable."""
     found = await live(records, act, Right.EDIT, name, version)
-    await expect(records, act, found)
-    given: dict[str, Any] = {
-        field: value for field in command.__struct_fields__ if (value := getattr(command, field)) is not msgspec.UNSET
-    }
+    await expect(records, act, found, command.reason)
+    given = models.given(command)
     models.check_facts(**given)
     differs = {field: value for field, value in given.items() if getattr(found, field) != value}
     if not differs:
         return Outcome(found, None)
     after = changed(act, found, **differs)
     await store(records, found, after)
-    return Outcome(after, changes.changed("version.updated", step(found, after), forced=act.forced))
+    change = changes.changed("version.updated", step(found, after), reason=command.reason, forced=act.forced)
+    return Outcome(after, change)
 
 
 async def live(records: Records, act: Act, right: Right, name: str, version: int) -> ModelVersion:
@@ -135,7 +134,7 @@ async def live(records: Records, act: Act, right: Right, name: str, version: int
     return found
 
 
-async def expect(records: Records, act: Act, version: ModelVersion) -> None:
+async def expect(records: Records, act: Act, version: ModelVersion, reason: str) -> None:
     """Refuse unless the caller saw the version as it is, and tell whose decision they missed.
 
     Raises:
@@ -143,7 +142,7 @@ async def expect(records: Records, act: Act, version: ModelVersion) -> None:
         RevisionMismatch: it names another revision.
     """
     try:
-        act.expect(version.revision)
+        act.expect(version.revision, reason)
     except RevisionMismatch as stale:
         stale.winner = await timeline.winner(records, version, key(version.model, version.version))
         if stale.winner is not None:

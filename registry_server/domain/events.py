@@ -63,15 +63,10 @@ def encode(
 
     Source: CloudEvents 1.0.2, section 3 (attributes) and the extension `sequence`; RFC 8785.
     """
-    data: dict[str, Any] = {
-        "after": canonical.without_floats(change.after),
-        "before": canonical.without_floats(change.before),
-        "forced": change.forced,
-        "reason": change.reason,
-    } | canonical.without_floats(change.more)
-    event = {
+    told = {"after": change.after, "before": change.before, "forced": change.forced, "reason": change.reason}
+    event: dict[str, Any] = {
         "actor": actor,
-        "data": data,
+        "data": told | change.more,
         "datacontenttype": "application/json",
         "id": event_id,
         "requestid": request_id,
@@ -82,9 +77,11 @@ def encode(
         "time": time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         "type": f"registry.{change.type}",
     }
-    body = canonical.encode(event)
+    body = canonical.encode_exact(event)
     if len(body) <= MAX_BYTES:
         return body, {}
+    event = canonical.without_floats(event)
+    data = event["data"]
     parts: dict[str, bytes] = {}
     for side in (data["before"], data["after"], {name: data[name] for name in change.more}):
         for fields in filter(_has_fields, side.values()):

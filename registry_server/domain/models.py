@@ -7,6 +7,7 @@ from registry_server.domain.base import (
     Count,
     Description,
     ModelName,
+    Reason,
     Request,
     Revision,
     Scalar,
@@ -52,12 +53,16 @@ class CreateModel(Request, frozen=True):
 
 
 class UpdateModel(Request, frozen=True):
-    """The request to change what may change; a field that is given replaces the old value whole."""
+    """The request to change what may change; a field that is given replaces the old value whole.
+
+    A change that is forced needs a reason.
+    """
 
     owner: ShortText | UnsetType = UNSET
     description: Description | UnsetType = UNSET
     tags: dict[str, str] | UnsetType = UNSET
     metadata: dict[str, Scalar] | UnsetType = UNSET
+    reason: Reason = ""
 
 
 class ModelFilter(Struct, frozen=True):

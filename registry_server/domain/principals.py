@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from common_lib.rules.access import MAX_TOKEN_DAYS, PrincipalKind, Role
-from registry_server.domain.base import ModelPattern, PrincipalName, Request, Revision, Time
+from registry_server.domain.base import ModelPattern, PrincipalName, Reason, Request, Revision, Time
 
 
 class Grant(Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,9 +46,10 @@ class CreatePrincipal(Request, frozen=True):
 
 
 class UpdatePrincipal(Request, frozen=True):
-    """The request to replace the grants of a principal."""
+    """The request to replace the grants of a principal; by force it needs a reason."""
 
     grants: list[Grant]
+    reason: Reason = ""
 
 
 class Token(Struct, frozen=True):

@@ -99,10 +99,14 @@ class CreateVersion(Request, frozen=True):
 
 
 class UpdateVersion(Request, frozen=True):
-    """The request to change what may change of a version; a field that is given replaces the old value whole."""
+    """The request to change what may change of a version; a field that is given replaces the old value whole.
+
+    A change that is forced needs a reason.
+    """
 
     description: Description | UnsetType = UNSET
     tags: dict[str, str] | UnsetType = UNSET
+    reason: Reason = ""
 
 
 class TransitionRequest(Request, frozen=True):

@@ -42,8 +42,8 @@ class Table(Generic[T]):
 
     def values(self, entity: T) -> tuple[Any, ...]:
         """What to bind to `insert`."""
-        raw = ((getattr(entity, field), convert) for field, convert in self._writers)
-        return tuple(value if convert is None or value is None else convert(value) for value, convert in raw)
+        raw = [(getattr(entity, field), convert) for field, convert in self._writers]
+        return tuple([value if convert is None or value is None else convert(value) for value, convert in raw])
 
 
 def _plain(declared: Any) -> Any:

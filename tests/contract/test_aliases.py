@@ -40,10 +40,10 @@ def test_an_alias_is_set_whether_it_is_there_or_not(registry: ModelRegistry, nam
     assert registry.set_alias(name, "champion", 2, reason="better").revision == 2
     with pytest.raises(RevisionMismatch):
         registry.set_alias(name, "champion", 3, revision=1)
-    assert registry.set_alias(name, "champion", 3, force=True).version == 3
+    assert registry.set_alias(name, "champion", 3, force=True, reason="now").version == 3
     with pytest.raises(AliasNotFound):
         registry.set_alias(name, "shadow", 1, revision=1)
-    assert registry.set_alias(name, "shadow", 1, force=True).revision == 1
+    assert registry.set_alias(name, "shadow", 1, force=True, reason="now").revision == 1
 
 
 def test_moving_an_alias_to_where_it_points_changes_nothing(registry: ModelRegistry, name: str) -> None:
@@ -84,8 +84,8 @@ def test_force_moves_an_alias_whatever_its_revision(registry: ModelRegistry, nam
     registry.models.create(name, "regression")
     version_of(registry, name)
     version_of(registry, name)
-    assert registry.aliases.move(name, "champion", 1, force=True).version == 1
-    assert registry.aliases.move(name, "champion", 2, force=True).revision == 2
+    assert registry.aliases.move(name, "champion", 1, force=True, reason="now").version == 1
+    assert registry.aliases.move(name, "champion", 2, force=True, reason="now").revision == 2
 
 
 def test_an_alias_with_a_revision_that_is_not_there_is_not_created(registry: ModelRegistry, name: str) -> None:

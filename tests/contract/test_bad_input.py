@@ -81,21 +81,21 @@ def test_a_header_that_stands_twice_is_refused(world: World, name: str) -> None:
 
 def test_a_key_with_another_request_is_refused(world: World) -> None:
     """Another body, another path or another method is another request."""
-    used = key()
+    used, fx = key(), {"tags": {"team": "fx"}, "reason": "now"}
     target = f"/v1/models/{MODEL}"
-    assert world.send("PATCH", target, {"tags": {"team": "fx"}}, used).status_code == 200
+    assert world.send("PATCH", target, fx, used).status_code == 200
     with nothing_happens(world):
         for method, address, body in [
             ("PATCH", target, {"tags": {"team": "other"}}),
-            ("PATCH", target, b'{"tags": {"team":  "fx"}}'),
-            ("PATCH", ONE, {"tags": {"team": "fx"}}),
+            ("PATCH", target, b'{"tags": {"team":  "fx"}, "reason": "now"}'),
+            ("PATCH", ONE, fx),
             ("POST", "/v1/models", {"name": "new", "type": "regression"}),
             ("DELETE", f"{target}/aliases/shadow", None),
         ]:
             told = problem(world.send(method, address, body, used))
             assert (told["status"], told["code"], told["field"]) == (422, "idempotency_key_reused", "Idempotency-Key")
             assert told["value"] == used["idempotency-key"]
-        assert world.send("PATCH", target, {"tags": {"team": "fx"}}, used).status_code == 200
+        assert world.send("PATCH", target, fx, used).status_code == 200
 
 
 @pytest.mark.parametrize("kind", table.PATHS)
@@ -227,7 +227,7 @@ def test_what_only_looks_bad_is_taken(world: World) -> None:
     answer = world.send("POST", "/v1/models", content, {"content-type": 'Application/JSON; charset="UTF-8"'})
     assert answer.status_code == 201, answer.text
     assert {name: answer.json()[name] for name in body} == body
-    pair = b'{"description":"\\ud83d\\ude02"}'
+    pair = b'{"description":"\\ud83d\\ude02","reason":"now"}'
     laughing = world.send("PATCH", "/v1/models/looks-bad", pair).json()
     assert laughing["description"] == "\N{FACE WITH TEARS OF JOY}"
 

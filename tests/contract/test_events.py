@@ -35,7 +35,7 @@ def test_every_change_is_exactly_one_event(registry: ModelRegistry, name: str) -
     with pytest.raises(RequestRefused):
         registry.models.update(name, revision=1, description="y")
     registry.aliases.create(name, "champion", 2)
-    registry.aliases.delete(name, "champion", force=True)
+    registry.aliases.delete(name, "champion", force=True, reason="unused")
     events = _of(registry, name)
     assert [event.type.removeprefix("registry.") for event in events] == [
         "model.created",

@@ -72,7 +72,7 @@ def test_of_two_updates_of_one_revision_the_second_is_refused(registry: ModelReg
     with pytest.raises(RevisionRequired):
         registry.models.update(name, description="theirs")
     assert registry.models.get(name).description == "mine"
-    assert registry.models.update(name, force=True, description="theirs").revision == 3
+    assert registry.models.update(name, force=True, reason="now", description="theirs").revision == 3
 
 
 def test_creating_versions_does_not_disturb_an_edit(registry: ModelRegistry, name: str, tmp_path: object) -> None:
@@ -90,7 +90,7 @@ def test_a_tombstoned_model_keeps_its_name_and_its_story(registry: ModelRegistry
     assert grave.reason == "superseded"
     assert registry.models.get(name).tombstone == grave
     with pytest.raises(Tombstoned, match="superseded"):
-        registry.models.update(name, force=True, description="again")
+        registry.models.update(name, force=True, reason="now", description="again")
     with pytest.raises(AlreadyExists):
         registry.models.create(name, "regression")
     assert name not in {model.name for model in registry.models.search(prefix=name)}

@@ -222,14 +222,14 @@ def _use_everything(registry: HttpRegistry, folder: Path) -> None:
     _use_uploads(registry, folder)
     staged = registry.versions.transition("eurusd", 1, "staging", revision=first.revision)
     registry.versions.transition("eurusd", 1, "production", reason="it is honest", revision=staged.revision)
-    registry.versions.update("eurusd", 2, force=True, description="the second")
+    registry.versions.update("eurusd", 2, force=True, reason="in a hurry", description="the second")
     _use_lifecycle(registry)
     assert registry.resolve("models:/eurusd/production").version == 1
     alias = registry.aliases.create("eurusd", "champion", 1)
     registry.aliases.move("eurusd", "champion", 2, revision=alias.revision, reason="better")
     registry.aliases.get("eurusd", "champion")
     registry.aliases.of_model("eurusd")
-    registry.aliases.delete("eurusd", "champion", force=True)
+    registry.aliases.delete("eurusd", "champion", force=True, reason="unused")
     registry.download("models:/eurusd/1", folder / "down")
     registry.versions.get("eurusd", 1)
     list(registry.versions.search("eurusd", stage="production", order="version", tombstoned=True, page_size=1))
@@ -247,7 +247,7 @@ def _use_everything(registry: HttpRegistry, folder: Path) -> None:
     with pytest.raises(RevisionRequired):
         registry.models.update("eurusd", owner="me")
     with pytest.raises(Conflict):
-        registry.call(versions.transition("eurusd", 1, "staging", force=True))
+        registry.call(versions.transition("eurusd", 1, "staging", reason="now", force=True))
     with pytest.raises(InvalidRequest):
         list(registry.models.search(page_size=5_000))
 

@@ -199,7 +199,7 @@ class TestApprovals:
             admin.policies.put(name, PromotionRules(approvals=1, files=["*"]), reason="more", revision=2)
         else:
             value: Any = {"tags": {"a": "b"}, "description": "other"}[changed]
-            admin.versions.update(name, number, force=True, **{changed: value})
+            admin.versions.update(name, number, force=True, reason="anew", **{changed: value})
         check = admin.production.check(name, number)
         assert missing(check) == ["approvals"]
         assert any("void" in finding.found and first.approver in finding.found for finding in check.findings)

@@ -259,7 +259,9 @@ class TestAsOf:
         registry.models.create(name, "regression")
         before = promoted(registry, name)
         moment = registry.production.at(name).since
-        registry.versions.update(name, 1, description="it failed in March", tags={"bad": "yes"}, force=True)
+        registry.versions.update(
+            name, 1, description="it failed in March", tags={"bad": "yes"}, force=True, reason="seen"
+        )
         promoted(registry, name)
         assert registry.resolve(f"models:/{name}/production?as_of={moment.isoformat()}") == before
 

@@ -79,7 +79,7 @@ def test_a_database_from_before_is_told_what_was_in_production(
         registry.models.create("eurusd", "regression")
         for _ in range(3):
             promoted(registry, "eurusd")
-        registry.versions.update("eurusd", 3, tags={str(n): "x" * 200 for n in range(64)}, force=True)
+        registry.versions.update("eurusd", 3, tags={str(n): "x" * 200 for n in range(64)}, force=True, reason="many")
         registry.versions.transition("eurusd", 3, "archived", reason="it fails", force=True)
         promoted(registry, "eurusd")
         began = registry.production.at("eurusd").since

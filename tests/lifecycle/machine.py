@@ -128,14 +128,14 @@ class Machine(RuleBasedStateMachine):
             lambda: getattr(self.registries[by].versions, what)(self.named, number, reason=why, **_basis(act)),
         )
 
-    @rule(by=BY, number=NUMBER, tags=TAGS, seen=SEEN)
-    def retag(self, by: str, number: int, tags: frozenset[str], seen: str) -> None:
+    @rule(by=BY, number=NUMBER, tags=TAGS, why=REASON, seen=SEEN)
+    def retag(self, by: str, number: int, tags: frozenset[str], why: str, seen: str) -> None:
         """Other tags."""
-        act = self._act(by, "", seen, self._revision(number))
+        act = self._act(by, why, seen, self._revision(number))
         given = dict.fromkeys(tags, "yes")
         self._both(
             lambda: self.expected.retag(act, number, tags),
-            lambda: self.registries[by].versions.update(self.named, number, tags=given, **_basis(act)),
+            lambda: self.registries[by].versions.update(self.named, number, tags=given, reason=why, **_basis(act)),
         )
 
     @rule(by=BY, number=NUMBER, verdict=st.sampled_from(["approved", "approved", "refused"]), why=REASON)
@@ -157,15 +157,22 @@ class Machine(RuleBasedStateMachine):
             lambda: self.registries[by].policies.put(self.named, _sent(rules), reason=why, **_basis(act)),
         )
 
-    @rule(what=st.sampled_from(["name", "point", "point", "unname"]), by=BY, alias=ALIAS, number=NUMBER, seen=SEEN)
-    def alias(self, what: str, by: str, alias: str, number: int, seen: str) -> None:
+    @rule(
+        what=st.sampled_from(["name", "point", "point", "unname"]),
+        by=BY,
+        alias=ALIAS,
+        number=NUMBER,
+        why=REASON,
+        seen=SEEN,
+    )
+    def alias(self, what: str, by: str, alias: str, number: int, *, why: str, seen: str) -> None:
         """Create, move, delete an alias."""
-        act = self._act(by, "", seen, self.expected.aliases.get(alias, (0, 1))[1])
+        act = self._act(by, why, seen, self.expected.aliases.get(alias, (0, 1))[1])
         aliases = self.registries[by].aliases
         sent: dict[str, Callable[[], object]] = {
             "name": lambda: aliases.create(self.named, alias, number),
-            "point": lambda: aliases.move(self.named, alias, number, **_basis(act)),
-            "unname": lambda: aliases.delete(self.named, alias, **_basis(act)),
+            "point": lambda: aliases.move(self.named, alias, number, reason=why, **_basis(act)),
+            "unname": lambda: aliases.delete(self.named, alias, reason=why, **_basis(act)),
         }
         about = (act, alias) if what == "unname" else (act, alias, number)
         self._both(lambda: getattr(self.expected, what)(*about), sent[what])

@@ -106,7 +106,7 @@ class Model:
         """To another stage."""
         version = self._expected(act, number)
         _require(to in LEGAL[version.stage], "illegal_transition")
-        _require(act.reason or (to == "staging" and act.revision != "force"), "reason_required")
+        _require(act.reason or to == "staging", "reason_required")
         _require(to == "archived" or not version.recalled, "version_recalled")
         if to == "production":
             self._expect_production(act, replacing)
@@ -155,8 +155,9 @@ class Model:
     def point(self, act: Act, alias: str, number: int) -> None:
         """Move an alias; one that is not there is created only by force, and the same version is no change."""
         self._check_pointed(act, number)
+        _require(alias in self.aliases or act.revision == "force", "alias_not_found")
+        _check_force(act)
         if alias not in self.aliases:
-            _require(act.revision == "force", "alias_not_found")
             self.aliases[alias] = (number, 1)
             return
         pointed, revision = self.aliases[alias]
@@ -174,6 +175,7 @@ class Model:
         """An alias less."""
         _require(act.by != GUEST, "forbidden")
         _require(alias in self.aliases, "alias_not_found")
+        _check_force(act)
         _require(act.revision in {"force", self.aliases[alias][1]}, "revision_mismatch")
         del self.aliases[alias]
 
@@ -191,6 +193,7 @@ class Model:
     def govern(self, act: Act, rules: Rules) -> None:
         """Other rules; the same are no change."""
         _require(act.by in ADMINS, "forbidden")
+        _check_force(act)
         _require(act.revision in {"force", self.rules_revision}, "revision_mismatch")
         _require(act.reason, "reason_required")
         usable = [version for version in self.versions.values() if not version.buried]
@@ -278,6 +281,7 @@ class Model:
         return version
 
     def _check_revision(self, act: Act, number: int) -> None:
+        _check_force(act)
         version = self.versions[number]
         if act.revision not in {"force", version.revision}:
             raise Refused("revision_mismatch", (number, *version.decided) if version.decided else None)
@@ -298,6 +302,10 @@ class Model:
 
     def _subject(self, version: Version) -> object:
         return version.tags, self.rules_revision
+
+
+def _check_force(act: Act) -> None:
+    _require(act.revision != "force" or act.reason, "reason_required")
 
 
 def _at_least(value: float | None, bound: float) -> bool:

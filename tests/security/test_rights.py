@@ -61,6 +61,7 @@ class Route(NamedTuple):
     version: int = 1
     name: str = MODEL
     told: bool = True  # by an event, if it is a change
+    query: str = ""
 
 
 ROUTES = [
@@ -72,12 +73,12 @@ ROUTES = [
     Route("GET", "/v1/models", ANYBODY),
     Route("POST", "/v1/models", REGISTER, {"name": "eurusd-new", "type": "regression"}),
     Route("GET", "/v1/models/{name}", READ),
-    Route("PATCH", "/v1/models/{name}", EDIT, {"description": "changed"}),
+    Route("PATCH", "/v1/models/{name}", EDIT, {"description": "changed", "reason": "now"}),
     Route("POST", "/v1/models/{name}/tombstone", DECIDE, {"reason": "gone"}),
     Route("GET", "/v1/models/{name}/versions", READ),
     Route("POST", "/v1/models/{name}/versions", REGISTER, FILES),
     Route("GET", ONE, READ),
-    Route("PATCH", ONE, EDIT, {"description": "changed"}),
+    Route("PATCH", ONE, EDIT, {"description": "changed", "reason": "now"}),
     Route("GET", ONE + "/manifest", READ),
     Route("POST", ONE + "/transition", STAGE, {"to": "staging", "reason": "ready"}),
     Route("POST", ONE + "/transition", DECIDE, {"to": "archived", "reason": "old"}),
@@ -100,8 +101,8 @@ ROUTES = [
     Route("PUT", "/v1/models/{name}/policy", GOVERN, {"rules": {"approvals": 1}, "reason": "four eyes"}),
     Route("GET", "/v1/models/{name}/aliases", READ),
     Route("GET", "/v1/models/{name}/aliases/{alias}", READ),
-    Route("PUT", "/v1/models/{name}/aliases/{alias}", DECIDE, {"version": 2}),
-    Route("DELETE", "/v1/models/{name}/aliases/{alias}", DECIDE),
+    Route("PUT", "/v1/models/{name}/aliases/{alias}", DECIDE, {"version": 2, "reason": "now"}),
+    Route("DELETE", "/v1/models/{name}/aliases/{alias}", DECIDE, query="?reason=now"),
     Route("GET", "/v1/blobs/{sha256}", BYTES),
     Route("PUT", "/v1/blobs/{sha256}", UPLOAD, CONTENT, told=False),
     Route("POST", "/v1/blobs", UPLOAD, bytes.fromhex(SHA256) + len(CONTENT).to_bytes(8) + CONTENT, told=False),
@@ -116,7 +117,7 @@ ROUTES = [
     Route("GET", "/v1/principals", ADMIN),
     Route("POST", "/v1/principals", ADMIN, {"name": "newcomer", "kind": "human", "grants": [ALL]}),
     Route("GET", "/v1/principals/{name}", ADMIN, name="admin"),
-    Route("PATCH", "/v1/principals/{name}", ADMIN, {"grants": [ALL]}, name="strategy"),
+    Route("PATCH", "/v1/principals/{name}", ADMIN, {"grants": [ALL], "reason": "now"}, name="strategy"),
     Route("POST", "/v1/principals/{name}/tokens", ADMIN, {}, name="admin"),
     Route("GET", "/v1/tokens", ADMIN),
     Route("POST", "/v1/tokens/{token_id}/revoke", ADMIN),
@@ -134,7 +135,9 @@ class Guarded(NamedTuple):
         """The request, by that principal."""
         given = {"version": route.version, "path": "model.bin", "selector": "latest", "alias": "shadow", "other": 2}
         sha256 = PENDING if "uploads" in route.route else SHA256
-        path = route.route.format(name=route.name, sha256=sha256, token_id=self.token_id, start=0, **given)
+        path = (
+            route.route.format(name=route.name, sha256=sha256, token_id=self.token_id, start=0, **given) + route.query
+        )
         with self.world.http(self.tokens.get(column), **headers) as http:
             if isinstance(route.body, bytes):
                 headers = {"x-prefix-sha256": SHA256, "content-type": "application/vnd.model-registry.blobs"}

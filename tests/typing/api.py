@@ -108,7 +108,7 @@ async def the_same_awaited(registry: AsyncModelRegistry) -> None:
     assert_type(await registry.register("eurusd", "model", framework="onnx"), ModelVersion)
     assert_type(await registry.download("models:/eurusd/1", "folder"), ModelVersion)
     assert_type(await registry.aliases.of_model("eurusd"), list[Alias])
-    assert_type(await registry.aliases.delete("eurusd", "champion", force=True), None)
+    assert_type(await registry.aliases.delete("eurusd", "champion", force=True, reason="unused"), None)
     assert_type(registry.versions.search("eurusd"), AsyncIterator[ModelVersion])
     async for model in registry.models.search(order="-created_at"):
         assert_type(model, RegisteredModel)

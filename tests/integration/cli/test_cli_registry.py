@@ -143,6 +143,22 @@ def test_models_are_found_by_every_filter(cli: Cli, name: str, filters: list[str
     assert "".join(model["name"][-1] for model in listed) == found
 
 
+def test_a_version_gets_other_tags_and_keeps_the_rest(cli: Cli, version: str) -> None:
+    """A tag is added and removed by name; by force only with a reason, which the event tells."""
+    tagged = cli.json("versions", "update", version, "1", "--tag", "desk=fx", "--tag", "old=yes", "--description", "a")
+    assert (tagged["tags"], tagged["description"]) == ({"desk": "fx", "old": "yes"}, "a")
+    forced = ("versions", "update", version, "1", "--remove-tag", "old", "--force")
+    assert cli.problem(*forced, status=1)["code"] == "reason_required"
+    kept = cli.json(*forced, "--reason", "it is new")
+    assert (kept["tags"], kept["description"]) == ({"desk": "fx"}, "a")
+    last = cli.json("events")[-1]
+    assert (last["type"], last["data"]["forced"], last["data"]["reason"]) == (
+        "registry.version.updated",
+        True,
+        "it is new",
+    )
+
+
 def test_an_update_changes_what_is_named_and_keeps_the_rest(cli: Cli, model: str) -> None:
     """Tags and facts are added, replaced and removed one by one."""
     cli("models", "update", model, "--tag", "desk=eu", "--metadata", "horizon=5", "--metadata", "live=true")
@@ -161,14 +177,14 @@ def test_what_somebody_changed_in_between_is_not_overwritten(
         if operation.method == "PATCH":
             monkeypatch.setattr(HttpRegistry, "call", honest)
             with HttpRegistry(RegistryConfig(url=cli.url, token=cli.token)) as other:
-                other.models.update(model, owner="somebody else", force=True)
+                other.models.update(model, owner="somebody else", force=True, reason="left")
         return honest(registry, operation)
 
     monkeypatch.setattr(HttpRegistry, "call", interrupted)
     assert cli.problem("models", "update", model, "--owner", "me", status=1)["code"] == "revision_mismatch"
     assert cli.json("models", "show", model)["owner"] == "somebody else"
     monkeypatch.setattr(HttpRegistry, "call", interrupted)
-    assert cli.json("models", "update", model, "--owner", "me", "--force")["owner"] == "me"
+    assert cli.json("models", "update", model, "--owner", "me", "--force", "--reason", "back")["owner"] == "me"
 
 
 def test_a_revision_that_was_seen_earlier_can_be_named(cli: Cli, version: str) -> None:

@@ -81,7 +81,7 @@ def test_what_somebody_changed_in_between_is_not_overwritten(tmp_path: Path, mon
     def interrupted(registry: HttpRegistry, operation: Operation[Any]) -> Any:
         if operation.method == "PATCH":
             monkeypatch.setattr(HttpRegistry, "call", honest)
-            honest(registry, principals.update("bench", [], force=True))
+            honest(registry, principals.update("bench", [], force=True, reason="left"))
         return honest(registry, operation)
 
     operate("migrate", "--data", tmp_path)
@@ -90,4 +90,4 @@ def test_what_somebody_changed_in_between_is_not_overwritten(tmp_path: Path, mon
     monkeypatch.setattr(HttpRegistry, "call", interrupted)
     assert "revision_mismatch" in operate(*change, status=1).stderr
     monkeypatch.setattr(HttpRegistry, "call", interrupted)
-    operate(*change, "--force")
+    operate(*change, "--force", "--reason", "left")
