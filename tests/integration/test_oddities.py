@@ -110,3 +110,27 @@ def test_an_answer_of_no_registry_is_one_of_our_errors(client: str, oddity: str)
             tracemalloc.stop()
     assert len(str(failed.value)) < 2_000
     assert most < (140e6 if error is ConnectionFailed else 10e6)
+
+
+def test_a_transport_that_brings_answers_whole_is_as_good_as_the_network() -> None:
+    """`httpx.MockTransport` in the tests of a service: what it answers is an answer, and its refusal a refusal."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/v1/models/a/aliases":
+            return httpx.Response(200, headers=JSON, content=b"[]")
+        return httpx.Response(404, headers=PROBLEM, content=problem())
+
+    whole = httpx.MockTransport(answer)
+    config = RegistryConfig(url=URL, token="mrg_x")
+    with HttpRegistry(config, transport=whole) as registry:
+        assert registry.aliases.of_model("a") == []
+        with pytest.raises(NotFound):
+            registry.models.get("b")
+
+    async def asked() -> None:
+        async with AsyncHttpRegistry(config, transport=whole) as registry:
+            assert await registry.aliases.of_model("a") == []
+            with pytest.raises(NotFound):
+                await registry.models.get("b")
+
+    asyncio.run(asked())
