@@ -149,7 +149,9 @@ class Policy:
 
         def over(state: "RetryCallState") -> bool:
             sleep_s = state.upcoming_sleep
-            if state.attempt_number >= config.attempts or sleep_s >= call.left_s():
+            # A request that is still at work is about to be answered, and asked again it does no work twice.
+            enough = state.attempt_number >= config.attempts and not _is_at_work(_last(state))
+            if enough or sleep_s >= call.left_s():
                 return True
             # Nobody waits for what every circuit is going to reject.
             circuits = map(self.breakers.circuit, self.addresses.order(call.route_class))
@@ -316,9 +318,11 @@ def _last(state: "RetryCallState") -> Answer | Failure:
 
 
 def _may_repeat(outcome: Answer | Failure) -> bool:
-    if isinstance(outcome, Failure) or outcome.status in _RETRIED_STATUS:
-        return True
-    return outcome.status == _IN_FLIGHT and b'"request_in_flight"' in outcome.body
+    return isinstance(outcome, Failure) or outcome.status in _RETRIED_STATUS or _is_at_work(outcome)
+
+
+def _is_at_work(outcome: Answer | Failure) -> bool:
+    return isinstance(outcome, Answer) and outcome.status == _IN_FLIGHT and b'"request_in_flight"' in outcome.body
 
 
 def _gave_up(answer: Answer) -> bool:

@@ -74,6 +74,15 @@ def test_what_may_pass_is_tried_again(outcome: Any) -> None:
     assert [type(step) for step in run.steps] == [Send, Pause, Send, Pause, Send]
 
 
+def test_what_is_still_at_work_is_waited_for_until_the_deadline() -> None:
+    """Its answer is about to come: of that there is no last attempt, only a last moment."""
+    run = Run(SLOW, *[BUSY] * 6, OK, attempt_s=0.1)
+    assert run(RegistryConfig(attempts=3)) == OK
+    late = Run(SLOW, *[BUSY] * 99, attempt_s=0.1)
+    assert late(RegistryConfig(attempts=3, deadline_s=5.0)) == BUSY
+    assert 3.0 < late.now < 5.0
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 412, 422, 428])
 def test_a_no_is_not_tried_again(status: int) -> None:
     """The registry's decision stands."""
