@@ -60,6 +60,7 @@ def _rules(file: Path) -> "PromotionRules":
 
 def _whole(found: "Policy") -> "Table":
     rules, windows = found.rules, found.rules.windows
+    asked = rules.model_dump(exclude={"on_recall"}, exclude_defaults=True)
     zone = windows.zone if windows else ""
     metrics = [(rule.metric, _bound(rule.direction, rule.than, rule.tolerance)) for rule in rules.metrics]
     rows: list[tuple[str, show.Cell]] = [
@@ -75,6 +76,7 @@ def _whole(found: "Policy") -> "Table":
             for hours in (windows.hours if windows else ())
         ),
         ("closed", " ".join(windows.closed) if windows else ""),
+        ("rules", "" if asked else "none: whatever is in staging may be promoted"),
         ("on recall", str(rules.on_recall)),
     ]
     return show.fields(rows)

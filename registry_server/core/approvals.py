@@ -42,13 +42,12 @@ async def decide(records: Records, act: Act, name: str, version: int, command: V
         )
     after = Approval(name, version, approver, command.verdict, command.reason, subject, policy.revision, act.at)
     await records.approvals.put(after)
-    place = key(name, version, approver)
+    kind, place = f"version.{command.verdict}", key(name, version, approver)
     if before is None:
-        change = changes.created("approval.given", place, after, reason=command.reason)
-        return Outcome(after, change, status=201)
-    return Outcome(
-        after, changes.changed("approval.changed", (place, before, after), reason=command.reason), status=201
-    )
+        change = changes.created(kind, place, after, reason=command.reason)
+    else:
+        change = changes.changed(kind, (place, before, after), reason=command.reason)
+    return Outcome(after, change, status=201)
 
 
 def _check_may(caller: Caller, version: ModelVersion) -> None:

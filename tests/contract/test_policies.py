@@ -206,7 +206,7 @@ class TestApprovals:
         assert alice.approvals.approve(name, number, reason="as it is now").subject != first.subject
         assert admin.production.check(name, number).met
         told = [decision.what for decision in admin.production.history(name)]
-        assert (told.count("approval.given"), told.count("approval.changed")) == (1, 1)
+        assert (told.count("version.approved"), told.count("version.refused")) == (2, 0)
 
     def test_a_refusal_stands_in_the_way(self, admin: ModelRegistry, person: Person, name: str) -> None:
         """Whatever the policy, until whoever refused approves."""
@@ -216,6 +216,8 @@ class TestApprovals:
         word = alice.approvals.refuse(name, number, reason="it has seen the holdout")
         with pytest.raises(PolicyNotMet, match=f"refused by {word.approver}"):
             admin.production.promote(name, number, reason="ready")
+        told = next(admin.production.history(name))
+        assert (told.what, told.by, told.reason) == ("version.refused", word.approver, "it has seen the holdout")
         alice.approvals.approve(name, number, reason="it has not")
         admin.production.promote(name, number, reason="ready")
 

@@ -51,6 +51,7 @@ def test_a_dry_run_lists_what_is_missing_and_changes_nothing(cli: Cli, staged: s
     rules.write_text(
         json.dumps({"metrics": [{"metric": "accuracy", "direction": "at_least", "tolerance": 0.005}], "approvals": 1})
     )
+    assert "none: whatever is in staging may be promoted" in cli("policy", "show", staged).stdout
     shown = cli("policy", "set", staged, rules, "--reason", "four eyes").stdout
     assert "≥ the incumbent's - 0.005" in shown
     assert cli("policy", "show", staged).stdout == shown
