@@ -5,6 +5,7 @@ import contextlib
 import os
 import time
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from concurrent.futures import wait
 from contextvars import Context
@@ -28,7 +29,7 @@ T = TypeVar("T")
 _CLOSING_S: Final = 1.0
 
 
-class _Client:
+class _Client(ABC):
     """What both drivers hold: the rules, what is known, and the process they belong to."""
 
     def __init__(self, config: RegistryConfig | None, telemetry: Telemetry | None) -> None:
@@ -63,8 +64,9 @@ class _Client:
             self._cache = self._cache.forked()
         self._connect()
 
+    @abstractmethod
     def _connect(self) -> None:
-        raise NotImplementedError
+        """Begin with connections of one's own."""
 
     def _promise(self, *ends: Callable[[], object]) -> None:
         """Do this when the client is closed, or forgotten, or the interpreter ends, so that the next process knows."""

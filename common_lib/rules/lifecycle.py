@@ -112,7 +112,7 @@ def check_transition(current: ModelStage, target: ModelStage, reason: str) -> Mo
             "illegal_transition",
             field="to",
             value=str(target),
-            why=f"cannot be reached from {current}",
+            why="is where it stands already" if target is current else f"cannot be reached from {current}",
             remedy=f"from {current} a version can move to {' or '.join(sorted(legal))}{back}",
         )
     if legal[target].needs_reason:

@@ -12,8 +12,9 @@ import pytest
 from common_lib import HttpRegistry, RegistryConfig
 from common_lib.access import Grant
 from common_lib.config import ResolveRules
-from common_lib.errors import RevisionMismatch, Unauthenticated
+from common_lib.errors import RevisionMismatch, Unauthenticated, VersionRecalled
 from common_lib.operations import versions
+from common_lib.operations.base import Operation
 from common_lib.rules.access import Role
 from common_lib.staleness import KeepLastGood
 from registry_server.serving import running
@@ -83,26 +84,51 @@ def test_the_first_resolve_of_a_new_process_is_answered_in_an_outage(tmp_path: P
     assert (answered, source) == ("20", "snapshot")
 
 
+def _refusal(registry: HttpRegistry, operation: Operation[versions.Resolution]) -> type[Exception] | None:
+    try:
+        registry.call(operation)
+    except (VersionRecalled, Unauthenticated) as refused:
+        return type(refused)
+    return None
+
+
 def test_trading_goes_on_with_a_token_that_is_no_longer_valid(tmp_path: Path) -> None:
-    """Under keep-last-good: the version it knows, stale, with the reason; without that policy it is refused."""
+    """Under keep-last-good: the version it knows, stale, with the reason; without that policy it is refused.
+
+    What it knows to be recalled stays refused, whoever would go on with it.
+    """
     with running(Settings(data=tmp_path / "data", port=0, access_log=False)) as url:
         admin = (tmp_path / "data" / "admin-token").read_text().strip()
         with HttpRegistry(RegistryConfig(url=url, token=admin, resolve=None)) as owner:
-            owner.models.create("eurusd", "forecasting")
-            promoted(owner, "eurusd")
+            for name in ("eurusd", "gbpusd"):
+                owner.models.create(name, "forecasting")
+                promoted(owner, name)
             owner.principals.create("trader", "service", [Grant(role=Role.STRATEGY, models="*")])
             token = owner.principals.issue_token("trader")
             rules = ResolveRules(fresh_s=0.05, revalidate_s=0.05, snapshot=False)
             with HttpRegistry(RegistryConfig(url=url, token=token.secret or "", resolve=rules)) as registry:
-                kept = replace(versions.resolution(PRODUCTION), staleness=KeepLastGood(max_age_s=3_600))
+                going_on = KeepLastGood(max_age_s=3_600)
+                kept = replace(versions.resolution(PRODUCTION), staleness=going_on)
+                bad = replace(versions.resolution("models:/gbpusd/production"), staleness=going_on)
                 first = registry.call(kept)
+                registry.call(bad)
+                owner.versions.recall("gbpusd", 1, reason="trades the wrong way", force=True)
+                end = time.monotonic() + 20
+                while _refusal(registry, bad) is not VersionRecalled:
+                    assert time.monotonic() < end, "the recall is not heard of"
                 owner.principals.revoke_token(token.token.id)
-                end = time.monotonic() + 10
                 while not (found := registry.call(kept)).reason:
                     assert time.monotonic() < end, "the server still takes the token"
                 with pytest.raises(Unauthenticated):
                     registry.resolve(PRODUCTION)
-    beside("token expired during keep-last-good", "goes on, stale, reason told", f"stale {found.stale}: {found.reason}")
+                refused = _refusal(registry, bad)
+    beside(
+        "token expired during keep-last-good",
+        "goes on, stale, reason told; a recalled version is refused",
+        f"stale {found.stale}: {found.reason}; {refused.__name__ if refused else 'served'}",
+    )
+    # Not by the recall: what it means now is no longer told to that token, and there is nothing to go on with.
+    assert refused is Unauthenticated
     assert found.version == first.version
     assert found.stale
     assert "unauthenticated" in found.reason
