@@ -132,8 +132,15 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Nobody reads a body once its answer has begun."""
         self._taken = self._received
-        if not self.cycle.response_started:
-            super().on_body(body)
+        cycle: Any = self.cycle
+        if cycle.response_started:
+            return
+        # uvicorn gathers in a `bytearray`, and so copies each byte twice. Added to nothing, a piece is that piece.
+        if not cycle.body:
+            cycle.body = b""
+        elif isinstance(cycle.body, bytes):
+            cycle.body = bytearray(cycle.body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The client has done its part."""

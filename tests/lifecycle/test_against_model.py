@@ -34,7 +34,8 @@ def registries(model_registry_backend: TestBackend) -> Iterator[dict[str, HttpRe
         made = {}
         for name, (kind, role) in _PEOPLE.items():
             admin.principals.create(name, kind, [Grant(role=role, models="*")])
-            config = RegistryConfig(url=URL, token=admin.principals.issue_token(name).secret or "")
+            # Each question is asked: what a cache knows may be seconds old.
+            config = RegistryConfig(url=URL, token=admin.principals.issue_token(name).secret or "", resolve=None)
             transport = PortalTransport(model_registry_backend._app, model_registry_backend._portal)
             made[name] = HttpRegistry(config, transport=transport)
         yield made
