@@ -78,6 +78,7 @@ def finder(tmp_path: Path, children: list[Nursery], model_registry_backend: Test
     return Finder(tmp_path, children, model_registry_backend)
 
 
+@pytest.mark.damages
 @pytest.mark.parametrize(("fault", "check", "what"), CASES)
 def test_a_planted_fault_is_found(finder: Finder, fault: str, check: str, what: str) -> None:
     """By the check that is named for it."""
