@@ -242,7 +242,7 @@ class VersionRecalled(RequestRefused):
 
 
 class RevisionRequired(RequestRefused):
-    """A change without the revision it is based on: pass `revision=`, or `force=True`."""
+    """A change without the revision it is based on: pass `revision=`, or `force=True` and a reason."""
 
 
 class RevisionMismatch(RequestRefused):

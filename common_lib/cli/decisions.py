@@ -137,7 +137,9 @@ def history(session: Session, *, name: str, at: datetime | None, limit: int | No
 
 
 def _seen(replacing: int | None) -> int | Replaced | None:
-    return Replaced.INCUMBENT if replacing is None else replacing or None
+    if replacing is None:
+        return Replaced.INCUMBENT
+    return None if replacing == 0 else replacing
 
 
 def _moved(sentence: str, stage: str) -> Text:

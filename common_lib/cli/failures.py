@@ -79,7 +79,7 @@ _REMEDIES = {
     "unauthenticated": (
         "give a token by --token-file or REGISTRY_TOKEN; an admin makes one by `registry-server token create`"
     ),
-    "revision_mismatch": "look at it again, decide again, and run the command again; --force overwrites it",
+    "revision_mismatch": "look at it, decide again, and run the command again; --force with a --reason overwrites it",
     "reason_required": "say why by --reason; it is kept in the audit log",
     "production_changed": "look at `registry history NAME`, decide again, and run the command again",
     "policy_not_met": "`registry promote NAME VERSION --dry-run` lists what is missing",

@@ -20,7 +20,7 @@ def stages() -> None:
 @click.argument("name")
 @click.argument("version", type=click.IntRange(min=1))
 @click.argument("stage", type=_STAGES, metavar="STAGE")
-@click.option("--reason", default="", help="Why; archiving needs it. Kept in the audit log.")
+@click.option("--reason", default="", help="Why; archiving and --force need it. Kept in the audit log.")
 @change_options
 @connected
 def set_stage(

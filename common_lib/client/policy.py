@@ -127,12 +127,14 @@ class Policy:
         while isinstance(pause_s := deciding.iter(state), DoSleep):
             self.tell("retry", call.key, pause_s=float(pause_s))
             yield Pause(float(pause_s))
+            is_paid = not call.is_at_work(_last(state))
             state.prepare_for_next_attempt()
             try:
                 state.set_result((yield from call.attempt()))
             except RegistryUnavailable:
                 # Not let through, and so never sent: what was paid for it is given back.
-                self.budget.take_back()
+                if is_paid:
+                    self.budget.take_back()
                 raise
         return call.answered(_last(state))
 
@@ -142,23 +144,23 @@ class Policy:
         config = self.config
 
         def pause_s(state: "RetryCallState") -> float:
-            longest_s = min(config.longest_pause_s, config.first_pause_s * 2 ** (state.attempt_number - 1))
+            doublings = 0 if call.is_at_work(_last(state)) else state.attempt_number - 1
+            longest_s = min(config.longest_pause_s, config.first_pause_s * 2**doublings)
             # With several addresses the next attempt goes to another one, which may have asked for nothing.
             floor_s = self.addresses.rest_s(call.route_class) if config.replicas else retry_after_s(_last(state)) or 0.0
             return floor_s + self._uniform(0, longest_s)
 
         def over(state: "RetryCallState") -> bool:
-            sleep_s = state.upcoming_sleep
-            # A request that is still at work is about to be answered, and asked again it does no work twice.
-            enough = state.attempt_number >= config.attempts and not _is_at_work(_last(state))
+            sleep_s, is_at_work = state.upcoming_sleep, call.is_at_work(_last(state))
+            enough = state.attempt_number >= config.attempts and not is_at_work
             if enough or sleep_s >= call.left_s():
                 return True
             # Nobody waits for what every circuit is going to reject.
             circuits = map(self.breakers.circuit, self.addresses.order(call.route_class))
             if all(circuit.remaining_s() > sleep_s for circuit in circuits):
                 return True
-            # Last, for a retry is paid for only when nothing else forbids it.
-            if self.budget.spend():
+            # Last, for a retry is paid for only when nothing else forbids it. To ask for an answer costs little.
+            if is_at_work or self.budget.spend():
                 return False
             self.tell("budget", call.key)
             return True
@@ -209,6 +211,13 @@ class _Call:
         self.route_class = operation.route_class
         self._traced: tuple[Header, ...] = ()
         self.key = f"{config.url} {operation.route_class}"
+
+    def is_at_work(self, outcome: Answer | Failure) -> bool:
+        """Whether the registry is still at the first attempt of this write, whose answer is asked for until it comes.
+
+        Bytes are not: there it is another part that is on its way, and this one would be sent again for nothing.
+        """
+        return self.route_class == "write" and _is_in_flight(outcome)
 
     def left_s(self) -> float:
         """How much time is left."""
@@ -318,10 +327,10 @@ def _last(state: "RetryCallState") -> Answer | Failure:
 
 
 def _may_repeat(outcome: Answer | Failure) -> bool:
-    return isinstance(outcome, Failure) or outcome.status in _RETRIED_STATUS or _is_at_work(outcome)
+    return isinstance(outcome, Failure) or outcome.status in _RETRIED_STATUS or _is_in_flight(outcome)
 
 
-def _is_at_work(outcome: Answer | Failure) -> bool:
+def _is_in_flight(outcome: Answer | Failure) -> bool:
     return isinstance(outcome, Answer) and outcome.status == _IN_FLIGHT and b'"request_in_flight"' in outcome.body
 
 

@@ -57,16 +57,15 @@ def rollback(
 ) -> Flow[ModelVersion]:
     """The version that was in production before, there again; the one that was there is archived in the same instant.
 
-    `replacing` is the version that the caller saw in production; it is read just before if it is not given. Recalled
-    and tombstoned versions are passed over.
+    `replacing` is the version that the caller saw in production, None for none; it is read just before if it is not
+    given. Recalled and tombstoned versions are passed over.
 
     Raises:
         ProductionChanged: something else is in production; `winner` says whose decision that is.
         NothingToReturnTo: no version was there before that could be again.
     """
-    if isinstance(replacing, Replaced):
-        model: RegisteredModel = yield models.get(name)
-        replacing = model.production_version
+    if replacing is Replaced.INCUMBENT:
+        replacing = yield from _incumbent(name, force=force)
     body = given(RollbackRequest, reason=reason, replacing=replacing)
     restored: ModelVersion = yield Operation(
         "POST", _path(name, "rollback"), _version, "write", body=body, headers=unsafe(force=force)
@@ -100,9 +99,8 @@ def promote(
     if revision is None and not force:
         seen: ModelVersion = yield versions.get(name, version)
         revision = seen.revision
-    if isinstance(replacing, Replaced):
-        model: RegisteredModel = yield models.get(name)
-        replacing = model.production_version
+    if replacing is Replaced.INCUMBENT:
+        replacing = yield from _incumbent(name, force=force)
     promoted: ModelVersion = yield versions.transition(
         name,
         version,
@@ -114,6 +112,13 @@ def promote(
         force=force,
     )
     return promoted
+
+
+def _incumbent(name: str, *, force: bool) -> Flow[int | None]:
+    if force:
+        return None  # nobody will look at it
+    model: RegisteredModel = yield models.get(name)
+    return model.production_version
 
 
 def _path(name: str, *rest: str | int) -> str:

@@ -31,12 +31,16 @@ def encode(value: Any) -> bytes:
     return _written(value)
 
 
-def encode_exact(value: Any) -> bytes:
-    """The canonical bytes of `without_floats(value)`, in one walk less.
+def encode_with_decimals(value: Any) -> bytes:
+    """The canonical bytes of `without_floats(value)`.
 
-    >>> encode_exact({"auc": 0.75}).decode()
+    Raises:
+        ValueError: for lone surrogates, and for what is infinite or no number.
+
+    >>> encode_with_decimals({"auc": 0.75}).decode()
     '{"auc":{"$decimal":"0.75"}}'
     """
+    # Nothing is left then that `encode` would have to look for.
     return _written(without_floats(value))
 
 

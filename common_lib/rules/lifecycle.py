@@ -3,6 +3,7 @@
 from enum import Enum, StrEnum
 from typing import Final, NamedTuple
 
+from common_lib.rules import names
 from common_lib.rules.violation import RuleViolation
 
 
@@ -34,7 +35,7 @@ class OnRecall(StrEnum):
 
 
 class Replaced(Enum):
-    """What a promotion takes the place of if the caller names no version, nor says by None that there is none."""
+    """What a promotion or a rollback takes the place of, if it is neither a version nor, by None, nothing."""
 
     INCUMBENT = "whatever is in production just before"
 
@@ -82,8 +83,8 @@ DECISIONS: Final = frozenset(
         "version.recalled",
         "version.reinstated",
         "version.tombstoned",
-        "version.approved",
-        "version.refused",
+        "approval.given",
+        "approval.refused",
         "policy.set",
         "alias.set",
         "alias.moved",
@@ -131,7 +132,7 @@ def right_to(target: ModelStage) -> str:
 
 def check_reason(reason: str, act: str) -> None:
     """Acts that somebody will ask about later carry a reason."""
-    if not reason.strip():
+    if not names.is_visible(reason):
         raise RuleViolation(
             "reason_required",
             field="reason",

@@ -4,6 +4,7 @@ Every pattern ends with `$(?!\n)`: a plain `$` lets a trailing newline through i
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Final
@@ -32,7 +33,10 @@ MAX_TAGS: Final = 64
 MAX_ENTRIES: Final = 256
 
 _SEGMENT: Final = re.compile(r"^[A-Za-z0-9_(\[=@+-](?:[A-Za-z0-9._+=@,()\[\] -]*[A-Za-z0-9_)\]=@+-])?$(?!\n)")
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+# The last two ranges change the order in which what stands behind them is shown.
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+# Letters and symbols that show nothing; what else is invisible is told by its category.
+_BLANK: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 _MAX_SEGMENTS: Final = 16
 _DEVICES: Final = frozenset(
     {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)}
@@ -164,8 +168,20 @@ def check_tags(tags: Mapping[str, str]) -> None:
             )
 
 
+def is_visible(text: str) -> bool:
+    """Whether a text shows a letter, a digit or another sign.
+
+    >>> is_visible("better"), is_visible(" ")
+    (True, False)
+    """
+    return any(unicodedata.category(sign)[0] in "LNPS" and sign not in _BLANK for sign in text)
+
+
 def check_text(field: str, text: str, limit: int) -> str:
-    """Free text has a length limit and holds no control characters but newline and tab, and no lone surrogates."""
+    """Free text has a length limit and no control characters, of the order of reading either, but newline and tab.
+
+    It holds no lone surrogates.
+    """
     if len(text) > limit:
         raise RuleViolation(
             "text_too_long",

@@ -19,10 +19,15 @@ _MOST_HEADERS = 100
 # Of a body so much at least has to come within the limit; a single byte each time would hold a connection for years.
 _LEAST_BYTES = 1024
 _LINGER_S = 2.0
+# So many requests of one connection may wait for the answers to those before them.
+_MOST_QUEUED = 100
 # So many are still told that there are too many; whoever comes after them is cut off.
 _MOST_REFUSED = 100
 # What the client owes us. Not an Enum: each look at a member of one would cost the hot path as much as the rest.
 _HEAD, _BODY, _NOTHING = "head", "body", "nothing"
+
+
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class Limits(NamedTuple):
@@ -124,10 +129,17 @@ class GuardedProtocol(HttpToolsProtocol):
         if large or len(self.headers) > _MOST_HEADERS:
             self._fault = "head_too_large"
             raise ValueError  # the only way to stop the parser; uvicorn then calls `send_400_response`
+        upgrade = self.parser.should_upgrade()
+        # The parser would take the body of an upgrade for another protocol's, and then for the next request.
+        if len(self.pipeline) >= _MOST_QUEUED or (upgrade and self._announces_body()):
+            raise ValueError
         self._awaited, self._since, self._taken = _BODY, None, self._received
         super().on_headers_complete()
         # Trailers would end up among the headers, after these were checked.
         self.headers = []
+        if upgrade:
+            # Answered as if it asked for none, and the last one: what comes behind it is not heard.
+            self._ended, self.cycle.keep_alive = True, False
 
     def on_body(self, body: bytes) -> None:
         """Nobody reads a body once its answer has begun."""
@@ -135,10 +147,15 @@ class GuardedProtocol(HttpToolsProtocol):
         cycle: Any = self.cycle
         if cycle.response_started:
             return
-        # uvicorn gathers in a `bytearray`, and so copies each byte twice. Added to nothing, a piece is that piece.
         if not cycle.body:
-            cycle.body = b""
-        elif isinstance(cycle.body, bytes):
+            if _is_coded(cycle.scope["headers"]):
+                raise ValueError
+            # uvicorn would copy it twice, and stop reading and begin again for each piece of a large body.
+            cycle.body = body
+            cycle.message_event.set()
+            return
+        # The piece before has not been taken yet: gathered with this one, and perhaps no more is read until it is.
+        if isinstance(cycle.body, bytes):
             cycle.body = bytearray(cycle.body)
         super().on_body(body)
 
@@ -146,6 +163,12 @@ class GuardedProtocol(HttpToolsProtocol):
         """The client has done its part."""
         self._awaited, self._taken, self._shared = _NOTHING, self._received, self._piece
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Read on only if no other request waits for its answer."""
+        super().on_response_complete()
+        if self.pipeline:
+            self.flow.pause_reading()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words are not ours
         """The parser stopped."""
@@ -176,6 +199,9 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.abort()
         else:
             self._end("request_timeout")
+
+    def _announces_body(self) -> bool:
+        return any(name in _FRAMING and value.strip() != b"0" for name, value in self.headers)
 
     def _head_bytes(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + len(b": \r\n") for name, value in self.headers)
@@ -219,3 +245,8 @@ def look_at_all(connections: Iterable[Any], now: float) -> None:
     """End the connections of clients that keep us waiting."""
     for connection in tuple(connections):
         connection.look(now)
+
+
+def _is_coded(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a body is more than chunked: the parser would hand it on as it is coded."""
+    return any(name == b"transfer-encoding" and value.strip().lower() != b"chunked" for name, value in headers)

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 
 import litestar
 import msgspec
@@ -174,6 +174,15 @@ def check_query(request: HttpRequest) -> None:
     """Refuse a parameter that the route does not declare, or that stands twice; an unknown one's value is not shown."""
     declared = request.route_handler.parsed_fn_signature.parameters
     known = {name: field for name, field in declared.items() if name not in {"request", "data", *request.path_params}}
+    try:
+        unquote_to_bytes(request.scope["query_string"]).decode()
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(
+            "the query is not UTF-8",
+            remedy="encode its texts as UTF-8 before they are percent-encoded",
+            field="query",
+            value=repr(error.object[error.start : error.end]),
+        ) from None
     for name, values in request.query_params.dict().items():
         if name not in known:
             raise InvalidRequest(

@@ -1,5 +1,6 @@
 """The OpenAPI document: addresses as Litestar knows them; what goes in and out as msgspec reads and writes it."""
 
+import inspect
 from collections.abc import Sequence
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, NamedTuple, get_args, get_origin
@@ -124,6 +125,9 @@ def build(app: Litestar) -> dict[str, Any]:
     types = [kind for operation in operations for kind in operation.types] + [Problem]
     schemas, definitions = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     schema_of = dict(zip(map(repr, types), schemas, strict=True))
+    for definition in definitions.values():
+        if "description" in definition:
+            definition["description"] = inspect.cleandoc(definition["description"])
     whole["components"] = {
         "schemas": definitions,
         "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()},

@@ -8,7 +8,7 @@ from registry_server.core.acts import Act, Outcome
 from registry_server.core.ports import Database, Records
 from registry_server.core.rights import Caller, Right
 from registry_server.domain.aliases import Alias, SetAlias
-from registry_server.domain.errors import Conflict, NotFound, RevisionMismatch
+from registry_server.domain.errors import Conflict, InvalidRequest, NotFound, RevisionMismatch
 
 
 def key(model: str, alias: str) -> str:
@@ -40,6 +40,14 @@ async def put(records: Records, act: Act, name: str, alias: str, command: SetAli
             field="version",
             value=command.version,
             code="version_not_found",
+        )
+    if act.if_none_match is not None and act.if_match is not None:
+        raise InvalidRequest(
+            "If-None-Match is for an alias that is new and If-Match for one that is there",
+            remedy="send one of them",
+            field="If-Match",
+            value=act.if_match,
+            code="invalid_if_match",
         )
     found = await records.aliases.get(name, alias)
     if found is None:

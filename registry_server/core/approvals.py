@@ -1,7 +1,10 @@
 """Approvals: humans approve a version or refuse it."""
 
-from common_lib.rules import lifecycle, names
+from typing import Final
+
+from common_lib.rules import lifecycle
 from common_lib.rules.access import PrincipalKind
+from common_lib.rules.lifecycle import Verdict
 from registry_server.core import changes, policies, promotion, versions
 from registry_server.core.acts import Act, Outcome
 from registry_server.core.ports import Database, Records
@@ -9,6 +12,8 @@ from registry_server.core.rights import Caller, Right
 from registry_server.domain.approvals import Approval, VerdictRequest
 from registry_server.domain.errors import Conflict, Forbidden
 from registry_server.domain.versions import ModelVersion
+
+_EVENTS: Final = {Verdict.APPROVED: "approval.given", Verdict.REFUSED: "approval.refused"}
 
 
 def key(model: str, version: int, approver: str) -> str:
@@ -28,7 +33,6 @@ async def decide(records: Records, act: Act, name: str, version: int, command: V
     _check_may(act.caller, found)
     versions.refuse_recalled(found)
     lifecycle.check_reason(command.reason, "an approval or a refusal")
-    names.check_text("reason", command.reason, names.REASON_LENGTH)
     policy = await policies.of(records, name)
     approver, subject = act.caller.name, promotion.subject_of(found, policy)
     before = await records.approvals.get(name, version, approver)
@@ -42,7 +46,7 @@ async def decide(records: Records, act: Act, name: str, version: int, command: V
         )
     after = Approval(name, version, approver, command.verdict, command.reason, subject, policy.revision, act.at)
     await records.approvals.put(after)
-    kind, place = f"version.{command.verdict}", key(name, version, approver)
+    kind, place = _EVENTS[command.verdict], key(name, version, approver)
     if before is None:
         change = changes.created(kind, place, after, reason=command.reason)
     else:

@@ -4,14 +4,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from common_lib.rules import lifecycle, names, references
+from common_lib.rules import lifecycle, references
 from common_lib.rules.lifecycle import ModelStage
 from registry_server.core import changes, models, promotion, timeline, versions
 from registry_server.core.acts import Act, Outcome
 from registry_server.core.ports import Records
 from registry_server.core.rights import Right
 from registry_server.domain.base import Tombstone, TombstoneRequest
-from registry_server.domain.errors import Conflict
+from registry_server.domain.errors import Conflict, InvalidRequest
 from registry_server.domain.production import RollbackRequest
 from registry_server.domain.versions import ModelVersion, Recall, RecallRequest, TransitionRequest
 
@@ -37,6 +37,7 @@ async def transition(
         versions.refuse_recalled(found)
     after = versions.changed(act, found, stage=command.to)
     if command.to is not ModelStage.PRODUCTION:
+        _check_plain(command)
         return await _moved(records, act, _Deed(move.event, command.reason), (found, after))
     incumbent = await _incumbent(records, act, name, command.replacing)
     judged = await promotion.judge(records, act, found, incumbent, override=command.override)
@@ -48,10 +49,11 @@ async def rollback(records: Records, act: Act, name: str, command: RollbackReque
     """Return to the version that was in production before, and archive the one that is there, in one transaction."""
     await models.live(records, act, Right.PROMOTE, name)
     lifecycle.check_reason(command.reason, "a rollback")
-    names.check_text("reason", command.reason, names.REASON_LENGTH)
     incumbent = await _incumbent(records, act, name, command.replacing)
     if incumbent is not None and act.if_match is not None:
         await versions.expect(records, act, incumbent, command.reason)
+    elif act.if_match is not None:
+        act.expect(0, command.reason)
     back = await timeline.predecessor(records, name)
     if back is None:
         raise Conflict(
@@ -122,6 +124,16 @@ async def tombstone(
         )
     after = versions.changed(act, found, tombstone=Tombstone(act.at, act.caller.name, command.reason))
     return await _moved(records, act, _Deed("version.tombstoned", command.reason), (found, after))
+
+
+def _check_plain(command: TransitionRequest) -> None:
+    if command.override or command.replacing is not None:
+        raise InvalidRequest(
+            f"a move to {command.to} has nothing to override and replaces nothing",
+            remedy="leave out override and replacing: they concern production",
+            field="override" if command.override else "replacing",
+            value=command.replacing or command.override,
+        )
 
 
 async def _incumbent(records: Records, act: Act, name: str, replacing: int | None) -> ModelVersion | None:

@@ -54,7 +54,7 @@ class Versions(Protocol):
     async def in_production(self, model: str) -> ModelVersion | None:
         """The one version in production."""
 
-    async def beside_incumbent(self, model: str, version: int) -> tuple[ModelVersion | None, ModelVersion | None]:
+    async def with_incumbent(self, model: str, version: int) -> tuple[ModelVersion | None, ModelVersion | None]:
         """The version of that number, and the one in production, which may be the same."""
 
     async def newest(self, model: str, stage: ModelStage | None, *, recalled: bool = True) -> ModelVersion | None:

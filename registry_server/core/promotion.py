@@ -2,13 +2,12 @@
 
 import asyncio
 import hashlib
-import json
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from common_lib.rules import promotion
+from common_lib.rules import canonical, promotion
 from common_lib.rules.promotion import LIFECYCLE, Facts, Incumbent, Word
 from registry_server.core import models, policies, versions
 from registry_server.core.acts import Act
@@ -31,7 +30,7 @@ async def check(database: Database, caller: Caller, name: str, version: int, now
     Raises:
         Conflict: the version or its model was taken out of use.
     """
-    found, incumbent = await versions.beside_incumbent(database, caller, name, version)
+    found, incumbent = await versions.with_incumbent(database, caller, name, version)
     versions.refuse_tombstoned(found)
     policy = await policies.of(database.read, name)
     if incumbent is None:  # a model in production has no tombstone
@@ -82,8 +81,7 @@ def subject_of(version: ModelVersion, policy: Policy) -> str:
     """The digest of what is approved: the facts of a version, and the policy that it is held against."""
     facts = msgspec.to_builtins({name: getattr(version, name) for name in _SUBJECT})
     whole = facts | {"model": version.model, "version": version.version, "policy": policy.revision}
-    # Nobody computes it anew but the registry; the library that writes floats the same for ever is the quickest too.
-    return f"sha256:{hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()}"
+    return f"sha256:{hashlib.sha256(canonical.encode_with_decimals(whole)).hexdigest()}"
 
 
 async def _findings(

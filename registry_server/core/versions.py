@@ -30,15 +30,16 @@ async def get(database: Database, caller: Caller, name: str, version: int) -> Mo
     return await _load(database.read, name, version)
 
 
-async def beside_incumbent(
+async def with_incumbent(
     database: Database, caller: Caller, name: str, version: int
 ) -> tuple[ModelVersion, ModelVersion | None]:
     """The version of that number, tombstoned or not, and the one in production, which may be the same."""
     caller.require(Right.READ, name)
-    records = database.read
-    known = 0 < version <= references.MAX_VERSION
-    found, incumbent = await records.versions.beside_incumbent(name, version) if known else (None, None)
-    return found or await _load(records, name, version), incumbent
+    if 0 < version <= references.MAX_VERSION:
+        found, incumbent = await database.read.versions.with_incumbent(name, version)
+        if found is not None:
+            return found, incumbent
+    raise await _no_version(database.read, name, version)
 
 
 async def resolve(database: Database, caller: Caller, name: str, selector: str) -> ModelVersion:
@@ -140,6 +141,7 @@ async def expect(records: Records, act: Act, version: ModelVersion, reason: str)
     Raises:
         RevisionRequired: there is no If-Match.
         RevisionMismatch: it names another revision.
+        RuleViolation: it is forced without a reason.
     """
     try:
         act.expect(version.revision, reason)
@@ -210,9 +212,13 @@ async def _load(records: Records, name: str, version: int) -> ModelVersion:
     found = await records.versions.get(name, version) if 0 < version <= references.MAX_VERSION else None
     if found is not None:
         return found
+    raise await _no_version(records, name, version)
+
+
+async def _no_version(records: Records, name: str, version: int) -> NotFound:
     if await records.models.get(name) is None:
-        raise no_model(name)
-    raise NotFound(
+        return no_model(name)
+    return NotFound(
         f"model {name!r} has no version {version}",
         remedy="list its versions to see the numbers there are",
         field="version",

@@ -77,7 +77,7 @@ def encode(
         "time": time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         "type": f"registry.{change.type}",
     }
-    body = canonical.encode_exact(event)
+    body = canonical.encode_with_decimals(event)
     if len(body) <= MAX_BYTES:
         return body, {}
     event = canonical.without_floats(event)

@@ -22,7 +22,7 @@ class Sql(Protocol):
         """The first row."""
 
     async def few(self, sql: str, *values: Any) -> Sequence[Row]:
-        """All rows, where there are never more than a handful."""
+        """All rows, read at once and not beside others: only where there can be but a few, for everybody waits."""
 
     async def all(self, sql: str, *values: Any) -> Sequence[Row]:
         """All rows."""

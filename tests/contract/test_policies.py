@@ -206,7 +206,7 @@ class TestApprovals:
         assert alice.approvals.approve(name, number, reason="as it is now").subject != first.subject
         assert admin.production.check(name, number).met
         told = [decision.what for decision in admin.production.history(name)]
-        assert (told.count("version.approved"), told.count("version.refused")) == (2, 0)
+        assert (told.count("approval.given"), told.count("approval.refused")) == (2, 0)
 
     def test_a_refusal_stands_in_the_way(self, admin: ModelRegistry, person: Person, name: str) -> None:
         """Whatever the policy, until whoever refused approves."""
@@ -217,7 +217,7 @@ class TestApprovals:
         with pytest.raises(PolicyNotMet, match=f"refused by {word.approver}"):
             admin.production.promote(name, number, reason="ready")
         told = next(admin.production.history(name))
-        assert (told.what, told.by, told.reason) == ("version.refused", word.approver, "it has seen the holdout")
+        assert (told.what, told.by, told.reason) == ("approval.refused", word.approver, "it has seen the holdout")
         alice.approvals.approve(name, number, reason="it has not")
         admin.production.promote(name, number, reason="ready")
 

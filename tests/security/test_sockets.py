@@ -4,6 +4,7 @@ import hashlib
 import json
 import select
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -300,3 +301,72 @@ def test_logs_hold_no_secrets(tmp_path: Path, capfd: pytest.CaptureFixture[str],
     lines = captured.err + captured.out + "".join(unchanged.lines)
     assert '"path":"/v1/models"' in lines
     assert not [secret for secret in secrets if secret in lines]
+
+
+def _answers(connection: socket.socket) -> Iterator[bytes]:
+    """Each answer of a connection, until it ends."""
+    held = b""
+    while True:
+        while not _whole(held):
+            received = connection.recv(MIB)
+            if not received:
+                assert held == b""
+                return
+            held += received
+        head, _, rest = held.partition(b"\r\n\r\n")
+        length = int(next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))[15:])
+        yield head + b"\r\n\r\n" + rest[:length]
+        held = rest[length:]
+
+
+def test_requests_that_wait_in_a_row_are_bounded(served: Served) -> None:
+    """Of many in one packet a hundred are kept and answered, and the connection ends."""
+    one = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n"
+    with served.connect() as connection:
+        connection.sendall(one * 300)
+        answers = list(_answers(connection))
+    assert 100 <= len(answers) <= 102
+    assert {status(answer) for answer in answers} == {200}
+    assert b"connection: close" in answers[-1].lower()
+
+
+def test_an_upload_behind_other_requests_is_read_as_it_is_taken(served: Served) -> None:
+    """Of a body that waits for its turn no more than a piece is held: the client has to wait with the rest."""
+    body = b"x" * (32 * MIB)
+    path = f"/v1/blobs/{hashlib.sha256(b'other').hexdigest()}"
+    question = served.head("GET /v1/whoami", "accept: application/json")
+    with served.connect() as connection:
+        connection.sendall(question * 50 + served.head(f"PUT {path}", f"content-length: {len(body)}"))
+        sender = threading.Thread(target=connection.sendall, args=(body,))
+        sender.start()
+        answers = [status(answer) for _, answer in zip(range(51), _answers(connection), strict=False)]
+        sender.join()
+    assert answers == [200] * 50 + [422]
+
+
+@pytest.mark.parametrize("framing", ["content-length: 5", "transfer-encoding: chunked"])
+def test_a_body_that_asks_for_another_protocol_is_refused(served: Served, framing: str) -> None:
+    """It would be taken for the next request: what a proxy sees as one must not be two here."""
+    upgrade = ("connection: upgrade", "upgrade: h2c")
+    path = f"/v1/blobs/{hashlib.sha256(b'hello').hexdigest()}"
+    with served.connect() as connection:
+        connection.sendall(served.head(f"PUT {path}", framing, *upgrade))
+        (refused,) = _answers(connection)
+    assert (status(refused), code(refused)) == (400, "malformed_request")
+
+
+def test_a_question_that_asks_for_another_protocol_is_answered_as_the_last_one(served: Served) -> None:
+    """By this protocol; what comes behind it in the same packet is not heard."""
+    asked = served.head("GET /v1/whoami", "connection: upgrade", "upgrade: websocket")
+    with served.connect() as connection:
+        connection.sendall(asked + served.head("GET /v1/whoami"))
+        (answer,) = _answers(connection)
+    assert status(answer) == 200
+    assert b"connection: close" in answer.lower()
+
+
+def test_a_body_that_is_coded_on_the_way_is_refused(served: Served) -> None:
+    """The digest would be that of the coded bytes."""
+    path = f"/v1/blobs/{hashlib.sha256(b'hello').hexdigest()}"
+    answer = served.say(served.head(f"PUT {path}", "transfer-encoding: gzip, chunked"), b"5\r\nhello\r\n0\r\n\r\n")
+    assert (status(answer), code(answer)) == (400, "malformed_request")

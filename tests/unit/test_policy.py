@@ -19,20 +19,28 @@ from common_lib.errors import (
     ServerFailed,
     TooManyCalls,
 )
-from common_lib.operations import models
-from common_lib.operations.base import Answer
+from common_lib.operations import artifacts, models
+from common_lib.operations.base import Answer, Operation
 
 OK = Answer(200, {}, b"{}")
 SICK = Answer(503, {"content-type": "text/plain"}, b"no")
 CUT = Failure(ConnectionFailed, "http://x: ReadError")
 SLOW = Failure(AnswerTimedOut, "http://x: ReadTimeout")
+WAIT = Answer(409, {"content-type": "application/problem+json", "retry-after": "1"}, b'{"code":"request_in_flight"}')
 BUSY = Answer(409, {"content-type": "application/problem+json"}, b'{"code":"request_in_flight"}')
 
 
 class Run:
     """Drives the policy on scripted outcomes; each attempt takes `attempt_s`."""
 
-    def __init__(self, *outcomes: Any, attempt_s: float = 0.0, uniform: Callable[[float, float], float] = max) -> None:
+    def __init__(
+        self,
+        *outcomes: Any,
+        operation: Operation[Any] | None = None,
+        attempt_s: float = 0.0,
+        uniform: Callable[[float, float], float] = max,
+    ) -> None:
+        self._operation = operation or models.get("eurusd")
         self.now = 0.0
         self.steps: list[Send | Pause] = []
         self._outcomes = iter(outcomes)
@@ -41,11 +49,13 @@ class Run:
 
     def __call__(self, config: RegistryConfig) -> Answer:
         """The answer of one call."""
-        policy = Policy(config, clock=lambda: self.now, uniform=self._uniform).steps(models.get("eurusd"))
+        self.policy = Policy(config, clock=lambda: self.now, uniform=self._uniform)
+        self.full = self.policy.budget.tokens
+        steps = self.policy.steps(self._operation)
         reply: Any = None
         while True:
             try:
-                step = policy.send(reply)
+                step = steps.send(reply)
             except StopIteration as done:
                 answer: Answer = done.value
                 return answer
@@ -76,11 +86,22 @@ def test_what_may_pass_is_tried_again(outcome: Any) -> None:
 
 def test_what_is_still_at_work_is_waited_for_until_the_deadline() -> None:
     """Its answer is about to come: of that there is no last attempt, only a last moment."""
-    run = Run(SLOW, *[BUSY] * 6, OK, attempt_s=0.1)
+    create = models.create("eurusd", "regression")
+    run = Run(SLOW, *[WAIT] * 6, OK, operation=create, attempt_s=0.1)
     assert run(RegistryConfig(attempts=3)) == OK
-    late = Run(SLOW, *[BUSY] * 99, attempt_s=0.1)
-    assert late(RegistryConfig(attempts=3, deadline_s=5.0)) == BUSY
-    assert 3.0 < late.now < 5.0
+    late = Run(SLOW, *[WAIT] * 99, operation=create, attempt_s=0.1)
+    config = RegistryConfig(attempts=3)
+    assert late(config) == WAIT
+    assert config.deadline_s - 1.0 - config.first_pause_s - 0.1 < late.now < config.deadline_s
+
+
+def test_to_wait_for_an_answer_is_no_retry() -> None:
+    """It leaves the budget to those that are, but for the one after the timeout; a part of an upload is one of them."""
+    run = Run(SLOW, *[WAIT] * 6, OK, operation=models.create("eurusd", "regression"))
+    run(RegistryConfig())
+    assert run.policy.budget.tokens == run.full - 1
+    part = Run(*[BUSY] * 3, operation=artifacts.abandon_upload("0" * 64))
+    assert part(RegistryConfig(attempts=3)) == BUSY
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 412, 422, 428])

@@ -418,6 +418,7 @@ class TestCanonicalJson:
         """To the last bit and with their type, as repr shows both; and the text form has canonical bytes."""
         written = canonical.without_floats(value)
         assert repr(canonical.with_floats(json.loads(canonical.encode(written)))) == repr(_lists(value))
+        assert canonical.encode_with_decimals(value) == canonical.encode(written)
 
     @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
     def test_what_json_cannot_say_has_no_text_form(self, value: float) -> None:

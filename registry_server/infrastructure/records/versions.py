@@ -32,7 +32,7 @@ class VersionRecords:
     async def in_production(self, model: str) -> ModelVersion | None:
         return await self._one("model = ?1 AND stage = 'production'", model)
 
-    async def beside_incumbent(self, model: str, version: int) -> tuple[ModelVersion | None, ModelVersion | None]:
+    async def with_incumbent(self, model: str, version: int) -> tuple[ModelVersion | None, ModelVersion | None]:
         rows = await self._sql.few(
             f"SELECT {VERSIONS.select} FROM versions WHERE model = ?1 AND version = ?2 UNION ALL"
             f" SELECT {VERSIONS.select} FROM versions WHERE model = ?1 AND stage = 'production' AND version <> ?2",

@@ -43,6 +43,8 @@ def test_a_loser_is_told_who_won(cli: Cli, staged: str) -> None:
     assert (lost["code"], lost["winner"]["version"], lost["winner"]["by"]) == ("production_changed", 2, "admin")
     assert "registry history" in lost["remedy"]
     assert cli.problem("rollback", staged, "--reason", "x", "--replacing", "1", status=1)["winner"]["version"] == 2
+    lost = cli.problem("promote", staged, "3", "--reason", "the first", "--replacing", "0", status=1)
+    assert (lost["code"], lost.get("value")) == ("production_changed", None)
 
 
 def test_a_dry_run_lists_what_is_missing_and_changes_nothing(cli: Cli, staged: str, tmp_path: Path) -> None:
