@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import harness  # noqa: E402 - see above
 
-NAMES = ("resolve", "create", "pages", "lifecycle", "footprint", "transfer", "resilience")
+NAMES = ("resolve", "create", "pages", "lifecycle", "footprint", "transfer", "resilience", "outage")
 
 
 def main() -> int:

@@ -1,0 +1,98 @@
+"""How long a resolve takes while the registry is gone: real clocks, processes and sockets.
+
+Twenty processes resolve ten names ten times a second each, as `tests/simulation` does on a virtual clock for ten
+minutes. They have asked once for each name; then the server ends, and what is refreshed in the background is refused.
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks import harness
+from benchmarks.harness import SEED, Figure
+from common_lib import HttpRegistry, RegistryConfig
+from common_lib.config import ResolveRules
+from tests.support.steps import promoted
+
+PROCESSES, NAMES, PER_S, OUTAGE_S = 20, 10, 10, 30
+MOST_MS = 1.0
+
+
+def measure() -> list[Figure]:
+    """The slowest of a hundred, over all processes."""
+    harness.say(f"outage: {PROCESSES} processes × {PER_S} resolves/s for {OUTAGE_S} s")
+    with ExitStack() as stack:
+        callers = _in_an_outage(stack)
+        for caller in callers:
+            assert caller.stdin is not None
+            caller.stdin.write("gone\n")
+            caller.stdin.flush()
+        told = [json.loads(caller.communicate()[0]) for caller in callers]
+    taken = sorted(ms for took, _ in told for ms in took)
+    stale = sum(count for _, count in told)
+    of_each = [_slow(sorted(took)) for took, _ in told]
+    absolute = f"all {len(taken):,} answered, {stale:,} of them stale; median {taken[len(taken) // 2]:.3f} ms"
+    what = f"slowest of 100 resolves in an outage, {PROCESSES} processes × {PER_S}/s, ms"
+    return [harness.at_most(MOST_MS, "outage", what, of_each, absolute)._replace(ratio=_slow(taken))]
+
+
+def _in_an_outage(stack: ExitStack) -> list[subprocess.Popen[str]]:
+    """Processes that know every name, of a server that is gone."""
+    folder = stack.enter_context(harness.temporary_folder("outage"))
+    with harness.registry(folder) as (server, token):
+        config = RegistryConfig(url=f"http://127.0.0.1:{server.port}", token=token)
+        with HttpRegistry(config) as registry:
+            for number in range(NAMES):
+                registry.models.create(f"model-{number}", "regression")
+                promoted(registry, f"model-{number}")
+        # Not on the command line, where others could read it.
+        known = os.environ | {"REGISTRY_URL": config.url, "REGISTRY_TOKEN": token}
+        callers = [stack.enter_context(_caller(number, known)) for number in range(PROCESSES)]
+        for caller in callers:
+            assert caller.stdout is not None
+            assert caller.stdout.readline() == "ready\n"
+    return callers
+
+
+def _caller(number: int, environment: dict[str, str]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "benchmarks.outage", str(SEED + number)]
+    root = Path(__file__).parent.parent
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=root, env=environment, stdin=pipe, stdout=pipe, text=True)  # noqa: S603 - ours
+
+
+def _slow(taken: list[float]) -> float:
+    return taken[int(len(taken) * 0.99)]
+
+
+def resolve(seed: int) -> None:
+    """What one process does: ask for each name, wait for the outage, and tell how long each resolve took in it."""
+    names = [f"models:/model-{number}/production" for number in range(NAMES)]
+    config = RegistryConfig.from_environment()
+    rules = ResolveRules(snapshot=False)
+    with HttpRegistry(RegistryConfig(url=config.url, token=config.token, resolve=rules)) as registry:
+        for name in names:
+            registry.versions.resolution(name)
+        print("ready", flush=True)
+        sys.stdin.readline()
+        begin = time.perf_counter() + random.Random(seed).random() / PER_S  # noqa: S311 - reproducible on purpose
+        taken, stale = [], 0
+        for number in range(OUTAGE_S * PER_S):
+            time.sleep(max(0.0, begin + number / PER_S - time.perf_counter()))
+            began = time.perf_counter()
+            found = registry.versions.resolution(names[number % NAMES])
+            taken.append(1000 * (time.perf_counter() - began))
+            stale += found.stale
+    print(json.dumps([taken, stale]))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] and sys.argv[1].isdigit():
+        resolve(int(sys.argv[1]))
+    else:
+        harness.main(measure)
