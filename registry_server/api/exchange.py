@@ -181,7 +181,7 @@ def check_query(request: HttpRequest) -> None:
             "the query is not UTF-8",
             remedy="encode its texts as UTF-8 before they are percent-encoded",
             field="query",
-            value=repr(error.object[error.start : error.end]),
+            value=error.object[error.start : error.end].decode("latin-1"),
         ) from None
     for name, values in request.query_params.dict().items():
         if name not in known:

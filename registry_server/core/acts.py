@@ -61,6 +61,7 @@ class Act(msgspec.Struct, frozen=True):
             RevisionMismatch: it names another revision.
             RuleViolation: it is forced without a reason.
         """
+        names.check_text("reason", reason, names.REASON_LENGTH)
         if self.if_match is None:
             raise RevisionRequired(
                 "a change needs the revision it is based on",
@@ -125,8 +126,6 @@ async def perform(ports: Ports, act: Act, use_case: UseCase) -> Answer:
             return answer
         try:
             outcome = await use_case(records, act)
-            if outcome.change is not None:
-                names.check_text("reason", outcome.change.reason, names.REASON_LENGTH)
         except RuleViolation as violation:
             raise RuleBroken(violation) from None
         if outcome.change is not None:

@@ -32,6 +32,7 @@ async def put(records: Records, act: Act, name: str, alias: str, command: SetAli
     """Point an alias at a version; a new one needs `If-None-Match: *`, one that exists its revision."""
     names.check_alias(alias)
     await models.live(records, act, Right.ALIAS, name)
+    names.check_text("reason", command.reason, names.REASON_LENGTH)
     version = await records.versions.get(name, command.version)
     if version is None or version.tombstone is not None:
         raise NotFound(

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from common_lib.rules import lifecycle
+from common_lib.rules import lifecycle, names
 from common_lib.rules.access import PrincipalKind
 from common_lib.rules.lifecycle import Verdict
 from registry_server.core import changes, policies, promotion, versions
@@ -33,6 +33,7 @@ async def decide(records: Records, act: Act, name: str, version: int, command: V
     _check_may(act.caller, found)
     versions.refuse_recalled(found)
     lifecycle.check_reason(command.reason, "an approval or a refusal")
+    names.check_text("reason", command.reason, names.REASON_LENGTH)
     policy = await policies.of(records, name)
     approver, subject = act.caller.name, promotion.subject_of(found, policy)
     before = await records.approvals.get(name, version, approver)

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from common_lib.rules import lifecycle, references
+from common_lib.rules import lifecycle, names, references
 from common_lib.rules.lifecycle import ModelStage
 from registry_server.core import changes, models, promotion, timeline, versions
 from registry_server.core.acts import Act, Outcome
@@ -49,6 +49,7 @@ async def rollback(records: Records, act: Act, name: str, command: RollbackReque
     """Return to the version that was in production before, and archive the one that is there, in one transaction."""
     await models.live(records, act, Right.PROMOTE, name)
     lifecycle.check_reason(command.reason, "a rollback")
+    names.check_text("reason", command.reason, names.REASON_LENGTH)
     incumbent = await _incumbent(records, act, name, command.replacing)
     if incumbent is not None and act.if_match is not None:
         await versions.expect(records, act, incumbent, command.reason)
@@ -132,7 +133,7 @@ def _check_plain(command: TransitionRequest) -> None:
             f"a move to {command.to} has nothing to override and replaces nothing",
             remedy="leave out override and replacing: they concern production",
             field="override" if command.override else "replacing",
-            value=command.replacing or command.override,
+            value="true" if command.override else command.replacing,
         )
 
 
