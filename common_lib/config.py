@@ -37,7 +37,7 @@ class BreakerRules:
     slow_call_s: float = 4.0
     slow_rate: float = 0.8
     open_s: float = 5.0
-    longest_open_s: float = 10.0
+    longest_open_s: float = 6.0
     probes: int = 1
 
     def __post_init__(self) -> None:

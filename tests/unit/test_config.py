@@ -54,7 +54,7 @@ def test_no_number_is_something_else(wrong: Any) -> None:
     ("make", "told"),
     [
         (lambda: BreakerRules(failure_rate=1.1), "failure_rate is 1.1"),
-        (lambda: BreakerRules(open_s=20), "open_s is 20 and longest_open_s is 10.0"),
+        (lambda: BreakerRules(open_s=20), "open_s is 20 and longest_open_s is 6.0"),
         (lambda: BreakerRules(probes=0), "probes is 0: it must be positive"),
         (lambda: BreakerRules(minimum_calls=2.5), "a whole number"),  # type: ignore[arg-type]
         (lambda: ResolveRules(fresh_s=90), "fresh_s is 90 and revalidate_s is 60.0"),
