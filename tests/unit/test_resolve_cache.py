@@ -156,7 +156,8 @@ def test_in_an_outage_everything_is_answered_for_a_day() -> None:
     known = world.call().known
     assert (known.stale, known.age_s, known.source) == (True, 600.0, "cache")
     assert known.reason
-    assert world.asked < 100
+    # Beside what opened it, a probe each time that the circuit was open, for 4.5 s at least: a quarter less than 6.
+    assert world.asked < 20 + 600 / 4.5
     world.later(86_400)
     with pytest.raises(RegistryUnavailable):
         world.call()
