@@ -50,7 +50,9 @@ class _Client(ABC):
         policy = self.policy
         if self._cache is None:
             return policy.steps(operation)
-        return self._cache.steps(operation, lambda *began: policy.steps(operation, *began))
+        return self._cache.steps(
+            operation, lambda *began: policy.steps(operation, *began), lambda: policy.rejects(operation.route_class)
+        )
 
     def _refreshing(self, operation: Operation[Any]) -> CallSteps:
         cache = cast("ResolveCache", self._cache)

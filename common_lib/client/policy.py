@@ -32,7 +32,7 @@ from common_lib.errors import (
     ServerFailed,
     TooManyCalls,
 )
-from common_lib.operations.base import Answer, Operation, refusal
+from common_lib.operations.base import Answer, Operation, RouteClass, refusal
 
 if TYPE_CHECKING:
     from tenacity import Future, RetryCallState, Retrying
@@ -156,8 +156,7 @@ class Policy:
             if enough or sleep_s >= call.left_s():
                 return True
             # Nobody waits for what every circuit is going to reject.
-            circuits = map(self.breakers.circuit, self.addresses.order(call.route_class))
-            if all(circuit.remaining_s() > sleep_s for circuit in circuits):
+            if self.rejects(call.route_class, sleep_s):
                 return True
             # Last, for a retry is paid for only when nothing else forbids it. To ask for an answer costs little.
             if is_at_work or self.budget.spend():
@@ -170,6 +169,11 @@ class Policy:
     def tell(self, happening: Happening, key: str, **facts: object) -> None:
         """Tell the telemetry."""
         isolated(self.telemetry, happening, key, **facts)
+
+    def rejects(self, route_class: RouteClass, in_s: float = 0.0) -> bool:
+        """Whether every circuit will then still be open, so that a call is rejected without being sent."""
+        circuits = map(self.breakers.circuit, self.addresses.order(route_class))
+        return all(circuit.remaining_s() > in_s for circuit in circuits)
 
     def circuits(self) -> dict[str, CircuitState]:
         """The circuits that calls have met so far, by address and class of routes."""

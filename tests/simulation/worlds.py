@@ -169,7 +169,10 @@ class Process:
     def _steps(self, operation: Operation[Any]) -> CallSteps:
         if self.cache is None:
             return self.policy.steps(operation)
-        return self.cache.steps(operation, lambda *began: self.policy.steps(operation, *began))
+        policy = self.policy
+        return self.cache.steps(
+            operation, lambda *began: policy.steps(operation, *began), lambda: policy.rejects(operation.route_class)
+        )
 
     def _drive(self, steps: CallSteps, ended: Callable[..., None], reply: Any = None) -> None:
         def go_on(reply: Any = None) -> None:

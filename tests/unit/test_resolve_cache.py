@@ -60,7 +60,11 @@ class World:
 
     def steps(self, operation: Operation[Any] = RESOLVE) -> Any:
         """The steps of one call."""
-        return self.cache.steps(operation, lambda *began: self.policy.steps(operation, *began))
+        return self.cache.steps(
+            operation,
+            lambda *began: self.policy.steps(operation, *began),
+            lambda: self.policy.rejects(operation.route_class),
+        )
 
     def refresh(self) -> None:
         """Let what waits in the background run."""
