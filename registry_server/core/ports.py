@@ -54,8 +54,10 @@ class Versions(Protocol):
     async def in_production(self, model: str) -> ModelVersion | None:
         """The one version in production."""
 
-    async def with_incumbent(self, model: str, version: int) -> tuple[ModelVersion | None, ModelVersion | None]:
-        """The version of that number, and the one in production, which may be the same."""
+    async def to_judge(
+        self, model: str, version: int
+    ) -> tuple[ModelVersion | None, ModelVersion | None, Policy | None]:
+        """The version of that number, the one in production, which may be the same, and the policy that was set."""
 
     async def newest(self, model: str, stage: ModelStage | None, *, recalled: bool = True) -> ModelVersion | None:
         """The live version with the highest number, in that stage or in any, and perhaps none that is recalled."""

@@ -30,9 +30,9 @@ async def check(database: Database, caller: Caller, name: str, version: int, now
     Raises:
         Conflict: the version or its model was taken out of use.
     """
-    found, incumbent = await versions.with_incumbent(database, caller, name, version)
+    found, incumbent, governing = await versions.to_judge(database, caller, name, version)
     versions.refuse_tombstoned(found)
-    policy = await policies.of(database.read, name)
+    policy = governing or await policies.of(database.read, name)
     if incumbent is None:  # a model in production has no tombstone
         models.refuse_tombstoned(await models.get(database, caller, name))
     findings = await _findings(database.read, policy, found, incumbent, now)

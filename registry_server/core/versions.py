@@ -14,6 +14,7 @@ from registry_server.domain.artifacts import FileEntry, Manifest
 from registry_server.domain.base import Page, VersionNumber
 from registry_server.domain.errors import Conflict, InvalidRequest, NotFound, Recalled, RevisionMismatch
 from registry_server.domain.pages import Order
+from registry_server.domain.policies import Policy
 from registry_server.domain.versions import ModelVersion, UpdateVersion, VersionFilter
 
 ORDERS = (Order.VERSION, Order.VERSION_DOWN)
@@ -30,15 +31,15 @@ async def get(database: Database, caller: Caller, name: str, version: int) -> Mo
     return await _load(database.read, name, version)
 
 
-async def with_incumbent(
+async def to_judge(
     database: Database, caller: Caller, name: str, version: int
-) -> tuple[ModelVersion, ModelVersion | None]:
-    """The version of that number, tombstoned or not, and the one in production, which may be the same."""
+) -> tuple[ModelVersion, ModelVersion | None, Policy | None]:
+    """The version of that number, tombstoned or not, the one in production, and the policy that was set."""
     caller.require(Right.READ, name)
     if 0 < version <= references.MAX_VERSION:
-        found, incumbent = await database.read.versions.with_incumbent(name, version)
+        found, incumbent, policy = await database.read.versions.to_judge(name, version)
         if found is not None:
-            return found, incumbent
+            return found, incumbent, policy
     raise await _no_version(database.read, name, version)
 
 

@@ -11,7 +11,9 @@ from common_lib.rules.lifecycle import ModelStage
 from registry_server.domain.artifacts import FileEntry
 from registry_server.domain.base import Tombstone
 from registry_server.domain.pages import Order, Window
+from registry_server.domain.policies import Policy
 from registry_server.domain.versions import ModelVersion, VersionFilter
+from registry_server.infrastructure.records.policies import POLICIES
 from registry_server.infrastructure.rows import Table
 from registry_server.infrastructure.sql import Sql
 
@@ -32,16 +34,24 @@ class VersionRecords:
     async def in_production(self, model: str) -> ModelVersion | None:
         return await self._one("model = ?1 AND stage = 'production'", model)
 
-    async def with_incumbent(self, model: str, version: int) -> tuple[ModelVersion | None, ModelVersion | None]:
+    async def to_judge(
+        self, model: str, version: int
+    ) -> tuple[ModelVersion | None, ModelVersion | None, Policy | None]:
+        both = (
+            f"{VERSIONS.select}, {POLICIES.select} FROM versions LEFT JOIN policies ON policies.model = versions.model"
+        )
         rows = await self._sql.few(
-            f"SELECT {VERSIONS.select} FROM versions WHERE model = ?1 AND version = ?2 UNION ALL"
-            f" SELECT {VERSIONS.select} FROM versions WHERE model = ?1 AND stage = 'production' AND version <> ?2",
+            f"SELECT {both} WHERE versions.model = ?1 AND version = ?2"
+            f" UNION ALL SELECT {both} WHERE versions.model = ?1 AND stage = 'production' AND version <> ?2",
             model,
             version,
         )
-        there = [_read(row) for row in rows]
+        width = len(VERSIONS.stored)
+        there = [_read(row[:width]) for row in rows]
         found = next((one for one in there if one.version == version), None)
-        return found, next((one for one in there if one.stage is ModelStage.PRODUCTION), None)
+        incumbent = next((one for one in there if one.stage is ModelStage.PRODUCTION), None)
+        policy = rows[0][width:] if rows else ()
+        return found, incumbent, POLICIES.read(policy) if policy and policy[0] is not None else None
 
     async def newest(self, model: str, stage: ModelStage | None, *, recalled: bool = True) -> ModelVersion | None:
         usable = "" if recalled else " AND recall IS NULL"
