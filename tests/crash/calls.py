@@ -117,7 +117,10 @@ _DESCRIPTOR = ("write", "read", "fsync", "ftruncate", "fchmod", "fstat", "sendfi
 def recorded(recorder: Recorder) -> Iterator[Recorder]:
     """Stand between, for as long as the block lasts."""
     for file in recorder.root.rglob("*"):
-        found = file.stat(follow_symlinks=False)
+        try:
+            found = file.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            continue  # another process shares the folder, and has just given it another name
         recorder.before[found.st_ino] = recorder.before[str(file.relative_to(recorder.root))] = found.st_size
     with ExitStack() as stack:
         for name, call in _watched(recorder).items():
