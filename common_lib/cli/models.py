@@ -10,7 +10,16 @@ from rich.text import Text
 
 from common_lib.cli import show
 from common_lib.cli.session import Session, connected
-from common_lib.cli.values import based_on, change_options, merged, moment, pairs_option, reason_option, scalar
+from common_lib.cli.values import (
+    based_on,
+    change_options,
+    edit_options,
+    merged,
+    moment,
+    pairs_option,
+    reason_option,
+    scalar,
+)
 from common_lib.rules.lifecycle import ModelStage, ModelType
 
 if TYPE_CHECKING:
@@ -87,9 +96,7 @@ def create(session: Session, *, name: str, type: str, tag: dict[str, str], **giv
 @models.command()
 @click.argument("name")
 @click.option("--owner", help="Another owner.")
-@click.option("--description", help="Another description.")
-@pairs_option("--tag", help="A tag to add or to replace; may be repeated.")
-@click.option("--remove-tag", multiple=True, metavar="NAME", help="A tag to remove; may be repeated.")
+@edit_options
 @pairs_option("--metadata", read=scalar, help="A fact to add or to replace; may be repeated.")
 @click.option("--remove-metadata", multiple=True, metavar="NAME", help="A fact to remove; may be repeated.")
 @reason_option

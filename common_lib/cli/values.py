@@ -68,6 +68,14 @@ def pairs_option(*names: str, read: Callable[[str], Any] = str, help: str) -> Ca
     return click.option(*names, type=pair(read), metavar="NAME=VALUE", multiple=True, callback=as_dict, help=help)
 
 
+def edit_options(command: F) -> F:
+    """The options of what models and versions both let change."""
+    description = click.option("--description", help="Another description.")
+    tag = pairs_option("--tag", help="A tag to add or to replace; may be repeated.")
+    removed = click.option("--remove-tag", multiple=True, metavar="NAME", help="A tag to remove; may be repeated.")
+    return description(tag(removed(command)))
+
+
 def merged(before: Mapping[str, Any], added: Mapping[str, Any], removed: tuple[str, ...]) -> dict[str, Any] | None:
     """What a mapping becomes by entries that are added and removed; None if there are none."""
     if not added and not removed:

@@ -13,7 +13,16 @@ from rich.text import Text
 from common_lib.cli import show
 from common_lib.cli.models import STAGE_NAMES, STAGES
 from common_lib.cli.session import Session, connected
-from common_lib.cli.values import based_on, change_options, finite, merged, pairs_option, reason_option, scalar
+from common_lib.cli.values import (
+    based_on,
+    change_options,
+    edit_options,
+    finite,
+    merged,
+    pairs_option,
+    reason_option,
+    scalar,
+)
 
 if TYPE_CHECKING:
     from common_lib.client.http_registry import HttpRegistry
@@ -120,9 +129,7 @@ def register(
 @versions.command()
 @click.argument("name")
 @click.argument("version", type=click.IntRange(min=1))
-@click.option("--description", help="Another description.")
-@pairs_option("--tag", help="A tag to add or to replace; may be repeated.")
-@click.option("--remove-tag", multiple=True, metavar="NAME", help="A tag to remove; may be repeated.")
+@edit_options
 @reason_option
 @change_options
 @connected
