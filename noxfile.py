@@ -1,5 +1,8 @@
 """Everything that is checked, each in a fresh environment: `nox`, or `nox -s lint types architecture tests`."""
 
+import os
+import secrets
+
 import nox
 
 nox.options.sessions = ["lint", "types", "architecture", "tests"]
@@ -39,7 +42,7 @@ def tests(session: nox.Session) -> None:
 def long(session: nox.Session) -> None:
     """The long forms: 8,000 versions by 16 writers, 100 kills; their figures stand in docs/benchmarks.md."""
     session.install("--editable", ".[test]")
-    ignored = [f"--ignore=tests/{folder}" for folder in ("crash", "lifecycle", "simulation")]
+    ignored = [f"--ignore=tests/{folder}" for folder in ("crash", "fuzz", "lifecycle", "simulation")]
     session.run("pytest", "-m", "long", *ignored, "--durations=0", *session.posargs)
 
 
@@ -62,6 +65,20 @@ def crash(session: nox.Session) -> None:
     """1,000 random kills, a kill and an error at every call, 10,000 flipped bits; see docs/durability.md."""
     session.install("--editable", ".[test]")
     session.run("pytest", "tests/crash", "-m", "long or not long", "-s", "--durations=0", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """A million cases for whatever reads what others wrote, in 20 minutes on two cores; see tests/fuzz/harness.py.
+
+    `FUZZ_SEED=… nox -s fuzz` repeats a run by the seed that it printed.
+    """
+    # The loaders of all formats are needed, and onnx writes the valid models that the others are made of.
+    session.install("--editable", ".[test,onnx,lightgbm]", "onnx")
+    bounds = {"FUZZ_SEED": str(secrets.randbelow(10**9)), "FUZZ_AT_LEAST": "1000000"}
+    env = {name: os.environ.get(name, value) for name, value in bounds.items()}
+    marked = ("-m", "long", "-n", "2", "--dist", "worksteal", "-s", "--durations=0", "--timeout=600")
+    session.run("pytest", "tests/fuzz", *marked, *session.posargs, env=env)
 
 
 @nox.session

@@ -1,0 +1,192 @@
+"""A fuzzer: seeded, bounded in cases and in time, with one target for each thing that reads what others wrote.
+
+The law: whatever a target is given, it accepts it, or refuses it by one of its own errors. Any other error, the end of
+the process, more than `MEMORY` or more than `CASE_S` for one case is a failure, and its case is saved to be run again.
+
+Add a target: write `tests/fuzz/targets/<name>.py` with a list `TARGETS` of `Target`; it is found by itself.
+
+    from tests.fuzz.harness import Target, calling
+    from tests.fuzz.mutators import any_text
+
+    TARGETS = [
+        Target(
+            name="references",
+            seeds=lambda: ["models:/m/1", "models:/m/production"],  # valid cases: each must be accepted as it is
+            mutate=any_text,                                        # (chance, case) -> another case
+            runner=calling(parse_reference),                        # gives the function that is given each case
+            refusals=(InvalidReference,),                           # the errors by which it may refuse
+        )
+    ]
+
+* `seeds` is called when the target is run, so it may import heavy libraries, and `pytest.skip` if one is missing.
+  It must give the same cases each time, or a seed of the fuzzer could not repeat a run.
+* `mutate(chance, case)` takes all its chance from `chance`, a `random.Random` of that case alone, and does not change
+  `case`. A case is `bytes`, `str`, or anything that can be pickled.
+* `runner()` is a context manager, so it can start a server and end it; it gives the function `run(case)`. What that
+  returns is ignored. A wrong answer, such as a status of 500, is an `AssertionError` or a `Broken` that it raises.
+* What passes its check and is then used by native code runs in a child: `runner=in_child(check, "module:use")` of
+  `tests.fuzz.child`.
+
+Environment: `FUZZ_SEED` (printed, default 1 in the default suite, fresh in `nox -s fuzz`), `FUZZ_CASES` and
+`FUZZ_SECONDS` for each target, `FUZZ_CASE=<file>` to run one saved case, `FUZZ_FAILURES` of one target before it stops.
+Case number n of a target depends on the seed, the target's name and n alone.
+"""
+
+import contextlib
+import hashlib
+import os
+import pickle
+import random
+import resource
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+MEMORY: Final = 2**30
+CASE_S: Final = 10.0
+Run: TypeAlias = Callable[[Any], object]
+
+
+class Broken(AssertionError):
+    """A case that breaks the law, raised by a runner that knows of it later than it was given."""
+
+    def __init__(self, case: Any, why: str) -> None:
+        super().__init__(why)
+        self.case = case
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One thing that reads what others wrote; see the head of this module."""
+
+    name: str
+    seeds: Callable[[], Sequence[Any]]
+    mutate: Callable[[random.Random, Any], Any]
+    runner: Callable[[], AbstractContextManager[Run]]
+    refusals: tuple[type[Exception], ...]
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one target's run; `broken` says for each failure what happened and where its case was saved."""
+
+    accepted: int = 0
+    refused: int = 0
+    seconds: float = 0.0
+    broken: list[str] = field(default_factory=list)
+
+    @property
+    def cases(self) -> int:
+        """Number of cases that were run."""
+        return self.accepted + self.refused + len(self.broken)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Seed and bounds of a run, changed by the environment."""
+
+    cases: int
+    seconds: float
+    seed: str = field(default_factory=lambda: os.environ.get("FUZZ_SEED", "1"))
+    failures: int = field(default_factory=lambda: int(os.environ.get("FUZZ_FAILURES", "1")))
+
+    @classmethod
+    def of(cls, *, cases: int, seconds: float) -> "Bounds":
+        """Take these bounds, unless the environment names others."""
+        return cls(int(os.environ.get("FUZZ_CASES", cases)), float(os.environ.get("FUZZ_SECONDS", seconds)))
+
+
+def all_targets() -> list[Target]:
+    """Find the targets of every module in `tests/fuzz/targets`, by name."""
+    modules = sorted(path.stem for path in (Path(__file__).parent / "targets").glob("*.py"))
+    found = [target for name in modules for target in import_module(f"tests.fuzz.targets.{name}").TARGETS]
+    names = [target.name for target in found]
+    assert len(set(names)) == len(names), f"two targets have one name: {names}"
+    return found
+
+
+def calling(function: Run) -> Callable[[], AbstractContextManager[Run]]:
+    """Make a runner of a function that needs no preparation."""
+    return lambda: contextlib.nullcontext(function)
+
+
+def fuzz(target: Target, bounds: Bounds, folder: Path) -> Tally:
+    """Run cases of a target until one bound is reached; save those that break the law in `folder`."""
+    tally, seeds, began = Tally(), target.seeds(), time.monotonic()
+    mark = folder / f"{target.name}.current"
+    try:
+        with target.runner() as run, mark.open("w", buffering=1) as current:
+            for number, case in _cases(target, seeds, bounds):
+                current.write(f"{bounds.seed} {number}\n")  # it stays, if the case ends the process
+                _run(target, run, case, tally, folder, valid=number < len(seeds))
+                if len(tally.broken) >= bounds.failures or time.monotonic() - began > bounds.seconds:
+                    break
+    except Broken as late:  # the last cases were looked at when the runner ended
+        tally.broken.append(_saved(target, late.case, late, folder))
+    tally.seconds = time.monotonic() - began
+    mark.unlink()
+    return tally
+
+
+def case_of(target: Target, seeds: Sequence[Any], seed: str, number: int) -> Any:
+    """Make the case of that number: first come the valid ones as they are, then what is made of them."""
+    if number < len(seeds):
+        return seeds[number]
+    chance = random.Random(f"{seed}/{target.name}/{number}")
+    return target.mutate(chance, chance.choice(seeds))
+
+
+def run_saved(target: Target, file: Path) -> None:
+    """Run one case that was saved, and let its error through."""
+    content = file.read_bytes()
+    case = {".bin": bytes, ".txt": bytes.decode}.get(file.suffix, pickle.loads)(content)
+    with target.runner() as run, contextlib.suppress(*target.refusals):
+        run(case)
+
+
+def _cases(target: Target, seeds: Sequence[Any], bounds: Bounds) -> Iterator[tuple[int, Any]]:
+    for number in range(max(bounds.cases, len(seeds))):
+        yield number, case_of(target, seeds, bounds.seed, number)
+
+
+def _run(target: Target, run: Run, case: Any, tally: Tally, folder: Path, *, valid: bool) -> None:
+    before, began = _memory(), time.thread_time()
+    try:
+        run(case)
+        tally.accepted += 1
+    except target.refusals as error:
+        if valid:
+            tally.broken.append(_saved(target, case, error, folder))
+        else:
+            tally.refused += 1
+    except Broken as late:
+        tally.broken.append(_saved(target, late.case, late, folder))
+    except BaseException as error:
+        tally.broken.append(_saved(target, case, error, folder))
+        if not isinstance(error, Exception):
+            raise
+    grown, took = _memory() - before, time.thread_time() - began
+    if grown > MEMORY or took > CASE_S:
+        why = AssertionError(f"it took {grown / 2**20:.0f} MiB and {took:.1f} s")
+        tally.broken.append(_saved(target, case, why, folder))
+
+
+def _memory() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _saved(target: Target, case: Any, error: BaseException, folder: Path) -> str:
+    """Save a case, and say how to run it again."""
+    suffix = {bytes: "bin", str: "txt"}.get(type(case), "pickle")
+    try:
+        content = case if suffix == "bin" else case.encode() if suffix == "txt" else pickle.dumps(case)
+    except UnicodeEncodeError:
+        suffix, content = "pickle", pickle.dumps(case)
+    file = folder / f"{target.name}-{hashlib.sha256(content).hexdigest()[:12]}.{suffix}"
+    file.write_bytes(content)
+    again = f"FUZZ_CASE={file} pytest -n0 'tests/fuzz/test_fuzz.py::test_short[{target.name}]'"
+    return f"{type(error).__name__}: {error!s:.1000}\n  case: {case!r:.200}\n  again: {again}"
