@@ -73,8 +73,7 @@ def fuzz(session: nox.Session) -> None:
 
     `FUZZ_SEED=… nox -s fuzz` repeats a run by the seed that it printed.
     """
-    # The loaders of all formats are needed, and onnx writes the valid models that the others are made of.
-    session.install("--editable", ".[test,onnx,lightgbm]", "onnx")
+    session.install("--editable", ".[fuzz]")
     bounds = {"FUZZ_SEED": str(secrets.randbelow(10**9)), "FUZZ_AT_LEAST": "1000000"}
     env = {name: os.environ.get(name, value) for name, value in bounds.items()}
     marked = ("-m", "long", "-n", "2", "--dist", "worksteal", "-s", "--durations=0", "--timeout=600")
