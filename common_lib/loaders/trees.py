@@ -1,6 +1,9 @@
 """What every tree must be, so that a library of C++ may walk it: children within it, each reached once."""
 
 from collections.abc import Callable, Sequence
+from typing import Final
+
+MAX_DEPTH: Final = 2_000
 
 
 class BadTree(ValueError):
@@ -32,3 +35,17 @@ def walk(children: Callable[[int], Sequence[int]], nodes: int) -> list[int]:
             seen.add(child)
             pending.append(child)
     return sorted(seen)
+
+
+def depth_of(children: Callable[[int], Sequence[int]]) -> int:
+    """Count the levels of a tree that `walk` has accepted.
+
+    Raises:
+        BadTree: they are more than a library can descend, for it calls itself at each level.
+    """
+    depth, level = 0, [0]
+    while level:
+        depth += 1
+        require(depth <= MAX_DEPTH, f"a tree has more than {MAX_DEPTH} levels")
+        level = [child for node in level for child in children(node)]
+    return depth

@@ -5,19 +5,30 @@ Source: https://ubjson.org, Draft 12; XGBoost writes float32 as `d`.
 """
 
 import struct
+import sys
+from array import array
 from typing import Any, Final
 
-_NUMBERS: Final = {"i": "b", "U": "B", "I": "h", "l": "i", "L": "q", "d": "f", "D": "d"}
+from common_lib.loaders.budget import Budget
+
+_NUMBERS: Final = {"i": "b", "U": "B", "I": "h", "l": "i", "L": "q", "d": "f", "D": "d"}  # codes of `array`
 _DEPTH: Final = 64
 
 
-def parse(content: bytes) -> Any:
-    """The one value that the bytes are.
+_VALUE: Final = 64  # bytes that a value takes, with its place in a list that grows
+_OBJECT: Final = 232
+_TEXT: Final = 128
+
+
+def parse(content: bytes, budget: Budget) -> Any:
+    """Return the one value that the bytes are; arrays of numbers are arrays.
 
     Raises:
         ValueError: they are not one value, whole and without rest.
+        OverBudget: the value would take more memory than it may.
     """
-    reader = _Reader(content)
+    budget.spend(2 * len(content), "its bytes")
+    reader = _Reader(content, budget)
     value = reader.value(reader.marker(), 0)
     if reader.place != len(content):
         raise ValueError("there are bytes behind the end")
@@ -25,8 +36,9 @@ def parse(content: bytes) -> Any:
 
 
 class _Reader:
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, budget: Budget) -> None:
         self._content = content
+        self._budget = budget
         self.place = 0
 
     def marker(self) -> str:
@@ -35,6 +47,7 @@ class _Reader:
     def value(self, marker: str, depth: int) -> Any:
         if depth > _DEPTH:
             raise ValueError("it is nested too deeply")
+        self._budget.spend(_VALUE, "its values")
         if marker in _NUMBERS:
             return self._numbers(marker, 1)[0]
         if marker in "TFZ":
@@ -47,7 +60,7 @@ class _Reader:
             return self._object(depth)
         raise ValueError(f"{marker!r} begins no value")
 
-    def _array(self, depth: int) -> list[Any]:
+    def _array(self, depth: int) -> "list[Any] | array[Any]":
         marker = self.marker()
         if marker == "$":
             kind = self.marker()
@@ -64,6 +77,7 @@ class _Reader:
 
     def _object(self, depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
+        self._budget.spend(_OBJECT, "its objects")
         while self._content[self.place : self.place + 1] != b"}":
             key = self._text()
             if key in found:
@@ -73,7 +87,9 @@ class _Reader:
         return found
 
     def _text(self) -> str:
-        return self._take(self._length()).decode("utf-8")
+        length = self._length()
+        self._budget.spend(_TEXT + 4 * length, "its texts")
+        return self._take(length).decode("utf-8")
 
     def _length(self) -> int:
         marker = self.marker()
@@ -85,9 +101,13 @@ class _Reader:
             raise ValueError("a length is beyond the end")
         return int(length)
 
-    def _numbers(self, marker: str, count: int) -> list[Any]:
-        form = f">{count}{_NUMBERS[marker]}"
-        return list(struct.unpack(form, self._take(struct.calcsize(form))))
+    def _numbers(self, marker: str, count: int) -> "array[Any]":
+        numbers = array(_NUMBERS[marker])
+        self._budget.spend(count * numbers.itemsize, "its numbers")
+        numbers.frombytes(self._take(count * numbers.itemsize))
+        if sys.byteorder == "little":
+            numbers.byteswap()
+        return numbers
 
     def _take(self, length: int) -> bytes:
         taken = self._content[self.place : self.place + length]

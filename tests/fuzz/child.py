@@ -3,7 +3,9 @@
     runner=in_child(check, "tests.fuzz.targets.xgboost:use")
 
 `check(case)` runs here and refuses most cases; `use(case)` runs there on those that pass, in batches, with a bound on
-the address space and on the time of each. The case at which the process ends is known by the answers before it.
+the address space and on the time of each. An error of the library becomes a `LoadRefused` there, which is counted as
+late: it is typed, but the check was not the one to refuse. The case at which the process ends is known by the
+answers before it.
 """
 
 import contextlib
@@ -21,6 +23,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
+from common_lib.errors import LoadRefused
 from tests.fuzz.harness import MEMORY, Broken, Run
 
 ROOT: Final = Path(__file__).parents[2]
@@ -63,6 +66,7 @@ def _running(check: Run, child_in: Callable[[Path], "_Child"]) -> Iterator[Run]:
             yield run
             child.use_all(pending)
         finally:
+            run.late = child.late  # type: ignore[attr-defined]
             child.end()
 
 
@@ -71,6 +75,7 @@ class _Child:
 
     def __init__(self, use: str, memory: int, folder: Path, warm: bytes, case_s: float) -> None:
         self._use, self._memory, self._folder, self._warm, self._case_s = use, memory, folder, warm, case_s
+        self.late = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     def use_all(self, pending: list[bytes]) -> None:
@@ -91,7 +96,9 @@ class _Child:
             case = pending[0]
             answer = self._answer(process, self._case_s)
             del pending[0]
-            if answer != "used":
+            if answer == "refused":
+                self.late += 1
+            elif answer != "used":
                 self.end()  # the rest of the batch is left to the next process
                 raise Broken(case, f"it passes the check, but {answer}")
 
@@ -168,6 +175,8 @@ def _bound_memory(more: int) -> None:
 def _outcome(use: Callable[[bytes], Any], case: bytes) -> bytes:
     try:
         use(case)
+    except LoadRefused:
+        return b"refused\n"
     except Exception as error:  # noqa: BLE001 - any error is an answer
         return f"{type(error).__name__}: {error!s:.600}".replace("\n", " ").encode("utf-8", "replace") + b"\n"
     return b"used\n"

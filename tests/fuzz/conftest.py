@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-_HEAD = ("target", "cases", "accepted", "refused", "broken", "seconds")
-_counts: list[tuple[str, int, int, int, int, float]] = []
+_HEAD = ("target", "cases", "accepted", "refused", "late", "broken", "seconds")
+_counts: list[tuple[str, int, int, int, int, int, float]] = []
 
 
 def pytest_report_header() -> str:
@@ -28,7 +28,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print a table of the targets and the sum."""
     for row in (_HEAD, *sorted(_counts)):
-        terminalreporter.write_line("{:<24}{:>10}{:>10}{:>10}{:>8}{:>9}".format(*row))
+        terminalreporter.write_line("{:<24}{:>10}{:>10}{:>10}{:>8}{:>8}{:>9}".format(*row))
     terminalreporter.write_line(f"{_total():,} cases over {len(_counts)} targets; {pytest_report_header()}")
 
 

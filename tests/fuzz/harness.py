@@ -72,10 +72,14 @@ class Target:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of one target's run; `broken` says for each failure what happened and where its case was saved."""
+    """Counts of one target's run; `broken` says for each failure what happened and where its case was saved.
+
+    `late` of the accepted ones passed the check and were refused by the library, by a typed error.
+    """
 
     accepted: int = 0
     refused: int = 0
+    late: int = 0
     seconds: float = 0.0
     broken: list[str] = field(default_factory=list)
 
@@ -128,6 +132,7 @@ def fuzz(target: Target, bounds: Bounds, folder: Path) -> Tally:
     except Broken as late:  # the last cases were looked at when the runner ended
         tally.broken.append(_saved(target, late.case, late, folder))
     tally.seconds = time.monotonic() - began
+    tally.late = getattr(run, "late", 0)
     mark.unlink()
     return tally
 

@@ -17,8 +17,8 @@ def held(request: pytest.FixtureRequest, target: Target, bounds: Bounds) -> None
         run_saved(target, Path(saved))
         return
     tally = fuzz(target, bounds, folder)
-    counts = (target.name, tally.cases, tally.accepted, tally.refused, len(tally.broken), round(tally.seconds, 1))
-    request.node.user_properties.append(("fuzz", counts))
+    numbers = (tally.cases, tally.accepted, tally.refused, tally.late, len(tally.broken), round(tally.seconds, 1))
+    request.node.user_properties.append(("fuzz", (target.name, *numbers)))
     print(f"FUZZ_SEED={bounds.seed} {target.name}: {tally.cases} cases in {tally.seconds:.1f} s")
     assert not tally.broken, f"FUZZ_SEED={bounds.seed}\n" + "\n".join(tally.broken)
     assert tally.accepted
