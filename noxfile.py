@@ -81,6 +81,13 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Plant faults one at a time and demand that their tests fail; `-- -k name` takes some, `-- --resume` goes on."""
+    session.install("--editable", ".[test]")
+    session.run("python", "-m", "tests.mutants", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """The benchmarks: ratios in one run; `nox -s bench -- --markdown` writes the table of docs/benchmarks.md."""
     session.install("--editable", ".[test]")

@@ -103,6 +103,7 @@ _HEADERS: Final = {
     "unauthenticated": {"www-authenticate": 'Bearer realm="model-registry"'},
     "request_in_flight": {"retry-after": "1"},
     "storage_unavailable": {"retry-after": "1"},
+    "too_many_connections": {"retry-after": "1"},
 }
 
 

@@ -14,6 +14,7 @@ import re
 import secrets
 import shutil
 import stat
+import string
 import subprocess
 import sys
 import tempfile
@@ -167,7 +168,8 @@ def _guard(folder: Path, install: Path, *settings: str) -> None:
         parent = folder.parent if user is None or _anyone_may_enter(folder.parent) else _TMP
         home = Path(at_end.enter_context(tempfile.TemporaryDirectory(prefix="postgres-", dir=parent)))
         sockets = at_end.enter_context(tempfile.TemporaryDirectory(prefix="postgres-", dir=_TMP))
-        run: Callable[..., Any] = partial(subprocess.run, check=True, cwd=home, env={"LC_ALL": "C"})
+        language = _language(home)
+        run: Callable[..., Any] = partial(subprocess.run, check=True, cwd=home, env={"LC_ALL": "C", "LOCPATH": home})
         if user:
             if not _anyone_may_enter(install / "bin/postgres"):
                 install = _copy(install, home)
@@ -177,7 +179,8 @@ def _guard(folder: Path, install: Path, *settings: str) -> None:
         data, log = home / "data", home / "log"
         initdb = [install / "bin/initdb", "--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8"]
         options = [f"--set={setting}" for setting in (*_SETTINGS, *settings, f"unix_socket_directories={sockets}")]
-        run([*initdb, "--locale=C", f"--pgdata={data}", *options], timeout=_TIMEOUT_S)
+        languages = ["--locale=C", f"--lc-collate={language}", f"--lc-ctype={language}"]
+        run([*initdb, *languages, f"--pgdata={data}", *options], timeout=_TIMEOUT_S)
         control = [install / "bin/pg_ctl", "--wait", f"--timeout={_TIMEOUT_S}", f"--pgdata={data}"]
         # Without the checkpoint of an orderly end, for nobody will read these data again.
         at_end.callback(run, [*control, "--mode=immediate", "stop"], check=False)
@@ -189,6 +192,23 @@ def _guard(folder: Path, install: Path, *settings: str) -> None:
             os.dup2(nothing.fileno(), sys.stdout.fileno())
             os.dup2(nothing.fileno(), sys.stderr.fileno())
         fcntl.flock(lease, fcntl.LOCK_EX)
+
+
+def _language(home: Path) -> str:
+    """Compile a language that sorts a, A, b, B, not by bytes. Return its name, or C if this machine cannot compile it.
+
+    Databases of users sort so. A whole language of glibc would take a second to compile.
+    """
+    letters = [sign for pair in zip(string.ascii_lowercase, string.ascii_uppercase, strict=True) for sign in pair]
+    order = "\n".join(f"<U{ord(sign):04X}>" for sign in (*string.digits, *letters))
+    source, name = home / "language", "letters.UTF-8"
+    source.write_text(
+        f'LC_COLLATE\norder_start forward\n{order}\norder_end\nEND LC_COLLATE\nLC_CTYPE\ncopy "POSIX"\nEND LC_CTYPE\n'
+    )
+    # It warns that the other categories are not defined, and -c goes on all the same.
+    command = [shutil.which("localedef") or "false", "-c", "-i", source, "-f", "UTF-8", home / name]
+    subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return name if (home / name / "LC_COLLATE").exists() else "C"
 
 
 def _anyone_may_enter(path: Path) -> bool:

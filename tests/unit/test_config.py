@@ -96,3 +96,10 @@ def test_a_deadline_is_a_number(wrong: Any) -> None:
     """Otherwise it would bound nothing."""
     with pytest.raises(InvalidConfiguration, match="the deadline is"), deadline(wrong):
         pytest.fail("it was begun")
+
+
+def test_the_token_is_not_shown() -> None:
+    """Neither in the text of a configuration nor where that stands in something else."""
+    config = RegistryConfig(token="mrg_" + "x" * 49)
+    for text in (repr(config), str(config), f"{config}", repr([config])):
+        assert "mrg_" not in text

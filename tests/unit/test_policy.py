@@ -47,6 +47,10 @@ class Run:
         self._attempt_s = attempt_s
         self._uniform = uniform
 
+    def sent_ms(self) -> list[int]:
+        """Return what each attempt said of the time that is left."""
+        return [int(dict(step.headers)["x-request-deadline-ms"]) for step in self.steps if isinstance(step, Send)]
+
     def __call__(self, config: RegistryConfig) -> Answer:
         """The answer of one call."""
         self.policy = Policy(config, clock=lambda: self.now, uniform=self._uniform)
@@ -260,8 +264,19 @@ def test_a_deadline_travels() -> None:
     assert isinstance(sent, Send)
     assert 1.9 < sent.timeout_s <= 2.0
     assert 1_900 <= int(dict(sent.headers)["x-request-deadline-ms"]) <= 2_000
+    with deadline(60.0), deadline(2.0), deadline(5.0):
+        run = Run(OK)
+        run(RegistryConfig(deadline_s=10.0))
+    assert run.sent_ms()[0] <= 2_000
     with deadline(-1.0), pytest.raises(DeadlineExceeded, match="not tried"):
         Run()(RegistryConfig())
+
+
+def test_each_attempt_says_what_is_left_of_the_deadline() -> None:
+    """What attempts and pauses have taken is gone: the server must not work for longer than the caller waits."""
+    run = Run(SICK, CUT, OK, attempt_s=0.5, uniform=lambda _, high: high)
+    run(RegistryConfig(deadline_s=10.0, attempts=3, first_pause_s=0.1))
+    assert run.sent_ms() == [10_000, 9_400, 8_700]
 
 
 def test_an_error_says_what_was_tried() -> None:

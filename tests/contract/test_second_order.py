@@ -1,0 +1,194 @@
+"""Promises that nobody misses at once: exact bounds, headers on rare ways, and spellings that make no difference."""
+
+import asyncio
+import re
+import uuid
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters import Analysis, Integration
+from common_lib import HttpRegistry
+from common_lib.errors import RegistryUnavailable, RevisionMismatch, VersionRecalled
+from common_lib.faults import Faults
+from common_lib.promotion import PromotionRules
+from common_lib.rules.lifecycle import OnRecall
+from common_lib.staleness import ServeStale
+from registry_server.api import problems
+from registry_server.api.deadlines import Deadlines
+from registry_server.core import principals
+from registry_server.domain import errors
+from registry_server.infrastructure.schema import SchemaMismatch
+from registry_server.infrastructure.sqlite import SqliteDatabase
+from registry_server.testing import TestBackend
+from tests.support.steps import promoted, version_of
+
+
+def test_a_token_is_refused_from_the_moment_of_its_expiry_on(
+    model_registry: HttpRegistry, model_registry_backend: TestBackend
+) -> None:
+    """One microsecond before it is taken."""
+    issued = model_registry.principals.issue_token("admin", valid_days=1)
+    call, database = model_registry_backend._portal.call, model_registry_backend.ports.database
+    end = issued.token.expires_at
+    token, _ = call(principals.authenticate, database, issued.secret or "", end - timedelta(microseconds=1))
+    assert token.id == issued.token.id
+    with pytest.raises(errors.Unauthenticated):
+        call(principals.authenticate, database, issued.secret or "", end)
+
+
+@pytest.mark.parametrize("pattern", ["EURUSD-*", "EurUsd-Direction", "eurusd-direction", "e*", "*"])
+def test_capitals_in_a_grant_make_no_difference(
+    model_registry: HttpRegistry, model_registry_backend: TestBackend, pattern: str
+) -> None:
+    """To read one model, and to find it among all."""
+    for name in ("EURUSD-Direction", "gbpusd-direction"):
+        model_registry.models.create(name, "regression")
+    with model_registry_backend.registry("analysis", models=pattern) as registry:
+        assert registry.models.get("EURUSD-Direction").revision == 1
+        found = [model.name for model in registry.models.search()]
+        assert found == (["EURUSD-Direction", "gbpusd-direction"] if pattern == "*" else ["EURUSD-Direction"])
+
+
+@pytest.mark.parametrize("rule", OnRecall)
+@pytest.mark.parametrize("selector", ["/production", "/latest", "/staging", "/archived", "/1", "@champion"])
+def test_each_reference_to_a_recalled_version_is_refused_or_means_another(
+    model_registry: HttpRegistry, rule: OnRecall, selector: str
+) -> None:
+    """What somebody named is refused under each policy; nothing fails."""
+    registry, name = model_registry, "eurusd"
+    registry.models.create(name, "regression")
+    promoted(registry, name)
+    if selector == "/archived":
+        registry.versions.transition(name, 1, "archived", reason="it is old", force=True)
+    elif selector == "/staging":
+        registry.versions.transition(name, version_of(registry, name).version, "staging", revision=1)
+    registry.aliases.create(name, "champion", 1)
+    registry.policies.put(name, PromotionRules(on_recall=rule), reason="on recall", revision=1)
+    number = registry.resolve(f"models:/{name}{selector}").version
+    registry.versions.recall(name, number, reason="it leaks", force=True)
+    if rule is OnRecall.SKIP and selector == "/staging":
+        # Nothing else is in staging, so the reference means the recalled version still.
+        assert [version.version for version in registry.versions.search(name, stage="staging")] == [number]
+    with pytest.raises(VersionRecalled, match="it leaks"):
+        registry.resolve(f"models:/{name}{selector}")
+
+
+def test_a_rollback_keeps_to_the_revision_that_it_names(model_registry: HttpRegistry) -> None:
+    """If-Match on a rollback is that of the version in production; one that was changed since is not archived."""
+    name = "eurusd"
+    model_registry.models.create(name, "regression")
+    promoted(model_registry, name)
+    etag = f'"{promoted(model_registry, name).revision}"'
+    changed = model_registry.versions.update(name, 2, description="mended", force=True, reason="a slip")
+    client: Any = model_registry._transport._client
+
+    def roll_back(etag: str) -> int:
+        headers = {"idempotency-key": uuid.uuid4().hex, "if-match": etag}
+        body = {"reason": "it fails", "replacing": 2}
+        status: int = client.post(f"/v1/models/{name}/rollback", json=body, headers=headers).status_code
+        return status
+
+    assert roll_back(etag) == 412
+    assert model_registry.production.at(name).version == 2
+    assert roll_back(f'"{changed.revision}"') == 200
+    assert model_registry.production.at(name).version == 1
+
+
+def test_what_is_decided_about_an_alias_is_in_the_history(model_registry: HttpRegistry) -> None:
+    """That it was set, moved and deleted."""
+    name = "eurusd"
+    model_registry.models.create(name, "regression")
+    for _ in range(2):
+        version_of(model_registry, name)
+    model_registry.aliases.create(name, "champion", 1)
+    model_registry.aliases.move(name, "champion", 2, revision=1)
+    model_registry.aliases.delete(name, "champion", revision=2)
+    decided = [decision.what for decision in model_registry.production.history(name)]
+    assert decided == ["alias.deleted", "alias.moved", "alias.set"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_an_adapter_promotes_what_it_has_read_and_nothing_later(
+    model_registry: HttpRegistry, model_registry_backend: TestBackend
+) -> None:
+    """A version that somebody changed since is refused."""
+    model_registry.models.create("eurusd", "regression")
+    model_registry.versions.transition("eurusd", version_of(model_registry, "eurusd").version, "staging", revision=1)
+    async with model_registry_backend.async_registry("integration") as registry:
+        integration = Integration(registry)
+        (read,) = await integration.candidates("eurusd")
+        await registry.versions.update("eurusd", 1, description="other", revision=read.revision)
+        with pytest.raises(RevisionMismatch):
+            await integration.promote(read, reason="it is better")
+        (again,) = await integration.candidates("eurusd")
+        assert (await integration.promote(again, reason="it is better")).revision == again.revision + 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("max_age_s", [0.0, 3600.0])
+async def test_a_list_is_kept_as_long_as_it_may_be_old(model_registry_backend: TestBackend, max_age_s: float) -> None:
+    """In an outage, a list that is older is none."""
+    async with model_registry_backend.async_registry("analysis") as registry:
+        faults = Faults()
+        analysis = Analysis(faults.between(registry), staleness=ServeStale(max_age_s=max_age_s))
+        assert await analysis.production_models() == []
+        faults.outage()
+        if max_age_s:
+            assert await analysis.production_models() == []
+        else:
+            with pytest.raises(RegistryUnavailable):
+                await analysis.production_models()
+
+
+@pytest.mark.parametrize("code", [code for code, kind in problems.PROBLEMS.items() if kind.status in {429, 503}])
+def test_who_is_sent_away_learns_when_to_come_back(code: str) -> None:
+    """Each answer that asks to come later says when, also the one that is written before there is an application."""
+    refusal = errors.RegistryError("later", remedy="come later", code=code)
+    headers = problems.answer(refusal, "r1").headers
+    assert re.fullmatch("[1-9][0-9]?", headers.get("retry-after", "none"))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("milliseconds", [1, 40])
+async def test_nobody_works_longer_than_the_caller_waits(monkeypatch: pytest.MonkeyPatch, milliseconds: int) -> None:
+    """The deadline of the header is the one at which the work is ended, and then the answer says so."""
+    loop = asyncio.get_running_loop()
+    set_up, ends, sent = loop.call_at, [], []
+
+    def call_at(when: float, *rest: Any, **more: Any) -> asyncio.TimerHandle:
+        ends.append(when - loop.time())
+        return set_up(when, *rest, **more)
+
+    async def hang(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        raise AssertionError("nothing is read")
+
+    monkeypatch.setattr(loop, "call_at", call_at)
+    header = (b"x-request-deadline-ms", b"%d" % milliseconds)
+    scope: Any = {"type": "http", "headers": [header], "registry_request_id": "r1"}
+    await Deadlines(hang)(scope, receive, send)
+    assert 0 < max(ends) <= milliseconds / 1000
+    assert sent[0]["status"] == 504
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_step_of_the_schema_that_was_altered_is_refused(tmp_path: Path) -> None:
+    """The database is not what the numbers of its steps say."""
+    database = SqliteDatabase(tmp_path / "altered.sqlite3")
+    await database.open()
+    database._writer.raw.execute("UPDATE migrations SET sha256 = '00' WHERE number = 1")
+    await database.close()
+    with pytest.raises(SchemaMismatch, match="0001_"):
+        await database.open()

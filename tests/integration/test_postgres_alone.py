@@ -1,0 +1,157 @@
+"""What only PostgreSQL can get wrong: many servers that start at once, writes that wait for each other, languages."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import asyncpg
+import pytest
+
+from common_lib import HttpRegistry, ModelRegistry
+from registry_server.core.ports import Records
+from registry_server.domain.errors import StorageUnavailable
+from registry_server.infrastructure import sql
+from registry_server.infrastructure.postgres import PostgresDatabase
+from registry_server.infrastructure.schema import label
+from tests.conftest import Server
+from tests.support.steps import version_of
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The server runs on asyncio."""
+    return "asyncio"
+
+
+async def _rows(url: str, statement: str) -> list[tuple[Any, ...]]:
+    raw = await asyncpg.connect(url)
+    try:
+        return [tuple(row) for row in await raw.fetch(statement)]
+    finally:
+        await raw.close()
+
+
+async def test_many_servers_migrate_an_empty_database_at_once(postgres_url_factory: Callable[[str], str]) -> None:
+    """One takes every step and the others none; all see the same log."""
+    url = postgres_url_factory("at_once")
+    databases = [PostgresDatabase(url, connections=1) for _ in range(6)]
+    taken = await asyncio.gather(*(database.migrate() for database in databases))
+    steps = [label(step) for step in sql.migrations("postgres")]
+    assert sorted(taken) == [*[[]] * 5, steps]
+    assert await _rows(url, "SELECT count(*) FROM migrations") == [(len(steps),)]
+    assert len({database.source for database in databases}) == 1
+
+
+async def test_of_two_writes_that_lock_crosswise_both_are_done(postgres_url: str) -> None:
+    """PostgreSQL ends one of them, and that one is run again."""
+    await _rows(
+        postgres_url,
+        "DO $$BEGIN EXECUTE format('ALTER DATABASE %I SET deadlock_timeout = ''20ms''', current_database()); END$$",
+    )
+    database = PostgresDatabase(postgres_url, connections=2)
+    await database.open()
+    both = asyncio.Barrier(2)
+    tries: list[str] = []
+
+    async def write(first: str, second: str) -> str:
+        async def use_case(records: Records) -> str:
+            tries.append(first)
+            await records.artifacts.insert_document(first, b"{}")
+            if tries.count(first) == 1:
+                await both.wait()
+            await records.artifacts.insert_document(second, b"{}")
+            return first
+
+        return await database.write(use_case)
+
+    try:
+        async with asyncio.timeout(30):
+            assert await asyncio.gather(write("one", "two"), write("two", "one")) == ["one", "two"]
+        assert len(tries) > 2
+        assert [await database.read.artifacts.document(each) for each in ("one", "two")] == [b"{}", b"{}"]
+    finally:
+        await database.close()
+
+
+@pytest.mark.parametrize("lost", [asyncpg.DeadlockDetectedError, asyncpg.SerializationError])
+async def test_a_write_that_always_loses_is_refused_in_the_end(
+    postgres_url: str, lost: type[asyncpg.PostgresError]
+) -> None:
+    """After some attempts, with what to do; nothing of it is kept."""
+    database = PostgresDatabase(postgres_url, connections=1)
+    await database.open()
+    tries: list[str] = []
+
+    async def use_case(records: Records) -> None:
+        tries.append(uuid.uuid4().hex)
+        await records.artifacts.insert_document(tries[-1], b"{}")
+        raise lost("it lost")
+
+    try:
+        with pytest.raises(StorageUnavailable, match=lost.__name__) as refused:
+            await database.write(use_case)
+        assert "Idempotency-Key" in refused.value.remedy
+        assert len(tries) == 5
+        assert [await database.read.artifacts.document(each) for each in tries] == [None] * 5
+    finally:
+        await database.close()
+
+
+async def test_every_text_is_compared_by_its_bytes(postgres_url: str) -> None:
+    """Each column of text has the collation C, whatever the language of the database is."""
+    columns = await _rows(
+        postgres_url,
+        "SELECT c.relname, a.attname, l.collname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
+        " JOIN pg_collation l ON l.oid = a.attcollation"
+        " WHERE c.relnamespace = 'public'::regnamespace AND a.attnum > 0 AND NOT a.attisdropped",
+    )
+    ours = {(table, column): collation for table, column, collation in columns if table != "migrations"}
+    assert ("models", "name") in ours
+    assert {place: collation for place, collation in ours.items() if collation != "C"} == {}
+
+
+@pytest.fixture
+def foreign(postgres_server_of_session: Server) -> Server:
+    """A server whose database speaks a language that does not sort by bytes."""
+    if asyncio.run(_rows(postgres_server_of_session.database_url, "SELECT 'a' < 'B'")) != [(True,)]:
+        pytest.skip("this machine has no localedef, so the database sorts by bytes")
+    return postgres_server_of_session
+
+
+def test_names_are_sorted_by_their_bytes_in_every_language(foreign: Server) -> None:
+    """In lists, on their pages, and behind a prefix; as SQLite does it, so that a client cannot tell which it is."""
+    mark = uuid.uuid4().hex[:8]
+    names = sorted(f"{mark}{end}" for end in ("a-c", "aB1", "ab2", "B", "C-1", "c.0", "c_0", "Z9", "0"))
+    tags = {"mark": mark}
+    with foreign.registry() as registry:
+        for name in reversed(names):
+            registry.models.create(name, "regression", tags=tags)
+        _assert_sorted(registry, names, tags)
+        _assert_details_sorted(registry, names[0])
+
+
+def _assert_sorted(registry: HttpRegistry, names: list[str], tags: dict[str, str]) -> None:
+    for order, expected in (("name", names), ("-name", names[::-1])):
+        found = [model.name for model in registry.models.search(tags=tags, order=order, page_size=2)]
+        assert found == expected
+    for prefix in {name[:9] for name in names}:
+        found = [model.name for model in registry.models.search(prefix=prefix, page_size=1)]
+        assert found == [name for name in names if name.startswith(prefix)]
+
+
+def _assert_details_sorted(registry: ModelRegistry, name: str) -> None:
+    version_of(registry, name)
+    aliases = sorted(["a-b", "ab", "a_b", "aa"])
+    for alias in reversed(aliases):
+        registry.aliases.create(name, alias, 1)
+    assert [alias.alias for alias in registry.aliases.of_model(name)] == aliases
+    principals = sorted(f"{name[:8]}{end}" for end in ("a-c", "ab", "a.b", "a_c"))
+    for principal in reversed(principals):
+        registry.principals.create(principal, "service", [])
+    found = [each.name for each in registry.principals.search(page_size=1)]
+    assert all(earlier < later for earlier, later in pairwise(found))
+    assert set(principals) <= set(found)

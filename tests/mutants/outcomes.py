@@ -1,0 +1,36 @@
+"""A plug-in of pytest for one run on a copy: it writes each test's outcome as a line of JSON into $MUTANT_OUTCOMES."""
+
+import importlib.util
+import json
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# The test did not get as far as a judgement of its own; such a fault is badly planted.
+_BROKEN = (ImportError, NameError, SyntaxError)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse to judge code that does not come from the copy."""
+    for package in os.environ["MUTANT_PACKAGES"].split():
+        spec = importlib.util.find_spec(package)
+        if spec is None or config.rootpath not in Path(spec.origin or "").parents:
+            raise pytest.UsageError(f"{package} does not come from the copy {config.rootpath} but from {spec}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Generator[None, Any, Any]:
+    """Write what became of each part of a test."""
+    report = yield
+    outcome = report.outcome
+    if report.failed and call.excinfo is not None and isinstance(call.excinfo.value, _BROKEN):
+        outcome = "broken"
+    line = {"test": item.nodeid, "when": report.when, "outcome": outcome}
+    if report.failed and call.excinfo is not None:
+        line["why"] = call.excinfo.exconly(tryshort=True)[:200]
+    with Path(os.environ["MUTANT_OUTCOMES"]).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+    return report

@@ -1,0 +1,32 @@
+"""Moments that are typed: without an offset they are of UTC, wherever the machine stands."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+import rich_click as click
+
+from common_lib.cli.values import moment
+
+
+@pytest.fixture(params=["Asia/Tokyo", "America/New_York"])
+def _elsewhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_elsewhere")
+@pytest.mark.parametrize("text", ["2026-03-01", "2026-03-01T00:00", "2026-03-01T09:00:00+09:00"])
+def test_a_moment_means_the_same_everywhere(text: str) -> None:
+    """With an offset or without."""
+    assert moment(text) == datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def test_what_is_no_time_is_refused() -> None:
+    """With how to write it."""
+    with pytest.raises(click.BadParameter, match="write 2026-03-01"):
+        moment("yesterday")
