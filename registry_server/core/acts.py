@@ -11,7 +11,7 @@ from common_lib.rules import lifecycle, names
 from common_lib.rules.violation import RuleViolation
 from registry_server.core import timeline
 from registry_server.core.ports import BlobStore, Database, Records
-from registry_server.core.rights import Caller
+from registry_server.core.rights import Caller, Right
 from registry_server.domain import events
 from registry_server.domain.answers import Answer
 from registry_server.domain.errors import (
@@ -37,8 +37,15 @@ class Ports(msgspec.Struct, frozen=True):
     in_flight: set[tuple[str, str]]
 
 
+# A right, and the model that it must cover; None if any will do.
+Need = tuple[Right, str | None]
+
+
 class Act(msgspec.Struct, frozen=True):
-    """One request to change something: who, when, on which revision, and what makes it the same request again."""
+    """One request to change something: who, when, on which revision, and what makes it the same request again.
+
+    `needs` are the rights without which the caller does not even get the first answer again.
+    """
 
     caller: Caller
     at: datetime
@@ -47,6 +54,7 @@ class Act(msgspec.Struct, frozen=True):
     fingerprint: str
     if_match: str | None = None
     if_none_match: str | None = None
+    needs: tuple[Need, ...] = ()
 
     @property
     def forced(self) -> bool:
@@ -111,9 +119,12 @@ async def perform(ports: Ports, act: Act, use_case: UseCase) -> Answer:
     A refused request leaves no trace, so the same key may be sent again after the cause is mended.
 
     Raises:
+        NotFound, Forbidden: the caller lacks one of the rights that the act needs, perhaps since its first answer.
         RequestInFlight: the first request with this key is still at work.
         IdempotencyKeyReused: the key came with another request before.
     """
+    for right, model in act.needs:
+        act.caller.require(right, model)
     claim = (act.caller.name, act.key)
     if claim in ports.in_flight:
         return await _answer_of_another(ports, act)
