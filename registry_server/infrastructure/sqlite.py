@@ -41,13 +41,16 @@ class Connection:
 
     async def few(self, sql: str, *values: Any) -> Sequence[Row]:
         # An unexhausted RETURNING cursor breaks the neighbours' savepoints, so all rows are fetched.
-        return self.raw.execute(statements.sqlite(sql), values).fetchall()
+        try:
+            return self.raw.execute(statements.sqlite(sql), values).fetchall()
+        except OverflowError:
+            raise statements.out_of_range() from None
 
     async def all(self, sql: str, *values: Any) -> Sequence[Row]:
         return await self.few(sql, *values)
 
     async def execute(self, sql: str, *values: Any) -> int:
-        self.raw.execute(statements.sqlite(sql), values).fetchall()
+        await self.few(sql, *values)
         return self.raw.changes()
 
     async def execute_many(self, sql: str, rows: Iterable[Row]) -> None:
@@ -79,6 +82,8 @@ class Reader(Connection):
             return await asyncio.get_running_loop().run_in_executor(self._thread, run)
         except apsw.Error as error:
             raise unavailable(error) from error
+        except OverflowError:
+            raise statements.out_of_range() from None
 
     def close(self) -> None:
         """End the thread and both connections."""
