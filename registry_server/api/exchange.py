@@ -229,7 +229,7 @@ def check_query(request: HttpRequest) -> None:
 
 
 def matches(if_none_match: str | None, etag: str) -> bool:
-    """Whether the caller has what is told by the ETag."""
+    """Return whether If-None-Match names the ETag, be it as a weak one, or as `*` (RFC 9110, 13.1.2)."""
     if if_none_match is None:
         return False
-    return if_none_match == etag or etag in {one.strip().removeprefix("W/") for one in if_none_match.split(",")}
+    return if_none_match in {etag, "*"} or etag in {one.strip().removeprefix("W/") for one in if_none_match.split(",")}

@@ -25,6 +25,7 @@ from registry_server.domain.errors import (
 
 T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
+_ETAG = re.compile(r'^(W/)?"([1-9][0-9]{0,9})(?:\.[0-9.]{0,32})?"$(?!\n)')
 
 
 class Ports(msgspec.Struct, frozen=True):
@@ -79,22 +80,30 @@ class Act(msgspec.Struct, frozen=True):
         if self.forced:
             lifecycle.check_reason(reason, "a forced change")
             return
-        match = re.match(r'^"([1-9][0-9]{0,9})(?:\.[0-9.]{0,32})?"$(?!\n)', self.if_match)
-        if match is None:
+        if revision not in self._revisions(self.if_match):
+            raise RevisionMismatch(
+                f"the object is at revision {revision}, and If-Match is {self.if_match:.100}",
+                remedy="read it again, decide again, and send its new ETag, which is never a weak one",
+                field="If-Match",
+                value=self.if_match,
+            )
+
+    def _revisions(self, if_match: str) -> set[int]:
+        """Return the revisions that an If-Match names; a weak ETag names none (RFC 9110, 13.1.1).
+
+        Raises:
+            InvalidRequest: an ETag in it is not of this registry.
+        """
+        matches = [_ETAG.match(tag.strip()) for tag in if_match.split(",")]
+        if None in matches:
             raise InvalidRequest(
                 "If-Match is not an ETag of this registry",
                 remedy='send the ETag as it was received, such as "3", or *',
                 field="If-Match",
-                value=self.if_match,
+                value=if_match,
                 code="invalid_if_match",
             )
-        if int(match[1]) != revision:
-            raise RevisionMismatch(
-                f"the object is at revision {revision}, not {match[1]}",
-                remedy="read it again, decide again, and send its new ETag",
-                field="If-Match",
-                value=self.if_match,
-            )
+        return {int(match[2]) for match in matches if match is not None and not match[1]}
 
 
 class Outcome(msgspec.Struct, Generic[T], frozen=True):

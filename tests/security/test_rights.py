@@ -152,7 +152,7 @@ def guarded() -> Iterator[Guarded]:
         world = World(application)
         with application.registry() as admin:
             furnished(admin, MODEL)
-            _roll(admin)
+            rolled(admin)
             grants = {column: Grant(role=Role(column), models="*") for column in COLUMNS if column in set(Role)}
             grants |= {
                 "elsewhere": Grant(role=Role.ADMIN, models="gbpusd-*"),
@@ -173,7 +173,8 @@ def guarded() -> Iterator[Guarded]:
         world.close()
 
 
-def _roll(admin: ModelRegistry) -> None:
+def rolled(admin: ModelRegistry) -> None:
+    """Make a model with two versions that were in production, and a third that is recalled."""
     admin.models.create(ROLLED, "regression")
     for content in (b"one", b"two"):
         promoted(admin, ROLLED, content)
