@@ -9,7 +9,7 @@ from urllib.parse import unquote, unquote_to_bytes
 import litestar
 import msgspec
 from litestar import Request, Response
-from litestar.status_codes import HTTP_200_OK, HTTP_304_NOT_MODIFIED
+from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT, HTTP_304_NOT_MODIFIED
 from litestar.types import Receive, Scope, Send
 
 from common_lib.rules.names import check_idempotency_key
@@ -26,6 +26,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 HttpRequest = Request[Any, Any, Any]
 _encode = msgspec.json.Encoder().encode
+_BODILESS: Final = frozenset({HTTP_204_NO_CONTENT, HTTP_304_NOT_MODIFIED})
 # Of two of these Litestar would take one and say nothing of the other.
 _ONCE: Final = frozenset({b"authorization", b"content-type", b"idempotency-key", b"if-match", b"if-none-match"})
 
@@ -96,7 +97,7 @@ class Ready(Response[T]):
         self._headers = [] if etag is None else [(b"etag", etag.encode())]
         if location is not None:
             self._headers.append((b"location", location.encode()))
-        if status != HTTP_304_NOT_MODIFIED:
+        if status not in _BODILESS:
             self._headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
 
     def to_asgi_response(self, *_: Any, **__: Any) -> Any:
