@@ -35,6 +35,7 @@ from registry_server.api import (
 from registry_server.api.bodies import StrictJson
 from registry_server.api.deadlines import Deadlines
 from registry_server.api.fast_lane import FastLane
+from registry_server.api.methods import Methods
 from registry_server.api.security import Gate
 from registry_server.api.telemetry import Telemetry
 from registry_server.core import scrub, timeline
@@ -148,7 +149,7 @@ def create_app(settings: Settings) -> Litestar:
         logging_config=None,
     )
     app.state.update({"settings": settings, "metrics": metrics, "openapi_path": "/openapi.json"})
-    inner = FastLane(app.asgi_handler, app.state)
+    inner = FastLane(Methods(app.asgi_handler, app), app.state)
     app.asgi_handler = Telemetry(Deadlines(inner), metrics, access_log=settings.access_log)
     return app
 

@@ -114,7 +114,7 @@ def search(
         stage=None if stage is None else one_of("stage", ModelStage, stage),
         tag=[f"{key}={value}" for key, value in (tags or {}).items()],
         owner=owner,
-        prefix=prefix,
+        prefix=prefix or None,
         created_from=None if created_from is None else created_from.isoformat(),
         created_before=None if created_before is None else created_before.isoformat(),
         tombstoned=tombstoned,

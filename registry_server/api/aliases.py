@@ -6,6 +6,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from registry_server.api.exchange import HttpRequest, database, delete, get, put, shown, write
 from registry_server.api.security import caller
 from registry_server.core import aliases
+from registry_server.core.rights import Right
 from registry_server.domain.aliases import Alias, SetAlias
 
 
@@ -21,7 +22,7 @@ async def get_alias(request: HttpRequest, name: FromPath[str], alias: FromPath[s
     return shown(request, await aliases.get(database(request), await caller(request), name, alias))
 
 
-@put("/models/{name:str}/aliases/{alias:str}")
+@put("/models/{name:str}/aliases/{alias:str}", needs=(Right.ALIAS,))
 async def set_alias(
     request: HttpRequest, name: FromPath[str], alias: FromPath[str], data: JSONBody[SetAlias]
 ) -> Response[Alias]:
@@ -29,7 +30,7 @@ async def set_alias(
     return await write(request, aliases.put, name, alias, data)
 
 
-@delete("/models/{name:str}/aliases/{alias:str}", status_code=204)
+@delete("/models/{name:str}/aliases/{alias:str}", status_code=204, needs=(Right.ALIAS,))
 async def delete_alias(
     request: HttpRequest, name: FromPath[str], alias: FromPath[str], reason: FromQuery[str] = ""
 ) -> Response[None]:

@@ -6,6 +6,7 @@ from litestar.params import FromPath, JSONBody
 from registry_server.api.exchange import HttpRequest, database, get, post, shown, write
 from registry_server.api.security import caller
 from registry_server.core import approvals
+from registry_server.core.rights import Right
 from registry_server.domain.approvals import Approval, VerdictRequest
 
 
@@ -15,7 +16,7 @@ async def list_approvals(request: HttpRequest, name: FromPath[str], version: Fro
     return shown(request, await approvals.search(database(request), await caller(request), name, version))
 
 
-@post("/models/{name:str}/versions/{version:int}/approvals")
+@post("/models/{name:str}/versions/{version:int}/approvals", needs=(Right.APPROVE,))
 async def decide_version(
     request: HttpRequest, name: FromPath[str], version: FromPath[int], data: JSONBody[VerdictRequest]
 ) -> Response[Approval]:

@@ -8,8 +8,10 @@ from common_lib.rules.transfers import BLOBS_MEDIA_TYPE
 from registry_server.api import frames
 from registry_server.api.exchange import HttpRequest, act, encoded, get, ports, post, put, shown, wrote
 from registry_server.api.ranges import FileAnswer
+from registry_server.api.reading import received
 from registry_server.api.security import caller
 from registry_server.core import artifacts
+from registry_server.core.rights import Right
 from registry_server.domain.artifacts import Blob, Presence, PresenceRequest, Verification
 from registry_server.domain.errors import ContentRefused, TooLarge
 
@@ -21,15 +23,15 @@ async def get_blob(request: HttpRequest, sha256: FromPath[str]) -> Response[Blob
 
 
 # The limit of JSON bodies would apply to the stream too, so it is lifted here and the bytes are counted.
-@put("/blobs/{sha256:str}", request_max_body_size=None, status_code=201)
+@put("/blobs/{sha256:str}", request_max_body_size=None, status_code=201, needs=(Right.UPLOAD,))
 async def put_blob(request: HttpRequest, sha256: FromPath[str]) -> Response[Blob]:
     """Store the body under its digest; what has another digest is refused."""
     limit = check_bytes(request)
-    by = await act(request, body=b"", key_required=False)
+    by = await act(request, key_required=False)
     return wrote(await artifacts.publish(ports(request), by, sha256, request.stream(), limit))
 
 
-@post("/blobs", status_code=200)
+@post("/blobs", status_code=200, needs=(Right.UPLOAD,), large=True)
 async def put_blobs(request: HttpRequest) -> Response[Presence]:
     """Store several small blobs, up to 40; when one has another digest, none is stored."""
     check_bytes(request)
@@ -41,21 +43,23 @@ async def put_blobs(request: HttpRequest) -> Response[Presence]:
             value=request.headers.get("content-type", ""),
             code="unsupported_media_type",
         )
-    by = await act(request, body=b"", key_required=False)
-    return encoded(await artifacts.publish_together(ports(request), by, frames.parse(await request.body())))
+    by = await act(request, key_required=False)
+    return encoded(
+        await artifacts.publish_together(ports(request), by, frames.parse((await received(request)).content))
+    )
 
 
-@post("/presence", status_code=200)
+@post("/presence", status_code=200, needs=(Right.UPLOAD,))
 async def check_presence(request: HttpRequest, data: JSONBody[PresenceRequest]) -> Response[Presence]:
     """Which of these bytes must be sent; the others are kept for a day, for the version that will name them."""
-    by = await act(request, body=b"", key_required=False)
+    by = await act(request, key_required=False)
     return encoded(await artifacts.presence(ports(request), by, data.sha256))
 
 
-@post("/blobs/{sha256:str}/verify", status_code=200)
+@post("/blobs/{sha256:str}/verify", status_code=200, needs=(Right.READ,))
 async def verify_blob(request: HttpRequest, sha256: FromPath[str]) -> Response[Verification]:
     """Read the bytes again; those that are not what their digest says go into quarantine."""
-    by = await act(request, body=b"", key_required=False)
+    by = await act(request, key_required=False)
     return encoded(await artifacts.verify(ports(request), by, sha256))
 
 

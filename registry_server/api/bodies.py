@@ -5,7 +5,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Generator
-from typing import Any, ClassVar
+from typing import Any, Final
 
 import msgspec
 from litestar.datastructures import Headers
@@ -15,15 +15,16 @@ from litestar.typing import FieldDefinition
 
 from registry_server.domain.errors import InvalidRequest, RegistryError
 
+# Where in the scope of a request its parsed body is.
+PARSED: Final = "registry_json"
 _SHOWN = 200
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 _KINDS = {b'"': "str", b"t": "bool", b"f": "bool", b"n": "null", b"[": "array", b"{": "object"}
 _SURROGATES = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)")
 
 
 class StrictJson(AbstractDTO[Any]):
     """How every `data` parameter is read; Litestar's own way would take `"7"` for a number."""
-
-    _decoders: ClassVar[dict[Any, msgspec.json.Decoder[Any]]] = {}
 
     @classmethod
     def create_for_field_definition(
@@ -49,35 +50,46 @@ class StrictJson(AbstractDTO[Any]):
         """Nothing is nested that is not made."""
         return False
 
-    def decode_bytes(self, value: bytes) -> Any:
-        """The Struct in the body.
-
-        Raises:
-            RegistryError: `unsupported_media_type`, `invalid_json` or `invalid_request`.
-        """
-        _require_plain_json(self.asgi_connection.headers)
-        try:
-            decoded = self._decoder().decode(value)
-        except msgspec.ValidationError as error:
-            raise _not_as_declared(value, str(error)) from None
-        except msgspec.DecodeError as error:
-            raise _malformed(value, str(error)) from None
-        except UnicodeDecodeError as error:
-            raise _invalid_json(f"the body is not UTF-8: {error.reason}", _beginning(error.object)) from None
-        # Of two equal keys msgspec keeps the last and another reader the first, so there must not be two.
-        _keys.decode(value.decode())
-        return decoded
-
-    def _decoder(self) -> msgspec.json.Decoder[Any]:
-        fields = self.asgi_connection.route_handler.parsed_fn_signature.parameters
-        declared = fields["data"].annotation
-        decoder = self._decoders.get(declared)
-        if decoder is None:
-            decoder = self._decoders[declared] = msgspec.json.Decoder(declared)
-        return decoder
+    def decode_bytes(self, value: bytes) -> Any:  # noqa: ARG002 - it was parsed before, beside other requests
+        """Return the Struct that was made of the body before the handler was called."""
+        scope: Any = self.asgi_connection.scope
+        return scope[PARSED]
 
 
-def _require_plain_json(headers: Headers) -> None:
+def decoder_of(handler: Any) -> msgspec.json.Decoder[Any]:
+    """Return the decoder of what a handler takes as `data`."""
+    declared = handler.parsed_fn_signature.parameters["data"].annotation
+    decoder = _decoders.get(declared)
+    if decoder is None:
+        decoder = _decoders[declared] = msgspec.json.Decoder(declared)
+    return decoder
+
+
+def parse(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
+    """Parse a body strictly.
+
+    Raises:
+        RegistryError: `invalid_json` or `invalid_request`.
+    """
+    try:
+        decoded = decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _not_as_declared(body, str(error)) from None
+    except msgspec.DecodeError as error:
+        raise _malformed(body, str(error)) from None
+    except UnicodeDecodeError as error:
+        raise _invalid_json(f"the body is not UTF-8: {error.reason}", _beginning(error.object)) from None
+    # Of two equal keys msgspec keeps the last and another reader the first, so there must not be two.
+    _keys.decode(body.decode())
+    return decoded
+
+
+def require_plain_json(headers: Headers) -> None:
+    """Refuse a body of another media type, or one that is encoded.
+
+    Raises:
+        RegistryError: `unsupported_media_type`.
+    """
     media_type, _, parameter = headers.get("content-type", "").lower().replace(" ", "").partition(";")
     if "content-encoding" in headers:
         field = "Content-Encoding"
@@ -100,7 +112,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> None:
         raise _invalid_json(f"the key {twice!r:.100} stands twice", twice)
 
 
-_keys = json.JSONDecoder(object_pairs_hook=_unique)
+# Only keys matter here: to compute numbers of thousands of digits would take long, or fail.
+_keys = json.JSONDecoder(object_pairs_hook=_unique, parse_int=str, parse_float=str)
 
 
 def _invalid_json(detail: str, value: Any) -> InvalidRequest:

@@ -5,11 +5,12 @@ from litestar.params import JSONBody
 
 from registry_server.api.exchange import HttpRequest, act, encoded, ports, post
 from registry_server.core import collection
+from registry_server.core.rights import Right
 from registry_server.domain.artifacts import Collection, CollectionRequest
 
 
-@post("/collection", status_code=200)
+@post("/collection", status_code=200, needs=(Right.ADMINISTER,))
 async def collect_garbage(request: HttpRequest, data: JSONBody[CollectionRequest]) -> Response[Collection]:
     """Remove bytes that no version names, or say what would be removed."""
-    by = await act(request, body=await request.body(), key_required=False)
+    by = await act(request, key_required=False)
     return encoded(await collection.collect(ports(request), by, data))

@@ -227,8 +227,7 @@ class GuardedProtocol(HttpToolsProtocol):
         status, body = answer.status_code or 0, answer.content
         headers = [
             *self.server_state.default_headers,
-            (b"content-type", b"application/problem+json"),
-            (b"content-length", b"%d" % len(body)),
+            *problems.raw_headers(answer),
             (b"connection", b"close"),
             (b"x-request-id", request_id.encode()),
             *((name.encode(), value.encode()) for name, value in answer.headers.items()),

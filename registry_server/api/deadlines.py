@@ -66,7 +66,7 @@ def _exceeded(text: str) -> DeadlineExceeded:
 
 async def _refuse(scope: Any, send: Any, error: RegistryError) -> None:
     answer = problems.answer(error, scope["registry_request_id"])
-    body = answer.content
-    headers = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))]
+    headers = problems.raw_headers(answer)
     await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
+    body = b"" if scope["method"] == "HEAD" else answer.content
     await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -9,13 +9,15 @@ from urllib.parse import unquote, unquote_to_bytes
 import litestar
 import msgspec
 from litestar import Request, Response
-from litestar.status_codes import HTTP_200_OK, HTTP_304_NOT_MODIFIED
+from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT, HTTP_304_NOT_MODIFIED
 from litestar.types import Receive, Scope, Send
 
 from common_lib.rules.names import check_idempotency_key
+from registry_server.api.query import check_value
+from registry_server.api.reading import prepare_json, received
 from registry_server.api.security import caller
 from registry_server.api.telemetry import header, id_of
-from registry_server.core.acts import Act, Outcome, Ports, perform
+from registry_server.core.acts import Act, Need, Outcome, Ports, perform
 from registry_server.core.ports import Database, Records
 from registry_server.domain.answers import Answer
 from registry_server.domain.errors import InvalidRequest, NotFound, Unauthenticated
@@ -24,25 +26,29 @@ P = ParamSpec("P")
 T = TypeVar("T")
 HttpRequest = Request[Any, Any, Any]
 _encode = msgspec.json.Encoder().encode
+_BODILESS: Final = frozenset({HTTP_204_NO_CONTENT, HTTP_304_NOT_MODIFIED})
 # Of two of these Litestar would take one and say nothing of the other.
 _ONCE: Final = frozenset({b"authorization", b"content-type", b"idempotency-key", b"if-match", b"if-none-match"})
 
 
 async def admitted(request: HttpRequest) -> None:
-    """Before a handler, and before any body is read: who is asking, and is it asked in the one way there is.
+    """Admit a request to its handler: first the caller and their rights, then the address, the query and the body.
 
-    Litestar would read `//` as `/` and `007` as `7`, overlook a misspelt filter, and choose one of two values.
+    Litestar would read `//` as `/` and `007` as `7`, overlook a misspelt filter, and choose one of two values. No body
+    is read for a caller that lacks the rights which the route needs, as far as the address tells them.
 
     Raises:
         Unauthenticated: nobody that the registry knows.
-        NotFound: the path is another spelling of an address.
-        InvalidRequest: a header stands twice; a query parameter is unknown or stands twice.
+        NotFound: the path is another spelling of an address, or leads to a model that the caller may not read.
+        Forbidden: the caller lacks a right.
+        InvalidRequest: a header stands twice; a query parameter is unknown, malformed or stands twice; the body is bad.
+        TooLarge: the body is.
     """
     scope: Any = request.scope
     twice = header_twice(scope)
     if twice == "authorization":
         raise Unauthenticated("the request carries several tokens", remedy="send one Authorization header")
-    await caller(request)
+    who = await caller(request)
     if twice is not None:
         raise InvalidRequest(f"the header {twice} stands twice", remedy="send it once", field=twice)
     values = {name: str(value).removeprefix("/") for name, value in scope["path_params"].items()}
@@ -51,8 +57,12 @@ async def admitted(request: HttpRequest) -> None:
         raise NotFound(
             f"there is nothing at {given!r:.200}", remedy=f"perhaps {straight} is meant", field="path", value=given
         )
+    if needs := request.route_handler.opt.get("needs"):
+        named = scope["path_params"].get("name") if scope["path_template"].startswith("/v1/models/") else None
+        who.require_one(needs, named)
     if scope["query_string"]:
         check_query(request)
+    await prepare_json(request)
 
 
 def header_twice(scope: Any) -> str | None:
@@ -87,7 +97,7 @@ class Ready(Response[T]):
         self._headers = [] if etag is None else [(b"etag", etag.encode())]
         if location is not None:
             self._headers.append((b"location", location.encode()))
-        if status != HTTP_304_NOT_MODIFIED:
+        if status not in _BODILESS:
             self._headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
 
     def to_asgi_response(self, *_: Any, **__: Any) -> Any:
@@ -117,8 +127,10 @@ def encoded(entity: T) -> Response[T]:
     return Ready(HTTP_200_OK, _encode(entity))
 
 
-async def act(request: HttpRequest, *, body: bytes, key_required: bool = True) -> Act:
-    """The act behind an unsafe request.
+async def act(
+    request: HttpRequest, *, body_sha256: bytes = b"", needs: tuple[Need, ...] = (), key_required: bool = True
+) -> Act:
+    """Build the act behind an unsafe request; `needs` are rights that its body asks for, beyond those of its route.
 
     Where no key is required, a good one is not heard: the request may be repeated, and must be carried out each time.
 
@@ -141,7 +153,7 @@ async def act(request: HttpRequest, *, body: bytes, key_required: bool = True) -
             code="idempotency_key_required",
         )
     scope = request.scope
-    same = (scope["method"], scope["path"], scope["query_string"], hashlib.sha256(body).digest())
+    same = (scope["method"], scope["path"], scope["query_string"], body_sha256)
     return Act(
         caller=who,
         at=outside.now(),
@@ -150,6 +162,7 @@ async def act(request: HttpRequest, *, body: bytes, key_required: bool = True) -
         fingerprint=hashlib.sha256(repr(same).encode()).hexdigest(),
         if_match=headers.get("if-match"),
         if_none_match=headers.get("if-none-match"),
+        needs=needs,
     )
 
 
@@ -160,7 +173,18 @@ async def write(
     **kwargs: P.kwargs,
 ) -> Response[T]:
     """Run a use case, called with `(records, act, *args)`, as one act."""
-    asked = await act(request, body=await request.body())
+    return await write_with(request, (), use_case, *args, **kwargs)
+
+
+async def write_with(
+    request: HttpRequest,
+    needs: tuple[Need, ...],
+    use_case: Callable[Concatenate[Records, Act, P], Awaitable[Outcome[T]]],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> Response[T]:
+    """Do the same for a request whose body decides which rights it needs; without them no first answer is repeated."""
+    asked = await act(request, body_sha256=(await received(request)).sha256, needs=needs)
     answer = await perform(ports(request), asked, lambda records, by: use_case(records, by, *args, **kwargs))
     return wrote(answer)
 
@@ -171,7 +195,10 @@ def wrote(answer: Answer) -> Response[Any]:
 
 
 def check_query(request: HttpRequest) -> None:
-    """Refuse a parameter that the route does not declare, or that stands twice; an unknown one's value is not shown."""
+    """Refuse a parameter that the route does not declare, that stands twice, or whose value is not of its type.
+
+    The value of an unknown one is not shown.
+    """
     declared = request.route_handler.parsed_fn_signature.parameters
     known = {name: field for name, field in declared.items() if name not in {"request", "data", *request.path_params}}
     try:
@@ -198,10 +225,12 @@ def check_query(request: HttpRequest) -> None:
                 field=name,
                 value=values[-1],
             )
+        for value in values:
+            check_value(name, known[name].annotation, value)
 
 
 def matches(if_none_match: str | None, etag: str) -> bool:
-    """Whether the caller has what is told by the ETag."""
+    """Return whether If-None-Match names the ETag, be it as a weak one, or as `*` (RFC 9110, 13.1.2)."""
     if if_none_match is None:
         return False
-    return if_none_match == etag or etag in {one.strip().removeprefix("W/") for one in if_none_match.split(",")}
+    return if_none_match in {etag, "*"} or etag in {one.strip().removeprefix("W/") for one in if_none_match.split(",")}

@@ -3,22 +3,23 @@
 from litestar import Response
 from litestar.params import FromPath, JSONBody
 
-from registry_server.api.exchange import HttpRequest, post, write
+from registry_server.api.exchange import HttpRequest, post, write, write_with
 from registry_server.core import lifecycle
+from registry_server.core.rights import Right
 from registry_server.domain.base import TombstoneRequest
 from registry_server.domain.production import RollbackRequest
 from registry_server.domain.versions import ModelVersion, RecallRequest, TransitionRequest
 
 
-@post("/models/{name:str}/versions/{version:int}/transition", status_code=200)
+@post("/models/{name:str}/versions/{version:int}/transition", status_code=200, needs=(Right.STAGE, Right.PROMOTE))
 async def transition_version(
     request: HttpRequest, name: FromPath[str], version: FromPath[int], data: JSONBody[TransitionRequest]
 ) -> Response[ModelVersion]:
     """Move a version to another stage."""
-    return await write(request, lifecycle.transition, name, version, data)
+    return await write_with(request, lifecycle.needs(name, data), lifecycle.transition, name, version, data)
 
 
-@post("/models/{name:str}/versions/{version:int}/tombstone", status_code=200)
+@post("/models/{name:str}/versions/{version:int}/tombstone", status_code=200, needs=(Right.TOMBSTONE,))
 async def tombstone_version(
     request: HttpRequest, name: FromPath[str], version: FromPath[int], data: JSONBody[TombstoneRequest]
 ) -> Response[ModelVersion]:
@@ -26,7 +27,7 @@ async def tombstone_version(
     return await write(request, lifecycle.tombstone, name, version, data)
 
 
-@post("/models/{name:str}/versions/{version:int}/recall", status_code=200)
+@post("/models/{name:str}/versions/{version:int}/recall", status_code=200, needs=(Right.RECALL,))
 async def recall_version(
     request: HttpRequest, name: FromPath[str], version: FromPath[int], data: JSONBody[RecallRequest]
 ) -> Response[ModelVersion]:
@@ -34,7 +35,7 @@ async def recall_version(
     return await write(request, lifecycle.recall, name, version, data)
 
 
-@post("/models/{name:str}/versions/{version:int}/reinstate", status_code=200)
+@post("/models/{name:str}/versions/{version:int}/reinstate", status_code=200, needs=(Right.RECALL,))
 async def reinstate_version(
     request: HttpRequest, name: FromPath[str], version: FromPath[int], data: JSONBody[RecallRequest]
 ) -> Response[ModelVersion]:
@@ -42,7 +43,7 @@ async def reinstate_version(
     return await write(request, lifecycle.reinstate, name, version, data)
 
 
-@post("/models/{name:str}/rollback", status_code=200)
+@post("/models/{name:str}/rollback", status_code=200, needs=(Right.PROMOTE,))
 async def roll_back_model(
     request: HttpRequest, name: FromPath[str], data: JSONBody[RollbackRequest]
 ) -> Response[ModelVersion]:

@@ -6,9 +6,10 @@ from litestar import Response
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from common_lib.rules.lifecycle import ModelStage, ModelType
-from registry_server.api.exchange import HttpRequest, database, get, patch, post, shown, write
+from registry_server.api.exchange import HttpRequest, database, get, patch, post, shown, write, write_with
 from registry_server.api.security import caller
 from registry_server.core import models
+from registry_server.core.rights import Right
 from registry_server.domain.base import Page, TombstoneRequest
 from registry_server.domain.errors import InvalidRequest
 from registry_server.domain.models import CreateModel, ModelFilter, RegisteredModel, UpdateModel
@@ -47,10 +48,10 @@ async def search_models(
     return shown(request, page)
 
 
-@post("/models")
+@post("/models", needs=(Right.REGISTER,))
 async def create_model(request: HttpRequest, data: JSONBody[CreateModel]) -> Response[RegisteredModel]:
     """Make a name known."""
-    return await write(request, models.create, data)
+    return await write_with(request, ((Right.REGISTER, data.name),), models.create, data)
 
 
 @get("/models/{name:str}")
@@ -59,7 +60,7 @@ async def get_model(request: HttpRequest, name: FromPath[str]) -> Response[Regis
     return shown(request, await models.get(database(request), await caller(request), name))
 
 
-@patch("/models/{name:str}")
+@patch("/models/{name:str}", needs=(Right.EDIT,))
 async def update_model(
     request: HttpRequest, name: FromPath[str], data: JSONBody[UpdateModel]
 ) -> Response[RegisteredModel]:
@@ -67,7 +68,7 @@ async def update_model(
     return await write(request, models.update, name, data)
 
 
-@post("/models/{name:str}/tombstone", status_code=200)
+@post("/models/{name:str}/tombstone", status_code=200, needs=(Right.TOMBSTONE,))
 async def tombstone_model(
     request: HttpRequest, name: FromPath[str], data: JSONBody[TombstoneRequest]
 ) -> Response[RegisteredModel]:

@@ -1,21 +1,25 @@
 """The OpenAPI document: addresses as Litestar knows them; what goes in and out as msgspec reads and writes it."""
 
+import hashlib
 import inspect
 from collections.abc import Sequence
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, NamedTuple, get_args, get_origin
 
 import msgspec
-from litestar import Litestar, Response, get
+from litestar import Litestar, Response, Router, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.routes import BaseRoute
+from litestar.status_codes import HTTP_200_OK, HTTP_304_NOT_MODIFIED
 from msgspec import Meta
 
 from common_lib.rules import names
 from common_lib.rules.transfers import BLOBS_MEDIA_TYPE
-from registry_server.api.exchange import HttpRequest
+from registry_server.api.exchange import HttpRequest, Ready, matches
 from registry_server.api.problems import PROBLEMS, Problem
+from registry_server.api.telemetry import header
 from registry_server.core import models, versions
 from registry_server.domain.base import (
     AliasName,
@@ -31,11 +35,20 @@ from registry_server.domain.events import CloudEvent
 from registry_server.domain.pages import MAX_LIMIT, Order
 from registry_server.domain.versions import ModelVersion
 
+
+class _NoPages(Router):
+    """Takes the pages of its own that Litestar would add, and serves none: they cost anybody's token nothing."""
+
+    def register(self, value: Any) -> list[BaseRoute]:  # noqa: ARG002
+        """Return no route."""
+        return []
+
+
 CONFIG = OpenAPIConfig(
     title="Model Registry",
     version="1.0.0",
     description="Which version of which model is in use, why, and since when.",
-    path="/-",
+    openapi_router=_NoPages("/-", route_handlers=[]),
     render_plugins=[JsonRenderPlugin()],
     use_handler_docstrings=True,
     operation_id_creator=lambda handler, *_: handler.handler_name,
@@ -113,9 +126,17 @@ class _Operation(NamedTuple):
 
 
 @get("/openapi.json", include_in_schema=False)
-async def document(request: HttpRequest) -> Response[bytes]:
+async def document(request: HttpRequest) -> Response[Any]:
     """The OpenAPI 3.1 document of this server."""
-    return Response(msgspec.json.encode(build(request.app), order="sorted"), media_type="application/json")
+    state = request.app.state
+    if "openapi" not in state:
+        # Once for each application: building it takes longer than a hundred other answers, and needs no token.
+        content = msgspec.json.encode(build(request.app), order="sorted")
+        state.openapi = content, f'"{hashlib.sha256(content).hexdigest()}"'
+    content, etag = state.openapi
+    if matches(header(request.scope, b"if-none-match"), etag):
+        return Ready(HTTP_304_NOT_MODIFIED, b"", etag=etag)
+    return Ready(HTTP_200_OK, content, etag=etag)
 
 
 def build(app: Litestar) -> dict[str, Any]:

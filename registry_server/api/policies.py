@@ -6,6 +6,7 @@ from litestar.params import FromPath, JSONBody
 from registry_server.api.exchange import HttpRequest, database, get, put, shown, write
 from registry_server.api.security import caller
 from registry_server.core import policies
+from registry_server.core.rights import Right
 from registry_server.domain.policies import Policy, SetPolicy
 
 
@@ -15,7 +16,7 @@ async def get_policy(request: HttpRequest, name: FromPath[str]) -> Response[Poli
     return shown(request, await policies.get(database(request), await caller(request), name))
 
 
-@put("/models/{name:str}/policy")
+@put("/models/{name:str}/policy", needs=(Right.GOVERN,))
 async def set_policy(request: HttpRequest, name: FromPath[str], data: JSONBody[SetPolicy]) -> Response[Policy]:
     """Give the model other rules."""
     return await write(request, policies.put, name, data)

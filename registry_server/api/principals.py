@@ -6,6 +6,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from registry_server.api.exchange import HttpRequest, database, get, patch, post, shown, write
 from registry_server.api.security import caller
 from registry_server.core import principals
+from registry_server.core.rights import Right
 from registry_server.domain.base import Page
 from registry_server.domain.pages import DEFAULT_LIMIT
 from registry_server.domain.principals import (
@@ -32,7 +33,7 @@ async def list_principals(
     return shown(request, await principals.search(database(request), await caller(request), limit, page_token))
 
 
-@post("/principals")
+@post("/principals", needs=(Right.ADMINISTER,))
 async def create_principal(request: HttpRequest, data: JSONBody[CreatePrincipal]) -> Response[Principal]:
     """Make a human or a service known."""
     return await write(request, principals.create, data)
@@ -44,7 +45,7 @@ async def get_principal(request: HttpRequest, name: FromPath[str]) -> Response[P
     return shown(request, await principals.get(database(request), await caller(request), name))
 
 
-@patch("/principals/{name:str}")
+@patch("/principals/{name:str}", needs=(Right.ADMINISTER,))
 async def update_principal(
     request: HttpRequest, name: FromPath[str], data: JSONBody[UpdatePrincipal]
 ) -> Response[Principal]:
@@ -54,7 +55,7 @@ async def update_principal(
     return updated
 
 
-@post("/principals/{name:str}/tokens")
+@post("/principals/{name:str}/tokens", needs=(Right.ADMINISTER,))
 async def issue_token(request: HttpRequest, name: FromPath[str], data: JSONBody[CreateToken]) -> Response[IssuedToken]:
     """Give a principal a token."""
     return await write(request, principals.issue, name, data, principals.new_secret())
@@ -68,7 +69,7 @@ async def list_tokens(
     return shown(request, await principals.search_tokens(database(request), await caller(request), limit, page_token))
 
 
-@post("/tokens/{token_id:str}/revoke", status_code=200)
+@post("/tokens/{token_id:str}/revoke", status_code=200, needs=(Right.ADMINISTER,))
 async def revoke_token(request: HttpRequest, token_id: FromPath[str]) -> Response[Token]:
     """End a token."""
     revoked = await write(request, principals.revoke, token_id)

@@ -15,6 +15,7 @@ from litestar.exceptions import (
 )
 
 from common_lib.rules.violation import RuleViolation
+from registry_server.api import methods
 from registry_server.api.telemetry import id_of
 from registry_server.domain.errors import ContentRefused, InvalidRequest, NotFound, RegistryError, RuleBroken, TooLarge
 from registry_server.domain.production import Winner
@@ -99,12 +100,14 @@ PROBLEMS: Final = {
     "deadline_exceeded": Kind(504, "The caller's time is over"),
     "storage_full": Kind(507, "The storage is full"),
 }
-_HEADERS: Final = {
-    "unauthenticated": {"www-authenticate": 'Bearer realm="model-registry"'},
-    "request_in_flight": {"retry-after": "1"},
-    "storage_unavailable": {"retry-after": "1"},
-    "too_many_connections": {"retry-after": "1"},
+_RETRY_AFTER_S = 1
+# Whoever adds a code with one of these statuses need not think of the header.
+_BY_STATUS: Final = {
+    401: {"www-authenticate": 'Bearer realm="model-registry"'},
+    429: {"retry-after": f"{_RETRY_AFTER_S}"},
+    503: {"retry-after": f"{_RETRY_AFTER_S}"},
 }
+_BY_CODE: Final = {"request_in_flight": {"retry-after": f"{_RETRY_AFTER_S}"}}
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -123,7 +126,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def answer(error: RegistryError, request_id: str) -> Response[bytes]:
-    """The problem an error becomes."""
+    """Build the answer that an error becomes; an error may bring `headers` of its own."""
     code = error.reason_code
     kind = PROBLEMS[code]
     problem = Problem(
@@ -142,8 +145,15 @@ def answer(error: RegistryError, request_id: str) -> Response[bytes]:
         msgspec.json.encode(problem),
         status_code=kind.status,
         media_type="application/problem+json",
-        headers=_HEADERS.get(code, {}),
+        headers=_BY_STATUS.get(kind.status, {}) | _BY_CODE.get(code, {}) | getattr(error, "headers", {}),
     )
+
+
+def raw_headers(answer: Response[bytes]) -> list[tuple[bytes, bytes]]:
+    """Return the headers of a problem as ASGI has them, for those who send it without Litestar."""
+    own = [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]
+    length = b"%d" % len(answer.content)
+    return [(b"content-type", b"application/problem+json"), (b"content-length", length), *own]
 
 
 def on_refusal(request: Request[Any, Any, Any], error: RegistryError) -> Response[bytes]:
@@ -170,10 +180,10 @@ def on_framework(request: Request[Any, Any, Any], error: HTTPException) -> Respo
             path = request.scope["path"]
             refusal = NotFound(f"there is nothing at {path!r:.200}", remedy=remedy, field="path", value=path)
         case MethodNotAllowedException():
-            headers = dict(error.headers or {})
+            headers = {"allow": methods.listed((error.headers or {})["allow"].split(", "))}
             refusal = InvalidRequest(
-                f"{request.method!r:.50} is no method of this address",
-                remedy=f"use one of {headers.get('allow')}",
+                f"{request.method!r:.50} is not a method of this address",
+                remedy=f"use one of {headers['allow']}",
                 field="method",
                 value=request.method,
                 code="method_not_allowed",

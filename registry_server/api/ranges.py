@@ -11,6 +11,7 @@ from typing import NamedTuple
 from litestar.status_codes import HTTP_200_OK, HTTP_206_PARTIAL_CONTENT, HTTP_304_NOT_MODIFIED
 from litestar.types import Receive, Scope, Send
 
+from registry_server.api import methods
 from registry_server.api.exchange import matches
 from registry_server.core.ports import BlobStore
 from registry_server.domain.artifacts import FileEntry
@@ -24,6 +25,20 @@ class Part(NamedTuple):
 
     start: int
     length: int
+
+
+class NoSuchRange(InvalidRequest):
+    """A range of which the file has no byte; the answer says how many bytes there are (RFC 9110, 15.5.17)."""
+
+    def __init__(self, file: FileEntry, wanted: str | None) -> None:
+        self.headers = {"content-range": f"bytes */{file.size}"}
+        super().__init__(
+            f"{file.path!r} has {file.size} bytes, of which none is in that range",
+            remedy="ask for bytes that there are",
+            field="Range",
+            value=wanted,
+            code="range_not_satisfiable",
+        )
 
 
 class FileAnswer:
@@ -42,16 +57,10 @@ class FileAnswer:
         wanted = headers.get("range") if headers.get("if-range", self._etag) == self._etag else None
         part = Part(0, 0) if self._known else selected(wanted, file.size)
         if part is None:
-            raise InvalidRequest(
-                f"{file.path!r} has {file.size} bytes, of which none is in that range",
-                remedy="ask for bytes that there are",
-                field="Range",
-                value=wanted,
-                code="range_not_satisfiable",
-            )
+            raise NoSuchRange(file, wanted)
         self._part = part
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
         size = self._file.size
         headers = {
@@ -71,7 +80,7 @@ class FileAnswer:
                 headers["content-range"] = f"bytes {part.start}-{part.start + part.length - 1}/{size}"
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": raw})
-        if part.length:
+        if part.length and methods.HEADLESS not in scope:
             await self._send_bytes(part, receive, send)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 

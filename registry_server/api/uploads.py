@@ -7,13 +7,14 @@ from registry_server.api.artifacts import check_bytes
 from registry_server.api.exchange import HttpRequest, act, delete, encoded, get, ports, put
 from registry_server.api.security import caller
 from registry_server.core import uploads
+from registry_server.core.rights import Right
 from registry_server.domain.artifacts import Upload, UploadRequest
 
 
-@put("/uploads/{sha256:str}", status_code=200)
+@put("/uploads/{sha256:str}", status_code=200, needs=(Right.UPLOAD,))
 async def begin_upload(request: HttpRequest, sha256: FromPath[str], data: JSONBody[UploadRequest]) -> Response[Upload]:
     """How much of these bytes is here already; the caller goes on behind it."""
-    by = await act(request, body=b"", key_required=False)
+    by = await act(request, key_required=False)
     limit: int = request.app.state.settings.max_blob_bytes
     return encoded(await uploads.begin(ports(request), by, sha256, data.size, limit))
 
@@ -24,18 +25,18 @@ async def get_upload(request: HttpRequest, sha256: FromPath[str]) -> Response[Up
     return encoded(await uploads.find(ports(request), await caller(request), sha256))
 
 
-@put("/uploads/{sha256:str}/parts/{start:int}", request_max_body_size=None, status_code=200)
+@put("/uploads/{sha256:str}/parts/{start:int}", request_max_body_size=None, status_code=200, needs=(Right.UPLOAD,))
 async def put_part(request: HttpRequest, sha256: FromPath[str], start: FromPath[int]) -> Response[Upload]:
     """Take the next bytes; `X-Prefix-SHA256` is the digest of all bytes up to their end."""
     check_bytes(request)
-    by = await act(request, body=b"", key_required=False)
+    by = await act(request, key_required=False)
     prefix = request.headers.get("x-prefix-sha256", "")
     return encoded(
         await uploads.append(ports(request), by, sha256, request.stream(), start=start, prefix_sha256=prefix)
     )
 
 
-@delete("/uploads/{sha256:str}", status_code=204)
+@delete("/uploads/{sha256:str}", status_code=204, needs=(Right.UPLOAD,))
 async def delete_upload(request: HttpRequest, sha256: FromPath[str]) -> None:
     """Forget the caller's own upload."""
     await uploads.abandon(ports(request), await caller(request), sha256)

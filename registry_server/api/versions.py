@@ -8,6 +8,7 @@ from common_lib.rules.lifecycle import ModelStage
 from registry_server.api.exchange import HttpRequest, database, get, patch, ports, post, shown, write
 from registry_server.api.security import caller
 from registry_server.core import diff, production, registration, versions
+from registry_server.core.rights import Right
 from registry_server.domain.artifacts import Manifest
 from registry_server.domain.base import Page
 from registry_server.domain.diff import VersionDiff
@@ -33,7 +34,7 @@ async def list_versions(
     return shown(request, page)
 
 
-@post("/models/{name:str}/versions")
+@post("/models/{name:str}/versions", needs=(Right.REGISTER,), large=True)
 async def create_version(
     request: HttpRequest, name: FromPath[str], data: JSONBody[CreateVersion]
 ) -> Response[ModelVersion]:
@@ -47,7 +48,7 @@ async def get_version(request: HttpRequest, name: FromPath[str], version: FromPa
     return shown(request, await versions.get(database(request), await caller(request), name, version))
 
 
-@patch("/models/{name:str}/versions/{version:int}")
+@patch("/models/{name:str}/versions/{version:int}", needs=(Right.EDIT,))
 async def update_version(
     request: HttpRequest, name: FromPath[str], version: FromPath[int], data: JSONBody[UpdateVersion]
 ) -> Response[ModelVersion]:

@@ -11,7 +11,7 @@ from common_lib.rules import lifecycle, names
 from common_lib.rules.violation import RuleViolation
 from registry_server.core import timeline
 from registry_server.core.ports import BlobStore, Database, Records
-from registry_server.core.rights import Caller
+from registry_server.core.rights import Caller, Right
 from registry_server.domain import events
 from registry_server.domain.answers import Answer
 from registry_server.domain.errors import (
@@ -25,6 +25,7 @@ from registry_server.domain.errors import (
 
 T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
+_ETAG = re.compile(r'^(W/)?"([1-9][0-9]{0,9})(?:\.[0-9.]{0,32})?"$(?!\n)')
 
 
 class Ports(msgspec.Struct, frozen=True):
@@ -37,8 +38,15 @@ class Ports(msgspec.Struct, frozen=True):
     in_flight: set[tuple[str, str]]
 
 
+# A right, and the model that it must cover; None if any will do.
+Need = tuple[Right, str | None]
+
+
 class Act(msgspec.Struct, frozen=True):
-    """One request to change something: who, when, on which revision, and what makes it the same request again."""
+    """One request to change something: who, when, on which revision, and what makes it the same request again.
+
+    `needs` are the rights without which the caller does not even get the first answer again.
+    """
 
     caller: Caller
     at: datetime
@@ -47,6 +55,7 @@ class Act(msgspec.Struct, frozen=True):
     fingerprint: str
     if_match: str | None = None
     if_none_match: str | None = None
+    needs: tuple[Need, ...] = ()
 
     @property
     def forced(self) -> bool:
@@ -71,22 +80,30 @@ class Act(msgspec.Struct, frozen=True):
         if self.forced:
             lifecycle.check_reason(reason, "a forced change")
             return
-        match = re.match(r'^"([1-9][0-9]{0,9})(?:\.[0-9.]{0,32})?"$(?!\n)', self.if_match)
-        if match is None:
+        if revision not in self._revisions(self.if_match):
+            raise RevisionMismatch(
+                f"the object is at revision {revision}, and If-Match is {self.if_match:.100}",
+                remedy="read it again, decide again, and send its new ETag, which is never a weak one",
+                field="If-Match",
+                value=self.if_match,
+            )
+
+    def _revisions(self, if_match: str) -> set[int]:
+        """Return the revisions that an If-Match names; a weak ETag names none (RFC 9110, 13.1.1).
+
+        Raises:
+            InvalidRequest: an ETag in it is not of this registry.
+        """
+        matches = [_ETAG.match(tag.strip()) for tag in if_match.split(",")]
+        if None in matches:
             raise InvalidRequest(
                 "If-Match is not an ETag of this registry",
                 remedy='send the ETag as it was received, such as "3", or *',
                 field="If-Match",
-                value=self.if_match,
+                value=if_match,
                 code="invalid_if_match",
             )
-        if int(match[1]) != revision:
-            raise RevisionMismatch(
-                f"the object is at revision {revision}, not {match[1]}",
-                remedy="read it again, decide again, and send its new ETag",
-                field="If-Match",
-                value=self.if_match,
-            )
+        return {int(match[2]) for match in matches if match is not None and not match[1]}
 
 
 class Outcome(msgspec.Struct, Generic[T], frozen=True):
@@ -111,9 +128,12 @@ async def perform(ports: Ports, act: Act, use_case: UseCase) -> Answer:
     A refused request leaves no trace, so the same key may be sent again after the cause is mended.
 
     Raises:
+        NotFound, Forbidden: the caller lacks one of the rights that the act needs, perhaps since its first answer.
         RequestInFlight: the first request with this key is still at work.
         IdempotencyKeyReused: the key came with another request before.
     """
+    for right, model in act.needs:
+        act.caller.require(right, model)
     claim = (act.caller.name, act.key)
     if claim in ports.in_flight:
         return await _answer_of_another(ports, act)

@@ -4,6 +4,7 @@ Bytes are safe beside uploads because whoever sends or asks for them holds a lea
 file is moved within the transaction that removes its row: it excludes the one that would record a new upload of them.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
@@ -100,6 +101,7 @@ async def _stray(ports: Ports, act: Act, order: CollectionRequest) -> dict[str, 
     count = 0
     for prefix in _PREFIXES:
         for sha256, _, age_s in list(ports.blobs.published(prefix)):
+            await asyncio.sleep(0)  # others have their turn
             if age_s < order.grace_s or await ports.database.read.artifacts.blob(sha256) is not None:
                 continue
             count += 1
@@ -123,6 +125,7 @@ async def _expire(ports: Ports, act: Act, order: CollectionRequest) -> dict[str,
 async def _purge(ports: Ports, _act: Act, order: CollectionRequest) -> dict[str, int]:
     count = size = 0
     for sha256, length, age_s in list(ports.blobs.trash()):
+        await asyncio.sleep(0)
         if age_s >= order.trash_s:
             count, size = count + 1, size + length
             if not order.dry_run:

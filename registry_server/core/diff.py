@@ -1,5 +1,8 @@
 """In what two versions of a model differ: parameters, metrics, signature, lineage, files."""
 
+import asyncio
+from typing import Final
+
 import msgspec
 
 from common_lib.rules import comparison
@@ -11,6 +14,8 @@ from registry_server.domain.artifacts import Manifest
 from registry_server.domain.diff import Difference, VersionDiff
 from registry_server.domain.versions import ModelVersion
 
+_AT_ONCE: Final = 500
+
 
 async def compare(database: Database, caller: Caller, name: str, left: int, right: int) -> VersionDiff:
     """All that either version has, part by part."""
@@ -18,7 +23,14 @@ async def compare(database: Database, caller: Caller, name: str, left: int, righ
     for number in (left, right):
         version = await versions.get(database, caller, name, number)
         sides.append(_parts(version, await versions.manifest_of(database, caller, name, number)))
-    return VersionDiff(name, left, right, [Difference(*found) for found in comparison.compared(*sides)])
+        await asyncio.sleep(0)
+    items = []
+    for found in comparison.compared(*sides):
+        items.append(Difference(*found))
+        if len(items) % _AT_ONCE == 0:
+            # Ten thousand files on each side: others have their turn in between, and a deadline its effect.
+            await asyncio.sleep(0)
+    return VersionDiff(name, left, right, items)
 
 
 def _parts(version: ModelVersion, manifest: Manifest) -> dict[Part, dict[str, Scalar]]:

@@ -7,7 +7,7 @@ import msgspec
 from common_lib.rules import lifecycle, names, references
 from common_lib.rules.lifecycle import ModelStage
 from registry_server.core import changes, models, promotion, timeline, versions
-from registry_server.core.acts import Act, Outcome
+from registry_server.core.acts import Act, Need, Outcome
 from registry_server.core.ports import Records
 from registry_server.core.rights import Right
 from registry_server.domain.base import Tombstone, TombstoneRequest
@@ -24,6 +24,12 @@ class _Deed(NamedTuple):
     event: str
     reason: str
     more: dict[str, Any] = {}  # noqa: RUF012 - never changed
+
+
+def needs(name: str, command: TransitionRequest) -> tuple[Need, ...]:
+    """Return the rights that a move takes: that to its stage, and that to promote against the policy."""
+    moving = (Right(lifecycle.right_to(command.to)), name)
+    return (moving, (Right.OVERRIDE, name)) if command.override else (moving,)
 
 
 async def transition(

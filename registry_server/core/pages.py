@@ -13,6 +13,8 @@ from registry_server.domain.errors import InvalidRequest
 from registry_server.domain.pages import MAX_LIMIT, Window
 
 T = TypeVar("T")
+# A place in a list is bounded as its column is: a forged token must not lead an engine beyond 64 bits.
+LogSequence = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Micros = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _SUM_BYTES = 8
 

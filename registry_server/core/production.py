@@ -22,7 +22,7 @@ async def history(
     """One page of the decisions about a model, the newest first."""
     await models.get(database, caller, name)
     of = ("decisions", name)
-    window = pages.window(limit, page_token, of, tuple[int])
+    window = pages.window(limit, page_token, of, tuple[pages.LogSequence])
     events = await database.read.timeline.decisions(name, window)
     rows = [await timeline.decision(database.read, event) for event in events]
     return pages.page(rows, window, of, lambda row: (row.sequence,))

@@ -1,5 +1,6 @@
 """Who may do what, as data; what no role grants is denied."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -67,6 +68,15 @@ class Caller(Struct, frozen=True):
             and (right not in _GLOBAL or grant.models == "*")
             for grant in self.principal.grants
         )
+
+    def require_one(self, rights: Sequence[Right], model: str | None = None) -> None:
+        """Refuse the caller that has none of these rights, as `require` refuses for lack of the first.
+
+        Raises:
+            RuleViolation, NotFound, Forbidden: see `require`.
+        """
+        if not any(self.may(right, None if right in _GLOBAL else model) for right in rights):
+            self.require(rights[0], None if rights[0] in _GLOBAL else model)
 
     def patterns(self, right: Right) -> tuple[str, ...]:
         """The patterns, in lower case, of the models that the caller has a right on; `*` stands alone."""

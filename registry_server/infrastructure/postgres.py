@@ -1,6 +1,7 @@
 """PostgreSQL through asyncpg: each use case in a transaction of its own, reads on any connection."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import asyncpg
@@ -32,6 +33,16 @@ _LOST = (
 _MIGRATION_LOCK = 7_305_820_481
 
 
+@contextlib.contextmanager
+def _bounded() -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.DataError as error:
+        if "out of int" in str(error):
+            raise statements.out_of_range() from None
+        raise
+
+
 class Connection:
     """An asyncpg connection or pool in the words of `Sql`."""
 
@@ -39,17 +50,20 @@ class Connection:
         self.raw = raw
 
     async def one(self, sql: str, *values: Any) -> Row | None:
-        row: Row | None = await self.raw.fetchrow(statements.postgres(sql), *values)
+        with _bounded():
+            row: Row | None = await self.raw.fetchrow(statements.postgres(sql), *values)
         return None if row is None else tuple(row)
 
     async def few(self, sql: str, *values: Any) -> Sequence[Row]:
         return await self.all(sql, *values)
 
     async def all(self, sql: str, *values: Any) -> Sequence[Row]:
-        return [tuple(row) for row in await self.raw.fetch(statements.postgres(sql), *values)]
+        with _bounded():
+            return [tuple(row) for row in await self.raw.fetch(statements.postgres(sql), *values)]
 
     async def execute(self, sql: str, *values: Any) -> int:
-        status: str = await self.raw.execute(statements.postgres(sql), *values)
+        with _bounded():
+            status: str = await self.raw.execute(statements.postgres(sql), *values)
         return int(status.rpartition(" ")[2])
 
     async def execute_many(self, sql: str, rows: Iterable[Row]) -> None:

@@ -6,6 +6,8 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any, Literal, NamedTuple, Protocol
 
+from registry_server.domain.errors import InvalidRequest
+
 Engine = Literal["sqlite", "postgres"]
 Row = Sequence[Any]
 
@@ -43,6 +45,16 @@ class Migration(NamedTuple):
     number: int
     name: str
     text: str
+
+
+def out_of_range() -> InvalidRequest:
+    """Build the refusal of a number beyond 64 bits, which no engine stores.
+
+    The types of requests and page tokens have limits of their own; this is for a number that escaped them.
+    """
+    return InvalidRequest(
+        "a number is beyond 64 bits", remedy="send numbers between -2**63 and 2**63 - 1", field="number"
+    )
 
 
 @lru_cache(maxsize=1_024)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -41,13 +42,16 @@ class Connection:
 
     async def few(self, sql: str, *values: Any) -> Sequence[Row]:
         # An unexhausted RETURNING cursor breaks the neighbours' savepoints, so all rows are fetched.
-        return self.raw.execute(statements.sqlite(sql), values).fetchall()
+        try:
+            return self.raw.execute(statements.sqlite(sql), values).fetchall()
+        except OverflowError:
+            raise statements.out_of_range() from None
 
     async def all(self, sql: str, *values: Any) -> Sequence[Row]:
         return await self.few(sql, *values)
 
     async def execute(self, sql: str, *values: Any) -> int:
-        self.raw.execute(statements.sqlite(sql), values).fetchall()
+        await self.few(sql, *values)
         return self.raw.changes()
 
     async def execute_many(self, sql: str, rows: Iterable[Row]) -> None:
@@ -64,6 +68,8 @@ class Reader(Connection):
         super().__init__(points)
         self._lists = lists
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="registry-lists")
+        self._running: object | None = None
+        self._turn = threading.Lock()
 
     async def few(self, sql: str, *values: Any) -> Sequence[Row]:
         try:
@@ -72,13 +78,29 @@ class Reader(Connection):
             raise unavailable(error) from error
 
     async def all(self, sql: str, *values: Any) -> Sequence[Row]:
+        mine = object()
+
         def run() -> Sequence[Row]:
-            return self._lists.execute(statements.sqlite(sql), values).fetchall()
+            with self._turn:
+                self._running = mine
+            try:
+                return self._lists.execute(statements.sqlite(sql), values).fetchall()
+            finally:
+                with self._turn:
+                    self._running = None
 
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+        except asyncio.CancelledError:
+            # The caller has stopped waiting, and the next list waits for this one.
+            with self._turn:
+                if self._running is mine:
+                    self._lists.interrupt()
+            raise
         except apsw.Error as error:
             raise unavailable(error) from error
+        except OverflowError:
+            raise statements.out_of_range() from None
 
     def close(self) -> None:
         """End the thread and both connections."""

@@ -232,30 +232,32 @@ def test_what_only_looks_bad_is_taken(world: World) -> None:
     assert laughing["description"] == "\N{FACE WITH TEARS OF JOY}"
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"[" * 2**23,
-        b'{"name":"%s"}' % (b"x" * 8_380_000),
-        b'{"type":"%s"}' % (b"x" * 8_380_000),
-        b'{"%s":1}' % (b"x" * 8_380_000),
-        b'{"tags":{"%s":1}}' % (b"x" * 8_380_000),
-        b'{"metadata":{"a":[%s[]]}}' % (b"[]," * 2_790_000),
-        b'{"tags":{"a":%s}}' % (b"9" * 8_380_000),
-        b'{"name":"n","type":"regression","tags":{%s}}' % b",".join(b'"%d":""' % n for n in range(600_000)),
-        b'{"description":"%s"}' % (b"\\u00e9" * 1_390_000),
-    ],
-    ids=lambda body: body[:12].decode(),
-)
+LARGE = [
+    b"[" * 2**20,
+    b'{"name":"%s"}' % (b"x" * 1_040_000),
+    b'{"type":"%s"}' % (b"x" * 1_040_000),
+    b'{"%s":1}' % (b"x" * 1_040_000),
+    b'{"tags":{"%s":1}}' % (b"x" * 1_040_000),
+    b'{"metadata":{"a":[%s[]]}}' % (b"[]," * 340_000),
+    b'{"tags":{"a":%s}}' % (b"9" * 1_040_000),
+    b'{"name":"n","type":"regression","tags":{%s}}' % b",".join(b'"%d":""' % n for n in range(90_000)),
+    b'{"name":"n","type":"regression","tags":{%s}}' % b",".join(b'"%d":""' % n for n in range(14_000)),
+    b'{"name":"n","type":"regression","metadata":{"a":"%s"}}' % (b"1," * 500_000),
+    b'{"name":"n","type":"regression","metadata":{"a":"%s' % (b'\\"' * 500_000),
+    b'{"description":"%s"}' % (b"\\u00e9" * 170_000),
+]
+
+
+@pytest.mark.parametrize("body", LARGE, ids=lambda body: body[:12].decode())
 def test_a_refusal_costs_and_says_little_however_large_the_body(world: World, body: bytes) -> None:
-    """Eight megabytes of anything are answered in a few lines, after a quarter of a second for each at most."""
+    """A megabyte of anything is answered in a few lines, after a quarter of a second at most."""
     with nothing_happens(world):
         began = time.process_time()
         answer = world.send("POST", "/v1/models", body)
         spent = time.process_time() - began
-    assert answer.status_code == 422
+    assert answer.status_code in {400, 422}
     problem(answer)
-    assert spent < 2
+    assert spent < 1
 
 
 VALUES = st.recursive(

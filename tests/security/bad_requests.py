@@ -171,7 +171,7 @@ BODIES = [
     _json("a key twice", "name", b'{NEW,"name":"other"}'),
     _json("a key twice inside", "a", b'{NEW,"tags":{"a":"1","a":"1"}}'),
     _json("a key twice in two spellings", "name", b'{NEW,"n\\u0061me":"x"}'),
-    _model("8 MiB and a byte", "too_large", "body", "8388609", b" " * (8 * 2**20 + 1)),
+    _model("1 MiB and a byte", "too_large", "body", "1048577", b" " * (2**20 + 1)),
     _media("text/plain", "text/plain", content_type="text/plain"),
     _media("no content type", "", content_type=None),
     _media("a form", "multipart/", content_type="multipart/form-data; boundary=x"),

@@ -1,0 +1,51 @@
+"""Values of query parameters, strictly: Litestar would take `null` for nothing, `1e3` for 1000 and `TRUE` for true."""
+
+import re
+from datetime import datetime
+from enum import StrEnum
+from types import NoneType, UnionType
+from typing import Any, Final, get_args, get_origin
+
+from registry_server.domain.errors import InvalidRequest
+
+_WHOLE: Final = re.compile(r"0|-?[1-9][0-9]{0,18}", re.ASCII)
+# What follows is left to the parser of times; it would take a bare number for seconds since 1970.
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt].*", re.ASCII | re.DOTALL)
+_BOOLEANS: Final = ("true", "false")
+# The code of its refusal is its own, whatever it holds.
+_REFUSED_LATER: Final = frozenset({"page_token"})
+
+
+def check_value(name: str, declared: Any, value: str) -> None:
+    """Refuse a value that is not of the declared type; texts may be anything but empty.
+
+    Raises:
+        InvalidRequest: it is not.
+
+    >>> check_value("limit", int, "100")
+    >>> check_value("limit", int, "1e2")
+    Traceback (most recent call last):
+    registry_server.domain.errors.InvalidRequest: limit is not a whole number
+    """
+    kind = _kind(declared)
+    if not value and declared is not str and name not in _REFUSED_LATER:
+        raise _refused(name, value, "is empty", "leave it out, or give it a value")
+    if kind is int and not _WHOLE.fullmatch(value):
+        raise _refused(name, value, "is not a whole number", "write it in digits, such as 100")
+    if kind is bool and value not in _BOOLEANS:
+        raise _refused(name, value, "is not true or false", f"write {' or '.join(_BOOLEANS)}")
+    if kind is datetime and not _DAY.fullmatch(value):
+        raise _refused(name, value, "is not a time with its zone", "write it as 2026-03-01T00:00:00Z")
+    if issubclass(kind, StrEnum) and value not in set(kind):
+        raise _refused(name, value, "is not one of its values", f"use one of {', '.join(kind)}")
+
+
+def _kind(declared: Any) -> Any:
+    """Return the type itself where a parameter may also be left out; a list is a list of texts."""
+    if get_origin(declared) is UnionType:
+        (declared,) = (one for one in get_args(declared) if one is not NoneType)
+    return get_origin(declared) or declared
+
+
+def _refused(name: str, value: str, why: str, remedy: str) -> InvalidRequest:
+    return InvalidRequest(f"{name} {why}", remedy=remedy, field=name, value=value)

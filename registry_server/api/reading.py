@@ -1,0 +1,123 @@
+"""Bodies of requests: read within the limit of their route, and parsed where no other request waits for it."""
+
+import asyncio
+import hashlib
+import re
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, NamedTuple
+
+from litestar import Request
+from litestar.utils.scope.state import ScopeState
+
+from registry_server.api import bodies
+from registry_server.domain.errors import InvalidRequest, TooLarge
+
+# Ten times what any request but the registration of a version needs.
+MAX_JSON_BYTES: Final = 1024**2
+MAX_VALUES: Final = 30_000
+# 10,000 files with all four fields make 80,000.
+MAX_VALUES_OF_VERSION: Final = 120_000
+_INLINE_BYTES = 16 * 1024
+# A text as a whole, even one that does not end, or a sign that separates two values. Nothing here is read twice.
+_TEXT_OR_SIGN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|$|\\)|[,:]', re.DOTALL)
+# One thread: however many large bodies come at once, the event loop has half of the interpreter's time.
+_parser = ThreadPoolExecutor(1, thread_name_prefix="registry-bodies")
+_BODY = "registry_body"
+
+
+class Body(NamedTuple):
+    """A whole body, and its digest."""
+
+    content: bytes
+    sha256: bytes
+
+
+async def received(request: Request[Any, Any, Any]) -> Body:
+    """Read the whole body of a request; a second call returns the same.
+
+    Raises:
+        TooLarge: it has, or says that it has, more bytes than its route takes.
+    """
+    scope: Any = request.scope
+    if _BODY not in scope:
+        limit = _limit(request)
+        if (request.content_length or 0) > limit:
+            raise _too_large(request.content_length, limit)
+        digest, pieces, size = hashlib.sha256(), [], 0
+        async for piece in request.stream():
+            size += len(piece)
+            if size > limit:
+                raise _too_large(size, limit)
+            digest.update(piece)
+            pieces.append(piece)
+        body = Body(b"".join(pieces), digest.digest())
+        scope[_BODY] = body
+        ScopeState.from_scope(scope).body = body.content
+    found: Body = scope[_BODY]
+    return found
+
+
+async def prepare_json(request: Request[Any, Any, Any]) -> None:
+    """Read and parse the JSON body of a request whose route takes one.
+
+    Raises:
+        RegistryError: `unsupported_media_type`, `too_large`, `invalid_json` or `invalid_request`.
+    """
+    if "data" not in request.route_handler.parsed_fn_signature.parameters:
+        return
+    bodies.require_plain_json(request.headers)
+    content = (await received(request)).content
+    if not content:
+        return  # Litestar refuses it
+    scope: Any = request.scope
+    decoder = bodies.decoder_of(request.route_handler)
+    if len(content) <= _INLINE_BYTES:
+        scope[bodies.PARSED] = bodies.parse(content, decoder)
+        return
+    most = MAX_VALUES_OF_VERSION if _is_large(request) else MAX_VALUES
+    loop = asyncio.get_running_loop()
+    scope[bodies.PARSED] = await loop.run_in_executor(_parser, _parse_bounded, content, decoder, most)
+
+
+def _parse_bounded(content: bytes, decoder: Any, most: int) -> Any:
+    if content.count(b",") + content.count(b":") > most:
+        _check_count(content, most)
+    return bodies.parse(content, decoder)
+
+
+def _check_count(content: bytes, most: int) -> None:
+    """Refuse a body with too many values; signs within texts do not count.
+
+    The loop is Python's so that other threads have their turn: the parser itself would keep them waiting to its end.
+    """
+    signs = texts = 0
+    for match in _TEXT_OR_SIGN.finditer(content):
+        if content[match.start()] == ord('"'):
+            texts += 1
+        else:
+            signs += 1
+        if max(signs, texts) > most:
+            raise InvalidRequest(
+                f"the body holds more than {most} names and values",
+                remedy="send fewer at once",
+                field="body",
+                value=content[:200].decode("utf-8", "backslashreplace"),
+            )
+
+
+def _is_large(request: Request[Any, Any, Any]) -> bool:
+    return bool(request.route_handler.opt.get("large"))
+
+
+def _limit(request: Request[Any, Any, Any]) -> int:
+    most: int = request.app.state.settings.max_body_bytes
+    return most if _is_large(request) else min(most, MAX_JSON_BYTES)
+
+
+def _too_large(size: int | None, limit: int) -> TooLarge:
+    return TooLarge(
+        f"the body has more than {limit} bytes",
+        remedy="send less; the bytes of models go to /v1/blobs, which takes more",
+        field="body",
+        value=size,
+    )

@@ -1,0 +1,203 @@
+"""HEAD is GET without its body, and every address tells all of its methods: generated from the OpenAPI document."""
+
+import functools
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from registry_server.infrastructure.filesystem import FilesystemBlobs
+from registry_server.testing import backend
+from tests.conftest import Server
+from tests.security.worlds import MODEL, SHA256, World, furnished, key, logged, nothing_happens, problem
+from tests.support.steps import promoted
+
+PLACES = {
+    "name": MODEL,
+    "version": "1",
+    "other": "2",
+    "alias": "shadow",
+    "selector": "latest",
+    "sha256": SHA256,
+    "path": "model.bin",
+    "start": "0",
+    "token_id": "0" * 16,
+}
+UNDOCUMENTED = {"/openapi.json": {"get"}}
+FILE = f"/v1/models/{MODEL}/versions/1/files/model.bin"
+RESOLVE = f"/v1/models/{MODEL}/resolve/latest"
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    """One registry for all of this file, which nothing here changes."""
+    with backend() as application:
+        shared = World(application)
+        with application.registry() as registry:
+            furnished(registry, MODEL)
+        yield shared
+        shared.close()
+
+
+@functools.cache
+def addresses(world: World) -> dict[str, set[str]]:
+    """Each address that is served, with the methods that the document names for it."""
+    with world.http() as http:
+        paths: dict[str, Any] = http.get("/openapi.json").json()["paths"]
+    found = {path: set(operations) for path, operations in paths.items()} | UNDOCUMENTED
+    served = {route.path_format for route in world.backend._app.routes}
+    assert set(found) == served
+    return found
+
+
+def filled(path: str) -> str:
+    """The address of a thing that is there."""
+    places = PLACES | ({"name": "admin"} if path.startswith("/v1/principals") else {})
+    return path.format(**places)
+
+
+def told(answer: httpx.Response) -> tuple[int, dict[str, str]]:
+    """Status and headers, but for what differs from one request to the next."""
+    return answer.status_code, {
+        name: value for name, value in answer.headers.items() if name not in {"x-request-id", "date"}
+    }
+
+
+def reading(world: World) -> list[str]:
+    """Every address that takes GET."""
+    return [filled(path) for path, methods in addresses(world).items() if "get" in methods]
+
+
+@pytest.mark.parametrize("token", ["admin", "none", "wrong"])
+def test_head_answers_as_get_without_the_body(world: World, token: str) -> None:
+    """Status and all headers, the length of the body too; refusals as well."""
+    tokens = {"admin": world.token, "none": None, "wrong": "mrg_wrong"}
+    with nothing_happens(world), world.http(tokens[token]) as http:
+        # Metrics count requests, so they never say the same twice.
+        for path in set(reading(world)) - {"/metrics"}:
+            got, head = http.get(path), http.head(path)
+            assert told(head) == told(got), path
+            assert head.content == b""
+            assert got.content, path
+            assert head.headers["content-length"] == str(len(got.content)), path
+        assert (http.head("/metrics").status_code, http.head("/metrics").content) in {(200, b""), (401, b"")}
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        (FILE, {"range": "bytes=2-4"}),
+        (FILE, {"range": "bytes=-1"}),
+        (FILE, {"range": "bytes=99-"}),
+        (FILE, {"if-none-match": f'"{SHA256}"'}),
+        (FILE, {"if-range": '"other"', "range": "bytes=2-"}),
+        (RESOLVE, {"if-none-match": '"2.2"'}),
+        (RESOLVE, {"if-none-match": "*"}),
+        ("/v1/models?limit=1", {}),
+        ("/v1/models?limit=null", {}),
+        ("/v1/models?limit=1&limit=2", {}),
+        ("/v1/nothing", {}),
+        ("/v1//models", {}),
+        ("/v1/models/absent", {}),
+        (f"/v1/models/{MODEL}/resolve/production", {}),
+        ("/v1/models", {"x-request-deadline-ms": "soon"}),
+        ("/v1/models/%ff", {}),
+    ],
+)
+def test_head_of_what_is_unusual_answers_as_get(world: World, path: str, headers: dict[str, str]) -> None:
+    """Ranges, what the caller has, queries, and what is not there."""
+    with nothing_happens(world), world.http(world.token) as http:
+        got, head = (http.request(method, path, headers=headers) for method in ("GET", "HEAD"))
+        assert told(head) == told(got)
+        assert head.content == b""
+
+
+def test_head_of_a_file_opens_no_bytes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However large it is."""
+    opened: list[str] = []
+    whole = FilesystemBlobs.open
+
+    def watched(self: FilesystemBlobs, sha256: str, start: int, length: int) -> Any:
+        opened.append(sha256)
+        return whole(self, sha256, start, length)
+
+    monkeypatch.setattr(FilesystemBlobs, "open", watched)
+    with world.http(world.token) as http:
+        head = http.head(FILE)
+        assert (head.status_code, head.headers["content-length"], opened) == (200, "7", [])
+        assert http.get(FILE).content == b"weights"
+        assert opened == [SHA256]
+
+
+def test_head_where_there_is_no_get_is_refused_with_the_methods_there_are(world: World) -> None:
+    """And changes nothing."""
+    with nothing_happens(world), world.http(world.token) as http:
+        for path, methods in addresses(world).items():
+            if "get" not in methods:
+                answer = http.head(filled(path), headers=key())
+                assert (answer.status_code, answer.content) == (405, b""), path
+                assert "HEAD" not in answer.headers["allow"]
+
+
+def allowed(methods: set[str]) -> str:
+    """What `Allow` says of an address with these methods."""
+    every = {method.upper() for method in methods} | {"OPTIONS"}
+    return ", ".join(sorted(every | ({"HEAD"} if "GET" in every else set())))
+
+
+def test_options_tell_all_methods_of_every_address(world: World) -> None:
+    """To everybody, whatever stands in the place of a name, and whether a slow or a fast way leads there."""
+    with nothing_happens(world), world.http() as http:
+        for path, methods in addresses(world).items():
+            for address in {filled(path), re.sub(r"\{(name|alias|sha256|path|selector|token_id)\}", "x", filled(path))}:
+                answer = http.options(address, headers={"origin": "https://elsewhere.example"})
+                assert (answer.status_code, answer.content) == (204, b""), path
+                assert answer.headers["allow"] == allowed(methods), path
+                assert answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "GET", "TRACE", "CONNECT", "BREW"])
+def test_other_methods_are_refused_with_all_methods_of_the_address(world: World, method: str) -> None:
+    """On every address, with a problem that names them, with and without a token."""
+    with nothing_happens(world):
+        for token in (None, world.token):
+            with world.http(token) as http:
+                for path, methods in addresses(world).items():
+                    if method.lower() in methods:
+                        continue
+                    answer = http.request(method, filled(path), headers=key())
+                    refusal = problem(answer)
+                    assert (answer.status_code, refusal["code"]) == (405, "method_not_allowed"), path
+                    assert answer.headers["allow"] == allowed(methods), path
+                    assert allowed(methods) in refusal["remedy"]
+                    assert refusal["value"] == method
+
+
+def test_over_a_socket_head_has_no_body_and_the_connection_goes_on(server: Server, name: str) -> None:
+    """The next answer on it is the next request's, and both engines tell the same."""
+    with server.registry() as registry:
+        registry.models.create(name, "regression")
+        promoted(registry, name)
+    home = f"/v1/models/{name}"
+    paths = [home, f"{home}/versions/1/files/model.bin", f"{home}/resolve/production", "/openapi.json", "/health/ready"]
+    paths += [f"{home}/versions/1/manifest", "/v1/models/absent", "/v1/events?limit=2", "/metrics"]
+    with (
+        logged() as log,
+        httpx.Client(
+            base_url=server.url,
+            headers={"authorization": f"Bearer {server.token}"},
+            limits=httpx.Limits(max_connections=1),
+        ) as http,
+    ):
+        for path in paths:
+            head, got = http.head(path), http.get(path)
+            assert (head.status_code, head.content) == (got.status_code, b""), path
+            if path != "/metrics":
+                assert told(head) == told(got), path
+        label = (
+            'registry_request_seconds_count{method="HEAD",route="/v1/models/{name}/resolve/{selector}",status="200"}'
+        )
+        assert label in http.get("/metrics").text
+    assert log.failures == []

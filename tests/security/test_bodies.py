@@ -1,0 +1,193 @@
+"""Bodies: nothing of them is read for callers without the right, and none keeps other requests waiting."""
+
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from registry_server.api import bodies, reading
+from registry_server.testing import backend
+from tests.security.test_rights import ONE
+from tests.security.worlds import MODEL, SHA256, World, furnished, key, nothing_happens
+
+MIB = 2**20
+PLACES = {"name": MODEL, "version": "1", "alias": "shadow", "sha256": SHA256, "start": "0", "token_id": "0" * 16}
+
+
+class Asked(Exception):
+    """The application asked for the body."""
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    """One registry for all of this file, which nothing here changes."""
+    with backend() as application:
+        shared = World(application)
+        with application.registry() as registry:
+            furnished(registry, MODEL)
+            registry.principals.create("bare", "human", [])
+        yield shared
+        shared.close()
+
+
+@pytest.fixture(scope="module")
+def bare(world: World) -> str:
+    """The token of a principal without any grant."""
+    with world.backend.registry() as admin:
+        return admin.principals.issue_token("bare").secret or ""
+
+
+def taking_bodies(world: World) -> list[tuple[str, str]]:
+    """Method and address of every operation that takes a body."""
+    with world.http() as http:
+        paths = http.get("/openapi.json").json()["paths"]
+    return [
+        (method.upper(), path)
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+        if "requestBody" in operation
+    ]
+
+
+def unread(world: World, method: str, path: str, token: str | None, **headers: str) -> tuple[int, dict[str, Any]]:
+    """Status and problem of an answer that is given before any of the body is asked for."""
+    target = path.format(**PLACES)
+    given = {"content-type": "application/json", "if-match": "*", **key(), **headers}
+    if token is not None:
+        given["authorization"] = f"Bearer {token}"
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": target,
+        "raw_path": target.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in given.items()],
+        "client": ("127.0.0.1", 1),
+        "server": ("registry.test", 80),
+    }
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        raise Asked(path)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    world.backend._portal.call(world.backend._app, scope, receive, send)
+    return sent[0]["status"], json.loads(b"".join(message.get("body", b"") for message in sent[1:]))
+
+
+def test_no_body_is_read_for_a_caller_without_rights(world: World, bare: str) -> None:
+    """On every route with a body: JSON, blobs and parts; without a token, with a wrong one, and without a grant."""
+    routes = taking_bodies(world)
+    assert len(routes) > 20
+    with nothing_happens(world):
+        for method, path in routes:
+            for length in ({}, {"content_length": str(10**12)}, {"transfer_encoding": "chunked"}):
+                assert unread(world, method, path, None, **length)[0] == 401, path
+                assert unread(world, method, path, "mrg_wrong", **length)[0] == 401, path
+                status, told = unread(world, method, path, bare, **length)
+                assert (status, told["code"]) in {(403, "forbidden"), (404, "model_not_found")}, path
+
+
+def test_a_body_that_says_it_is_too_large_is_not_read(world: World) -> None:
+    """Not even for an admin."""
+    with nothing_happens(world):
+        for method, path in taking_bodies(world):
+            status, told = unread(world, method, path, world.token, content_length=str(2**50))
+            # Bytes are of a media type of their own, which is looked at first.
+            assert (status, told["code"]) in {(413, "too_large"), (415, "unsupported_media_type")}, path
+
+
+def test_only_a_registration_takes_more_than_a_megabyte(world: World) -> None:
+    """All other JSON ends there, and says so with the limit; a registration ends at eight."""
+    with nothing_happens(world):
+        for method, path in taking_bodies(world):
+            if "blobs" in path or "parts" in path:
+                continue
+            target = path.format(**PLACES)
+            large = path == "/v1/models/{name}/versions"
+            most = 8 * MIB if large else MIB
+            answer = world.send(method, target, b" " * most + b"{}")
+            assert (answer.status_code, answer.json()["code"]) == (413, "too_large"), path
+            assert str(most) in answer.json()["detail"]
+            within = world.send(method, target, b" " * (most - 2) + b"[]")
+            assert (within.status_code, within.json()["code"]) == (422, "invalid_request"), path
+
+
+def test_large_bodies_are_parsed_beside_other_requests(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one thread, so that many of them together leave the event loop half of the time."""
+    threads: list[str] = []
+    parse = bodies.parse
+
+    def watched(*given: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return parse(*given)
+
+    monkeypatch.setattr(bodies, "parse", watched)
+    with nothing_happens(world):
+        for size in (16 * 1024 + 1, MIB):
+            assert world.send("POST", "/v1/models", b" " * (size - 2) + b"[]").status_code == 422
+        assert set(threads) == {"registry-bodies_0"}
+        threads.clear()
+        world.send("POST", "/v1/models", b"[]")
+        assert "registry-bodies_0" not in threads
+
+
+@pytest.mark.parametrize("piece", [b'"a%d":1', b'"a%d":[1]', b'"a%d":"x"', b'"a%d":{"b":"c"}'])
+def test_the_number_of_values_is_limited(world: World, piece: bytes) -> None:
+    """By its names and values, not by commas within texts."""
+    many = b",".join(piece % number for number in range(reading.MAX_VALUES))
+    with nothing_happens(world):
+        answer = world.send("POST", "/v1/models", b'{"name":"n","type":"regression","metadata":{%s}}' % many)
+        assert (answer.status_code, answer.json()["field"]) == (422, "body")
+        assert f"more than {reading.MAX_VALUES} names and values" in answer.json()["detail"]
+        texts = b",".join(b'"a%d":"%s"' % (number, b':,\\\\\\",' * 250) for number in range(100))
+        answer = world.send("POST", "/v1/models", b'{"name":"n","type":"regression","metadata":{%s}}' % texts)
+        assert answer.json()["code"] == "text_too_long"
+
+
+def test_a_version_of_ten_thousand_files_is_not_too_many(world: World) -> None:
+    """Its request passes all limits of bodies; what is refused is that the bytes are not here."""
+    files = [
+        {"path": f"{'x' * 200}/{n:05}.bin", "size": 1, "sha256": f"{n:064x}", "media_type": "application/octet-stream"}
+        for n in range(10_000)
+    ]
+    facts = {f"a{n}": 0.5 for n in range(256)}
+    field = {"dtype": "float64", "shape": [1] * 32}
+    fields = [{"name": f"f{n}", **field} for n in range(256)]
+    signature = {"inputs": fields, "outputs": fields}
+    body = {"files": files, "framework": "x", "parameters": facts, "metrics": facts, "signature": signature}
+    with nothing_happens(world):
+        answer = world.send("POST", f"/v1/models/{MODEL}/versions", body)
+    assert (answer.status_code, answer.json()["code"]) == (409, "blob_missing")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b'"', b'"\\', b'"\\"', b'{"a', b'{"a":"\\', b'{"a":"b\\"', b'{"a":[', b"[" * 99, b'{"\\"":', b'{"a":1,' * 9],
+)
+def test_what_does_not_end_is_refused_like_anything_else(world: World, text: bytes) -> None:
+    """However many signs come before it, so that they are counted one by one."""
+    many = b'"' + b",:" * reading.MAX_VALUES + b'"'
+    with nothing_happens(world):
+        for body in (b'{"description":' + many + b"," + text, many + text, text + b",:" * reading.MAX_VALUES):
+            answer = world.send("POST", "/v1/models", body)
+            assert answer.status_code in {400, 422}
+            assert answer.json()["code"] in {"invalid_json", "invalid_request"}
+
+
+def test_numbers_of_thousands_of_digits_are_refused_and_not_computed(world: World) -> None:
+    """Wherever they stand."""
+    with nothing_happens(world):
+        for digits in (20, 309, 4_300, 4_301, 1_000_000):
+            for number in (b"9" * digits, b"-" + b"9" * digits, b"1e" + b"9" * digits):
+                for body in (b'{"to":"archived","replacing":%s}' % number, b'{"to":%s}' % number, number):
+                    answer = world.send("POST", ONE.format(name=MODEL, version=1) + "/transition", body)
+                    assert answer.status_code in {400, 422}, body[:40]

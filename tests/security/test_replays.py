@@ -1,0 +1,144 @@
+"""A repeated request is answered again only to a caller that still has the right to make it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from common_lib import Grant, Role
+from registry_server.testing import backend
+from tests.security.test_rights import ALL, FILES, MODEL, ONE, ROLLED, Route, rolled
+from tests.security.worlds import World, furnished, problem
+
+ADMIN = Grant(role=Role.ADMIN, models="*")
+# What is left to the caller when the right is gone; each can still read the model but for the last two.
+LEFT: dict[str, list[Grant]] = {
+    "a reader": [Grant(role=Role.ANALYSIS, models="*")],
+    "an auditor": [Grant(role=Role.AUDITOR, models="*")],
+    "an admin elsewhere": [Grant(role=Role.ADMIN, models="gbpusd-*")],
+    "nobody": [],
+}
+# A right that its body asks for, and a caller that keeps all but this.
+BY_BODY = [
+    (Route("POST", ONE + "/transition", "", {"to": "archived", "reason": "old"}), Role.WORKBENCH),
+    (Route("POST", ONE + "/transition", "", {"to": "production", "reason": "x"}, version=2), Role.WORKBENCH),
+    (
+        Route("POST", ONE + "/transition", "", {"to": "production", "reason": "x", "override": True}, version=2),
+        Role.INTEGRATION,
+    ),
+]
+WRITES = [
+    Route("POST", "/v1/models", "", {"name": "eurusd-new", "type": "regression"}),
+    Route("PATCH", "/v1/models/{name}", "", {"description": "changed", "reason": "now"}),
+    Route("POST", "/v1/models/{name}/tombstone", "", {"reason": "gone"}),
+    Route("POST", "/v1/models/{name}/versions", "", FILES),
+    Route("PATCH", ONE, "", {"description": "changed", "reason": "now"}),
+    Route("POST", ONE + "/transition", "", {"to": "staging", "reason": "ready"}),
+    Route("POST", ONE + "/tombstone", "", {"reason": "gone"}, version=2),
+    Route("POST", ONE + "/recall", "", {"reason": "it leaks"}),
+    Route("POST", ONE + "/reinstate", "", {"reason": "it does not"}, version=3, name=ROLLED),
+    Route("POST", "/v1/models/{name}/rollback", "", {"reason": "it fails"}, name=ROLLED),
+    Route("POST", ONE + "/approvals", "", {"verdict": "approved", "reason": "sound"}),
+    Route("PUT", "/v1/models/{name}/policy", "", {"rules": {"approvals": 1}, "reason": "four eyes"}),
+    Route("PUT", "/v1/models/{name}/aliases/{alias}", "", {"version": 2, "reason": "now"}),
+    Route("DELETE", "/v1/models/{name}/aliases/{alias}", "", query="?reason=now"),
+    Route("POST", "/v1/principals", "", {"name": "newcomer", "kind": "human", "grants": [ALL]}),
+    Route("PATCH", "/v1/principals/{name}", "", {"grants": [], "reason": "now"}, name="bystander"),
+    Route("POST", "/v1/principals/{name}/tokens", "", {}, name="bystander"),
+    Route("POST", "/v1/tokens/{token_id}/revoke", ""),
+]
+
+
+class Leaver:
+    """A principal that loses its grants between two requests with one key."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        with world.backend.registry() as admin:
+            furnished(admin, MODEL)
+            rolled(admin)
+            admin.principals.create("leaver", "human", [ADMIN])
+            admin.principals.create("bystander", "human", [])
+            self._token = admin.principals.issue_token("leaver").secret
+            self._other = admin.principals.issue_token("bystander").token.id
+
+    def send(self, route: Route) -> httpx.Response:
+        """The request, each time with the same key."""
+        path = route.route.format(name=route.name, version=route.version, alias="shadow", token_id=self._other)
+        headers = {"if-match": "*", "idempotency-key": "the-same-each-time"}
+        with self.world.http(self._token) as http:
+            return http.request(route.method, path + route.query, json=route.body, headers=headers)
+
+    def become(self, grants: list[Grant]) -> None:
+        """Let an admin replace the grants."""
+        with self.world.backend.registry() as admin:
+            admin.principals.update("leaver", grants, force=True, reason="so it is")
+
+
+@pytest.fixture(scope="module")
+def leaver() -> Iterator[Leaver]:
+    """One world for all of this file; tests change copies of it."""
+    with backend() as application:
+        found = Leaver(World(application))
+        yield found
+        found.world.close()
+
+
+def seen(answer: httpx.Response) -> Any:
+    """What of an answer a repetition must give again; the secret of a token is shown once."""
+    headers = {name: answer.headers.get(name) for name in ("etag", "location", "content-type")}
+    body = answer.json() if answer.content else None
+    return answer.status_code, headers, body | {"secret": None} if isinstance(body, dict) else body
+
+
+def test_every_route_that_keeps_its_answers_is_tried(leaver: Leaver) -> None:
+    """Each that asks for an Idempotency-Key."""
+    document = leaver.world.http().get("/openapi.json").json()
+    keyed = {
+        (method.upper(), path)
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+        if any(one["name"] == "Idempotency-Key" and one["required"] for one in operation["parameters"])
+    }
+    assert keyed == {(route.method, route.route) for route in WRITES}
+
+
+@pytest.mark.parametrize("left", LEFT)
+@pytest.mark.parametrize("route", WRITES, ids=lambda route: f"{route.method} {route.route}")
+def test_who_lost_the_right_does_not_get_the_first_answer(leaver: Leaver, route: Route, left: str) -> None:
+    """They are refused as if they had never asked; with the right back, the answer is the first one."""
+    with leaver.world.copied():
+        first = leaver.send(route)
+        assert first.is_success, first.text
+        leaver.become(LEFT[left])
+        before = leaver.world.kept()
+        refused = leaver.send(route)
+        assert refused.status_code in {403, 404}
+        assert problem(refused)["code"] in {"forbidden", "model_not_found"}
+        assert leaver.world.kept() == before
+        leaver.become([ADMIN])
+        assert seen(leaver.send(route)) == seen(first)
+
+
+@pytest.mark.parametrize(("route", "role"), BY_BODY, ids=lambda part: str(getattr(part, "body", part)))
+def test_a_right_that_the_body_asks_for_is_needed_each_time(leaver: Leaver, route: Route, role: Role) -> None:
+    """To stage is not to promote, and to promote is not to override."""
+    with leaver.world.copied():
+        first = leaver.send(route)
+        assert first.is_success, first.text
+        leaver.become([Grant(role=role, models="*")])
+        assert problem(leaver.send(route))["code"] == "forbidden"
+        leaver.become([ADMIN])
+        assert seen(leaver.send(route)) == seen(first)
+
+
+def test_a_model_in_the_body_is_looked_at_each_time(leaver: Leaver) -> None:
+    """Who may register others only is told of neither the model nor the answer."""
+    route = WRITES[0]
+    with leaver.world.copied():
+        assert leaver.send(route).status_code == 201
+        leaver.become([Grant(role=Role.WORKBENCH, models="gbpusd-*")])
+        assert problem(leaver.send(route))["code"] == "model_not_found"
+        leaver.become([Grant(role=Role.WORKBENCH, models="gbpusd-*"), Grant(role=Role.ANALYSIS, models="*")])
+        assert problem(leaver.send(route))["code"] == "forbidden"
