@@ -3,8 +3,10 @@
 from litestar import Response
 from litestar.params import FromPath, JSONBody
 
-from registry_server.api.exchange import HttpRequest, post, write
-from registry_server.core import lifecycle
+from common_lib.rules.lifecycle import ModelStage
+from registry_server.api.exchange import HttpRequest, database, post, write
+from registry_server.api.security import caller
+from registry_server.core import lifecycle, promotion
 from registry_server.domain.base import TombstoneRequest
 from registry_server.domain.production import RollbackRequest
 from registry_server.domain.versions import ModelVersion, RecallRequest, TransitionRequest
@@ -15,7 +17,10 @@ async def transition_version(
     request: HttpRequest, name: FromPath[str], version: FromPath[int], data: JSONBody[TransitionRequest]
 ) -> Response[ModelVersion]:
     """Move a version to another stage."""
-    return await write(request, lifecycle.transition, name, version, data)
+    files = None
+    if data.to is ModelStage.PRODUCTION:
+        files = await promotion.foresee(database(request), await caller(request), name, version)
+    return await write(request, lifecycle.transition, name, version, data, files=files)
 
 
 @post("/models/{name:str}/versions/{version:int}/tombstone", status_code=200)

@@ -1,7 +1,7 @@
 """PostgreSQL through asyncpg: each use case in a transaction of its own, reads on any connection."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from typing import Any, TypeVar, cast
 
 import asyncpg
 
@@ -11,6 +11,7 @@ from registry_server.infrastructure import sql as statements
 from registry_server.infrastructure.records import Records
 from registry_server.infrastructure.schema import HISTORY_TABLE, check_history, label, new_source, note
 from registry_server.infrastructure.sql import Row
+from registry_server.infrastructure.use_cases import Watched
 
 T = TypeVar("T")
 _ATTEMPTS = 5
@@ -58,6 +59,30 @@ class Connection:
     async def claim(self, name: str) -> bool:
         claimed: bool = await self.raw.fetchval("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))", name)
         return claimed
+
+
+class _Waits:
+    """An asyncpg connection that knows whether somebody waits for it."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self._waiting = 0
+
+    def __call__(self) -> bool:
+        """Return whether an answer of the server is awaited."""
+        return self._waiting > 0
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._raw, name)
+
+        async def call(*args: Any) -> Any:
+            self._waiting += 1
+            try:
+                return await method(*args)
+            finally:
+                self._waiting -= 1
+
+        return call
 
 
 class Reader(Connection):
@@ -120,7 +145,9 @@ class PostgresDatabase:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 async with self._pool.acquire() as raw, raw.transaction():
-                    return await use_case(Records(Connection(raw)))
+                    waits = _Waits(raw)
+                    running = cast("Coroutine[Any, Any, T]", use_case(Records(Connection(waits))))
+                    return await Watched(running, waits)
             except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError) as error:
                 if attempt == _ATTEMPTS:
                     raise _unavailable(error) from None
