@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple, Protocol
 
+from common_lib.rules import facts as limits
 from common_lib.rules import names, signatures, windows
 from common_lib.rules.lifecycle import ModelStage, OnRecall, Verdict
 from common_lib.rules.patterns import Paths
@@ -158,6 +159,12 @@ def check_rules(rules: Rules, known: frozenset[str] | None) -> None:
     names.check_tags({key: value or "" for key, value in rules.tags.items()})
     named = [rule.metric for rule in rules.metrics]
     names.check_keys("rules.metrics", dict.fromkeys(named), limit=MAX_RULES)
+    # At least 0.6, and not worse than the incumbent, are two rules about one metric; two numbers on one side are not.
+    kinds = [
+        f"{rule.metric} {rule.direction} {'the incumbent' * (rule.than is None)}".strip() for rule in rules.metrics
+    ]
+    limits.check_unique("rules.metrics", kinds, "is another rule's too", code="invalid_policy")
+    limits.check_unique("rules.files", rules.files, "is another pattern too", code="invalid_policy")
     for place, rule in enumerate(rules.metrics):
         if known is not None and rule.metric not in known:
             there = ", ".join(sorted(known)[:10]) or "none at all"

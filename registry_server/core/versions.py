@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from common_lib.rules import manifest, names, references
+from common_lib.rules.facts import check_facts
 from common_lib.rules.lifecycle import ModelStage, OnRecall
 from registry_server.core import changes, models, pages, timeline
 from registry_server.core.acts import Act, Outcome
@@ -114,7 +115,7 @@ async def update(records: Records, act: Act, name: str, version: int, command: U
     found = await live(records, act, Right.EDIT, name, version)
     await expect(records, act, found, command.reason)
     given = models.given(command)
-    models.check_facts(**given)
+    check_facts(**given)
     differs = {field: value for field, value in given.items() if getattr(found, field) != value}
     if not differs:
         return Outcome(found, None)

@@ -173,7 +173,7 @@ async def test_work_that_nobody_waits_for_ends_early(store: FilesystemBlobs, mon
 
 @pytest.mark.anyio
 async def test_an_error_of_cancelled_work_is_not_reported_twice() -> None:
-    """The caller learns of its cancellation, and asyncio has nothing to warn of; without a cancellation, of the error."""
+    """The caller learns of its cancellation, and asyncio warns of nothing; without a cancellation, of the error."""
     entered, go_on = threading.Event(), threading.Event()
 
     def fails() -> None:
