@@ -1,5 +1,6 @@
 """Registered models: create, get, search, update, tombstone."""
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -48,12 +49,11 @@ async def search(
         conditions = msgspec.structs.replace(conditions, visible=visible)
     of = ("models", conditions, order)
     window = pages.window(limit, page_token, of, _NAMED if order.key == "name" else _CREATED)
-    rows = await database.read.models.search(conditions, order, window)
 
     def place(model: RegisteredModel) -> tuple[str | int, ...]:
         return (model.name,) if order.key == "name" else (to_micros(model.created_at), model.name)
 
-    return pages.page(rows, window, of, place)
+    return await pages.collect(partial(database.read.models.search, conditions, order), window, of, place)
 
 
 async def create(records: Records, act: Act, command: CreateModel) -> Outcome[RegisteredModel]:

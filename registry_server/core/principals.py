@@ -78,16 +78,15 @@ async def search(database: Database, caller: Caller, limit: int, page_token: str
     """One page of the principals, by name."""
     caller.require(Right.ADMINISTER)
     window = pages.window(limit, page_token, ("principals",), tuple[PrincipalName])
-    rows = await database.read.principals.page(window)
-    return pages.page(rows, window, ("principals",), lambda principal: (principal.name,))
+    fetch = database.read.principals.page
+    return await pages.collect(fetch, window, ("principals",), lambda principal: (principal.name,))
 
 
 async def search_tokens(database: Database, caller: Caller, limit: int, page_token: str | None) -> Page[Token]:
     """One page of the tokens, by id, without their secrets."""
     caller.require(Right.ADMINISTER)
     window = pages.window(limit, page_token, ("tokens",), tuple[_TokenId])
-    rows = await database.read.principals.token_page(window)
-    return pages.page(rows, window, ("tokens",), lambda row: (row.id,))
+    return await pages.collect(database.read.principals.token_page, window, ("tokens",), lambda row: (row.id,))
 
 
 async def create(records: Records, act: Act, command: CreatePrincipal) -> Outcome[Principal]:

@@ -1,5 +1,6 @@
 """Versions: get, resolve, list, update; what moves them between stages is in `lifecycle`."""
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -106,8 +107,8 @@ async def search(
         )
     of = ("versions", name, conditions, order)
     window = pages.window(limit, page_token, of, tuple[VersionNumber])
-    rows = await database.read.versions.page(name, conditions, order, window)
-    return pages.page(rows, window, of, lambda version: (version.version,))
+    fetch = partial(database.read.versions.page, name, conditions, order)
+    return await pages.collect(fetch, window, of, lambda version: (version.version,))
 
 
 async def update(records: Records, act: Act, name: str, version: int, command: UpdateVersion) -> Outcome[ModelVersion]:
