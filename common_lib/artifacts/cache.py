@@ -226,6 +226,8 @@ class Arriving:
             DigestMismatch: they are not; they are forgotten.
         """
         actual = self._hash.hexdigest()
+        if actual == self._entry.sha256 and self.held != self._entry.size:
+            actual = f"{self.held} bytes with that digest, where the manifest says {self._entry.size}"
         if actual != self._entry.sha256:
             self.begin(0)
             raise DigestMismatch(self._entry.path, expected=self._entry.sha256, actual=actual)
