@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field
 
-from common_lib.rules.access import MAX_TOKEN_DAYS, PrincipalKind, Role
+from common_lib.rules.access import MAX_TOKEN_DAYS, PrincipalKind, Role, check_grants
+from common_lib.rules.names import check_principal_name
 from common_lib.values import Given, ModelPattern, PrincipalName, Reason, Revision, Value
 
 
@@ -52,12 +53,21 @@ class CreatePrincipal(Given):
     kind: PrincipalKind
     grants: list[Grant]
 
+    def keep_rules(self) -> None:
+        """Check the name and the grants."""
+        check_principal_name(self.name)
+        check_grants(self.grants)
+
 
 class UpdatePrincipal(Given):
     """The request to replace the grants of a principal; by force it needs a reason."""
 
     grants: list[Grant]
     reason: Reason = ""
+
+    def keep_rules(self) -> None:
+        """Check the grants."""
+        check_grants(self.grants)
 
 
 class CreateToken(Given):

@@ -392,6 +392,8 @@ CODES: Final[Mapping[str, type[RequestRefused] | type[ServerFailed]]] = {
     "invalid_text": InvalidRequest,
     "text_too_long": InvalidRequest,
     "too_many_entries": InvalidRequest,
+    "field_too_large": InvalidRequest,
+    "duplicate_entry": InvalidRequest,
     "invalid_page_token": InvalidRequest,
     "invalid_if_match": InvalidRequest,
     "invalid_idempotency_key": InvalidRequest,

@@ -3,7 +3,11 @@
 from pydantic import Field
 
 from common_lib.promotion import PromotionRules
+from common_lib.rules.facts import check_facts
 from common_lib.rules.lifecycle import ModelStage, ModelType, Verdict
+from common_lib.rules.manifest import File, check_files
+from common_lib.rules.promotion import check_rules
+from common_lib.rules.signatures import check_signature
 from common_lib.values import (
     Description,
     FileEntry,
@@ -28,6 +32,10 @@ class CreateModel(Given):
     tags: dict[str, str] = {}
     metadata: dict[str, Scalar] = {}
 
+    def keep_rules(self) -> None:
+        """Check names, texts, numbers and sizes."""
+        _check_facts(self)
+
 
 class UpdateModel(Given):
     """The request to change what may change; a field that is given replaces the old value whole.
@@ -42,6 +50,10 @@ class UpdateModel(Given):
     metadata: dict[str, Scalar] = Field(default_factory=dict)
     reason: Reason = ""
 
+    def keep_rules(self) -> None:
+        """Check names, texts, numbers and sizes."""
+        _check_facts(self)
+
 
 class CreateVersion(Given):
     """The request to create the next version out of files whose bytes are already there."""
@@ -55,6 +67,13 @@ class CreateVersion(Given):
     lineage: Lineage | None = None
     tags: dict[str, str] = {}
 
+    def keep_rules(self) -> None:
+        """Check files, names, texts, numbers, the signature and sizes."""
+        check_files([File(file.path, file.size, file.sha256, file.media_type) for file in self.files])
+        if self.signature is not None:
+            check_signature(self.signature)
+        _check_facts(self)
+
 
 class UpdateVersion(Given):
     """The request to change what may change of a version; a field that is given replaces the old value whole.
@@ -65,6 +84,10 @@ class UpdateVersion(Given):
     description: Description = Field(default_factory=str)
     tags: dict[str, str] = Field(default_factory=dict)
     reason: Reason = ""
+
+    def keep_rules(self) -> None:
+        """Check names, texts and sizes."""
+        _check_facts(self)
 
 
 class TransitionRequest(Given):
@@ -109,6 +132,10 @@ class SetPolicy(Given):
     rules: PromotionRules
     reason: Reason
 
+    def keep_rules(self) -> None:
+        """Check the rules in themselves; the server knows the metrics that there are."""
+        check_rules(self.rules, None)
+
 
 class TombstoneRequest(Given):
     """The request to take something out of use."""
@@ -121,3 +148,11 @@ class SetAlias(Given):
 
     version: VersionNumber
     reason: Reason = ""
+
+
+_FACTS = ("owner", "framework", "description", "tags", "metadata", "parameters", "metrics")
+
+
+def _check_facts(request: Given) -> None:
+    present = [name for name in _FACTS if name in request.model_fields_set]
+    check_facts(**{name: getattr(request, name) for name in present if getattr(request, name) is not None})

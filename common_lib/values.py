@@ -69,6 +69,13 @@ class Given(Value):
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
+    def keep_rules(self) -> None:
+        """Check what a schema cannot say, by the rules that the server checks too; a part of a request has none.
+
+        Raises:
+            RuleViolation: a value breaks a rule.
+        """
+
 
 class Tombstone(Value):
     """Why, when and by whom something was taken out of use; its number or name is never given again."""

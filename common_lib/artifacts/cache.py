@@ -16,6 +16,7 @@ import contextlib
 import hashlib
 import os
 import stat
+import threading
 import time
 import uuid
 from collections.abc import Iterable
@@ -182,6 +183,9 @@ class Arriving:
         self._partial = cache.root / "partial" / f"{entry.sha256}.{uuid.uuid4().hex}"
         self._partial.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._file: BinaryIO = self._partial.open("xb", buffering=0)
+        # A caller that is cancelled closes this while a thread may still write: the descriptor must not be closed, and
+        # its number given to another file, before that write has ended.
+        self._turn = threading.RLock()
         self._hash = hashlib.sha256()
         self.held = 0
         try:
@@ -193,11 +197,12 @@ class Arriving:
 
     def begin(self, start: int) -> None:
         """Go on behind the first `start` bytes, all of which are held, or from the beginning."""
-        if start != self.held:
-            self._file.seek(0)
-            self._file.truncate()
-            self._hash = hashlib.sha256()
-            self.held = 0
+        with self._turn:
+            if start != self.held:
+                self._file.seek(0)
+                self._file.truncate()
+                self._hash = hashlib.sha256()
+                self.held = 0
         if start != self.held:
             raise DigestMismatch(self._entry.path, expected=self._entry.sha256, actual=f"bytes from {start} on")
 
@@ -206,11 +211,12 @@ class Arriving:
         if self.held + len(chunk) > self._entry.size:
             actual = f"more than {self._entry.size} bytes"
             raise DigestMismatch(self._entry.path, expected=self._entry.sha256, actual=actual)
-        self._hash.update(chunk)
-        view = memoryview(chunk)
-        while view:
-            view = view[self._file.write(view) or 0 :]
-        self.held += len(chunk)
+        with self._turn:
+            self._hash.update(chunk)
+            view = memoryview(chunk)
+            while view:
+                view = view[self._file.write(view) or 0 :]
+            self.held += len(chunk)
         self._report(self._entry.path, self.held, self._entry.size)
 
     def publish(self) -> None:
@@ -220,17 +226,21 @@ class Arriving:
             DigestMismatch: they are not; they are forgotten.
         """
         actual = self._hash.hexdigest()
+        if actual == self._entry.sha256 and self.held != self._entry.size:
+            actual = f"{self.held} bytes with that digest, where the manifest says {self._entry.size}"
         if actual != self._entry.sha256:
             self.begin(0)
             raise DigestMismatch(self._entry.path, expected=self._entry.sha256, actual=actual)
-        os.fchmod(self._file.fileno(), 0o444)
-        os.fsync(self._file.fileno())
+        with self._turn:
+            os.fchmod(self._file.fileno(), 0o444)
+            os.fsync(self._file.fileno())
         self._final.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._partial.replace(self._final)
 
     def close(self) -> None:
         """End; what came so far is left for the next who wants it, unless it is nothing."""
-        self._file.close()
+        with self._turn:
+            self._file.close()
         if not self.held:
             self._partial.unlink(missing_ok=True)
         else:

@@ -1,6 +1,8 @@
 """JSON, read so that there is one meaning only."""
 
 import json
+import math
+import re
 from typing import Any, Final
 
 from common_lib.loaders.budget import Budget, bound_for
@@ -12,6 +14,7 @@ _LIST: Final = 104
 _OBJECT: Final = 232
 _PAIR: Final = 168
 _TEXT: Final = 64
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def fault(content: bytes, memory: int | None = None) -> str | None:
@@ -27,8 +30,25 @@ def fault(content: bytes, memory: int | None = None) -> str | None:
 
 
 def load(content: bytes) -> Any:
-    """Return the value; a key twice in an object, NaN and infinities are not JSON."""
-    return json.loads(content.decode("utf-8"), object_pairs_hook=_once, parse_constant=_refuse)
+    """Return the value of a JSON document.
+
+    Raises:
+        ValueError: an object has a key twice, a number is NaN or beyond the largest double, a text holds a lone
+            surrogate, or the bytes are not JSON in UTF-8.
+    """
+    text = content.decode("utf-8")
+    value = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse, parse_float=_finite)
+    if _SURROGATE.search(content):
+        # Only an escape can bring one in, and most of those are halves of a pair, which Python has joined.
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text:.40} is beyond the largest double")
+    return number
 
 
 def parse(content: bytes, budget: Budget) -> Any:

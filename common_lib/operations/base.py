@@ -152,6 +152,7 @@ def given(request: type[M], **fields: Any) -> bytes:
         InvalidRequest: a field is wrong; nothing was sent.
     """
     value = request(**{name: field for name, field in fields.items() if field is not None})
+    checked(request.keep_rules, value)
     try:
         return value.model_dump_json(exclude_unset=True).encode()
     except ValueError as error:

@@ -1,9 +1,14 @@
 """Who the registry knows: kinds of principals, and their roles."""
 
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
+
+from common_lib.rules import facts
+from common_lib.rules.violation import RuleViolation
 
 MAX_TOKEN_DAYS: Final = 3_650
+MAX_GRANTS: Final = 100
 
 
 class PrincipalKind(StrEnum):
@@ -22,3 +27,33 @@ class Role(StrEnum):
     STRATEGY = "strategy"
     AUDITOR = "auditor"
     ADMIN = "admin"
+
+
+class Grant(Protocol):
+    """A role on the models whose name fits a pattern."""
+
+    @property
+    def role(self) -> Role:
+        """The role."""
+
+    @property
+    def models(self) -> str:
+        """The pattern; capitals make no difference."""
+
+
+def check_grants(grants: Sequence[Grant]) -> None:
+    """Refuse more than 100 grants, and one role twice on the same models.
+
+    Raises:
+        RuleViolation: naming the place.
+    """
+    if len(grants) > MAX_GRANTS:
+        raise RuleViolation(
+            "invalid_request",
+            field="grants",
+            value=len(grants),
+            why=f"are more than {MAX_GRANTS} grants",
+            remedy="use patterns such as 'eurusd-*'",
+        )
+    given = [f"{grant.role} on {grant.models.lower()}" for grant in grants]
+    facts.check_unique("grants", given, "is granted twice", code="duplicate_entry")

@@ -6,6 +6,10 @@ from typing import Final, NamedTuple
 from common_lib.rules import names
 from common_lib.rules.violation import RuleViolation
 
+# These lists come whole, without pages.
+MAX_ALIASES: Final = 1_000
+MAX_VERDICTS: Final = 1_000
+
 
 class ModelType(StrEnum):
     """What kind of question a registered model answers."""

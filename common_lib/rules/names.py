@@ -37,8 +37,10 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 # Letters and symbols that show nothing; what else is invisible is told by its category.
 _BLANK: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 _MAX_SEGMENTS: Final = 16
+# Windows takes the superscripts ¹²³ for digits here; source: Microsoft, "Naming Files, Paths, and Namespaces".
 _DEVICES: Final = frozenset(
-    {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)}
+    {"con", "prn", "aux", "nul", "conin$", "conout$", "clock$"}
+    | {f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³"}
 )
 _RESERVED_ALIASES: Final = frozenset({"latest", "development", "staging", "production", "archived"})
 
@@ -101,11 +103,11 @@ def check_alias(alias: str) -> str:
             why="already has a meaning of its own in references",
             remedy="choose another word, such as 'champion' or 'shadow'",
         )
-    return alias
+    return _not_a_device(alias, "alias")
 
 
 def check_principal_name(name: str) -> str:
-    """A principal name is 1–64 lower-case letters, digits, `.`, `_`, `-`."""
+    """A principal name is 1–64 lower-case letters, digits, `.`, `_`, `-`; the device names of Windows are refused."""
     if not matches(PRINCIPAL_NAME, name):
         raise RuleViolation(
             "invalid_name",
@@ -114,7 +116,7 @@ def check_principal_name(name: str) -> str:
             why="is not a principal name",
             remedy="use 1-64 lower-case letters, digits, '.', '_' or '-', beginning and ending with a letter or digit",
         )
-    return name
+    return _not_a_device(name, "name")
 
 
 def check_token_id(token_id: str) -> str:
@@ -157,6 +159,8 @@ def check_tags(tags: Mapping[str, str]) -> None:
     """Tags are at most 64 pairs of a key and a printable text of at most 256 characters."""
     check_keys("tags", tags, limit=MAX_TAGS)
     for key, value in tags.items():
+        for segment in key.split("/"):
+            _not_a_device(segment, "tags")
         if len(value) > SHORT_TEXT_LENGTH or not value.isprintable():
             raise RuleViolation(
                 "invalid_tag",
@@ -249,7 +253,8 @@ def check_idempotency_key(key: str) -> str:
 
 
 def _not_a_device(name: str, field: str) -> str:
-    if name.split(".", 1)[0].lower() in _DEVICES:
+    # Windows looks at what stands before the first dot or colon, and overlooks spaces behind it.
+    if name.partition(".")[0].partition(":")[0].rstrip(" ").lower() in _DEVICES:
         raise RuleViolation(
             "reserved_name",
             field=field,

@@ -6,8 +6,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple, Protocol
 
+from common_lib.rules import facts as limits
 from common_lib.rules import names, signatures, windows
 from common_lib.rules.lifecycle import ModelStage, OnRecall, Verdict
+from common_lib.rules.patterns import Paths
 from common_lib.rules.references import written
 from common_lib.rules.signatures import Signature
 from common_lib.rules.violation import RuleViolation
@@ -102,7 +104,7 @@ class Facts(NamedTuple):
     metrics: Mapping[str, float]
     signature: Signature | None
     tags: Mapping[str, str]
-    files: Sequence[str]
+    files: "Sequence[str] | Mapping[str, Finding]"  # paths, or what `find_files` found for each pattern already
     incumbent: Incumbent | None
     words: Sequence[Word]
     at: datetime
@@ -133,9 +135,19 @@ def judge(rules: Rules, facts: Facts) -> list[Finding]:
         *_signature(rules, facts),
         *_words(rules, facts),
         *(_tag(key, value, facts.tags) for key, value in rules.tags.items()),
-        *(_file(pattern, facts.files) for pattern in rules.files),
+        *_files(rules.files, facts.files),
         *_window(rules, facts.at),
     ]
+
+
+def find_files(patterns: Sequence[str], paths: Sequence[str]) -> dict[str, Finding]:
+    """Hold file patterns against the paths of a version; these never change, so this may be done beforehand."""
+    files, findings = Paths(paths), {}
+    for pattern in patterns:
+        fitting = files.fitting(pattern)
+        found = "absent" if not fitting else fitting[0] if len(fitting) == 1 else f"{len(fitting)} files"
+        findings[pattern] = Finding("file", pattern, bool(fitting), "there", found)
+    return findings
 
 
 def check_rules(rules: Rules, known: frozenset[str] | None) -> None:
@@ -147,6 +159,12 @@ def check_rules(rules: Rules, known: frozenset[str] | None) -> None:
     names.check_tags({key: value or "" for key, value in rules.tags.items()})
     named = [rule.metric for rule in rules.metrics]
     names.check_keys("rules.metrics", dict.fromkeys(named), limit=MAX_RULES)
+    # At least 0.6, and not worse than the incumbent, are two rules about one metric; two numbers on one side are not.
+    kinds = [
+        f"{rule.metric} {rule.direction} {'the incumbent' * (rule.than is None)}".strip() for rule in rules.metrics
+    ]
+    limits.check_unique("rules.metrics", kinds, "is another rule's too", code="invalid_policy")
+    limits.check_unique("rules.files", rules.files, "is another pattern too", code="invalid_policy")
     for place, rule in enumerate(rules.metrics):
         if known is not None and rule.metric not in known:
             there = ", ".join(sorted(known)[:10]) or "none at all"
@@ -231,24 +249,9 @@ def _tag(key: str, wanted: str | None, tags: Mapping[str, str]) -> Finding:
     return Finding("tag", key, met, wanted or "any value", tags.get(key, "absent"))
 
 
-def _file(pattern: str, files: Sequence[str]) -> Finding:
-    first, *pieces = pattern.split("*")
-    between, last = pieces[:-1], pieces[-1] if pieces else ""
-    alike = [path for path in files if path.startswith(first) and path.endswith(last)]
-    fitting = [path for path in alike if (_fits(path, first, between, last) if pieces else path == first)]
-    found = "absent" if not fitting else fitting[0] if len(fitting) == 1 else f"{len(fitting)} files"
-    return Finding("file", pattern, bool(fitting), "there", found)
-
-
-def _fits(path: str, first: str, between: Sequence[str], last: str) -> bool:
-    # Not by a regular expression, whose time grows with the square of a path and with each `*`.
-    at, end = len(first), len(path) - len(last)
-    for piece in between:
-        found = path.find(piece, at, end)
-        if found < 0:
-            return False
-        at = found + len(piece)
-    return at <= end
+def _files(patterns: Sequence[str], files: Sequence[str] | Mapping[str, Finding]) -> list[Finding]:
+    found = files if isinstance(files, Mapping) else find_files(patterns, files)
+    return [found[pattern] for pattern in patterns]
 
 
 def _window(rules: Rules, at: datetime) -> Iterator[Finding]:

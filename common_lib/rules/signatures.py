@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from common_lib.rules import facts, names
+
 MAX_FIELDS: Final = 256
 MAX_DIMENSIONS: Final = 32
 # -1 says that any length will do; beyond the largest, readers of JSON round.
@@ -36,6 +38,23 @@ class Signature(Protocol):
     @property
     def outputs(self) -> Sequence[Field]:
         """What it gives."""
+
+
+def check_signature(signature: Signature) -> None:
+    """Refuse a signature whose names are not unique on each side, whose texts are not plain, or that is too large.
+
+    A model takes its inputs by name: of two with the same name nobody can say which type it has.
+
+    Raises:
+        RuleViolation: naming the side and the place.
+    """
+    for side, fields in (("inputs", signature.inputs), ("outputs", signature.outputs)):
+        for field in fields:
+            names.check_text(f"signature.{side}.name", field.name, names.SHORT_TEXT_LENGTH)
+            names.check_text(f"signature.{side}.dtype", field.dtype, names.SHORT_TEXT_LENGTH)
+        why = f"is the name of another {side.removesuffix('s')} too"
+        facts.check_unique(f"signature.{side}", (field.name for field in fields), why, code="duplicate_entry")
+    facts.check_size("signature", facts.signature_as_json(signature.inputs, signature.outputs))
 
 
 def difference(new: Signature, old: Signature) -> str:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final, Protocol
 from zoneinfo import ZoneInfo
 
+from common_lib.rules.facts import check_unique
 from common_lib.rules.violation import RuleViolation
 
 CLOCK: Final = r"^(?:(?:[01][0-9]|2[0-3]):[0-5][0-9]|24:00)$(?!\n)"
@@ -72,6 +73,11 @@ def check_windows(windows: Windows) -> None:
         RuleViolation: `invalid_policy`, naming the part.
     """
     _zone(windows.zone)
+    check_unique("rules.windows.closed", windows.closed, "is closed twice", code="invalid_policy")
+    spans = [f"{', '.join(sorted(hours.days))} {hours.since}-{hours.until}" for hours in windows.hours]
+    check_unique("rules.windows.hours", spans, "opens twice", code="invalid_policy")
+    for place, hours in enumerate(windows.hours):
+        check_unique(f"rules.windows.hours[{place}].days", hours.days, "is a day twice", code="invalid_policy")
     for place, day in enumerate(windows.closed):
         try:
             date.fromisoformat(day)

@@ -3,8 +3,10 @@
 from litestar import Response
 from litestar.params import FromPath, JSONBody
 
-from registry_server.api.exchange import HttpRequest, post, write, write_with
-from registry_server.core import lifecycle
+from common_lib.rules.lifecycle import ModelStage
+from registry_server.api.exchange import HttpRequest, database, post, write, write_with
+from registry_server.api.security import caller
+from registry_server.core import lifecycle, promotion
 from registry_server.core.rights import Right
 from registry_server.domain.base import TombstoneRequest
 from registry_server.domain.production import RollbackRequest
@@ -16,7 +18,11 @@ async def transition_version(
     request: HttpRequest, name: FromPath[str], version: FromPath[int], data: JSONBody[TransitionRequest]
 ) -> Response[ModelVersion]:
     """Move a version to another stage."""
-    return await write_with(request, lifecycle.needs(name, data), lifecycle.transition, name, version, data)
+    files = None
+    if data.to is ModelStage.PRODUCTION:
+        files = await promotion.foresee(database(request), await caller(request), name, version)
+    needs = lifecycle.needs(name, data)
+    return await write_with(request, needs, lifecycle.transition, name, version, data, files=files)
 
 
 @post("/models/{name:str}/versions/{version:int}/tombstone", status_code=200, needs=(Right.TOMBSTONE,))

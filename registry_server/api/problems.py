@@ -51,6 +51,8 @@ PROBLEMS: Final = {
     "invalid_text": Kind(422, "A text holds forbidden characters"),
     "text_too_long": Kind(422, "A text is too long"),
     "too_many_entries": Kind(422, "There are too many entries"),
+    "field_too_large": Kind(422, "A field has too many bytes"),
+    "duplicate_entry": Kind(422, "A list names one thing twice"),
     "invalid_page_token": Kind(422, "The page token does not fit"),
     "invalid_if_match": Kind(400, "If-Match is malformed"),
     "invalid_idempotency_key": Kind(400, "The Idempotency-Key is malformed"),

@@ -16,6 +16,7 @@ from registry_server.api.exchange import matches
 from registry_server.core.ports import BlobStore
 from registry_server.domain.artifacts import FileEntry
 from registry_server.domain.errors import InvalidRequest
+from registry_server.threads import ended, in_thread
 
 _RANGE = re.compile(r"^bytes=([0-9]{0,18})-([0-9]{0,18})$(?!\n)")
 
@@ -86,18 +87,18 @@ class FileAnswer:
 
     async def _send_bytes(self, part: Part, receive: Receive, send: Send) -> None:
         chunks = self._blobs.open(self._file.sha256, *part)
-        reading = asyncio.ensure_future(asyncio.to_thread(next, chunks, b""))
+        reading = asyncio.ensure_future(in_thread(next, chunks, b""))
         # uvicorn drops in silence what is sent to nobody: all of a large file would be read for a client that left.
         leaving = asyncio.ensure_future(_left(receive))
         try:
             while (chunk := await reading) and not leaving.done():
                 # The next chunk is read while this one is sent.
-                reading = asyncio.ensure_future(asyncio.to_thread(next, chunks, b""))
+                reading = asyncio.ensure_future(in_thread(next, chunks, b""))
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
         finally:
             leaving.cancel()
             # A client that left early must not leave a thread or an open file behind.
-            await asyncio.wait([reading, leaving])
+            await ended(asyncio.gather(reading, leaving, return_exceptions=True))
             chunks.close()
 
 

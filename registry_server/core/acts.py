@@ -136,12 +136,12 @@ async def perform(ports: Ports, act: Act, use_case: UseCase) -> Answer:
         act.caller.require(right, model)
     claim = (act.caller.name, act.key)
     if claim in ports.in_flight:
-        return await _answer_of_another(ports, act)
+        return await _answer_of_another(ports.database.read, act)
     ports.in_flight.add(claim)
 
     async def ceremony(records: Records) -> Answer:
         if not await records.idempotency.claim(*claim):
-            return await _answer_of_another(ports, act)
+            return await _answer_of_another(records, act)
         if (answer := await _first_answer(records, act)) is not None:
             return answer
         try:
@@ -163,9 +163,9 @@ async def perform(ports: Ports, act: Act, use_case: UseCase) -> Answer:
         ports.in_flight.discard(claim)
 
 
-async def _answer_of_another(ports: Ports, act: Act) -> Answer:
+async def _answer_of_another(records: Records, act: Act) -> Answer:
     """The first answer, when somebody holds the key: perhaps only to repeat it, as this request would."""
-    answer = await _first_answer(ports.database.read, act)
+    answer = await _first_answer(records, act)
     if answer is None:
         raise RequestInFlight(
             "the first request with this Idempotency-Key is still at work",

@@ -2,7 +2,8 @@
 
 import msgspec
 
-from common_lib.rules import names
+from common_lib.rules import lifecycle, names
+from common_lib.rules.violation import RuleViolation
 from registry_server.core import changes, models
 from registry_server.core.acts import Act, Outcome
 from registry_server.core.ports import Database, Records
@@ -87,6 +88,14 @@ async def _create(records: Records, act: Act, alias: Alias, command: SetAlias) -
         if act.if_match is not None and not act.forced:
             raise _missing(alias.model, alias.alias)
         act.expect(0, command.reason)
+    if len(await records.aliases.of_model(alias.model)) >= lifecycle.MAX_ALIASES:
+        raise RuleViolation(
+            "too_many_entries",
+            field="alias",
+            value=alias.alias,
+            why=f"would be one more than the {lifecycle.MAX_ALIASES} aliases that model {alias.model!r} has",
+            remedy="delete one that is not used, or mark versions by tags",
+        )
     if not await records.aliases.insert(alias):
         raise RevisionMismatch("somebody set the alias in between", remedy="read it again", field="If-None-Match")
     change = changes.created("alias.set", key(alias.model, alias.alias), alias, reason=command.reason)

@@ -5,6 +5,7 @@ from typing import Final
 from common_lib.rules import lifecycle, names
 from common_lib.rules.access import PrincipalKind
 from common_lib.rules.lifecycle import Verdict
+from common_lib.rules.violation import RuleViolation
 from registry_server.core import changes, policies, promotion, versions
 from registry_server.core.acts import Act, Outcome
 from registry_server.core.ports import Database, Records
@@ -44,6 +45,14 @@ async def decide(records: Records, act: Act, name: str, version: int, command: V
             field="verdict",
             value=str(command.verdict),
             code="already_decided",
+        )
+    if before is None and len(await records.approvals.of_version(name, version)) >= lifecycle.MAX_VERDICTS:
+        raise RuleViolation(
+            "too_many_entries",
+            field="verdict",
+            value=str(command.verdict),
+            why=f"would be of one more than the {lifecycle.MAX_VERDICTS} humans who decided about version {version}",
+            remedy="let one of them decide again, or register the files as a new version",
         )
     after = Approval(name, version, approver, command.verdict, command.reason, subject, policy.revision, act.at)
     await records.approvals.put(after)

@@ -60,9 +60,10 @@ async def recorded(ports: Ports, act: Act, sha256: str, size: int) -> Answer:
     """The row of bytes that were just published, which the caller holds a lease on."""
 
     async def record(records: Records, act: Act) -> Outcome[Blob]:
-        blob, change = await _record(ports, records, act, sha256, size)
-        created = change is not None and not change.before
-        return Outcome(blob, change, status=201 if created else 200)
+        again = await records.artifacts.sent_until(sha256, act.caller.name) is not None
+        _, change = await _record(ports, records, act, sha256, size)
+        # Only what the caller did: whether others hold these bytes, since when and who, is not theirs to know.
+        return Outcome(Blob(sha256, size, act.caller.name, act.at), change, status=200 if again else 201)
 
     return await perform(ports, act, record)
 
@@ -95,7 +96,21 @@ async def find(ports: Ports, caller: Caller, sha256: str) -> Blob:
     blob = await ports.database.read.artifacts.blob(names.check_sha256(sha256))
     if blob is None or not is_here(ports, blob) or not await of_caller(ports.database.read, caller, [sha256]):
         raise _no_blob(sha256)
-    return blob
+    return await _as_seen(ports.database.read, caller, blob)
+
+
+async def _as_seen(records: Records, caller: Caller, blob: Blob) -> Blob:
+    """Return a blob as its caller may know it: who sent it first is told only to those who may read every model.
+
+    To others, it is they who sent it, when they did; or who registered the oldest version with it that they may read.
+    """
+    patterns = caller.patterns(Right.READ)
+    if patterns == ("*",):
+        return blob
+    if (until := await records.artifacts.sent_until(blob.sha256, caller.name)) is not None:
+        return msgspec.structs.replace(blob, created_by=caller.name, created_at=until - LEASE)
+    by, at = await records.artifacts.registered(blob.sha256, patterns) or (caller.name, blob.created_at)
+    return msgspec.structs.replace(blob, created_by=by, created_at=at)
 
 
 async def presence(ports: Ports, act: Act, digests: list[str]) -> Presence:
@@ -145,7 +160,7 @@ async def verify(ports: Ports, act: Act, sha256: str, bytes_per_s: float = 0.0) 
         raise _no_blob(sha256)
     damage = await ports.blobs.damage(sha256, bytes_per_s)
     if (damage is None) == (blob.quarantined_at is None):
-        return Verification(blob, sound=damage is None)
+        return Verification(await _as_seen(ports.database.read, act.caller, blob), sound=damage is None)
     if damage is None:
         await ports.blobs.settle(sha256)
         answer = await perform(ports, act, lambda records, _: _restore(ports, records, sha256))
@@ -154,6 +169,7 @@ async def verify(ports: Ports, act: Act, sha256: str, bytes_per_s: float = 0.0) 
     after = msgspec.json.decode(answer.body, type=Blob)
     if after.quarantined_at == act.at:
         _log.error("blob %s is damaged and in quarantine now: upload its bytes again", sha256)
+    after = await _as_seen(ports.database.read, act.caller, after)
     return Verification(after, sound=after.quarantined_at is None)
 
 

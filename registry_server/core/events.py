@@ -2,15 +2,19 @@
 
 from collections.abc import Sequence
 
+from registry_server.core.pages import MAX_BYTES
 from registry_server.core.ports import Database
 from registry_server.core.rights import Caller, Right
 from registry_server.domain.errors import InvalidRequest
 from registry_server.domain.events import Event
 from registry_server.domain.pages import MAX_LIMIT
 
+# Of at most 16 KiB each.
+_STEP = 250
+
 
 async def after(database: Database, caller: Caller, sequence: int, limit: int) -> Sequence[Event]:
-    """Up to `limit` events behind `sequence`, in order."""
+    """Up to `limit` events behind `sequence`, in order; fewer, but one at least, where they have more than 4 MiB."""
     caller.require(Right.READ_LOG)
     for field, value, low, high in (("limit", limit, 1, MAX_LIMIT), ("after", sequence, 0, 2**63 - 1)):
         if not low <= value <= high:
@@ -20,4 +24,16 @@ async def after(database: Database, caller: Caller, sequence: int, limit: int) -
                 field=field,
                 value=value,
             )
-    return await database.read.events.after(sequence, limit)
+    found: list[Event] = []
+    size = 0
+    while len(found) < limit:
+        asked = min(limit - len(found), _STEP)
+        more = await database.read.events.after(found[-1].sequence if found else sequence, asked)
+        for event in more:
+            size += len(event.body) + 1
+            if found and size > MAX_BYTES:
+                return found
+            found.append(event)
+        if len(more) < asked:
+            break
+    return found

@@ -33,9 +33,18 @@ def needs(name: str, command: TransitionRequest) -> tuple[Need, ...]:
 
 
 async def transition(
-    records: Records, act: Act, name: str, version: int, command: TransitionRequest
+    records: Records,
+    act: Act,
+    name: str,
+    version: int,
+    command: TransitionRequest,
+    *,
+    files: promotion.FilesFound | None = None,
 ) -> Outcome[ModelVersion]:
-    """Move a version to another stage; the version it replaces in production is archived in the same transaction."""
+    """Move a version to another stage; the version it replaces in production is archived in the same transaction.
+
+    `files` is what `promotion.foresee` found; without it the transaction itself looks for the files.
+    """
     found = await versions.live(records, act, Right(lifecycle.right_to(command.to)), name, version)
     await versions.expect(records, act, found, command.reason)
     move = lifecycle.check_transition(found.stage, command.to, command.reason)
@@ -46,7 +55,7 @@ async def transition(
         _check_plain(command)
         return await _moved(records, act, _Deed(move.event, command.reason), (found, after))
     incumbent = await _incumbent(records, act, name, command.replacing)
-    judged = await promotion.judge(records, act, found, incumbent, override=command.override)
+    judged = await promotion.judge(records, act, found, incumbent, override=command.override, files=files or {})
     deed = _Deed(move.event, command.reason, judged)
     return await _moved(records, act, deed, *_with_demoted(act, (found, after), incumbent))
 

@@ -1,10 +1,12 @@
 """Registered models: create, get, search, update, tombstone."""
 
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from common_lib.rules import lifecycle, names
+from common_lib.rules.facts import check_facts
 from registry_server.core import changes, pages
 from registry_server.core.acts import Act, Outcome
 from registry_server.core.ports import Database, Records
@@ -15,11 +17,6 @@ from registry_server.domain.models import CreateModel, ModelFilter, RegisteredMo
 from registry_server.domain.pages import Order
 
 ORDERS = (Order.NAME, Order.NAME_DOWN, Order.CREATED, Order.CREATED_DOWN)
-_TEXTS = {
-    "owner": names.SHORT_TEXT_LENGTH,
-    "framework": names.SHORT_TEXT_LENGTH,
-    "description": names.DESCRIPTION_LENGTH,
-}
 _NAMED = tuple[ModelName]
 _CREATED = tuple[pages.Micros, ModelName]
 
@@ -52,12 +49,11 @@ async def search(
         conditions = msgspec.structs.replace(conditions, visible=visible)
     of = ("models", conditions, order)
     window = pages.window(limit, page_token, of, _NAMED if order.key == "name" else _CREATED)
-    rows = await database.read.models.search(conditions, order, window)
 
     def place(model: RegisteredModel) -> tuple[str | int, ...]:
         return (model.name,) if order.key == "name" else (to_micros(model.created_at), model.name)
 
-    return pages.page(rows, window, of, place)
+    return await pages.collect(partial(database.read.models.search, conditions, order), window, of, place)
 
 
 async def create(records: Records, act: Act, command: CreateModel) -> Outcome[RegisteredModel]:
@@ -158,21 +154,6 @@ def given(command: msgspec.Struct) -> dict[str, Any]:
     """The fields that a request to change something gives."""
     fields = {name: getattr(command, name) for name in command.__struct_fields__ if name != "reason"}
     return {name: value for name, value in fields.items() if value is not msgspec.UNSET}
-
-
-def check_facts(**given: Any) -> None:
-    """Refuse texts, tags and scalars beyond their limits."""
-    for field, limit in _TEXTS.items():
-        if field in given:
-            names.check_text(field, given[field], limit)
-    if "tags" in given:
-        names.check_tags(given["tags"])
-    for field in ("metadata", "parameters"):
-        if field in given:
-            names.check_keys(field, given[field])
-            for entry, value in given[field].items():
-                if isinstance(value, str):
-                    names.check_text(f"{field}.{entry}", value, names.SCALAR_LENGTH)
 
 
 def _check_conditions(conditions: ModelFilter) -> None:

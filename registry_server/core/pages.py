@@ -3,7 +3,7 @@
 import base64
 import binascii
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -17,6 +17,9 @@ T = TypeVar("T")
 LogSequence = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Micros = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _SUM_BYTES = 8
+# Far below the 64 MiB that a client takes of one answer.
+MAX_BYTES = 4 * 1024 * 1024
+_STEP = 100
 
 
 def window(limit: int, page_token: str | None, of: tuple[Any, ...], place: Any) -> Window:
@@ -52,13 +55,38 @@ def window(limit: int, page_token: str | None, of: tuple[Any, ...], place: Any) 
     )
 
 
-def page(rows: Sequence[T], asked: Window, of: tuple[Any, ...], key: Callable[[T], tuple[str | int, ...]]) -> Page[T]:
-    """The page out of the rows of a window that was asked for with one row more than its limit."""
-    if len(rows) <= asked.limit:
-        return Page(list(rows))
-    shown = rows[: asked.limit]
-    body = msgspec.json.encode(key(shown[-1]))
-    return Page(list(shown), _encode(body + _checksum(body, of)))
+async def collect(
+    fetch: Callable[[Window], Awaitable[Sequence[T]]],
+    asked: Window,
+    of: tuple[Any, ...],
+    key: Callable[[T], tuple[str | int, ...]],
+) -> Page[T]:
+    """Read the page that a window asks for, and end it early before its rows have more than 4 MiB as JSON.
+
+    `fetch` returns the rows of a window and one more. Rows are read a hundred at a time at first, and then as many as
+    are likely to fit, so that a page of large rows is not read whole only to be cut.
+    """
+    rows: list[T] = []
+    size, step, after = 0, _STEP, asked.after
+    while True:
+        limit = min(asked.limit - len(rows), step)
+        found = await fetch(Window(limit, after))
+        for row in found[:limit]:
+            size += len(msgspec.json.encode(row)) + 1
+            if rows and size > MAX_BYTES:
+                return _cut(rows, of, key)
+            rows.append(row)
+        if len(found) <= limit:
+            return Page(rows)
+        if len(rows) == asked.limit:
+            return _cut(rows, of, key)
+        after = key(rows[-1])
+        step = max(1, (MAX_BYTES - size) * len(rows) // size)
+
+
+def _cut(rows: list[T], of: tuple[Any, ...], key: Callable[[T], tuple[str | int, ...]]) -> Page[T]:
+    body = msgspec.json.encode(key(rows[-1]))
+    return Page(rows, _encode(body + _checksum(body, of)))
 
 
 def _checksum(body: bytes, of: tuple[Any, ...]) -> bytes:

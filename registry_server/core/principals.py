@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 
 from common_lib.rules import names
+from common_lib.rules.access import check_grants
 from registry_server.core import changes, pages
 from registry_server.core.acts import Act, Outcome
 from registry_server.core.ports import Database, Records
@@ -29,7 +30,6 @@ from registry_server.domain.principals import (
 RESERVED = "registry"
 _ALPHABET = string.ascii_letters + string.digits
 _SECRET_LENGTH = 43
-_MAX_GRANTS = 100
 _TokenId = Annotated[str, msgspec.Meta(pattern=names.TOKEN_ID)]
 
 
@@ -78,16 +78,15 @@ async def search(database: Database, caller: Caller, limit: int, page_token: str
     """One page of the principals, by name."""
     caller.require(Right.ADMINISTER)
     window = pages.window(limit, page_token, ("principals",), tuple[PrincipalName])
-    rows = await database.read.principals.page(window)
-    return pages.page(rows, window, ("principals",), lambda principal: (principal.name,))
+    fetch = database.read.principals.page
+    return await pages.collect(fetch, window, ("principals",), lambda principal: (principal.name,))
 
 
 async def search_tokens(database: Database, caller: Caller, limit: int, page_token: str | None) -> Page[Token]:
     """One page of the tokens, by id, without their secrets."""
     caller.require(Right.ADMINISTER)
     window = pages.window(limit, page_token, ("tokens",), tuple[_TokenId])
-    rows = await database.read.principals.token_page(window)
-    return pages.page(rows, window, ("tokens",), lambda row: (row.id,))
+    return await pages.collect(database.read.principals.token_page, window, ("tokens",), lambda row: (row.id,))
 
 
 async def create(records: Records, act: Act, command: CreatePrincipal) -> Outcome[Principal]:
@@ -175,13 +174,7 @@ async def revoke(records: Records, act: Act, token_id: str) -> Outcome[Token]:
 
 
 def _checked(grants: list[Grant]) -> list[Grant]:
-    if len(grants) > _MAX_GRANTS:
-        raise InvalidRequest(
-            f"{len(grants)} grants are more than {_MAX_GRANTS}",
-            remedy="use patterns such as 'eurusd-*'",
-            field="grants",
-            value=len(grants),
-        )
+    check_grants(grants)
     return grants
 
 

@@ -12,6 +12,7 @@ from registry_server.core.rights import Caller
 from registry_server.domain.base import Page
 from registry_server.domain.errors import InvalidRequest, NotFound
 from registry_server.domain.models import RegisteredModel
+from registry_server.domain.pages import Window
 from registry_server.domain.production import Decision, InProduction, Tenure
 from registry_server.domain.versions import ModelVersion
 
@@ -23,9 +24,12 @@ async def history(
     await models.get(database, caller, name)
     of = ("decisions", name)
     window = pages.window(limit, page_token, of, tuple[pages.LogSequence])
-    events = await database.read.timeline.decisions(name, window)
-    rows = [await timeline.decision(database.read, event) for event in events]
-    return pages.page(rows, window, of, lambda row: (row.sequence,))
+
+    async def fetch(part: Window) -> list[Decision]:
+        events = await database.read.timeline.decisions(name, part)
+        return [await timeline.decision(database.read, event) for event in events]
+
+    return await pages.collect(fetch, window, of, lambda row: (row.sequence,))
 
 
 async def at(database: Database, caller: Caller, name: str, moment: datetime | None, now: datetime) -> InProduction:

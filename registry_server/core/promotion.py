@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -9,19 +10,20 @@ import msgspec
 
 from common_lib.rules import canonical, promotion
 from common_lib.rules.promotion import LIFECYCLE, Facts, Incumbent, Word
+from common_lib.rules.violation import RuleViolation
 from registry_server.core import models, policies, versions
 from registry_server.core.acts import Act
 from registry_server.core.ports import Database, Records
 from registry_server.core.rights import Caller, Right
-from registry_server.domain.errors import Conflict
+from registry_server.domain.errors import Conflict, RegistryError
 from registry_server.domain.policies import Policy
 from registry_server.domain.promotion import Check, Finding
 from registry_server.domain.versions import ModelVersion
 
 # Of what an approval is said: whatever can never change, and whatever may but for stage, recall and tombstone.
 _SUBJECT = ("digest", "framework", "description", "parameters", "metrics", "signature", "lineage", "tags")
-# How many times a path may be held against a pattern between two turns of the event loop.
-_AT_ONCE = 10_000
+# Files by pattern, as they were found before a transaction began.
+FilesFound = Mapping[str, promotion.Finding]
 
 
 async def check(database: Database, caller: Caller, name: str, version: int, now: datetime) -> Check:
@@ -35,7 +37,8 @@ async def check(database: Database, caller: Caller, name: str, version: int, now
     policy = governing or await policies.of(database.read, name)
     if incumbent is None:  # a model in production has no tombstone
         models.refuse_tombstoned(await models.get(database, caller, name))
-    findings = await _findings(database.read, policy, found, incumbent, now)
+    files = await _find_files(database.read, policy, found)
+    findings = await _findings(database.read, policy, found, incumbent, at=now, files=files)
     return Check(
         model=name,
         version=version,
@@ -48,8 +51,29 @@ async def check(database: Database, caller: Caller, name: str, version: int, now
     )
 
 
+async def foresee(database: Database, caller: Caller, name: str, version: int) -> FilesFound:
+    """Find the files that the policy of a model wants, before the transaction of a promotion begins.
+
+    Ten thousand files and 64 patterns take a good part of a second, which no other request may wait for. The files of a
+    version never change, so the transaction has only to look at what was found here. Nothing is refused here: the
+    transaction does that, behind the first answer to the same Idempotency-Key.
+    """
+    try:
+        caller.require(Right.PROMOTE, name)
+        found, _, policy = await versions.to_judge(database, caller, name, version)
+    except (RegistryError, RuleViolation):
+        return {}
+    return {} if policy is None else await _find_files(database.read, policy, found)
+
+
 async def judge(
-    records: Records, act: Act, version: ModelVersion, incumbent: ModelVersion | None, *, override: bool
+    records: Records,
+    act: Act,
+    version: ModelVersion,
+    incumbent: ModelVersion | None,
+    *,
+    override: bool,
+    files: FilesFound,
 ) -> dict[str, Any]:
     """What the event of a promotion says of how it was judged: the policy's revision, and each rule with its values.
 
@@ -60,7 +84,7 @@ async def judge(
     if override:
         act.caller.require(Right.OVERRIDE, version.model)
     policy = await policies.of(records, version.model)
-    findings = await _findings(records, policy, version, incumbent, act.at)
+    findings = await _findings(records, policy, version, incumbent, at=act.at, files=files)
     missing = [finding for finding in findings if not finding.met]
     if missing and (not override or any(finding.rule in LIFECYCLE for finding in missing)):
         told = "; ".join(f"{_named(finding)}: wanted {finding.wanted}, found {finding.found}" for finding in missing)
@@ -84,11 +108,27 @@ def subject_of(version: ModelVersion, policy: Policy) -> str:
     return f"sha256:{hashlib.sha256(canonical.encode_with_decimals(whole)).hexdigest()}"
 
 
+async def _find_files(read: Records, policy: Policy, version: ModelVersion) -> FilesFound:
+    if not policy.rules.files:
+        return {}
+    paths = await read.versions.paths(version.model, version.version)
+    return await asyncio.to_thread(promotion.find_files, policy.rules.files, paths)
+
+
 async def _findings(
-    records: Records, policy: Policy, version: ModelVersion, incumbent: ModelVersion | None, at: datetime
+    records: Records,
+    policy: Policy,
+    version: ModelVersion,
+    incumbent: ModelVersion | None,
+    *,
+    at: datetime,
+    files: FilesFound,
 ) -> list[promotion.Finding]:
     said = await records.approvals.of_version(version.model, version.version)
-    paths = await records.versions.paths(version.model, version.version) if policy.rules.files else []
+    if new := [pattern for pattern in policy.rules.files if pattern not in files]:
+        # The policy was set after `foresee` had read it: rare, and bounded by the linear search for patterns.
+        paths = await records.versions.paths(version.model, version.version)
+        files = {**files, **promotion.find_files(new, paths)}
     subject = subject_of(version, policy) if said else ""
     facts = Facts(
         stage=version.stage,
@@ -97,15 +137,12 @@ async def _findings(
         metrics=version.metrics,
         signature=version.signature,
         tags=version.tags,
-        files=paths,
+        files=files,
         incumbent=Incumbent(incumbent.version, incumbent.metrics, incumbent.signature) if incumbent else None,
         words=[Word(word.approver, word.verdict, word.subject != subject) for word in said],
         at=at,
     )
-    if len(paths) * len(policy.rules.files) <= _AT_ONCE:
-        return promotion.judge(policy.rules, facts)
-    # Seconds, at worst: whoever resolves meanwhile must not wait for them.
-    return await asyncio.to_thread(promotion.judge, policy.rules, facts)
+    return promotion.judge(policy.rules, facts)
 
 
 def _named(finding: promotion.Finding) -> str:

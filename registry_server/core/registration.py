@@ -5,7 +5,8 @@ from typing import Final
 
 import msgspec
 
-from common_lib.rules import manifest, names
+from common_lib.rules import manifest, names, signatures
+from common_lib.rules.facts import check_facts
 from common_lib.rules.lifecycle import ModelStage
 from registry_server.core import artifacts, changes, models
 from registry_server.core.acts import Act, Outcome
@@ -42,12 +43,12 @@ def _check(command: CreateVersion) -> Registration:
     files = [manifest.File(f.path, f.size, f.sha256, f.media_type) for f in command.files]
     files.sort(key=lambda file: file.path.encode())
     manifest.check_files(files)
-    names.check_keys("metrics", command.metrics)
     _check_words(command.signature, command.lineage)
-    models.check_facts(
+    check_facts(
         framework=command.framework,
         description=command.description,
         parameters=command.parameters,
+        metrics=command.metrics,
         tags=command.tags,
     )
     if not command.framework:
@@ -94,11 +95,8 @@ async def create(records: Records, act: Act, name: str, registration: Registrati
 
 
 def _check_words(signature: Signature | None, lineage: Lineage | None) -> None:
-    sides = {"inputs": signature.inputs, "outputs": signature.outputs} if signature else {}
-    for side, fields in sides.items():
-        for field in fields:
-            names.check_text(f"signature.{side}.name", field.name, names.SHORT_TEXT_LENGTH)
-            names.check_text(f"signature.{side}.dtype", field.dtype, names.SHORT_TEXT_LENGTH)
+    if signature is not None:
+        signatures.check_signature(signature)
     for name, word in msgspec.structs.asdict(lineage).items() if lineage else ():
         names.check_text(f"lineage.{name}", word or "", names.SHORT_TEXT_LENGTH)
 

@@ -1,10 +1,12 @@
 """Versions: get, resolve, list, update; what moves them between stages is in `lifecycle`."""
 
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from common_lib.rules import manifest, names, references
+from common_lib.rules.facts import check_facts
 from common_lib.rules.lifecycle import ModelStage, OnRecall
 from registry_server.core import changes, models, pages, timeline
 from registry_server.core.acts import Act, Outcome
@@ -105,8 +107,8 @@ async def search(
         )
     of = ("versions", name, conditions, order)
     window = pages.window(limit, page_token, of, tuple[VersionNumber])
-    rows = await database.read.versions.page(name, conditions, order, window)
-    return pages.page(rows, window, of, lambda version: (version.version,))
+    fetch = partial(database.read.versions.page, name, conditions, order)
+    return await pages.collect(fetch, window, of, lambda version: (version.version,))
 
 
 async def update(records: Records, act: Act, name: str, version: int, command: UpdateVersion) -> Outcome[ModelVersion]:
@@ -114,7 +116,7 @@ async def update(records: Records, act: Act, name: str, version: int, command: U
     found = await live(records, act, Right.EDIT, name, version)
     await expect(records, act, found, command.reason)
     given = models.given(command)
-    models.check_facts(**given)
+    check_facts(**given)
     differs = {field: value for field, value in given.items() if getattr(found, field) != value}
     if not differs:
         return Outcome(found, None)

@@ -7,12 +7,15 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from registry_server.domain.errors import ContentRefused, NotFound, StorageUnavailable
 from registry_server.infrastructure.receiving import CHUNK, gathered, hashed, receive, unavailable, write_all
+from registry_server.threads import in_thread
+
+T = TypeVar("T")
 
 
 class FilesystemBlobs:
@@ -70,7 +73,7 @@ class FilesystemBlobs:
             try:
                 size = await receive(descriptor, digest, gathered(chunks), limit)
                 _require(digest.hexdigest(), sha256, size)
-                await asyncio.to_thread(self._publish, descriptor, staged, sha256)
+                await _stoppable(self._publish, descriptor, staged, sha256)
             finally:
                 os.close(descriptor)
         except OSError as error:
@@ -103,7 +106,7 @@ class FilesystemBlobs:
                         os.unlink(staged)
 
         with _refused():
-            await asyncio.to_thread(publish)
+            await in_thread(publish)
 
     async def append(
         self,
@@ -136,9 +139,9 @@ class FilesystemBlobs:
                 self._running[upload] = (start, digest.copy())
                 size = start + await receive(descriptor, digest, gathered(chunks), most)
                 _require(digest.hexdigest(), prefix_sha256, size)
-                await asyncio.to_thread(os.fsync, descriptor)
+                await in_thread(os.fsync, descriptor)
                 if start == 0:
-                    await asyncio.to_thread(sync_folder, self._uploads)
+                    await in_thread(sync_folder, self._uploads)
             finally:
                 os.close(descriptor)
         except OSError as error:
@@ -149,16 +152,16 @@ class FilesystemBlobs:
     async def assemble(self, upload: str, sha256: str) -> None:
         """Publish an upload all of whose parts are here, and of which the last one was found right."""
 
-        def publish() -> None:
+        def publish(stop: threading.Event) -> None:
             path = self._uploads / upload
             descriptor = os.open(path, os.O_RDWR)
             try:
-                self._publish(descriptor, path, sha256)
+                self._publish(descriptor, path, sha256, stop)
             finally:
                 os.close(descriptor)
 
         try:
-            await asyncio.to_thread(publish)
+            await _stoppable(publish)
         except OSError as error:
             raise unavailable(error) from error
 
@@ -166,7 +169,7 @@ class FilesystemBlobs:
         """Remove what came of an upload."""
         self._running.pop(upload, None)
         with _refused(), contextlib.suppress(FileNotFoundError):
-            await asyncio.to_thread(os.unlink, self._uploads / upload)
+            await in_thread(os.unlink, self._uploads / upload)
 
     def holds(self, sha256: str, size: int) -> bool:
         """Whether bytes of that length stand under the digest; quick enough for the event loop."""
@@ -196,7 +199,7 @@ class FilesystemBlobs:
         try:
             descriptor = os.open(self._path(sha256), os.O_RDONLY)
             try:
-                while length := await asyncio.to_thread(_read_into, descriptor, digest):  # noqa: ASYNC110 - a pace
+                while length := await in_thread(_read_into, descriptor, digest):  # noqa: ASYNC110 - a pace
                     await asyncio.sleep(length / bytes_per_s if bytes_per_s else 0)
                 return None if digest.hexdigest() == sha256 else str(os.fstat(descriptor).st_ino)
             finally:
@@ -218,7 +221,7 @@ class FilesystemBlobs:
             sync_folder(self._path(sha256).parent)
 
         with _refused(), contextlib.suppress(FileNotFoundError):
-            await asyncio.to_thread(sync)
+            await in_thread(sync)
 
     def quarantine(self, sha256: str, damage: str) -> bool:
         """Whether these very bytes are out of the way now; those that were sent again meanwhile stay."""
@@ -283,7 +286,7 @@ class FilesystemBlobs:
         if known[1] is not None and known[0] == start <= os.fstat(descriptor).st_size:
             digest = known[1]
         else:
-            digest = await asyncio.to_thread(hashed, descriptor, start)
+            digest = await _stoppable(hashed, descriptor, start)
             if digest.hexdigest() != start_sha256 or os.fstat(descriptor).st_size < start:
                 os.ftruncate(descriptor, 0)
                 raise _begin_again(start)
@@ -291,7 +294,7 @@ class FilesystemBlobs:
         os.lseek(descriptor, start, os.SEEK_SET)
         return digest
 
-    def _publish(self, descriptor: int, staged: Path, sha256: str) -> None:
+    def _publish(self, descriptor: int, staged: Path, sha256: str, stop: threading.Event | None = None) -> None:
         os.fsync(descriptor)
         final = self._path(sha256)
         if final.parent not in self._synced:
@@ -303,7 +306,10 @@ class FilesystemBlobs:
         try:
             os.link(staged, final)
         except FileExistsError:
-            if not _is_durable(final, sha256):
+            durable = _is_durable(final, sha256, stop)
+            if stop is not None and stop.is_set():
+                return
+            if not durable:
                 with self._replacing:
                     os.replace(staged, final)
         sync_folder(final.parent)
@@ -337,18 +343,24 @@ def _require(actual: str, expected: str, size: int) -> None:
         )
 
 
+async def _stoppable(work: Callable[..., T], *args: Any) -> T:
+    """Run work in a thread that ends after its current chunk when nobody waits for it any more."""
+    stop = threading.Event()
+    return await in_thread(work, *args, stop, stop=stop)
+
+
 def _read_into(descriptor: int, digest: Any) -> int:
     chunk = os.read(descriptor, CHUNK)
     digest.update(chunk)
     return len(chunk)
 
 
-def _is_durable(path: Path, sha256: str) -> bool:
+def _is_durable(path: Path, sha256: str, stop: threading.Event | None = None) -> bool:
     """Whether a published file has its bytes; it is synced, for whoever published it may have died before that."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         try:
-            sound: bool = hashed(descriptor, os.fstat(descriptor).st_size).hexdigest() == sha256
+            sound: bool = hashed(descriptor, os.fstat(descriptor).st_size, stop).hexdigest() == sha256
         except OSError:
             # Bytes that the disk does not give back are replaced by those that came.
             return False

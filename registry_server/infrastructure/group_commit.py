@@ -17,6 +17,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 import apsw
 
 from registry_server.domain.errors import StorageUnavailable
+from registry_server.infrastructure.use_cases import refuse_waiting
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -171,15 +172,14 @@ def drive(use_case: Awaitable[T]) -> T:
     """The result of a use case whose records never suspend.
 
     Raises:
-        RuntimeError: it waited for something else.
+        RuntimeError: it waited for something else; the error names the functions.
     """
     coroutine = cast("Coroutine[Any, Any, T]", use_case)
     try:
         coroutine.send(None)
     except StopIteration as done:
         return cast("T", done.value)
-    coroutine.close()
-    raise RuntimeError("a use case waited for something other than its records")
+    raise refuse_waiting(coroutine)
 
 
 def unavailable(error: BaseException) -> StorageUnavailable:

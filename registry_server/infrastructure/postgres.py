@@ -1,8 +1,8 @@
 """PostgreSQL through asyncpg: each use case in a transaction of its own, reads on any connection."""
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from typing import Any, TypeVar, cast
 
 import asyncpg
 
@@ -12,6 +12,7 @@ from registry_server.infrastructure import sql as statements
 from registry_server.infrastructure.records import Records
 from registry_server.infrastructure.schema import HISTORY_TABLE, check_history, label, new_source, note
 from registry_server.infrastructure.sql import Row
+from registry_server.infrastructure.use_cases import Watched
 
 T = TypeVar("T")
 _ATTEMPTS = 5
@@ -74,6 +75,30 @@ class Connection:
         return claimed
 
 
+class _Waits:
+    """An asyncpg connection that knows whether somebody waits for it."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self._waiting = 0
+
+    def __call__(self) -> bool:
+        """Return whether an answer of the server is awaited."""
+        return self._waiting > 0
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._raw, name)
+
+        async def call(*args: Any) -> Any:
+            self._waiting += 1
+            try:
+                return await method(*args)
+            finally:
+                self._waiting -= 1
+
+        return call
+
+
 class Reader(Connection):
     """A pool for reads, each on any connection; a server that is gone is one of our errors."""
 
@@ -134,7 +159,9 @@ class PostgresDatabase:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 async with self._pool.acquire() as raw, raw.transaction():
-                    return await use_case(Records(Connection(raw)))
+                    waits = _Waits(raw)
+                    running = cast("Coroutine[Any, Any, T]", use_case(Records(Connection(waits))))
+                    return await Watched(running, waits)
             except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError) as error:
                 if attempt == _ATTEMPTS:
                     raise _unavailable(error) from None

@@ -4,10 +4,12 @@ import asyncio
 import errno
 import hashlib
 import os
+import threading
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from registry_server.domain.errors import StorageUnavailable, TooLarge
+from registry_server.threads import ended
 
 CHUNK = 1024 * 1024
 
@@ -52,8 +54,12 @@ async def receive(descriptor: int, digest: Any, groups: AsyncIterator[list[bytes
     finally:
         if writing is not None:
             # Also when the client is gone, or the server stops: the file must not be closed under the thread.
-            await asyncio.wait([writing])
-            writing.result()
+            try:
+                await ended(writing)
+            finally:
+                failed = writing.exception()
+            if failed is not None:
+                raise failed
     return size
 
 
@@ -71,10 +77,10 @@ def write_all(descriptor: int, chunk: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def hashed(descriptor: int, length: int) -> Any:
-    """The running digest of the first bytes of a file."""
+def hashed(descriptor: int, length: int, stop: threading.Event | None = None) -> Any:
+    """The running digest of the first bytes of a file; of fewer, if it is stopped because nobody waits for it."""
     digest, left = hashlib.sha256(), length
-    while left and (chunk := os.read(descriptor, min(left, CHUNK))):
+    while left and not (stop is not None and stop.is_set()) and (chunk := os.read(descriptor, min(left, CHUNK))):
         digest.update(chunk)
         left -= len(chunk)
     return digest

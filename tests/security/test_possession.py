@@ -3,9 +3,11 @@
 import hashlib
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+import httpx
 import pytest
 
 from common_lib import FileEntry, Grant, HttpRegistry, RegistryConfig, Role
@@ -80,3 +82,52 @@ def test_who_may_read_a_version_need_not_send_its_bytes(world: World, name: str)
     assert world.owner.artifacts.find_blob(sha256).sha256 == sha256
     world.owner.models.create(f"{name}-a2", "regression")
     assert world.owner.versions.create(f"{name}-a2", [world.entry], framework="test").version == 1
+
+
+def test_an_answer_tells_only_what_the_caller_did(server: Server, world: World, name: str, tmp_path: Path) -> None:
+    """Whether or not others hold the bytes: the same status and shape, the caller's own name and time, every time."""
+    sha256 = world.entry.sha256
+    alone = tmp_path / "alone.bin"
+    alone.write_bytes(b"nobody else holds these weights of " + name.encode())
+    fresh = hashlib.sha256(alone.read_bytes()).hexdigest()
+    stranger = world.stranger.principals.whoami().name
+    with server.registry() as admin:
+        headers = {"authorization": f"Bearer {admin.principals.issue_token(stranger).secret}"}
+    with httpx.Client(base_url=server.url, headers=headers) as http:
+        seen = {}
+        for digest, file in ((sha256, world.file), (fresh, alone)):
+            content, began = file.read_bytes(), datetime.now(UTC)
+            answers = [
+                http.put(f"/v1/blobs/{digest}", content=content),
+                http.put(f"/v1/blobs/{digest}", content=content),
+                http.get(f"/v1/blobs/{digest}"),
+                http.post(f"/v1/blobs/{digest}/verify"),
+                http.put(f"/v1/uploads/{digest}", json={"size": len(content)}),
+                http.post("/v1/presence", json={"sha256": [digest]}),
+            ]
+            bodies = [answer.json() for answer in answers]
+            told = [*bodies[:3], bodies[3]["blob"]]
+            assert {blob["created_by"] for blob in told} == {stranger}
+            assert all(datetime.fromisoformat(blob["created_at"]) >= began for blob in told)
+            seen[digest] = [(answer.status_code, sorted(answer.headers)) for answer in answers]
+            assert [status for status, _ in seen[digest]] == [201, 200, 200, 200, 200, 200]
+            owner = world.owner.principals.whoami().name
+            assert all(owner not in answer.text for answer in answers)
+        assert seen[sha256] == seen[fresh]
+
+
+def test_a_reader_learns_who_registered_a_file_and_not_who_sent_its_bytes_first(
+    server: Server, world: World, name: str
+) -> None:
+    """The first sender may be somebody whose models the reader must not know of."""
+    world.stranger.artifacts.put_blob(world.entry.sha256, Source(world.file))
+    world.stranger.versions.create(world.model, [world.entry], framework="test")
+    with workbench(server, f"{name}-b*") as reader:
+        registered = reader.versions.get(world.model, 1)
+        for blob in (
+            reader.artifacts.find_blob(world.entry.sha256),
+            reader.artifacts.verify_blob(world.entry.sha256).blob,
+        ):
+            assert (blob.created_by, blob.created_at) == (registered.created_by, registered.created_at)
+    with server.registry() as admin:
+        assert admin.artifacts.find_blob(world.entry.sha256).created_by == world.owner.principals.whoami().name

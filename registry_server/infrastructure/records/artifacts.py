@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from registry_server.domain.artifacts import Blob, Progress
-from registry_server.domain.base import to_micros
+from registry_server.domain.base import from_micros, to_micros
 from registry_server.infrastructure.rows import Table
 from registry_server.infrastructure.search import covered
 from registry_server.infrastructure.sql import Sql
@@ -85,6 +85,26 @@ class ArtifactRecords:
             )
             found |= {row[0] for row in rows}
         return found
+
+    async def sent_until(self, sha256: str, principal: str) -> datetime | None:
+        statement = "SELECT expires_at FROM leases WHERE sha256 = ?1 AND principal = ?2 AND sent = 1"
+        row = await self._sql.one(statement, sha256, principal)
+        return None if row is None else from_micros(row[0])
+
+    async def registered(self, sha256: str, patterns: Sequence[str]) -> tuple[str, datetime] | None:
+        values: list[Any] = [sha256]
+
+        def bind(value: Any) -> str:
+            values.append(value)
+            return f"?{len(values)}"
+
+        row = await self._sql.one(
+            "SELECT v.created_by, v.created_at FROM version_files f JOIN models m ON m.name = f.model"
+            " JOIN versions v ON v.model = f.model AND v.version = f.version"
+            f" WHERE f.sha256 = ?1 AND {covered('m.folded', patterns, bind)} ORDER BY v.created_at LIMIT 1",
+            *values,
+        )
+        return None if row is None else (row[0], from_micros(row[1]))
 
     async def unnamed(self, now: datetime) -> list[str]:
         rows = await self._sql.all(f"SELECT b.sha256 FROM blobs b WHERE {_UNNAMED} ORDER BY sha256", to_micros(now))

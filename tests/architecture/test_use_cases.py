@@ -1,0 +1,152 @@
+"""A use case awaits its records and nothing else: read in the sources, and enforced while it runs, on both engines."""
+
+import ast
+import asyncio
+import textwrap
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from registry_server.core.ports import Records
+from registry_server.infrastructure.postgres import PostgresDatabase
+from registry_server.infrastructure.sqlite import SqliteDatabase
+
+CORE = Path(__file__).parents[2] / "registry_server" / "core"
+Function = ast.AsyncFunctionDef | ast.FunctionDef
+
+
+def foreign_waits(source: str) -> list[str]:
+    """Name each place where a function with a parameter `records` awaits something other than its records."""
+    found = []
+    for function in ast.walk(ast.parse(source)):
+        if isinstance(function, Function) and "records" in _parameters(function):
+            found += [f"{function.name}: {ast.unparse(node)}" for node in _own(function) if _is_foreign(node)]
+    return found
+
+
+def _parameters(function: Function) -> set[str]:
+    every = function.args
+    return {one.arg for one in (*every.posonlyargs, *every.args, *every.kwonlyargs)}
+
+
+def _own(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield what a function does itself; functions within it are looked at by themselves."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, Function):
+            yield child
+            yield from _own(child)
+
+
+def _is_foreign(node: ast.AST) -> bool:
+    if isinstance(node, ast.AsyncFor | ast.AsyncWith) or (isinstance(node, ast.comprehension) and node.is_async):
+        return True
+    if not isinstance(node, ast.Await):
+        return False
+    call = node.value
+    if not isinstance(call, ast.Call):
+        return True
+    given = [*call.args, *(keyword.value for keyword in call.keywords)]
+    passed = any(isinstance(one, ast.Name) and one.id == "records" for one in given)
+    return not (passed or _root(call.func) == "records") or _root(call.func) in {"asyncio", "ports"}
+
+
+def _root(node: ast.expr) -> str:
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+@pytest.mark.parametrize("file", sorted(CORE.glob("*.py")), ids=lambda file: file.stem)
+def test_use_cases_await_their_records_only(file: Path) -> None:
+    """Whatever has a parameter `records` may run within a transaction, and everybody else waits for that."""
+    assert foreign_waits(file.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "await asyncio.to_thread(judge, records)",
+        "await asyncio.sleep(0)",
+        "await ports.blobs.damage(sha256)",
+        "await ports.database.read.models.get(name)",
+        "await done",
+        "[row async for row in rows]",
+        "async with lock: pass",
+        "async for row in rows: pass",
+        "x = (await elsewhere(), await records.models.get(name))",
+    ],
+)
+def test_the_rule_sees_what_it_forbids(line: str) -> None:
+    """Each way to wait for something else is found, also within a nested function that takes records."""
+    source = f"async def use_case(records, act):\n    {line}"
+    assert foreign_waits(source)
+    assert foreign_waits("def outer():\n" + textwrap.indent(source, "    "))
+    assert not foreign_waits("async def use_case(records):\n    return await records.models.get(name)")
+
+
+UseCase = Callable[[Records], Awaitable[Any]]
+
+
+@pytest.fixture(params=["memory", "file", "postgres"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Any]:
+    """An empty database of each kind."""
+    kind: Any = SqliteDatabase(None if request.param == "memory" else tmp_path / "registry.sqlite3")
+    if request.param == "postgres":
+        kind = PostgresDatabase(request.getfixturevalue("postgres_url"))
+    await kind.open()
+    yield kind
+    await kind.close()
+
+
+async def keeps(records: Records) -> bytes | None:
+    """Store a document and read it."""
+    await records.artifacts.insert_document("sha256:x", b"kept")
+    return await records.artifacts.document("sha256:x")
+
+
+async def _sleeps_deep_inside(records: Records) -> None:
+    await records.artifacts.insert_document("sha256:y", b"lost")
+    await asyncio.sleep(0)
+
+
+async def _asks_a_thread(records: Records) -> None:
+    await records.artifacts.insert_document("sha256:y", b"lost")
+    await asyncio.to_thread(len, "")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("wait", [_sleeps_deep_inside, _asks_a_thread])
+async def test_a_use_case_that_waits_for_anything_else_is_refused_by_name(database: Any, wait: UseCase) -> None:
+    """The error names the functions, nothing of the use case is kept, and the next one is served."""
+
+    async def use_case(records: Records) -> None:
+        await wait(records)
+
+    with pytest.raises(RuntimeError, match=rf"other than its records: .*use_case > {wait.__name__}"):
+        await database.write(use_case)
+    assert await database.read.artifacts.document("sha256:y") is None
+    assert await database.write(keeps) == b"kept"
+
+
+@pytest.mark.anyio
+async def test_a_use_case_that_is_cancelled_is_rolled_back(database: Any) -> None:
+    """Watching the waits of a use case does not keep a cancellation from it."""
+    entered = asyncio.Event()
+
+    async def use_case(records: Records) -> None:
+        await records.artifacts.insert_document("sha256:y", b"lost")
+        entered.set()
+        while True:
+            await records.artifacts.document("sha256:y")
+
+    if isinstance(database, SqliteDatabase):
+        return  # its records never suspend, so a use case cannot be cancelled while it runs
+    task = asyncio.ensure_future(database.write(use_case))
+    await entered.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await database.read.artifacts.document("sha256:y") is None
+    assert await database.write(keeps) == b"kept"

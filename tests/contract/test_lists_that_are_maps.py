@@ -1,0 +1,142 @@
+"""Lists whose entries are found by a name: nothing stands in them twice, on either side."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from common_lib import Grant, Role
+from common_lib.errors import InvalidRequest
+from common_lib.operations import policies as policy_operations
+from common_lib.operations import principals as principal_operations
+from common_lib.operations import versions as version_operations
+from common_lib.promotion import PromotionRules
+from common_lib.values import FileEntry, Signature
+from tests.security.worlds import CONTENT, MODEL, SHA256, World, nothing_happens, opened, problem
+
+FILE = {"path": "model.bin", "size": len(CONTENT), "sha256": SHA256}
+PRICE = {"name": "price", "dtype": "float64"}
+AUC = {"metric": "auc", "direction": "at_least", "than": 0.5}
+DAYS = {"days": ["monday", "friday"], "since": "09:00", "until": "17:00"}
+
+
+@pytest.fixture(scope="module", params=["memory", "postgres"])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """A furnished registry on each engine."""
+    with opened(request) as this:
+        yield this
+
+
+def version(**facts: Any) -> tuple[str, str, Any]:
+    """The request to create a version."""
+    return "POST", f"/v1/models/{MODEL}/versions", {"files": [FILE], "framework": "test"} | facts
+
+
+def signature(**sides: Any) -> tuple[str, str, Any]:
+    """The request to create a version with that signature."""
+    return version(signature={"inputs": [], "outputs": []} | sides)
+
+
+def policy(**rules: Any) -> tuple[str, str, Any]:
+    """The request to set a policy."""
+    return "PUT", f"/v1/models/{MODEL}/policy", {"rules": rules, "reason": "as decided"}
+
+
+def windows(**parts: Any) -> tuple[str, str, Any]:
+    """The request to set a policy with those change windows."""
+    return policy(windows={"zone": "UTC", "hours": [DAYS]} | parts)
+
+
+def grants(*given: dict[str, str]) -> tuple[str, str, Any]:
+    """The request to create a principal."""
+    return "POST", "/v1/principals", {"name": "twice", "kind": "human", "grants": list(given)}
+
+
+TWICE: dict[str, tuple[tuple[str, str, Any], str, str]] = {
+    "inputs": (signature(inputs=[PRICE, PRICE | {"dtype": "int64"}]), "duplicate_entry", "signature.inputs[1]"),
+    "equal inputs": (signature(inputs=[PRICE, {"name": "y", "dtype": "i"}, PRICE]), "duplicate_entry", "[2]"),
+    "outputs": (signature(outputs=[PRICE, PRICE | {"shape": [1]}]), "duplicate_entry", "signature.outputs[1]"),
+    "paths": (version(files=[FILE, FILE]), "invalid_manifest", "path"),
+    "paths but for capitals": (version(files=[FILE, FILE | {"path": "Model.BIN"}]), "invalid_manifest", "path"),
+    "a path that is a folder": (version(files=[FILE, FILE | {"path": "Model.bin/x"}]), "invalid_manifest", "path"),
+    "metric rules": (policy(metrics=[AUC, AUC | {"than": 0.7}]), "invalid_policy", "rules.metrics[1]"),
+    "equal metric rules": (policy(metrics=[AUC, AUC]), "invalid_policy", "rules.metrics[1]"),
+    "incumbent rules": (
+        policy(metrics=[AUC | {"than": None}, AUC | {"than": None, "tolerance": 0.1}]),
+        *("invalid_policy", "rules.metrics[1]"),
+    ),
+    "patterns": (policy(files=["*.md", "*.json", "*.md"]), "invalid_policy", "rules.files[2]"),
+    "closed days": (windows(closed=["2026-12-24", "2026-12-24"]), "invalid_policy", "rules.windows.closed[1]"),
+    "hours": (windows(hours=[DAYS, DAYS]), "invalid_policy", "rules.windows.hours[1]"),
+    "hours of the same days in another order": (
+        windows(hours=[DAYS, DAYS | {"days": ["friday", "monday"]}]),
+        *("invalid_policy", "rules.windows.hours[1]"),
+    ),
+    "days": (windows(hours=[DAYS | {"days": ["monday"] * 2}]), "invalid_policy", "rules.windows.hours[0].days[1]"),
+    "grants": (grants({"role": "admin", "models": "a*"}, {"role": "admin", "models": "a*"}), "duplicate_entry", "[1]"),
+    "grants but for capitals": (
+        grants({"role": "admin", "models": "a*"}, {"role": "admin", "models": "A*"}),
+        *("duplicate_entry", "grants[1]"),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", TWICE)
+def test_what_stands_twice_is_refused_by_the_server(world: World, what: str) -> None:
+    """Which of the two counts would be a guess; nothing is kept, and the answer names the second one."""
+    (method, target, body), code, field = TWICE[what]
+    with nothing_happens(world):
+        told = problem(world.send(method, target, body))
+    assert (told["status"], told["code"]) == (422, code)
+    assert field in told["field"]
+    assert told["value"]
+
+
+def test_an_update_of_grants_has_the_same_rule(world: World) -> None:
+    """What cannot be created cannot be made by a change."""
+    grant = {"role": "analysis", "models": "*"}
+    told = problem(world.send("PATCH", "/v1/principals/admin", {"grants": [grant, grant], "reason": "twice"}))
+    assert (told["code"], told["field"]) == ("duplicate_entry", "grants[1]")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        signature(inputs=[PRICE, PRICE | {"name": "Price"}], outputs=[PRICE]),
+        policy(metrics=[AUC, AUC | {"than": None}, AUC | {"direction": "at_most", "than": 0.9}], files=["*.a", "*.b"]),
+        windows(hours=[DAYS, DAYS | {"until": "18:00"}, DAYS | {"days": ["monday"]}]),
+        grants({"role": "admin", "models": "a*"}, {"role": "analysis", "models": "a*"}),
+    ],
+    ids=["signature", "policy", "windows", "grants"],
+)
+def test_what_only_looks_alike_is_taken(world: World, request_: tuple[str, str, Any]) -> None:
+    """Other capitals of an input, a band around a metric, hours that overlap, two roles on the same models."""
+    if "policy" in request_[1]:
+        world.send(*version(metrics={"auc": 0.6}))
+    answer = world.send(*request_)
+    assert answer.status_code in {200, 201}, answer.text
+
+
+def _build(target: str, body: Any) -> Callable[[], Any]:
+    if target.endswith("/versions"):
+        files = [FileEntry(**file) for file in body["files"]]
+        found = body.get("signature")
+        signed = None if found is None else Signature.from_json(json.dumps(found).encode())
+        return lambda: version_operations.create(MODEL, files, framework="test", signature=signed)
+    if target.endswith("/policy"):
+        return lambda: policy_operations.put(
+            MODEL, PromotionRules.from_json(json.dumps(body["rules"]).encode()), reason="as decided", revision=1
+        )
+    given = [Grant(role=Role(grant["role"]), models=grant["models"]) for grant in body["grants"]]
+    return lambda: principal_operations.create("twice", "human", given)
+
+
+@pytest.mark.parametrize("what", TWICE)
+def test_what_stands_twice_is_refused_by_the_client(what: str) -> None:
+    """Before anything is sent, by the same rule."""
+    (_, target, body), code, field = TWICE[what]
+    with pytest.raises(InvalidRequest) as caught:
+        _build(target, body)()
+    assert caught.value.code == code
+    assert field in str(caught.value.field)

@@ -1,0 +1,125 @@
+"""Policies that want many files of versions that have many: check and promote agree, and nobody waits for either."""
+
+import asyncio
+import hashlib
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from common_lib import HttpRegistry, ModelRegistry
+from common_lib.errors import PolicyNotMet
+from common_lib.promotion import PromotionRules
+from common_lib.rules.promotion import MAX_RULES
+from common_lib.values import FileEntry
+from registry_server.core import promotion
+from tests.conftest import Server
+
+CONTENT = b"one content for every file"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def admin(server: Server, tmp_path: Path) -> ModelRegistry:
+    """The first admin of each engine, with the bytes of every file here."""
+    registry = server.registry()
+    (tmp_path / "blob").write_bytes(CONTENT)
+    registry.artifacts.put_blob(SHA256, tmp_path / "blob")
+    return registry
+
+
+def staged(registry: ModelRegistry, name: str, paths: list[str], patterns: list[str]) -> int:
+    """The revision of version 1, in staging, of a model whose policy wants files that fit the patterns."""
+    registry.models.create(name, "forecasting")
+    registry.policies.put(name, PromotionRules(files=patterns), reason="as decided", revision=1)
+    entries = [FileEntry(path=path, size=len(CONTENT), sha256=SHA256) for path in paths]
+    registry.versions.create(name, entries, framework="test")
+    return registry.versions.transition(name, 1, "staging", revision=1).revision
+
+
+@pytest.mark.parametrize("count", [1, 157, 10_000])
+def test_check_and_promote_agree_about_many_patterns_and_many_files(
+    admin: ModelRegistry, name: str, count: int
+) -> None:
+    """What the check finds met is promoted; what it finds missing is refused, and the refusal names it."""
+    paths = [f"shards/part-{number:05}.bin" for number in range(count)]
+    word = paths[0]
+    patterns = [f"{word[: number % 7]}*{word[7 + number // 7 :]}" for number in range(MAX_RULES - 1)]
+    revision = staged(admin, name, paths, [*patterns, "shards/absent-*.bin"])
+    check = admin.production.check(name, 1)
+    assert [finding.subject for finding in check.findings if not finding.met] == ["shards/absent-*.bin"]
+    with pytest.raises(PolicyNotMet, match=r"shards/absent-\*\.bin"):
+        admin.versions.transition(name, 1, "production", reason="it is better", revision=revision)
+    admin.policies.put(name, PromotionRules(files=patterns), reason="as decided", revision=2)
+    assert admin.production.check(name, 1).met
+    promoted = admin.versions.transition(name, 1, "production", reason="it is better", revision=revision)
+    assert promoted.stage == "production"
+
+
+def test_a_policy_that_is_set_while_a_promotion_is_prepared_still_counts(
+    admin: ModelRegistry, server: Server, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transaction judges by the policy that stands then, not by the one whose files were looked for before."""
+    revision = staged(admin, name, ["model.bin"], ["*.bin"])
+    foresee = promotion.foresee
+    prepared, go_on = threading.Event(), threading.Event()
+
+    async def slowly(*args: object) -> promotion.FilesFound:
+        found = await foresee(*args)  # type: ignore[arg-type]
+        prepared.set()
+        with server.registry() as other:
+            await asyncio.to_thread(set_policy, other)
+        return found
+
+    def set_policy(other: HttpRegistry) -> None:
+        other.policies.put(name, PromotionRules(files=["*.json"]), reason="stricter", revision=2)
+        go_on.set()
+
+    monkeypatch.setattr(promotion, "foresee", slowly)
+    with pytest.raises(PolicyNotMet, match=r"\*\.json"):
+        admin.versions.transition(name, 1, "production", reason="it is better", revision=revision)
+    assert prepared.is_set()
+    assert go_on.is_set()
+
+
+def test_others_are_served_while_thousands_of_files_are_judged(
+    server: Server, admin: ModelRegistry, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search for files does not run on the event loop: a resolve is answered while it is under way."""
+    revision = staged(admin, name, ["model.bin"], ["*.bin"])
+    find, searching, answered = promotion.promotion.find_files, threading.Event(), threading.Event()
+
+    def held(*args: object) -> object:
+        searching.set()
+        assert answered.wait(30), "nobody was served while files were looked for"
+        return find(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(promotion.promotion, "find_files", held)
+    promoting = threading.Thread(
+        target=lambda: admin.versions.transition(name, 1, "production", reason="better", revision=revision)
+    )
+    promoting.start()
+    try:
+        assert searching.wait(30)
+        with server.registry() as other:
+            assert other.models.get(name).production_version is None
+    finally:
+        answered.set()
+        promoting.join(30)
+    assert admin.models.get(name).production_version == 1
+
+
+def test_the_worst_patterns_take_time_that_grows_with_the_paths_only() -> None:
+    """Paths that nearly fit cost no more than others: twice the length costs about twice, and not four times."""
+    patterns = ["*" + "a" * 100 + "b" + "a*", "*" + "aaaaaaab*" * 7]
+
+    def cost(length: int) -> float:
+        paths = ["a" * length + f"{number:05}" for number in range(400)]
+        began = time.process_time()
+        for _ in range(5):
+            found = promotion.promotion.find_files(patterns, paths)
+        assert not any(finding.met for finding in found.values())
+        return time.process_time() - began
+
+    assert cost(4_000) < 8 * max(cost(1_000), 0.005)
