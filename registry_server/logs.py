@@ -4,7 +4,6 @@ Every line goes through `encode_line`, which hides tokens, escapes whatever a te
 for more than text, and bounds each field and the line. What a client sends stands in many of these lines.
 """
 
-import contextlib
 import json
 import logging
 import math
@@ -68,22 +67,25 @@ class AccessLine(msgspec.Struct):
 
     def write(self) -> None:
         """Write the line at once; a record of the standard library's logging costs ten times as much."""
-        # Nobody is refused an answer because the reader of the log is gone.
-        with contextlib.suppress(OSError, ValueError):
+        # Not `suppress`: a context manager would cost as much as the encoding.
+        try:
             stream = sys.stderr.buffer
             stream.write(encode_line(self) + b"\n")
             stream.flush()
+        except (OSError, ValueError):
+            # A client is not refused its answer because the reader of the log is gone.
+            pass
 
 
 def encode_line(line: Any) -> bytes:
-    """Encode a struct or dict as one line of ASCII JSON without tokens, and of bounded length.
+    r"""Encode a struct or dict as one line of ASCII JSON without tokens, and of bounded length.
 
     Most lines hold nothing that needs a closer look, which three scans of the encoded bytes tell.
 
     >>> encode_line({"path": "/v1/tokens/mrg_secretsecret", "level": "info"})
     b'{"level":"info","path":"/v1/tokens/mrg_[redacted]"}'
-    >>> encode_line({"message": "tail\\u202egnp"})
-    b'{"message":"tail\\\\u202egnp"}'
+    >>> encode_line({"message": "tail\u202egnp"})
+    b'{"message":"tail\\u202egnp"}'
     """
     try:
         raw = _encode(line)

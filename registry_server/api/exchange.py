@@ -13,6 +13,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_304_NOT_MODIFIED
 from litestar.types import Receive, Scope, Send
 
 from common_lib.rules.names import check_idempotency_key
+from registry_server.api.quotas import WriteQuota
 from registry_server.api.security import caller
 from registry_server.api.telemetry import header, id_of
 from registry_server.core.acts import Act, Outcome, Ports, perform
@@ -37,12 +38,13 @@ async def admitted(request: HttpRequest) -> None:
         Unauthenticated: nobody that the registry knows.
         NotFound: the path is another spelling of an address.
         InvalidRequest: a header stands twice; a query parameter is unknown or stands twice.
+        RateLimited: the caller has changed so much lately that it has to wait.
     """
     scope: Any = request.scope
     twice = header_twice(scope)
     if twice == "authorization":
         raise Unauthenticated("the request carries several tokens", remedy="send one Authorization header")
-    await caller(request)
+    who = await caller(request)
     if twice is not None:
         raise InvalidRequest(f"the header {twice} stands twice", remedy="send it once", field=twice)
     values = {name: str(value).removeprefix("/") for name, value in scope["path_params"].items()}
@@ -53,6 +55,10 @@ async def admitted(request: HttpRequest) -> None:
         )
     if scope["query_string"]:
         check_query(request)
+    if scope["method"] != "GET":
+        quota: WriteQuota = request.app.state.write_quota
+        media_type, length = header(scope, b"content-type") or "", header(scope, b"content-length") or ""
+        quota.charge_announced(scope, who, media_type, length)
 
 
 def header_twice(scope: Any) -> str | None:
@@ -89,6 +95,11 @@ class Ready(Response[T]):
             self._headers.append((b"location", location.encode()))
         if status != HTTP_304_NOT_MODIFIED:
             self._headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+
+    @property
+    def body(self) -> bytes:
+        """The bytes that are sent."""
+        return self._body
 
     def to_asgi_response(self, *_: Any, **__: Any) -> Any:
         """The ASGI application that sends it, which is the answer itself."""
@@ -128,6 +139,7 @@ async def act(request: HttpRequest, *, body: bytes, key_required: bool = True) -
     who = await caller(request)
     headers = request.headers
     outside = ports(request)
+    request.app.state.write_quota.charge_unannounced(who, headers.get("content-length", ""), body)
     key = headers.get("idempotency-key")
     if key is not None:
         check_idempotency_key(key)
@@ -158,14 +170,14 @@ async def write(
     use_case: Callable[Concatenate[Records, Act, P], Awaitable[Outcome[T]]],
     *args: P.args,
     **kwargs: P.kwargs,
-) -> Response[T]:
+) -> Ready[T]:
     """Run a use case, called with `(records, act, *args)`, as one act."""
     asked = await act(request, body=await request.body())
     answer = await perform(ports(request), asked, lambda records, by: use_case(records, by, *args, **kwargs))
     return wrote(answer)
 
 
-def wrote(answer: Answer) -> Response[Any]:
+def wrote(answer: Answer) -> Ready[Any]:
     """The answer of a write on the wire."""
     return Ready(answer.status, answer.body, etag=answer.etag, location=answer.location)
 

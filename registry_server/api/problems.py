@@ -1,6 +1,7 @@
 """From an error to RFC 9457 `application/problem+json`: one table, and nothing else ever leaves the server."""
 
 import logging
+import math
 import reprlib
 from typing import Any, Final, NamedTuple
 
@@ -34,6 +35,7 @@ class Kind(NamedTuple):
 PROBLEMS: Final = {
     "malformed_request": Kind(400, "The request is no HTTP"),
     "request_timeout": Kind(408, "The request did not come in time"),
+    "misdirected_request": Kind(421, "The request is for another server"),
     "head_too_large": Kind(431, "The head of the request is too large"),
     "too_many_connections": Kind(503, "There are too many connections"),
     "invalid_request": Kind(422, "The request is not valid"),
@@ -94,6 +96,9 @@ PROBLEMS: Final = {
     "digest_mismatch": Kind(422, "The bytes have another digest"),
     "idempotency_key_reused": Kind(422, "The Idempotency-Key belongs to another request"),
     "revision_required": Kind(428, "A change needs the revision it is based on"),
+    "rate_limited": Kind(429, "Too much was asked in too short a time"),
+    "too_many_failures": Kind(429, "Too many wrong tokens came from this address"),
+    "quota_exceeded": Kind(429, "The principal holds as much as it may"),
     "internal": Kind(500, "The server failed"),
     "storage_unavailable": Kind(503, "The storage does not answer"),
     "deadline_exceeded": Kind(504, "The caller's time is over"),
@@ -141,12 +146,21 @@ def answer(error: RegistryError, request_id: str) -> Response[bytes]:
         msgspec.json.encode(problem),
         status_code=kind.status,
         media_type="application/problem+json",
-        headers=_HEADERS.get(code, {}),
+        headers=_headers(error),
     )
+
+
+def _headers(error: RegistryError) -> dict[str, str]:
+    headers = _HEADERS.get(error.reason_code, {})
+    if error.retry_after_s is None:
+        return headers
+    return headers | {"retry-after": str(max(1, math.ceil(error.retry_after_s)))}
 
 
 def on_refusal(request: Request[Any, Any, Any], error: RegistryError) -> Response[bytes]:
     """The registry said no."""
+    scope: Any = request.scope
+    scope["registry_code"] = error.reason_code
     if PROBLEMS[error.reason_code].status >= 500:  # noqa: PLR2004 - the border between their fault and ours
         _log.error("%s", error.detail, exc_info=error, extra={"request_id": id_of(request)})
     return answer(error, id_of(request))
