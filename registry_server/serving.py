@@ -25,6 +25,8 @@ from registry_server.infrastructure.schema import SchemaMismatch
 from registry_server.settings import Settings
 
 _GRACE_S = 10
+# Work that goes on without its client has so much longer; then uvicorn cancels it, with a traceback for each.
+_LAST_S = 1
 _BACKLOG = 2048
 _LOOK_EVERY = 5  # ticks of uvicorn, of 0.1 s each
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -87,7 +89,7 @@ class RegistryServer(uvicorn.Server):
                 # Nothing here asks who the client is or which scheme it used, and each request would pay for the look.
                 proxy_headers=False,
                 timeout_keep_alive=settings.keep_alive_s,
-                timeout_graceful_shutdown=_GRACE_S,
+                timeout_graceful_shutdown=_GRACE_S + _LAST_S,
             )
         )
 
@@ -138,7 +140,16 @@ class RegistryServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take the announcement back while the folder is still ours, then stop serving."""
         (self._settings.data / "server.json").unlink(missing_ok=True)
-        await super().shutdown(sockets)
+        ending = asyncio.get_running_loop().call_later(_GRACE_S, self._cut_off)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            ending.cancel()
+
+    def _cut_off(self) -> None:
+        # A client that does not take its answer would otherwise end in the log as a failure of ours.
+        for connection in tuple(self.server_state.connections):
+            cast("GuardedProtocol", connection).cut_off()
 
 
 def server(settings: Settings) -> RegistryServer:

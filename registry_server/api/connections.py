@@ -111,7 +111,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._awaited = _HEAD
         self._since: float | None = None  # when the wait began, or the last time there was progress
         self._fault = _REFUSALS["malformed_request"]
-        self._hosts: list[bytes] = []  # the Host headers that were checked last
+        self._hosts: list[bytes] | None = None  # the Host headers that were checked last
         self._ended = False
         self.running: Any = None  # the cycle at work; `cycle` is that of the newest request, which may wait for it
         self._watched: Any = None
@@ -255,6 +255,10 @@ class GuardedProtocol(HttpToolsProtocol):
             self._drop("transfer_revoked", **facts(cycle.scope))
         elif self._awaited is _BODY:
             self._end(refusal, **facts(cycle.scope))
+
+    def cut_off(self) -> None:
+        """Close at once: the server stops, and the time for requests at work is over."""
+        self._drop("cut_off")
 
     def _waits_for_us(self) -> bool:
         cycle = self.cycle
