@@ -131,6 +131,13 @@ class GuardedProtocol(HttpToolsProtocol):
         elif count > self._limits.connections:
             self._end(_REFUSALS["too_many_connections"])
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let the request at work know as well: uvicorn would only tell the newest, which may still wait for it."""
+        if self.running is not None and not self.running.response_complete:
+            self.running.disconnected = True
+            self.running.message_event.set()
+        super().connection_lost(exc)
+
     def data_received(self, data: bytes) -> None:
         """Count, parse, and stop where a head, the trailers or the marks between chunks do not end."""
         if self._ended:
@@ -253,7 +260,7 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         if cycle.response_started or cycle is not self.cycle:
             self._drop("transfer_revoked", **facts(cycle.scope))
-        elif self._awaited is _BODY:
+        elif self._awaited is _BODY and not self._ended:
             self._end(refusal, **facts(cycle.scope))
 
     def cut_off(self) -> None:
