@@ -130,7 +130,7 @@ class Answer(NamedTuple):
 
 def request(method: str, path: str, *, token: str = "", body: bytes | None = None, **headers: str) -> bytes:
     """A request as it goes over the wire; `if_match` becomes If-Match."""
-    fields = {"host": "registry", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    fields = {"host": "localhost", **{name.replace("_", "-"): value for name, value in headers.items()}}
     if token:
         fields["authorization"] = f"Bearer {token}"
     if body is not None:

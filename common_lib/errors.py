@@ -34,6 +34,7 @@ RegistryError
 │   ├── DeadlineExceeded             the time that the caller has was over
 │   ├── CircuitOpen                  so many calls failed lately that none is sent for a while
 │   ├── TooManyCalls                 as many calls as allowed are under way already
+│   ├── RateLimited                  the registry takes no more of this caller or address for a while (429)
 │   └── ServerFailed                 the server answered with a failure of its own (5xx)
 ├── ProtocolError                the answer is not one of a registry
 ├── DigestMismatch               bytes are not what their digest says; they were not kept
@@ -305,6 +306,10 @@ class TooManyCalls(RegistryUnavailable):
     """As many calls of this client as it allows are under way already."""
 
 
+class RateLimited(RegistryUnavailable):
+    """The registry takes no more of this caller or its address for a while; `retry_after_s` says for how long."""
+
+
 class ServerFailed(RegistryUnavailable):
     """The server answered with a failure of its own (5xx)."""
 
@@ -372,9 +377,10 @@ class LibraryMissing(RegistryError):
         )
 
 
-CODES: Final[Mapping[str, type[RequestRefused] | type[ServerFailed]]] = {
+CODES: Final[Mapping[str, type[RequestRefused] | type[ServerFailed] | type[RateLimited]]] = {
     "malformed_request": InvalidRequest,
     "request_timeout": InvalidRequest,
+    "misdirected_request": InvalidRequest,
     "head_too_large": InvalidRequest,
     "range_not_satisfiable": InvalidRequest,
     "too_many_connections": ServerFailed,
@@ -437,6 +443,9 @@ CODES: Final[Mapping[str, type[RequestRefused] | type[ServerFailed]]] = {
     "digest_mismatch": InvalidRequest,
     "idempotency_key_reused": IdempotencyKeyReused,
     "revision_required": RevisionRequired,
+    "rate_limited": RateLimited,
+    "too_many_failures": RateLimited,
+    "quota_exceeded": RateLimited,
     "internal": ServerFailed,
     "storage_unavailable": ServerFailed,
     "deadline_exceeded": ServerFailed,

@@ -36,6 +36,7 @@ from registry_server.api.bodies import StrictJson
 from registry_server.api.deadlines import Deadlines
 from registry_server.api.fast_lane import FastLane
 from registry_server.api.methods import Methods
+from registry_server.api.quotas import Buckets, WriteQuota
 from registry_server.api.security import Gate
 from registry_server.api.telemetry import Telemetry
 from registry_server.core import scrub, timeline
@@ -157,7 +158,10 @@ def create_app(settings: Settings) -> Litestar:
 def connect(app: Litestar, outside: Ports) -> None:
     """Let the application work on this outside world."""
     app.state.ports = outside
-    app.state.gate = Gate(outside.database, outside.now)
+    settings: Settings = app.state.settings
+    failures = Buckets(settings.wrong_tokens_per_min / 60, settings.wrong_tokens_per_min)
+    app.state.gate = Gate(outside.database, outside.now, failures)
+    app.state.write_quota = WriteQuota(settings.write_bytes_per_s, settings.write_burst_bytes, settings.max_body_bytes)
 
 
 @contextlib.asynccontextmanager

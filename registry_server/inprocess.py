@@ -47,7 +47,7 @@ class _OwnersGate(Gate):
         super().__init__(outside.database, outside.now)
         self._read = outside.database.read
 
-    async def caller(self, authorization: str | None) -> Caller:  # noqa: ARG002 - none is asked for
+    async def caller(self, authorization: str | None, peer: str = "") -> Caller:  # noqa: ARG002 - none is asked for
         """The first admin with all rights, whatever became of their grants."""
         admin = await self._read.principals.get(ADMIN)
         if admin is None:

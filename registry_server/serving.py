@@ -1,5 +1,6 @@
 """One process, one event loop, one socket: uvicorn around the application."""
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -15,13 +16,17 @@ from typing import Any, cast
 import msgspec
 import uvicorn
 
+from registry_server.api.authority import Authority
 from registry_server.api.connections import GuardedProtocol, Limits, look_at_all
+from registry_server.api.standing import end_revoked
 from registry_server.app import FolderInUse, create_app
 from registry_server.domain.errors import RegistryError
 from registry_server.infrastructure.schema import SchemaMismatch
 from registry_server.settings import Settings
 
 _GRACE_S = 10
+# Work that goes on without its client has so much longer; then uvicorn cancels it, with a traceback for each.
+_LAST_S = 1
 _BACKLOG = 2048
 _LOOK_EVERY = 5  # ticks of uvicorn, of 0.1 s each
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -65,7 +70,9 @@ class RegistryServer(uvicorn.Server):
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._application = _Application(create_app(settings))
+        self._app = create_app(settings)
+        self._application = _Application(self._app)
+        self._looking: asyncio.Task[None] | None = None
         self.on_start: Callable[[], None] = lambda: None
         self.url = ""
         super().__init__(
@@ -82,7 +89,7 @@ class RegistryServer(uvicorn.Server):
                 # Nothing here asks who the client is or which scheme it used, and each request would pay for the look.
                 proxy_headers=False,
                 timeout_keep_alive=settings.keep_alive_s,
-                timeout_graceful_shutdown=_GRACE_S,
+                timeout_graceful_shutdown=_GRACE_S + _LAST_S,
             )
         )
 
@@ -116,15 +123,33 @@ class RegistryServer(uvicorn.Server):
         self.on_start()
 
     async def on_tick(self, counter: int) -> bool:
-        """What uvicorn does ten times a second, and now and then a look at who keeps us waiting."""
+        """Do what uvicorn does ten times a second, and now and then look at all connections."""
         if counter % _LOOK_EVERY == 0:
-            look_at_all(self.server_state.connections, time.monotonic())
+            now = time.monotonic()
+            look_at_all(self.server_state.connections, now)
+            self._look_at_callers(now)
         return await super().on_tick(counter)
+
+    def _look_at_callers(self, now: float) -> None:
+        if self._looking is not None and not self._looking.done():
+            return
+        long: list[Any] = [one for one in tuple(self.server_state.connections) if one.is_long(now)]  # type: ignore[union-attr]
+        if long:
+            self._looking = asyncio.create_task(end_revoked(long, self._app.state.gate))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take the announcement back while the folder is still ours, then stop serving."""
         (self._settings.data / "server.json").unlink(missing_ok=True)
-        await super().shutdown(sockets)
+        ending = asyncio.get_running_loop().call_later(_GRACE_S, self._cut_off)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            ending.cancel()
+
+    def _cut_off(self) -> None:
+        # A client that does not take its answer would otherwise end in the log as a failure of ours.
+        for connection in tuple(self.server_state.connections):
+            cast("GuardedProtocol", connection).cut_off()
 
 
 def server(settings: Settings) -> RegistryServer:
@@ -170,10 +195,22 @@ def _protocol(settings: Settings) -> type[GuardedProtocol]:
         head_bytes=settings.max_head_bytes,
         head_s=settings.head_timeout_s,
         body_s=settings.body_timeout_s,
+        body_bytes_per_s=settings.min_body_bytes_per_s,
+        answer_s=settings.answer_timeout_s,
+        answer_bytes_per_s=settings.min_answer_bytes_per_s,
         connections=settings.max_connections,
+        authority=_authority(settings),
     )
     # uvicorn wants a class, and does no more with it than to call it.
     return cast("type[GuardedProtocol]", partial(GuardedProtocol, limits))
+
+
+def _authority(settings: Settings) -> Authority:
+    bound = f"[{settings.host}]" if ":" in settings.host else settings.host
+    try:
+        return Authority((bound, *settings.allowed_hosts))
+    except ValueError as error:
+        raise StartFailed(f"{error}: give a name such as registry.example by --allowed-host") from None
 
 
 class _Application:

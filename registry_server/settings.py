@@ -11,8 +11,9 @@ class Settings(Struct, frozen=True):
 
     `database_url` is empty for SQLite in the data folder, or `postgresql://…`. `memory` keeps rows in memory, for
     tests; bytes still go to `data`. The head of a request is its first line and its headers; its time runs from its
-    first byte, or from the beginning of the connection. The time of a body begins anew with each KiB of it. All blobs
-    are read again at that rate, with that pause between two rounds; a rate of 0 means never.
+    first byte, or from the beginning of the connection. A body has to come, and an answer has to be taken, at the least
+    rates on average over the times beside them. All blobs are read again at that rate, with that pause between two
+    rounds; a rate of 0 means never. A quota or a rate of one principal or peer that is 0 limits nothing.
     """
 
     data: Path
@@ -27,6 +28,15 @@ class Settings(Struct, frozen=True):
     max_connections: int = 512
     head_timeout_s: float = 10.0
     body_timeout_s: float = 30.0
+    min_body_bytes_per_s: float = 1024.0
+    answer_timeout_s: float = 30.0
+    min_answer_bytes_per_s: float = 1024.0
+    allowed_hosts: tuple[str, ...] = ()
+    wrong_tokens_per_min: float = 30.0
+    write_bytes_per_s: float = 4 * 1024**2
+    write_burst_bytes: float = 32 * 1024**2
+    max_open_uploads: int = 256
+    max_announced_bytes: int = 1024**4
     keep_alive_s: int = 75
     scrub_bytes_per_s: float = 16 * 1024**2
     scrub_pause_s: float = 7 * 86_400.0

@@ -23,6 +23,7 @@ from common_lib.errors import (
     NotCached,
     NotFound,
     ProtocolError,
+    RateLimited,
     RegistryError,
     RegistryUnavailable,
     RequestRefused,
@@ -58,6 +59,7 @@ _KINDS: list[tuple[type[RegistryError], Status, str]] = [
     (RequestRefused, Status.REFUSED, "refused"),
     (ConnectionFailed, Status.UNAVAILABLE, "connection_failed"),
     (AnswerTimedOut, Status.UNAVAILABLE, "answer_timed_out"),
+    (RateLimited, Status.UNAVAILABLE, "rate_limited"),
     (RegistryUnavailable, Status.UNAVAILABLE, "registry_unavailable"),
     (ProtocolError, Status.UNAVAILABLE, "protocol_error"),
     (DigestMismatch, Status.DAMAGED, "digest_mismatch"),
@@ -72,6 +74,7 @@ _KINDS: list[tuple[type[RegistryError], Status, str]] = [
 _REMEDIES = {
     "connection_failed": "check --url (or REGISTRY_URL), and that `registry-server serve` runs there",
     "answer_timed_out": "try again; if it stays so, look at the server's log and load",
+    "rate_limited": "wait as long as the message says and try again; an operator can raise the limit",
     "registry_unavailable": "try again; if it stays so, look at the server's log",
     "not_cached": "fetch it once without --offline, and with the same --url",
     "blob_damaged": "PUT the same bytes to /v1/blobs/SHA256 again, from a copy or a backup: that restores the version",

@@ -28,6 +28,7 @@ from common_lib.errors import (
     Attempt,
     CircuitOpen,
     DeadlineExceeded,
+    RateLimited,
     RegistryUnavailable,
     ServerFailed,
     TooManyCalls,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from tenacity import Future, RetryCallState, Retrying
 
 _RETRIED_STATUS: Final = frozenset({429, 500, 502, 503, 504})
+_TOO_MANY: Final = 429
 _IN_FLIGHT: Final = 409
 _SPENT: Final = 504
 # An attempt that had less of the time it may take did not have a fair chance.
@@ -107,7 +109,8 @@ class Policy:
         Source of the pauses: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015 (full jitter).
 
         Raises:
-            RegistryUnavailable: no attempt was answered; ServerFailed if the last one was, by a failure.
+            RegistryUnavailable: no attempt was answered; ServerFailed if the last one was, by a failure; RateLimited if
+            the registry takes no more of this caller for a while.
         """
         call = _Call(self, operation, began)
         outcome = yield from call.attempt()
@@ -146,8 +149,10 @@ class Policy:
         def pause_s(state: "RetryCallState") -> float:
             doublings = 0 if call.is_at_work(_last(state)) else state.attempt_number - 1
             longest_s = min(config.longest_pause_s, config.first_pause_s * 2**doublings)
-            # With several addresses the next attempt goes to another one, which may have asked for nothing.
-            floor_s = self.addresses.rest_s(call.route_class) if config.replicas else retry_after_s(_last(state)) or 0.0
+            # With several addresses the next attempt goes to another one, which may have asked for nothing; after a 429
+            # it goes to the same one, which is well.
+            goes_elsewhere = config.replicas and not _is_too_much(_last(state))
+            floor_s = self.addresses.rest_s(call.route_class) if goes_elsewhere else retry_after_s(_last(state)) or 0.0
             return floor_s + self._uniform(0, longest_s)
 
         def over(state: "RetryCallState") -> bool:
@@ -301,7 +306,8 @@ class _Call:
         if outcome.status in _RETRIED_STATUS:
             failed = refusal(outcome)
             later = retry_after_s(outcome)
-            raise ServerFailed(getattr(failed, "detail", str(failed)), tried=self._tried, retry_after_s=later)
+            kind = RateLimited if outcome.status == _TOO_MANY else ServerFailed
+            raise kind(getattr(failed, "detail", str(failed)), tried=self._tried, retry_after_s=later)
         return outcome
 
 
@@ -336,6 +342,10 @@ def _may_repeat(outcome: Answer | Failure) -> bool:
 
 def _is_in_flight(outcome: Answer | Failure) -> bool:
     return isinstance(outcome, Answer) and outcome.status == _IN_FLIGHT and b'"request_in_flight"' in outcome.body
+
+
+def _is_too_much(outcome: Answer | Failure) -> bool:
+    return isinstance(outcome, Answer) and outcome.status == _TOO_MANY
 
 
 def _gave_up(answer: Answer) -> bool:

@@ -10,7 +10,15 @@ from urllib.parse import quote
 
 from pydantic import TypeAdapter, ValidationError
 
-from common_lib.errors import CODES, InvalidRequest, ProtocolError, RegistryError, RequestRefused, ServerFailed
+from common_lib.errors import (
+    CODES,
+    InvalidRequest,
+    ProtocolError,
+    RateLimited,
+    RegistryError,
+    RequestRefused,
+    ServerFailed,
+)
 from common_lib.rules.names import check_text
 from common_lib.rules.violation import RuleViolation
 from common_lib.staleness import Known, Staleness
@@ -21,6 +29,7 @@ V = TypeVar("V")
 M = TypeVar("M", bound=Given)
 RouteClass = Literal["resolve", "read", "write", "blob"]
 _SHOWN = 200
+_TOO_MANY = 429
 _MAX_TEXT = 10_000
 _FROM_THE_REGISTRY = Known()
 
@@ -247,8 +256,12 @@ def refusal(answer: Answer) -> RegistryError:
         text = answer.body[:_SHOWN].decode("utf-8", "replace")
         if answer.status >= 500:  # noqa: PLR2004 - the border between their fault and ours
             return ServerFailed(f"status {answer.status}: {text}")
+        if answer.status == _TOO_MANY:
+            return RateLimited(f"status {answer.status}: {text}")
         return ProtocolError(f"status {answer.status} with {media_type or 'no media type'}: {text}")
     kind = CODES.get(problem.code) or _of_status(problem.status)
+    if issubclass(kind, RateLimited):
+        return kind(f"{problem.detail}; {problem.remedy} [{problem.code}, request {problem.request_id}]")
     if issubclass(kind, ServerFailed):
         return ServerFailed(f"{problem.detail} [{problem.code}, request {problem.request_id}]")
     return kind(
@@ -263,7 +276,7 @@ def refusal(answer: Answer) -> RegistryError:
     )
 
 
-def _of_status(status: int) -> type[RequestRefused] | type[ServerFailed]:
+def _of_status(status: int) -> type[RequestRefused] | type[ServerFailed] | type[RateLimited]:
     # A code that a newer server knows and we do not: its status still tells the branch of the tree.
     if status >= 500:  # noqa: PLR2004 - see above
         return ServerFailed
@@ -276,5 +289,6 @@ def _of_status(status: int) -> type[RequestRefused] | type[ServerFailed]:
         412: "revision_mismatch",
         413: "too_large",
         428: "revision_required",
+        429: "rate_limited",
     }
     return CODES[by_status.get(status, "invalid_request")]

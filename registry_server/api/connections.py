@@ -4,21 +4,28 @@ What is refused here never reaches the application, and is told as a problem lik
 """
 
 import asyncio
-import logging
+import contextlib
 import os
+import socket
+import struct
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from registry_server.api import problems
+from registry_server.api.authority import ORIGIN_FORM, Authority
+from registry_server.api.outflow import Outflow
+from registry_server.api.telemetry import facts, peer_of
 from registry_server.domain.errors import RegistryError
+from registry_server.logs import security
 
-_log = logging.getLogger("registry_server.connections")
 _MOST_HEADERS = 100
-# Of a body so much at least has to come within the limit; a single byte each time would hold a connection for years.
-_LEAST_BYTES = 1024
 _LINGER_S = 2.0
+# A request that is at work for so long is looked at again now and then: its caller may have lost the right to it.
+_LONG_S = 1.0
+# To close at once and throw away what the kernel holds for a client that does not take it.
+_RESET = struct.pack("ii", 1, 0)
 # So many requests of one connection may wait for the answers to those before them.
 _MOST_QUEUED = 100
 # So many are still told that there are too many; whoever comes after them is cut off.
@@ -31,12 +38,16 @@ _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class Limits(NamedTuple):
-    """What a connection may take, and how many there may be."""
+    """What a connection may take, and how many there may be; rates are averages over the time beside them."""
 
     head_bytes: int
     head_s: float
     body_s: float
+    body_bytes_per_s: float
+    answer_s: float
+    answer_bytes_per_s: float
     connections: int
+    authority: Authority
 
 
 _REFUSALS: Final = {
@@ -78,14 +89,19 @@ class GuardedProtocol(HttpToolsProtocol):
         "_awaited",
         "_ended",
         "_fault",
+        "_hosts",
         "_limits",
         "_mark",
         "_most",
+        "_outflow",
         "_piece",
         "_received",
         "_shared",
         "_since",
         "_taken",
+        "_watched",
+        "_watched_since",
+        "running",
     )
 
     def __init__(self, limits: Limits, **given: Any) -> None:
@@ -94,8 +110,12 @@ class GuardedProtocol(HttpToolsProtocol):
         self._most = limits.head_bytes
         self._awaited = _HEAD
         self._since: float | None = None  # when the wait began, or the last time there was progress
-        self._fault = "malformed_request"
+        self._fault = _REFUSALS["malformed_request"]
+        self._hosts: list[bytes] | None = None  # the Host headers that were checked last
         self._ended = False
+        self.running: Any = None  # the cycle at work; `cycle` is that of the newest request, which may wait for it
+        self._watched: Any = None
+        self._watched_since = 0.0
         # In bytes: all that came, as much of it as the parser took in whole, and what had come at the last progress.
         self._received = self._taken = self._mark = 0
         # In bytes: the piece at hand, and the piece in which the last request ended and the next may have begun.
@@ -104,12 +124,19 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take it, unless there are too many: uvicorn would count them only once a request is whole."""
         super().connection_made(transport)
+        self._outflow = Outflow(transport)
         count = len(self.connections)
         if count > self._limits.connections + _MOST_REFUSED:
-            self._ended = True
-            transport.abort()
+            self._drop("too_many_connections")
         elif count > self._limits.connections:
-            self._end("too_many_connections")
+            self._end(_REFUSALS["too_many_connections"])
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let the request at work know as well: uvicorn would only tell the newest, which may still wait for it."""
+        if self.running is not None and not self.running.response_complete:
+            self.running.disconnected = True
+            self.running.message_event.set()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Count, parse, and stop where a head, the trailers or the marks between chunks do not end."""
@@ -121,14 +148,15 @@ class GuardedProtocol(HttpToolsProtocol):
             self._awaited, self._since = _HEAD, None
         super().data_received(data)
         if self._received - self._taken > self._most and not self._ended:
-            self._end("head_too_large")
+            self._end(_REFUSALS["head_too_large"])
 
     def on_headers_complete(self) -> None:
         """Measure the head, but only if it came in so many bytes that it could be too large."""
         large = self._received - self._taken + self._shared > self._most and self._head_bytes() > self._most
         if large or len(self.headers) > _MOST_HEADERS:
-            self._fault = "head_too_large"
+            self._fault = _REFUSALS["head_too_large"]
             raise ValueError  # the only way to stop the parser; uvicorn then calls `send_400_response`
+        self._check_authority()
         upgrade = self.parser.should_upgrade()
         # The parser would take the body of an upgrade for another protocol's, and then for the next request.
         if len(self.pipeline) >= _MOST_QUEUED or (upgrade and self._announces_body()):
@@ -140,6 +168,35 @@ class GuardedProtocol(HttpToolsProtocol):
         if upgrade:
             # Answered as if it asked for none, and the last one: what comes behind it is not heard.
             self._ended, self.cycle.keep_alive = True, False
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self.running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def pause_writing(self) -> None:
+        """Note how much waits for a client that reads more slowly than we write."""
+        self._outflow.note()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """Note how much of it was taken."""
+        self._outflow.note()
+        super().resume_writing()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: the request is answered as if it asked for no upgrade, and uvicorn's advice does not fit."""
+
+    def _check_authority(self) -> None:
+        hosts = [value for name, value in self.headers if name == b"host"]
+        plain = ORIGIN_FORM(self.url) and self.parser.get_http_version() == "1.1"
+        # A client sends the same Host each time.
+        if plain and hosts == self._hosts:
+            return
+        refusal = self._limits.authority.refusal(self.parser.get_http_version(), self.url, hosts)
+        if refusal is not None:
+            self._fault = refusal
+            raise ValueError  # see `on_headers_complete`
+        self._hosts = hosts
 
     def on_body(self, body: bytes) -> None:
         """Nobody reads a body once its answer has begun."""
@@ -176,20 +233,48 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def look(self, now: float) -> None:
         """End a connection whose client keeps us waiting; one that waits for us is not to blame."""
+        if self.running is not self._watched:
+            self._watched, self._watched_since = self.running, now
+        if self._outflow.is_stalled(now, self._limits.answer_s, self._limits.answer_bytes_per_s):
+            self._drop("answer_not_taken")
         if self._ended or self._awaited is _NOTHING:
             return
         in_body = self._awaited is _BODY
-        if self._since is None or self.flow.read_paused or (in_body and self._moves()):
+        if self._since is None or self.flow.read_paused or (in_body and self._waits_for_us()):
             self._since, self._mark = now, self._received
         elif now - self._since >= (self._limits.body_s if in_body else self._limits.head_s):
-            self._expire()
+            if in_body and self._moves(now - self._since):
+                self._since, self._mark = now, self._received
+            else:
+                self._expire()
 
-    def _moves(self) -> bool:
+    def is_long(self, now: float) -> bool:
+        """Return whether one request has been at work for long."""
+        cycle = self.running
+        at_work = cycle is not None and cycle is self._watched and not cycle.response_complete
+        return at_work and now - self._watched_since >= _LONG_S
+
+    def revoke(self, cycle: Any, refusal: RegistryError) -> None:
+        """End a request whose caller has lost the right to it, unless it is over or needs no more of the client."""
+        if cycle is not self.running or cycle.response_complete or self.transport.is_closing():
+            return
+        if cycle.response_started or cycle is not self.cycle:
+            self._drop("transfer_revoked", **facts(cycle.scope))
+        elif self._awaited is _BODY and not self._ended:
+            self._end(refusal, **facts(cycle.scope))
+
+    def cut_off(self) -> None:
+        """Close at once: the server stops, and the time for requests at work is over."""
+        self._drop("cut_off")
+
+    def _waits_for_us(self) -> bool:
         cycle = self.cycle
-        if cycle.response_complete:
-            return False  # what is left of a refused body gets its time once, however fast it comes
-        we_are_slow = cycle.waiting_for_100_continue or cycle.response_started
-        return we_are_slow or self._received - self._mark >= _LEAST_BYTES
+        # What is left of a refused body gets its time once, however fast it comes.
+        return not cycle.response_complete and (cycle.waiting_for_100_continue or cycle.response_started)
+
+    def _moves(self, within_s: float) -> bool:
+        least = max(1.0, self._limits.body_bytes_per_s * within_s)
+        return not self.cycle.response_complete and self._received - self._mark >= least
 
     def _expire(self) -> None:
         answered = self._awaited is _BODY and self.cycle.response_complete
@@ -198,7 +283,17 @@ class GuardedProtocol(HttpToolsProtocol):
             self._ended = True
             self.transport.abort()
         else:
-            self._end("request_timeout")
+            self._end(_REFUSALS["request_timeout"])
+
+    def _drop(self, event: str, **known: Any) -> None:
+        """Close at once, without an answer: there is none that could still be sent."""
+        self._ended = True
+        if self.transport.is_closing() and not self.transport.get_write_buffer_size():
+            return
+        security(event, **({"peer": peer_of(self.client)} | known))
+        with contextlib.suppress(OSError):
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
 
     def _announces_body(self) -> bool:
         return any(name in _FRAMING and value.strip() != b"0" for name, value in self.headers)
@@ -206,7 +301,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def _head_bytes(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + len(b": \r\n") for name, value in self.headers)
 
-    def _end(self, code: str) -> None:
+    def _end(self, refusal: RegistryError, **known: Any) -> None:
         """Hear no more, and say why, unless answers are at work: those come first and are the last."""
         self._ended = True
         cycle: Any = self.cycle  # None before the first request, whatever uvicorn's types say
@@ -219,10 +314,10 @@ class GuardedProtocol(HttpToolsProtocol):
                 return
             cycle.disconnected = True
             cycle.message_event.set()
-        self._refuse(code)
+        self._refuse(refusal, known)
 
-    def _refuse(self, code: str) -> None:
-        refusal, request_id = _REFUSALS[code], os.urandom(16).hex()
+    def _refuse(self, refusal: RegistryError, known: dict[str, Any]) -> None:
+        request_id = known.pop("request_id", None) or os.urandom(16).hex()
         answer = problems.answer(refusal, request_id)
         status, body = answer.status_code or 0, answer.content
         headers = [
@@ -234,9 +329,13 @@ class GuardedProtocol(HttpToolsProtocol):
         ]
         head = b"".join(b"%b: %b\r\n" % header for header in headers)
         self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)
-        _log.info("%s", refusal.detail, extra={"request_id": request_id, "status": status, "code": code})
+        known |= {"request_id": request_id, "status": status, "code": refusal.reason_code, "detail": refusal.detail}
+        security("refused", **({"peer": peer_of(self.client)} | known))
         # To close while bytes are coming would take the answer back: the client would see a reset connection.
-        self.transport.write_eof()
+        # A client that is gone, or does not read, is sent no end.
+        if not self.transport.get_write_buffer_size():
+            with contextlib.suppress(OSError):
+                self.transport.write_eof()
         self.flow.resume_reading()
         self.loop.call_later(_LINGER_S, self.transport.abort)
 

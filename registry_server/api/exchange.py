@@ -15,6 +15,7 @@ from litestar.types import Receive, Scope, Send
 from common_lib.rules.names import check_idempotency_key
 from registry_server.api.query import check_value
 from registry_server.api.reading import prepare_json, received
+from registry_server.api.quotas import WriteQuota
 from registry_server.api.security import caller
 from registry_server.api.telemetry import header, id_of
 from registry_server.core.acts import Act, Need, Outcome, Ports, perform
@@ -43,6 +44,7 @@ async def admitted(request: HttpRequest) -> None:
         Forbidden: the caller lacks a right.
         InvalidRequest: a header stands twice; a query parameter is unknown, malformed or stands twice; the body is bad.
         TooLarge: the body is.
+        RateLimited: the caller has changed so much lately that it has to wait.
     """
     scope: Any = request.scope
     twice = header_twice(scope)
@@ -62,6 +64,10 @@ async def admitted(request: HttpRequest) -> None:
         who.require_one(needs, named)
     if scope["query_string"]:
         check_query(request)
+    if scope["method"] != "GET":
+        quota: WriteQuota = request.app.state.write_quota
+        media_type, length = header(scope, b"content-type") or "", header(scope, b"content-length") or ""
+        quota.charge_announced(scope, who, media_type, length)
     await prepare_json(request)
 
 
@@ -99,6 +105,11 @@ class Ready(Response[T]):
             self._headers.append((b"location", location.encode()))
         if status not in _BODILESS:
             self._headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+
+    @property
+    def body(self) -> bytes:
+        """The bytes that are sent."""
+        return self._body
 
     def to_asgi_response(self, *_: Any, **__: Any) -> Any:
         """The ASGI application that sends it, which is the answer itself."""
@@ -171,7 +182,7 @@ async def write(
     use_case: Callable[Concatenate[Records, Act, P], Awaitable[Outcome[T]]],
     *args: P.args,
     **kwargs: P.kwargs,
-) -> Response[T]:
+) -> Ready[T]:
     """Run a use case, called with `(records, act, *args)`, as one act."""
     return await write_with(request, (), use_case, *args, **kwargs)
 
@@ -182,14 +193,17 @@ async def write_with(
     use_case: Callable[Concatenate[Records, Act, P], Awaitable[Outcome[T]]],
     *args: P.args,
     **kwargs: P.kwargs,
-) -> Response[T]:
+) -> Ready[T]:
     """Do the same for a request whose body decides which rights it needs; without them no first answer is repeated."""
-    asked = await act(request, body_sha256=(await received(request)).sha256, needs=needs)
+    body = await received(request)
+    quota: WriteQuota = request.app.state.write_quota
+    quota.charge_unannounced(await caller(request), request.headers.get("content-length", ""), body.content)
+    asked = await act(request, body_sha256=body.sha256, needs=needs)
     answer = await perform(ports(request), asked, lambda records, by: use_case(records, by, *args, **kwargs))
     return wrote(answer)
 
 
-def wrote(answer: Answer) -> Response[Any]:
+def wrote(answer: Answer) -> Ready[Any]:
     """The answer of a write on the wire."""
     return Ready(answer.status, answer.body, etag=answer.etag, location=answer.location)
 

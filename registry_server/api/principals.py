@@ -1,10 +1,12 @@
 """`/v1/principals`, `/v1/tokens` and `/v1/whoami`."""
 
+import msgspec
 from litestar import Response
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from registry_server.api.exchange import HttpRequest, database, get, patch, post, shown, write
 from registry_server.api.security import caller
+from registry_server.api.telemetry import facts
 from registry_server.core import principals
 from registry_server.core.rights import Right
 from registry_server.domain.base import Page
@@ -17,6 +19,7 @@ from registry_server.domain.principals import (
     Token,
     UpdatePrincipal,
 )
+from registry_server.logs import security
 
 
 @get("/whoami")
@@ -52,13 +55,17 @@ async def update_principal(
     """Replace the grants of a principal."""
     updated = await write(request, principals.update, name, data)
     request.app.state.gate.forget()
+    security("grants_changed", **facts(request.scope), subject_principal=name)
     return updated
 
 
 @post("/principals/{name:str}/tokens", needs=(Right.ADMINISTER,))
 async def issue_token(request: HttpRequest, name: FromPath[str], data: JSONBody[CreateToken]) -> Response[IssuedToken]:
     """Give a principal a token."""
-    return await write(request, principals.issue, name, data, principals.new_secret())
+    answer = await write(request, principals.issue, name, data, principals.new_secret())
+    issued = msgspec.json.decode(answer.body, type=IssuedToken)
+    security("token_issued", **facts(request.scope), subject=issued.token.id, subject_principal=issued.token.principal)
+    return answer
 
 
 @get("/tokens")
@@ -74,4 +81,6 @@ async def revoke_token(request: HttpRequest, token_id: FromPath[str]) -> Respons
     """End a token."""
     revoked = await write(request, principals.revoke, token_id)
     request.app.state.gate.forget()
+    token = msgspec.json.decode(revoked.body, type=Token)
+    security("token_revoked", **facts(request.scope), subject=token.id, subject_principal=token.principal)
     return revoked

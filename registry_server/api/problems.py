@@ -1,6 +1,7 @@
 """From an error to RFC 9457 `application/problem+json`: one table, and nothing else ever leaves the server."""
 
 import logging
+import math
 import reprlib
 from typing import Any, Final, NamedTuple
 
@@ -35,6 +36,7 @@ class Kind(NamedTuple):
 PROBLEMS: Final = {
     "malformed_request": Kind(400, "The request is no HTTP"),
     "request_timeout": Kind(408, "The request did not come in time"),
+    "misdirected_request": Kind(421, "The request is for another server"),
     "head_too_large": Kind(431, "The head of the request is too large"),
     "too_many_connections": Kind(503, "There are too many connections"),
     "invalid_request": Kind(422, "The request is not valid"),
@@ -97,6 +99,9 @@ PROBLEMS: Final = {
     "digest_mismatch": Kind(422, "The bytes have another digest"),
     "idempotency_key_reused": Kind(422, "The Idempotency-Key belongs to another request"),
     "revision_required": Kind(428, "A change needs the revision it is based on"),
+    "rate_limited": Kind(429, "Too much was asked in too short a time"),
+    "too_many_failures": Kind(429, "Too many wrong tokens came from this address"),
+    "quota_exceeded": Kind(429, "The principal holds as much as it may"),
     "internal": Kind(500, "The server failed"),
     "storage_unavailable": Kind(503, "The storage does not answer"),
     "deadline_exceeded": Kind(504, "The caller's time is over"),
@@ -147,8 +152,13 @@ def answer(error: RegistryError, request_id: str) -> Response[bytes]:
         msgspec.json.encode(problem),
         status_code=kind.status,
         media_type="application/problem+json",
-        headers=_BY_STATUS.get(kind.status, {}) | _BY_CODE.get(code, {}) | getattr(error, "headers", {}),
+        headers=_BY_STATUS.get(kind.status, {}) | _BY_CODE.get(code, {}) | getattr(error, "headers", {}) | _wait(error),
     )
+
+
+def _wait(error: RegistryError) -> dict[str, str]:
+    """Return Retry-After if the error knows better than its status."""
+    return {} if error.retry_after_s is None else {"retry-after": str(max(1, math.ceil(error.retry_after_s)))}
 
 
 def raw_headers(answer: Response[bytes]) -> list[tuple[bytes, bytes]]:
@@ -160,6 +170,8 @@ def raw_headers(answer: Response[bytes]) -> list[tuple[bytes, bytes]]:
 
 def on_refusal(request: Request[Any, Any, Any], error: RegistryError) -> Response[bytes]:
     """The registry said no."""
+    scope: Any = request.scope
+    scope["registry_code"] = error.reason_code
     if PROBLEMS[error.reason_code].status >= 500:  # noqa: PLR2004 - the border between their fault and ours
         _log.error("%s", error.detail, exc_info=error, extra={"request_id": id_of(request)})
     return answer(error, id_of(request))

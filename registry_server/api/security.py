@@ -7,11 +7,12 @@ from typing import Any
 
 from litestar import Request
 
+from registry_server.api.quotas import Buckets
 from registry_server.api.telemetry import header
 from registry_server.core import principals
 from registry_server.core.ports import Database
 from registry_server.core.rights import Caller
-from registry_server.domain.errors import Unauthenticated
+from registry_server.domain.errors import RateLimited, Unauthenticated
 
 _FRESH_S = 2.0
 _MOST = 10_000
@@ -20,16 +21,21 @@ _MOST = 10_000
 class Gate:
     """Lets callers in by their token; forgets what it knew after two seconds, so that a revocation is seen soon."""
 
-    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+    def __init__(self, database: Database, now: Callable[[], datetime], failures: Buckets | None = None) -> None:
         self._database = database
         self._now = now
+        self._failures = Buckets(0.0, 0.0) if failures is None else failures
         self._known: dict[str, tuple[float, Caller]] = {}
 
-    async def caller(self, authorization: str | None) -> Caller:
-        """The caller behind an Authorization header.
+    async def caller(self, authorization: str | None, peer: str = "") -> Caller:
+        """Return the caller behind an Authorization header.
+
+        Wrong tokens are counted for the peer they come from. A valid one is never refused for others of its peer,
+        which may be a proxy that everybody shares.
 
         Raises:
             Unauthenticated: the header is missing or its token is not valid.
+            RateLimited: the token is not valid, and the peer has sent too many of these.
         """
         known = self._known.get(authorization or "")
         if known is not None and time.monotonic() < known[0]:
@@ -41,12 +47,28 @@ class Gate:
                 remedy="send Authorization: Bearer mrg_…; an admin makes tokens by `registry-server token create`",
             )
         now = self._now()
-        token, caller = await principals.authenticate(self._database, secret, now)
+        try:
+            token, caller = await principals.authenticate(self._database, secret, now)
+        except Unauthenticated:
+            self._count_failure(peer)
+            raise
         if len(self._known) >= _MOST:
             self._known.clear()
         fresh_s = min(_FRESH_S, (token.expires_at - now).total_seconds())
         self._known[authorization or ""] = (time.monotonic() + fresh_s, caller)
         return caller
+
+    def _count_failure(self, peer: str) -> None:
+        wait_s = self._failures.take(peer, 1.0) if peer else 0.0
+        if wait_s:
+            raise RateLimited(
+                f"the token is not valid, and {peer} has sent too many that are not",
+                remedy="send a current token, which is taken at once, or wait as long as Retry-After says",
+                field="peer",
+                value=peer,
+                code="too_many_failures",
+                retry_after_s=wait_s,
+            ) from None
 
     def forget(self) -> None:
         """Look everybody up again: a token was revoked or a grant changed."""
@@ -54,7 +76,16 @@ class Gate:
 
 
 async def caller(request: Request[Any, Any, Any]) -> Caller:
-    """The caller of a request."""
+    """Return the caller of a request, and keep it for the log and for later looks."""
     gate: Gate = request.app.state.gate
-    known: Caller = await gate.caller(header(request.scope, b"authorization"))
+    scope: Any = request.scope
+    client = scope.get("client")
+    known: Caller = await gate.caller(header(scope, b"authorization"), client[0] if client else "")
+    scope.setdefault("registry_caller", known)
     return known
+
+
+def caller_of(scope: Any) -> Caller | None:
+    """Return whom a request was let in as, or None if it has not been let in."""
+    found: Caller | None = scope.get("registry_caller")
+    return found

@@ -11,10 +11,13 @@ from litestar import Request
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Histogram
 
-from registry_server.logs import AccessLine
+from registry_server.core import principals
+from registry_server.logs import AccessLine, security
 
 # A label for each word that somebody sends would fill the memory.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# What the security log tells, whatever else is logged.
+_REFUSED = frozenset({401, 403, 429})
 _ENCODED_SLASH = re.compile(rb"%(2f)", re.IGNORECASE)
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$(?!\n)")
 
@@ -38,6 +41,38 @@ def header(scope: Any, name: bytes) -> str | None:
         if found == name:
             given = value if given is None else b"%b, %b" % (given, value)
     return None if given is None else str(given, "latin-1")
+
+
+def peer_of(client: Any) -> str | None:
+    """Return the address and port at the other end, as text; None if there is no socket.
+
+    >>> peer_of(("::1", 5)), peer_of(("127.0.0.1", 5)), peer_of(None)
+    ('[::1]:5', '127.0.0.1:5', None)
+    """
+    if not client:
+        return None
+    host, port = client[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def facts(scope: Any) -> dict[str, Any]:
+    """Return who sent a request and what it asked for, as far as it is known, for the security log."""
+    caller = scope.get("registry_caller")
+    return {
+        "peer": peer_of(scope.get("client")),
+        "principal": None if caller is None else caller.name,
+        "token": _token_id(header(scope, b"authorization")) if caller is None else caller.token_id or None,
+        "request_id": scope.get("registry_request_id"),
+        "method": scope["method"],
+        "path": scope["path"],
+        "code": scope.get("registry_code"),
+    }
+
+
+def _token_id(authorization: str | None) -> str | None:
+    # Also of one that is unknown, expired or revoked: an operator finds out by it whose it was.
+    secret = (authorization or "").partition(" ")[2]
+    return principals.token_id(secret) if principals.is_well_formed(secret) else None
 
 
 class Telemetry:
@@ -75,6 +110,8 @@ class Telemetry:
         finally:
             elapsed = time.perf_counter() - began
             self._observe(raw["method"], raw.get("path_template", "(none)"), status, elapsed)
+            if status in _REFUSED:
+                security("refused", status=status, **facts(raw))
             if self._access_log:
                 ms = round(elapsed * 1000, 3)
                 AccessLine(datetime.now(UTC), request_id, raw["method"], raw["path"], status, ms).write()

@@ -15,8 +15,9 @@ from registry_server.domain.artifacts import Upload, UploadRequest
 async def begin_upload(request: HttpRequest, sha256: FromPath[str], data: JSONBody[UploadRequest]) -> Response[Upload]:
     """How much of these bytes is here already; the caller goes on behind it."""
     by = await act(request, key_required=False)
-    limit: int = request.app.state.settings.max_blob_bytes
-    return encoded(await uploads.begin(ports(request), by, sha256, data.size, limit))
+    settings = request.app.state.settings
+    quota = uploads.Quota(settings.max_blob_bytes, settings.max_open_uploads, settings.max_announced_bytes)
+    return encoded(await uploads.begin(ports(request), by, sha256, data.size, quota))
 
 
 @get("/uploads/{sha256:str}")

@@ -34,8 +34,15 @@ def program() -> None:
 @click.option(
     "--port", type=click.IntRange(0, 65535), metavar="N", default=8321, show_default=True, help="0 takes a free one."
 )
-@click.option("--quiet", is_flag=True, help="No line in the log for each request.")
-def serve(settings: Settings, *, host: str, port: int, quiet: bool) -> None:
+@click.option(
+    "--allowed-host",
+    "hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A name in the Host header to answer for besides those of loopback, such as a proxy's; may be repeated.",
+)
+@click.option("--quiet", is_flag=True, help="No line in the log for each request; refusals are logged all the same.")
+def serve(settings: Settings, *, host: str, port: int, hosts: tuple[str, ...], quiet: bool) -> None:
     """Serve until Ctrl-C or SIGTERM.
 
     The first start makes the data folder, its database and a token for the first admin. Status 0 after a clean end, 1
@@ -43,7 +50,7 @@ def serve(settings: Settings, *, host: str, port: int, quiet: bool) -> None:
     """
     from registry_server import logs, serving  # noqa: PLC0415 - help does not wait for the server's imports
 
-    settings = msgspec.structs.replace(settings, host=host, port=port, access_log=not quiet)
+    settings = msgspec.structs.replace(settings, host=host, port=port, allowed_hosts=hosts, access_log=not quiet)
     logs.configure()
     try:
         server = serving.server(settings)

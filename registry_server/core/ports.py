@@ -166,6 +166,9 @@ class Artifacts(Protocol):
     async def upload(self, sha256: str, principal: str) -> Progress | None:
         """The upload of those bytes by that principal."""
 
+    async def announced(self, principal: str, now: datetime) -> tuple[int, int]:
+        """Return how many uploads of the principal are under way, and how many bytes they will have."""
+
     async def put_upload(self, upload: Progress) -> None:
         """Keep how far an upload is."""
 

@@ -54,16 +54,26 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+def token_id(secret: str) -> str:
+    """Return the id of the token with that secret, whether the registry knows it or not."""
+    return digest(secret)[:16]
+
+
+def is_well_formed(secret: str) -> bool:
+    """Return whether a secret has the form and the checksum of one of ours."""
+    return secret.isascii() and secret.startswith("mrg_") and secret[-6:] == _checksum(secret[4:-6])
+
+
 async def authenticate(database: Database, secret: str, now: datetime) -> tuple[Token, Caller]:
     """The token and caller behind a secret.
 
     Raises:
         Unauthenticated: it is none of ours, unknown, expired or revoked; which of these is not told.
     """
-    if secret.isascii() and secret.startswith("mrg_") and secret[-6:] == _checksum(secret[4:-6]):
+    if is_well_formed(secret):
         found = await database.read.principals.by_secret(digest(secret))
         if found is not None and found[0].revoked_at is None and now < found[0].expires_at:
-            return found[0], Caller(found[1])
+            return found[0], Caller(found[1], found[0].id)
     raise Unauthenticated("the token is not valid", remedy="send Authorization: Bearer mrg_… with a current token")
 
 
@@ -143,7 +153,7 @@ async def issue(records: Records, act: Act, name: str, command: CreateToken, sec
     principal = await _load(records, name)
     hashed = digest(secret)
     token = Token(
-        id=hashed[:16],
+        id=token_id(secret),
         principal=principal.name,
         created_by=act.caller.name,
         created_at=act.at,

@@ -51,9 +51,10 @@ _GLOBAL: Final = frozenset({Right.READ_LOG, Right.ADMINISTER})
 
 
 class Caller(Struct, frozen=True):
-    """The principal behind a request."""
+    """The principal behind a request, and the id of the token that it came with."""
 
     principal: Principal
+    token_id: str = ""
 
     @property
     def name(self) -> str:

@@ -7,7 +7,7 @@ wrong one by one, and the digest of the last one is that of the blob.
 import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -17,23 +17,40 @@ from registry_server.core.acts import Act, Ports
 from registry_server.core.ports import Records
 from registry_server.core.rights import Caller, Right
 from registry_server.domain.artifacts import Progress, Upload
-from registry_server.domain.errors import Conflict, InvalidRequest, NotFound, RequestInFlight, TooLarge
+from registry_server.domain.errors import (
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    RateLimited,
+    RequestInFlight,
+    TooLarge,
+)
 
 _NOTHING: Final = hashlib.sha256().hexdigest()
+_ASK_AGAIN_S: Final = 60.0
 
 
-async def begin(ports: Ports, act: Act, sha256: str, size: int, limit: int) -> Upload:
+class Quota(NamedTuple):
+    """Bytes of one blob, uploads of one principal under way, and bytes that these announce; 0 of the last two: any."""
+
+    blob_bytes: int
+    uploads: int
+    announced_bytes: int
+
+
+async def begin(ports: Ports, act: Act, sha256: str, size: int, quota: Quota) -> Upload:
     """How much of these bytes is here already: all, if the blob is the caller's to know; else what came of its own.
 
     Raises:
-        TooLarge: there are more than `limit` bytes.
+        TooLarge: there are more bytes than a blob may have.
         Conflict: the caller is sending bytes of another size under that digest.
+        RateLimited: the caller has too many uploads under way, or has announced too many bytes.
     """
     act.caller.require(Right.UPLOAD)
     names.check_sha256(sha256)
-    if size > limit:
+    if size > quota.blob_bytes:
         raise TooLarge(
-            f"{size} bytes are more than {limit}",
+            f"{size} bytes are more than {quota.blob_bytes}",
             remedy="split the file, or raise max_blob_bytes of the server",
             field="size",
             value=size,
@@ -51,6 +68,8 @@ async def begin(ports: Ports, act: Act, sha256: str, size: int, limit: int) -> U
                 field="size",
                 value=size,
             )
+        if found is None:
+            await _check_quota(records, act, size, quota)
         progress = found or Progress(sha256, who, size, 0, _NOTHING, until)
         progress = msgspec.structs.replace(progress, expires_at=until)
         await records.artifacts.put_upload(progress)
@@ -65,6 +84,24 @@ async def begin(ports: Ports, act: Act, sha256: str, size: int, limit: int) -> U
             await _forget(ports, progress)
         return Upload(sha256, blob.size, blob.size, complete=True, expires_at=until)
     return _shown(progress)
+
+
+async def _check_quota(records: Records, act: Act, size: int, quota: Quota) -> None:
+    uploads, announced = await records.artifacts.announced(act.caller.name, act.at)
+    if quota.uploads and uploads >= quota.uploads:
+        detail = f"{act.caller.name} has {uploads} uploads under way, of at most {quota.uploads}"
+    elif quota.announced_bytes and announced + size > quota.announced_bytes:
+        detail = f"the uploads of {act.caller.name} would announce more than {quota.announced_bytes} bytes"
+    else:
+        return
+    raise RateLimited(
+        detail,
+        remedy="finish or delete uploads that are under way; one that nobody goes on with expires after a day",
+        field="size",
+        value=size,
+        code="quota_exceeded",
+        retry_after_s=_ASK_AGAIN_S,
+    )
 
 
 async def find(ports: Ports, caller: Caller, sha256: str) -> Upload:

@@ -14,6 +14,7 @@ RegistryError
 ├── RequestInFlight          the same key while the first is still at work
 ├── ContentRefused           bytes that are not what was announced
 ├── TooLarge                 a body beyond its limit
+├── RateLimited              the caller or its address asks too much in too short a time, or holds too much
 ├── DeadlineExceeded         the caller has stopped waiting
 └── StorageUnavailable       the disk or the database does not answer
 """
@@ -27,7 +28,7 @@ from registry_server.domain.production import Winner
 class RegistryError(Exception):
     """The registry refuses; `code` is stable, `detail` is for people, `remedy` says what to do.
 
-    `winner` is who decided before the caller did, where a race was lost.
+    `winner` is who decided before the caller did, where a race was lost. `retry_after_s` is when to try again.
     """
 
     code: ClassVar[str]
@@ -41,6 +42,7 @@ class RegistryError(Exception):
         value: Any = None,
         code: str | None = None,
         winner: Winner | None = None,
+        retry_after_s: float | None = None,
     ) -> None:
         self.detail = detail
         self.remedy = remedy
@@ -48,6 +50,7 @@ class RegistryError(Exception):
         self.value = value
         self.reason_code = code or self.code
         self.winner = winner
+        self.retry_after_s = retry_after_s
         super().__init__(detail)
 
 
@@ -134,6 +137,12 @@ class TooLarge(RegistryError):
     """A body beyond its limit."""
 
     code = "too_large"
+
+
+class RateLimited(RegistryError):
+    """The caller or its address asks too much in too short a time, or holds too much at once."""
+
+    code = "rate_limited"
 
 
 class StorageUnavailable(RegistryError):

@@ -63,6 +63,7 @@ def test_the_status_fits_the_branch_of_the_tree(code: str) -> None:
         412: errors.RevisionMismatch,
         413: errors.TooLarge,
         428: errors.RevisionRequired,
+        429: errors.RateLimited,
     }.get(PROBLEMS[code].status)
     if PROBLEMS[code].status >= 500:
         assert CODES[code] is ServerFailed

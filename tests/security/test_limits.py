@@ -23,7 +23,7 @@ from tests.support.steps import version_of
 
 HEAD_S, BODY_S, MOST = 1.0, 1.5, 12
 LARGE = 24 * MIB
-GET = b"GET /health/live HTTP/1.1\r\nhost: x\r\n"
+GET = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n"
 
 
 class Running(NamedTuple):
@@ -95,7 +95,7 @@ def head(*headers: bytes) -> bytes:
         head(b"x: " + b"y" * 2**16),
         head(*[b"x: " + b"y" * 2**10] * 70),
         b"GET /health/live?" + b"y" * 2**16,
-        b"GET /" + b"y" * 2**16 + b" HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET /" + b"y" * 2**16 + b" HTTP/1.1\r\nhost: localhost\r\n\r\n",
         head(*[b"x: y"] * 100),
     ],
     ids=["unfinished", "one header", "headers", "query", "path", "number"],
@@ -137,7 +137,7 @@ def test_a_head_below_the_limits_is_taken(served: Served) -> None:
 def test_what_follows_a_body_is_no_header(served: Served) -> None:
     """A token in the trailers is none, even if it came along with the head."""
     trailer = f"authorization: Bearer {served.token}\r\n\r\n".encode()
-    raw = b"GET /v1/whoami HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n" + trailer
+    raw = b"GET /v1/whoami HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n0\r\n" + trailer
     answer = served.say(raw)
     assert (status(answer), code(answer)) == (401, "unauthenticated")
 
@@ -216,7 +216,7 @@ def test_a_client_that_waits_for_us_is_not_late(served: Served) -> None:
 
 def test_what_is_left_of_a_refused_body_is_not_read_for_ever(served: Served) -> None:
     """However fast it comes; the answer was given long before."""
-    begin = b"PUT /v1/blobs/x HTTP/1.1\r\nhost: x\r\ncontent-length: 100000000000\r\n\r\n"
+    begin = b"PUT /v1/blobs/x HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100000000000\r\n\r\n"
     with served.connect() as connection:
         answer = b""
         with contextlib.suppress(ConnectionResetError):
@@ -308,7 +308,7 @@ def test_two_tokens_are_none(served: Served, path: str, second: str) -> None:
     """Whichever comes first, and on the fast path too: a proxy may have checked the other."""
     good = f"Bearer {served.token}"
     for values in itertools.permutations((good, second.replace("same", good))):
-        lines = [f"GET {path} HTTP/1.1", "host: x", *(f"authorization: {value}" for value in values), "", ""]
+        lines = [f"GET {path} HTTP/1.1", "host: localhost", *(f"authorization: {value}" for value in values), "", ""]
         answer = served.say("\r\n".join(lines).encode())
         assert (status(answer), code(answer)) == (401, "unauthenticated")
 

@@ -54,7 +54,7 @@ class Served(NamedTuple):
 
     def head(self, line: str, *headers: str) -> bytes:
         """The head of an admin's request."""
-        usual = ("host: registry.test", f"authorization: Bearer {self.token}", "content-type: application/json")
+        usual = ("host: localhost", f"authorization: Bearer {self.token}", "content-type: application/json")
         return "\r\n".join([f"{line} HTTP/1.1", *usual, *headers, "", ""]).encode("latin-1")
 
     def say(self, *parts: bytes, end: bool = False) -> bytes:
@@ -187,7 +187,7 @@ def test_what_follows_a_body_is_another_request(served: Served) -> None:
 
 def test_nobody_without_a_token_makes_the_server_read_a_body(served: Served) -> None:
     """The refusal comes when the head has come."""
-    head = b"POST /v1/models HTTP/1.1\r\nhost: registry.test\r\ncontent-length: 1000000\r\n\r\n"
+    head = b"POST /v1/models HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\n"
     answer = served.say(head)
     assert (status(answer), code(answer)) == (401, "unauthenticated")
 
@@ -213,17 +213,17 @@ def test_a_form_of_many_parts_is_refused_unread(served: Served) -> None:
         b"\x00\x01\x02\x03\r\n\r\n",
         b"GET /v1/models\r\n\r\n",
         b"GET /v1/models HTTP/9.9\r\n\r\n",
-        b"GET /v1/mod\x00els HTTP/1.1\r\nhost: x\r\n\r\n",
-        b"GET /v1/models HTTP/1.1\r\nhost: x\r\nbad header: y\r\n\r\n",
-        b"GET /v1/models HTTP/1.1\r\nhost: x\r\nx-a: a\x00b\r\n\r\n",
-        b"GET /v1/models HTTP/1.1\r\nhost: x\r\n folded: y\r\n\r\n",
-        b"POST /v1/models HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
-        b"POST /v1/models HTTP/1.1\r\nhost: x\r\ncontent-length: 1e3\r\n\r\n",
-        b"POST /v1/models HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}",
-        b"POST /v1/models HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
-        b"POST /v1/models HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nZZ\r\n",
+        b"GET /v1/mod\x00els HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\nbad header: y\r\n\r\n",
+        b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\nx-a: a\x00b\r\n\r\n",
+        b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\n folded: y\r\n\r\n",
+        b"POST /v1/models HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n",
+        b"POST /v1/models HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1e3\r\n\r\n",
+        b"POST /v1/models HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}",
+        b"POST /v1/models HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /v1/models HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nZZ\r\n",
         b"GET /v1/models HTTP/1.1\r\nhost: bad host\r\n\r\n",
-        b"GET http://elsewhere.example/v1/models HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET http://elsewhere.example/v1/models HTTP/1.1\r\nhost: localhost\r\n\r\n",
     ],
 )
 def test_broken_http_is_refused(served: Served, raw: bytes) -> None:
@@ -321,7 +321,7 @@ def _answers(connection: socket.socket) -> Iterator[bytes]:
 
 def test_requests_that_wait_in_a_row_are_bounded(served: Served) -> None:
     """Of many in one packet a hundred are kept and answered, and the connection ends."""
-    one = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n"
+    one = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n"
     with served.connect() as connection:
         connection.sendall(one * 300)
         answers = list(_answers(connection))

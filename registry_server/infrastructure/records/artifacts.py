@@ -144,6 +144,14 @@ class ArtifactRecords:
         )
         return None if row is None else UPLOADS.read(row)
 
+    async def announced(self, principal: str, now: datetime) -> tuple[int, int]:
+        row = await self._sql.one(
+            "SELECT count(*), coalesce(sum(size), 0) FROM uploads WHERE principal = ?1 AND expires_at > ?2",
+            principal,
+            to_micros(now),
+        )
+        return (0, 0) if row is None else (int(row[0]), int(row[1]))
+
     async def put_upload(self, upload: Progress) -> None:
         await self._sql.execute(
             f"{UPLOADS.insert} ON CONFLICT (sha256, principal) DO UPDATE"

@@ -1,0 +1,100 @@
+"""Which requests are meant for this server: by their version, their target, and the host that they name.
+
+A page in a browser can reach a server on loopback under a name of its own (DNS rebinding), and a proxy that reads a
+doubtful target in another way than we do would check another request than the one that is carried out.
+Source: RFC 9110, section 7.2 (Host), section 15.5.20 (421); RFC 9112, sections 2.3, 3.2 and 3.3.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from registry_server.domain.errors import RegistryError
+
+# The path begins with a slash, and all of it is visible ASCII without a fragment.
+ORIGIN_FORM: Final = re.compile(rb"/[!\"$-~]*").fullmatch
+_ABSOLUTE_FORM: Final = re.compile(rb"(?i:https?)://([^/?#]+)(/[!\"$-~]*)").fullmatch
+_VERSIONS: Final = frozenset({"1.1", "1.0"})
+_HOST: Final = re.compile(
+    r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?\.?)(?::([0-9]{1,5}))?"
+)
+_LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
+_HIGHEST_PORT: Final = 65_535
+
+
+class Authority:
+    """The names under which this server answers, whatever the port: those of loopback, and those it was given.
+
+    Raises:
+        ValueError: a given name is not one of a host.
+    """
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._names = frozenset(_normal(name) for name in (*_LOOPBACK, *names))
+
+    def refusal(self, version: str, target: bytes, hosts: list[bytes]) -> RegistryError | None:
+        """Return why a request with these Host headers is refused, or None if it is meant for this server.
+
+        >>> Authority().refusal("1.1", b"/v1/models", [b"LOCALHOST.:8321"])
+        >>> Authority(["registry.example"]).refusal("1.1", b"/", [b"evil.example"]).reason_code
+        'misdirected_request'
+        """
+        if version not in _VERSIONS:
+            return _malformed(f"HTTP/{version} is not spoken here", "send HTTP/1.1", "version", version)
+        if len(hosts) != 1:
+            given = "no Host header" if not hosts else f"{len(hosts)} Host headers"
+            return _malformed(f"the request has {given}", "send one Host header", "Host", _joined(hosts))
+        refused = self._refused(hosts[0], "Host")
+        return refused or (None if ORIGIN_FORM(target) else self._of_target(target, hosts[0]))
+
+    def _of_target(self, target: bytes, host: bytes) -> RegistryError | None:
+        absolute = _ABSOLUTE_FORM(target)
+        if absolute is None:
+            return _malformed(
+                "the target of the request is not a path, or holds a fragment or characters outside of visible ASCII",
+                "send a path that begins with / and is percent-encoded, without # and what follows it",
+                "target",
+                _joined([target]),
+            )
+        refused = self._refused(absolute[1], "target")
+        if refused is None and _normal(_joined([absolute[1]])) != _normal(_joined([host])):
+            return _malformed(
+                "the target and the Host header name two hosts", "send the same host in both", "Host", _joined([host])
+            )
+        return refused
+
+    def _refused(self, host: bytes, field: str) -> RegistryError | None:
+        text = _joined([host])
+        try:
+            name = _normal(text)
+        except ValueError:
+            return _malformed(f"{text!r:.100} is not a host", "send a name and perhaps a port", field, text)
+        if name in self._names:
+            return None
+        return RegistryError(
+            f"this server does not answer for {name!r:.100}",
+            remedy="use the server's own address; an operator adds the name of a proxy by --allowed-host",
+            field=field,
+            value=text,
+            code="misdirected_request",
+        )
+
+
+def _normal(host: str) -> str:
+    """Return the host without its port, in lower case and in one spelling."""
+    match = _HOST.fullmatch(host)
+    if match is None or int(match[2] or 0) > _HIGHEST_PORT:
+        raise ValueError(f"{host!r:.100} is not the name or address of a host")
+    name = match[1].lower()
+    if name.startswith("["):
+        return f"[{ipaddress.IPv6Address(name[1:-1]).compressed}]"
+    return name.removesuffix(".")
+
+
+def _joined(values: list[bytes]) -> str:
+    return ", ".join(value.decode("latin-1") for value in values)
+
+
+def _malformed(detail: str, remedy: str, field: str, value: str) -> RegistryError:
+    return RegistryError(detail, remedy=remedy, field=field, value=value, code="malformed_request")

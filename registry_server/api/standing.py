@@ -1,0 +1,40 @@
+"""A look at requests that take long: a transfer ends when its token, or a grant of its caller, is taken away."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from registry_server.api.security import Gate, caller_of
+from registry_server.api.telemetry import header
+from registry_server.core.rights import Caller
+from registry_server.domain.errors import Forbidden, RegistryError, Unauthenticated
+
+
+async def end_revoked(connections: Sequence[Any], gate: Gate) -> None:
+    """End the running requests of those connections whose callers may not do any more what they began."""
+    for connection in connections:
+        cycle = connection.running
+        before = caller_of(cycle.scope)
+        if before is None:
+            continue  # nobody was let in, so nothing can be revoked
+        try:
+            now = await gate.caller(header(cycle.scope, b"authorization"))
+        except Unauthenticated as refusal:
+            connection.revoke(cycle, refusal)
+        except RegistryError:
+            continue  # the database does not answer: nothing is known, and the next look is in a moment
+        else:
+            if _has_lost(before, now):
+                connection.revoke(cycle, _lost(before))
+
+
+def _has_lost(before: Caller, now: Caller) -> bool:
+    return any(grant not in now.principal.grants for grant in before.principal.grants)
+
+
+def _lost(caller: Caller) -> Forbidden:
+    return Forbidden(
+        f"a grant of {caller.name} was removed while the request was at work",
+        remedy="send it again: what the other grants allow is carried out, and an upload goes on where it was cut",
+        field="right",
+        value=caller.name,
+    )

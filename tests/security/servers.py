@@ -1,0 +1,73 @@
+"""A real server in a thread of the test process, with limits as short as a test can wait for, and what it logs."""
+
+import contextlib
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from registry_server.logs import JsonLines
+from registry_server.serving import RegistryServer, server
+from registry_server.settings import Settings
+from tests.security.test_sockets import DEADLINE_S, Served
+
+
+class Running(NamedTuple):
+    """A server from outside and from inside."""
+
+    outside: Served
+    inside: RegistryServer
+
+
+@contextlib.contextmanager
+def serving(data: Path, **settings: Any) -> Iterator[Running]:
+    """Serve while the block lasts."""
+    inside = server(Settings(data=data, port=0, **({"access_log": False} | settings)))
+    started = threading.Event()
+    inside.on_start = started.set
+    thread = threading.Thread(target=inside.run)
+    thread.start()
+    try:
+        assert started.wait(DEADLINE_S)
+        yield Running(Served(inside.url, data), inside)
+    finally:
+        inside.should_exit = True
+        thread.join(DEADLINE_S)
+
+
+class Lines(logging.Handler):
+    """The lines that the server's log holds, as `logs.configure` would write them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.setFormatter(JsonLines())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the line."""
+        self.texts.append(self.format(record))
+
+    def security(self, **facts: Any) -> list[dict[str, Any]]:
+        """Return the lines of the security log with these facts, the oldest first."""
+        lines = [json.loads(text) for text in list(self.texts)]
+        found = [line for line in lines if line["logger"] == "registry_server.security"]
+        return [line for line in found if facts.items() <= line.items()]
+
+
+@contextlib.contextmanager
+def lines() -> Iterator[Lines]:
+    """Collect what the loggers say that a server writes to standard error."""
+    kept = Lines()
+    loggers = [logging.getLogger(name) for name in ("registry_server", "uvicorn.error", "asyncio")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(kept)
+        logger.setLevel(logging.INFO if logger.name == "registry_server" else logging.WARNING)
+    try:
+        yield kept
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.removeHandler(kept)
+            logger.setLevel(level)

@@ -1,0 +1,156 @@
+"""Requests that are not meant for this server: of another host, another version, or with a doubtful target."""
+
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from registry_server.serving import StartFailed, server
+from registry_server.settings import Settings
+from tests.security.servers import serving
+from tests.security.test_sockets import Served, code, status
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One server that also answers for a name of a proxy."""
+    with serving(tmp_path_factory.mktemp("hosts"), allowed_hosts=("Registry.Example",)) as running:
+        yield running.outside
+
+
+def asked(served: Served, host: str | None = "localhost", target: str = "/health/live", *more: str) -> bytes:
+    """The answer to a request that needs no token."""
+    lines = [f"GET {target} HTTP/1.1", *([] if host is None else [f"Host: {host}"]), *more, "", ""]
+    return served.say("\r\n".join(lines).encode("latin-1"))
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("localhost", "localhost:1", "LOCALHOST:8321", "localhost.", "127.0.0.1", "127.0.0.1:65535"),
+        *("[::1]", "[::1]:8321", "[0:0:0:0:0:0:0:1]", "registry.example", "REGISTRY.example.:443"),
+    ],
+)
+def test_its_own_names_are_answered(served: Served, host: str) -> None:
+    """Loopback and what an operator added, in every spelling and with every port."""
+    assert status(asked(served, host)) == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("evil.example", "evil.example:8321", "localhost.evil.example", "evillocalhost", "xregistry.example"),
+        *("registry.example.evil", "127.0.0.2", "127.1", "2130706433", "0.0.0.0", "[::]", "[::ffff:127.0.0.1]"),
+    ],
+)
+@pytest.mark.parametrize("target", ["/health/live", "/openapi.json", "/v1/models", "/metrics"])
+def test_the_name_of_another_host_is_misdirected(served: Served, host: str, target: str) -> None:
+    """As a page in a browser sends it whose name was made to lead to loopback; also where no token is asked for."""
+    answer = asked(served, host, target, "X-Forwarded-Host: localhost", "Forwarded: host=localhost")
+    assert (status(answer), code(answer)) == (421, "misdirected_request")
+    told = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert (told["field"], told["value"]) == ("Host", host)
+    assert "--allowed-host" in told["remedy"]
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("", " ", "user@localhost", "localhost:", "localhost:abc", "localhost:-1", "localhost:65536", "localhost:1:2"),
+        *("::1", "[::1", "::1]", "[::1]x", "[::1%25lo]", "[::g]", "[]", "localhost..", ".localhost", "local host"),
+        *("localhost,localhost", "localhost/", "localhost?", "localhost#", "localhos%74", "\xe9", "a" * 300),
+    ],
+)
+def test_what_is_not_a_host_is_malformed(served: Served, host: str) -> None:
+    """It names nobody, and different readers would take it for different hosts."""
+    answer = asked(served, host)
+    assert (status(answer), code(answer)) == (400, "malformed_request")
+
+
+@pytest.mark.parametrize("hosts", [[], ["localhost", "localhost"], ["localhost", "evil.example"]])
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_there_is_one_host(served: Served, hosts: list[str], version: str) -> None:
+    """Not none, and not two, even if they are equal."""
+    head = f"GET /health/live HTTP/{version}\r\n" + "".join(f"Host: {host}\r\n" for host in hosts)
+    answer = served.say(head.encode() + b"\r\n")
+    assert (status(answer), code(answer)) == (400, "malformed_request")
+
+
+def test_the_host_is_checked_for_each_request_of_a_connection(served: Served) -> None:
+    """The first one's good name does not vouch for the second's."""
+    good, bad = (f"GET /health/live HTTP/1.1\r\nHost: {host}\r\n\r\n" for host in ("localhost", "evil.example"))
+    with served.connect() as connection:
+        connection.sendall(good.encode())
+        assert status(connection.recv(2**16)) == 200
+        connection.sendall(bad.encode())
+        assert status(connection.recv(2**16)) == 421
+
+
+@pytest.mark.parametrize("version", ["2.0", "0.9", "3.0", "1.2", "1.9", "2", "9.9"])
+def test_another_version_of_http_is_refused(served: Served, version: str) -> None:
+    """What it means is not known here."""
+    answer = served.say(f"GET /health/live HTTP/{version}\r\nHost: localhost\r\n\r\n".encode())
+    assert (status(answer), code(answer)) == (400, "malformed_request")
+
+
+def test_http_1_0_is_answered(served: Served) -> None:
+    """As old proxies speak it."""
+    assert status(served.say(b"GET /health/live HTTP/1.0\r\nHost: localhost\r\n\r\n")) == 200
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("/health/live#", "/health/live#x", "/#/health/live", "/health/live?x#y", "*", "localhost:80", "localhost"),
+        *("health/live", "?x", "", "http://localhost", "http://user@localhost/health/live", "ftp://localhost/x"),
+        *("http:///health/live", "http://localhost/health/live#x", "/health/\x7flive", "/health/\xe9", "/health/\x01"),
+        *("http://127.0.0.1/health/live", "file:///etc/passwd", "http://localhost:x/health/live", "/health\\\x00live"),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "OPTIONS", "CONNECT"])
+def test_a_target_that_is_not_a_path_is_malformed(served: Served, method: str, target: str) -> None:
+    """A fragment never travels, and of two hosts none is believed."""
+    answer = served.say(f"{method} {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode("latin-1"))
+    assert (status(answer), code(answer)) == (400, "malformed_request")
+
+
+@pytest.mark.parametrize("target", ["http://localhost/health/live", "HTTPS://LOCALHOST:1/health/live"])
+def test_a_whole_address_of_this_server_is_answered(served: Served, target: str) -> None:
+    """As RFC 9112, section 3.2.2, asks for."""
+    assert status(asked(served, "localhost", target)) == 200
+
+
+@pytest.mark.parametrize("host", ["localhost", "evil.example"])
+def test_a_whole_address_of_another_host_is_misdirected(served: Served, host: str) -> None:
+    """Whatever the Host header says beside it."""
+    assert status(asked(served, host, "http://evil.example/health/live")) == 421
+
+
+@pytest.mark.parametrize("name", ["", "a b", "http://registry.example", "*", "registry.example/x", "[::1"])
+def test_a_name_that_no_host_has_is_refused_at_the_start(tmp_path: Any, name: str) -> None:
+    """Rather than answering for nobody later."""
+    with pytest.raises(StartFailed, match="--allowed-host"):
+        server(Settings(data=tmp_path, port=0, allowed_hosts=(name,)))
+
+
+def test_a_refused_host_ends_the_connection(served: Served) -> None:
+    """What comes behind it is not read."""
+    with served.connect() as connection:
+        connection.settimeout(10)
+        connection.sendall(
+            b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\nGET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        )
+        answer = b""
+        while received := _received(connection):
+            answer += received
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"connection: close" in answer
+
+
+def _received(connection: socket.socket) -> bytes:
+    try:
+        return connection.recv(2**16)
+    except ConnectionResetError:
+        return b""

@@ -1,0 +1,174 @@
+"""A token or a grant that is taken away ends what it began, also in the middle of a transfer."""
+
+import contextlib
+import hashlib
+import select
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import pytest
+
+from common_lib import Grant, HttpRegistry, PrincipalKind, RegistryConfig, Role
+from tests.security.servers import Lines, Running, lines, serving
+from tests.security.test_slow_clients import narrow
+from tests.security.test_sockets import DEADLINE_S, MIB, code, status
+from tests.security.worlds import furnished
+from tests.support.steps import version_of
+
+FILE = "/v1/models/a/versions/3/files/model.bin"
+BODY = b"w" * MIB
+SHA256 = hashlib.sha256(BODY).hexdigest()
+SOON_S = 5.0
+TRANSFERS = ("download", "stalled download", "download behind a question", "blob", "chunked blob", "part", "json")
+
+
+class Person(NamedTuple):
+    """Somebody with a token, which an admin may take away."""
+
+    name: str
+    token: str
+    token_id: str
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One server with a large file on it."""
+    with serving(tmp_path_factory.mktemp("revoked")) as running:
+        with admin(running) as registry:
+            furnished(registry, "a")
+            version_of(registry, "a", b"x" * (24 * MIB))
+        yield running
+
+
+def admin(running: Running) -> HttpRegistry:
+    """The first admin's registry."""
+    return HttpRegistry(RegistryConfig(url=running.inside.url, token=running.outside.token))
+
+
+def person(registry: HttpRegistry, name: str) -> Person:
+    """Somebody who may read and upload."""
+    registry.principals.create(
+        name, PrincipalKind.SERVICE, [Grant(role=Role.WORKBENCH, models="*"), Grant(role=Role.AUDITOR, models="*")]
+    )
+    issued = registry.principals.issue_token(name)
+    return Person(name, issued.secret or "", issued.token.id)
+
+
+def begun(running: Running, transfer: str, who: Person) -> socket.socket:
+    """A connection on which that transfer is under way."""
+    served = running.outside
+    usual = f"Host: localhost\r\nauthorization: Bearer {who.token}\r\nidempotency-key: 12345678-{transfer[:4]}\r\n"
+    get = f"GET {FILE} HTTP/1.1\r\n{usual}\r\n"
+    if "download" in transfer:
+        connection = narrow(served)
+        # The question behind it is of somebody whose token stays.
+        behind = served.head("GET /v1/whoami") if "behind" in transfer else b""
+        connection.sendall(get.encode() + behind)
+        assert connection.recv(1) == b"H"
+        return connection
+    target, framing, kind = {
+        "blob": (f"PUT /v1/blobs/{SHA256}", f"content-length: {len(BODY)}", "application/octet-stream"),
+        "chunked blob": (f"PUT /v1/blobs/{'1' * 64}", "transfer-encoding: chunked", "application/octet-stream"),
+        "part": (f"PUT /v1/uploads/{SHA256}/parts/0", f"content-length: {len(BODY)}", "application/octet-stream"),
+        "json": ("POST /v1/models", "content-length: 100000", "application/json"),
+    }[transfer]
+    if transfer == "part":
+        _announce(running, who)
+    connection = served.connect()
+    head = f"{target} HTTP/1.1\r\n{usual}content-type: {kind}\r\n{framing}\r\nx-prefix-sha256: {SHA256}\r\n\r\n"
+    connection.sendall(head.encode())
+    return connection
+
+
+def _announce(running: Running, who: Person) -> None:
+    body = b'{"size":%d}' % len(BODY)
+    head = f"PUT /v1/uploads/{SHA256} HTTP/1.1\r\nHost: localhost\r\nauthorization: Bearer {who.token}\r\n"
+    head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    assert status(running.outside.say(head.encode() + body)) == 200
+
+
+def ended(connection: socket.socket, transfer: str) -> tuple[float, bytes]:
+    """Go on with the transfer until the server ends it; how long that took, and the answer if it is not a file."""
+    began, answer = time.monotonic(), b""
+    drop = b"40\r\n" + b"w" * 64 + b"\r\n" if transfer == "chunked blob" else b"w" * 64
+    while time.monotonic() - began < DEADLINE_S:
+        if "download" in transfer:
+            select.select([], [], [], 0.05)
+            if transfer == "stalled download" and not _is_reset(connection):
+                continue
+        else:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.sendall(drop)
+        if select.select([connection], [], [], 0.05)[0]:
+            try:
+                received = connection.recv(256 if "download" in transfer else MIB)
+            except ConnectionResetError:
+                break
+            if not received:
+                break
+            answer = b"" if "download" in transfer else answer + received
+    return time.monotonic() - began, answer
+
+
+def _is_reset(connection: socket.socket) -> bool:
+    watch = select.poll()
+    watch.register(connection, select.POLLIN)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in watch.poll(0))
+
+
+def take_token(registry: HttpRegistry, who: Person) -> None:
+    """Revoke it."""
+    registry.principals.revoke_token(who.token_id)
+
+
+def take_grant(registry: HttpRegistry, who: Person) -> None:
+    """Leave another one."""
+    registry.principals.update(who.name, [Grant(role=Role.AUDITOR, models="*")], revision=1)
+
+
+@pytest.mark.parametrize("take", [take_token, take_grant])
+def test_what_is_taken_away_ends_every_transfer(running: Running, take: Any) -> None:
+    """Within five seconds, whether bytes move or not; an upload that has no answer yet is told why."""
+    with lines() as log, admin(running) as registry, contextlib.ExitStack() as stack:
+        people = [person(registry, f"{take.__name__.replace('_', '-')}-{n}") for n in range(len(TRANSFERS))]
+        connections = [
+            stack.enter_context(begun(running, transfer, who)) for transfer, who in zip(TRANSFERS, people, strict=True)
+        ]
+        with ThreadPoolExecutor(len(TRANSFERS)) as threads:
+            ends = [threads.submit(ended, *pair) for pair in zip(connections, TRANSFERS, strict=True)]
+            assert not any(end.done() for end in ends)
+            for who in people:
+                take(registry, who)
+            found = {transfer: end.result() for transfer, end in zip(TRANSFERS, ends, strict=True)}
+    assert {transfer: took_s for transfer, (took_s, _) in found.items() if took_s > SOON_S + 1} == {}
+    refused = (401, "unauthenticated") if take is take_token else (403, "forbidden")
+    for transfer in ("blob", "chunked blob", "part", "json"):
+        assert (status(found[transfer][1]), code(found[transfer][1])) == refused
+    running.outside.done()
+    _is_logged(log, people)
+
+
+def _is_logged(log: Lines, people: list[Person]) -> None:
+    ended = [line for line in log.security() if line["message"] in {"refused", "transfer_revoked"}]
+    assert {line["principal"] for line in ended} == {who.name for who in people}
+    assert {line["token"] for line in ended} == {who.token_id for who in people}
+    assert not [line for line in log.texts if "Traceback" in line or any(who.token in line for who in people)]
+
+
+def test_transfers_of_others_go_on(running: Running) -> None:
+    """What is given in addition, or taken from somebody else, ends nothing."""
+    with admin(running) as registry:
+        stays, goes = person(registry, "stays"), person(registry, "goes")
+        with begun(running, "blob", stays) as connection:
+            connection.sendall(BODY[: MIB // 2])
+            take_token(registry, goes)
+            more = [*registry.principals.get("stays").grants, Grant(role=Role.STRATEGY, models="a")]
+            registry.principals.update("stays", more, revision=1)
+            end = time.monotonic() + 3.5
+            while time.monotonic() < end:
+                assert not select.select([connection], [], [], 0.1)[0]
+            connection.sendall(BODY[MIB // 2 :])
+            assert status(connection.recv(MIB)) == 201

@@ -1,0 +1,236 @@
+"""Clients that do not take their answer, or send so slowly that it means nothing: others are served in bounded time."""
+
+import contextlib
+import hashlib
+import itertools
+import json
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from common_lib import HttpRegistry, RegistryConfig
+from tests.security.servers import Lines, Running, lines, serving
+from tests.security.test_sockets import DEADLINE_S, MIB, Served, code, status
+from tests.security.worlds import furnished
+from tests.support.steps import version_of
+
+ANSWER_S, BODY_S, MOST = 1.0, 1.0, 20
+RATE = 16 * 1024
+LARGE = 24 * MIB
+FILE = "/v1/models/a/versions/3/files/model.bin"
+OPENAPI = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One server with short times and few connections, and a large file on it."""
+    limits = {"answer_timeout_s": ANSWER_S, "body_timeout_s": BODY_S, "max_connections": MOST}
+    rates = {"min_answer_bytes_per_s": RATE, "min_body_bytes_per_s": RATE}
+    with serving(tmp_path_factory.mktemp("slow"), **limits, **rates) as running:
+        with HttpRegistry(RegistryConfig(url=running.inside.url, token=running.outside.token)) as registry:
+            furnished(registry, "a")
+            version_of(registry, "a", b"x" * LARGE)
+        yield running
+
+
+@pytest.fixture
+def served(running: Running) -> Served:
+    """The server from outside."""
+    return running.outside
+
+
+@pytest.fixture(autouse=True)
+def log() -> Iterator[Lines]:
+    """No client makes the server log a traceback."""
+    with lines() as kept:
+        yield kept
+    assert not [line for line in kept.texts if "Traceback" in line]
+
+
+def narrow(served: Served) -> socket.socket:
+    """A connection that holds as few unread bytes as the kernel allows."""
+    parts = urlsplit(served.url)
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    connection.settimeout(DEADLINE_S)
+    connection.connect((parts.hostname, parts.port))
+    return connection
+
+
+def until(condition: Callable[[], bool]) -> float:
+    """Wait until it holds, and return how many seconds that took."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < DEADLINE_S
+        select.select([], [], [], 0.02)
+    return time.monotonic() - began
+
+
+def serves(served: Served) -> bool:
+    """Whether somebody else is answered."""
+    with contextlib.suppress(httpx.TransportError):
+        return httpx.get(f"{served.url}/health/live").status_code == 200
+    return False
+
+
+def test_answers_that_nobody_reads_hold_no_connections(served: Served, log: Lines) -> None:
+    """Sent in a row on every connection there may be: they are closed, and others are served again."""
+    with contextlib.ExitStack() as stack:
+        until(lambda: serves(served))
+        for _ in range(MOST):
+            connection = stack.enter_context(narrow(served))
+            with contextlib.suppress(OSError):
+                connection.sendall(served.head(f"GET {FILE}") * 28)
+        assert until(lambda: serves(served)) < ANSWER_S * 2 + 3
+        until(lambda: len(log.security(message="answer_not_taken")) >= MOST)
+    assert all(line["peer"].startswith("127.0.0.1:") for line in log.security(message="answer_not_taken"))
+
+
+def test_an_answer_has_to_be_taken(running: Running) -> None:
+    """A file, files in a row, many answers in a row, and one of which a few bytes are read now and then."""
+    served, began = running.outside, time.monotonic()
+    file = served.head(f"GET {FILE}")
+    connections = [narrow(served) for _ in range(4)]
+    addresses = {connection.getsockname() for connection in connections}
+    for connection, raw in zip(connections, (file, file * 3, OPENAPI * 40, file), strict=True):
+        connection.sendall(raw)
+
+    def ends() -> bool:
+        with contextlib.suppress(ConnectionResetError, BlockingIOError):
+            connections[-1].recv(16, socket.MSG_DONTWAIT)
+        return addresses.isdisjoint({one.client for one in tuple(running.inside.server_state.connections)})
+
+    with contextlib.ExitStack() as stack:
+        for connection in connections:
+            stack.enter_context(connection)
+        until(lambda: not ends())
+        until(ends)
+    assert time.monotonic() - began < ANSWER_S * 3 + 4
+    until(lambda: not running.inside.server_state.tasks)
+
+
+def test_a_reader_that_is_slow_but_goes_on_gets_all(served: Served) -> None:
+    """Over many times the time in which an answer must move, and with pauses shorter than that."""
+    began, size = time.monotonic(), 0
+    with narrow(served) as connection:
+        connection.sendall(served.head(f"GET {FILE}", "connection: close"))
+        while time.monotonic() - began < ANSWER_S * 3:
+            size += len(connection.recv(RATE // 2))
+            select.select([], [], [], 0.1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MIB)
+        while received := connection.recv(MIB):
+            size += len(received)
+    assert size > LARGE
+
+
+SLOW = [
+    (target, rate, framing)
+    for target in ("PUT /v1/blobs/" + "0" * 64, "POST /v1/models")
+    for rate in (45, RATE // 4)
+    for framing in ("content-length: 1000000", "transfer-encoding: chunked")
+]
+
+
+def test_a_body_that_comes_too_slowly_is_given_up(served: Served) -> None:
+    """After its time, whatever it is for."""
+    began = time.monotonic()
+    with ThreadPoolExecutor(len(SLOW)) as threads:
+        answers = list(threads.map(lambda slow: _sent_slowly(served, *slow), SLOW))
+    assert [(status(answer), code(answer)) for answer in answers] == [(408, "request_timeout")] * len(SLOW)
+    assert time.monotonic() - began < BODY_S * 2 + 4
+    served.done()
+
+
+def _sent_slowly(served: Served, target: str, rate: int, framing: str) -> bytes:
+    piece = b"x" * max(1, rate // 20)
+    drop = b"%x\r\n%b\r\n" % (len(piece), piece) if "chunked" in framing else piece
+    with served.connect() as connection:
+        connection.sendall(served.head(target, framing, "idempotency-key: 12345678"))
+        return _dripped(connection, itertools.repeat(drop))
+
+
+def test_a_body_at_twice_the_least_rate_is_taken(served: Served) -> None:
+    """With pauses in between, as a weak mobile link sends it."""
+    content = b"y" * (RATE * 2 * 3)
+    path = f"/v1/blobs/{hashlib.sha256(content).hexdigest()}"
+    pieces = (content[at : at + RATE] for at in range(0, len(content), RATE))
+    with served.connect() as connection:
+        connection.sendall(served.head(f"PUT {path}", f"content-length: {len(content)}", "connection: close"))
+        answer = _dripped(connection, pieces, every_s=0.5)
+    assert status(answer) == 201
+
+
+def test_a_refusal_says_where_it_went(served: Served, log: Lines) -> None:
+    """The line of a refused connection has the peer and the id that the client was sent."""
+    with served.connect() as connection:
+        connection.sendall(b"what?\r\n\r\n")
+        told = json.loads(connection.recv(2**16).partition(b"\r\n\r\n")[2])
+        port = connection.getsockname()[1]
+    until(lambda: bool(log.security(request_id=told["request_id"])))
+    (line,) = log.security(request_id=told["request_id"])
+    assert (line["peer"], line["code"], line["status"]) == (f"127.0.0.1:{port}", "malformed_request", 400)
+
+
+def _dripped(connection: socket.socket, pieces: Iterator[bytes], every_s: float = 0.05) -> bytes:
+    answer, end = b"", time.monotonic() + DEADLINE_S
+    while time.monotonic() < end:
+        if select.select([connection], [], [], every_s)[0]:
+            received = connection.recv(MIB)
+            if not received:
+                return answer
+            answer += received
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.sendall(next(pieces, b""))
+    raise AssertionError("the connection was held")
+
+
+def test_many_leave_in_every_way_without_a_trace(running: Running, log: Lines) -> None:
+    """Closed or reset, before, within and after a head, a body, a refusal and an answer."""
+    served = running.outside
+    whole = hashlib.sha256(b"z" * 4096).hexdigest()
+    upload = served.head(f"PUT /v1/blobs/{whole}", "content-length: 4096") + b"z" * 4096
+    chunks = served.head(f"PUT /v1/blobs/{whole}", "transfer-encoding: chunked") + b"5\r\nhello\r\n"
+    garbage = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256))
+    refused = b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n"
+    large = served.head("GET /health/live", "x-large: " + "y" * 2**17)
+    download, many = served.head(f"GET {FILE}"), OPENAPI * 20
+    for raw in (upload, chunks, garbage, refused, large, download, many, served.head("POST /v1/models")):
+        for cut in sorted({0, 1, len(raw) // 2, len(raw) - 1, len(raw)}):
+            for ending in ("close", "reset", "half", "half, then reset"):
+                _leave(served, raw[:cut], ending)
+    until(lambda: not running.inside.server_state.tasks)
+    until(lambda: serves(served))
+    noisy = [line for line in log.texts if '"level":"error"' in line or "Traceback" in line or "exception" in line]
+    assert noisy == []
+
+
+def _leave(served: Served, raw: bytes, ending: str) -> None:
+    with served.connect() as connection, contextlib.suppress(OSError):
+        connection.sendall(raw)
+        if "half" in ending:
+            connection.shutdown(socket.SHUT_WR)
+        if "reset" in ending:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+
+
+def test_leaving_at_once_while_being_refused_makes_no_noise(running: Running, log: Lines) -> None:
+    """The end of the stream is sent to a client that may be gone by then."""
+    threads = [threading.Thread(target=_storm, args=(running.outside,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    until(lambda: serves(running.outside))
+    assert not [line for line in log.texts if "Traceback" in line or "OSError" in line]
+
+
+def _storm(served: Served) -> None:
+    for _ in range(60):
+        _leave(served, b"what?\r\n\r\n", "reset")
