@@ -1,15 +1,13 @@
 """What an answer must be before anything in it is used, and the words for one that is something else.
 
 A server is not trusted: what it sends becomes names of files, addresses, sizes and cursors. The types of
-`common_lib.values` say what each value may look like; here is the rest: that an answer is about what was asked for, that
-a list ends, and a sentence that names the cause when something other than a registry has answered.
+`common_lib.values` say what each value may look like; here is the rest: that an answer is about what was asked for,
+that a list ends, and a sentence that names the cause when something other than a registry has answered.
 """
 
 import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
-
-from pydantic import ValidationError
 
 from common_lib.errors import ProtocolError
 
@@ -23,7 +21,7 @@ _CAUSES: Final[Mapping[int, tuple[str, str]]] = {
     413: ("something before the registry, such as a proxy, refuses a body of that size", "raise its limit"),
     502: ("something before the registry, such as a proxy, does not reach it", "look whether the registry runs"),
     503: ("something before the registry, such as a proxy, answers in its place", "look whether the registry runs"),
-    504: ("something before the registry, such as a proxy, waited in vain for it", "look at the registry's load"),
+    504: ("something before the registry, such as a proxy, waited too long for it", "look at the registry's load"),
 }
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = _SHOWN
@@ -68,9 +66,8 @@ def wrong(field: str, value: object, why: str) -> ProtocolError:
     )
 
 
-def unreadable(kind: Any, answer: Any, error: ValidationError) -> ProtocolError:
+def unreadable(kind: Any, answer: Any, first: Mapping[str, Any]) -> ProtocolError:
     """Return the error of an answer whose body is not what it should be."""
-    first = error.errors(include_url=False)[0]
     media_type = answer.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if not first["loc"] and (first["type"] == "json_invalid" or media_type != "application/json"):
         return foreign(answer, "the body is not JSON in UTF-8")

@@ -202,7 +202,7 @@ def reads(kind: Any) -> Callable[[Answer], Any]:
             # A newer server may say more than we know, also in parts that are strict when we send them.
             return adapter.validate_json(answer.body, extra="ignore")
         except ValidationError as error:
-            raise answers.unreadable(kind, answer, error) from None
+            raise answers.unreadable(kind, answer, error.errors(include_url=False)[0]) from None
 
     return read
 

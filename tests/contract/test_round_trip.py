@@ -239,7 +239,7 @@ def test_the_client_sends_no_nan(number: float) -> None:
 @fairly
 @given(
     sequence=st.integers(0, 10**20 - 1),
-    time=st.datetimes(datetime(2000, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - Hypothesis adds the zone
+    time=st.datetimes(datetime(2000, 1, 1), datetime(9998, 12, 31), timezones=st.just(UTC)),  # noqa: DTZ001 - Hypothesis adds the zone
     state=st.dictionaries(
         st.sampled_from(["revision", "tags", "metrics"]),
         st.integers()
