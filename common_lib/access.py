@@ -2,11 +2,14 @@
 
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
+from common_lib.rules import names
 from common_lib.rules.access import MAX_TOKEN_DAYS, PrincipalKind, Role, check_grants
 from common_lib.rules.names import check_principal_name
-from common_lib.values import Given, ModelPattern, PrincipalName, Reason, Revision, Value
+from common_lib.values import Given, ModelPattern, Moment, PrincipalName, Reason, Revision, ShortText, Value
+
+TokenId = Annotated[str, Field(pattern=names.TOKEN_ID)]
 
 
 class Grant(Given):
@@ -23,20 +26,20 @@ class Principal(Value):
     kind: PrincipalKind
     grants: list[Grant]
     revision: Revision
-    created_by: str
-    created_at: AwareDatetime
-    updated_at: AwareDatetime
+    created_by: ShortText
+    created_at: Moment
+    updated_at: Moment
 
 
 class Token(Value):
     """A token without its secret; the registry keeps only the SHA-256 of the secret."""
 
-    id: str
+    id: TokenId
     principal: PrincipalName
-    created_by: str
-    created_at: AwareDatetime
-    expires_at: AwareDatetime
-    revoked_at: AwareDatetime | None
+    created_by: ShortText
+    created_at: Moment
+    expires_at: Moment
+    revoked_at: Moment | None
 
 
 class IssuedToken(Value):

@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from common_lib.errors import InvalidRequest, LocalDiskFailed
+from common_lib.operations.answers import Cursor
 from common_lib.operations.base import Blocking, Flow, Operation, Together, following
 from common_lib.values import Page
 
@@ -45,10 +46,11 @@ def pages(build: Callable[P, Operation[Page[T]]]) -> Callable[Concatenate[Any, P
 
     def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
         def items(operation: Operation[Page[T]] | None) -> Iterator[T]:
+            cursor = Cursor()
             while operation is not None:
                 page = self.call(operation)
                 yield from page.items
-                operation = following(operation, page)
+                operation = following(operation, page, cursor)
 
         return items(_built(build, *args, **kwargs))
 
@@ -60,11 +62,12 @@ def apages(build: Callable[P, Operation[Page[T]]]) -> Callable[Concatenate[Any, 
 
     def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
         async def items(operation: Operation[Page[T]] | None) -> AsyncIterator[T]:
+            cursor = Cursor()
             while operation is not None:
                 page = await self.call(operation)
                 for item in page.items:
                     yield item
-                operation = following(operation, page)
+                operation = following(operation, page, cursor)
 
         return items(_built(build, *args, **kwargs))
 

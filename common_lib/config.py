@@ -3,11 +3,12 @@
 import math
 import os
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
+from functools import wraps
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import SplitResult, urlsplit
 
+from common_lib import urls
 from common_lib.errors import InvalidConfiguration
 
 DEFAULT_URL = "http://127.0.0.1:8321"
@@ -21,6 +22,19 @@ _KINDS: Final[Mapping[type[Any], tuple[Any, str]]] = {
     bool: (bool, "True or False"),
 }
 R = TypeVar("R")
+C = TypeVar("C", bound=type[Any])
+
+
+def _completed(kind: C) -> C:
+    """Let a configuration take what is not passed from the environment."""
+    init = kind.__init__
+
+    @wraps(init)
+    def completed(self: Any, **passed: Any) -> None:
+        init(self, **(_from_variables(kind, os.environ, passed) | passed))
+
+    kind.__init__ = completed
+    return kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +88,16 @@ class ResolveRules:
             raise InvalidConfiguration(f"snapshot is {self.snapshot!r:.{_SHOWN}}: it must be a Path, True or False")
 
 
+@_completed
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryConfig:
     """Where the registry is, who calls, and how long to wait.
+
+    What is not passed comes from the environment: `url` from `REGISTRY_URL`, `token` from `REGISTRY_TOKEN`, and so on
+    for every field, as `from_environment` says. `REGISTRY_REPLICAS` is read only if `url` is not passed, for they are
+    addresses of the same registry. What is passed counts: `token=""` means no token; None is refused, except for
+    `resolve`. A `url` that is passed without a token is sent the token of the environment. `ca_file` is a file with
+    the certificates of the authorities to trust.
 
     Times are seconds. `replicas` are further addresses of the same registry, to go on at when one fails. `deadline_s`
     ends a call with all its attempts, except the transfer of bytes, of which `blob_timeout_s` bounds each pause.
@@ -86,12 +107,13 @@ class RegistryConfig:
 
     Raises:
         InvalidConfiguration: an address is not http or https, or a number is none, is not positive, or contradicts
-            another.
+            another; the message names the parameter and its variable.
     """
 
     url: str = DEFAULT_URL
     replicas: tuple[str, ...] = ()
     token: str = field(default="", repr=False)
+    ca_file: str = ""
     deadline_s: float = 10.0
     attempt_timeout_s: float = 5.0
     blob_timeout_s: float = 60.0
@@ -107,13 +129,13 @@ class RegistryConfig:
     def __post_init__(self) -> None:
         if not isinstance(self.replicas, tuple):
             raise InvalidConfiguration(f"replicas is {self.replicas!r:.200}: it must be a tuple of addresses")
-        for url in self.urls:
-            _check_url(url)
+        # By the grammar that the network uses: what passes here fails nowhere behind it.
+        object.__setattr__(self, "url", urls.parse("url (REGISTRY_URL)", self.url).url)
+        replicas = tuple(urls.parse("replicas (REGISTRY_REPLICAS)", url).url for url in self.replicas)
+        object.__setattr__(self, "replicas", replicas)
         if len(set(self.urls)) < len(self.urls):
             raise InvalidConfiguration(f"{self.urls!r:.200}: an address is given twice")
-        if self.token and not (self.token.isascii() and self.token.isprintable() and " " not in self.token):
-            # Sent as it is, it would come back in clear within the error of a library.
-            raise InvalidConfiguration("the token has characters that no token has; it is not shown here")
+        _check_texts(self)
         _check(self, zero_is_fine={"first_pause_s", "longest_pause_s", "retry_ratio", "retry_most"})
         _ascending(self, "first_pause_s", "longest_pause_s")
         for name, kinds in (("breaker", BreakerRules), ("resolve", ResolveRules | None)):
@@ -129,6 +151,7 @@ class RegistryConfig:
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "RegistryConfig":
         """The configuration in `REGISTRY_URL`, `REGISTRY_TOKEN`, and so on for every field, in capitals.
 
+        White space around an address, a token and a list is removed, as a file or a shell leaves it there.
         `REGISTRY_REPLICAS` is a list with commas. The rules have names such as `REGISTRY_BREAKER_OPEN_S` and
         `REGISTRY_RESOLVE_STALE_S`; `REGISTRY_RESOLVE=off` is `resolve=None`. What is empty is as if it were not there.
 
@@ -136,14 +159,23 @@ class RegistryConfig:
             InvalidConfiguration: a value is not of its kind; the message names the variable.
         """
         variables = os.environ if environment is None else environment
-        given = dict(_given(cls, "REGISTRY", variables))
-        if (replicas := variables.get("REGISTRY_REPLICAS", "").strip()) != "":
-            given["replicas"] = tuple(url.strip() for url in replicas.split(","))
+        defaults = {each.name: each.default for each in fields(cls) if each.default is not MISSING}
+        return cls(**(defaults | _from_variables(cls, variables, ())))
+
+
+def _from_variables(kind: type[Any], variables: Mapping[str, str], passed: Collection[str]) -> dict[str, Any]:
+    """Read the fields that have a variable and were not passed; the rules always, which have defaults of their own."""
+    given = dict(_given(kind, "REGISTRY", variables, passed))
+    # Further addresses are those of the registry at REGISTRY_URL, and of no other.
+    if not {"url", "replicas"} & set(passed) and (replicas := variables.get("REGISTRY_REPLICAS", "").strip()) != "":
+        given["replicas"] = tuple(url.strip() for url in replicas.split(","))
+    if "breaker" not in passed:
         given["breaker"] = _rules(BreakerRules, "REGISTRY_BREAKER", variables)
+    if "resolve" not in passed:
         given["resolve"] = _rules(ResolveRules, "REGISTRY_RESOLVE", variables)
         if not _read("REGISTRY_RESOLVE", variables.get("REGISTRY_RESOLVE") or "on", bool):
             given["resolve"] = None
-        return cls(**given)
+    return given
 
 
 def check_seconds(name: str, value: object) -> None:
@@ -163,10 +195,14 @@ def _rules(kind: type[R], prefix: str, variables: Mapping[str, str]) -> R:
         raise InvalidConfiguration(f"{prefix}_*: {error}") from None
 
 
-def _given(kind: type[Any], prefix: str, variables: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+def _given(
+    kind: type[Any], prefix: str, variables: Mapping[str, str], passed: Collection[str] = ()
+) -> Iterator[tuple[str, Any]]:
     """The fields of that kind that have a variable, but for those that are neither a number nor a text."""
     for setting in fields(kind):
         variable = f"{prefix}_{setting.name.upper()}"
+        if setting.name in passed:
+            continue
         if isinstance(setting.default, str | int | float) and variables.get(variable):
             yield setting.name, _value(variable, variables[variable], setting)
 
@@ -180,7 +216,7 @@ def _value(variable: str, text: str, setting: "Field[Any]") -> Any:
 def _read(variable: str, text: str, kind: type[Any]) -> Any:
     """The text as that kind of thing."""
     if kind is str:
-        return text
+        return text.strip()
     if kind is bool:
         if text.lower() not in _YES:
             raise InvalidConfiguration(f"{variable} is {text!r:.{_SHOWN}}: it must be yes or no")
@@ -213,19 +249,14 @@ def _ascending(rules: Any, low: str, high: str) -> None:
         )
 
 
-def _check_url(url: str) -> None:
-    parts = _split(url)
-    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise InvalidConfiguration(f"{url!r:.200} is no address of a registry: use http(s)://host:port")
-    if parts.username or parts.password:
-        raise InvalidConfiguration("the address carries a user or password: pass the token as token=")
-
-
-def _split(url: str) -> SplitResult | None:
-    try:
-        url.encode()
-        parts = urlsplit(url)
-        port = parts.port
-    except (ValueError, AttributeError):
-        return None
-    return None if port == 0 else parts
+def _check_texts(config: RegistryConfig) -> None:
+    if not isinstance(config.token, str):
+        raise InvalidConfiguration(
+            'token is not a text: pass "" for none, or leave it out: then REGISTRY_TOKEN is read; it is not shown here'
+        )
+    if config.token and not (config.token.isascii() and config.token.isprintable() and " " not in config.token):
+        # Sent as it is, it would come back in clear within the error of a library.
+        raise InvalidConfiguration("the token has characters that no token has; it is not shown here")
+    path: object = config.ca_file
+    if not isinstance(path, str) or "\0" in path:
+        raise InvalidConfiguration(f"ca_file is {path!r:.{_SHOWN}}: it must be the path of a file, as text")

@@ -315,7 +315,15 @@ class ServerFailed(RegistryUnavailable):
 
 
 class ProtocolError(RegistryError):
-    """The answer is not one of a registry; perhaps the address is that of something else."""
+    """The answer is not one of a registry; perhaps the address is that of something else.
+
+    `field` and `value` are what is wrong in it, if it could be read so far.
+    """
+
+    def __init__(self, detail: str, *, field: str | None = None, value: Any = None) -> None:
+        self.field = field
+        self.value = value
+        super().__init__(detail)
 
 
 class DigestMismatch(RegistryError):

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeVar, overload
 
-from common_lib.client.transport import Failure
+from common_lib.client.failures import Failure
 from common_lib.config import check_seconds
 from common_lib.errors import (
     AnswerTimedOut,

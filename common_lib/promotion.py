@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from common_lib.rules import names, promotion, windows
 from common_lib.rules.comparison import Change, Part
@@ -13,6 +13,7 @@ from common_lib.values import (
     Count,
     Given,
     ModelName,
+    Moment,
     PrincipalName,
     Reason,
     Revision,
@@ -76,8 +77,8 @@ class Policy(Value):
     model: ModelName
     rules: PromotionRules
     revision: Revision
-    updated_by: str
-    updated_at: AwareDatetime
+    updated_by: ShortText
+    updated_at: Moment
 
 
 class Approval(Value):
@@ -94,7 +95,7 @@ class Approval(Value):
     reason: Reason
     subject: str
     policy: Count
-    at: AwareDatetime
+    at: Moment
 
 
 class Finding(Value):
@@ -115,7 +116,7 @@ class Check(Value):
     model: ModelName
     version: VersionNumber
     stage: ModelStage
-    at: AwareDatetime
+    at: Moment
     policy: Count
     replacing: VersionNumber | None
     met: bool
@@ -129,12 +130,12 @@ class InProduction(Value):
     """
 
     model: ModelName
-    at: AwareDatetime
+    at: Moment
     version: VersionNumber | None
-    since: AwareDatetime
+    since: Moment
     sequence: Count | None
     what: str | None
-    by: str | None
+    by: ShortText | None
     reason: str
 
 
@@ -153,10 +154,10 @@ class Decision(Value):
     """
 
     sequence: Count
-    at: AwareDatetime
+    at: Moment
     what: str
     subject: str
-    by: str
+    by: ShortText
     reason: str
     forced: bool
     stages: list[StageChange]

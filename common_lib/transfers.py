@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from common_lib.rules import transfers
-from common_lib.values import Count, Given, Sha256, Value
+from common_lib.values import Count, Given, Moment, Sha256, ShortText, Value
 
 Seconds = Annotated[int, Field(ge=0, le=transfers.LONGEST_S)]
 
@@ -15,9 +15,9 @@ class Blob(Value):
 
     sha256: Sha256
     size: Count
-    created_by: str
-    created_at: AwareDatetime
-    quarantined_at: AwareDatetime | None = None
+    created_by: ShortText
+    created_at: Moment
+    quarantined_at: Moment | None = None
 
 
 class UploadRequest(Given):
@@ -33,7 +33,7 @@ class Upload(Value):
     size: Count
     received: Count
     complete: bool
-    expires_at: AwareDatetime
+    expires_at: Moment
 
 
 class PresenceRequest(Given):
@@ -45,8 +45,8 @@ class PresenceRequest(Given):
 class Presence(Value):
     """Which bytes must still be sent; the others are kept for the caller until then."""
 
-    missing: list[str]
-    kept_until: AwareDatetime
+    missing: list[Sha256]
+    kept_until: Moment
 
 
 class Verification(Value):

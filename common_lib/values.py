@@ -3,9 +3,10 @@
 Answers ignore fields they do not know, so that an older client survives a newer server; what is sent is strict.
 """
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from common_lib.errors import InvalidRequest, Winner
 from common_lib.rules import names, signatures
@@ -22,8 +23,16 @@ Sha256 = Annotated[str, Field(pattern=names.SHA256)]
 MediaType = Annotated[str, Field(pattern=names.MEDIA_TYPE, max_length=names.NAME_LENGTH)]
 VersionNumber = Annotated[int, Field(ge=1, le=MAX_VERSION)]
 Dimension = Annotated[int, Field(ge=signatures.ANY_LENGTH, le=signatures.MAX_LENGTH)]
-Revision = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
+Revision = Annotated[int, Field(ge=1, le=names.LARGEST_COUNT)]
+Count = Annotated[int, Field(ge=0, le=names.LARGEST_COUNT)]
+Digest = Annotated[str, Field(pattern=names.DIGEST)]
+PageToken = Annotated[str, Field(pattern=names.PAGE_TOKEN)]
+# Within these years no time zone takes it beyond those that Python knows.
+Moment = Annotated[
+    AwareDatetime,
+    Field(ge=datetime(2, 1, 1, tzinfo=UTC), lt=datetime(9999, 1, 1, tzinfo=UTC)),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
 Reason = Annotated[str, Field(max_length=names.REASON_LENGTH)]
 Description = Annotated[str, Field(max_length=names.DESCRIPTION_LENGTH)]
 ShortText = Annotated[str, Field(max_length=names.SHORT_TEXT_LENGTH)]
@@ -80,8 +89,8 @@ class Given(Value):
 class Tombstone(Value):
     """Why, when and by whom something was taken out of use; its number or name is never given again."""
 
-    at: AwareDatetime
-    by: str
+    at: Moment
+    by: ShortText
     reason: Reason
 
 
@@ -97,9 +106,9 @@ class RegisteredModel(Value):
     latest_version: Count
     production_version: VersionNumber | None
     revision: Revision
-    created_by: str
-    created_at: AwareDatetime
-    updated_at: AwareDatetime
+    created_by: ShortText
+    created_at: Moment
+    updated_at: Moment
     tombstone: Tombstone | None
 
 
@@ -130,8 +139,8 @@ class Lineage(Given):
 class Recall(Value):
     """Why, when and by whom a version was blocked for everyone."""
 
-    at: AwareDatetime
-    by: str
+    at: Moment
+    by: ShortText
     reason: Reason
 
 
@@ -141,7 +150,7 @@ class ModelVersion(Value):
     model: ModelName
     version: VersionNumber
     stage: ModelStage
-    digest: str
+    digest: Digest
     size: Count
     file_count: Count
     framework: ShortText
@@ -152,9 +161,9 @@ class ModelVersion(Value):
     lineage: Lineage | None
     tags: dict[str, str]
     revision: Revision
-    created_by: str
-    created_at: AwareDatetime
-    updated_at: AwareDatetime
+    created_by: ShortText
+    created_at: Moment
+    updated_at: Moment
     tombstone: Tombstone | None
     recall: Recall | None = None
 
@@ -176,7 +185,7 @@ class FileEntry(Given):
 class Manifest(Value):
     """The files of a version, sorted by path, and the digest over them."""
 
-    digest: str
+    digest: Digest
     files: list[FileEntry]
 
 
@@ -187,25 +196,25 @@ class Alias(Value):
     alias: AliasName
     version: VersionNumber
     revision: Revision
-    updated_by: str
-    updated_at: AwareDatetime
+    updated_by: ShortText
+    updated_at: Moment
 
 
 class Page(Value, Generic[T]):
     """One page of a list; `next_page_token` is null on the last one."""
 
     items: list[T]
-    next_page_token: str | None = None
+    next_page_token: PageToken | None = None
 
 
 class Event(Value):
     """One change of state, as CloudEvents 1.0 tells it; `data` holds `before`, `after`, `reason` and `forced`."""
 
     id: str
-    sequence: str
+    sequence: Annotated[str, Field(pattern=names.SEQUENCE)]
     type: str
     subject: str
-    time: AwareDatetime
+    time: Moment
     actor: str
     requestid: str
     source: str
@@ -218,10 +227,10 @@ class Problem(Value):
     type: str
     title: str
     status: int
-    code: str
+    code: Annotated[str, Field(pattern=names.CODE)]
     detail: str
     remedy: str
-    request_id: str
+    request_id: Annotated[str, Field(pattern=names.REQUEST_ID)]
     field: str | None = None
     value: str | None = None
     winner: Winner | None = None

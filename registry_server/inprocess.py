@@ -66,5 +66,7 @@ def owned(settings: Settings) -> Iterator[HttpRegistry]:
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(opened(settings)) as outside:
         connect(app, outside)
         app.state.gate = _OwnersGate(outside)
-        with HttpRegistry(RegistryConfig(url=URL, resolve=None), transport=PortalTransport(app, portal)) as registry:
+        with HttpRegistry(
+            RegistryConfig(url=URL, token="", resolve=None), transport=PortalTransport(app, portal)
+        ) as registry:
             yield registry

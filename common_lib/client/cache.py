@@ -34,6 +34,7 @@ from common_lib.deadline import remaining_s
 from common_lib.errors import (
     DeadlineExceeded,
     Forbidden,
+    InvalidConfiguration,
     RegistryError,
     RegistryUnavailable,
     RequestRefused,
@@ -56,6 +57,7 @@ class Refresh:
     """Ask again in the background, by `ResolveCache.refreshing`."""
 
     operation: Operation[Any]
+    question: Question
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +171,9 @@ class ResolveCache:
             if self._need_not_wait(path, entry, age, limits):
                 if is_rejected():
                     return self._told(entry, age, entry.reason or _CIRCUIT_OPEN)
-                if self._questions.begun(path, self._clock())[1]:
-                    yield Refresh(operation)
+                question, is_new = self._questions.begun(path, self._clock())
+                if is_new:
+                    yield Refresh(operation, question)
                 return self._told(entry, age, entry.reason, _ASKED_AGAIN)
         return (yield from self._answered(operation, ask, limits))
 
@@ -183,6 +186,11 @@ class ResolveCache:
         question, _ = self._questions.begun(operation.path, self._clock())
         answer, _ = yield from self._led(operation, ask, question)
         return answer
+
+    def give_up(self, operation: Operation[Any], question: Question) -> None:
+        """End a refresh that never began, so that the next caller begins another one; one that has ended stays so."""
+        if not question.outcome.done():
+            self._questions.end(operation.path, question, None)
 
     def save(self) -> None:
         """Write the file, if there is one and anything that it does not say."""
@@ -213,7 +221,7 @@ class ResolveCache:
         """The registry's answer, or what is kept if it has none."""
         try:
             answer, said = yield from self._shared(operation, ask)
-        except RegistryUnavailable as error:
+        except (RegistryUnavailable, InvalidConfiguration) as error:
             kept = self._kept(operation.path, limits, str(error))
             if kept is None:
                 raise
@@ -258,6 +266,10 @@ class ResolveCache:
             if not isinstance(error, DeadlineExceeded):
                 outcome = error
                 self._asked_in_vain(operation.path, str(error))
+            raise
+        except InvalidConfiguration as error:
+            outcome = error
+            self._asked_in_vain(operation.path, str(error))
             raise
         finally:
             self._questions.end(operation.path, question, outcome)

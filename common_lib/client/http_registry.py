@@ -12,13 +12,15 @@ from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
+from common_lib.client.async_transport import AsyncTransport, outcome_of
 from common_lib.client.background import Background
 from common_lib.client.cache import CallSteps, Refresh, ResolveCache, Save, Wait
 from common_lib.client.policy import CircuitState, Pause, Policy, Send
+from common_lib.client.questions import Question
 from common_lib.client.telemetry import Telemetry
-from common_lib.client.transport import AsyncTransport, Transport
+from common_lib.client.transport import Transport
 from common_lib.config import RegistryConfig
-from common_lib.errors import RegistryClosed, RegistryError
+from common_lib.errors import InvalidConfiguration, RegistryClosed, RegistryError
 from common_lib.operations.base import Answer, Operation
 from common_lib.registry import AsyncModelRegistry, ModelRegistry
 
@@ -33,6 +35,10 @@ class _Client(ABC):
     """What both drivers hold: the rules, what is known, and the process they belong to."""
 
     def __init__(self, config: RegistryConfig | None, telemetry: Telemetry | None) -> None:
+        if config is not None and not isinstance(config, RegistryConfig):
+            raise InvalidConfiguration(
+                f"a registry needs a configuration, not {type(config).__name__}: pass RegistryConfig(url=…, token=…)"
+            )
         self.config = config or RegistryConfig.from_environment()
         self.policy = Policy(self.config, telemetry=telemetry)
         self.origin = self.config.url
@@ -82,6 +88,11 @@ class _Client(ABC):
         return (
             RegistryClosed(f"the client of {self.origin} was closed in the middle of a call") if self._closed else error
         )
+
+
+def _next(steps: CallSteps, reply: Any) -> Any:
+    # The network cannot be set up: whoever asks decides whether an older answer will do.
+    return steps.throw(reply) if isinstance(reply, InvalidConfiguration) else steps.send(reply)
 
 
 def _do(*ends: Callable[[], object]) -> None:
@@ -143,11 +154,14 @@ class HttpRegistry(_Client, ModelRegistry):
         reply: Any = None
         try:
             while True:
-                step = steps.send(reply)
+                step = _next(steps, reply)
                 reply = None
                 match step:
                     case Send(timeout_s, headers, url):
-                        reply = self._transport.send(operation, timeout_s, headers, url)
+                        try:
+                            reply = self._transport.send(operation, timeout_s, headers, url)
+                        except InvalidConfiguration as error:
+                            reply = error
                     case Pause(seconds):
                         time.sleep(seconds)
                     case Wait(outcome, seconds):
@@ -186,7 +200,11 @@ class HttpRegistry(_Client, ModelRegistry):
 
 
 class AsyncHttpRegistry(_Client, AsyncModelRegistry):
-    """The registry at an address, for asyncio; one instance serves any number of tasks of one event loop."""
+    """The registry at an address, for asyncio; one instance serves any number of tasks, also of several event loops.
+
+    Each loop has connections of its own, which are closed when it ends; so one instance may be used in several
+    `asyncio.run`, one after the other or in several threads at once.
+    """
 
     def __init__(
         self,
@@ -230,19 +248,22 @@ class AsyncHttpRegistry(_Client, AsyncModelRegistry):
         reply: Any = None
         try:
             while True:
-                step = steps.send(reply)
+                step = _next(steps, reply)
                 reply = None
                 match step:
                     case Send(timeout_s, headers, url):
-                        reply = await self._transport.send(operation, timeout_s, headers, url)
+                        try:
+                            reply = await self._transport.send(operation, timeout_s, headers, url)
+                        except InvalidConfiguration as error:
+                            reply = error
                     case Pause(seconds):
                         await asyncio.sleep(seconds)
                     case Wait(outcome, seconds):
-                        with contextlib.suppress(TimeoutError):
-                            # Shielded: who waits no longer must not take the answer away from the others.
-                            reply = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(outcome)), seconds)
-                    case Refresh(asked):
-                        self._begin(self._refresh(asked))
+                        reply = await outcome_of(outcome, seconds)
+                    case Refresh(asked, question):
+                        begun = self._begin(self._refresh(asked))
+                        # One that was cancelled before it began has ended nothing.
+                        begun.add_done_callback(partial(self._give_up, asked, question))
                     case Save():
                         self._begin(asyncio.to_thread(cast("ResolveCache", self._cache).save))
         except StopIteration as done:
@@ -253,11 +274,15 @@ class AsyncHttpRegistry(_Client, AsyncModelRegistry):
             # Cancelled or interrupted: the policy gives back what it holds for the call.
             steps.close()
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def _give_up(self, operation: Operation[Any], question: Question, _: object) -> None:
+        cast("ResolveCache", self._cache).give_up(operation, question)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         # In a context of its own: the deadline of who happened to come by is not that of the work.
         task = asyncio.get_running_loop().create_task(work, context=Context())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        return task
 
     async def _refresh(self, operation: Operation[Any]) -> None:
         with contextlib.suppress(RegistryError):
@@ -268,9 +293,15 @@ class AsyncHttpRegistry(_Client, AsyncModelRegistry):
         if self._closed:
             return
         self._closed = True
-        for task in self._background:
+        here = asyncio.get_running_loop()
+        ours = [task for task in self._background if task.get_loop() is here]
+        for task in self._background - set(ours):
+            # Of another loop, which may be just ending.
+            with contextlib.suppress(RuntimeError):
+                task.get_loop().call_soon_threadsafe(task.cancel)
+        for task in ours:
             task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await asyncio.gather(*ours, return_exceptions=True)
         if self._last_word is not None:
             await asyncio.to_thread(self._last_word)
         await self._transport.close()

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from common_lib.client.addresses import Addresses
 from common_lib.client.budget import Budget
+from common_lib.client.failures import Failure
 from common_lib.client.telemetry import Happening, Logging, Telemetry, isolated, tracing
-from common_lib.client.transport import Failure
 from common_lib.config import RegistryConfig
 from common_lib.deadline import remaining_s
 from common_lib.errors import (

@@ -4,11 +4,13 @@ Below httpx, each wait for the network is cut to what is left of the attempt tha
 """
 
 import math
+import socket
 import ssl
 import time
 from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import Any
+from weakref import WeakSet
 
 import httpcore
 import httpx
@@ -37,6 +39,26 @@ def bound(client: httpx.Client | httpx.AsyncClient) -> None:
             pool._network_backend = _Network(pool._network_backend)  # noqa: SLF001 - the same
         elif isinstance(pool, httpcore.AsyncConnectionPool):
             pool._network_backend = _AsyncNetwork(pool._network_backend)  # noqa: SLF001 - the same
+
+
+def drop(client: httpx.AsyncClient) -> None:
+    """Close the sockets of a client whose event loop has ended, without the loop, which would refuse."""
+    for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001 - as in `bound`
+        pool = getattr(transport, "_pool", None)
+        if isinstance(pool, httpcore.AsyncConnectionPool) and isinstance(pool._network_backend, _AsyncNetwork):  # noqa: SLF001 - the same
+            for stream in list(pool._network_backend.streams):  # noqa: SLF001 - the same
+                _close_socket(stream)
+
+
+def _close_socket(stream: Any) -> None:
+    # httpcore's stream holds anyio's, which may hold another one below TLS, which holds that of asyncio.
+    below = stream
+    for name in ("_stream", "_stream", "transport_stream", "_transport"):
+        below = getattr(below, name, below)
+    sock = getattr(below, "_sock", None)
+    if isinstance(sock, socket.socket):
+        below._sock = None  # noqa: SLF001 - its own way to close it needs the loop
+        sock.close()
 
 
 def _left_s(timeout: float | None, over: type[httpcore.TimeoutException]) -> float | None:
@@ -120,6 +142,7 @@ class _AsyncStream(httpcore.AsyncNetworkStream):
 class _AsyncNetwork(httpcore.AsyncNetworkBackend):
     def __init__(self, network: httpcore.AsyncNetworkBackend) -> None:
         self._network = network
+        self.streams: WeakSet[_AsyncStream] = WeakSet()
 
     async def connect_tcp(
         self,
@@ -130,7 +153,9 @@ class _AsyncNetwork(httpcore.AsyncNetworkBackend):
         socket_options: _Options | None = None,
     ) -> httpcore.AsyncNetworkStream:
         left_s = _left_s(timeout, httpcore.ConnectTimeout)
-        return _AsyncStream(await self._network.connect_tcp(host, port, left_s, local_address, socket_options))
+        stream = _AsyncStream(await self._network.connect_tcp(host, port, left_s, local_address, socket_options))
+        self.streams.add(stream)
+        return stream
 
     async def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: _Options | None = None

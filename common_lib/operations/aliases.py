@@ -1,6 +1,7 @@
 """Aliases: free pointers to a version, such as `champion` or `shadow`."""
 
 from common_lib.errors import AliasNotFound
+from common_lib.operations.answers import about
 from common_lib.operations.base import Flow, Operation, checked, given, nothing, path, query, reads, unsafe
 from common_lib.requests import SetAlias
 from common_lib.rules.names import check_alias, check_model_name
@@ -16,7 +17,7 @@ def get(name: str, alias: str) -> Operation[Alias]:
     Raises:
         AliasNotFound: the model has no such alias.
     """
-    return Operation("GET", _path(name, alias), _alias)
+    return Operation("GET", _path(name, alias), about(_alias, model=name, alias=alias))
 
 
 def of_model(name: str) -> Operation[list[Alias]]:
@@ -32,7 +33,8 @@ def create(name: str, alias: str, version: int, *, reason: str = "") -> Operatio
     """
     headers = (*unsafe(), ("if-none-match", "*"))
     body = given(SetAlias, version=version, reason=reason)
-    return Operation("PUT", _path(name, alias), _alias, "write", body=body, headers=headers)
+    read = about(_alias, model=name, alias=alias, version=version)
+    return Operation("PUT", _path(name, alias), read, "write", body=body, headers=headers)
 
 
 def move(
@@ -48,7 +50,8 @@ def move(
     """
     headers = unsafe(revision, force=force)
     body = given(SetAlias, version=version, reason=reason)
-    return Operation("PUT", _path(name, alias), _alias, "write", body=body, headers=headers)
+    read = about(_alias, model=name, alias=alias, version=version)
+    return Operation("PUT", _path(name, alias), read, "write", body=body, headers=headers)
 
 
 def set_alias(

@@ -1,5 +1,6 @@
 """Approvals: what humans say of a version that is to be promoted."""
 
+from common_lib.operations.answers import about
 from common_lib.operations.base import Operation, checked, given, path, reads, unsafe
 from common_lib.promotion import Approval
 from common_lib.requests import VerdictRequest
@@ -37,7 +38,8 @@ def refuse(name: str, version: int, *, reason: str) -> Operation[Approval]:
 
 def _decided(name: str, version: int, verdict: Verdict, reason: str) -> Operation[Approval]:
     body = given(VerdictRequest, verdict=verdict, reason=reason)
-    return Operation("POST", _path(name, version), _approval, "write", body=body, headers=unsafe())
+    read = about(_approval, model=name, version=version, verdict=verdict)
+    return Operation("POST", _path(name, version), read, "write", body=body, headers=unsafe())
 
 
 def _path(name: str, version: int) -> str:

@@ -1,9 +1,10 @@
 """Bytes: blobs on their way in, files of a version on their way out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from common_lib.operations.base import Operation, Sink, Source, checked, given, nothing, path, reads
+from common_lib.operations.answers import about, wrong
+from common_lib.operations.base import Answer, Operation, Sink, Source, checked, given, nothing, path, reads
 from common_lib.rules.names import check_artifact_path, check_model_name, check_sha256
 from common_lib.rules.transfers import BLOBS_MEDIA_TYPE
 from common_lib.transfers import (
@@ -30,7 +31,7 @@ def find_blob(sha256: str) -> Operation[Blob]:
     Raises:
         BlobNotFound: its bytes are not at the registry.
     """
-    return Operation("GET", path("blobs", checked(check_sha256, sha256)), _blob)
+    return Operation("GET", path("blobs", checked(check_sha256, sha256)), about(_blob, sha256=sha256))
 
 
 def presence(sha256: Sequence[str]) -> Operation[Presence]:
@@ -38,7 +39,15 @@ def presence(sha256: Sequence[str]) -> Operation[Presence]:
 
     The promise is good for a day; the version that names the bytes must be created within it.
     """
-    return Operation("POST", path("presence"), _presence, body=given(PresenceRequest, sha256=list(sha256)))
+    asked = list(sha256)
+
+    def read(answer: Answer) -> Presence:
+        found: Presence = _presence(answer)
+        if stray := set(found.missing) - set(asked):
+            raise wrong("missing", min(stray), "it was not asked for")
+        return found
+
+    return Operation("POST", path("presence"), read, body=given(PresenceRequest, sha256=asked))
 
 
 def put_blob(sha256: str, file: Path | Source) -> Operation[Blob]:
@@ -48,7 +57,8 @@ def put_blob(sha256: str, file: Path | Source) -> Operation[Blob]:
         InvalidRequest: `digest_mismatch`: the file has other bytes than were announced.
     """
     source = file if isinstance(file, Source) else Source(Path(file))
-    return Operation("PUT", path("blobs", checked(check_sha256, sha256)), _blob, "blob", upload=source)
+    target = path("blobs", checked(check_sha256, sha256))
+    return Operation("PUT", target, about(_blob, sha256=sha256), "blob", upload=source)
 
 
 def put_blobs(blobs: Mapping[str, bytes]) -> Operation[Presence]:
@@ -71,7 +81,7 @@ def begin_upload(sha256: str, size: int) -> Operation[Upload]:
     Raises:
         TooLarge: the registry takes no blobs of that size.
     """
-    return Operation("PUT", _of_upload(sha256), _upload, body=given(UploadRequest, size=size))
+    return Operation("PUT", _of_upload(sha256), _progress(sha256, size=size), body=given(UploadRequest, size=size))
 
 
 def put_part(sha256: str, part: Source, prefix_sha256: str) -> Operation[Upload]:
@@ -87,7 +97,7 @@ def put_part(sha256: str, part: Source, prefix_sha256: str) -> Operation[Upload]
     return Operation(
         "PUT",
         path("uploads", checked(check_sha256, sha256), "parts", part.start),
-        _upload,
+        _progress(sha256, least=part.start + (part.length or 0)),
         "blob",
         headers=(("x-prefix-sha256", checked(check_sha256, prefix_sha256)),),
         upload=part,
@@ -100,7 +110,7 @@ def find_upload(sha256: str) -> Operation[Upload]:
     Raises:
         UploadNotFound: there is none.
     """
-    return Operation("GET", _of_upload(sha256), _upload)
+    return Operation("GET", _of_upload(sha256), _progress(sha256))
 
 
 def abandon_upload(sha256: str) -> Operation[None]:
@@ -148,6 +158,22 @@ def collect_garbage(
     """
     body = given(CollectionRequest, dry_run=dry_run, grace_s=grace_s, retention_s=retention_s, trash_s=trash_s)
     return Operation("POST", path("collection"), _collection, "blob", body=body)
+
+
+def _progress(sha256: str, *, size: int | None = None, least: int = 0) -> Callable[[Answer], Upload]:
+    """Return a reader of how far an upload is: what it answers decides which bytes are sent next, and for how long."""
+
+    def read(answer: Answer) -> Upload:
+        found: Upload = about(_upload, sha256=sha256)(answer)
+        if size is not None and found.size != size:
+            raise wrong("size", found.size, f"{size} bytes were announced")
+        if found.received > found.size or (found.received == found.size) != found.complete:
+            raise wrong("received", found.received, f"of {found.size} bytes, complete: {found.complete}")
+        if found.received < least:
+            raise wrong("received", found.received, f"{least} bytes were sent")
+        return found
+
+    return read
 
 
 def _of_upload(sha256: str) -> str:

@@ -10,15 +10,8 @@ from urllib.parse import quote
 
 from pydantic import TypeAdapter, ValidationError
 
-from common_lib.errors import (
-    CODES,
-    InvalidRequest,
-    ProtocolError,
-    RateLimited,
-    RegistryError,
-    RequestRefused,
-    ServerFailed,
-)
+from common_lib.errors import CODES, InvalidRequest, RateLimited, RegistryError, RequestRefused, ServerFailed
+from common_lib.operations import answers
 from common_lib.rules.names import check_text
 from common_lib.rules.violation import RuleViolation
 from common_lib.staleness import Known, Staleness
@@ -28,9 +21,11 @@ T = TypeVar("T")
 V = TypeVar("V")
 M = TypeVar("M", bound=Given)
 RouteClass = Literal["resolve", "read", "write", "blob"]
-_SHOWN = 200
 _TOO_MANY = 429
 _MAX_TEXT = 10_000
+_MAX_PROBLEM_TEXT = 2_000
+# Of a partial answer too: more of bytes whose beginning is here.
+_WITH_BYTES = frozenset({200, 206})
 _FROM_THE_REGISTRY = Known()
 
 
@@ -38,13 +33,14 @@ _FROM_THE_REGISTRY = Known()
 class Answer:
     """An answer as it came: headers have lower-case names; the body is empty if it went into a sink.
 
-    `known` is never the server's word but that of a cache on this side.
+    `known` is never the server's word but that of a cache on this side, and `url` the address that was asked.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     known: Known = _FROM_THE_REGISTRY
+    url: str = ""
 
 
 class Sink(Protocol):
@@ -104,7 +100,15 @@ class Operation(Generic[T]):
         """
         if answer.status >= 300:  # noqa: PLR2004 - everything that is not a success
             raise refusal(answer)
+        answers.refuse_encoded(answer)
+        if self.sink is not None and answer.status not in _WITH_BYTES:
+            raise answers.foreign(answer, "it holds no bytes of a file")
         return self.read(answer)
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """The key under which the registry does it once; None for what changes nothing, or goes by digest."""
+        return dict(self.headers).get("idempotency-key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,18 +204,19 @@ def reads(kind: Any) -> Callable[[Answer], Any]:
             # A newer server may say more than we know, also in parts that are strict when we send them.
             return adapter.validate_json(answer.body, extra="ignore")
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(str(step) for step in first["loc"])
-            raise ProtocolError(
-                f"the answer is no {getattr(kind, '__name__', kind)}: {where}: {first['msg']}; "
-                "check that the address is that of a registry, and whose version is newer"
-            ) from None
+            raise answers.unreadable(kind, answer, error.errors(include_url=False)[0]) from None
 
     return read
 
 
 def nothing(answer: Answer) -> None:
-    """How to read an answer without a body."""
+    """Read an answer without a body.
+
+    Raises:
+        ProtocolError: it has one, such as the page of something in between: nothing says that it was done.
+    """
+    if answer.body:
+        raise answers.foreign(answer, "it has a body where none is due")
 
 
 def unsafe(revision: int | None = None, *, force: bool = False) -> tuple[tuple[str, str], ...]:
@@ -239,38 +244,51 @@ def query(**parameters: str | int | bool | Iterable[str] | None) -> tuple[tuple[
     return tuple(pairs)
 
 
-def following(operation: Operation[Page[V]], page: Page[V]) -> Operation[Page[V]] | None:
-    """The operation for the page behind this one."""
-    if page.next_page_token is None:
+def following(
+    operation: Operation[Page[V]], page: Page[V], cursor: "answers.Cursor | None" = None
+) -> Operation[Page[V]] | None:
+    """Return the operation for the page behind this one, None behind the last; `cursor` knows the pages before.
+
+    Raises:
+        ProtocolError: the page leads back to one that came before.
+    """
+    token = page.next_page_token
+    if token is None:
         return None
+    if ("page_token", token) in operation.query:
+        raise answers.wrong("next_page_token", token, "it leads to the page that it came with")
+    if cursor is not None:
+        cursor.check(token, len(page.items))
     kept = tuple(pair for pair in operation.query if pair[0] != "page_token")
-    return replace(operation, query=(*kept, ("page_token", page.next_page_token)))
+    return replace(operation, query=(*kept, ("page_token", token)))
 
 
 def refusal(answer: Answer) -> RegistryError:
-    """The error that an answer other than a success stands for."""
-    media_type = answer.headers.get("content-type", "").partition(";")[0]
+    """Return the error that an answer other than a success stands for."""
+    media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
         problem = Problem.model_validate_json(answer.body if media_type == "application/problem+json" else b"")
     except ValueError:
-        text = answer.body[:_SHOWN].decode("utf-8", "replace")
         if answer.status >= 500:  # noqa: PLR2004 - the border between their fault and ours
-            return ServerFailed(f"status {answer.status}: {text}")
+            return ServerFailed(answers.sentence(answer))
         if answer.status == _TOO_MANY:
-            return RateLimited(f"status {answer.status}: {text}")
-        return ProtocolError(f"status {answer.status} with {media_type or 'no media type'}: {text}")
-    kind = CODES.get(problem.code) or _of_status(problem.status)
+            return RateLimited(answers.sentence(answer))
+        return answers.foreign(answer)
+    # The status of the answer counts: the one in the body is for people.
+    kind = CODES.get(problem.code) or _of_status(answer.status)
+    detail = answers.printable(problem.detail, _MAX_PROBLEM_TEXT)
+    remedy = answers.printable(problem.remedy, _MAX_PROBLEM_TEXT)
     if issubclass(kind, RateLimited):
-        return kind(f"{problem.detail}; {problem.remedy} [{problem.code}, request {problem.request_id}]")
+        return kind(f"{detail}; {remedy} [{problem.code}, request {problem.request_id}]")
     if issubclass(kind, ServerFailed):
-        return ServerFailed(f"{problem.detail} [{problem.code}, request {problem.request_id}]")
+        return ServerFailed(f"{detail} [{problem.code}, request {problem.request_id}]")
     return kind(
-        problem.detail,
+        detail,
         code=problem.code,
-        remedy=problem.remedy,
-        field=problem.field,
-        value=problem.value,
-        status=problem.status,
+        remedy=remedy,
+        field=problem.field and answers.printable(problem.field, _MAX_PROBLEM_TEXT),
+        value=problem.value and problem.value[:_MAX_PROBLEM_TEXT],
+        status=answer.status,
         request_id=problem.request_id,
         winner=problem.winner,
     )

@@ -1,11 +1,26 @@
 """The log, for auditors and admins."""
 
-from common_lib.operations.base import Operation, path, query, reads
+from common_lib.operations.answers import wrong
+from common_lib.operations.base import Answer, Operation, path, query, reads
 from common_lib.values import Event
 
 _events = reads(list[Event])
 
 
 def after(sequence: int = 0, *, limit: int = 100) -> Operation[list[Event]]:
-    """Up to `limit` events behind that sequence number, in order."""
-    return Operation("GET", path("events"), _events, query=query(after=sequence, limit=limit))
+    """Up to `limit` events behind that sequence number, in order.
+
+    Raises:
+        ProtocolError: the answer leads back: who follows the log would never come to its end.
+    """
+
+    def read(answer: Answer) -> list[Event]:
+        found: list[Event] = _events(answer)
+        before = sequence
+        for event in found:
+            if int(event.sequence) <= before:
+                raise wrong("sequence", event.sequence, f"it is not behind {before}")
+            before = int(event.sequence)
+        return found
+
+    return Operation("GET", path("events"), read, query=query(after=sequence, limit=limit))

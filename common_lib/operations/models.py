@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
+from common_lib.operations.answers import about
 from common_lib.operations.base import Operation, checked, given, one_of, path, query, reads, unsafe
 from common_lib.requests import CreateModel, TombstoneRequest, UpdateModel
 from common_lib.rules.lifecycle import ModelStage, ModelType
@@ -21,7 +22,7 @@ def get(name: str) -> Operation[RegisteredModel]:
     Raises:
         ModelNotFound: there is none, or none that the caller may read.
     """
-    return Operation("GET", path("models", checked(check_model_name, name)), _model)
+    return Operation("GET", path("models", checked(check_model_name, name)), about(_model, name=name))
 
 
 def create(
@@ -49,7 +50,7 @@ def create(
         tags=_plain(tags),
         metadata=_plain(metadata),
     )
-    return Operation("POST", path("models"), _model, "write", body=body, headers=unsafe())
+    return Operation("POST", path("models"), about(_model, name=name), "write", body=body, headers=unsafe())
 
 
 def update(
@@ -72,7 +73,9 @@ def update(
     facts = {"owner": owner, "description": description, "tags": _plain(tags), "metadata": _plain(metadata)}
     body = given(UpdateModel, **facts, reason=reason or None)
     target = path("models", checked(check_model_name, name))
-    return Operation("PATCH", target, _model, "write", body=body, headers=unsafe(revision, force=force))
+    return Operation(
+        "PATCH", target, about(_model, name=name), "write", body=body, headers=unsafe(revision, force=force)
+    )
 
 
 def tombstone(
@@ -85,7 +88,9 @@ def tombstone(
     """
     target = path("models", checked(check_model_name, name), "tombstone")
     body = given(TombstoneRequest, reason=reason)
-    return Operation("POST", target, _model, "write", body=body, headers=unsafe(revision, force=force))
+    return Operation(
+        "POST", target, about(_model, name=name), "write", body=body, headers=unsafe(revision, force=force)
+    )
 
 
 def search(

@@ -1,5 +1,6 @@
 """Policies: what a version of a model must fulfil before it may go to production."""
 
+from common_lib.operations.answers import about
 from common_lib.operations.base import Operation, checked, given, path, reads, unsafe
 from common_lib.promotion import Policy, PromotionRules
 from common_lib.requests import SetPolicy
@@ -10,7 +11,7 @@ _policy = reads(Policy)
 
 def get(name: str) -> Operation[Policy]:
     """The policy of a model; one that was never set has no conditions, and revision 1."""
-    return Operation("GET", _path(name), _policy)
+    return Operation("GET", _path(name), about(_policy, model=name))
 
 
 def put(
@@ -24,7 +25,8 @@ def put(
         RevisionMismatch: somebody set it in between.
     """
     body = given(SetPolicy, rules=rules, reason=reason)
-    return Operation("PUT", _path(name), _policy, "write", body=body, headers=unsafe(revision, force=force))
+    read = about(_policy, model=name)
+    return Operation("PUT", _path(name), read, "write", body=body, headers=unsafe(revision, force=force))
 
 
 def _path(name: str) -> str:

@@ -11,6 +11,7 @@ from common_lib.access import (
     Token,
     UpdatePrincipal,
 )
+from common_lib.operations.answers import about
 from common_lib.operations.base import Operation, checked, given, one_of, path, query, reads, unsafe
 from common_lib.rules.access import PrincipalKind
 from common_lib.rules.names import check_principal_name, check_token_id
@@ -34,7 +35,8 @@ def get(name: str) -> Operation[Principal]:
     Raises:
         PrincipalNotFound: there is none.
     """
-    return Operation("GET", path("principals", checked(check_principal_name, name)), _principal)
+    target = path("principals", checked(check_principal_name, name))
+    return Operation("GET", target, about(_principal, name=name))
 
 
 def search(*, page_size: int = 100) -> Operation[Page[Principal]]:
@@ -49,7 +51,7 @@ def create(name: str, kind: PrincipalKind | str, grants: Iterable[Grant]) -> Ope
         AlreadyExists: the name is taken.
     """
     body = given(CreatePrincipal, name=name, kind=one_of("kind", PrincipalKind, kind), grants=list(grants))
-    return Operation("POST", path("principals"), _principal, "write", body=body, headers=unsafe())
+    return Operation("POST", path("principals"), about(_principal, name=name), "write", body=body, headers=unsafe())
 
 
 def update(
@@ -59,7 +61,7 @@ def update(
     target = path("principals", checked(check_principal_name, name))
     headers = unsafe(revision, force=force)
     body = given(UpdatePrincipal, grants=list(grants), reason=reason or None)
-    return Operation("PATCH", target, _principal, "write", body=body, headers=headers)
+    return Operation("PATCH", target, about(_principal, name=name), "write", body=body, headers=headers)
 
 
 def issue_token(name: str, *, valid_days: int = 90) -> Operation[IssuedToken]:
@@ -79,6 +81,5 @@ def revoke_token(token_id: str) -> Operation[Token]:
     Raises:
         TokenNotFound: there is none of that id.
     """
-    return Operation(
-        "POST", path("tokens", checked(check_token_id, token_id), "revoke"), _token, "write", headers=unsafe()
-    )
+    target = path("tokens", checked(check_token_id, token_id), "revoke")
+    return Operation("POST", target, about(_token, id=token_id), "write", headers=unsafe())

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from common_lib.operations import models, versions
+from common_lib.operations.answers import about
 from common_lib.operations.base import Flow, Operation, checked, given, path, query, reads, unsafe
 from common_lib.promotion import Check, Decision, InProduction
 from common_lib.requests import RollbackRequest
@@ -29,7 +30,7 @@ def at(name: str, as_of: datetime | str | None = None) -> Operation[InProduction
     """
     text = as_of.isoformat() if isinstance(as_of, datetime) else as_of
     asked = None if text is None else written(checked(lambda said: moment("as_of", said), text))
-    return Operation("GET", _path(name, "production"), _in_production, query=query(as_of=asked))
+    return Operation("GET", _path(name, "production"), about(_in_production, model=name), query=query(as_of=asked))
 
 
 def history(name: str, *, page_size: int = 100) -> Operation[Page[Decision]]:
@@ -43,7 +44,7 @@ def check(name: str, version: int) -> Operation[Check]:
     Raises:
         Tombstoned: the version or its model was taken out of use.
     """
-    return Operation("GET", _path(name, "versions", version, "check"), _check)
+    return Operation("GET", _path(name, "versions", version, "check"), about(_check, model=name, version=version))
 
 
 def rollback(
@@ -68,7 +69,7 @@ def rollback(
         replacing = yield from _incumbent(name, force=force)
     body = given(RollbackRequest, reason=reason, replacing=replacing)
     restored: ModelVersion = yield Operation(
-        "POST", _path(name, "rollback"), _version, "write", body=body, headers=unsafe(force=force)
+        "POST", _path(name, "rollback"), about(_version, model=name), "write", body=body, headers=unsafe(force=force)
     )
     return restored
 

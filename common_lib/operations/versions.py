@@ -4,13 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from common_lib.errors import InvalidRequest, ProtocolError
+from common_lib.errors import DigestMismatch, InvalidRequest
+from common_lib.operations.answers import about, wrong
 from common_lib.operations.base import Answer, Operation, checked, given, one_of, path, query, reads, unsafe
 from common_lib.promotion import VersionDiff
 from common_lib.requests import CreateVersion, RecallRequest, TombstoneRequest, TransitionRequest, UpdateVersion
 from common_lib.rules.lifecycle import ModelStage
+from common_lib.rules.manifest import File, check_files, digest
 from common_lib.rules.names import check_model_name
 from common_lib.rules.references import parse, written
+from common_lib.rules.violation import RuleViolation
 from common_lib.staleness import Known
 from common_lib.values import FileEntry, Lineage, Manifest, ModelVersion, Page, Scalar, Signature
 
@@ -34,7 +37,7 @@ def get(name: str, version: int) -> Operation[ModelVersion]:
     Raises:
         VersionNotFound: the model has no such version.
     """
-    return Operation("GET", _path(name, version), _version)
+    return Operation("GET", _path(name, version), about(_version, model=name, version=version))
 
 
 def resolve(reference: str) -> Operation[ModelVersion]:
@@ -56,7 +59,9 @@ def resolve(reference: str) -> Operation[ModelVersion]:
     def read(answer: Answer) -> ModelVersion:
         found: ModelVersion = _version(answer)
         if found.model != name:
-            raise ProtocolError(f"{reference} was asked for, and the answer is a version of {found.model!r}")
+            raise wrong("model", found.model, f"{reference} was asked for")
+        if selector.isdecimal() and found.version != int(selector):
+            raise wrong("version", found.version, f"{reference} was asked for")
         return found
 
     if as_of is None:
@@ -98,9 +103,10 @@ def create(
     Raises:
         BytesMissing: a file's bytes were not uploaded.
     """
+    entries = list(files)
     body = given(
         CreateVersion,
-        files=list(files),
+        files=entries,
         framework=framework,
         description=description,
         parameters=None if parameters is None else dict(parameters),
@@ -109,7 +115,9 @@ def create(
         lineage=lineage,
         tags=None if tags is None else dict(tags),
     )
-    return Operation("POST", _path(name), _version, "write", body=body, headers=unsafe())
+    identity = digest(_files(entries))
+    read = about(_version, model=name, digest=identity)
+    return Operation("POST", _path(name), read, "write", body=body, headers=unsafe())
 
 
 def update(
@@ -131,7 +139,8 @@ def update(
     replaced = None if tags is None else dict(tags)
     body = given(UpdateVersion, description=description, tags=replaced, reason=reason or None)
     headers = unsafe(revision, force=force)
-    return Operation("PATCH", _path(name, version), _version, "write", body=body, headers=headers)
+    read = about(_version, model=name, version=version)
+    return Operation("PATCH", _path(name, version), read, "write", body=body, headers=headers)
 
 
 def transition(
@@ -159,7 +168,8 @@ def transition(
     stage = one_of("to", ModelStage, to)
     body = given(TransitionRequest, to=stage, reason=reason, replacing=replacing, override=override or None)
     headers = unsafe(revision, force=force)
-    return Operation("POST", _path(name, version, "transition"), _version, "write", body=body, headers=headers)
+    read = about(_version, model=name, version=version)
+    return Operation("POST", _path(name, version, "transition"), read, "write", body=body, headers=headers)
 
 
 def tombstone(
@@ -174,7 +184,8 @@ def tombstone(
     """
     body = given(TombstoneRequest, reason=reason)
     headers = unsafe(revision, force=force)
-    return Operation("POST", _path(name, version, "tombstone"), _version, "write", body=body, headers=headers)
+    read = about(_version, model=name, version=version)
+    return Operation("POST", _path(name, version, "tombstone"), read, "write", body=body, headers=headers)
 
 
 def recall(
@@ -209,7 +220,7 @@ def diff(name: str, left: int, right: int) -> Operation[VersionDiff]:
     Raises:
         VersionNotFound: the model lacks one of them.
     """
-    return Operation("GET", _path(name, left, "diff", right), _diff)
+    return Operation("GET", _path(name, left, "diff", right), about(_diff, model=name, left=left, right=right))
 
 
 def search(
@@ -231,8 +242,25 @@ def search(
 
 
 def manifest(name: str, version: int) -> Operation[Manifest]:
-    """The files of a version, also of a tombstoned one."""
-    return Operation("GET", _path(name, version, "manifest"), _manifest)
+    """The files of a version, also of a tombstoned one.
+
+    Raises:
+        ProtocolError: a file has a path that would lead elsewhere on this machine, or two have the same.
+        DigestMismatch: the files are not those of the digest in the answer.
+    """
+
+    def read(answer: Answer) -> Manifest:
+        found: Manifest = _manifest(answer)
+        files = _files(found.files)
+        try:
+            check_files(files)
+        except RuleViolation as violation:
+            raise wrong(f"files: {violation.field}", violation.value, f"it {violation.why}") from None
+        if (actual := digest(files)) != found.digest:
+            raise DigestMismatch(f"the manifest of models:/{name}/{version}", expected=found.digest, actual=actual)
+        return found
+
+    return Operation("GET", _path(name, version, "manifest"), read)
 
 
 def _decided(
@@ -240,7 +268,12 @@ def _decided(
 ) -> Operation[ModelVersion]:
     body = given(RecallRequest, reason=reason)
     headers = unsafe(revision, force=force)
-    return Operation("POST", _path(name, version, act), _version, "write", body=body, headers=headers)
+    read = about(_version, model=name, version=version)
+    return Operation("POST", _path(name, version, act), read, "write", body=body, headers=headers)
+
+
+def _files(entries: Sequence[FileEntry]) -> list[File]:
+    return [File(entry.path, entry.size, entry.sha256, entry.media_type) for entry in entries]
 
 
 def _measured(metric: str, value: float) -> float:

@@ -19,8 +19,15 @@ MODEL_PREFIX: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$(?!\n)"
 TOKEN_ID: Final = r"^[0-9a-f]{16}$(?!\n)"  # noqa: S105 - a pattern
 KEY: Final = r"^[A-Za-z0-9_](?:[A-Za-z0-9._/@-]{0,126}[A-Za-z0-9_])?$(?!\n)"
 SHA256: Final = r"^[0-9a-f]{64}$(?!\n)"
+DIGEST: Final = r"^sha256:[0-9a-f]{64}$(?!\n)"
+PAGE_TOKEN: Final = r"^[A-Za-z0-9._~=-]{1,4096}$(?!\n)"  # noqa: S105 - a pattern
+SEQUENCE: Final = r"^[0-9]{1,20}$(?!\n)"
+CODE: Final = r"^[a-z][a-z0-9_]{0,63}$(?!\n)"
+REQUEST_ID: Final = r"^[!-~]{0,256}$(?!\n)"
 IDEMPOTENCY_KEY: Final = r"^[A-Za-z0-9_-]{8,128}$(?!\n)"
 MEDIA_TYPE: Final = r"^[a-z0-9.+-]+/[a-z0-9.+-]+$(?!\n)"
+# Whole numbers that every reader of JSON reads as they are (RFC 8259, section 6).
+LARGEST_COUNT: Final = 2**53 - 1
 # The longest texts that pass, in characters. Names and patterns say theirs a second time, for readers of the schemas.
 NAME_LENGTH: Final = 128
 SHORT_NAME_LENGTH: Final = 64

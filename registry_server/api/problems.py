@@ -3,7 +3,7 @@
 import logging
 import math
 import reprlib
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 from litestar import Request, Response
@@ -15,6 +15,7 @@ from litestar.exceptions import (
     ValidationException,
 )
 
+from common_lib.rules import names
 from common_lib.rules.violation import RuleViolation
 from registry_server.api import methods
 from registry_server.api.telemetry import id_of
@@ -123,10 +124,10 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     type: str
     title: str
     status: int
-    code: str
+    code: Annotated[str, msgspec.Meta(pattern=names.CODE)]
     detail: str
     remedy: str
-    request_id: str
+    request_id: Annotated[str, msgspec.Meta(pattern=names.REQUEST_ID)]
     field: str | None = None
     value: str | None = None
     winner: Winner | None = None

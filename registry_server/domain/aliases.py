@@ -2,7 +2,16 @@
 
 from msgspec import Struct
 
-from registry_server.domain.base import AliasName, ModelName, Reason, Request, Revision, Time, VersionNumber
+from registry_server.domain.base import (
+    AliasName,
+    ModelName,
+    Reason,
+    Request,
+    Revision,
+    ShortText,
+    Time,
+    VersionNumber,
+)
 
 
 class Alias(Struct, frozen=True):
@@ -12,7 +21,7 @@ class Alias(Struct, frozen=True):
     alias: AliasName
     version: VersionNumber
     revision: Revision
-    updated_by: str
+    updated_by: ShortText
     updated_at: Time
 
     @property

@@ -5,7 +5,14 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from common_lib.rules import names, transfers
-from registry_server.domain.base import Count, Request, Sha256, Time
+from registry_server.domain.base import (
+    Count,
+    Digest,
+    Request,
+    Sha256,
+    ShortText,
+    Time,
+)
 
 MediaType = Annotated[str, Meta(pattern=names.MEDIA_TYPE, max_length=names.NAME_LENGTH)]
 
@@ -24,7 +31,7 @@ class FileEntry(Struct, frozen=True, forbid_unknown_fields=True):
 class Manifest(Struct, frozen=True):
     """The files of a version, sorted by path, and the digest over them."""
 
-    digest: str
+    digest: Digest
     files: list[FileEntry]
 
 
@@ -33,7 +40,7 @@ class Blob(Struct, frozen=True):
 
     sha256: Sha256
     size: Count
-    created_by: str
+    created_by: ShortText
     created_at: Time
     quarantined_at: Time | None = None
 
@@ -74,7 +81,7 @@ class PresenceRequest(Request, frozen=True):
 class Presence(Struct, frozen=True):
     """Which bytes must still be sent; the others are kept for the caller until then."""
 
-    missing: list[str]
+    missing: list[Sha256]
     kept_until: Time
 
 

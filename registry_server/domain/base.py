@@ -16,8 +16,10 @@ PrincipalName = Annotated[str, Meta(pattern=names.PRINCIPAL_NAME, max_length=nam
 ModelPattern = Annotated[str, Meta(pattern=names.MODEL_PATTERN, max_length=names.NAME_LENGTH)]
 Sha256 = Annotated[str, Meta(pattern=names.SHA256)]
 VersionNumber = Annotated[int, Meta(ge=1, le=MAX_VERSION)]
-Revision = Annotated[int, Meta(ge=1)]
-Count = Annotated[int, Meta(ge=0)]
+Revision = Annotated[int, Meta(ge=1, le=names.LARGEST_COUNT)]
+Count = Annotated[int, Meta(ge=0, le=names.LARGEST_COUNT)]
+Digest = Annotated[str, Meta(pattern=names.DIGEST)]
+PageToken = Annotated[str, Meta(pattern=names.PAGE_TOKEN)]
 Time = Annotated[datetime, Meta(tz=True)]
 Reason = Annotated[str, Meta(max_length=names.REASON_LENGTH)]
 Description = Annotated[str, Meta(max_length=names.DESCRIPTION_LENGTH)]
@@ -33,7 +35,7 @@ class Tombstone(Struct, frozen=True):
     """Why, when and by whom something was taken out of use; its number or name is never given again."""
 
     at: Time
-    by: str
+    by: ShortText
     reason: Reason
 
 
@@ -47,7 +49,7 @@ class Page(Struct, Generic[T], frozen=True):
     """One page of a list; `next_page_token` is null on the last one."""
 
     items: list[T]
-    next_page_token: str | None = None
+    next_page_token: PageToken | None = None
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

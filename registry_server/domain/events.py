@@ -2,11 +2,11 @@
 
 import hashlib
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from common_lib.rules import canonical
+from common_lib.rules import canonical, names
 from registry_server.domain.base import Time
 
 MAX_BYTES = 16 * 1024
@@ -38,7 +38,7 @@ class CloudEvent(Struct, frozen=True):
     datacontenttype: str
     id: str
     requestid: str
-    sequence: str
+    sequence: Annotated[str, Meta(pattern=names.SEQUENCE)]
     source: str
     specversion: str
     subject: str

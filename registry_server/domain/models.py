@@ -30,7 +30,7 @@ class RegisteredModel(Struct, frozen=True):
     latest_version: Count
     production_version: VersionNumber | None
     revision: Revision
-    created_by: str
+    created_by: ShortText
     created_at: Time
     updated_at: Time
     tombstone: Tombstone | None

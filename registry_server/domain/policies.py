@@ -8,7 +8,14 @@ from common_lib.rules import names, promotion, windows
 from common_lib.rules.lifecycle import OnRecall
 from common_lib.rules.promotion import Direction
 from common_lib.rules.windows import Weekday
-from registry_server.domain.base import ModelName, Reason, Request, Revision, ShortText, Time
+from registry_server.domain.base import (
+    ModelName,
+    Reason,
+    Request,
+    Revision,
+    ShortText,
+    Time,
+)
 
 Key = Annotated[str, Meta(pattern=names.KEY, max_length=names.NAME_LENGTH)]
 Clock = Annotated[str, Meta(pattern=windows.CLOCK)]
@@ -64,7 +71,7 @@ class Policy(Struct, frozen=True):
     model: ModelName
     rules: PromotionRules
     revision: Revision
-    updated_by: str
+    updated_by: ShortText
     updated_at: Time
 
     @property

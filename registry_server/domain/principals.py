@@ -4,8 +4,17 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from common_lib.rules import names
 from common_lib.rules.access import MAX_TOKEN_DAYS, PrincipalKind, Role
-from registry_server.domain.base import ModelPattern, PrincipalName, Reason, Request, Revision, Time
+from registry_server.domain.base import (
+    ModelPattern,
+    PrincipalName,
+    Reason,
+    Request,
+    Revision,
+    ShortText,
+    Time,
+)
 
 
 class Grant(Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,7 +36,7 @@ class Principal(Struct, frozen=True):
     kind: PrincipalKind
     grants: list[Grant]
     revision: Revision
-    created_by: str
+    created_by: ShortText
     created_at: Time
     updated_at: Time
 
@@ -55,9 +64,9 @@ class UpdatePrincipal(Request, frozen=True):
 class Token(Struct, frozen=True):
     """A token without its secret; the registry keeps only the SHA-256 of the secret."""
 
-    id: str
+    id: Annotated[str, Meta(pattern=names.TOKEN_ID)]
     principal: PrincipalName
-    created_by: str
+    created_by: ShortText
     created_at: Time
     expires_at: Time
     revoked_at: Time | None

@@ -5,7 +5,15 @@ from typing import Any
 from msgspec import Struct
 
 from common_lib.rules.lifecycle import ModelStage
-from registry_server.domain.base import Count, ModelName, Reason, Request, Time, VersionNumber
+from registry_server.domain.base import (
+    Count,
+    ModelName,
+    Reason,
+    Request,
+    ShortText,
+    Time,
+    VersionNumber,
+)
 
 
 class Tenure(Struct, frozen=True):
@@ -35,7 +43,7 @@ class InProduction(Struct, frozen=True):
     since: Time
     sequence: Count | None
     what: str | None
-    by: str | None
+    by: ShortText | None
     reason: str
 
 
@@ -67,7 +75,7 @@ class Decision(Struct, frozen=True):
     at: Time
     what: str
     subject: str
-    by: str
+    by: ShortText
     reason: str
     forced: bool
     stages: list[StageChange]

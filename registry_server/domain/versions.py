@@ -10,6 +10,7 @@ from registry_server.domain.artifacts import FileEntry
 from registry_server.domain.base import (
     Count,
     Description,
+    Digest,
     ModelName,
     Reason,
     Request,
@@ -52,7 +53,7 @@ class Recall(Struct, frozen=True):
     """Why, when and by whom a version was blocked for everyone."""
 
     at: Time
-    by: str
+    by: ShortText
     reason: Reason
 
 
@@ -62,7 +63,7 @@ class ModelVersion(Struct, frozen=True):
     model: ModelName
     version: VersionNumber
     stage: ModelStage
-    digest: str
+    digest: Digest
     size: Count
     file_count: Count
     framework: ShortText
@@ -73,7 +74,7 @@ class ModelVersion(Struct, frozen=True):
     lineage: Lineage | None
     tags: dict[str, str]
     revision: Revision
-    created_by: str
+    created_by: ShortText
     created_at: Time
     updated_at: Time
     tombstone: Tombstone | None

@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from common_lib import AsyncHttpRegistry, HttpRegistry, RegistryConfig
+from common_lib.client.failures import Failure
 from common_lib.client.policy import Policy
-from common_lib.client.transport import Failure
 from common_lib.config import BreakerRules
 from common_lib.deadline import deadline
 from common_lib.errors import AnswerTimedOut, CircuitOpen, DeadlineExceeded, RegistryUnavailable, ServerFailed

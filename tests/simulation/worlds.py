@@ -13,9 +13,9 @@ import pytest
 
 from common_lib import RegistryConfig
 from common_lib.client.cache import CallSteps, Refresh, ResolveCache, Save, Wait
+from common_lib.client.failures import Failure
 from common_lib.client.policy import Pause, Policy, Send
 from common_lib.client.telemetry import Telemetry
-from common_lib.client.transport import Failure
 from common_lib.config import ResolveRules
 from common_lib.errors import AnswerTimedOut, ConnectionFailed, RegistryError, RegistryUnavailable
 from common_lib.operations import versions

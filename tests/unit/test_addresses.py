@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from common_lib import RegistryConfig
+from common_lib.client.failures import Failure
 from common_lib.client.policy import Pause, Policy, Send
-from common_lib.client.transport import Failure
 from common_lib.errors import CircuitOpen, ConnectionFailed, RegistryError, ServerFailed
 from common_lib.operations import models
 from common_lib.operations.base import Answer, Operation

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from common_lib import RegistryConfig
+from common_lib.client.failures import Failure
 from common_lib.client.policy import Pause, Policy, Send
 from common_lib.client.telemetry import Telemetry
-from common_lib.client.transport import Failure
 from common_lib.deadline import deadline
 from common_lib.errors import (
     AnswerTimedOut,

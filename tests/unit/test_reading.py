@@ -7,8 +7,12 @@ import pytest
 from common_lib.errors import ModelNotFound, NotFound, ProtocolError, ServerFailed
 from common_lib.operations import models, versions
 from common_lib.operations.base import Answer
+from common_lib.rules.manifest import File, digest
 
-MANIFEST = {"digest": "sha256:00", "files": [{"path": "a", "size": 0, "sha256": "0" * 64, "media_type": "text/plain"}]}
+MANIFEST = {
+    "digest": digest([File("a", 0, "0" * 64, "text/plain")]),
+    "files": [{"path": "a", "size": 0, "sha256": "0" * 64, "media_type": "text/plain"}],
+}
 PROBLEM = {
     "type": "urn:model-registry:problem:model_not_found",
     "title": "There is no such model",

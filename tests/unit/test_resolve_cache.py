@@ -16,10 +16,10 @@ import pytest
 from common_lib import RegistryConfig
 from common_lib.client import cache as caching
 from common_lib.client.cache import Refresh, ResolveCache, Save, Wait
+from common_lib.client.failures import Failure
 from common_lib.client.policy import Pause, Policy, Send
 from common_lib.client.snapshot import SnapshotFile
 from common_lib.client.telemetry import Logging
-from common_lib.client.transport import Failure
 from common_lib.config import ResolveRules
 from common_lib.deadline import deadline
 from common_lib.errors import AnswerTimedOut, ConnectionFailed, DeadlineExceeded, ProtocolError, RegistryUnavailable
@@ -312,7 +312,7 @@ def test_what_somebody_on_the_way_says_is_no_answer(noise: Answer) -> None:
     world.later(61)
     world.serve = lambda: noise
     assert world.told() == (1, True, "cache")
-    assert str(noise.status) in world.call().known.reason or "no ModelVersion" in world.call().known.reason
+    assert str(noise.status) in world.call().known.reason or "not a ModelVersion" in world.call().known.reason
     world.serve = lambda: CUT
     assert world.told() == (1, True, "cache")
 
@@ -408,7 +408,7 @@ def test_the_bound_drops_what_was_not_asked_for_longest(monkeypatch: pytest.Monk
     """What was asked for since stays."""
     monkeypatch.setattr(caching, "_MOST", 3)
     world = World(lambda: version_answer(1))
-    asked = [versions.resolve(f"models:/eurusd/{number}") for number in range(1, 5)]
+    asked = [versions.resolve(f"models:/eurusd@other{number}") for number in range(1, 5)]
     for operation in asked[:3]:
         world.call(operation)
     world.later(61)
@@ -455,7 +455,7 @@ def test_a_new_process_knows_what_the_last_one_knew(tmp_path: Path) -> None:
 def test_it_is_saved_every_few_seconds_and_at_the_end(tmp_path: Path) -> None:
     """And only when there is something to say."""
     world = World(lambda: version_answer(1), file=tmp_path / "one")
-    asked = [versions.resolve(f"models:/eurusd/{number}") for number in (1, 2, 3)]
+    asked = [versions.resolve(f"models:/eurusd@other{number}") for number in (1, 2, 3)]
     for operation in asked[:2]:
         world.call(operation)
     assert world.saves == 1
@@ -471,7 +471,7 @@ def test_processes_share_the_file_and_what_is_gone_stays_gone(tmp_path: Path) ->
     """Each adds what it heard; what one was refused or changed does not come back."""
     one = World(lambda: version_answer(1), file=tmp_path / "one")
     two = World(lambda: version_answer(1), file=tmp_path / "one")
-    mine, yours = versions.resolve("models:/eurusd/1"), versions.resolve("models:/eurusd/2")
+    mine, yours = versions.resolve("models:/eurusd@other1"), versions.resolve("models:/eurusd@other2")
     one.call(mine)
     two.call(yours)
     third = World(lambda: CUT, file=tmp_path / "one")
@@ -496,7 +496,7 @@ def test_a_recall_is_not_undone_by_a_process_that_has_not_heard_of_it(tmp_path: 
     one.serve = lambda: problem_answer(410, "version_recalled")
     one.call()
     one.cache.save()
-    two.call(versions.resolve("models:/eurusd/2"))
+    two.call(versions.resolve("models:/eurusd@other2"))
     two.cache.save()
     three = World(lambda: CUT, file=tmp_path / "one")
     three.later(62)
@@ -508,7 +508,7 @@ def test_a_recall_is_not_undone_by_a_process_that_has_not_heard_of_it(tmp_path: 
     two.serve = lambda: version_answer(3)
     two.call()
     two.cache.save()
-    one.call(versions.resolve("models:/eurusd/2"))
+    one.call(versions.resolve("models:/eurusd@other2"))
     one.cache.save()
     three.restart()
     assert three.told()[0] == 3
@@ -522,7 +522,7 @@ def test_what_was_heard_last_is_kept_whoever_saves_last(tmp_path: Path) -> None:
     for world in (one, two):
         world.later(61)
     two.call()
-    one.call(versions.resolve("models:/eurusd/7"))
+    one.call(versions.resolve("models:/eurusd@other7"))
     one.cache.save()
     two.restart()
     two.serve = lambda: CUT
