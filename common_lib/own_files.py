@@ -53,7 +53,8 @@ def make_folder(folder: Path) -> None:
     if not folder.parent.exists():
         make_folder(folder.parent)
     try:
-        folder.mkdir(0o700)
+        with naming(folder):
+            folder.mkdir(0o700)
     except FileExistsError:
         # Another process was faster, or a link or file has its place, which is not a folder.
         if not folder.is_dir():
@@ -93,7 +94,8 @@ def replace_own(path: Path, content: bytes) -> None:
     partial = path.parent / f".{path.name}.{uuid.uuid4().hex}"
     try:
         create_own(partial, content)
-        partial.replace(path)
+        with naming(path):
+            partial.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -107,11 +109,12 @@ def create_own(path: Path, content: bytes) -> None:
     Raises:
         FileExistsError: something stands in its place, a dangling link included.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with naming(path), os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
+    with naming(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
 
 
 def open_own(path: Path) -> int:

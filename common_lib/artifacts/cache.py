@@ -90,7 +90,7 @@ class Cache:
             if sound and not _is_ours(place):
                 sound = False
             if sound is False:
-                with contextlib.suppress(FileNotFoundError):
+                with contextlib.suppress(FileNotFoundError), naming(place):
                     place.unlink()
             if not sound:
                 found.append(entry)
@@ -168,7 +168,8 @@ class Arriving:
         self._report = report
         self._partial = cache.root / "partial" / f"{entry.sha256}.{uuid.uuid4().hex}"
         make_folder(self._partial.parent)
-        self._file: BinaryIO = self._partial.open("xb", buffering=0)
+        with naming(self._partial):
+            self._file: BinaryIO = self._partial.open("xb", buffering=0)
         self._hash = hashlib.sha256()
         self.held = 0
         try:
@@ -215,7 +216,8 @@ class Arriving:
             os.fchmod(self._file.fileno(), 0o444)
             os.fsync(self._file.fileno())
         make_folder(self._final.parent)
-        self._partial.replace(self._final)
+        with naming(self._final):
+            self._partial.replace(self._final)
 
     def close(self) -> None:
         """End; what came so far is left for the next who wants it, unless it is nothing."""
@@ -253,8 +255,9 @@ def _folders(folder: Path, manifest: Manifest) -> list[Path]:
 def _link(place: Path, target: str) -> None:
     link = place.parent / f".{uuid.uuid4().hex}"
     try:
-        link.symlink_to(target)
-        link.replace(place)
+        with naming(place):
+            link.symlink_to(target)
+            link.replace(place)
     except OSError:
         with contextlib.suppress(OSError):
             link.unlink(missing_ok=True)
