@@ -9,6 +9,7 @@ import errno
 import os
 import stat
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -45,6 +46,32 @@ def check_folder(folder: Path) -> None:
         raise UnsafeFile(folder, f"has mode {mode:04o}, so others can change it", f"chmod 700 {folder}")
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder of mode 0700, and each folder above it that is missing; one that exists stays as it is."""
+    if folder.is_dir():
+        return
+    if not folder.parent.exists():
+        make_folder(folder.parent)
+    try:
+        with naming(folder):
+            folder.mkdir(0o700)
+    except FileExistsError:
+        # Another process was faster, or a link or file has its place, which is not a folder.
+        if not folder.is_dir():
+            raise
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give a path to errors of the operating system that have none, such as those of a write or an fsync."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def read_own(path: Path, *, most_bytes: int, secret: bool = False) -> bytes:
     """Return the bytes of a regular file that belongs to this user and that nobody else can write.
 
@@ -55,7 +82,7 @@ def read_own(path: Path, *, most_bytes: int, secret: bool = False) -> bytes:
             than `most_bytes` bytes.
         FileNotFoundError: it does not exist.
     """
-    with os.fdopen(_checked(path, os.O_RDONLY, secret=secret), "rb") as file:
+    with naming(path), os.fdopen(_checked(path, os.O_RDONLY, secret=secret), "rb") as file:
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
         raise UnsafeFile(path, f"holds more than {most_bytes:,} bytes", "it was not written by this product; remove it")
@@ -67,7 +94,8 @@ def replace_own(path: Path, content: bytes) -> None:
     partial = path.parent / f".{path.name}.{uuid.uuid4().hex}"
     try:
         create_own(partial, content)
-        partial.replace(path)
+        with naming(path):
+            partial.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -81,11 +109,12 @@ def create_own(path: Path, content: bytes) -> None:
     Raises:
         FileExistsError: something stands in its place, a dangling link included.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
+    with naming(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
 
 
 def open_own(path: Path) -> int:

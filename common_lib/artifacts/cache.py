@@ -5,8 +5,11 @@ root/blobs/sha256/ab/abcd…        the bytes; read-only; hashed again whenever 
 root/partial/<sha256>.<random>    on their way in; taken over by the next who wants the same bytes
 root/snapshots/<digest>/…         the files of a version: links to the bytes
 root/manifests/<digest>           what files a version has; JSON, behind its own SHA-256
-root/references/<digest>          what a reference meant when it was last asked for; the same
+root/references/<digest>          what a reference meant when it was last asked for; sealed, see `references`
+root/resolves/<digest>            the answers to resolves of the last process; sealed too
 ```
+
+All folders belong to one user, and nobody else can write in them: others are refused.
 
 There are no locks, which would do nothing on a network file system: every file is made under a name of its own and gets
 its final one by an atomic rename, and two who make the same file make the same bytes.
@@ -22,17 +25,21 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from common_lib.artifacts.progress import Report, nobody
+from common_lib.artifacts.references import References
 from common_lib.artifacts.snapshot import Snapshot
-from common_lib.errors import DigestMismatch, NotCached, VersionRecalled
+from common_lib.artifacts.sweep import ABANDONED_S, sweep, sweep_links
+from common_lib.bookkeeping import optional
+from common_lib.errors import DigestMismatch, InvalidConfiguration
+from common_lib.own_files import check_folder, make_folder, naming, read_own, replace_own
 from common_lib.staleness import Known
 from common_lib.values import FileEntry, Manifest, ModelVersion
 
 _CHUNK = 1024**2
-# Nobody who still writes pauses for so long.
-_ABANDONED_S = 300.0
+_MOST_BYTES = 64 * 1024**2
+_FOLDERS = ("", "blobs", "blobs/sha256", "partial", "snapshots", "manifests", "references")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +54,27 @@ class Cache:
 
     @classmethod
     def default(cls) -> "Cache":
-        """The folder in `REGISTRY_CACHE`, or one of the user's own as the XDG base directory specification says."""
-        if given := os.environ.get("REGISTRY_CACHE"):
-            return cls(Path(given))
-        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+        """The folder in `REGISTRY_CACHE`, or one of the user's own as the XDG base directory specification says.
+
+        Raises:
+            InvalidConfiguration: no variable names one, and this user has no home.
+        """
+        try:
+            if given := os.environ.get("REGISTRY_CACHE", "").strip():
+                return cls(Path(given).expanduser())
+            base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+        except RuntimeError as error:
+            raise InvalidConfiguration(
+                f"there is no folder for the cache ({error}): name one in REGISTRY_CACHE"
+            ) from None
         return cls(Path(base) / "model-registry")
+
+    def __post_init__(self) -> None:
+        """Refuse an empty path, which would mean the current folder."""
+        root: Any = self.root
+        if not isinstance(root, str | Path) or not str(root).strip() or "\0" in str(root):
+            raise InvalidConfiguration(f"Cache({root!r:.200}): name a folder; '.' is the current one")
+        object.__setattr__(self, "root", Path(root))
 
     def blob(self, sha256: str) -> Path:
         """Where the bytes of a digest stand, if they are here."""
@@ -61,10 +84,15 @@ class Cache:
         """The files whose bytes are not here; bytes that have changed are removed, and so are missing too."""
         found = []
         for entry in entries:
-            sound = is_sound(self.blob(entry.sha256), entry, report)
+            place = self.blob(entry.sha256)
+            with contextlib.suppress(FileNotFoundError):
+                check_folder(place.parent)
+            sound = is_sound(place, entry, report)
+            if sound and not _is_ours(place):
+                sound = False
             if sound is False:
-                with contextlib.suppress(FileNotFoundError):
-                    self.blob(entry.sha256).unlink()
+                with contextlib.suppress(FileNotFoundError), naming(place):
+                    place.unlink()
             if not sound:
                 found.append(entry)
         return found
@@ -76,47 +104,47 @@ class Cache:
     def snapshot(self, version: ModelVersion, manifest: Manifest, known: Known) -> Snapshot:
         """The files of a version as a folder, out of bytes that are here and were just verified."""
         folder = self.root / "snapshots" / manifest.digest.removeprefix("sha256:")
+        for parent in _folders(folder, manifest):
+            make_folder(parent)
+            check_folder(parent)
+            sweep_links(parent)
         for entry in manifest.files:
             place = folder / entry.path
             target = os.path.relpath(self.blob(entry.sha256), place.parent)
             if not place.is_symlink() or str(place.readlink()) != target:
-                place.parent.mkdir(parents=True, exist_ok=True)
-                link = place.parent / f".{uuid.uuid4().hex}"
-                link.symlink_to(target)
-                link.replace(place)
+                _link(place, target)
         return Snapshot(version, manifest, folder, **known.how())
 
-    def remember(self, origin: str, reference: str, version: ModelVersion, manifest: Manifest) -> None:
-        """Keep what a reference means, for those who ask while the registry does not answer."""
-        self._keep(self._manifest(manifest.digest), manifest.model_dump_json())
-        for text in {reference, version.reference}:
-            self._keep(self._reference(origin, text), version.model_dump_json())
-        self._recalled(origin, version.reference).unlink(missing_ok=True)
+    def check(self) -> None:
+        """Raise unless the folders of the cache that exist belong to this user, and nobody else can write in them.
 
-    def remember_recall(self, origin: str, name: str, recalled: VersionRecalled) -> None:
-        """Keep that a version of a model is recalled, so that it is refused also while the registry does not answer."""
-        self._keep(self._recalled(origin, f"models:/{name}/{recalled.value}"), recalled.detail)
+        Raises:
+            UnsafeFile: one does not, or a link stands in its place; the message names it and the command that mends it.
+        """
+        for name in _FOLDERS:
+            with contextlib.suppress(FileNotFoundError):
+                check_folder(self.root / name)
+
+    def references(self, origin: str) -> References:
+        """What references of a registry meant when it last answered."""
+        return References(self.root, origin)
+
+    def remember(self, manifest: Manifest) -> None:
+        """Keep which files a version has, and remove what killed processes left. No disk fails the caller."""
+        with optional(self.root):
+            if self.manifest(manifest.digest) != manifest:
+                text = manifest.model_dump_json().encode()
+                make_folder(self.root / "manifests")
+                replace_own(self._manifest(manifest.digest), hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
+        sweep(self.root)
 
     def manifest(self, digest: str) -> Manifest | None:
         """The files of a version, if they were ever asked for; to be checked against its digest."""
-        try:
-            return Manifest.model_validate_json(_kept(self._manifest(digest)))
-        except (OSError, ValueError):
-            return None
-
-    def remembered(self, origin: str, reference: str) -> tuple[ModelVersion, Manifest]:
-        """What a reference meant when it was last asked for.
-
-        Raises:
-            NotCached: it never was, or what was kept is damaged.
-            VersionRecalled: it means a version that was recalled when it was last asked for.
-        """
         with contextlib.suppress(OSError, ValueError):
-            version = ModelVersion.model_validate_json(_kept(self._reference(origin, reference)))
-            self._refuse_recalled(origin, version)
-            if (manifest := self.manifest(version.digest)) is not None:
-                return version, manifest
-        raise NotCached(reference, str(self.root))
+            sha256, _, text = read_own(self._manifest(digest), most_bytes=_MOST_BYTES).partition(b"\n")
+            if sha256 == hashlib.sha256(text).hexdigest().encode():
+                return Manifest.model_validate_json(text)
+        return None
 
     def partials(self, sha256: str) -> list[Path]:
         """What downloads of these bytes have left behind, the largest first."""
@@ -124,53 +152,12 @@ class Cache:
         for place in (self.root / "partial").glob(f"{sha256}.*"):
             with contextlib.suppress(FileNotFoundError):
                 about = place.lstat()
-                if stat.S_ISREG(about.st_mode) and time.time() - about.st_mtime > _ABANDONED_S:
+                if stat.S_ISREG(about.st_mode) and time.time() - about.st_mtime > ABANDONED_S:
                     found.append((about.st_size, place))
         return [place for _, place in sorted(found, reverse=True)]
 
-    def _refuse_recalled(self, origin: str, version: ModelVersion) -> None:
-        place = self._recalled(origin, version.reference)
-        if not place.exists():
-            return
-        told = f"{version.reference} was recalled"
-        with contextlib.suppress(OSError, ValueError):
-            told = _kept(place).decode()
-        raise VersionRecalled(
-            told,
-            code="version_recalled",
-            remedy="use another version, or ask the registry whether it was reinstated",
-            field="version",
-            value=version.version,
-            status=410,
-        )
-
     def _manifest(self, digest: str) -> Path:
         return self.root / "manifests" / digest.removeprefix("sha256:")
-
-    def _reference(self, origin: str, reference: str) -> Path:
-        name = hashlib.sha256(f"{origin}\n{reference}".encode()).hexdigest()
-        return self.root / "references" / name
-
-    def _recalled(self, origin: str, reference: str) -> Path:
-        return self.root / "recalled" / self._reference(origin, reference).name
-
-    def _keep(self, place: Path, text: str) -> None:
-        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        new = place.parent / f".{uuid.uuid4().hex}"
-        new.write_bytes(f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}".encode())
-        new.replace(place)
-
-
-def _kept(place: Path) -> bytes:
-    """The document that was kept there.
-
-    Raises:
-        ValueError: it has changed since.
-    """
-    sha256, _, text = place.read_bytes().partition(b"\n")
-    if sha256 != hashlib.sha256(text).hexdigest().encode():
-        raise ValueError(f"{place} is damaged")
-    return text
 
 
 class Arriving:
@@ -181,8 +168,9 @@ class Arriving:
         self._entry = entry
         self._report = report
         self._partial = cache.root / "partial" / f"{entry.sha256}.{uuid.uuid4().hex}"
-        self._partial.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._file: BinaryIO = self._partial.open("xb", buffering=0)
+        make_folder(self._partial.parent)
+        with naming(self._partial):
+            self._file: BinaryIO = self._partial.open("xb", buffering=0)
         # A caller that is cancelled closes this while a thread may still write: the descriptor must not be closed, and
         # its number given to another file, before that write has ended.
         self._turn = threading.RLock()
@@ -211,7 +199,7 @@ class Arriving:
         if self.held + len(chunk) > self._entry.size:
             actual = f"more than {self._entry.size} bytes"
             raise DigestMismatch(self._entry.path, expected=self._entry.sha256, actual=actual)
-        with self._turn:
+        with self._turn, naming(self._partial):
             self._hash.update(chunk)
             view = memoryview(chunk)
             while view:
@@ -231,22 +219,25 @@ class Arriving:
         if actual != self._entry.sha256:
             self.begin(0)
             raise DigestMismatch(self._entry.path, expected=self._entry.sha256, actual=actual)
-        with self._turn:
+        with self._turn, naming(self._partial):
             os.fchmod(self._file.fileno(), 0o444)
             os.fsync(self._file.fileno())
-        self._final.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._partial.replace(self._final)
+        make_folder(self._final.parent)
+        with naming(self._final):
+            self._partial.replace(self._final)
 
     def close(self) -> None:
         """End; what came so far is left for the next who wants it, unless it is nothing."""
         with self._turn:
             self._file.close()
-        if not self.held:
-            self._partial.unlink(missing_ok=True)
-        else:
-            # So that it is taken over at once and not only when it looks abandoned.
-            with contextlib.suppress(FileNotFoundError):
-                os.utime(self._partial, (0, 0))
+        # An error here would cover up the one that ended the download.
+        with contextlib.suppress(OSError):
+            if not self.held:
+                self._partial.unlink(missing_ok=True)
+            else:
+                # So that it is taken over at once and not only when it looks abandoned.
+                abandoned = time.time() - 2 * ABANDONED_S
+                os.utime(self._partial, (abandoned, abandoned))
 
     def _take_over(self, abandoned: Path) -> None:
         # Copied and not renamed: if its owner still lives, it must not write into our file.
@@ -256,6 +247,38 @@ class Arriving:
                     while self.held < self._entry.size and (chunk := old.read(_CHUNK)):
                         self.write(chunk[: self._entry.size - self.held])
             abandoned.unlink()
+
+
+def _folders(folder: Path, manifest: Manifest) -> list[Path]:
+    """Return a folder and all folders in it that files of a version stand in, each behind the one it is in."""
+    found = {folder}
+    for entry in manifest.files:
+        parent = (folder / entry.path).parent
+        while parent not in found:
+            found.add(parent)
+            parent = parent.parent
+    return sorted(found)
+
+
+def _link(place: Path, target: str) -> None:
+    link = place.parent / f".{uuid.uuid4().hex}"
+    try:
+        with naming(place):
+            link.symlink_to(target)
+            link.replace(place)
+    except OSError:
+        with contextlib.suppress(OSError):
+            link.unlink(missing_ok=True)
+        raise
+
+
+def _is_ours(place: Path) -> bool:
+    """Return False if another user could exchange the bytes after they were verified."""
+    try:
+        found = place.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
 
 
 def is_sound(place: Path, entry: FileEntry, report: Report = nobody) -> bool | None:

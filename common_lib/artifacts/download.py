@@ -2,6 +2,7 @@
 
 import math
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,7 +12,7 @@ from common_lib.artifacts.folder import missing_in, place, refuse_strangers
 from common_lib.artifacts.local import local_path
 from common_lib.artifacts.progress import Report, nobody
 from common_lib.artifacts.snapshot import Snapshot
-from common_lib.errors import DigestMismatch, NotCached, RegistryUnavailable, VersionRecalled
+from common_lib.errors import DigestMismatch, InvalidRequest, NotCached, RegistryUnavailable, VersionRecalled
 from common_lib.operations import artifacts, versions
 from common_lib.operations.base import Blocking, Flow, Together, checked
 from common_lib.rules.manifest import File, check_files, digest
@@ -43,13 +44,13 @@ def fetch(
         BlobDamaged: the registry itself has lost them.
         NotCached: with `local_files_only`, something was never fetched.
     """
-    store = cache or Cache.default()
+    store = _checked_cache(cache)
     found, manifest = yield from _resolved(origin, reference, store, local_files_only=local_files_only)
     version = found.version
     yield from _cached(version, manifest.files, store, progress, local_files_only=local_files_only)
     snapshot: Snapshot = yield Blocking(lambda: store.snapshot(version, manifest, found))
     if not local_files_only:
-        yield Blocking(lambda: store.remember(origin, reference, version, manifest))
+        yield Blocking(lambda: _remember(store, origin, reference, found, manifest))
     return snapshot
 
 
@@ -73,7 +74,7 @@ def download(
         DigestMismatch: bytes are not what the manifest says; nothing of that file is kept.
         InvalidRequest: `folder` holds a file that is not of this version, such as one of another version.
     """
-    target, store = local_path("folder", folder), cache or Cache.default()
+    target, store = local_path("folder", folder), _checked_cache(cache)
     found, manifest = yield from _resolved(origin, reference, store, local_files_only=local_files_only)
     version = found.version
     missing: list[FileEntry] = yield Blocking(lambda: missing_in(target, manifest))
@@ -83,8 +84,25 @@ def download(
     # Somebody else may have filled the folder meanwhile.
     yield Blocking(lambda: refuse_strangers(target, manifest))
     if not local_files_only:
-        yield Blocking(lambda: store.remember(origin, reference, version, manifest))
+        yield Blocking(lambda: _remember(store, origin, reference, found, manifest))
     return version
+
+
+def _checked_cache(cache: Cache | None) -> Cache:
+    if cache is not None and not isinstance(cache, Cache):
+        raise InvalidRequest(
+            f"cache is {cache!r:.200}",
+            code="invalid_request",
+            remedy="pass Cache(Path(…)), or leave it out for the folder in REGISTRY_CACHE",
+            field="cache",
+            value=cache,
+        )
+    return Cache.default() if cache is None else cache
+
+
+def _remember(store: Cache, origin: str, reference: str, found: versions.Resolution, manifest: Manifest) -> None:
+    store.remember(manifest)
+    store.references(origin).remember(reference, found.version, time.time() - found.age_s)
 
 
 def _resolved(
@@ -93,12 +111,19 @@ def _resolved(
     """The version that the reference means and the manifest of its files, which is that of its digest."""
     found: versions.Resolution
     manifest: Manifest | None
+    yield Blocking(store.check)
+    references = store.references(origin)
     if local_files_only:
-        version, manifest = yield Blocking(lambda: store.remembered(origin, reference))
+        version = yield Blocking(lambda: references.meaning(reference))
+        manifest = yield Blocking(lambda: store.manifest(version.digest))
+        if manifest is None:
+            raise NotCached(reference, str(store.root))
         found = versions.Resolution(version, stale=True, age_s=math.inf, source="files", reason=_NOT_ASKED)
     else:
         found = yield from _asked(origin, reference, store)
         version = found.version
+        if found.stale:
+            yield Blocking(lambda: references.refuse_recalled(version, time.time() - found.age_s))
         manifest = yield Blocking(lambda: store.manifest(version.digest))
         if manifest is None or not _is_of(version, manifest):
             manifest = yield versions.manifest(version.model, version.version)
@@ -112,8 +137,8 @@ def _asked(origin: str, reference: str, store: Cache) -> Flow[versions.Resolutio
         # What is loaded decides: of a recall or a rollback it must hear at once.
         found: versions.Resolution = yield replace(versions.resolution(reference), eager=True)
     except VersionRecalled as error:
-        recalled = error
-        yield Blocking(lambda: store.remember_recall(origin, parse(reference).name, recalled))
+        recalled = f"models:/{parse(reference).name}/{error.value}", error.detail
+        yield Blocking(lambda: store.references(origin).remember_recall(*recalled, time.time()))
         raise
     return found
 

@@ -1,5 +1,6 @@
 """A folder of the user's own that is filled with the files of a version, and never holds anything else afterwards."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -8,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from common_lib.artifacts.cache import is_sound
+from common_lib.artifacts.sweep import sweep_copies
 from common_lib.errors import DigestMismatch, InvalidRequest
+from common_lib.own_files import naming
 from common_lib.values import FileEntry, Manifest
 
 _PARTIAL = re.compile(r"\.[0-9a-f]{32}\.partial")
@@ -29,7 +32,7 @@ def place(blob: Path, folder: Path, entry: FileEntry) -> None:
         shutil.copyfile(blob, copy)
         if not is_sound(copy, entry):
             raise DigestMismatch(entry.path, expected=entry.sha256, actual="another one")
-        with copy.open("rb") as file:
+        with naming(copy), copy.open("rb") as file:
             os.fsync(file.fileno())
         try:
             final.hardlink_to(copy)
@@ -37,13 +40,16 @@ def place(blob: Path, folder: Path, entry: FileEntry) -> None:
             if not is_sound(final, entry):
                 raise _occupied(final) from None
     finally:
-        copy.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            copy.unlink(missing_ok=True)
 
 
 def missing_in(folder: Path, manifest: Manifest) -> list[FileEntry]:
     """The files that are still to fetch into a folder that holds nothing but files of this version."""
     if folder.exists() and not folder.is_dir():
         raise _occupied(folder)
+    for parent in {(folder / entry.path).parent for entry in manifest.files}:
+        sweep_copies(parent)
     missing = [entry for entry in manifest.files if not _have(folder, entry)]
     refuse_strangers(folder, manifest)
     return missing

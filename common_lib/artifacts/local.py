@@ -10,6 +10,7 @@ from pathlib import Path
 from common_lib.artifacts.progress import Report, nobody
 from common_lib.errors import InvalidRequest
 from common_lib.operations.base import checked
+from common_lib.own_files import naming
 from common_lib.rules.formats import media_type_of
 from common_lib.rules.manifest import MAX_FILES
 from common_lib.rules.names import check_artifact_path
@@ -84,7 +85,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 def _hashed(file: Path, path: str, report: Report) -> LocalFile:
     checked(check_artifact_path, path)
     digest, position, prefixes = hashlib.sha256(), 0, []
-    with file.open("rb", buffering=0) as stream:
+    with naming(file), file.open("rb", buffering=0) as stream:
         size = os.fstat(stream.fileno()).st_size
         buffer = memoryview(bytearray(min(_CHUNK, max(size, 1))))
         while length := stream.readinto(buffer):

@@ -22,6 +22,7 @@ from common_lib.client.transport import Transport
 from common_lib.config import RegistryConfig
 from common_lib.errors import InvalidConfiguration, RegistryClosed, RegistryError
 from common_lib.operations.base import Answer, Operation
+from common_lib.origin import Origin
 from common_lib.registry import AsyncModelRegistry, ModelRegistry
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class _Client(ABC):
             )
         self.config = config or RegistryConfig.from_environment()
         self.policy = Policy(self.config, telemetry=telemetry)
-        self.origin = self.config.url
+        self.origin: str = Origin(self.config.url, self.config.token)
         self._cache = ResolveCache.of(self.config, self.policy.telemetry)
         self._process = os.getpid()
         self._closed = False
@@ -51,8 +52,7 @@ class _Client(ABC):
         """The steps of one call, through the cache if there is one."""
         if self._closed:
             raise RegistryClosed(f"the client of {self.origin} was closed: make another one")
-        if self._process != os.getpid():
-            self._begin_anew()
+        self._settle()
         policy = self.policy
         if self._cache is None:
             return policy.steps(operation)
@@ -63,6 +63,11 @@ class _Client(ABC):
     def _refreshing(self, operation: Operation[Any]) -> CallSteps:
         cache = cast("ResolveCache", self._cache)
         return cache.refreshing(operation, lambda *began: self.policy.steps(operation, *began))
+
+    def _settle(self) -> None:
+        """Begin anew if this process was forked off since: threads that are not here may hold locks for ever."""
+        if self._process != os.getpid():
+            self._begin_anew()
 
     def _begin_anew(self) -> None:
         """After a fork: connections and locks are the parent's, what is known is known here too."""
@@ -81,7 +86,7 @@ class _Client(ABC):
         if self._last_word is not None:
             self._last_word.detach()
         save = () if self._cache is None else (self._cache.save,)
-        self._last_word = weakref.finalize(self, _do, *save, *ends)
+        self._last_word = weakref.finalize(self, _do, self._process, *save, *ends)
 
     def _told(self, error: RuntimeError) -> Exception:
         """What httpx says of a pool that was closed in the middle of a call, as one of our errors."""
@@ -95,7 +100,10 @@ def _next(steps: CallSteps, reply: Any) -> Any:
     return steps.throw(reply) if isinstance(reply, InvalidConfiguration) else steps.send(reply)
 
 
-def _do(*ends: Callable[[], object]) -> None:
+def _do(process: int, *ends: Callable[[], object]) -> None:
+    if process != os.getpid():
+        # Forked off: the connections are the parent's, and a thread that is not here may hold their locks for ever.
+        return
     for end in ends:
         end()
 
@@ -136,6 +144,7 @@ class HttpRegistry(_Client, ModelRegistry):
 
     def circuits(self) -> dict[str, CircuitState]:
         """The circuits that calls have met so far, by address and class of routes."""
+        self._settle()
         return self.policy.circuits()
 
     def intercept(self, between: Callable[[Any], Any]) -> None:
@@ -143,6 +152,7 @@ class HttpRegistry(_Client, ModelRegistry):
 
         `common_lib.faults` does so; cache, retries and circuits work on top of it.
         """
+        self._settle()
         self._transport = between(self._transport)
 
     def _connect(self) -> None:
@@ -186,6 +196,7 @@ class HttpRegistry(_Client, ModelRegistry):
         """Close the connections and write the snapshot; calls from now on raise `RegistryClosed`."""
         if self._closed:
             return
+        self._settle()
         self._closed = True
         self._background.close(_CLOSING_S)
         if self._last_word is not None:
@@ -230,6 +241,7 @@ class AsyncHttpRegistry(_Client, AsyncModelRegistry):
 
     def circuits(self) -> dict[str, CircuitState]:
         """The circuits that calls have met so far, by address and class of routes."""
+        self._settle()
         return self.policy.circuits()
 
     def intercept(self, between: Callable[[Any], Any]) -> None:
@@ -237,6 +249,7 @@ class AsyncHttpRegistry(_Client, AsyncModelRegistry):
 
         `common_lib.faults` does so; cache, retries and circuits work on top of it.
         """
+        self._settle()
         self._transport = between(self._transport)
 
     def _connect(self) -> None:
@@ -292,6 +305,7 @@ class AsyncHttpRegistry(_Client, AsyncModelRegistry):
         """Close the connections and write the snapshot; calls from now on raise `RegistryClosed`."""
         if self._closed:
             return
+        self._settle()
         self._closed = True
         here = asyncio.get_running_loop()
         ours = [task for task in self._background if task.get_loop() is here]

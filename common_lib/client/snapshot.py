@@ -5,22 +5,21 @@ believed that was written by who has no token, or that a disk has changed since.
 """
 
 import contextlib
-import hashlib
-import hmac
 import json
-import logging
-import os
-import stat
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from common_lib.artifacts.cache import Cache
+from common_lib.artifacts.sweep import sweep
+from common_lib.bookkeeping import optional
+from common_lib.errors import InvalidConfiguration
+from common_lib.origin import file_name, seal_key
+from common_lib.own_files import check_folder
+from common_lib.sealed import read_sealed, write_sealed
 
-_log = logging.getLogger(__name__)
 _LARGEST: Final = 256 * 1024 * 1024
 _MOST: Final = 10_000
 
@@ -38,16 +37,18 @@ class SnapshotFile:
 
     def __init__(self, place: Path, origin: str, token: str, wall: Callable[[], float] = time.time) -> None:
         self.place = place
-        self._key = f"{origin}\n{token}".encode()
+        self._key = seal_key(origin, token)
         self._wall = wall
-        self._complained = False
+        self._cache: Path | None = None
 
     @classmethod
     def default(cls, origin: str, token: str) -> "SnapshotFile | None":
         """The one in the cache folder of this machine, named by a digest; None if there can be no such folder."""
-        name = hashlib.sha256(f"{origin}\n{token}".encode()).hexdigest()
-        with contextlib.suppress(RuntimeError):
-            return cls(Cache.default().root / "resolves" / name, origin, token)
+        with contextlib.suppress(InvalidConfiguration):
+            root = Cache.default().root
+            found = cls(root / "resolves" / file_name(seal_key(origin, token)), origin, token)
+            found._cache = root
+            return found
         return None
 
     def load(self) -> dict[str, Kept]:
@@ -73,42 +74,24 @@ class SnapshotFile:
             if not at < theirs <= now:
                 whole.pop(path, None)
                 whole[path] = (at, body)
-        try:
-            self._write(json.dumps(dict(list(whole.items())[-_MOST:])))
-        except OSError as error:
-            if not self._complained:
-                _log.warning("%s cannot be written, the next process will not know: %s", self.place, error)
-            self._complained = True
+        with optional(self._cache or self.place):
+            self._check_folders()
+            text = json.dumps(dict(list(whole.items())[-_MOST:])).encode()
+            write_sealed(self.place, self._key, "", text)
+            if self._cache is not None:
+                sweep(self._cache)
 
     def _read(self) -> dict[str, tuple[float, str | None]]:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            seal, _, text = _content(self.place).partition("\n")
-            if hmac.compare_digest(seal, self._sealed(text)):
-                return {path: (float(at), body) for path, (at, body) in json.loads(text).items()}
+            self._check_folders()
+            text = read_sealed(self.place, self._key, "", most_bytes=_LARGEST)
+            return {path: (float(at), body) for path, (at, body) in json.loads(text).items()}
         return {}
 
-    def _write(self, text: str) -> None:
-        self.place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        new = self.place.parent / f".{self.place.name}.{uuid.uuid4().hex}"
-        try:
-            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(f"{self._sealed(text)}\n{text}")
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self.place)
-        except BaseException:
-            new.unlink(missing_ok=True)
-            raise
-
-    def _sealed(self, text: str) -> str:
-        return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
-
-
-def _content(place: Path) -> str:
-    # A pipe in its place must not hold us up.
-    with os.fdopen(os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode) or about.st_size > _LARGEST:
-            raise ValueError(f"{place} is no snapshot")
-        return file.read().decode()
+    def _check_folders(self) -> None:
+        """Refuse a cache that others can write; a file that the caller placed elsewhere is checked by itself."""
+        if self._cache is None:
+            return
+        for folder in (self._cache, self.place.parent):
+            with contextlib.suppress(FileNotFoundError):
+                check_folder(folder)
