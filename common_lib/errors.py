@@ -416,6 +416,7 @@ CODES: Final[Mapping[str, type[RequestRefused] | type[ServerFailed]]] = {
     "model_exists": AlreadyExists,
     "alias_exists": AlreadyExists,
     "principal_exists": AlreadyExists,
+    "last_admin": Conflict,
     "illegal_transition": IllegalTransition,
     "tombstoned": Tombstoned,
     "production_changed": ProductionChanged,
@@ -437,6 +438,7 @@ CODES: Final[Mapping[str, type[RequestRefused] | type[ServerFailed]]] = {
     "revision_required": RevisionRequired,
     "internal": ServerFailed,
     "storage_unavailable": ServerFailed,
+    "blob_store_missing": ServerFailed,
     "deadline_exceeded": ServerFailed,
     "storage_full": ServerFailed,
 }

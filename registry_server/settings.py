@@ -12,7 +12,8 @@ class Settings(Struct, frozen=True):
     `database_url` is empty for SQLite in the data folder, or `postgresql://…`. `memory` keeps rows in memory, for
     tests; bytes still go to `data`. The head of a request is its first line and its headers; its time runs from its
     first byte, or from the beginning of the connection. The time of a body begins anew with each KiB of it. All blobs
-    are read again at that rate, with that pause between two rounds; a rate of 0 means never.
+    are read again at that rate, with that pause between two rounds; a rate of 0 means never. After so many
+    damaged blobs in one round the scrubber stops and raises an alarm.
     """
 
     data: Path
@@ -30,6 +31,7 @@ class Settings(Struct, frozen=True):
     keep_alive_s: int = 75
     scrub_bytes_per_s: float = 16 * 1024**2
     scrub_pause_s: float = 7 * 86_400.0
+    scrub_most_damaged: int = 10
 
 
 def default_data_folder() -> Path:

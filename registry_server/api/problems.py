@@ -74,6 +74,7 @@ PROBLEMS: Final = {
     "model_exists": Kind(409, "The model exists"),
     "alias_exists": Kind(409, "The alias exists"),
     "principal_exists": Kind(409, "The principal exists"),
+    "last_admin": Kind(409, "Nobody else can administer the registry"),
     "illegal_transition": Kind(409, "The move is not legal"),
     "tombstoned": Kind(409, "It was taken out of use"),
     "production_changed": Kind(409, "Something else is in production"),
@@ -96,6 +97,7 @@ PROBLEMS: Final = {
     "revision_required": Kind(428, "A change needs the revision it is based on"),
     "internal": Kind(500, "The server failed"),
     "storage_unavailable": Kind(503, "The storage does not answer"),
+    "blob_store_missing": Kind(503, "The folder of bytes is missing"),
     "deadline_exceeded": Kind(504, "The caller's time is over"),
     "storage_full": Kind(507, "The storage is full"),
 }
@@ -103,6 +105,7 @@ _HEADERS: Final = {
     "unauthenticated": {"www-authenticate": 'Bearer realm="model-registry"'},
     "request_in_flight": {"retry-after": "1"},
     "storage_unavailable": {"retry-after": "1"},
+    "blob_store_missing": {"retry-after": "60"},
 }
 
 

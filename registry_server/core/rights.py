@@ -50,9 +50,13 @@ _GLOBAL: Final = frozenset({Right.READ_LOG, Right.ADMINISTER})
 
 
 class Caller(Struct, frozen=True):
-    """The principal behind a request."""
+    """The principal behind a request.
+
+    `unguarded` is true for the owner of the server's machine who forces a change that leaves no admin.
+    """
 
     principal: Principal
+    unguarded: bool = False
 
     @property
     def name(self) -> str:
