@@ -432,6 +432,7 @@ CODES: Final[Mapping[str, type[RequestRefused] | type[ServerFailed] | type[RateL
     "model_exists": AlreadyExists,
     "alias_exists": AlreadyExists,
     "principal_exists": AlreadyExists,
+    "last_admin": Conflict,
     "illegal_transition": IllegalTransition,
     "tombstoned": Tombstoned,
     "production_changed": ProductionChanged,
@@ -456,6 +457,7 @@ CODES: Final[Mapping[str, type[RequestRefused] | type[ServerFailed] | type[RateL
     "quota_exceeded": RateLimited,
     "internal": ServerFailed,
     "storage_unavailable": ServerFailed,
+    "blob_store_missing": ServerFailed,
     "deadline_exceeded": ServerFailed,
     "storage_full": ServerFailed,
 }

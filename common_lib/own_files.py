@@ -72,6 +72,22 @@ def naming(path: Path) -> Iterator[None]:
         raise
 
 
+def check_own(path: Path, *, secret: bool = False) -> None:
+    """Raise unless a file is regular, belongs to this user, and nobody else can write it; it is not opened.
+
+    For files that must not be opened, such as those of SQLite, whose locks end when any descriptor is closed. With
+    `secret`, nobody else may be able to read it either.
+
+    Raises:
+        UnsafeFile: as `read_own`.
+        FileNotFoundError: it does not exist.
+    """
+    found = path.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        raise UnsafeFile(path, "is a symbolic link", "put the file itself in its place")
+    _check_file(path, found, secret=secret)
+
+
 def read_own(path: Path, *, most_bytes: int, secret: bool = False) -> bytes:
     """Return the bytes of a regular file that belongs to this user and that nobody else can write.
 

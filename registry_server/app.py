@@ -14,6 +14,7 @@ from litestar import Litestar, Router
 from litestar.exceptions import HTTPException
 from prometheus_client import CollectorRegistry
 
+from common_lib.own_files import open_own, replace_own
 from common_lib.rules.violation import RuleViolation
 from registry_server.api import (
     aliases,
@@ -29,6 +30,7 @@ from registry_server.api import (
     principals,
     problems,
     production,
+    scrub_metrics,
     uploads,
     versions,
 )
@@ -47,6 +49,7 @@ from registry_server.core.collection import reconcile
 from registry_server.domain.errors import RegistryError
 from registry_server.infrastructure.filesystem import FilesystemBlobs, sync_folder
 from registry_server.infrastructure.sqlite import SqliteDatabase
+from registry_server.invariants import adoption, checks, marker
 from registry_server.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -117,12 +120,14 @@ def create_app(settings: Settings) -> Litestar:
     '/health/live'
     """
     metrics = CollectorRegistry()
+    report = scrub.Report()
+    scrub_metrics.register(report, metrics)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with opened(settings) as outside:
             connect(app, outside)
-            tasks = [asyncio.create_task(work) for work in _background(settings, outside)]
+            tasks = [asyncio.create_task(work) for work in background(settings, outside, report)]
             try:
                 yield
             finally:
@@ -149,7 +154,7 @@ def create_app(settings: Settings) -> Litestar:
         request_max_body_size=settings.max_body_bytes,
         logging_config=None,
     )
-    app.state.update({"settings": settings, "metrics": metrics, "openapi_path": "/openapi.json"})
+    app.state.update({"settings": settings, "metrics": metrics, "scrub": report, "openapi_path": "/openapi.json"})
     inner = FastLane(Methods(app.asgi_handler, app), app.state)
     app.asgi_handler = Telemetry(Deadlines(inner), metrics, access_log=settings.access_log)
     return app
@@ -165,26 +170,38 @@ def connect(app: Litestar, outside: Ports) -> None:
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Ports]:
-    """The outside world that the settings describe, locked, migrated, with an admin; closed at the end.
+async def opened(settings: Settings, *, adopt: bool = False, lost: bool = False) -> AsyncIterator[Ports]:
+    """The outside world that the settings describe, checked, locked, migrated, with an admin; closed at the end.
+
+    With `adopt` folder and database become one store, whatever they belonged to before; with `lost` even if the bytes
+    are missing.
 
     Raises:
         FolderInUse: another process owns the data folder.
+        InvariantBroken: folder, engine, database and bytes do not belong together, or others control the folder.
     """
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     # Where only the folder itself is ours, whoever made it for us answers for its name.
     with contextlib.suppress(PermissionError):
         sync_folder(settings.data.parent)
+    checks.require_folder(settings)
     with _locked(settings.data):
-        blobs = FilesystemBlobs(settings.data / "blobs")
+        checks.require_files(settings, adopt=adopt)
+        # Rows in memory belong to no folder.
+        facts = None if settings.memory else await checks.require_store(settings, adopt=adopt, lost=lost)
+        store = "" if facts is None else adoption.chosen_id(facts, adopt=adopt)
+        root = settings.data.absolute() / "blobs"
+        blobs = FilesystemBlobs(root, medium=(lambda: marker.medium_fault(root, store)) if store else lambda: "")
         blobs.open_store()
         database = _database(settings)
         await database.open()
         try:
+            if facts is not None:
+                await adoption.settle(settings, database, facts, store, adopt=adopt)
             outside = Ports(database, blobs, _now, _new_id, set())
             if read := await database.write(timeline.rebuild):
                 _log.info("what was in production when was made anew from %d events", read)
-            await ensure_admin(outside, settings.data / "admin-token")
+            await ensure_admin(outside, settings.data / "admin-token", replace_own)
             if taken_back := await reconcile(outside):
                 _log.warning("%d blobs were taken back from the trash, where a crash had left them", taken_back)
             yield outside
@@ -204,7 +221,7 @@ def _database(settings: Settings) -> Any:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Any:
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = open_own(folder / "lock")
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -217,10 +234,17 @@ def _locked(folder: Path) -> Any:
         os.close(descriptor)
 
 
-def _background(settings: Settings, outside: Ports) -> Iterator[Coroutine[Any, Any, None]]:
+def background(settings: Settings, outside: Ports, report: scrub.Report) -> Iterator[Coroutine[Any, Any, None]]:
+    """Yield the tasks that run as long as the server does; all of their waiting is `outside.sleep`."""
     yield _prune(outside)
     if settings.scrub_bytes_per_s:
-        yield scrub.run(outside, bytes_per_s=settings.scrub_bytes_per_s, pause_s=settings.scrub_pause_s)
+        yield scrub.run(
+            outside,
+            bytes_per_s=settings.scrub_bytes_per_s,
+            pause_s=settings.scrub_pause_s,
+            most_damaged=settings.scrub_most_damaged,
+            report=report,
+        )
 
 
 async def _prune(outside: Ports) -> None:
@@ -230,7 +254,7 @@ async def _prune(outside: Ports) -> None:
             await core_uploads.expire(outside)
         except RegistryError:
             _log.warning("what has expired could not be dropped; it is tried again in an hour", exc_info=True)
-        await asyncio.sleep(_PRUNE_EVERY_S)
+        await outside.sleep(_PRUNE_EVERY_S)
 
 
 def _now() -> datetime:

@@ -43,8 +43,9 @@ class PortalTransport(httpx.BaseTransport):
 class _OwnersGate(Gate):
     """Lets in, as the first admin and without a token, whoever could open the database: so a lost token is replaced."""
 
-    def __init__(self, outside: Ports) -> None:
+    def __init__(self, outside: Ports, *, force: bool) -> None:
         super().__init__(outside.database, outside.now)
+        self._force = force
         self._read = outside.database.read
 
     async def caller(self, authorization: str | None, peer: str = "") -> Caller:  # noqa: ARG002 - none is asked for
@@ -52,12 +53,14 @@ class _OwnersGate(Gate):
         admin = await self._read.principals.get(ADMIN)
         if admin is None:
             raise AssertionError("an opened registry has its first admin")
-        return Caller(msgspec.structs.replace(admin, grants=[Grant(Role.ADMIN, "*")]))
+        return Caller(msgspec.structs.replace(admin, grants=[Grant(Role.ADMIN, "*")]), unguarded=self._force)
 
 
 @contextlib.contextmanager
-def owned(settings: Settings) -> Iterator[HttpRegistry]:
+def owned(settings: Settings, *, force: bool = False) -> Iterator[HttpRegistry]:
     """The first admin's registry on a data folder that this process owns for as long as the block lasts.
+
+    With `force` a change may leave the registry without an admin.
 
     Raises:
         FolderInUse: another process owns the data folder.
@@ -65,7 +68,7 @@ def owned(settings: Settings) -> Iterator[HttpRegistry]:
     app = create_app(settings)
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(opened(settings)) as outside:
         connect(app, outside)
-        app.state.gate = _OwnersGate(outside)
+        app.state.gate = _OwnersGate(outside, force=force)
         with HttpRegistry(
             RegistryConfig(url=URL, token="", resolve=None), transport=PortalTransport(app, portal)
         ) as registry:

@@ -12,16 +12,21 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import msgspec
 import uvicorn
 
+from common_lib.own_files import UnsafeFile, read_own, replace_own
 from registry_server.api.authority import Authority
 from registry_server.api.connections import GuardedProtocol, Limits, look_at_all
 from registry_server.api.standing import end_revoked
 from registry_server.app import FolderInUse, create_app
 from registry_server.domain.errors import RegistryError
+from registry_server.infrastructure.database_url import InvalidDatabaseUrl
+from registry_server.infrastructure.inspection import Unreadable
 from registry_server.infrastructure.schema import SchemaMismatch
+from registry_server.invariants.findings import InvariantBroken
 from registry_server.settings import Settings
 
 _GRACE_S = 10
@@ -29,9 +34,10 @@ _GRACE_S = 10
 _LAST_S = 1
 _BACKLOG = 2048
 _LOOK_EVERY = 5  # ticks of uvicorn, of 0.1 s each
+_MOST_BYTES = 16 * 1024
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 # What these say is for people already; of any other failure to start the log tells all.
-_SPEAKING = (FolderInUse, SchemaMismatch, RegistryError, OSError)
+_SPEAKING = (FolderInUse, InvariantBroken, SchemaMismatch, Unreadable, InvalidDatabaseUrl, RegistryError, OSError)
 _log = logging.getLogger(__name__)
 
 
@@ -47,22 +53,39 @@ class Announcement(msgspec.Struct, frozen=True):
 
     def write(self, data: Path) -> None:
         """Appear whole, readable by the owner only."""
-        partial = data / "server.json.partial"
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.encode(self))
-        partial.replace(data / "server.json")
+        replace_own(data / "server.json", msgspec.json.encode(self))
 
     @classmethod
     def read(cls, data: Path) -> "Announcement | None":
-        """The announcement of a process that lives; one that was killed leaves an old one behind."""
+        """The announcement of a process that lives; one that was killed leaves an old one behind.
+
+        Raises:
+            UnsafeFile: others can exchange the file, or it names an address beyond this machine.
+        """
+        file = data / "server.json"
         try:
-            found = msgspec.json.decode((data / "server.json").read_bytes(), type=cls)
+            found = msgspec.json.decode(read_own(file, most_bytes=_MOST_BYTES), type=cls)
             os.kill(found.pid, 0)
+        except UnsafeFile:
+            raise
         except (OSError, msgspec.MsgspecError, OverflowError):
             # Not there, not ours to read, or left behind by a process that is gone or is somebody else's.
             return None
+        if not _is_loopback(found.url):
+            # The admin's token would be sent there.
+            raise UnsafeFile(
+                file, "names an address that is not on this machine", "remove it and start the server again"
+            )
         return found
+
+
+def _is_loopback(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    return parts.scheme == "http" and parts.hostname in _LOOPBACK and port is not None and "@" not in parts.netloc
 
 
 class RegistryServer(uvicorn.Server):

@@ -13,7 +13,8 @@ class Settings(Struct, frozen=True):
     tests; bytes still go to `data`. The head of a request is its first line and its headers; its time runs from its
     first byte, or from the beginning of the connection. A body has to come, and an answer has to be taken, at the least
     rates on average over the times beside them. All blobs are read again at that rate, with that pause between two
-    rounds; a rate of 0 means never. A quota or a rate of one principal or peer that is 0 limits nothing.
+    rounds; a rate of 0 means never. After so many damaged blobs in one round the scrubber stops and raises an alarm. A
+    quota or a rate of one principal or peer that is 0 limits nothing.
     """
 
     data: Path
@@ -40,6 +41,7 @@ class Settings(Struct, frozen=True):
     keep_alive_s: int = 75
     scrub_bytes_per_s: float = 16 * 1024**2
     scrub_pause_s: float = 7 * 86_400.0
+    scrub_most_damaged: int = 10
 
 
 def default_data_folder() -> Path:

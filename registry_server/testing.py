@@ -19,6 +19,7 @@ from litestar import Litestar
 from common_lib.access import Grant
 from common_lib.client.http_registry import AsyncHttpRegistry, HttpRegistry
 from common_lib.config import RegistryConfig, ResolveRules
+from common_lib.own_files import replace_own
 from common_lib.rules.access import PrincipalKind, Role
 from registry_server.app import connect, create_app
 from registry_server.core.acts import Ports
@@ -84,7 +85,7 @@ class TestBackend:
         self._database = database = SqliteDatabase(None)
         await database.open()
         self.ports = Ports(database, blobs, lambda: datetime.now(UTC), lambda: uuid.uuid4().hex, set())
-        await ensure_admin(self.ports, self._home / "admin-token")
+        await ensure_admin(self.ports, self._home / "admin-token", replace_own)
         connect(self._app, self.ports)
 
 

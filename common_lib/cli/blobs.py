@@ -1,5 +1,6 @@
 """`registry blobs`."""
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import rich_click as click
@@ -8,6 +9,7 @@ from rich.table import Table
 from common_lib.cli import show
 from common_lib.cli.failures import Status
 from common_lib.cli.session import Session, connected
+from common_lib.errors import BlobNotFound
 
 if TYPE_CHECKING:
     from common_lib.client.http_registry import HttpRegistry
@@ -30,18 +32,26 @@ def blobs() -> None:
     metavar="NAME/VERSION",
     help="All files of a version: a number, a stage or `latest`; or NAME@ALIAS.",
 )
+@click.option("--all", "everything", is_flag=True, help="All files of all versions that you may read.")
 @connected
-def verify(session: Session, *, sha256: str | None, version: str | None) -> None:
+def verify(session: Session, *, sha256: str | None, version: str | None, everything: bool) -> None:
     """Let the registry read bytes again, and say whether they are what their digest says.
 
-    Damaged bytes go into quarantine: the registry serves them no more. Status 6 if any are.
+    Damaged bytes go into quarantine: the registry serves them no more. Bytes in quarantine that are back and hash
+    right are served again. Status 6 if any are damaged.
     """
-    if (sha256 is None) == (version is None):
-        raise click.UsageError("give either the SHA-256 of a blob, or a version by --model NAME/VERSION")
+    if (sha256 is not None) + (version is not None) + everything != 1:
+        raise click.UsageError(
+            "give either the SHA-256 of a blob, or a version by --model NAME/VERSION, or --all for everything"
+        )
     session.patient(_HASHING_S)
-    paths = {sha256: ""} if sha256 else _files(session.registry, version or "")
+    if everything:
+        with session.busy("Listing the files of all versions …"):
+            paths = _all_files(session.registry)
+    else:
+        paths = {sha256: ""} if sha256 else _files(session.registry, version or "")
     with session.busy(f"Reading {show.count(len(paths), 'blob')} …"):
-        found = [session.registry.artifacts.verify_blob(digest) for digest in paths]
+        found = list(_verified(session.registry, paths, skip_missing=everything))
     session.answer(found, lambda: _table(found, paths))
     if damaged := sum(not each.sound for each in found):
         session.note(
@@ -55,6 +65,26 @@ def _files(registry: "HttpRegistry", version: str) -> dict[str, str]:
     """A path for each digest of a version."""
     found = registry.resolve(version if version.startswith("models:/") else f"models:/{version}")
     return {entry.sha256: entry.path for entry in registry.versions.manifest(found.model, found.version).files}
+
+
+def _all_files(registry: "HttpRegistry") -> dict[str, str]:
+    """A path for each digest of all versions, those that were taken out of use or recalled included."""
+    found: dict[str, str] = {}
+    for model in registry.models.search(tombstoned=True):
+        for version in registry.versions.search(model.name, tombstoned=True):
+            for entry in registry.versions.manifest(model.name, version.version).files:
+                found.setdefault(entry.sha256, f"{model.name}/{version.version}: {entry.path}")
+    return found
+
+
+def _verified(registry: "HttpRegistry", digests: Iterable[str], *, skip_missing: bool) -> "Iterator[Verification]":
+    for digest in digests:
+        try:
+            yield registry.artifacts.verify_blob(digest)
+        except BlobNotFound:
+            # The collector has removed the bytes of a version that was taken out of use.
+            if not skip_missing:
+                raise
 
 
 def _table(found: "list[Verification]", paths: dict[str, str]) -> Table:

@@ -16,6 +16,7 @@ from common_lib.cli import show
 from common_lib.cli.failures import reported
 from common_lib.config import DEFAULT_URL, RegistryConfig
 from common_lib.errors import InvalidConfiguration
+from common_lib.own_files import read_own
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from common_lib.client.http_registry import HttpRegistry
 
 _PANEL = "Registry"
+_MOST_BYTES = 16 * 1024
 _OPTIONS = [
     click.option(
         "--url",
@@ -156,11 +158,11 @@ def found_token(token: str | None, file: Path | None) -> str:
     """The token that was given on the command line, in a file, or in `REGISTRY_TOKEN`, in this order.
 
     Raises:
-        InvalidConfiguration: it was given twice, the file is empty, or no token can look like that.
+        InvalidConfiguration: it was given twice, its file is empty or open to others, or no token can look like that.
     """
     if token and file:
         raise InvalidConfiguration("--token and --token-file are both given: give one")
-    found = token or (file.read_text("utf-8", "replace") if file else os.environ.get("REGISTRY_TOKEN", ""))
+    found = token or (_of_file(file) if file else os.environ.get("REGISTRY_TOKEN", ""))
     found = found.strip()
     if file and not found:
         raise InvalidConfiguration(f"{file} is empty: it should hold the token")
@@ -168,6 +170,13 @@ def found_token(token: str | None, file: Path | None) -> str:
     if not found.isascii() or not found.isprintable() or " " in found:
         raise InvalidConfiguration("the token has characters that no token has: it is not shown, look where it is from")
     return found
+
+
+def _of_file(file: Path) -> str:
+    try:
+        return read_own(file, most_bytes=_MOST_BYTES, secret=True).decode("utf-8", "replace")
+    except OSError as why:
+        raise InvalidConfiguration(f"the token is not read: {why}") from None
 
 
 def _plain(value: Any) -> Any:

@@ -14,8 +14,8 @@ from litestar.types import Receive, Scope, Send
 
 from common_lib.rules.names import check_idempotency_key
 from registry_server.api.query import check_value
-from registry_server.api.reading import prepare_json, received
 from registry_server.api.quotas import WriteQuota
+from registry_server.api.reading import prepare_json, received
 from registry_server.api.security import caller
 from registry_server.api.telemetry import header, id_of
 from registry_server.core.acts import Act, Need, Outcome, Ports, perform

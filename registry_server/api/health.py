@@ -3,7 +3,7 @@
 from litestar import Response, get
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from registry_server.api.exchange import HttpRequest, database
+from registry_server.api.exchange import HttpRequest, database, ports
 from registry_server.api.security import caller
 from registry_server.core.rights import Right
 
@@ -16,9 +16,11 @@ async def live() -> dict[str, str]:
 
 @get("/health/ready")
 async def ready(request: HttpRequest) -> dict[str, str]:
-    """The database answers too; 503 if not."""
+    """The database answers too and the folder of bytes is there; 503 if not. `alarm` says why the scrubber stopped."""
     await database(request).ping()
-    return {"status": "ready"}
+    ports(request).blobs.require_medium()
+    alarm = request.app.state.scrub.alarm
+    return {"status": "ready", "alarm": alarm} if alarm else {"status": "ready"}
 
 
 @get("/metrics")

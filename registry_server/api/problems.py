@@ -80,6 +80,7 @@ PROBLEMS: Final = {
     "model_exists": Kind(409, "The model exists"),
     "alias_exists": Kind(409, "The alias exists"),
     "principal_exists": Kind(409, "The principal exists"),
+    "last_admin": Kind(409, "Nobody else can administer the registry"),
     "illegal_transition": Kind(409, "The move is not legal"),
     "tombstoned": Kind(409, "It was taken out of use"),
     "production_changed": Kind(409, "Something else is in production"),
@@ -105,6 +106,7 @@ PROBLEMS: Final = {
     "quota_exceeded": Kind(429, "The principal holds as much as it may"),
     "internal": Kind(500, "The server failed"),
     "storage_unavailable": Kind(503, "The storage does not answer"),
+    "blob_store_missing": Kind(503, "The folder of bytes is missing"),
     "deadline_exceeded": Kind(504, "The caller's time is over"),
     "storage_full": Kind(507, "The storage is full"),
 }
@@ -115,7 +117,10 @@ _BY_STATUS: Final = {
     429: {"retry-after": f"{_RETRY_AFTER_S}"},
     503: {"retry-after": f"{_RETRY_AFTER_S}"},
 }
-_BY_CODE: Final = {"request_in_flight": {"retry-after": f"{_RETRY_AFTER_S}"}}
+_BY_CODE: Final = {
+    "request_in_flight": {"retry-after": f"{_RETRY_AFTER_S}"},
+    "blob_store_missing": {"retry-after": "60"},  # somebody has to mount a disk
+}
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):

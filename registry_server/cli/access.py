@@ -9,11 +9,14 @@ from common_lib.cli.session import found_token
 from common_lib.client.http_registry import HttpRegistry
 from common_lib.config import RegistryConfig
 from common_lib.errors import InvalidConfiguration
+from common_lib.own_files import UnsafeFile
 from common_lib.registry import ModelRegistry
 from registry_server.app import FolderInUse
 from registry_server.cli.options import fail
 from registry_server.cli.schema import FAILURES, look
 from registry_server.inprocess import owned
+from registry_server.invariants import checks
+from registry_server.invariants.findings import InvariantBroken
 from registry_server.serving import Announcement
 from registry_server.settings import Settings
 
@@ -22,14 +25,20 @@ _COLLECTING_S = 3_600.0
 
 
 @contextlib.contextmanager
-def administration(settings: Settings, url: str | None, token_file: Path | None) -> Iterator[ModelRegistry]:
+def administration(
+    settings: Settings, url: str | None, token_file: Path | None, *, force: bool = False
+) -> Iterator[ModelRegistry]:
     """An admin's registry: at `url`, or on the data folder, whoever owns it.
+
+    With `force` a change may leave the registry without an admin, where no server runs on the folder.
 
     Raises:
         InvalidConfiguration: there is no registry in the folder, or no token for it.
     """
     with contextlib.ExitStack() as stack:
-        yield stack.enter_context(_at(url, found_token(None, token_file)) if url else _on(settings, token_file))
+        yield stack.enter_context(
+            _at(url, found_token(None, token_file)) if url else _on(settings, token_file, force=force)
+        )
 
 
 def _at(url: str, token: str) -> HttpRegistry:
@@ -40,7 +49,11 @@ def _at(url: str, token: str) -> HttpRegistry:
 
 
 @contextlib.contextmanager
-def _on(settings: Settings, token_file: Path | None) -> Iterator[ModelRegistry]:
+def _on(settings: Settings, token_file: Path | None, *, force: bool) -> Iterator[ModelRegistry]:
+    try:
+        checks.require_engine(settings)
+    except InvariantBroken as why:
+        fail(str(why))
     if not settings.database_url and not (settings.data / "registry.sqlite3").exists():
         # A folder named by mistake must not become a registry.
         raise InvalidConfiguration(
@@ -49,7 +62,7 @@ def _on(settings: Settings, token_file: Path | None) -> Iterator[ModelRegistry]:
     with contextlib.ExitStack() as stack:
         try:
             asyncio.run(look(settings))
-            registry = stack.enter_context(owned(settings))
+            registry = stack.enter_context(owned(settings, force=force))
         except FolderInUse as busy:
             registry = stack.enter_context(_running(settings.data, token_file, busy))
         except FAILURES as failure:
@@ -58,7 +71,10 @@ def _on(settings: Settings, token_file: Path | None) -> Iterator[ModelRegistry]:
 
 
 def _running(data: Path, token_file: Path | None, busy: FolderInUse) -> HttpRegistry:
-    announced = Announcement.read(data)
+    try:
+        announced = Announcement.read(data)
+    except UnsafeFile as why:
+        fail(f"{why}, or give the address of the registry by --url")
     if announced is None:
         fail(f"{busy}; if it serves, give its address by --url")
     file = token_file or data / "admin-token"

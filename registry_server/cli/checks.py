@@ -11,13 +11,15 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 import registry_server
+from common_lib.own_files import UnsafeFile
 from registry_server.cli.findings import NAMED, Finding, Progress
-from registry_server.cli.schema import to_take
 from registry_server.cli.store import stored
 from registry_server.infrastructure.inspection import Unreadable, reading
-from registry_server.infrastructure.schema import SchemaMismatch
 from registry_server.infrastructure.sql import Sql
 from registry_server.infrastructure.sqlite import SAFE_WAL, wal_is_safe
+from registry_server.invariants import checks as invariants
+from registry_server.invariants.replaying import replayed
+from registry_server.invariants.site import Site
 from registry_server.serving import Announcement
 from registry_server.settings import Settings
 
@@ -36,24 +38,30 @@ def examined(settings: Settings, *, verify: bool, progress: Progress) -> list[Fi
 async def _findings(settings: Settings, *, verify: bool, progress: Progress) -> AsyncIterator[Finding]:
     for finding in (*_imports("common_lib"), *_imports("adapters")):
         yield finding
-    data = settings.data.absolute()
-    if data.is_dir():
-        for check in (_folder, _lock, _admin_token, _space):
-            yield check(data)
-    else:
-        yield Finding("data folder", False, f"{data} is not there; `registry-server serve` makes it")
-        if not settings.database_url:
-            return
+    site = Site(settings)
+    folder = invariants.FOLDER(site)
+    yield _closed(site.data) if folder.well else folder
+    if site.data.is_dir():
+        for check in (*invariants.FILES, _lock, _space):
+            yield check(site)
+    elif not settings.database_url:
+        return
     try:
-        async with reading(settings.data / "registry.sqlite3", settings.database_url) as sql:
+        async with reading(site.file, settings.database_url) as sql:
             yield await (_postgres(sql) if settings.database_url else _sqlite(sql))
-            schema = await _schema(settings, sql)
+            schema = await invariants.schema(site, sql)
             yield schema
+            for finding in await invariants.store(site, sql):
+                yield finding
             yield await _integrity(settings, sql)
             if not schema.well:
                 yield Finding("blobs", None, "not looked for: the schema is another one")
+                yield Finding("log", None, "not replayed: the schema is another one")
                 return
-            async for finding in stored(settings.data / "blobs", sql, verify=verify, progress=progress):
+            async for finding in stored(site.blobs, sql, verify=verify, progress=progress):
+                yield finding
+        async with reading(site.file, settings.database_url, snapshot=True) as sql:
+            async for finding in replayed(site, sql, progress):
                 yield finding
     except Unreadable as why:
         yield Finding("database", False, str(why))
@@ -75,26 +83,30 @@ def _imports(name: str) -> Iterator[Finding]:
         yield Finding(what, True, spec.origin)
 
 
-def _folder(data: Path) -> Finding:
-    about = data.stat()
-    mode = stat.S_IMODE(about.st_mode)
+def _closed(data: Path) -> Finding:
+    """Report a folder that others can enter, although they can change nothing in it."""
+    mode = stat.S_IMODE(data.stat().st_mode)
     if mode & 0o077:
         return Finding("data folder", False, f"{data} has mode {mode:04o}, so others can enter: chmod 700 {data}")
-    if about.st_uid != os.geteuid():
-        return Finding("data folder", None, f"{data} belongs to user {about.st_uid}, you are {os.geteuid()}")
     return Finding("data folder", True, f"{data}, yours alone")
 
 
-def _lock(data: Path) -> Finding:
+def _lock(site: Site) -> Finding:
     try:
-        descriptor = os.open(data / "lock", os.O_RDONLY)
+        # Without O_NONBLOCK a pipe in its place would block the caller.
+        descriptor = os.open(site.data / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return Finding("lock", True, "nobody owns the folder")
+    except OSError as why:
+        return Finding("lock", None, f"cannot be looked at ({why.strerror})")
     try:
         # Shared and let go at once: a server that starts in this very instant would be refused.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        announced = Announcement.read(data)
+        try:
+            announced = Announcement.read(site.data)
+        except UnsafeFile as why:
+            return Finding("lock", False, str(why))
         owner = f"process {announced.pid}, serving at {announced.url}" if announced else "a process without server.json"
         return Finding("lock", True, f"owned by {owner}")
     finally:
@@ -102,18 +114,8 @@ def _lock(data: Path) -> Finding:
     return Finding("lock", True, "nobody owns the folder")
 
 
-def _admin_token(data: Path) -> Finding:
-    file = data / "admin-token"
-    if not file.exists():
-        return Finding("admin token file", True, "removed, so nobody can read it")
-    mode = stat.S_IMODE(file.stat().st_mode)
-    if mode & 0o077:
-        return Finding("admin token file", False, f"{file} has mode {mode:04o}: chmod 600 {file}, and revoke the token")
-    return Finding("admin token file", True, f"{file}, yours alone")
-
-
-def _space(data: Path) -> Finding:
-    usage = shutil.disk_usage(data)
+def _space(site: Site) -> Finding:
+    usage = shutil.disk_usage(site.data)
     free = f"{usage.free / 1024**3:,.1f} of {usage.total / 1024**3:,.1f} GiB are free"
     return Finding("disk", usage.free >= _LEAST_FREE, free)
 
@@ -134,16 +136,6 @@ async def _postgres(sql: Sql) -> Finding:
     if fsync != "on":
         return Finding("PostgreSQL", False, f"{version} runs without fsync: what was acknowledged can be lost")
     return Finding("PostgreSQL", True, str(version))
-
-
-async def _schema(settings: Settings, sql: Sql) -> Finding:
-    try:
-        steps = await to_take(settings, sql)
-    except SchemaMismatch as why:
-        return Finding("schema", False, str(why))
-    if steps:
-        return Finding("schema", False, f"still to take: {', '.join(steps)}: registry-server migrate")
-    return Finding("schema", True, "up to date")
 
 
 async def _integrity(settings: Settings, sql: Sql) -> Finding:

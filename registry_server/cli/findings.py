@@ -1,16 +1,5 @@
-"""What `doctor` tells."""
+"""What `doctor` reports."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from registry_server.invariants.findings import NAMED, Finding, Progress
 
-# So many things are named one by one; of the others it is said how many they are.
-NAMED = 5
-Progress = Callable[[str], None]
-
-
-class Finding(NamedTuple):
-    """What was looked at, whether it is as it should be (None: could not be seen), and what was found."""
-
-    what: str
-    well: bool | None
-    found: str
+__all__ = ["NAMED", "Finding", "Progress"]

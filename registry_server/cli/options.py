@@ -123,8 +123,11 @@ def fail(sentence: str) -> NoReturn:
 
 
 def _check(database_url: str) -> None:
-    # The value is not shown: it may hold a password.
-    if not database_url.startswith(("postgresql://", "postgres://")):
-        raise click.UsageError("the database URL does not begin with postgresql://")
+    from registry_server.infrastructure.database_url import DatabaseUrl, InvalidDatabaseUrl  # noqa: PLC0415 - see above
+
+    try:
+        DatabaseUrl.parse(database_url)
+    except InvalidDatabaseUrl as why:
+        raise click.UsageError(str(why)) from None
     if find_spec("asyncpg") is None:
         raise click.UsageError("PostgreSQL needs asyncpg: pip install 'model-registry-service[postgres]'")

@@ -71,7 +71,7 @@ def update(
 
     if not grants and not removed:
         raise click.UsageError("say what changes by --role, --grant or --remove-grant")
-    with reported(as_json=as_json), administration(settings, url, token_file) as registry:
+    with reported(as_json=as_json), administration(settings, url, token_file, force=force) as registry:
         before = registry.principals.get(name)
         wanted = _changed(before, grants, removed)
         basis = based_on(revision, force, lambda: before)

@@ -3,9 +3,9 @@
 import logging
 import signal
 import socket
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 import rich_click as click
@@ -15,8 +15,11 @@ from registry_server.cli.collection import gc
 from registry_server.cli.doctor import doctor
 from registry_server.cli.options import fail, with_settings
 from registry_server.cli.principals import principal
+from registry_server.cli.stores import store
 from registry_server.cli.tokens import token
 from registry_server.settings import Settings
+
+_UNREACHABLE = (ConnectionError, TimeoutError, socket.gaierror)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -108,6 +111,7 @@ program.add_command(token)
 program.add_command(principal)
 program.add_command(gc)
 program.add_command(doctor)
+program.add_command(store)
 
 
 def _announce(url: str, data: Path) -> None:
@@ -126,9 +130,19 @@ def _announce(url: str, data: Path) -> None:
 
 def _reason(failure: Exception, settings: Settings) -> str:
     # What the event loop says of a connection need not name the address; the URL may hold a password.
-    if settings.database_url and isinstance(failure.__cause__, ConnectionError | TimeoutError | socket.gaierror):
-        return f"PostgreSQL at {urlsplit(settings.database_url).hostname} cannot be reached: {failure}"
+    if settings.database_url and any(isinstance(cause, _UNREACHABLE) for cause in _causes(failure)):
+        from registry_server.infrastructure.database_url import DatabaseUrl  # noqa: PLC0415 - see `serve`
+
+        place = DatabaseUrl.parse(settings.database_url).hosts or "the default host"
+        return f"PostgreSQL at {place} cannot be reached: {failure}"
     return str(failure)
+
+
+def _causes(failure: BaseException) -> Iterator[BaseException]:
+    cause = failure.__cause__
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
 
 
 def _take_leave() -> None:

@@ -8,10 +8,12 @@ from registry_server.domain.errors import RegistryError
 from registry_server.infrastructure.inspection import Unreadable, pending, reading
 from registry_server.infrastructure.schema import SchemaMismatch, label
 from registry_server.infrastructure.sql import Sql, migrations
+from registry_server.invariants import checks
+from registry_server.invariants.findings import InvariantBroken
 from registry_server.settings import Settings
 
 # All that keeps a database from being opened, in words for people.
-FAILURES = (FolderInUse, SchemaMismatch, RegistryError, Unreadable, OSError)
+FAILURES = (FolderInUse, InvariantBroken, SchemaMismatch, RegistryError, Unreadable, OSError)
 
 
 async def to_take(settings: Settings, sql: Sql) -> list[str]:
@@ -43,6 +45,7 @@ def migrated(settings: Settings) -> list[str]:
 
 
 async def _migrated(settings: Settings) -> list[str]:
+    checks.require_engine(settings)
     if settings.database_url:
         await look(settings)
         from registry_server.infrastructure.postgres import PostgresDatabase  # noqa: PLC0415 - an extra may be absent

@@ -107,11 +107,14 @@ def list_tokens(settings: Settings, *, url: str | None, token_file: Path | None,
 @token.command()
 @reach
 @click.argument("token_id", metavar="ID")
-def revoke(settings: Settings, *, url: str | None, token_file: Path | None, token_id: str) -> None:
+@click.option(
+    "--force", is_flag=True, help="Also if it is the last admin's last token; only while no server runs on the folder."
+)
+def revoke(settings: Settings, *, url: str | None, token_file: Path | None, token_id: str, force: bool) -> None:
     """End a token, which is refused within five seconds; `list` shows the ids."""
     from registry_server.cli.access import administration  # noqa: PLC0415 - see above
 
-    with reported(as_json=False), administration(settings, url, token_file) as registry:
+    with reported(as_json=False), administration(settings, url, token_file, force=force) as registry:
         ended = registry.principals.revoke_token(token_id)
     click.echo(f"token {ended.id} of {ended.principal} is revoked")
 
@@ -124,7 +127,7 @@ def _secret_file(out: Path | None) -> "Iterator[TextIO | None]":
         return
     try:
         # Made before the token: a secret that has no place to go must not come into being.
-        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         fail(f"{out} is there already, and is not overwritten: name a new file")
     try:

@@ -1,5 +1,6 @@
 """The ceremony of a write: first answer if there is one, use case, exactly one event, answer; one transaction."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -36,6 +37,7 @@ class Ports(msgspec.Struct, frozen=True):
     now: Callable[[], datetime]
     new_id: Callable[[], str]
     in_flight: set[tuple[str, str]]
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 # A right, and the model that it must cover; None if any will do.

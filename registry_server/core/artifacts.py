@@ -152,6 +152,7 @@ async def verify(ports: Ports, act: Act, sha256: str, bytes_per_s: float = 0.0) 
 
     Raises:
         NotFound: there is no such blob.
+        StorageUnavailable: the whole medium is missing; then nothing is known of the blob, and nothing is changed.
     """
     act.caller.require(Right.READ)
     names.check_sha256(sha256)
@@ -159,6 +160,9 @@ async def verify(ports: Ports, act: Act, sha256: str, bytes_per_s: float = 0.0) 
     if blob is None or not await of_caller(ports.database.read, act.caller, [sha256]):
         raise _no_blob(sha256)
     damage = await ports.blobs.damage(sha256, bytes_per_s)
+    if damage is not None:
+        # Bytes that are missing with their whole medium are not damaged.
+        ports.blobs.require_medium()
     if (damage is None) == (blob.quarantined_at is None):
         return Verification(await _as_seen(ports.database.read, act.caller, blob), sound=damage is None)
     if damage is None:

@@ -1,7 +1,7 @@
 """The first start: there is no default credential, so the first admin's token is made here."""
 
 import asyncio
-import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,8 +30,8 @@ _VALID_DAYS = 365
 _AGAIN_S = 0.05
 
 
-async def ensure_admin(ports: Ports, file: Path) -> None:
-    """Make the principal `admin` and its first token, once, and write the token to `file` (0600).
+async def ensure_admin(ports: Ports, file: Path, write: Callable[[Path, bytes], None]) -> None:
+    """Make the principal `admin` and its first token, once, and `write` the token to `file`, for its owner only.
 
     The file is written before the token's row: a crash in between leaves a token that nobody accepts, and the next
     start makes another. Of several servers that start on one database, one makes the token.
@@ -54,7 +54,7 @@ async def ensure_admin(ports: Ports, file: Path) -> None:
     while not await read.token_page(Window(1)):
         try:
             await perform(ports, act("create"), create)
-            _write_private(file, secret)
+            write(file, f"{secret}\n".encode())
             issued = await perform(ports, act("issue"), issue)
         except RequestInFlight:
             # Whoever is at it may win: then nobody accepts the token that was written here.
@@ -63,12 +63,3 @@ async def ensure_admin(ports: Ports, file: Path) -> None:
             continue
         if principals.digest(secret)[:16].encode() not in issued.body:
             file.unlink()  # noqa: ASYNC240 - at the start, before anybody is served
-
-
-def _write_private(file: Path, secret: str) -> None:
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as stream:
-        os.fchmod(stream.fileno(), 0o600)
-        stream.write(secret + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())

@@ -15,6 +15,7 @@ from registry_server.domain.pages import Order, Window
 from registry_server.domain.policies import Policy
 from registry_server.domain.principals import Principal, Token
 from registry_server.domain.production import Tenure
+from registry_server.domain.store import StoreIdentity
 from registry_server.domain.versions import ModelVersion, VersionFilter
 
 T = TypeVar("T")
@@ -200,6 +201,12 @@ class Principals(Protocol):
     async def update(self, before: Principal, principal: Principal) -> bool:
         """Whether the stored principal still had the revision of `before`; then it is `principal` now."""
 
+    async def lock(self) -> None:
+        """Keep all principals and tokens from other writers until this transaction ends."""
+
+    async def usable(self, now: datetime) -> list[tuple[Principal, Token]]:
+        """Return the tokens that are neither revoked nor expired, each with its principal."""
+
     async def token(self, token_id: str) -> Token | None:
         """The token of that id."""
 
@@ -305,6 +312,19 @@ class Idempotency(Protocol):
         """Drop answers that are older, and say how many."""
 
 
+class Store(Protocol):
+    """The identity that ties the database to one folder of bytes."""
+
+    async def get(self) -> StoreIdentity | None:
+        """Return the identity, or None if the database has none yet."""
+
+    async def claim(self, identity: StoreIdentity) -> StoreIdentity:
+        """Give the database this identity unless it has one, and return the one that it has then."""
+
+    async def put(self, identity: StoreIdentity) -> None:
+        """Give the database this identity, whatever it had before."""
+
+
 class Records(Protocol):
     """All records, read as of one moment or within one transaction."""
 
@@ -318,6 +338,7 @@ class Records(Protocol):
     approvals: Approvals
     timeline: Timeline
     idempotency: Idempotency
+    store: Store
 
 
 class Database(Protocol):
@@ -372,6 +393,13 @@ class BlobStore(Protocol):
 
     async def damage(self, sha256: str, bytes_per_s: float = 0.0) -> str | None:
         """What the bytes are told by if they are not those of the digest; they are read at that rate at most."""
+
+    def require_medium(self) -> None:
+        """Return if the medium is there and is the one that belongs to the database.
+
+        Raises:
+            StorageUnavailable: it is not.
+        """
 
     async def settle(self, sha256: str) -> None:
         """Make bytes durable that were put in their place by hand; those that are gone again are passed over."""

@@ -11,7 +11,7 @@ import msgspec
 
 from common_lib.rules import names
 from common_lib.rules.access import check_grants
-from registry_server.core import changes, pages
+from registry_server.core import changes, last_admin, pages
 from registry_server.core.acts import Act, Outcome
 from registry_server.core.ports import Database, Records
 from registry_server.core.rights import Caller, Right
@@ -135,12 +135,14 @@ async def create(records: Records, act: Act, command: CreatePrincipal) -> Outcom
 async def update(records: Records, act: Act, name: str, command: UpdatePrincipal) -> Outcome[Principal]:
     """Replace the grants of a principal; its tokens follow at once."""
     act.caller.require(Right.ADMINISTER)
+    admins = await last_admin.usable_admins(records, act.at)
     found = await _load(records, name)
     act.expect(found.revision, command.reason)
     grants = _checked(command.grants)
     if grants == found.grants:
         return Outcome(found, None)
     after = msgspec.structs.replace(found, grants=grants, revision=found.revision + 1, updated_at=act.at)
+    last_admin.require_an_admin(act.caller, admins, last_admin.without_grants(admins, after), of=name)
     if not await records.principals.update(found, after):
         raise RevisionMismatch("somebody changed the principal in between", remedy="read it again", field="If-Match")
     step = (key(name), found, after)
@@ -168,7 +170,9 @@ async def issue(records: Records, act: Act, name: str, command: CreateToken, sec
 async def revoke(records: Records, act: Act, token_id: str) -> Outcome[Token]:
     """End a token; revoking it again changes nothing."""
     act.caller.require(Right.ADMINISTER)
-    token = await records.principals.token(names.check_token_id(token_id))
+    names.check_token_id(token_id)
+    admins = await last_admin.usable_admins(records, act.at)
+    token = await records.principals.token(token_id)
     if token is None:
         raise NotFound(
             f"there is no token {token_id!r}",
@@ -177,6 +181,8 @@ async def revoke(records: Records, act: Act, token_id: str) -> Outcome[Token]:
             value=token_id,
             code="token_not_found",
         )
+    remaining = last_admin.without_token(admins, token_id)
+    last_admin.require_an_admin(act.caller, admins, remaining, of=token.principal)
     if not await records.principals.revoke_token(token_id, act.at):
         return Outcome(await records.principals.token(token_id) or token, None)
     after = msgspec.structs.replace(token, revoked_at=act.at)

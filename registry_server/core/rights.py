@@ -51,10 +51,14 @@ _GLOBAL: Final = frozenset({Right.READ_LOG, Right.ADMINISTER})
 
 
 class Caller(Struct, frozen=True):
-    """The principal behind a request, and the id of the token that it came with."""
+    """The principal behind a request, and the id of the token that it came with.
+
+    `unguarded` is true for the owner of the server's machine who forces a change that leaves no admin.
+    """
 
     principal: Principal
     token_id: str = ""
+    unguarded: bool = False
 
     @property
     def name(self) -> str:

@@ -1,7 +1,11 @@
-"""The scrubber: reads every blob again, slowly and for ever, so that damage is found before the bytes are needed."""
+"""The scrubber: reads every blob again, slowly and for ever, so that damage is found before the bytes are needed.
 
-import asyncio
+It judges single blobs only. Where the medium as a whole is missing, or where so many blobs of one round are damaged
+that the medium must be the cause, it stops, raises an alarm, and looks again each minute at what it has found.
+"""
+
 import logging
+from datetime import datetime
 
 from registry_server.core import artifacts
 from registry_server.core.acts import Act, Ports
@@ -13,35 +17,118 @@ _PAGE = 100
 _AFTER_FAILURE_S = 60.0
 
 
-async def run(ports: Ports, *, bytes_per_s: float, pause_s: float) -> None:
+class Report:
+    """What the scrubber last found, for health, metrics and log; `alarm` is empty while all is as it should be."""
+
+    def __init__(self) -> None:
+        self.alarm = ""
+        self.finished_at: datetime | None = None
+        self.damaged = 0
+        self.restored = 0
+
+    def raise_alarm(self, alarm: str) -> None:
+        """Keep the alarm, and log it when it is another one."""
+        if alarm != self.alarm:
+            _log.error("the scrubber has stopped: %s", alarm)
+        self.alarm = alarm
+
+    def clear(self) -> None:
+        """Take the alarm back."""
+        if self.alarm:
+            _log.warning("the scrubber goes on: %s is over", self.alarm)
+        self.alarm = ""
+
+
+class TooManyDamaged(RuntimeError):
+    """So many blobs of one round were damaged that the medium must be the cause."""
+
+    def __init__(self, digests: list[str]) -> None:
+        self.digests = digests
+        super().__init__(
+            f"{len(digests)} blobs of one round are damaged or lost, first {digests[0]}: look at the disk, then put "
+            "the bytes back; they are looked at again each minute"
+        )
+
+
+async def run(ports: Ports, *, bytes_per_s: float, pause_s: float, most_damaged: int, report: Report) -> None:
     """Go through all blobs by digest, at that rate, with a pause between two rounds, until cancelled."""
     while True:
         try:
-            damaged = await once(ports, bytes_per_s)
-        except RegistryError:
-            _log.warning("the scrub was interrupted; it begins again in a minute", exc_info=True)
-            await asyncio.sleep(_AFTER_FAILURE_S)
+            ports.blobs.require_medium()
+            damaged = await once(ports, bytes_per_s, most_damaged=most_damaged, report=report)
+        except TooManyDamaged as why:
+            report.raise_alarm(str(why))
+            await _until_restored(ports, why.digests, bytes_per_s, report)
             continue
+        except RegistryError as why:
+            report.raise_alarm(why.detail)
+            _log.warning("the scrub was interrupted; it begins again in a minute", exc_info=True)
+            await ports.sleep(_AFTER_FAILURE_S)
+            continue
+        report.clear()
+        report.finished_at = ports.now()
         _log.info("all blobs were read, %d damaged ones found", damaged)
-        await asyncio.sleep(pause_s)
+        await ports.sleep(pause_s)
 
 
-async def once(ports: Ports, bytes_per_s: float = 0.0) -> int:
-    """Read every blob once, and say how many were found damaged that were not known to be."""
-    damaged, last = 0, ""
+async def once(ports: Ports, bytes_per_s: float = 0.0, *, most_damaged: int = 0, report: Report | None = None) -> int:
+    """Read every blob once, those in quarantine first, and return how many were newly found damaged.
+
+    Bytes of a blob in quarantine that are back and hash right are served again.
+
+    Raises:
+        TooManyDamaged: `most_damaged` blobs were found damaged, if it is not 0.
+        StorageUnavailable: the medium or the database does not answer.
+    """
+    report = report or Report()
+    found: list[str] = []
+    for quarantined in (True, False):
+        last = ""
+        while page := await ports.database.read.artifacts.blobs(last, _PAGE):
+            for blob in page:
+                last = blob.sha256
+                if (blob.quarantined_at is not None) != quarantined:
+                    continue
+                sound = await _is_sound(ports, blob.sha256, bytes_per_s)
+                if quarantined:
+                    report.restored += bool(sound)
+                elif sound is False:
+                    found.append(blob.sha256)
+                    report.damaged += 1
+                    if len(found) == most_damaged:
+                        raise TooManyDamaged(found)
+    return len(found)
+
+
+async def quarantine_missing(ports: Ports) -> int:
+    """Put every blob into quarantine whose file is not there, and return how many they are."""
+    count, last = 0, ""
     while page := await ports.database.read.artifacts.blobs(last, _PAGE):
         for blob in page:
             last = blob.sha256
-            if blob.quarantined_at is None:
-                damaged += await _is_damaged(ports, blob.sha256, bytes_per_s)
-    return damaged
+            if blob.quarantined_at is None and not ports.blobs.holds(blob.sha256, blob.size):
+                count += await _is_sound(ports, blob.sha256) is False
+    return count
 
 
-async def _is_damaged(ports: Ports, sha256: str, bytes_per_s: float) -> bool:
+async def _until_restored(ports: Ports, digests: list[str], bytes_per_s: float, report: Report) -> None:
+    """Look at damaged blobs each minute, until none of them is damaged any more."""
+    while digests:
+        await ports.sleep(_AFTER_FAILURE_S)
+        try:
+            still = [sha256 for sha256 in digests if await _is_sound(ports, sha256, bytes_per_s) is False]
+        except RegistryError:
+            _log.warning("damaged blobs could not be looked at; it is tried again in a minute", exc_info=True)
+            continue
+        report.restored += len(digests) - len(still)
+        digests = still
+
+
+async def _is_sound(ports: Ports, sha256: str, bytes_per_s: float = 0.0) -> bool | None:
+    """Verify a blob as the registry itself; None if it was removed meanwhile."""
     key = ports.new_id()
     act = Act(REGISTRY, ports.now(), f"scrub-{key[:16]}", key, f"scrub {sha256}")
     try:
-        found = await artifacts.verify(ports, act, sha256, bytes_per_s)
-    except NotFound:  # removed meanwhile
-        return False
-    return not found.sound
+        return (await artifacts.verify(ports, act, sha256, bytes_per_s)).sound
+    except NotFound:
+        return None

@@ -24,9 +24,14 @@ def replay(bodies: Iterable[bytes], documents: dict[str, bytes] | None = None) -
             if fields is None:
                 del state[key]
             else:
-                known = state.get(key) or _ADDED.get(kind(key), {})
+                known = state.get(key) or added(key)
                 state[key] = known | {name: whole(value, documents or {}) for name, value in fields.items()}
     return state
+
+
+def added(key: str) -> dict[str, Any]:
+    """Return the fields that an object had not when the first events were written, with their values."""
+    return _ADDED.get(kind(key), {})
 
 
 def kind(key: str) -> str:

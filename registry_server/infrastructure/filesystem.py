@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,8 +30,17 @@ class FilesystemBlobs:
     ```
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        medium: Callable[[], str] = lambda: "",
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """`medium` says in words why the folder is not the one it should be, and nothing while it is."""
         self._root = root
+        self._medium = medium
+        self._sleep = sleep
         self._blobs = root / "sha256"
         self._staging = root / "staging"
         self._uploads = root / "uploads"
@@ -199,8 +208,8 @@ class FilesystemBlobs:
         try:
             descriptor = os.open(self._path(sha256), os.O_RDONLY)
             try:
-                while length := await in_thread(_read_into, descriptor, digest):  # noqa: ASYNC110 - a pace
-                    await asyncio.sleep(length / bytes_per_s if bytes_per_s else 0)
+                while length := await in_thread(_read_into, descriptor, digest):
+                    await self._sleep(length / bytes_per_s if bytes_per_s else 0)
                 return None if digest.hexdigest() == sha256 else str(os.fstat(descriptor).st_ino)
             finally:
                 os.close(descriptor)
@@ -208,6 +217,19 @@ class FilesystemBlobs:
             return "lost"
         except OSError as error:
             raise unavailable(error) from error
+
+    def require_medium(self) -> None:
+        """Return if the folder is there and is the one that belongs to the database.
+
+        Raises:
+            StorageUnavailable: it is not, so that nothing can be learnt here about a single blob.
+        """
+        if why := self._medium():
+            raise StorageUnavailable(
+                f"the folder of bytes is missing: {why}",
+                remedy="mount or move it back; nothing was changed",
+                code="blob_store_missing",
+            )
 
     async def settle(self, sha256: str) -> None:
         """Make bytes durable that were put in their place by hand; those that are gone again are passed over."""
@@ -252,6 +274,7 @@ class FilesystemBlobs:
                 return False
             sync_folder(self._path(sha256).parent)
             os.unlink(self._trash / sha256)
+            sync_folder(self._trash)
         return True
 
     def published(self, prefix: str) -> Iterator[tuple[str, int, float]]:
@@ -275,6 +298,7 @@ class FilesystemBlobs:
         """Remove bytes from the trash for good."""
         with _refused():
             os.unlink(self._trash / sha256)
+            sync_folder(self._trash)
 
     def _path(self, sha256: str) -> Path:
         return self._blobs / sha256[:2] / sha256

@@ -8,6 +8,7 @@ import apsw
 
 from registry_server.infrastructure import sql as statements
 from registry_server.infrastructure import sqlite
+from registry_server.infrastructure.database_url import InvalidDatabaseUrl
 from registry_server.infrastructure.schema import check_history, label
 from registry_server.infrastructure.sql import Engine, Sql
 
@@ -16,14 +17,22 @@ _HAS_HISTORY = {
     "postgres": "SELECT 1 FROM pg_tables WHERE tablename = 'migrations' AND schemaname = current_schema()",
 }
 
+_HAS_COLUMN = {
+    "sqlite": "SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2",
+    "postgres": "SELECT 1 FROM information_schema.columns"
+    " WHERE table_name = ?1 AND column_name = ?2 AND table_schema = current_schema()",
+}
+
 
 class Unreadable(RuntimeError):
     """The database cannot be looked at; the message says why."""
 
 
 @contextlib.asynccontextmanager
-async def reading(file: Path, database_url: str) -> AsyncIterator[Sql]:
+async def reading(file: Path, database_url: str, *, snapshot: bool = False) -> AsyncIterator[Sql]:
     """A read-only connection: to PostgreSQL if there is a URL, or else to the file of SQLite.
+
+    With `snapshot` all that is read is the state of one moment, whatever a server writes meanwhile.
 
     Raises:
         Unreadable: the engine says no, at once or later.
@@ -34,17 +43,30 @@ async def reading(file: Path, database_url: str) -> AsyncIterator[Sql]:
 
             from registry_server.infrastructure import postgres  # noqa: PLC0415 - see above
 
-            stack.enter_context(_told(asyncpg.PostgresError, asyncpg.InterfaceError, OSError))
-            only = {"default_transaction_read_only": "on"}
-            raw = await asyncpg.connect(database_url, server_settings=only)
+            stack.enter_context(_told(asyncpg.PostgresError, asyncpg.InterfaceError, InvalidDatabaseUrl, OSError))
+            raw = await postgres.connect(database_url, default_transaction_read_only="on")
             stack.push_async_callback(raw.close)
+            if snapshot:
+                await stack.enter_async_context(raw.transaction(isolation="repeatable_read", readonly=True))
             yield postgres.Connection(raw)
         else:
             stack.enter_context(_told(apsw.Error, OSError))
             connection = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)
             stack.enter_context(contextlib.closing(connection))
             connection.set_busy_timeout(5_000)
+            if snapshot:
+                connection.execute("BEGIN")
             yield sqlite.Connection(connection)
+
+
+async def has_history(sql: Sql, engine: Engine) -> bool:
+    """Tell whether the database was ever migrated by this software."""
+    return await sql.one(_HAS_HISTORY[engine]) is not None
+
+
+async def has_column(sql: Sql, engine: Engine, table: str, column: str) -> bool:
+    """Tell whether a table has a column, which an older schema may lack."""
+    return await sql.one(_HAS_COLUMN[engine], table, column) is not None
 
 
 async def pending(sql: Sql, engine: Engine) -> list[str]:
@@ -63,4 +85,4 @@ def _told(*kinds: type[Exception]) -> Iterator[None]:
     try:
         yield
     except kinds as error:
-        raise Unreadable(f"{type(error).__name__}: {error}") from None
+        raise Unreadable(f"{type(error).__name__}: {error}") from error

@@ -9,6 +9,7 @@ import asyncpg
 from registry_server.core.ports import Records as RecordsPort
 from registry_server.domain.errors import StorageUnavailable
 from registry_server.infrastructure import sql as statements
+from registry_server.infrastructure.database_url import DatabaseUrl
 from registry_server.infrastructure.records import Records
 from registry_server.infrastructure.schema import HISTORY_TABLE, check_history, label, new_source, note
 from registry_server.infrastructure.sql import Row
@@ -115,6 +116,11 @@ class Reader(Connection):
             raise _unavailable(error) from error
 
 
+async def connect(url: str, **settings: str) -> Any:
+    """Open one connection with these settings of the server; every one outside of a pool comes from here."""
+    return await asyncpg.connect(DatabaseUrl.parse(url).url, server_settings=settings)
+
+
 class PostgresDatabase:
     """The registry's records on a PostgreSQL server, shared by any number of processes."""
 
@@ -122,13 +128,13 @@ class PostgresDatabase:
     source: str
 
     def __init__(self, url: str, *, connections: int = 10) -> None:
-        self._url = url
+        self._url = DatabaseUrl.parse(url).url
         self._connections = connections
         self._pool: Any = None
 
     async def migrate(self) -> list[str]:
         """Bring the schema up to date, and name the steps that were taken."""
-        raw = await asyncpg.connect(self._url)
+        raw = await connect(self._url)
         try:
             return await self._migrate(raw)
         finally:

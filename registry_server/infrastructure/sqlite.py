@@ -190,7 +190,7 @@ class SqliteDatabase:
     def _connect(self, flags: int) -> apsw.Connection:
         if self._path is not None:
             # SQLite itself would let the umask decide who may read; its companion files follow this one.
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600))
         raw = apsw.Connection(":memory:" if self._path is None else str(self._path), flags=flags, vfs=self._vfs)
         raw.config(apsw.SQLITE_DBCONFIG_DQS_DML, 0)
         # Stable query plans: without re-planning for each bound value a point read takes a third of the time.

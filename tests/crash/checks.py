@@ -17,7 +17,7 @@ from tests.crash.calls import Call, Recorder, count, fail, recorded
 from tests.crash.nursery import Nursery
 from tests.crash.order import CLIENT, SERVER, STEPS, broken, follows
 from tests.crash.power import END
-from tests.crash.scenarios import CONTENT, SCENARIOS, SHA256
+from tests.crash.scenarios import ALL, CONTENT, SCENARIOS, SHA256
 from tests.crash.worlds import ACTING, Refused, Session, assert_consistent, digest, serving
 
 # What may fail without anybody being told: something that is cleared away again, or is read and then replaced.
@@ -28,7 +28,7 @@ TOLD = {errno.ENOSPC: (507, "storage_full"), errno.EIO: (503, "storage_unavailab
 def calls_of(data: Path, scenario: str) -> list[Call]:
     """The calls that a scenario makes when nothing comes between."""
     recorder = Recorder(data)
-    prepare, act, _ = SCENARIOS[scenario]
+    prepare, act, _ = ALL[scenario]
     worlds.run(data, prepare, act, recorder=recorder)
     shutil.rmtree(data)
     return recorder.calls

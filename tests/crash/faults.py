@@ -134,6 +134,27 @@ FAULTS: Final = {
             (("error", "collect"),),
         ),
         Fault(
+            "undoing a removal is not synced",
+            FilesystemBlobs,
+            "undiscard",
+            mistakes.undo_unsynced,
+            (("order", "undo"),),
+        ),
+        Fault(
+            "bytes put back by hand are not synced",
+            FilesystemBlobs,
+            "settle",
+            mistakes.settle_nothing,
+            (("order", "restore"),),
+        ),
+        Fault(
+            "the trash is not synced when bytes leave it",
+            filesystem,
+            "sync_folder",
+            mistakes.unless(lambda path: path.name == "trash"),
+            (("order", "purge"), ("order", "undo"), ("order", "stray")),
+        ),
+        Fault(
             "an upload goes on in the published file",
             filesystem,
             "os",

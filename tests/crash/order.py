@@ -148,7 +148,22 @@ STEPS: dict[str, tuple[str, ...]] = {
         *_COMMIT,
         "answer 200",
     ),
-    "purge": ("listdir blobs/trash", "unlink blobs/trash/*", "answer 200"),
+    "purge": ("listdir blobs/trash", "unlink blobs/trash/*", "fsync blobs/trash", "answer 200"),
+    "undo": (
+        f"link blobs/trash/* → {_BLOB}",
+        _FOLDER,
+        "unlink blobs/trash/*",
+        "fsync blobs/trash",
+        "answer 200",
+    ),
+    "stray": (f"replace {_BLOB} → blobs/trash/*", "fsync blobs/trash", _FOLDER, "answer 200"),
+    "restore": (f"read {_BLOB}", f"fsync {_BLOB}", _FOLDER, *_COMMIT, "answer 200"),
+    "abandon": (f"unlink {_PART}", *_COMMIT, "answer 204"),
+    "together": (
+        *(f"create {_FILE}", f"write {_FILE}", f"fsync {_FILE}", f"link {_FILE} → {_BLOB}", _FOLDER),
+        *(f"create {_FILE}", f"write {_FILE}", f"fsync {_FILE}", f"link {_FILE} → {_BLOB}", _FOLDER),
+        *(*_COMMIT, "answer 200"),
+    ),
     "version": (*_COMMIT, "answer 201", *_COMMIT, "answer 201"),
     "fetch": (
         "create partial/*",

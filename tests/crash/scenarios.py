@@ -2,11 +2,12 @@
 
 import json
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import NamedTuple
 from unittest import mock
 
+from common_lib.rules.transfers import BLOBS_MEDIA_TYPE
 from registry_server.core import artifacts, collection
 from tests.crash.worlds import Refused, Session, digest
 
@@ -111,4 +112,50 @@ SCENARIOS = {
     "collect": Scenario(_unnamed, _collect),
     "purge": Scenario(_trashed, _purge),
     "version": Scenario(_both, _version),
+}
+
+
+async def _together(session: Session) -> None:
+    body = b"".join(bytes.fromhex(digest(one)) + len(one).to_bytes(8) + one for one in (CONTENT, b"small"))
+    await session.send("POST", "/blobs", body, **{"content-type": BLOBS_MEDIA_TYPE})
+
+
+async def _undo(session: Session) -> None:
+    session.ports.blobs.discard(SHA256)
+    assert await collection.reconcile(session.ports) == 1
+    await session.send("GET", f"/blobs/{SHA256}")
+
+
+async def _quarantined(session: Session) -> None:
+    await _damaged(session)
+    await _verify(session)
+    (session.data / "blobs" / "sha256" / SHA256[:2] / SHA256).write_bytes(CONTENT)
+
+
+async def _stray(session: Session) -> None:
+    await session.ports.blobs.put(SHA256, _once(CONTENT), 1_000)
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+async def _abandoned(session: Session) -> None:
+    begin = json.dumps({"size": len(CONTENT)}).encode()
+    await session.send("PUT", f"/uploads/{SHA256}", begin, **{"content-type": "application/json"})
+    prefix = {"x-prefix-sha256": digest(CONTENT[:70])}
+    await session.send("PUT", f"/uploads/{SHA256}/parts/0", CONTENT[:70], **prefix)
+
+
+async def _abandon(session: Session) -> None:
+    await session.send("DELETE", f"/uploads/{SHA256}")
+
+
+# The other paths of the blob store; an end or an error at each of their calls is that of a path above.
+ALL = SCENARIOS | {
+    "together": Scenario(_other, _together),
+    "undo": Scenario(_both, _undo),
+    "restore": Scenario(_quarantined, _verify),
+    "stray": Scenario(_stray, _collect),
+    "abandon": Scenario(_abandoned, _abandon),
 }

@@ -8,10 +8,10 @@ from tests.crash import checks
 from tests.crash.calls import Call
 from tests.crash.clients import WAYS
 from tests.crash.order import SERVER, broken
-from tests.crash.scenarios import SCENARIOS
+from tests.crash.scenarios import ALL
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("scenario", ALL)
 def test_the_server_calls_the_disk_in_the_right_order(tmp_path: Path, scenario: str) -> None:
     """Bytes, then their name, then the row, then the answer, each synced before the next begins; no step is missing."""
     checks.order(tmp_path / "data", scenario)

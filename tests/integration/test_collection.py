@@ -5,7 +5,7 @@ import random
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 from common_lib import Cache, HttpRegistry
 from common_lib.errors import BlobDamaged, BlobNotFound, Forbidden, VersionNotFound
 from common_lib.operations.base import Source
+from registry_server.infrastructure.records.artifacts import ArtifactRecords
 from tests.conftest import Server
 from tests.security.worlds import World, opened
 from tests.support.state import assert_events_tell_the_state
@@ -269,3 +270,42 @@ def test_an_upload_by_another_is_another_upload(world: World, tmp_path: Path) ->
         assert other.artifacts.begin_upload(sha256, 10).received == 0
         assert one.artifacts.put_part(sha256, Source(file, 4), sha256).complete
         assert other.artifacts.begin_upload(sha256, 10).complete
+
+
+def test_bytes_that_are_named_again_begin_anew(world: World, registry: HttpRegistry, tmp_path: Path) -> None:
+    """An old mark does not count against bytes that were in use in between, however long ago it was made."""
+    sha256 = published(registry, tmp_path, b"in use, on and off")
+    world.later(DAYS_2)
+    assert registry.artifacts.collect_garbage(grace_s=DAY).condemned_blobs == 1
+    published(registry, tmp_path, b"in use, on and off")
+    assert registry.artifacts.collect_garbage(grace_s=DAY).condemned_blobs == 0
+    world.later(DAYS_2)
+    done = registry.artifacts.collect_garbage(grace_s=DAY)
+    assert (done.condemned_blobs, done.removed_blobs) == (1, 0)
+    assert sha256 in stored(world)
+    world.later(DAYS_2)
+    assert registry.artifacts.collect_garbage(grace_s=DAY).removed_blobs == 1
+
+
+def test_who_comes_while_the_collector_is_at_work_saves_bytes(
+    world: World, registry: HttpRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each blob is looked at again in the transaction that removes it."""
+    wanted, unwanted = (published(registry, tmp_path, content) for content in (b"wanted", b"unwanted"))
+    world.later(DAYS_2)
+    assert registry.artifacts.collect_garbage(grace_s=DAY).condemned_blobs == 2
+    world.later(DAYS_2)
+    real = ArtifactRecords.condemned
+
+    async def late(records: ArtifactRecords, before: datetime) -> list[str]:
+        due = await real(records, before)
+        ports = world.backend.ports
+        until = ports.now() + timedelta(hours=1)
+        await ports.database.write(lambda rows: rows.artifacts.lease([wanted], "admin", until))
+        return due
+
+    monkeypatch.setattr(ArtifactRecords, "condemned", late)
+    assert registry.artifacts.collect_garbage(grace_s=DAY).removed_blobs == 1
+    assert wanted in stored(world)
+    assert unwanted not in stored(world)
+    assert registry.artifacts.presence([wanted]).missing == []

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from registry_server.core import bootstrap, principals
+from common_lib.own_files import replace_own
+from registry_server.core import principals
 from registry_server.core.acts import Ports
 from registry_server.core.bootstrap import ensure_admin
 from registry_server.infrastructure.postgres import PostgresDatabase
@@ -33,16 +34,16 @@ async def test_the_token_in_the_file_works(tmp_path: Path) -> None:
     database = SqliteDatabase(None)
     await database.open()
     file = tmp_path / "admin-token"
-    await ensure_admin(_ports(database), file)
+    await ensure_admin(_ports(database), file, replace_own)
     secret = file.read_text().strip()
-    await ensure_admin(_ports(database), file)
+    await ensure_admin(_ports(database), file, replace_own)
     assert file.read_text().strip() == secret
     _, caller = await principals.authenticate(database, secret, datetime.now(UTC))
     assert caller.name == "admin"
     await database.close()
 
 
-async def test_a_start_that_died_halfway_is_made_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_start_that_died_halfway_is_made_good(tmp_path: Path) -> None:
     """The principal was made and its token not: the next start makes the token."""
     database = SqliteDatabase(None)
     await database.open()
@@ -51,11 +52,9 @@ async def test_a_start_that_died_halfway_is_made_good(tmp_path: Path, monkeypatc
     def dies(*_: object) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as dying:
-        dying.setattr(bootstrap, "_write_private", dies)
-        with pytest.raises(KeyboardInterrupt):
-            await ensure_admin(_ports(database), file)
-    await ensure_admin(_ports(database), file)
+    with pytest.raises(KeyboardInterrupt):
+        await ensure_admin(_ports(database), file, dies)
+    await ensure_admin(_ports(database), file, replace_own)
     await principals.authenticate(database, file.read_text().strip(), datetime.now(UTC))
     await database.close()
 
@@ -66,7 +65,7 @@ async def test_of_many_first_starts_at_once_one_makes_the_token(postgres_url: st
     for database in databases:
         await database.open()
     files = [tmp_path / f"token-{n}" for n in range(6)]
-    await asyncio.gather(*(ensure_admin(_ports(d), f) for d, f in zip(databases, files, strict=True)))
+    await asyncio.gather(*(ensure_admin(_ports(d), f, replace_own) for d, f in zip(databases, files, strict=True)))
     left = [file for file in files if file.exists()]
     assert len(left) == 1
     await principals.authenticate(databases[0], left[0].read_text().strip(), datetime.now(UTC))

@@ -1,6 +1,5 @@
 """The PostgreSQL engine: a server that goes away, two servers on one database, and refusals of the schema."""
 
-import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from registry_server.domain.errors import StorageUnavailable
 from registry_server.infrastructure.postgres import PostgresDatabase
 from registry_server.serving import running
 from registry_server.settings import Settings
-from tests.support.steps import version_of
 
 pytestmark = pytest.mark.anyio
 
@@ -74,22 +72,6 @@ async def test_events_cannot_be_changed_removed_or_truncated(postgres_url: str, 
         with pytest.raises(asyncpg.RaiseError, match="append-only"):
             await raw.execute(statement)
     await raw.close()
-
-
-def test_two_servers_share_one_database(postgres_url: str, tmp_path: Path) -> None:
-    """What one writes the other reads; numbers go on without gap; the first admin is made once."""
-    name = f"model-{uuid.uuid4().hex[:8]}"
-    settings = [Settings(data=tmp_path / str(n), port=0, database_url=postgres_url, access_log=False) for n in (1, 2)]
-    with running(settings[0]) as one, running(settings[1]) as two:
-        token = (tmp_path / "1" / "admin-token").read_text().strip()
-        assert not (tmp_path / "2" / "admin-token").exists()
-        with (
-            HttpRegistry(RegistryConfig(url=one, token=token)) as first,
-            HttpRegistry(RegistryConfig(url=two, token=token)) as second,
-        ):
-            first.models.create(name, "regression")
-            numbers = [version_of(registry, name).version for registry in (first, second, first, second)]
-            assert numbers == [1, 2, 3, 4]
 
 
 def test_a_registry_whose_database_is_gone_says_so(

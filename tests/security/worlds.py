@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from common_lib import ModelRegistry
+from common_lib.own_files import replace_own
 from registry_server.app import connect
 from registry_server.core.bootstrap import ensure_admin
 from registry_server.infrastructure import postgres, sqlite
@@ -90,7 +91,7 @@ class World:
         database = postgres.PostgresDatabase(database_url)
         await database.open()
         ports = msgspec.structs.replace(self.backend.ports, database=database)
-        await ensure_admin(ports, self.backend._home / "admin-token")
+        await ensure_admin(ports, self.backend._home / "admin-token", replace_own)
         self._connect(ports)
 
     async def _kept(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from registry_server.infrastructure.records.idempotency import IdempotencyRecord
 from registry_server.infrastructure.records.models import ModelRecords
 from registry_server.infrastructure.records.policies import PolicyRecords
 from registry_server.infrastructure.records.principals import PrincipalRecords
+from registry_server.infrastructure.records.store import StoreRecords
 from registry_server.infrastructure.records.timeline import TimelineRecords
 from registry_server.infrastructure.records.versions import VersionRecords
 from registry_server.infrastructure.sql import Sql
@@ -28,3 +29,4 @@ class Records:
         self.approvals: ports.Approvals = ApprovalRecords(sql)
         self.timeline: ports.Timeline = TimelineRecords(sql)
         self.idempotency: ports.Idempotency = IdempotencyRecords(sql)
+        self.store: ports.Store = StoreRecords(sql)

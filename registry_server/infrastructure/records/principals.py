@@ -45,6 +45,20 @@ class PrincipalRecords:
         )
         return changed == 1
 
+    async def lock(self) -> None:
+        # A row that is always there and that nothing else locks.
+        await self._sql.one("SELECT value FROM meta WHERE key = 'source' FOR UPDATE")
+
+    async def usable(self, now: datetime) -> list[tuple[Principal, Token]]:
+        rows = await self._sql.all(
+            f"SELECT {PRINCIPALS.select}, {TOKENS.select} FROM principals JOIN tokens"
+            " ON tokens.principal = principals.name"
+            " WHERE tokens.revoked_at IS NULL AND tokens.expires_at > ?1 AND principals.grants LIKE '%\"admin\"%'",
+            to_micros(now),
+        )
+        split = len(PRINCIPALS.stored)
+        return [(PRINCIPALS.read(row[:split]), TOKENS.read(row[split:])) for row in rows]
+
     async def token(self, token_id: str) -> Token | None:
         row = await self._sql.one(f"SELECT {TOKENS.select} FROM tokens WHERE id = ?1", token_id)
         return None if row is None else TOKENS.read(row)

@@ -1,0 +1,20 @@
+"""Adopt a folder and a database that were moved, copied or restored."""
+
+from registry_server.app import opened
+from registry_server.cli.options import fail
+from registry_server.cli.schema import FAILURES
+from registry_server.core import scrub
+from registry_server.domain.store import StoreIdentity
+from registry_server.settings import Settings
+
+
+async def adopted(settings: Settings, *, lost: bool) -> tuple[StoreIdentity, int]:
+    """Give both a new identity, and return it with the number of blobs that were put into quarantine."""
+    try:
+        async with opened(settings, adopt=True, lost=lost) as ports:
+            identity = await ports.database.read.store.get()
+            if identity is None:
+                raise AssertionError("an opened registry has its identity")
+            return identity, await scrub.quarantine_missing(ports) if lost else 0
+    except FAILURES as failure:
+        fail(str(failure))

@@ -1,0 +1,54 @@
+"""The last admin: no change may leave the registry without somebody who can administer it.
+
+An admin counts if a grant gives the role on all models and at least one token of theirs is neither revoked nor expired.
+"""
+
+from datetime import datetime
+
+from registry_server.core.ports import Records
+from registry_server.core.rights import Caller, Right
+from registry_server.domain.errors import Conflict
+from registry_server.domain.principals import Principal
+
+
+async def usable_admins(records: Records, now: datetime) -> dict[str, set[str]]:
+    """Return the ids of the usable tokens of each admin, and keep principals and tokens from other writers.
+
+    Two admins who remove each other at the same time take turns, so the second one is refused.
+    """
+    await records.principals.lock()
+    found: dict[str, set[str]] = {}
+    for principal, token in await records.principals.usable(now):
+        if Caller(principal).may(Right.ADMINISTER):
+            found.setdefault(principal.name, set()).add(token.id)
+    return found
+
+
+def require_an_admin(caller: Caller, before: dict[str, set[str]], after: dict[str, set[str]], *, of: str) -> None:
+    """Refuse a change after which nobody can administer the registry, unless the machine's owner forces it.
+
+    Raises:
+        Conflict: `last_admin`; a registry that had no usable admin before is not concerned.
+    """
+    if caller.unguarded or not any(before.values()) or any(after.values()):
+        return
+    raise Conflict(
+        f"{of} is the last admin with a valid token: nobody could administer the registry any more",
+        remedy="give another principal the role admin on * and a token first; the owner of the server's machine may "
+        "stop the server and run the same change there by `registry-server … --force`",
+        field="principal",
+        value=of,
+        code="last_admin",
+    )
+
+
+def without_grants(admins: dict[str, set[str]], principal: Principal) -> dict[str, set[str]]:
+    """Return the admins as they are once a principal has these grants."""
+    if Caller(principal).may(Right.ADMINISTER):
+        return admins
+    return {name: tokens for name, tokens in admins.items() if name != principal.name}
+
+
+def without_token(admins: dict[str, set[str]], token_id: str) -> dict[str, set[str]]:
+    """Return the admins as they are once a token is revoked."""
+    return {name: tokens - {token_id} for name, tokens in admins.items()}

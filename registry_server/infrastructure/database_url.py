@@ -1,0 +1,154 @@
+"""The address of a PostgreSQL database, parsed here first, so that no message can show a part of it.
+
+A password with a character that has a meaning in a URL moves the borders between the parts: what a driver then takes
+for a host, a port or a database holds a piece of the password, and the driver's error prints it.
+"""
+
+import re
+from typing import Final, NamedTuple, NoReturn
+from urllib.parse import quote, unquote_to_bytes
+
+_SCHEME: Final = re.compile(r"^postgres(?:ql)?://", re.IGNORECASE)
+_BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_HOST: Final = re.compile(r"^(?:\[[0-9A-Fa-f:.]+(?:%25[A-Za-z0-9._-]+)?\]|[^\[\]:]*)(?::[0-9]{1,5})?$")
+_SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_PARAMETERS: Final = (
+    *("host", "port", "user", "password", "passfile", "dbname", "database", "application_name", "service"),
+    *("sslmode", "sslcert", "sslkey", "sslpassword", "sslrootcert", "sslcrl", "target_session_attrs"),
+    *("ssl_min_protocol_version", "ssl_max_protocol_version", "sslnegotiation", "krbsrvname", "gsslib", "options"),
+)
+_HIGHEST_PORT: Final = 65_535
+_ENCODE: Final = (
+    "percent-encode the special characters of the password in the database URL, such as "
+    "@ as %40, : as %3A, / as %2F, ? as %3F, # as %23, % as %25 and a space as %20"
+)
+
+
+class InvalidDatabaseUrl(ValueError):
+    """The database URL cannot be read; the message shows no part of it, since any part may belong to the password."""
+
+
+class DatabaseUrl(NamedTuple):
+    """The parts of a database URL, decoded, and the same URL written so that no driver can misread it."""
+
+    user: str
+    hosts: str
+    database: str
+    url: str
+
+    @property
+    def place(self) -> str:
+        """The database and where it is, for messages and for the marker of the store: never the user's password."""
+        return f"{self.database or self.user or 'the default database'} at {self.hosts or 'the default host'}"
+
+    @classmethod
+    def parse(cls, text: str) -> "DatabaseUrl":
+        """Read a URL such as `postgresql://user:password@host:5432/database?sslmode=require`.
+
+        Raises:
+            InvalidDatabaseUrl: it is malformed, most often because the password is not encoded.
+
+        >>> DatabaseUrl.parse("postgresql://registry:p%40ss@db.example:5433/models").place
+        'models at db.example:5433'
+        """
+        if _SCHEME.match(text) is None:
+            raise InvalidDatabaseUrl("the database URL does not begin with postgresql://")
+        _check_characters(text)
+        authority, rest = _split(_SCHEME.sub("", text), "/?")
+        path, query = _split(rest, "?")
+        _check_borders(authority, path, query)
+        login, _, hosts = authority.rpartition("@")
+        user, _, password = login.partition(":")
+        _check_hosts(hosts)
+        parameters = _parameters(query[1:])
+        database = _decoded(path[1:])
+        url = "postgresql://" + _login(_decoded(user), _decoded(password), login) + hosts
+        url += f"/{quote(database, safe='')}" if database else "/"
+        url += "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in parameters.items())
+        return cls(
+            user=_decoded(user) or parameters.get("user", ""),
+            hosts=hosts or _host_of(parameters),
+            database=database or parameters.get("dbname") or parameters.get("database", ""),
+            url=url.removesuffix("?"),
+        )
+
+
+def _split(text: str, ends: str) -> tuple[str, str]:
+    """Split before the first character of `ends`."""
+    place = next((place for place, character in enumerate(text) if character in ends), len(text))
+    return text[:place], text[place:]
+
+
+def _check_characters(text: str) -> None:
+    if not text.isprintable() or any(character.isspace() for character in text):
+        _refuse("it has a space, a line break or a control character")
+    if "#" in text:
+        _refuse("it has a '#'")
+    if "\\" in text:
+        _refuse("it has a backslash, which is written %5C")
+    if _BROKEN_ESCAPE.search(text):
+        _refuse("it has a '%' without two hexadecimal digits behind it")
+
+
+def _check_borders(authority: str, path: str, query: str) -> None:
+    if authority.count("@") > 1:
+        _refuse("it has more than one '@' before the host")
+    if "@" in path or "@" in query:
+        _refuse("it has an '@' behind the first '/' or '?'")
+    if "/" in path[1:]:
+        _refuse("it has more than one '/' behind the host")
+    if authority.rpartition("@")[0].count(":") > 1:
+        _refuse("it has more than one ':' before the '@'")
+
+
+def _check_hosts(hosts: str) -> None:
+    for host in hosts.split(","):
+        if _HOST.match(host) is None or _decoded(host) != host.replace("%25", "%"):
+            _refuse("its host and port cannot be read")
+        port = host.rpartition("]")[2].rpartition(":")[2] if ":" in host.rpartition("]")[2] else ""
+        if port and not 0 < int(port) <= _HIGHEST_PORT:
+            _refuse("its port is not a number from 1 to 65535")
+
+
+def _parameters(query: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for place, part in enumerate(query.split("&") if query else (), 1):
+        name, equals, value = part.partition("=")
+        if not equals or name not in _PARAMETERS:
+            known = ", ".join(sorted(_PARAMETERS))
+            _refuse(f"its parameter number {place} is unknown (known are {known})")
+        if name in found:
+            _refuse(f"it names the parameter {name} twice")
+        found[name] = _decoded(value)
+    if "sslmode" in found and found["sslmode"] not in _SSL_MODES:
+        _refuse(f"its sslmode is none of {', '.join(_SSL_MODES)}")
+    for port in found.get("port", "1").split(","):
+        if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) <= _HIGHEST_PORT:
+            _refuse("its port is not a number from 1 to 65535")
+    return found
+
+
+def _login(user: str, password: str, given: str) -> str:
+    if not given:
+        return ""
+    secret = f":{quote(password, safe='')}" if password else ""
+    return f"{quote(user, safe='')}{secret}@"
+
+
+def _host_of(parameters: dict[str, str]) -> str:
+    host, port = parameters.get("host", ""), parameters.get("port", "")
+    return f"{host}:{port}" if host and port else host
+
+
+def _decoded(text: str) -> str:
+    try:
+        decoded = unquote_to_bytes(text).decode("utf-8")
+    except UnicodeDecodeError:
+        _refuse("what it encodes by '%' is not UTF-8")
+    if "\0" in decoded:
+        _refuse("it encodes a NUL, which PostgreSQL does not take")
+    return decoded
+
+
+def _refuse(why: str) -> NoReturn:
+    raise InvalidDatabaseUrl(f"the database URL cannot be read: {why}; {_ENCODE}") from None

@@ -1,0 +1,32 @@
+"""The identity of the store, which ties the database to one folder of bytes."""
+
+import msgspec
+
+from registry_server.domain.store import StoreIdentity
+from registry_server.infrastructure.sql import Sql
+
+_SELECT = "SELECT value FROM meta WHERE key = 'store'"
+
+
+class StoreRecords:
+    """The identity of the store."""
+
+    def __init__(self, sql: Sql) -> None:
+        self._sql = sql
+
+    async def get(self) -> StoreIdentity | None:
+        row = await self._sql.one(_SELECT)
+        return None if row is None else msgspec.json.decode(row[0], type=StoreIdentity)
+
+    async def claim(self, identity: StoreIdentity) -> StoreIdentity:
+        await self._sql.execute(
+            "INSERT INTO meta (key, value) VALUES ('store', ?1) ON CONFLICT DO NOTHING",
+            msgspec.json.encode(identity).decode(),
+        )
+        return await self.get() or identity
+
+    async def put(self, identity: StoreIdentity) -> None:
+        await self._sql.execute(
+            "INSERT INTO meta (key, value) VALUES ('store', ?1) ON CONFLICT (key) DO UPDATE SET value = ?1",
+            msgspec.json.encode(identity).decode(),
+        )
