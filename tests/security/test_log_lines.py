@@ -1,4 +1,4 @@
-"""What stands in the log: one line of ASCII each, of bounded length, without tokens; refusals always, with who and where."""
+"""What stands in the log: one line of ASCII each, bounded and without tokens; refusals always, with who and where."""
 
 import json
 import logging
@@ -75,12 +75,12 @@ def places(text: str) -> Iterator[bytes | str]:
     yield record(text)
     yield record("%s failed", text)
     yield record("%d", text)  # a format that does not fit
-    yield record("x", **{"peer": text, "nested": {text: [text, {"k": text}]}})
+    yield record("x", peer=text, nested={text: [text, {"k": text}]})
     yield record("x", **{text or "k": 1})
     yield record("x", thing=ValueError(text))
     yield record("x", raw=text.encode("utf-8", "surrogatepass"))
     try:
-        raise RuntimeError(text)
+        raise RuntimeError(text)  # noqa: TRY301
     except RuntimeError:
         yield record("x", exc_info=sys.exc_info())
 
