@@ -25,10 +25,11 @@ _TOLD_BETTER = frozenset(
     }
 )
 _LINE_BYTES: Final = 32_768
-_FIELD_LENGTH: Final = 2_000
-_TRACEBACK_LENGTH: Final = 16_000
+# In characters; where the line would be too long, all its fields are cut to the next length.
+_FIELD_LENGTHS: Final = (2_000, 500, 100, 20)
+_TRACEBACK_TIMES: Final = 8  # longer may a traceback be
 _MOST_ENTRIES, _DEEPEST = 32, 3
-_TOKEN: Final = re.compile(r"mrg_[A-Za-z0-9]{4,}", re.IGNORECASE)
+_TOKEN: Final = re.compile(r"mrg_[A-Za-z0-9_]{4,}", re.IGNORECASE)
 _ENCODED: Final = re.compile(r"%[0-9A-Fa-f]{2}")
 _ROUNDS: Final = 5  # so many times a token may be percent-encoded and is still found
 _FIRST: Final = ("time", "level", "logger", "message", "request_id", "method", "path", "status", "code", "peer")
@@ -49,7 +50,8 @@ class JsonLines(logging.Formatter):
         line |= {name: value for name, value in record.__dict__.items() if name not in _KNOWN}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return encode_line(line).decode()
+        # Not by the short way: bytes in `extra`, for one, would hide a token in base64.
+        return _careful(line).decode()
 
 
 class AccessLine(msgspec.Struct):
@@ -93,7 +95,7 @@ def encode_line(line: Any) -> bytes:
     except Exception:  # noqa: BLE001 - a lone surrogate, an object that cannot be shown, or not ASCII
         return _careful(line)
     # `%` may begin a token that is percent-encoded, and DEL is the one control character that JSON does not escape.
-    if len(text) > _FIELD_LENGTH or "%" in text or "\x7f" in text or "mrg_" in text.lower():
+    if len(text) > _FIELD_LENGTHS[0] or "%" in text or "\x7f" in text or "mrg_" in text.lower():
         return _careful(line)
     return raw
 
@@ -101,16 +103,16 @@ def encode_line(line: Any) -> bytes:
 def _careful(line: Any) -> bytes:
     fields = msgspec.structs.asdict(line) if isinstance(line, msgspec.Struct) else dict(line)
     ordered = sorted(fields.items(), key=lambda field: _FIRST.index(field[0]) if field[0] in _FIRST else len(_FIRST))
-    shown = {
-        _shown(str(name), 100): _safe(value, _TRACEBACK_LENGTH if name == "exception" else _FIELD_LENGTH)
-        for name, value in ordered[:_MOST_ENTRIES]
-    }
-    encoded = _dumped(shown)
-    while len(encoded) > _LINE_BYTES:
-        largest = max(shown, key=lambda name: len(_dumped(shown[name])))
-        text = shown[largest] if isinstance(shown[largest], str) else _dumped(shown[largest]).decode()
-        shown[largest] = _cut(text, len(text) // 2)
-        encoded = _dumped(shown)
+    encoded = b""
+    for length in _FIELD_LENGTHS:
+        encoded = _dumped(
+            {
+                _shown(str(name), 100): _safe(value, _TRACEBACK_TIMES * length if name == "exception" else length)
+                for name, value in ordered[:_MOST_ENTRIES]
+            }
+        )
+        if len(encoded) <= _LINE_BYTES:
+            break
     return encoded
 
 
@@ -147,12 +149,12 @@ def _text(value: Any) -> str:
 
 
 def _shown(text: str, length: int) -> str:
-    # Hidden first: half a token at the cut would not look like one.
-    return _cut(redacted(text), length)
+    # Hidden before the last cut, where half a token might not look like one; the first only bounds the work.
+    return _cut(redacted(text[: 4 * length]), length, len(text))
 
 
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[:length]}... ({len(text)} characters)"
+def _cut(text: str, length: int, whole: int) -> str:
+    return text if len(text) <= length else f"{text[:length]}... ({whole} characters)"
 
 
 def redacted(text: str) -> str:

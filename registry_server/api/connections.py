@@ -9,18 +9,18 @@ import os
 import socket
 import struct
 from collections.abc import Iterable
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from registry_server.api import problems
 from registry_server.api.authority import ORIGIN_FORM, Authority
 from registry_server.api.outflow import Outflow
+from registry_server.api.refusals import MOST_HEADERS, REFUSALS
 from registry_server.api.telemetry import facts, peer_of
 from registry_server.domain.errors import RegistryError
 from registry_server.logs import security
 
-_MOST_HEADERS = 100
 _LINGER_S = 2.0
 # A request that is at work for so long is looked at again now and then: its caller may have lost the right to it.
 _LONG_S = 1.0
@@ -48,33 +48,6 @@ class Limits(NamedTuple):
     answer_bytes_per_s: float
     connections: int
     authority: Authority
-
-
-_REFUSALS: Final = {
-    refusal.reason_code: refusal
-    for refusal in (
-        RegistryError(
-            "the request is not HTTP/1.1 as RFC 9112 means it",
-            remedy="send it by an HTTP library",
-            code="malformed_request",
-        ),
-        RegistryError(
-            "the head was not whole in time, or too little of the body came",
-            remedy="send it again, and without pauses",
-            code="request_timeout",
-        ),
-        RegistryError(
-            f"the head of the request has too many bytes or more than {_MOST_HEADERS} headers",
-            remedy="send fewer and shorter headers; conditions of a search may be fewer, too",
-            code="head_too_large",
-        ),
-        RegistryError(
-            "the server has as many connections as it takes",
-            remedy="try again later, close connections that are idle, or raise max_connections of the server",
-            code="too_many_connections",
-        ),
-    )
-}
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -110,7 +83,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._most = limits.head_bytes
         self._awaited = _HEAD
         self._since: float | None = None  # when the wait began, or the last time there was progress
-        self._fault = _REFUSALS["malformed_request"]
+        self._fault = REFUSALS["malformed_request"]
         self._hosts: list[bytes] | None = None  # the Host headers that were checked last
         self._ended = False
         self.running: Any = None  # the cycle at work; `cycle` is that of the newest request, which may wait for it
@@ -129,7 +102,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if count > self._limits.connections + _MOST_REFUSED:
             self._drop("too_many_connections")
         elif count > self._limits.connections:
-            self._end(_REFUSALS["too_many_connections"])
+            self._end(REFUSALS["too_many_connections"])
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let the request at work know as well: uvicorn would only tell the newest, which may still wait for it."""
@@ -148,13 +121,13 @@ class GuardedProtocol(HttpToolsProtocol):
             self._awaited, self._since = _HEAD, None
         super().data_received(data)
         if self._received - self._taken > self._most and not self._ended:
-            self._end(_REFUSALS["head_too_large"])
+            self._end(REFUSALS["head_too_large"])
 
     def on_headers_complete(self) -> None:
         """Measure the head, but only if it came in so many bytes that it could be too large."""
         large = self._received - self._taken + self._shared > self._most and self._head_bytes() > self._most
-        if large or len(self.headers) > _MOST_HEADERS:
-            self._fault = _REFUSALS["head_too_large"]
+        if large or len(self.headers) > MOST_HEADERS:
+            self._fault = REFUSALS["head_too_large"]
             raise ValueError  # the only way to stop the parser; uvicorn then calls `send_400_response`
         self._check_authority()
         upgrade = self.parser.should_upgrade()
@@ -283,7 +256,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._ended = True
             self.transport.abort()
         else:
-            self._end(_REFUSALS["request_timeout"])
+            self._end(REFUSALS["request_timeout"])
 
     def _drop(self, event: str, **known: Any) -> None:
         """Close at once, without an answer: there is none that could still be sent."""
@@ -310,7 +283,7 @@ class GuardedProtocol(HttpToolsProtocol):
                 cycle.keep_alive = False
                 return
             if cycle.response_started or self.pipeline:
-                self.transport.abort()
+                self._drop(refusal.reason_code, **known)
                 return
             cycle.disconnected = True
             cycle.message_event.set()

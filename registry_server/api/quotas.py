@@ -1,7 +1,7 @@
 """How much one peer or principal may ask of the server: token buckets in the memory of this process.
 
-What a bucket holds flows in at a steady rate up to its depth. Something may be taken while anything is left, so a large
-piece is carried out once and waited for afterwards. A restart of the server fills every bucket.
+What a bucket holds flows in at a steady rate up to its depth. Something may be taken while a whole unit is left, so a
+large piece is carried out once and waited for afterwards. A restart of the server fills every bucket.
 """
 
 import time
@@ -37,18 +37,19 @@ class Buckets:
         return len(self._levels)
 
     def take(self, key: str, cost: float) -> float:
-        """Take from the bucket of the key; return 0, or in how many seconds there will be something in it.
+        """Take from the bucket of the key; return 0, or in how many seconds there will be a whole unit in it.
 
         >>> buckets = Buckets(2.0, 1.0, clock=lambda: 0.0)
         >>> buckets.take("a", 3.0), buckets.take("a", 1.0), buckets.take("b", 1.0)
-        (0.0, 1.0, 0.0)
+        (0.0, 1.5, 0.0)
         """
         if not self._per_s:
             return 0.0
         now = self._clock()
         level, at = self._levels.get(key, (self._depth, now))
         level = min(self._depth, level + (now - at) * self._per_s)
-        wait_s = 0.0 if level > 0 else max(-level, 1e-3) / self._per_s
+        lacking = min(cost, 1.0) - level
+        wait_s = max(0.0, lacking) / self._per_s
         self._levels[key] = (level if wait_s else level - cost, now)
         self._levels.move_to_end(key)
         if len(self._levels) > self._most:

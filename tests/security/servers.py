@@ -3,7 +3,9 @@
 import contextlib
 import json
 import logging
+import select
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,6 +50,15 @@ class Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the line."""
         self.texts.append(self.format(record))
+
+    def one(self, **facts: Any) -> dict[str, Any]:
+        """Return the one line of the security log with these facts; it is written when its answer is on its way."""
+        end = time.monotonic() + DEADLINE_S
+        while not (found := self.security(**facts)):
+            assert time.monotonic() < end, (facts, self.texts)
+            select.select([], [], [], 0.01)
+        (line,) = found
+        return line
 
     def security(self, **facts: Any) -> list[dict[str, Any]]:
         """Return the lines of the security log with these facts, the oldest first."""

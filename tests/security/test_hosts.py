@@ -42,7 +42,7 @@ def test_its_own_names_are_answered(served: Served, host: str) -> None:
     "host",
     [
         *("evil.example", "evil.example:8321", "localhost.evil.example", "evillocalhost", "xregistry.example"),
-        *("registry.example.evil", "127.0.0.2", "127.1", "2130706433", "0.0.0.0", "[::]", "[::ffff:127.0.0.1]"),
+        *("registry.example.evil", "127.0.0.2", "127.1", "2130706433", "0.0.0.1", "[::]", "[::ffff:127.0.0.1]"),
     ],
 )
 @pytest.mark.parametrize("target", ["/health/live", "/openapi.json", "/v1/models", "/metrics"])

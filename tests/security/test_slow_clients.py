@@ -173,8 +173,7 @@ def test_a_refusal_says_where_it_went(served: Served, log: Lines) -> None:
         connection.sendall(b"what?\r\n\r\n")
         told = json.loads(connection.recv(2**16).partition(b"\r\n\r\n")[2])
         port = connection.getsockname()[1]
-    until(lambda: bool(log.security(request_id=told["request_id"])))
-    (line,) = log.security(request_id=told["request_id"])
+    line = log.one(request_id=told["request_id"])
     assert (line["peer"], line["code"], line["status"]) == (f"127.0.0.1:{port}", "malformed_request", 400)
 
 

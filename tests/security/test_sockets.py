@@ -220,7 +220,7 @@ def test_a_form_of_many_parts_is_refused_unread(served: Served) -> None:
         b"POST /v1/models HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n",
         b"POST /v1/models HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1e3\r\n\r\n",
         b"POST /v1/models HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}",
-        b"POST /v1/models HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /v1/x HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
         b"POST /v1/models HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nZZ\r\n",
         b"GET /v1/models HTTP/1.1\r\nhost: bad host\r\n\r\n",
         b"GET http://elsewhere.example/v1/models HTTP/1.1\r\nhost: localhost\r\n\r\n",

@@ -116,6 +116,15 @@ def test_an_open_circuit_of_one_address_does_not_stop_the_other() -> None:
     assert answers[1:] == [True] * 4
 
 
+def test_a_429_is_waited_for_though_there_is_another_address() -> None:
+    """The quota is the caller's, and the address that said so is well: it is asked again when it wants to be."""
+    answers = [Answer(429, {"retry-after": "4"}, b""), OK]
+    clients = Clients(lambda _: answers.pop(0))
+    assert clients.call() == OK
+    assert clients.sent == [A, A]
+    assert 4 <= sum(clients.pauses) < 5
+
+
 def test_who_asks_to_be_left_alone_is_and_the_other_is_asked_meanwhile() -> None:
     """Retry-After of one address is no pause for another; when both ask for it, it is kept to."""
     busy = Answer(503, {"retry-after": "4"}, b"")

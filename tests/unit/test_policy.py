@@ -1,5 +1,6 @@
 """The policy around an attempt, on a clock of the test's own."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from common_lib.errors import (
     CircuitOpen,
     ConnectionFailed,
     DeadlineExceeded,
+    RateLimited,
     RegistryUnavailable,
     ServerFailed,
     TooManyCalls,
@@ -170,6 +172,23 @@ def test_who_is_told_to_come_after_the_deadline_gives_up_at_once() -> None:
     with pytest.raises(ServerFailed, match="tried once") as failed:
         run(RegistryConfig(deadline_s=3.0))
     assert (run.now, failed.value.retry_after_s) == (0.0, 4.0)
+
+
+TOO_MUCH = {"type": "t", "title": "t", "status": 429, "code": "rate_limited", "detail": "slow down", "remedy": "wait"}
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_who_asks_too_much_waits_and_is_answered_or_raises_an_error_of_its_own(*, ours: bool) -> None:
+    """By the registry's word or a proxy's, with the pause that was asked for; the server is not taken for sick."""
+    body = json.dumps(TOO_MUCH | {"request_id": "r"}).encode() if ours else b"<html>"
+    headers = {"retry-after": "4", "content-type": "application/problem+json" if ours else "text/html"}
+    busy = Answer(429, headers, body)
+    run = Run(busy, OK, uniform=lambda low, _: low)
+    assert run(RegistryConfig(deadline_s=5.0)) == OK
+    assert [step.seconds for step in run.steps if isinstance(step, Pause)] == [4.0]
+    with pytest.raises(RateLimited, match="slow down.*wait" if ours else "429") as limited:
+        Run(busy)(RegistryConfig(deadline_s=3.0))
+    assert (limited.value.retryable, limited.value.retry_after_s) == (True, 4.0)
 
 
 def test_what_the_deadline_cuts_short_says_nothing_of_the_server() -> None:

@@ -1,0 +1,198 @@
+"""How much one peer or principal may ask: wrong tokens, bytes of rows, and announced uploads."""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from common_lib import Grant, HttpRegistry, PrincipalKind, RegistryConfig, Role
+from common_lib.errors import RateLimited
+from registry_server.api.quotas import Buckets
+from registry_server.core.principals import new_secret
+from registry_server.settings import Settings
+from tests.security.servers import Running, lines, serving
+
+MIB = 2**20
+WRONG, BURST, UPLOADS, ANNOUNCED = 5, 64 * 1024, 4, 10 * MIB
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One server with quotas so small that a test reaches them."""
+    quotas = {"wrong_tokens_per_min": WRONG, "write_bytes_per_s": 1024, "write_burst_bytes": BURST}
+    uploads = {"max_open_uploads": UPLOADS, "max_announced_bytes": ANNOUNCED}
+    with serving(tmp_path_factory.mktemp("quotas"), **quotas, **uploads) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def http(running: Running) -> Iterator[httpx.Client]:
+    """One client for all requests."""
+    with httpx.Client(base_url=running.inside.url) as client:
+        yield client
+
+
+@pytest.fixture
+def token(running: Running) -> str:
+    """The token of somebody new, who has used up nothing."""
+    with HttpRegistry(RegistryConfig(url=running.inside.url, token=running.outside.token)) as registry:
+        name = f"p-{uuid.uuid4().hex[:8]}"
+        registry.principals.create(name, PrincipalKind.SERVICE, [Grant(role=Role.WORKBENCH, models="*")])
+        return registry.principals.issue_token(name).secret or ""
+
+
+def send(http: httpx.Client, token: str, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
+    """Somebody's request."""
+    usual = {"authorization": f"Bearer {token}", "idempotency-key": uuid.uuid4().hex}
+    return http.request(method, path, json=body, headers=usual | headers)
+
+
+def limited(answer: httpx.Response, code: str) -> None:
+    """Fail unless that is what was answered, and when to come again."""
+    assert (answer.status_code, answer.json()["code"]) == (429, code), answer.text
+    assert 1 <= int(answer.headers["retry-after"]) <= 120
+    assert answer.json()["remedy"]
+
+
+def test_wrong_tokens_are_limited_and_a_valid_one_passes(running: Running, http: httpx.Client, token: str) -> None:
+    """Whatever is wrong with them; and somebody behind the same address is not locked out."""
+    wrong = ["mrg_x", new_secret(), "-", new_secret(), "x" * 500, token[:-1], token + "x", token.upper(), new_secret()]
+    with lines() as log:
+        answers = [send(http, secret, "GET", "/v1/whoami") for secret in wrong * 2]
+        assert [answer.status_code for answer in answers[:WRONG]] == [401] * WRONG
+        for answer in answers[WRONG:]:
+            limited(answer, "too_many_failures")
+            assert answer.json()["field"] == "peer"
+        assert send(http, token, "GET", "/v1/whoami").status_code == 200
+        assert running.outside.get("/v1/whoami").status_code == 200
+        # Nothing was guessed, so nothing is counted: a page without a token is refused as ever.
+        assert http.get("/v1/whoami").status_code == 401
+    assert len(log.security(status=429, code="too_many_failures")) == len(wrong) * 2 - WRONG
+
+
+def test_a_client_whose_token_is_wrong_is_told_when_to_come_again(running: Running, http: httpx.Client) -> None:
+    """As an error of its own, which may be repeated."""
+    for _ in range(WRONG + 1):
+        send(http, new_secret(), "GET", "/v1/whoami")
+    config = RegistryConfig(url=running.inside.url, token=new_secret(), resolve=None, deadline_s=2.0)
+    with HttpRegistry(config) as registry, pytest.raises(RateLimited) as limited:
+        registry.principals.whoami()
+    assert limited.value.retryable
+    assert limited.value.retry_after_s
+    assert "too_many_failures" in limited.value.detail
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_rows_are_limited_by_their_bytes(running: Running, http: httpx.Client, token: str, *, chunked: bool) -> None:
+    """Of one principal: somebody else writes on, and reading is never limited."""
+    metadata = {f"k{n}": "x" * 1_000 for n in range(8)}
+
+    def create(by: str) -> httpx.Response:
+        body = json.dumps({"name": f"m-{uuid.uuid4().hex[:12]}", "type": "regression", "metadata": metadata}).encode()
+        content = iter([body]) if chunked else body
+        headers = {"authorization": f"Bearer {by}", "idempotency-key": uuid.uuid4().hex}
+        headers["content-type"] = "application/json"
+        return http.post("/v1/models", content=content, headers=headers)
+
+    answers = [create(token) for _ in range(12)]
+    statuses = [answer.status_code for answer in answers]
+    count = statuses.count(201)
+    assert BURST // 9_000 <= count <= BURST // 8_000 + 2
+    assert statuses == [201] * count + [429] * (12 - count)
+    limited(answers[-1], "rate_limited")
+    assert send(http, token, "GET", "/v1/models").status_code == 200
+    assert send(http, running.outside.token, "POST", "/v1/presence", {"sha256": []}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        *(("PATCH", "/v1/models/none"), ("DELETE", f"/v1/uploads/{'0' * 64}"), ("POST", "/v1/presence")),
+        *(("PUT", f"/v1/blobs/{'0' * 64}"), ("POST", "/v1/models/none/versions"), ("PUT", f"/v1/uploads/{'0' * 64}")),
+    ],
+)
+def test_every_change_costs_something(running: Running, http: httpx.Client, token: str, method: str, path: str) -> None:
+    """Also one that is refused, and one without a body."""
+    statuses = [send(http, token, method, path, {"x": 1}).status_code for _ in range(BURST // 512 + 20)]
+    assert statuses[0] != 429
+    assert statuses[-1] == 429
+    assert statuses.count(429) <= 20 + 5
+
+
+def test_a_length_that_is_only_claimed_costs_little(running: Running, http: httpx.Client, token: str) -> None:
+    """What is too large is refused unread, so nobody is locked out by a number."""
+    for length in ("99999999999", "9" * 30):
+        lines = [f"POST /v1/models HTTP/1.1\r\nHost: localhost\r\nauthorization: Bearer {token}"]
+        lines += ["content-type: application/json", f"content-length: {length}", "", ""]
+        running.outside.say("\r\n".join(lines).encode())
+    assert send(http, token, "POST", "/v1/presence", {"sha256": []}).status_code == 200
+
+
+def announce(http: httpx.Client, token: str, content: str, size: int) -> httpx.Response:
+    """Begin an upload."""
+    return send(http, token, "PUT", f"/v1/uploads/{hashlib.sha256(content.encode()).hexdigest()}", {"size": size})
+
+
+def test_open_uploads_are_limited(running: Running, http: httpx.Client, token: str) -> None:
+    """By their number; one that is deleted makes room, and one that was begun goes on."""
+    assert [announce(http, token, f"{n}", 10).status_code for n in range(UPLOADS)] == [200] * UPLOADS
+    limited(announce(http, token, "more", 10), "quota_exceeded")
+    assert announce(http, token, "0", 10).status_code == 200
+    sha256 = hashlib.sha256(b"0").hexdigest()
+    assert send(http, token, "DELETE", f"/v1/uploads/{sha256}").status_code == 204
+    assert announce(http, token, "more", 10).status_code == 200
+
+
+def test_announced_bytes_are_limited(running: Running, http: httpx.Client, token: str) -> None:
+    """By their sum, exactly."""
+    assert announce(http, token, "a", ANNOUNCED - 10).status_code == 200
+    limited(announce(http, token, "b", 11), "quota_exceeded")
+    assert announce(http, token, "b", 10).status_code == 200
+    limited(announce(http, token, "c", 1), "quota_exceeded")
+
+
+def test_a_quota_of_uploads_is_an_error_that_says_what_to_do(running: Running, http: httpx.Client, token: str) -> None:
+    """In the client too."""
+    for n in range(UPLOADS):
+        announce(http, token, f"held {n}", 1)
+    answer = announce(http, token, "one too many", 1)
+    limited(answer, "quota_exceeded")
+    assert "delete" in answer.json()["remedy"]
+
+
+def test_by_default_nobody_announces_without_end(tmp_path: Any) -> None:
+    """500 uploads of 64 GiB are too many, and so are 500 of one byte."""
+    settings = Settings(data=tmp_path)
+    assert settings.max_announced_bytes < 500 * 64 * 2**30
+    assert 0 < settings.max_open_uploads < 500
+    assert settings.write_burst_bytes + settings.write_bytes_per_s < 100 * MIB
+    assert settings.wrong_tokens_per_min == 30
+
+
+def test_buckets_fill_up_again_and_are_bounded() -> None:
+    """A bucket never holds more than its depth, and the key used longest ago is forgotten first."""
+    now = 0.0
+    buckets = Buckets(1.0, 3.0, most=2, clock=lambda: now)
+    assert [buckets.take("a", 1.0) for _ in range(4)] == [0.0, 0.0, 0.0, 1.0]
+    now = 100.0
+    assert [buckets.take("a", 1.0) for _ in range(4)] == [0.0, 0.0, 0.0, 1.0]
+    now = 100.5
+    assert buckets.take("a", 1.0) == 0.5
+    assert buckets.take("b", 10.0) == 0.0
+    assert buckets.take("b", 1.0) == 8.0
+    buckets.take("a", 1.0)
+    buckets.take("c", 1.0)
+    assert len(buckets) == 2
+    assert buckets.take("a", 1.0) > 0
+    assert buckets.take("b", 1.0) == 0.0
+
+
+def test_a_rate_of_zero_limits_nothing() -> None:
+    """And remembers nobody."""
+    buckets = Buckets(0.0, 0.0)
+    assert [buckets.take("a", 1e12) for _ in range(100)] == [0.0] * 100
+    assert len(buckets) == 0
