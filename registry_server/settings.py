@@ -11,8 +11,10 @@ class Settings(Struct, frozen=True):
 
     `database_url` is empty for SQLite in the data folder, or `postgresql://…`. `memory` keeps rows in memory, for
     tests; bytes still go to `data`. The head of a request is its first line and its headers; its time runs from its
-    first byte, or from the beginning of the connection. The time of a body begins anew with each KiB of it. All blobs
-    are read again at that rate, with that pause between two rounds; a rate of 0 means never.
+    first byte, or from the beginning of the connection. JSON bodies end at 1 MiB, or at `max_body_bytes` if that is
+    less; the registration of a version, and small blobs sent together, at `max_body_bytes`. The time of a body begins
+    anew with each KiB of it. All blobs are read again at that rate, with that pause between two rounds; a rate of 0
+    means never.
     """
 
     data: Path
