@@ -11,10 +11,11 @@ class Settings(Struct, frozen=True):
 
     `database_url` is empty for SQLite in the data folder, or `postgresql://…`. `memory` keeps rows in memory, for
     tests; bytes still go to `data`. The head of a request is its first line and its headers; its time runs from its
-    first byte, or from the beginning of the connection. A body has to come, and an answer has to be taken, at the least
-    rates on average over the times beside them. All blobs are read again at that rate, with that pause between two
-    rounds; a rate of 0 means never. After so many damaged blobs in one round the scrubber stops and raises an alarm. A
-    quota or a rate of one principal or peer that is 0 limits nothing.
+    first byte, or from the beginning of the connection. JSON bodies end at 1 MiB, or at `max_body_bytes` if that is
+    less; the registration of a version, and small blobs sent together, at `max_body_bytes`. A body has to come, and an
+    answer has to be taken, at the least rates on average over the times beside them. All blobs are read again at that
+    rate, with that pause between two rounds; a rate of 0 means never. After so many damaged blobs in one round the
+    scrubber stops and raises an alarm. A quota or a rate of one principal or peer that is 0 limits nothing.
     """
 
     data: Path

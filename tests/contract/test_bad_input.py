@@ -47,11 +47,14 @@ def test_bad_input_is_refused_by_name_and_leaves_nothing(world: World, bad: Bad)
         (None, "revision_required"),
         (b'"99"', "revision_mismatch"),
         (b'"99.1.0"', "revision_mismatch"),
+        (b'W/"1"', "revision_mismatch"),
+        (b'W/"2"', "revision_mismatch"),
+        (b'"98", "99"', "revision_mismatch"),
         *(
             (wrong, "invalid_if_match")
             for wrong in (b"", b"1", b"*, *", b'"0"', b'"-1"', b'"01"', b'"x"', b'""', b'"1')
         ),
-        *((wrong, "invalid_if_match") for wrong in (b'W/"1"', b'"1", "2"', b'"1"\x00', b'"\xff"', b'"\xd9\xa1"')),
+        *((wrong, "invalid_if_match") for wrong in (b'"1", 2', b'"1",', b'"1"\x00', b'"\xff"', b'"\xd9\xa1"')),
         *((wrong, "invalid_if_match") for wrong in (b"'1' OR 1=1", b'"%s"' % table.HUGE.encode())),
     ],
 )

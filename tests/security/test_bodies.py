@@ -96,6 +96,14 @@ def test_no_body_is_read_for_a_caller_without_rights(world: World, bare: str) ->
                 assert (status, told["code"]) in {(403, "forbidden"), (404, "model_not_found")}, path
 
 
+def test_every_change_says_which_right_it_needs(world: World) -> None:
+    """At its handler, whether it takes a body or not."""
+    for route in world.backend._app.routes:
+        for handler in getattr(route, "route_handlers", ()):
+            if handler.http_methods & {"POST", "PUT", "PATCH", "DELETE"}:
+                assert handler.opt.get("needs"), handler.handler_name
+
+
 def test_a_body_that_says_it_is_too_large_is_not_read(world: World) -> None:
     """Not even for an admin."""
     with nothing_happens(world):
