@@ -23,7 +23,7 @@ class Gate:
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
         self._database = database
         self._now = now
-        self._known: dict[str, tuple[float, Caller]] = {}
+        self._known: dict[str, tuple[float, datetime, Caller]] = {}
 
     async def caller(self, authorization: str | None) -> Caller:
         """The caller behind an Authorization header.
@@ -32,20 +32,19 @@ class Gate:
             Unauthenticated: the header is missing or its token is not valid.
         """
         known = self._known.get(authorization or "")
-        if known is not None and time.monotonic() < known[0]:
-            return known[1]
+        # Both clocks: the one by which tokens end may be set, and only the other says how long ago this was read.
+        if known is not None and time.monotonic() < known[0] and self._now() < known[1]:
+            return known[2]
         scheme, _, secret = (authorization or "").partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthenticated(
                 "the request carries no token",
                 remedy="send Authorization: Bearer mrg_…; an admin makes tokens by `registry-server token create`",
             )
-        now = self._now()
-        token, caller = await principals.authenticate(self._database, secret, now)
+        token, caller = await principals.authenticate(self._database, secret, self._now())
         if len(self._known) >= _MOST:
             self._known.clear()
-        fresh_s = min(_FRESH_S, (token.expires_at - now).total_seconds())
-        self._known[authorization or ""] = (time.monotonic() + fresh_s, caller)
+        self._known[authorization or ""] = (time.monotonic() + _FRESH_S, token.expires_at, caller)
         return caller
 
     def forget(self) -> None:

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Callable
 from datetime import datetime
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
