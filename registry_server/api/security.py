@@ -25,7 +25,7 @@ class Gate:
         self._database = database
         self._now = now
         self._failures = Buckets(0.0, 0.0) if failures is None else failures
-        self._known: dict[str, tuple[float, Caller]] = {}
+        self._known: dict[str, tuple[float, datetime, Caller]] = {}
 
     async def caller(self, authorization: str | None, peer: str = "") -> Caller:
         """Return the caller behind an Authorization header.
@@ -38,24 +38,23 @@ class Gate:
             RateLimited: the token is not valid, and the peer has sent too many of these.
         """
         known = self._known.get(authorization or "")
-        if known is not None and time.monotonic() < known[0]:
-            return known[1]
+        # Both clocks: the one by which tokens end may be set, and only the other says how long ago this was read.
+        if known is not None and time.monotonic() < known[0] and self._now() < known[1]:
+            return known[2]
         scheme, _, secret = (authorization or "").partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthenticated(
                 "the request carries no token",
                 remedy="send Authorization: Bearer mrg_…; an admin makes tokens by `registry-server token create`",
             )
-        now = self._now()
         try:
-            token, caller = await principals.authenticate(self._database, secret, now)
+            token, caller = await principals.authenticate(self._database, secret, self._now())
         except Unauthenticated:
             self._count_failure(peer)
             raise
         if len(self._known) >= _MOST:
             self._known.clear()
-        fresh_s = min(_FRESH_S, (token.expires_at - now).total_seconds())
-        self._known[authorization or ""] = (time.monotonic() + fresh_s, caller)
+        self._known[authorization or ""] = (time.monotonic() + _FRESH_S, token.expires_at, caller)
         return caller
 
     def _count_failure(self, peer: str) -> None:

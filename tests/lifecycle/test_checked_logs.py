@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import json
 from pathlib import Path
+from typing import Any
 
 import apsw
 import asyncpg
@@ -13,6 +15,7 @@ from registry_server.serving import running
 from registry_server.settings import Settings
 from registry_server.testing import TestBackend
 from tests.support.logs import checked_logs
+from tests.support.state import assert_decisions_are_noted, assert_events_tell_what_was_before
 
 CHANGE = "UPDATE models SET owner = 'somebody else'"
 
@@ -61,3 +64,41 @@ async def _changed(url: str) -> None:
     raw = await asyncpg.connect(url)
     await raw.execute(CHANGE)
     await raw.close()
+
+
+def event(kind: str, before: dict[str, Any], after: dict[str, Any], subject: str = "models/m") -> bytes:
+    """The stored bytes of an event, as far as they are looked at."""
+    told = {"type": f"registry.{kind}", "sequence": "1", "subject": subject, "data": {"before": before, "after": after}}
+    return json.dumps(told).encode()
+
+
+CREATED = event("model.created", {}, {"models/m": {"owner": "a", "tags": {}}})
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {"models/m": {"owner": "b"}}),
+        ({"models/m": {}}, {"models/m": {"owner": "b"}}),
+        ({"models/m": {"owner": "c"}}, {"models/m": {"owner": "b"}}),
+        ({"models/m": {"owner": "a", "tags": {}}}, {"models/m": {"owner": "b"}}),
+        ({"models/m": {"owner": "a"}}, {"models/m": {"owner": "a"}}),
+        ({"models/m": {"owner": "a"}}, {"models/m": None}),
+        ({"models/n": {"owner": "a"}}, {"models/n": {"owner": "b"}}),
+        ({"models/m": {"owner": "a"}}, {}),
+    ],
+)
+def test_a_before_that_is_not_the_state_is_noticed(before: dict[str, Any], after: dict[str, Any]) -> None:
+    """A field that is missing, other, too much or unchanged; an object that was never there."""
+    with pytest.raises(AssertionError):
+        assert_events_tell_what_was_before([CREATED, event("model.updated", before, after)], {})
+    good = event("model.updated", {"models/m": {"owner": "a"}}, {"models/m": {"owner": "b"}})
+    assert_events_tell_what_was_before([CREATED, good], {})
+
+
+def test_a_decision_that_is_not_noted_is_noticed() -> None:
+    """Whatever the rules call a decision."""
+    deleted = event("alias.deleted", {}, {}, "models/m/aliases/champion")
+    with pytest.raises(AssertionError):
+        assert_decisions_are_noted([CREATED, deleted], [])
+    assert_decisions_are_noted([CREATED, deleted], [("m", 1)])

@@ -1,0 +1,222 @@
+"""Patterns of grants in every spelling, and every moment at which something ends, on a clock of the test's own."""
+
+import hashlib
+import uuid
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from common_lib import Grant, HttpRegistry, Role
+from registry_server.app import connect
+from registry_server.core import artifacts, collection
+from registry_server.core.acts import Act
+from registry_server.core.bootstrap import REGISTRY
+from registry_server.domain.artifacts import CollectionRequest
+from tests.security.worlds import World, opened
+from tests.support.steps import version_of
+
+MODELS = ["Alpha-One", "alpha.two", "ALPHA_3", "alphabet", "beta", "Zeta9"]
+PATTERNS = {
+    "*": set(MODELS),
+    "alpha-*": {"Alpha-One"},
+    "ALPHA-*": {"Alpha-One"},
+    "aLpHa*": {"Alpha-One", "alpha.two", "ALPHA_3", "alphabet"},
+    "Alpha-One": {"Alpha-One"},
+    "alpha-one": {"Alpha-One"},
+    "ALPHA-ONE*": {"Alpha-One"},
+    "alpha-one-*": set(),
+    "alpha": set(),
+    "alpha_*": {"ALPHA_3"},
+    "alpha.*": {"alpha.two"},
+    "ALPHA.TWO": {"alpha.two"},
+    "BETA": {"beta"},
+    "b*": {"beta"},
+    "zETA9*": {"Zeta9"},
+    "Zeta": set(),
+    "9*": set(),
+}
+MICROSECOND = timedelta(microseconds=1)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(scope="module", params=["memory", "postgres"])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """A registry on each engine with models in several spellings, each with bytes of its own."""
+    with opened(request) as this:
+        with this.backend.registry() as registry:
+            for name in MODELS:
+                registry.models.create(name, "regression", tags={"kind": "spelt"})
+                version_of(registry, name, name.encode())
+        yield this
+
+
+@pytest.fixture
+def admin(world: World) -> Iterator[HttpRegistry]:
+    """Its admin."""
+    with world.backend.registry() as this:
+        yield this
+
+
+def caller(world: World, admin: HttpRegistry, role: Role, *patterns: str) -> httpx.Client:
+    """Plain HTTP as a new principal with that role on the models of each pattern."""
+    name = f"p-{uuid.uuid4().hex[:10]}"
+    admin.principals.create(name, "service", [Grant(role=role, models=pattern) for pattern in patterns])
+    return world.http(admin.principals.issue_token(name).secret)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_every_answer_agrees_about_what_a_pattern_covers(world: World, admin: HttpRegistry, pattern: str) -> None:
+    """Search, get, resolve both ways, versions, files, history and bytes: capitals of grant and name never matter."""
+    covered = PATTERNS[pattern]
+    with caller(world, admin, Role.WORKBENCH, pattern) as http:
+        listed = {model["name"] for model in http.get("/v1/models?limit=1000&tag=kind%3Dspelt").json()["items"]}
+        assert listed == covered
+        searched = {model["name"] for model in http.get("/v1/models?limit=1000").json()["items"]}
+        assert searched & set(MODELS) == covered
+        for model in MODELS:
+            sha256 = hashlib.sha256(model.encode()).hexdigest()
+            reads = {
+                target: http.get(f"/v1/models/{model}{target}").status_code
+                for target in (
+                    *("", "/versions", "/versions/1", "/versions/1/manifest", "/versions/1/files/model.bin"),
+                    *("/resolve/latest", "/resolve/%6Catest", "/history", "/policy", "/aliases"),
+                )
+            }
+            reads["blob"] = http.get(f"/v1/blobs/{sha256}").status_code
+            reads["verify"] = http.post(f"/v1/blobs/{sha256}/verify").status_code
+            missing = http.post("/v1/presence", json={"sha256": [sha256]}).json()["missing"]
+            reads["presence"] = 404 if missing else 200
+            assert set(reads.values()) == {200 if model in covered else 404}, (model, reads)
+            # Another spelling is another name, for everybody: names are refused and never normalised.
+            assert http.get(f"/v1/models/{model.swapcase()}").status_code == 404
+
+
+def test_several_patterns_cover_together(world: World, admin: HttpRegistry) -> None:
+    """The union, and nothing between them."""
+    with caller(world, admin, Role.ANALYSIS, "BET*", "ZETA9", "alpha.t*") as http:
+        listed = [model["name"] for model in http.get("/v1/models?limit=2").json()["items"]]
+        assert listed == ["Zeta9", "alpha.two"]
+        everything = {model["name"] for model in http.get("/v1/models").json()["items"]}
+        assert everything == {"Zeta9", "alpha.two", "beta"}
+
+
+class Clock:
+    """The time of an application, which stands until it is set."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.before = world.backend.ports
+        self.time = self.before.now() + DAY
+        ports = msgspec.structs.replace(self.before, now=lambda: self.time)
+        world.backend.ports = ports
+        connect(world.backend._app, ports)
+
+    def close(self) -> None:
+        """Let the application have its own clock again."""
+        self.world.backend.ports = self.before
+        connect(self.world.backend._app, self.before)
+
+    def collect(self, **order: Any) -> Any:
+        """Collect garbage at this moment."""
+        ports: Any = self.world.backend.ports
+        act = Act(REGISTRY, self.time, "test", ports.new_id(), "collect")
+        wanted = CollectionRequest(**order)
+        return self.world.backend._portal.call(collection.collect, ports, act, wanted)
+
+
+@pytest.fixture
+def clock(world: World) -> Iterator[Clock]:
+    """A clock of the test's own."""
+    this = Clock(world)
+    yield this
+    this.close()
+
+
+@pytest.mark.parametrize("warm", [True, False], ids=["known to the gate", "asked anew"])
+def test_a_token_ends_at_the_very_moment_it_says(world: World, clock: Clock, *, warm: bool) -> None:
+    """A microsecond before it is valid; at that moment it is not, although it was looked up just now."""
+    with world.backend.registry() as admin:
+        name = f"p-{uuid.uuid4().hex[:10]}"
+        admin.principals.create(name, "service", [Grant(role=Role.ANALYSIS, models="*")])
+        issued = admin.principals.issue_token(name, valid_days=1)
+    expires = issued.token.expires_at
+    with world.http(issued.secret) as http:
+        for target in ("/v1/whoami", "/v1/models/beta/resolve/latest"):
+            moments = [(expires - MICROSECOND, 200), (expires, 401), (expires + MICROSECOND, 401), (expires + DAY, 401)]
+            for moment, status in moments if warm else moments[::-1]:
+                clock.time = moment
+                if not warm:
+                    world.backend._app.state.gate.forget()
+                assert http.get(target).status_code == status, (target, moment - expires)
+            clock.time = expires - DAY
+            world.backend._app.state.gate.forget()
+
+
+def test_a_lease_ends_at_its_moment(world: World, clock: Clock) -> None:
+    """Bytes that nobody names are kept to the last microsecond of their lease, and found unnamed at its end."""
+    content = uuid.uuid4().bytes
+    sha256 = hashlib.sha256(content).hexdigest()
+    began = clock.time
+    with world.http(world.token) as http:
+        assert http.put(f"/v1/blobs/{sha256}", content=content).status_code == 201
+    clock.time = began + artifacts.LEASE - MICROSECOND
+    before = clock.collect(dry_run=True).condemned_blobs
+    clock.time = began + artifacts.LEASE
+    assert clock.collect(dry_run=True).condemned_blobs == before + 1
+
+
+def test_a_collection_waits_for_its_grace_to_the_moment(world: World, clock: Clock) -> None:
+    """One microsecond before the end of the grace nothing is removed, at its end it is."""
+    content = uuid.uuid4().bytes
+    sha256 = hashlib.sha256(content).hexdigest()
+    with world.http(world.token) as http:
+        http.put(f"/v1/blobs/{sha256}", content=content)
+        clock.time += artifacts.LEASE
+        clock.collect()
+        found = clock.time
+        clock.time = found + DAY - MICROSECOND
+        assert clock.collect(grace_s=86_400).removed_blobs == 0
+        assert http.get(f"/v1/blobs/{sha256}").status_code == 200
+        clock.time = found + DAY
+        assert clock.collect(grace_s=86_400).removed_blobs >= 1
+        assert http.get(f"/v1/blobs/{sha256}").status_code == 404
+
+
+def test_an_upload_expires_at_its_moment(world: World, clock: Clock) -> None:
+    """It is forgotten then, and goes on a microsecond before."""
+    sha256 = hashlib.sha256(uuid.uuid4().bytes).hexdigest()
+    with world.http(world.token) as http:
+        told = http.put(f"/v1/uploads/{sha256}", json={"size": 1_000}).json()
+        expires = datetime.fromisoformat(told["expires_at"])
+        assert expires == clock.time + artifacts.LEASE
+        clock.time = expires - MICROSECOND
+        clock.collect()
+        assert http.get(f"/v1/uploads/{sha256}").status_code == 200
+        clock.time = expires
+        clock.collect()
+        assert http.get(f"/v1/uploads/{sha256}").status_code == 404
+
+
+def test_a_first_answer_is_kept_for_a_day_at_least(world: World, clock: Clock) -> None:
+    """At 24 hours to the microsecond it is still there."""
+    ports: Any = world.backend.ports
+    name, began = f"m-{uuid.uuid4().hex[:8]}", clock.time
+    request: dict[str, Any] = {"json": {"name": name, "type": "regression"}}
+    headers = {"idempotency-key": uuid.uuid4().hex}
+    with world.http(world.token) as http:
+        first = http.post("/v1/models", headers=headers, **request)
+
+        async def prune() -> None:
+            await ports.database.write(lambda records: records.idempotency.forget(ports.now() - DAY))
+
+        clock.time = began + DAY
+        world.backend._portal.call(prune)
+        again = http.post("/v1/models", headers=headers, **request)
+        assert (again.status_code, again.content) == (first.status_code, first.content) == (201, first.content)
+        clock.time = began + DAY + MICROSECOND
+        world.backend._portal.call(prune)
+        assert http.post("/v1/models", headers=headers, **request).status_code == 409
