@@ -23,6 +23,7 @@ from common_lib.config import RegistryConfig
 from common_lib.errors import InvalidConfiguration, RegistryClosed, RegistryError
 from common_lib.operations.base import Answer, Operation
 from common_lib.registry import AsyncModelRegistry, ModelRegistry
+from common_lib.repetition import REPEATABLE, note
 
 if TYPE_CHECKING:
     import httpx
@@ -129,10 +130,16 @@ class HttpRegistry(_Client, ModelRegistry):
 
         Raises:
             RequestRefused: the registry said no.
-            RegistryUnavailable: no attempt was answered.
+            RegistryUnavailable: no attempt was answered; after a write, `retry` repeats it without doing it twice.
             RegistryClosed: `close` was called before.
         """
-        return operation.result(self._driven(operation, self._steps(operation)))
+        answer = None
+        try:
+            answer = self._driven(operation, self._steps(operation))
+            return operation.result(answer)
+        except REPEATABLE as error:
+            note(error, operation, answered=answer is not None)
+            raise
 
     def circuits(self) -> dict[str, CircuitState]:
         """The circuits that calls have met so far, by address and class of routes."""
@@ -223,10 +230,16 @@ class AsyncHttpRegistry(_Client, AsyncModelRegistry):
 
         Raises:
             RequestRefused: the registry said no.
-            RegistryUnavailable: no attempt was answered.
+            RegistryUnavailable: no attempt was answered; after a write, `retry` repeats it without doing it twice.
             RegistryClosed: `close` was called before.
         """
-        return operation.result(await self._driven(operation, self._steps(operation)))
+        answer = None
+        try:
+            answer = await self._driven(operation, self._steps(operation))
+            return operation.result(answer)
+        except REPEATABLE as error:
+            note(error, operation, answered=answer is not None)
+            raise
 
     def circuits(self) -> dict[str, CircuitState]:
         """The circuits that calls have met so far, by address and class of routes."""
