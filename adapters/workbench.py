@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from common_lib.errors import AlreadyExists, InvalidConfiguration, ModelNotFound
+from common_lib.errors import AlreadyExists, InvalidConfiguration, ModelNotFound, RegistryUnavailable
 from common_lib.loaders.saving import saved
 from common_lib.operations.base import Operation
 from common_lib.registry import ModelRegistry
@@ -88,7 +88,13 @@ class Workbench(ModelRegistry):
         """
         with tempfile.TemporaryDirectory(prefix="registry-model-") as folder:
             file = saved(estimator, folder)
-            return self.log_version(name, file.path, framework=facts.pop("framework", file.framework), **facts)
+            try:
+                return self.log_version(name, file.path, **({"framework": file.framework} | facts))
+            except RegistryUnavailable as error:
+                if error.idempotency_key is None:
+                    # Its bytes were still on their way, and the file is gone: to repeat it, it is saved again.
+                    error.repeat = lambda other: Workbench(other).log_model(name, estimator, **facts)
+                raise
 
     def request_promotion(self, version: ModelVersion, *, reason: str = "") -> ModelVersion:
         """The version, moved to staging, where integration finds it; `reason` says why it should be promoted."""

@@ -18,14 +18,14 @@ from benchmarks.harness import Figure, request
 from common_lib import AsyncHttpRegistry, HttpRegistry, RegistryConfig
 from common_lib.config import ResolveRules
 from common_lib.operations import versions
-from common_lib.operations.base import Answer, nothing
+from common_lib.operations.base import Answer
 from tests.support.answers import version_answer
 
 BAR, BAR_ASYNC, BAR_CACHED = 0.10, 0.15, 0.02
 WARM_UP, ROUNDS, EACH = 100, 30, 30
 _PATH = "/v1/models/{name:str}/resolve/{selector:str}"
 _RESOLVE = versions.resolve("models:/eurusd/production")
-_ASKED = replace(_RESOLVE, read=nothing)
+_ASKED = replace(_RESOLVE, read=lambda _: None)
 _ANSWER = version_answer(1)
 
 

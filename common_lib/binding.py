@@ -10,11 +10,13 @@ import functools
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from common_lib.errors import InvalidRequest, LocalDiskFailed
 from common_lib.operations.answers import Cursor
 from common_lib.operations.base import Blocking, Flow, Operation, Together, following
+from common_lib.repetition import REPEATABLE, Recording
 from common_lib.values import Page
 
 _SHOWN = 400
@@ -78,8 +80,7 @@ def flow(build: Callable[Concatenate[str, P], Flow[T]]) -> Callable[Concatenate[
     """A blocking method out of a flow; the flow's first argument is the origin of the registry."""
 
     def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
-        with _told():
-            return run(_built(build, self.origin, *args, **kwargs), self.call)
+        return _run(Recording(partial(_built, build, self.origin, *args, **kwargs)), self)
 
     return _dressed(method, build, skipped=1)  # type: ignore[no-any-return]
 
@@ -88,10 +89,27 @@ def aflow(build: Callable[Concatenate[str, P], Flow[T]]) -> Callable[Concatenate
     """An asynchronous method out of a flow; its work on files is done in threads."""
 
     async def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
-        with _told():
-            return await arun(_built(build, self.origin, *args, **kwargs), self.call)
+        return await _arun(Recording(partial(_built, build, self.origin, *args, **kwargs)), self)
 
     return _dressed(method, build, skipped=1)  # type: ignore[no-any-return]
+
+
+def _run(recording: Recording[T], registry: Any) -> T:
+    with _told():
+        try:
+            return run(recording.steps(), registry.call)
+        except REPEATABLE as error:
+            error.repeat = lambda other: _run(recording.again(), other)
+            raise
+
+
+async def _arun(recording: Recording[T], registry: Any) -> T:
+    with _told():
+        try:
+            return await arun(recording.steps(), registry.call)
+        except REPEATABLE as error:
+            error.repeat = lambda other: _arun(recording.again(), other)
+            raise
 
 
 @contextlib.contextmanager

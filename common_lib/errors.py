@@ -45,7 +45,7 @@ RegistryError
 └── LibraryMissing               the library of a format is not installed
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Final
@@ -56,14 +56,27 @@ from common_lib.rules.violation import RuleViolation
 class RegistryError(Exception):
     """The base of everything this library raises on purpose.
 
-    `retryable` says whether the same call may succeed later although nobody changes anything.
+    `retryable` says whether the same call may succeed later although nobody changes anything. After a write whose
+    answer did not come, `outcome_unknown` is true, and `registry.retry(error)` repeats the same request under the same
+    `idempotency_key`: the registry does it once. Called anew, the same method would do it a second time.
     """
 
     retryable: ClassVar[bool] = False
+    outcome_unknown: bool = False
+    idempotency_key: str | None = None
+    # What to do about it in the words of this library; a command line has words of its own.
+    advice: str = ""
+    operation: Any = None
+    repeat: Callable[[Any], Any] | None = None
+
+    def __str__(self) -> str:
+        said = super().__str__()
+        return f"{said}; {self.advice}" if self.advice else said
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # An error of a worker process is pickled on its way home, and must arrive as it left.
-        return _again, (type(self), self.args, self.__dict__)
+        # An error of a worker process is pickled on its way home, and must arrive as it left; how to repeat it stays.
+        fields = {name: value for name, value in self.__dict__.items() if name not in {"operation", "repeat"}}
+        return _again, (type(self), self.args, fields)
 
 
 def _again(kind: type[RegistryError], args: tuple[Any, ...], fields: dict[str, Any]) -> RegistryError:

@@ -30,6 +30,7 @@ from common_lib.errors import (
 )
 from common_lib.operations.base import Answer, Operation
 from common_lib.registry import AsyncModelRegistry, ModelRegistry
+from common_lib.repetition import note
 
 T = TypeVar("T")
 Kind = Literal["none", "outage", "slow", "errors", "denied", "lost"]
@@ -139,7 +140,7 @@ class _Between(ModelRegistry):
         if fault.kind == "slow":
             time.sleep(fault.seconds)
         found = self._registry.call(operation)
-        _raise_after(fault)
+        _raise_after(fault, operation)
         return found
 
 
@@ -157,7 +158,7 @@ class _AsyncBetween(AsyncModelRegistry):
         if fault.kind == "slow":
             await asyncio.sleep(fault.seconds)
         found = await self._registry.call(operation)
-        _raise_after(fault)
+        _raise_after(fault, operation)
         return found
 
 
@@ -171,9 +172,11 @@ def _raise_before(fault: _Fault) -> None:
             raise Unauthenticated(f"{_SIMULATED}: the token has expired", code="unauthenticated", status=401)
 
 
-def _raise_after(fault: _Fault) -> None:
+def _raise_after(fault: _Fault, operation: Operation[Any]) -> None:
     if fault.kind == "lost":
-        raise ConnectionFailed(f"{_SIMULATED}: the answer was lost")
+        error = ConnectionFailed(f"{_SIMULATED}: the answer was lost")
+        note(error, operation, answered=True)
+        raise error
 
 
 class _Transport:

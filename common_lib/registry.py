@@ -10,6 +10,7 @@ from common_lib.artifacts.download import download, fetch
 from common_lib.artifacts.upload import register
 from common_lib.artifacts.use import convert, load
 from common_lib.binding import acall, aflow, apages, call, flow, pages
+from common_lib.errors import RegistryError
 from common_lib.operations import (
     aliases,
     approvals,
@@ -24,6 +25,7 @@ from common_lib.operations import (
 from common_lib.operations import versions as version_operations
 from common_lib.operations.aliases import set_alias
 from common_lib.operations.base import Operation
+from common_lib.repetition import repeat_of
 
 T = TypeVar("T")
 
@@ -148,6 +150,22 @@ class ModelRegistry(ABC):
     @abstractmethod
     def call(self, operation: Operation[T]) -> T:
         """Answer one operation."""
+
+    def retry(self, error: RegistryError) -> Any:
+        """Repeat the call that raised `error`: the same request under the same key, so that it is done once.
+
+        A call of several requests, such as `register`, goes on where it stopped. The result is that of the call.
+
+        Example:
+            >>> try:
+            ...     version = registry.register("eurusd", "model.onnx", framework="onnx")
+            ... except RegistryUnavailable as error:
+            ...     version = registry.retry(error)
+
+        Raises:
+            InvalidRequest: the error is of something that repeating cannot mend.
+        """
+        return repeat_of(error)(self)
 
     @cached_property
     def models(self) -> Models:
@@ -308,6 +326,16 @@ class AsyncModelRegistry(ABC):
     @abstractmethod
     def call(self, operation: Operation[T]) -> Awaitable[T]:
         """Answer one operation."""
+
+    async def retry(self, error: RegistryError) -> Any:
+        """Repeat the call that raised `error`: the same request under the same key, so that it is done once.
+
+        A call of several requests, such as `register`, goes on where it stopped. The result is that of the call.
+
+        Raises:
+            InvalidRequest: the error is of something that repeating cannot mend.
+        """
+        return await repeat_of(error)(self)
 
     @cached_property
     def models(self) -> AsyncModels:

@@ -141,11 +141,23 @@ def problem(error: RegistryError) -> dict[str, Any]:
             "winner": None if error.winner is None else asdict(error.winner) | {"at": error.winner.at.isoformat()},
         }
     else:
-        detail, remedy = str(error), _REMEDIES.get(code, "")
+        detail, remedy = str(error.args[0]) if error.args else str(error), _REMEDIES.get(code, "")
         if isinstance(error, LoadRefused | NoSafeFormat):
             detail, remedy = f"{error.what}: {error.why}", error.remedy
         members = {"type": f"urn:model-registry:problem:{code}", "code": code, "detail": detail, "remedy": remedy}
+    if error.outcome_unknown:
+        members["remedy"] = _repeating(error)
+        members["idempotency_key"] = error.idempotency_key
     return {name: value for name, value in members.items() if value is not None and value != ""}
+
+
+def _repeating(error: RegistryError) -> str:
+    """Say how to repeat a change whose outcome is not known: with the same key, and with what was read before it."""
+    options = f"--idempotency-key {error.idempotency_key}"
+    sent = json.loads(error.operation.body or b"{}") if error.operation is not None else {}
+    if sent.get("to") == "production" or "replacing" in sent:
+        options += f" --replacing {sent.get('replacing') or 0}"
+    return f"it is not known whether it was done: run the same command again with {options}, and it is done once"
 
 
 def tell(members: dict[str, Any], *, as_json: bool) -> None:

@@ -57,6 +57,12 @@ _OPTIONS = [
         help="Fail while the registry does not answer, instead of telling what a reference meant when it last did.",
     ),
     click.option(
+        "--idempotency-key",
+        panel=_PANEL,
+        metavar="KEY",
+        help="Repeat a change whose outcome is not known: the key that its error named. It is done once.",
+    ),
+    click.option(
         "--json", "as_json", panel=_PANEL, is_flag=True, help="Write one JSON document, and errors as JSON problems."
     ),
 ]
@@ -65,8 +71,9 @@ _OPTIONS = [
 class Session:
     """One run of a command: the registry, connected when it is first asked, and the way to answer."""
 
-    def __init__(self, config: RegistryConfig, *, as_json: bool) -> None:
+    def __init__(self, config: RegistryConfig, *, as_json: bool, key: str | None = None) -> None:
         self._config = config
+        self._key = key
         self.as_json = as_json
 
     @cached_property
@@ -76,7 +83,12 @@ class Session:
         from common_lib.cli.stale import Stale  # noqa: PLC0415
         from common_lib.client.http_registry import HttpRegistry  # noqa: PLC0415
 
-        return HttpRegistry(self._config, telemetry=Stale(as_json=self.as_json))
+        telemetry = Stale(as_json=self.as_json)
+        if self._key is None:
+            return HttpRegistry(self._config, telemetry=telemetry)
+        from common_lib.cli.keyed import KeyedRegistry  # noqa: PLC0415 - as above
+
+        return KeyedRegistry(self._config, telemetry=telemetry, key=self._key)
 
     def patient(self, seconds: float) -> None:
         """Wait so long for each answer about bytes; to be said before the registry is first asked."""
@@ -127,10 +139,18 @@ def connected(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def with_session(
-        *, url: str, token: str | None, token_file: Path | None, fresh: bool, as_json: bool, **arguments: Any
+        *,
+        url: str,
+        token: str | None,
+        token_file: Path | None,
+        fresh: bool,
+        idempotency_key: str | None,
+        as_json: bool,
+        **arguments: Any,
     ) -> None:
         with reported(as_json=as_json):
-            session = Session(configured(url, found_token(token, token_file), fresh=fresh), as_json=as_json)
+            config = configured(url, found_token(token, token_file), fresh=fresh)
+            session = Session(config, as_json=as_json, key=idempotency_key)
             try:
                 command(session, **arguments)
             finally:

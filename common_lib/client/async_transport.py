@@ -159,6 +159,8 @@ class _Pool:
 
     def drop(self) -> None:
         """Close the sockets of a loop that has ended without closing them; the loop itself is not touched."""
+        for task in set().union(*self.sending.values()):
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - it ended with its loop, and that is known
         wire.drop(self.client)
 
 

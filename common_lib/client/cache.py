@@ -189,8 +189,7 @@ class ResolveCache:
 
     def give_up(self, operation: Operation[Any], question: Question) -> None:
         """End a refresh that never began, so that the next caller begins another one; one that has ended stays so."""
-        if not question.outcome.done():
-            self._questions.end(operation.path, question, None)
+        self._questions.end(operation.path, question, None)
 
     def save(self) -> None:
         """Write the file, if there is one and anything that it does not say."""

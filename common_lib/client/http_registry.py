@@ -24,6 +24,7 @@ from common_lib.errors import InvalidConfiguration, RegistryClosed, RegistryErro
 from common_lib.operations.base import Answer, Operation
 from common_lib.origin import Origin
 from common_lib.registry import AsyncModelRegistry, ModelRegistry
+from common_lib.repetition import REPEATABLE, note
 
 if TYPE_CHECKING:
     import httpx
@@ -137,10 +138,16 @@ class HttpRegistry(_Client, ModelRegistry):
 
         Raises:
             RequestRefused: the registry said no.
-            RegistryUnavailable: no attempt was answered.
+            RegistryUnavailable: no attempt was answered; after a write, `retry` repeats it without doing it twice.
             RegistryClosed: `close` was called before.
         """
-        return operation.result(self._driven(operation, self._steps(operation)))
+        answer = None
+        try:
+            answer = self._driven(operation, self._steps(operation))
+            return operation.result(answer)
+        except REPEATABLE as error:
+            note(error, operation, answered=answer is not None)
+            raise
 
     def circuits(self) -> dict[str, CircuitState]:
         """The circuits that calls have met so far, by address and class of routes."""
@@ -234,10 +241,16 @@ class AsyncHttpRegistry(_Client, AsyncModelRegistry):
 
         Raises:
             RequestRefused: the registry said no.
-            RegistryUnavailable: no attempt was answered.
+            RegistryUnavailable: no attempt was answered; after a write, `retry` repeats it without doing it twice.
             RegistryClosed: `close` was called before.
         """
-        return operation.result(await self._driven(operation, self._steps(operation)))
+        answer = None
+        try:
+            answer = await self._driven(operation, self._steps(operation))
+            return operation.result(answer)
+        except REPEATABLE as error:
+            note(error, operation, answered=answer is not None)
+            raise
 
     def circuits(self) -> dict[str, CircuitState]:
         """The circuits that calls have met so far, by address and class of routes."""
@@ -255,9 +268,11 @@ class AsyncHttpRegistry(_Client, AsyncModelRegistry):
     def _connect(self) -> None:
         self._transport = AsyncTransport(self.config, self._network)
         self._promise()
-        self._background: set[asyncio.Task[None]] = set()
+        self._loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
+        self._background: dict[asyncio.Task[None], Callable[[], None] | None] = {}
 
     async def _driven(self, operation: Operation[Any], steps: CallSteps) -> Answer:
+        self._forget_ended_loops()
         reply: Any = None
         try:
             while True:
@@ -274,9 +289,8 @@ class AsyncHttpRegistry(_Client, AsyncModelRegistry):
                     case Wait(outcome, seconds):
                         reply = await outcome_of(outcome, seconds)
                     case Refresh(asked, question):
-                        begun = self._begin(self._refresh(asked))
-                        # One that was cancelled before it began has ended nothing.
-                        begun.add_done_callback(partial(self._give_up, asked, question))
+                        # One that is cancelled before it begins ends nothing by itself.
+                        self._begin(self._refresh(asked), partial(self._give_up, asked, question))
                     case Save():
                         self._begin(asyncio.to_thread(cast("ResolveCache", self._cache).save))
         except StopIteration as done:
@@ -287,15 +301,29 @@ class AsyncHttpRegistry(_Client, AsyncModelRegistry):
             # Cancelled or interrupted: the policy gives back what it holds for the call.
             steps.close()
 
-    def _give_up(self, operation: Operation[Any], question: Question, _: object) -> None:
+    def _give_up(self, operation: Operation[Any], question: Question) -> None:
         cast("ResolveCache", self._cache).give_up(operation, question)
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    def _forget_ended_loops(self) -> None:
+        """Give up what a loop was about to do in the background when it was closed, so that it is begun anew."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not None and self._loop() is loop:
+            return
+        self._loop = weakref.ref(loop)
+        for task in [task for task in list(self._background) if task.get_loop().is_closed()]:
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - it is known
+            self._end(task)
+
+    def _end(self, task: "asyncio.Task[None]") -> None:
+        at_end = self._background.pop(task, None)
+        if at_end is not None:
+            at_end()
+
+    def _begin(self, work: Coroutine[Any, Any, None], at_end: Callable[[], None] | None = None) -> None:
         # In a context of its own: the deadline of who happened to come by is not that of the work.
         task = asyncio.get_running_loop().create_task(work, context=Context())
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-        return task
+        self._background[task] = at_end
+        task.add_done_callback(self._end)
 
     async def _refresh(self, operation: Operation[Any]) -> None:
         with contextlib.suppress(RegistryError):
@@ -308,8 +336,8 @@ class AsyncHttpRegistry(_Client, AsyncModelRegistry):
         self._settle()
         self._closed = True
         here = asyncio.get_running_loop()
-        ours = [task for task in self._background if task.get_loop() is here]
-        for task in self._background - set(ours):
+        ours = [task for task in list(self._background) if task.get_loop() is here]
+        for task in set(self._background) - set(ours):
             # Of another loop, which may be just ending.
             with contextlib.suppress(RuntimeError):
                 task.get_loop().call_soon_threadsafe(task.cancel)

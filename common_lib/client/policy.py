@@ -113,10 +113,14 @@ class Policy:
             the registry takes no more of this caller for a while.
         """
         call = _Call(self, operation, began)
-        outcome = yield from call.attempt()
-        if not _may_repeat(outcome):
-            return call.answered(outcome)
-        return (yield from self._again(call, outcome))
+        try:
+            outcome = yield from call.attempt()
+            if not _may_repeat(outcome):
+                return call.answered(outcome)
+            return (yield from self._again(call, outcome))
+        except RegistryUnavailable as error:
+            error.outcome_unknown = call.may_be_done
+            raise
 
     def _again(self, call: "_Call", outcome: Answer | Failure) -> Steps:
         # Most calls end before this: tenacity, which decides here, is imported and set up only after a failure.
@@ -217,6 +221,7 @@ class _Call:
         self._is_transfer = operation.route_class == "blob"
         self._patience_s = config.blob_timeout_s if self._is_transfer else min(config.attempt_timeout_s, whole)
         self._tried: list[Attempt] = []
+        self.may_be_done = False
         self.route_class = operation.route_class
         self._traced: tuple[Header, ...] = ()
         self.key = f"{config.url} {operation.route_class}"
@@ -262,6 +267,7 @@ class _Call:
         try:
             with self._policy.breakers.guard(self.key):
                 outcome = yield self._send(timeout_s)
+                self.may_be_done = self.may_be_done or _may_be_done(outcome)
                 if self._was_cut_short(outcome, timeout_s):
                     outcome = Failure(DeadlineExceeded, f"{self.key}: the deadline cut the attempt short")
                 if _says_nothing(outcome):
@@ -346,6 +352,13 @@ def _is_in_flight(outcome: Answer | Failure) -> bool:
 
 def _is_too_much(outcome: Answer | Failure) -> bool:
     return isinstance(outcome, Answer) and outcome.status == _TOO_MANY
+
+
+def _may_be_done(outcome: Answer | Failure) -> bool:
+    """Return whether the server may have done what it was asked, though no answer of success came."""
+    if isinstance(outcome, Failure):
+        return outcome.sent
+    return outcome.status >= 500 or _is_in_flight(outcome)  # noqa: PLR2004 - the border between theirs and ours
 
 
 def _gave_up(answer: Answer) -> bool:

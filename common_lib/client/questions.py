@@ -1,7 +1,8 @@
 """What is being asked just now, so that it is asked once, however many want the answer."""
 
+import contextlib
 import threading
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 
 from common_lib.errors import RegistryError
@@ -50,7 +51,9 @@ class Questions:
         with self._lock:
             if self._asked.get(path) is question:
                 del self._asked[path]
-        question.outcome.set_result(outcome)
+        with contextlib.suppress(InvalidStateError):
+            # Given up already, because the event loop of who asked has ended.
+            question.outcome.set_result(outcome)
 
     def outdate(self, prefix: str) -> None:
         """After a change of ours: who asks below that path from now on asks anew."""

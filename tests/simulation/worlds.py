@@ -19,7 +19,7 @@ from common_lib.client.telemetry import Telemetry
 from common_lib.config import ResolveRules
 from common_lib.errors import AnswerTimedOut, ConnectionFailed, RegistryError, RegistryUnavailable
 from common_lib.operations import versions
-from common_lib.operations.base import Answer, Operation, nothing
+from common_lib.operations.base import Answer, Operation
 
 OK = Answer(200, {}, b"{}")
 SICK = Answer(503, {"content-type": "text/plain"}, b"no")
@@ -40,7 +40,7 @@ def seeded(short: int, long: int = 200_000) -> list[Any]:
 
 def resolve(name: str) -> Operation[Any]:
     """What a service asks for most."""
-    return replace(versions.resolve(f"models:/{name}/production"), read=nothing)
+    return replace(versions.resolve(f"models:/{name}/production"), read=lambda _: None)
 
 
 class Clock:

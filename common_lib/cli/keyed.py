@@ -1,0 +1,30 @@
+"""A registry whose first change goes out under a key that the user names, to repeat one whose outcome is not known."""
+
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from common_lib.client.http_registry import HttpRegistry
+from common_lib.operations.base import Operation, checked
+from common_lib.rules.names import check_idempotency_key
+
+T = TypeVar("T")
+
+
+class KeyedRegistry(HttpRegistry):
+    """The registry, with a key for the first change.
+
+    Raises:
+        InvalidRequest: it is not a key.
+    """
+
+    def __init__(self, *args: Any, key: str, **options: Any) -> None:
+        self._key: str | None = checked(check_idempotency_key, key)
+        super().__init__(*args, **options)
+
+    def call(self, operation: Operation[T]) -> T:
+        """Answer by the registry; the first change goes under the given key."""
+        if self._key is not None and operation.idempotency_key is not None:
+            headers = [pair for pair in operation.headers if pair[0] != "idempotency-key"]
+            operation = replace(operation, headers=(*headers, ("idempotency-key", self._key)))
+            self._key = None
+        return super().call(operation)
