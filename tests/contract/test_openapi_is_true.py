@@ -87,7 +87,8 @@ class Watched(httpx.BaseTransport):
         declared = {(parameter["in"], parameter["name"]): parameter for parameter in operation["parameters"]}
         assert {("query", name) for name in given["query"]} <= declared.keys()
         headers = {name for name in given["header"] if name not in TRANSPORT_HEADERS}
-        assert headers <= {name.lower() for where, name in declared if where == "header"}
+        undeclared = headers - {name.lower() for where, name in declared if where == "header"}
+        assert not undeclared, f"{operation['operationId']} takes undeclared headers: {sorted(undeclared)}"
         for (where, name), parameter in declared.items():
             values = given[where]
             value = values.get(name.lower() if where == "header" else name)
@@ -95,11 +96,13 @@ class Watched(httpx.BaseTransport):
             if value is not None:
                 self._check(parameter["schema"], _typed(parameter["schema"], value))
         if "requestBody" in operation:
-            content = operation["requestBody"]["content"][request.headers["content-type"]]
-            if request.headers["content-type"] == "application/json":
+            media_type = request.headers["content-type"]
+            content = operation["requestBody"]["content"].get(media_type)
+            assert content is not None, f"{operation['operationId']} takes undeclared {media_type}"
+            if media_type == "application/json":
                 self._check(content["schema"], json.loads(body))
         else:
-            assert not body
+            assert not body, f"{operation['operationId']} takes an undeclared body"
 
     def _check_answer(self, operation: dict[str, Any], answer: httpx.Response) -> None:
         described = operation["responses"].get(str(answer.status_code))
@@ -108,14 +111,16 @@ class Watched(httpx.BaseTransport):
         for name in described["headers"]:
             assert name in answer.headers, f"{operation['operationId']} answers {answer.status_code} without {name}"
         for name in ("ETag", "Location"):
-            assert name in described["headers"] or name not in answer.headers
+            told = name in described["headers"] or name not in answer.headers
+            assert told, f"{operation['operationId']} answers {answer.status_code} with undeclared {name}"
         if "content" not in described:
             assert answer.content == b""
             return
         media_type = answer.headers["content-type"].partition(";")[0]
-        schema = described["content"][media_type]["schema"]
+        content = described["content"].get(media_type)
+        assert content is not None, f"{operation['operationId']} answers with undeclared {media_type}"
         if media_type.endswith("json"):
-            self._check(schema, answer.json())
+            self._check(content["schema"], answer.json())
 
     def _check(self, schema: dict[str, Any], value: Any) -> None:
         whole = schema | {"components": self.document["components"]}
@@ -174,27 +179,54 @@ def test_every_operation_does_what_the_document_says(
     assert documented - watched.seen == set()
 
 
-LIES: dict[str, Callable[[dict[str, Any], dict[str, Any]], Any]] = {
-    "another status": lambda operation, _: operation["responses"].pop("201"),
-    "another media type": lambda operation, _: operation["responses"]["201"].update(content={"text/plain": {}}),
-    "no ETag": lambda operation, _: operation["responses"]["201"]["headers"].pop("ETag"),
-    "one header more": lambda operation, _: operation["responses"]["201"]["headers"].update({"Retry-After": {}}),
-    "no key": lambda operation, _: operation["parameters"].clear(),
-    "no body": lambda operation, _: operation.pop("requestBody"),
-    "a stricter request": lambda _, schemas: schemas["CreateModel"]["properties"].pop("tags"),
-    "a stricter answer": lambda _, schemas: schemas["RegisteredModel"]["required"].append("size"),
-    "another type": lambda _, schemas: schemas["RegisteredModel"]["properties"]["owner"].update(type="integer"),
+Lie = Callable[[dict[str, Any], dict[str, Any]], Any]
+LIES: dict[str, tuple[Lie, str]] = {
+    "another status": (lambda operation, _: operation["responses"].pop("201"), r"<Response \[201 "),
+    "another media type": (
+        lambda operation, _: operation["responses"]["201"].update(content={"text/plain": {}}),
+        "answers with undeclared application/json",
+    ),
+    "no ETag": (
+        lambda operation, _: operation["responses"]["201"]["headers"].pop("ETag"),
+        "answers 201 with undeclared ETag",
+    ),
+    "one header more": (
+        lambda operation, _: operation["responses"]["201"]["headers"].update({"Retry-After": {}}),
+        "answers 201 without Retry-After",
+    ),
+    "no key": (
+        lambda operation, _: operation["parameters"].clear(),
+        r"takes undeclared headers: \['idempotency-key'\]",
+    ),
+    "no body": (lambda operation, _: operation.pop("requestBody"), "takes an undeclared body"),
+    "another body": (
+        lambda operation, _: operation["requestBody"].update(content={"text/plain": {}}),
+        "takes undeclared application/json",
+    ),
+    "a stricter request": (
+        lambda _, schemas: schemas["CreateModel"]["properties"].pop("tags"),
+        "'tags' was unexpected",
+    ),
+    "a stricter answer": (
+        lambda _, schemas: schemas["RegisteredModel"]["required"].append("size"),
+        "'size' is a required property",
+    ),
+    "another type": (
+        lambda _, schemas: schemas["RegisteredModel"]["properties"]["owner"].update(type="integer"),
+        "'admin' is not of type 'integer'",
+    ),
 }
 
 
 @pytest.mark.parametrize("lie", LIES)
 def test_a_document_that_lies_is_found_out(watched: Watched, model_registry_backend: TestBackend, lie: str) -> None:
-    """What the document says is looked at: with one word of it changed, the same request does not pass."""
-    LIES[lie](watched.document["paths"]["/v1/models"]["post"], watched.document["components"]["schemas"])
+    """What the document says is looked at: with one word of it changed, the same request fails, and for that word."""
+    change, found = LIES[lie]
+    change(watched.document["paths"]["/v1/models"]["post"], watched.document["components"]["schemas"])
     config = RegistryConfig(url=URL, token=model_registry_backend.token())
     with (
         HttpRegistry(config, transport=watched) as registry,
-        pytest.raises((AssertionError, KeyError, jsonschema.ValidationError)),
+        pytest.raises((AssertionError, jsonschema.ValidationError), match=found),
     ):
         registry.models.create("eurusd", "forecasting", tags={"team": "fx"})
 

@@ -9,6 +9,7 @@ from common_lib import HttpRegistry, ModelRegistry, RegistryConfig, Role
 from common_lib.errors import (
     AlreadyDecided,
     Forbidden,
+    IllegalTransition,
     InvalidRequest,
     NotTheirs,
     PolicyNotMet,
@@ -240,7 +241,7 @@ class TestOverride:
         """What is not in staging has not been submitted."""
         registry.models.create(name, "classification")
         version_of(registry, name)
-        with pytest.raises(Exception, match="illegal_transition"):
+        with pytest.raises(IllegalTransition, match="illegal_transition"):
             registry.production.promote(name, 1, reason="now", override=True)
 
 

@@ -1,25 +1,33 @@
 """Promises that nobody misses at once: exact bounds, headers on rare ways, and spellings that make no difference."""
 
 import asyncio
+import hashlib
 import re
+import tempfile
+import time
 import uuid
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from adapters import Analysis, Integration
-from common_lib import HttpRegistry
-from common_lib.errors import RegistryUnavailable, RevisionMismatch, VersionRecalled
+from adapters import Analysis, Integration, Workbench
+from common_lib import Grant, HttpRegistry, Role
+from common_lib.artifacts.loading import load
+from common_lib.errors import AlreadyExists, LoadRefused, RegistryUnavailable, RevisionMismatch, VersionRecalled
 from common_lib.faults import Faults
 from common_lib.promotion import PromotionRules
 from common_lib.rules.lifecycle import OnRecall
 from common_lib.staleness import ServeStale
-from registry_server.api import problems
+from registry_server.api import problems, security
 from registry_server.api.deadlines import Deadlines
 from registry_server.core import principals
+from registry_server.core.acts import Act, perform
 from registry_server.domain import errors
+from registry_server.infrastructure.filesystem import FilesystemBlobs
 from registry_server.infrastructure.schema import SchemaMismatch
 from registry_server.infrastructure.sqlite import SqliteDatabase
 from registry_server.testing import TestBackend
@@ -143,6 +151,74 @@ async def test_a_list_is_kept_as_long_as_it_may_be_old(model_registry_backend: T
         else:
             with pytest.raises(RegistryUnavailable):
                 await analysis.production_models()
+
+
+def test_a_name_that_differs_in_capitals_is_named_when_it_is_taken(model_registry: HttpRegistry) -> None:
+    """The workbench neither takes it for the other model nor says that there is none."""
+    model_registry.models.create("EURUSD", "regression")
+    with pytest.raises(AlreadyExists, match="EURUSD"):
+        Workbench(model_registry).ensure_model("eurusd", "regression")
+
+
+def test_what_is_loaded_is_hashed_right_before(model_registry: HttpRegistry) -> None:
+    """Bytes of the same length that were put in the place of fetched ones are refused."""
+    model_registry.models.create("eurusd", "regression")
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "model.json").write_bytes(b'{"up": 1}')
+        model_registry.register("eurusd", folder, framework="json")
+    snapshot = model_registry.fetch("models:/eurusd/1")
+    assert load(snapshot) == {"up": 1}
+    stored = (snapshot.folder / "model.json").resolve()
+    stored.chmod(0o600)
+    stored.write_bytes(b'{"up": 2}')
+    with pytest.raises(LoadRefused, match="SHA-256"):
+        load(snapshot)
+
+
+def test_a_token_that_another_server_has_revoked_is_refused_within_five_seconds(
+    model_registry: HttpRegistry, model_registry_backend: TestBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each server looks its callers up again, though nobody tells it that one is gone."""
+    model_registry.principals.create("bob", "service", [Grant(role=Role.ANALYSIS, models="*")])
+    issued = model_registry.principals.issue_token("bob")
+    ports, token = model_registry_backend.ports, model_registry_backend.token()
+    client: Any = model_registry._transport._client
+
+    def asked() -> int:
+        headers = {"authorization": f"Bearer {issued.secret}"}
+        status: int = client.get("/v1/whoami", headers=headers).status_code
+        return status
+
+    async def revoke_elsewhere() -> None:
+        _, admin = await principals.authenticate(ports.database, token, ports.now())
+        act = Act(admin, ports.now(), "elsewhere", uuid.uuid4().hex, "revoke")
+        await perform(ports, act, lambda records, by: principals.revoke(records, by, issued.token.id))
+
+    assert asked() == 200
+    model_registry_backend._portal.call(revoke_elsewhere)
+    later = time.monotonic() + 5.0
+    monkeypatch.setattr(security, "time", SimpleNamespace(monotonic=lambda: later))
+    assert asked() == 401
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("limit", [0, 1, 9])
+async def test_bytes_beyond_the_limit_are_not_kept(tmp_path: Path, limit: int) -> None:
+    """Not even if nobody said how many they would be; as many as the limit are kept."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(5):
+            yield b"xx"
+
+    blobs = FilesystemBlobs(tmp_path)
+    blobs.open_store()
+    sha256 = hashlib.sha256(b"x" * 10).hexdigest()
+    with pytest.raises(errors.TooLarge, match=f"more than {limit} bytes"):
+        await blobs.put(sha256, chunks(), limit)
+    assert not blobs.holds(sha256, 10)
+    assert list((tmp_path / "staging").iterdir()) == []
+    assert await blobs.put(sha256, chunks(), 10) == 10
 
 
 @pytest.mark.parametrize("code", [code for code, kind in problems.PROBLEMS.items() if kind.status in {429, 503}])

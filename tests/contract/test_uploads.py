@@ -179,9 +179,14 @@ def test_bytes_that_somebody_sent_are_complete(registry: ModelRegistry, file: Pa
 
 def test_presence_is_asked_for_many_at_once(registry: ModelRegistry, file: Path, name: str) -> None:
     """In the order of the question; too many are refused."""
-    here, there = sha256_of(file), hashlib.sha256(name[::-1].encode()).hexdigest()
+    here = sha256_of(file)
+    # In an order that is that of no sorting.
+    missing = sorted(hashlib.sha256(f"{name} {number}".encode()).hexdigest() for number in range(5))
+    missing = [missing[place] for place in (3, 0, 4, 1, 2)]
     registry.artifacts.put_blob(here, file)
-    assert registry.artifacts.presence([there, here]).missing == [there]
+    assert registry.artifacts.presence([*missing[:2], here, *missing[2:]]).missing == missing
+    assert registry.artifacts.presence([*missing[::-1], here]).missing == missing[::-1]
+    assert registry.artifacts.presence([here]).missing == []
     with pytest.raises(InvalidRequest, match="sha256"):
         registry.artifacts.presence([here] * 1_001)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from common_lib import Cache, HttpRegistry
-from common_lib.errors import BlobDamaged, BlobNotFound, Forbidden, VersionNotFound
+from common_lib.errors import BlobDamaged, BlobNotFound, Forbidden, UploadNotFound, VersionNotFound
 from common_lib.operations.base import Source
 from registry_server.infrastructure.records.artifacts import ArtifactRecords
 from tests.conftest import Server
@@ -265,7 +265,7 @@ def test_an_upload_by_another_is_another_upload(world: World, tmp_path: Path) ->
             lambda: other.artifacts.abandon_upload(sha256),
             lambda: other.artifacts.put_part(sha256, Source(file, 4), sha256),
         ):
-            with pytest.raises(Exception, match="no upload of"):
+            with pytest.raises(UploadNotFound, match="no upload of"):
                 refused()
         assert other.artifacts.begin_upload(sha256, 10).received == 0
         assert one.artifacts.put_part(sha256, Source(file, 4), sha256).complete

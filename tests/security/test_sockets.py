@@ -7,13 +7,15 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from registry_server import serving
 from registry_server.serving import running
 from registry_server.settings import Settings
 from tests.security.worlds import Kept, logged
@@ -27,6 +29,7 @@ class Served(NamedTuple):
 
     url: str
     data: Path
+    at_work: AbstractSet[int] = frozenset()
 
     @property
     def token(self) -> str:
@@ -80,8 +83,10 @@ class Served(NamedTuple):
         self._wait(lambda: bool(self.staged))
 
     def done(self) -> None:
-        """Wait until nothing stands in staging."""
-        self._wait(lambda: not self.staged)
+        """Wait until every request that was sent has ended, and nothing stands in staging."""
+        # Once this is answered, the server has read what was sent before, and its requests are at work or have ended.
+        assert httpx.get(f"{self.url}/health/live").status_code == 200
+        self._wait(lambda: not self.at_work and not self.staged)
 
     def _wait(self, condition: Callable[[], bool]) -> None:
         end = time.monotonic() + DEADLINE_S
@@ -99,9 +104,23 @@ def _whole(answer: bytes) -> bool:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One server for all of this file, because nothing here may change it."""
-    data = tmp_path_factory.mktemp("served")
-    with running(Settings(data=data, port=0, access_log=False)) as url:
-        yield Served(url, data)
+    data, at_work = tmp_path_factory.mktemp("served"), set[int]()
+    answer = serving._Application.__call__
+
+    async def counted(application: Any, scope: Any, receive: Any, send: Any) -> None:
+        at_work.add(id(scope))
+        try:
+            await answer(application, scope, receive, send)
+        finally:
+            at_work.discard(id(scope))
+
+    def call(application: Any, scope: Any, receive: Any, send: Any) -> Any:
+        return (answer if scope["type"] == "lifespan" else counted)(application, scope, receive, send)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(serving._Application, "__call__", call)
+        with running(Settings(data=data, port=0, access_log=False)) as url:
+            yield Served(url, data, at_work)
 
 
 @pytest.fixture(autouse=True)

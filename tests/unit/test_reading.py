@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from common_lib.errors import ModelNotFound, NotFound, ProtocolError, ServerFailed
+from common_lib import errors
+from common_lib.errors import ModelNotFound, ProtocolError, ServerFailed
 from common_lib.operations import models, versions
 from common_lib.operations.base import Answer
 from common_lib.rules.manifest import File, digest
@@ -47,11 +48,30 @@ def test_a_problem_becomes_the_error_of_its_code() -> None:
     assert (error.remedy, error.request_id) == ("check the name", "r1")
 
 
-def test_a_code_of_a_newer_server_keeps_its_branch_of_the_tree() -> None:
+@pytest.mark.parametrize(
+    ("status", "branch"),
+    [
+        (400, errors.InvalidRequest),
+        (401, errors.Unauthenticated),
+        (403, errors.Forbidden),
+        (404, errors.NotFound),
+        (409, errors.Conflict),
+        (410, errors.VersionRecalled),
+        (412, errors.RevisionMismatch),
+        (413, errors.TooLarge),
+        (418, errors.InvalidRequest),
+        (422, errors.InvalidRequest),
+        (428, errors.RevisionRequired),
+        (500, errors.ServerFailed),
+        (599, errors.ServerFailed),
+    ],
+)
+def test_a_code_of_a_newer_server_keeps_its_branch_of_the_tree(status: int, branch: type[errors.RegistryError]) -> None:
     """An unknown code is read by its status."""
-    with pytest.raises(NotFound) as refused:
-        models.get("x").result(_answer(PROBLEM | {"code": "galaxy_not_found"}, 404))
-    assert refused.value.code == "galaxy_not_found"
+    unknown = PROBLEM | {"code": "galaxy_trouble", "status": status}
+    with pytest.raises(branch, match="galaxy") as refused:
+        models.get("x").result(_answer(unknown, status))
+    assert type(refused.value) is branch
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"name": "x"}', b"\xff"])

@@ -7,7 +7,9 @@ import pytest
 
 from registry_server.serving import running
 from registry_server.settings import Settings
+from tests.conftest import Server
 from tests.support.cli import Cli
+from tests.support.steps import version_of
 
 CHAMPION = "models:/eurusd@champion"
 
@@ -55,6 +57,17 @@ def test_a_change_by_somebody_else_is_seen_at_once(version: str, cli: Cli) -> No
     assert cli.json("versions", "show", version, "@champion")["stage"] == "development"
     cli("stages", "set", version, "1", "staging")
     assert cli.json("versions", "show", version, "@champion")["stage"] == "staging"
+
+
+def test_a_reference_is_asked_for_each_time(version: str, cli: Cli, sqlite_server: Server) -> None:
+    """What the last command was told a moment ago is not what this one tells, if somebody moved it meanwhile."""
+    reference = f"models:/{version}@champion"
+    cli("aliases", "set", version, "champion", "1")
+    assert cli.json("download", reference)["version"]["version"] == 1
+    with sqlite_server.registry() as somebody:
+        second = version_of(somebody, version)
+        somebody.set_alias(version, "champion", second.version)
+    assert cli.json("download", reference)["version"]["version"] == 2
 
 
 def test_the_environment_is_heard(cli: Cli, model: str) -> None:

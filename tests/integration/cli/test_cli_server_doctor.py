@@ -98,6 +98,11 @@ def open_token(data: Path) -> None:
     (data / "admin-token").chmod(0o644)
 
 
+def share_token(data: Path) -> None:
+    """A copy that a group may read."""
+    (data / "admin-token").chmod(0o640)
+
+
 def open_folder(data: Path) -> None:
     """A folder that somebody made by hand."""
     data.chmod(0o755)
@@ -141,6 +146,7 @@ def junk(data: Path) -> None:
         (alter, "blobs", "has other bytes", ["--verify"]),
         (unlink, "blobs", "cannot be read (No such file or directory)", []),
         (open_token, "admin token file", "has mode 0644: chmod 600", []),
+        (share_token, "admin token file", "has mode 0640: chmod 600", []),
         (open_folder, "data folder", "has mode 0755, so others can enter: chmod 700", []),
         (forget_steps, "schema", "still to take: 0001_", []),
         (foreign_steps, "schema", "step 9999_later", []),
