@@ -1,6 +1,5 @@
 """Shared fixtures: the same tests run in-process and over sockets, blocking and asynchronous, on both engines."""
 
-import asyncio
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -59,7 +58,9 @@ def migrated_template(postgres: "Postgres") -> str:
     from tests.support.postgres import database_name  # noqa: PLC0415
 
     url = postgres.create_database("template")
-    asyncio.run(PostgresDatabase(url).migrate())
+    # On a loop of its own: the first test that wants it may be asynchronous.
+    with start_blocking_portal() as portal:
+        portal.call(PostgresDatabase(url).migrate)
     return database_name(url)
 
 
