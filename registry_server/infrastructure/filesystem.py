@@ -221,7 +221,9 @@ class FilesystemBlobs:
         Raises:
             StorageUnavailable: it is not, so that nothing can be learnt here about a single blob.
         """
-        if why := self._medium():
+        with _refused():
+            why = self._medium()
+        if why:
             raise StorageUnavailable(
                 f"the folder of bytes is missing: {why}",
                 remedy="mount or move it back; nothing was changed",
