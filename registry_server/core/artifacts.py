@@ -92,6 +92,8 @@ async def find(ports: Ports, caller: Caller, sha256: str) -> Blob:
     """The row of a blob whose bytes are here."""
     caller.require(Right.UPLOAD)
     blob = await ports.database.read.artifacts.blob(names.check_sha256(sha256))
+    if blob is not None and not is_here(ports, blob):
+        ports.blobs.require_medium()
     if blob is None or not is_here(ports, blob) or not await of_caller(ports.database.read, caller, [sha256]):
         raise _no_blob(sha256)
     return blob
@@ -106,6 +108,9 @@ async def presence(ports: Ports, act: Act, digests: list[str]) -> Presence:
     read = ports.database.read
     found = [await read.artifacts.blob(sha256) for sha256 in digests]
     here = {blob.sha256 for blob in found if blob is not None and is_here(ports, blob)}
+    if len(here) < sum(blob is not None for blob in found):
+        # Nobody should send everything again because a folder is not mounted.
+        ports.blobs.require_medium()
     here &= await of_caller(read, act.caller, digests)
     return Presence([sha256 for sha256 in digests if sha256 not in here], until)
 
@@ -199,6 +204,7 @@ async def locate(ports: Ports, caller: Caller, name: str, version: int, path: st
         )
     blob = await ports.database.read.artifacts.blob(file.sha256)
     if blob is None or not is_here(ports, blob):
+        ports.blobs.require_medium()
         raise NotFound(
             f"the bytes of {path!r} are damaged or lost",
             remedy=f"PUT the same bytes to /v1/blobs/{file.sha256} again, from wherever a copy is",

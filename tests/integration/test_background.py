@@ -164,6 +164,10 @@ async def test_a_missing_folder_of_bytes_is_an_alarm_and_not_damage(tmp_path: Pa
         assert (ready.status_code, ready.json()["code"]) == (503, "blob_store_missing")
         assert str(blobs) in ready.json()["detail"]
         assert await world.metric("registry_scrub_stopped") == 1
+        asked = await world.http.post("/v1/presence", json={"sha256": sorted(digests(*BLOBS))})
+        assert how == "another" or asked.json()["code"] == "blob_store_missing"
+        collected = await world.http.post("/v1/collection", json={"grace_s": 0, "trash_s": 0})
+        assert collected.json()["code"] == "blob_store_missing"
         verified = await world.http.post(f"/v1/blobs/{min(digests(*BLOBS))}/verify")
         assert how == "another" or verified.json()["code"] == "blob_store_missing"
         if blobs.exists():
