@@ -5,7 +5,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import apsw
 import asyncpg
@@ -16,6 +16,9 @@ from registry_server.serving import StartFailed, running
 from registry_server.settings import Settings
 from tests.support.cli import operate
 from tests.support.steps import version_of
+
+if TYPE_CHECKING:
+    from tests.support.postgres import Postgres
 
 
 class Place(NamedTuple):
@@ -282,6 +285,10 @@ def test_a_moved_folder_is_adopted_by_an_order(on_postgres: Place, tmp_path: Pat
     assert str(moved.data) in done.stdout
     assert moved.quarantined() == 0
     assert str(moved.data) in on_postgres.refusal()
+    # Also if the old copy takes the place of the new one, as on another machine with the same paths.
+    moved.data.rename(tmp_path / "away")
+    on_postgres.data.rename(moved.data)
+    assert "after a restore from a backup" in moved.refusal()
 
 
 def test_adoption_does_not_accept_losses_by_itself(on_sqlite: Place) -> None:
@@ -319,3 +326,23 @@ def test_everything_in_quarantine_is_healed_by_one_command(on_sqlite: Place) -> 
     with running(on_sqlite.settings) as url, on_sqlite.registry(url) as registry:
         found = registry.artifacts.verify_blob(next((on_sqlite.data / "blobs" / "sha256").glob("*/*")).name)
         assert found.sound
+
+
+def test_a_migration_asks_the_folder_too(on_postgres: Place, postgres: "Postgres", tmp_path: Path) -> None:
+    """The folder of one registry and the database of another one: nothing is migrated."""
+    other = postgres.create_database("another")
+    done = operate("migrate", "--data", on_postgres.data, "--database-url", other, status=1)
+    assert str(on_postgres.data) in done.stderr
+    assert asyncio.run(fetched(other, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")) == 0
+    operate("migrate", "--data", on_postgres.data, "--database-url", on_postgres.database_url)
+    operate("migrate", "--data", tmp_path / "none", "--database-url", other)
+    assert not (tmp_path / "none").exists()
+
+
+async def fetched(url: str, statement: str) -> Any:
+    """One value."""
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(statement)
+    finally:
+        await connection.close()
