@@ -174,15 +174,17 @@ def configured(url: str, token: str, *, fresh: bool) -> RegistryConfig:
     return replace(found, url=url, token=token, resolve=resolve)
 
 
-def found_token(token: str | None, file: Path | None) -> str:
+def found_token(token: str | None, file: Path | None, *, secret: bool = False) -> str:
     """The token that was given on the command line, in a file, or in `REGISTRY_TOKEN`, in this order.
 
+    With `secret` nobody else may be able to read the file.
+
     Raises:
-        InvalidConfiguration: it was given twice, its file is empty or open to others, or no token can look like that.
+        InvalidConfiguration: it was given twice, its file is empty or open to change by others, or no token looks so.
     """
     if token and file:
         raise InvalidConfiguration("--token and --token-file are both given: give one")
-    found = token or (_of_file(file) if file else os.environ.get("REGISTRY_TOKEN", ""))
+    found = token or (_of_file(file, secret=secret) if file else os.environ.get("REGISTRY_TOKEN", ""))
     found = found.strip()
     if file and not found:
         raise InvalidConfiguration(f"{file} is empty: it should hold the token")
@@ -192,9 +194,9 @@ def found_token(token: str | None, file: Path | None) -> str:
     return found
 
 
-def _of_file(file: Path) -> str:
+def _of_file(file: Path, *, secret: bool) -> str:
     try:
-        return read_own(file, most_bytes=_MOST_BYTES, secret=True).decode("utf-8", "replace")
+        return read_own(file, most_bytes=_MOST_BYTES, secret=secret).decode("utf-8", "replace")
     except OSError as why:
         raise InvalidConfiguration(f"the token is not read: {why}") from None
 

@@ -83,4 +83,4 @@ def _running(data: Path, token_file: Path | None, busy: FolderInUse) -> HttpRegi
             f"a server runs on {data}, and {file} is not there: give the token of an admin by --token-file, "
             "or stop the server, and no token is needed"
         )
-    return _at(announced.url, found_token(None, file))
+    return _at(announced.url, found_token(None, file, secret=token_file is None))

@@ -39,32 +39,46 @@ async def _findings(settings: Settings, *, verify: bool, progress: Progress) -> 
     for finding in (*_imports("common_lib"), *_imports("adapters")):
         yield finding
     site = Site(settings)
+    found = list(_of_files(site))
+    for finding in found:
+        yield finding
+    if not site.data.is_dir() and site.engine == "sqlite":
+        return
+    if site.engine == "sqlite" and any(finding.what == "own files" and finding.well is False for finding in found):
+        # SQLite would read whatever stands there, and wait for ever at a pipe.
+        yield Finding("database", None, "not opened: others control a file beside it")
+        return
+    try:
+        async for finding in _of_database(site, settings, verify=verify, progress=progress):
+            yield finding
+    except Unreadable as why:
+        yield Finding("database", False, str(why))
+
+
+def _of_files(site: Site) -> Iterator[Finding]:
     folder = invariants.FOLDER(site)
     yield _closed(site.data) if folder.well else folder
     if site.data.is_dir():
-        for check in (*invariants.FILES, _lock, _space):
-            yield check(site)
-    elif not settings.database_url:
-        return
-    try:
-        async with reading(site.file, settings.database_url) as sql:
-            yield await (_postgres(sql) if settings.database_url else _sqlite(sql))
-            schema = await invariants.schema(site, sql)
-            yield schema
-            for finding in await invariants.store(site, sql):
-                yield finding
-            yield await _integrity(settings, sql)
-            if not schema.well:
-                yield Finding("blobs", None, "not looked for: the schema is another one")
-                yield Finding("log", None, "not replayed: the schema is another one")
-                return
-            async for finding in stored(site.blobs, sql, verify=verify, progress=progress):
-                yield finding
-        async with reading(site.file, settings.database_url, snapshot=True) as sql:
-            async for finding in replayed(site, sql, progress):
-                yield finding
-    except Unreadable as why:
-        yield Finding("database", False, str(why))
+        yield from (check(site) for check in (*invariants.FILES, _lock, _space))
+
+
+async def _of_database(site: Site, settings: Settings, *, verify: bool, progress: Progress) -> AsyncIterator[Finding]:
+    async with reading(site.file, settings.database_url) as sql:
+        yield await (_postgres(sql) if settings.database_url else _sqlite(sql))
+        schema = await invariants.schema(site, sql)
+        yield schema
+        for finding in await invariants.store(site, sql):
+            yield finding
+        yield await _integrity(settings, sql)
+        if not schema.well:
+            yield Finding("blobs", None, "not looked for: the schema is another one")
+            yield Finding("log", None, "not replayed: the schema is another one")
+            return
+        async for finding in stored(site.blobs, sql, verify=verify, progress=progress):
+            yield finding
+    async with reading(site.file, settings.database_url, snapshot=True) as sql:
+        async for finding in replayed(site, sql, progress):
+            yield finding
 
 
 def _imports(name: str) -> Iterator[Finding]:

@@ -133,8 +133,7 @@ def _reason(failure: Exception, settings: Settings) -> str:
     if settings.database_url and any(isinstance(cause, _UNREACHABLE) for cause in _causes(failure)):
         from registry_server.infrastructure.database_url import DatabaseUrl  # noqa: PLC0415 - see `serve`
 
-        place = DatabaseUrl.parse(settings.database_url).hosts or "the default host"
-        return f"PostgreSQL at {place} cannot be reached: {failure}"
+        return f"PostgreSQL at {DatabaseUrl.parse(settings.database_url).machines} cannot be reached: {failure}"
     return str(failure)
 
 

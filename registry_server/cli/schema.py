@@ -8,7 +8,7 @@ from registry_server.domain.errors import RegistryError
 from registry_server.infrastructure.inspection import Unreadable, pending, reading
 from registry_server.infrastructure.schema import SchemaMismatch, label
 from registry_server.infrastructure.sql import Sql, migrations
-from registry_server.invariants import checks
+from registry_server.invariants import checks, marker
 from registry_server.invariants.findings import InvariantBroken
 from registry_server.settings import Settings
 
@@ -47,6 +47,8 @@ def migrated(settings: Settings) -> list[str]:
 async def _migrated(settings: Settings) -> list[str]:
     checks.require_engine(settings)
     if settings.database_url:
+        if marker.read_or_none(settings.data) is not None:
+            await checks.require_store(settings)
         await look(settings)
         from registry_server.infrastructure.postgres import PostgresDatabase  # noqa: PLC0415 - an extra may be absent
 

@@ -94,6 +94,8 @@ async def find(ports: Ports, caller: Caller, sha256: str) -> Blob:
     """The row of a blob whose bytes are here."""
     caller.require(Right.UPLOAD)
     blob = await ports.database.read.artifacts.blob(names.check_sha256(sha256))
+    if blob is not None and not is_here(ports, blob):
+        ports.blobs.require_medium()
     if blob is None or not is_here(ports, blob) or not await of_caller(ports.database.read, caller, [sha256]):
         raise _no_blob(sha256)
     return await _as_seen(ports.database.read, caller, blob)
@@ -125,6 +127,9 @@ async def presence(ports: Ports, act: Act, digests: list[str]) -> Presence:
         blob = await read.artifacts.blob(sha256)
         if blob is not None and is_here(ports, blob):
             here.add(sha256)
+        elif blob is not None:
+            # Nobody should send everything again because a folder is not mounted.
+            ports.blobs.require_medium()
         # A thousand looks at disk and database: others have their turn in between, and a deadline its effect.
         await asyncio.sleep(0)
     here &= await of_caller(read, act.caller, digests)
@@ -221,6 +226,7 @@ async def locate(ports: Ports, caller: Caller, name: str, version: int, path: st
         )
     blob = await ports.database.read.artifacts.blob(file.sha256)
     if blob is None or not is_here(ports, blob):
+        ports.blobs.require_medium()
         raise NotFound(
             f"the bytes of {path!r} are damaged or lost",
             remedy=f"PUT the same bytes to /v1/blobs/{file.sha256} again, from wherever a copy is",

@@ -25,6 +25,8 @@ _PREFIXES = [f"{number:02x}" for number in range(256)]
 async def collect(ports: Ports, act: Act, order: CollectionRequest) -> Collection:
     """What was removed, or, as a dry run, what would be."""
     act.caller.require(Right.ADMINISTER)
+    # While the medium is missing nothing can be said of what is on it.
+    ports.blobs.require_medium()
     done = Collection(order.dry_run)
     for step in (_release, _condemn, _remove, _stray, _expire, _purge):
         done = msgspec.structs.replace(done, **await step(ports, act, order))

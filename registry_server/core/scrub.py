@@ -26,10 +26,10 @@ class Report:
         self.damaged = 0
         self.restored = 0
 
-    def raise_alarm(self, alarm: str) -> None:
-        """Keep the alarm, and log it when it is another one."""
+    def raise_alarm(self, alarm: str, reason: object) -> None:
+        """Keep the alarm, which anybody may read, and log it with its reason when it is another one."""
         if alarm != self.alarm:
-            _log.error("the scrubber has stopped: %s", alarm)
+            _log.error("the scrubber has stopped: %s: %s", alarm, reason)
         self.alarm = alarm
 
     def clear(self) -> None:
@@ -44,10 +44,7 @@ class TooManyDamaged(RuntimeError):
 
     def __init__(self, digests: list[str]) -> None:
         self.digests = digests
-        super().__init__(
-            f"{len(digests)} blobs of one round are damaged or lost, first {digests[0]}: look at the disk, then put "
-            "the bytes back; they are looked at again each minute"
-        )
+        super().__init__(f"{len(digests)} blobs of one round are damaged or lost")
 
 
 async def run(ports: Ports, *, bytes_per_s: float, pause_s: float, most_damaged: int, report: Report) -> None:
@@ -57,11 +54,12 @@ async def run(ports: Ports, *, bytes_per_s: float, pause_s: float, most_damaged:
             ports.blobs.require_medium()
             damaged = await once(ports, bytes_per_s, most_damaged=most_damaged, report=report)
         except TooManyDamaged as why:
-            report.raise_alarm(str(why))
+            remedy = "look at the disk, then put the bytes back; they are looked at again each minute"
+            report.raise_alarm(str(why), f"{', '.join(why.digests)}: {remedy}")
             await _until_restored(ports, why.digests, bytes_per_s, report)
             continue
         except RegistryError as why:
-            report.raise_alarm(why.detail)
+            report.raise_alarm(why.detail, why.__cause__ or why.remedy)
             _log.warning("the scrub was interrupted; it begins again in a minute", exc_info=True)
             await ports.sleep(_AFTER_FAILURE_S)
             continue

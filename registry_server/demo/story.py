@@ -14,10 +14,12 @@ from rich.console import Console
 from rich.text import Text
 
 from common_lib import RegistryConfig
+from common_lib.own_files import read_own
 from registry_server.serving import StartFailed, running
 from registry_server.settings import Settings
 
 _WIDTH: Final = 100
+_MOST_BYTES: Final = 16 * 1024
 _EXTRA: Final = frozenset({"currency_converter", "numpy", "sklearn", "skops"})
 
 
@@ -39,7 +41,7 @@ def main(exit_after: bool, data: Path | None, port: int) -> int:  # noqa: FBT001
             home = data or Path(scratch) / "registry"
             with running(Settings(data=home, port=port, access_log=False)) as url:
                 screen.print(f"A registry for this demo is up at [bold]{url}[/], four services are about to use it.\n")
-                admin = RegistryConfig(url=url, token=(home / "admin-token").read_text().strip())
+                admin = RegistryConfig(url=url, token=_secret(home / "admin-token"))
                 play(screen, admin, Path(scratch))
                 if not exit_after:
                     _serve(screen, admin, home)
@@ -49,6 +51,10 @@ def main(exit_after: bool, data: Path | None, port: int) -> int:  # noqa: FBT001
     kept = f"{data} is kept: registry-server serve --data {data} goes on with it." if data else "Its data is removed."
     screen.print(Text(f"The server has ended. {kept}"), soft_wrap=True)
     return 0
+
+
+def _secret(file: Path) -> str:
+    return read_own(file, most_bytes=_MOST_BYTES, secret=True).decode().strip()
 
 
 def _screen() -> Console:

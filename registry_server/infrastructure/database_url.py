@@ -41,6 +41,11 @@ class DatabaseUrl(NamedTuple):
         """The database and where it is, for messages and for the marker of the store: never the user's password."""
         return f"{self.database or self.user or 'the default database'} at {self.hosts or 'the default host'}"
 
+    @property
+    def machines(self) -> str:
+        """The hosts without their ports."""
+        return re.sub(r":[0-9]+(?=,|$)", "", self.hosts) or "the default host"
+
     @classmethod
     def parse(cls, text: str) -> "DatabaseUrl":
         """Read a URL such as `postgresql://user:password@host:5432/database?sslmode=require`.

@@ -224,12 +224,15 @@ class FilesystemBlobs:
         Raises:
             StorageUnavailable: it is not, so that nothing can be learnt here about a single blob.
         """
-        if why := self._medium():
+        with _refused():
+            why = self._medium()
+        if why:
+            # Callers without a token see this too, so the path stands in the log only.
             raise StorageUnavailable(
-                f"the folder of bytes is missing: {why}",
-                remedy="mount or move it back; nothing was changed",
+                "the folder of bytes is missing, or is not that of this registry",
+                remedy="nothing was changed; the operator finds the reason in the server's log",
                 code="blob_store_missing",
-            )
+            ) from FileNotFoundError(why)
 
     async def settle(self, sha256: str) -> None:
         """Make bytes durable that were put in their place by hand; those that are gone again are passed over."""

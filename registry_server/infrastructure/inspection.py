@@ -1,6 +1,8 @@
 """A look at a database of either engine that changes nothing, for the operator's tools."""
 
 import contextlib
+import os
+import stat
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -51,6 +53,9 @@ async def reading(file: Path, database_url: str, *, snapshot: bool = False) -> A
             yield postgres.Connection(raw)
         else:
             stack.enter_context(_told(apsw.Error, OSError))
+            if not stat.S_ISREG(os.lstat(file).st_mode):
+                # SQLite would wait for ever at a pipe.
+                raise Unreadable(f"{file} is not a regular file: move it away, or put the file itself in its place")
             connection = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)
             stack.enter_context(contextlib.closing(connection))
             connection.set_busy_timeout(5_000)

@@ -29,7 +29,7 @@ async def settle(settings: Settings, database: Database, facts: Facts, store: st
         InvariantBroken: another server has tied the database to another folder in between.
     """
     site = facts.site
-    wanted = StoreIdentity(store, str(site.data))
+    wanted = StoreIdentity(store, site.folder)
     if not adopt:
         stored = await database.write(lambda records: records.store.claim(wanted))
         if stored.store != store:

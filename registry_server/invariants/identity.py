@@ -144,7 +144,7 @@ def _database_is_another(facts: Facts) -> str:
 
 def _folder_is_another(facts: Facts) -> str:
     """Refuse another folder than the one of a shared database."""
-    if facts.site.engine == "sqlite" or facts.stored is None or facts.stored.folder == str(facts.site.data):
+    if facts.site.engine == "sqlite" or facts.stored is None or facts.stored.folder == facts.site.folder:
         return ""
     return (
         f"the database {facts.site.database} belongs to the bytes in {facts.stored.folder} (registry "

@@ -64,6 +64,9 @@ class Log:
             yield f"the time of the log is before that of event {self.last}"
 
     async def _event(self, sequence: int, body: Any, source: str) -> AsyncIterator[str]:
+        if not isinstance(body, bytes):
+            yield "cannot be read (it is not stored as bytes)"
+            return
         try:
             event = msgspec.json.decode(body, type=CloudEvent)
             told = json.loads(body)
@@ -72,7 +75,7 @@ class Log:
         except (msgspec.MsgspecError, ValueError, KeyError, TypeError) as why:
             yield f"cannot be read ({type(why).__name__})"
             return
-        for fault in _of_envelope(event, told, bytes(body), sequence=sequence, source=source, last_at=self._last_at):
+        for fault in _of_envelope(event, told, body, sequence=sequence, source=source, last_at=self._last_at):
             yield fault
         self._last_at = max(event.time, self._last_at or event.time)
         try:

@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from common_lib.own_files import read_own, replace_own
+from common_lib.own_files import UnsafeFile, read_own, replace_own
 from registry_server.infrastructure.database_url import DatabaseUrl
 from registry_server.settings import Settings
 
@@ -69,10 +69,14 @@ def read_or_none(folder: Path) -> Marker | None:
 
 
 def medium_fault(blobs: Path, store: str) -> str:
-    """Say in words why the folder of bytes is not that of the store; empty if it is."""
+    """Say in words why the folder of bytes is not that of the store; empty if it is.
+
+    Raises:
+        OSError: the disk does not say.
+    """
     try:
         found = read(blobs)
-    except (InvalidMarker, OSError) as why:
+    except (InvalidMarker, UnsafeFile) as why:
         return str(why)
     if found is None:
         return f"{blobs} is not there, or not the folder of this registry: it has no {NAME}"

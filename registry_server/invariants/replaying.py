@@ -141,7 +141,7 @@ async def _timeline(sql: Sql, scratch: Scratch) -> AsyncIterator[str]:
 
 async def _documents(sql: Sql, _: Scratch) -> AsyncIterator[str]:
     async for row in _pages(sql, "documents.body", "documents", ("digest",)):
-        if digest_of(bytes(row[1])) != row[0]:
+        if not isinstance(row[1], bytes) or digest_of(row[1]) != row[0]:
             yield f"documents row {row[0]!r:.100} holds other bytes than its digest says"
 
 
@@ -164,8 +164,8 @@ async def _files(sql: Sql, _: Scratch) -> AsyncIterator[str]:
         if not rows and tombstone is not None:
             continue
         try:
-            files = msgspec.json.decode(bytes(body), type=_Manifest).files
-        except msgspec.MsgspecError:
+            files = msgspec.json.decode(body, type=_Manifest).files
+        except (msgspec.MsgspecError, TypeError):
             yield f"the manifest of {shown} cannot be read"
             continue
         if [tuple(row) for row in rows] != [(file.path, file.size, file.sha256, file.media_type) for file in files]:

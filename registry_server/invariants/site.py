@@ -13,6 +13,8 @@ class Site:
 
     def __init__(self, settings: Settings) -> None:
         self.data: Path = settings.data.absolute()
+        # The same folder has one name, by whatever links it is reached.
+        self.folder = str(self.data.resolve())
         self.blobs = self.data / "blobs"
         self.file = self.data / SQLITE_FILE
         self.database_url = settings.database_url

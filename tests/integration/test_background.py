@@ -146,7 +146,9 @@ async def test_bytes_that_are_back_are_believed_in_the_next_round(tmp_path: Path
 
 
 @pytest.mark.parametrize("how", ["away", "empty", "another"])
-async def test_a_missing_folder_of_bytes_is_an_alarm_and_not_damage(tmp_path: Path, how: str) -> None:
+async def test_a_missing_folder_of_bytes_is_an_alarm_and_not_damage(
+    tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """Nothing goes into quarantine, the server is not ready, and all is well again when the folder is back."""
     async with world_of(tmp_path / "data", scrub_pause_s=DAY) as world:
         await world.pass_time(60)
@@ -162,8 +164,15 @@ async def test_a_missing_folder_of_bytes_is_an_alarm_and_not_damage(tmp_path: Pa
         assert not await world.events("blob.quarantined")
         ready = await world.http.get("/health/ready")
         assert (ready.status_code, ready.json()["code"]) == (503, "blob_store_missing")
-        assert str(blobs) in ready.json()["detail"]
+        assert str(tmp_path) not in ready.text
+        said = [record.getMessage() for record in caplog.records if "the scrubber has stopped" in record.message]
+        assert len(said) == 1
+        assert str(blobs) in said[0]
         assert await world.metric("registry_scrub_stopped") == 1
+        asked = await world.http.post("/v1/presence", json={"sha256": sorted(digests(*BLOBS))})
+        assert how == "another" or asked.json()["code"] == "blob_store_missing"
+        collected = await world.http.post("/v1/collection", json={"grace_s": 0, "trash_s": 0})
+        assert collected.json()["code"] == "blob_store_missing"
         verified = await world.http.post(f"/v1/blobs/{min(digests(*BLOBS))}/verify")
         assert how == "another" or verified.json()["code"] == "blob_store_missing"
         if blobs.exists():
@@ -186,10 +195,11 @@ async def test_after_too_many_losses_the_scrubber_stops_until_the_bytes_are_back
         assert len(await world.events("blob.quarantined")) == 3
         ready = await world.http.get("/health/ready")
         assert ready.status_code == 200
-        assert ready.json()["alarm"].startswith("3 blobs of one round are damaged or lost")
+        assert ready.json()["alarm"] == "3 blobs of one round are damaged or lost"
         assert await world.metric("registry_scrub_stopped") == 1
         said = [record for record in caplog.records if "the scrubber has stopped" in record.message]
         assert [record.levelname for record in said] == ["ERROR"]
+        assert all(sha256 in said[0].message for sha256 in sorted(digests(*BLOBS))[:3])
         for content in BLOBS:
             world.file(content).write_bytes(content)
         await world.pass_time(120)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from common_lib.own_files import UnsafeFile, check_folder, create_own, open_own, read_own, replace_own
+from common_lib.own_files import UnsafeFile, check_folder, check_own, create_own, open_own, read_own, replace_own
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ def test_a_file_that_others_can_write_is_refused(tmp_path: Path, mode: int) -> N
     """The error names the file, its mode and the command that mends it."""
     (tmp_path / "f").write_bytes(b"x")
     (tmp_path / "f").chmod(mode)
-    for read in (lambda p: read_own(p, most_bytes=9), open_own):
+    for read in (lambda p: read_own(p, most_bytes=9), open_own, check_own):
         with pytest.raises(UnsafeFile, match=rf"f has mode {mode:04o}, so others can change it: chmod 600 .*f"):
             read(tmp_path / "f")
 
@@ -34,6 +34,9 @@ def test_a_secret_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> 
     assert read_own(tmp_path / "f", most_bytes=9) == b"x"
     with pytest.raises(UnsafeFile, match="others can read it"):
         read_own(tmp_path / "f", most_bytes=9, secret=True)
+    check_own(tmp_path / "f")
+    with pytest.raises(UnsafeFile, match="others can read it"):
+        check_own(tmp_path / "f", secret=True)
 
 
 @pytest.mark.timeout(20)
@@ -45,7 +48,7 @@ def test_what_is_not_a_file_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     for name in ("link", "dangling", "pipe", "folder"):
-        for read in (lambda p: read_own(p, most_bytes=9), open_own):
+        for read in (lambda p: read_own(p, most_bytes=9), open_own, check_own):
             with pytest.raises(UnsafeFile, match=name):
                 read(tmp_path / name)
     with pytest.raises(UnsafeFile):

@@ -1,6 +1,7 @@
 """`registry download`, `registry blobs` and the bars of transfers."""
 
 import io
+import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -86,7 +87,29 @@ def test_an_alias_says_which_version_is_verified(cli: Cli, version: str) -> None
     assert len(cli.json("blobs", "verify", "--model", f"{version}@champion")) == 2
 
 
-@pytest.mark.parametrize("arguments", [[], ["0" * 64, "--model", "eurusd/1"]])
+def test_everything_is_verified_at_once(cli: Cli, model: str, trained: Path) -> None:
+    """Files of versions that were taken out of use too; bytes that are back are believed, and all others are named."""
+    for name in ("notes.txt", "weights.json"):
+        (trained / name).write_text(f'["{model} {name}"]')
+    cli("versions", "register", model, trained, "--framework", "test")
+    cli("versions", "tombstone", model, "1", "--reason", "wrong", "--force")
+    files = {entry["sha256"]: entry["path"] for entry in cli.json("versions", "show", model, "1")["files"]}
+    blobs = {path: cli.data / "blobs" / "sha256" / sha256[:2] / sha256 for sha256, path in files.items()}
+    whole = {path: blob.read_bytes() for path, blob in blobs.items()}
+    for blob in blobs.values():
+        blob.unlink()
+    done = cli("blobs", "verify", "--all", "--json", status=6)
+    assert {one["blob"]["sha256"] for one in json.loads(done.stdout) if not one["sound"]} >= set(files)
+    assert f"{model}/1: notes.txt" in cli("blobs", "verify", "--all", status=6).stdout
+    for path, blob in blobs.items():
+        blob.write_bytes(whole[path])
+    found = {each["blob"]["sha256"]: each for each in cli.json("blobs", "verify", "--all")}
+    assert all(found[sha256]["sound"] and found[sha256]["blob"]["quarantined_at"] is None for sha256 in files)
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["0" * 64, "--model", "eurusd/1"], ["0" * 64, "--all"], ["--all", "--model", "eurusd/1"]]
+)
 def test_either_a_digest_or_a_version_is_verified(cli: Cli, arguments: list[str]) -> None:
     """One of them, and not both."""
     assert "either" in cli("blobs", "verify", *arguments, status=2).stderr

@@ -1,0 +1,224 @@
+"""The data folder and the files in it are believed only if they are ours and nobody else can change them."""
+
+import json
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from registry_server.serving import Announcement, StartFailed, running
+from registry_server.settings import Settings
+from tests.support.cli import Cli, operate
+
+FILES = ["admin-token", "lock", "server.json", "store.json", "registry.sqlite3", "blobs/store.json"]
+FOLDERS = ["blobs", "blobs/sha256", "blobs/staging", "blobs/trash", "blobs/quarantine", "blobs/uploads"]
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a registry whose server has ended."""
+    data = tmp_path_factory.mktemp("template") / "data"
+    with running(Settings(data=data, port=0, access_log=False)):
+        pass
+    (data / "server.json").write_text('{"url": "http://127.0.0.1:9", "pid": 1}')
+    return data
+
+
+@pytest.fixture
+def data(template: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(template, tmp_path / "data"))
+
+
+def settings(data: Path) -> Settings:
+    """The settings of a server on that folder."""
+    return Settings(data=data, port=0, access_log=False)
+
+
+def refusal(data: Path) -> str:
+    """Why a server does not start; `doctor` says the same, and neither hangs."""
+    with pytest.raises(StartFailed) as refused, running(settings(data)):
+        pass
+    done = operate("doctor", "--data", data, "--json", status=1)
+    wrong = " ".join(finding["found"] for finding in json.loads(done.stdout) if finding["well"] is False)
+    assert str(refused.value).partition(" ")[0] in wrong
+    return str(refused.value)
+
+
+def link(place: Path) -> None:
+    """Put a link to the thing itself in its place."""
+    place.rename(place.with_name("elsewhere"))
+    place.symlink_to(place.with_name("elsewhere"))
+
+
+def dangling(place: Path) -> None:
+    """Put a link to nothing in its place."""
+    place.unlink()
+    place.symlink_to(place.with_name("nothing"))
+
+
+def pipe(place: Path) -> None:
+    """Put a pipe in its place, which blocks whoever opens it."""
+    place.unlink()
+    os.mkfifo(place)
+
+
+def folder(place: Path) -> None:
+    """Put a folder in its place."""
+    place.unlink()
+    place.mkdir()
+
+
+def writable(place: Path) -> None:
+    """Let everybody change it."""
+    place.chmod(0o777 if place.is_dir() else 0o666)
+
+
+def of_the_group(place: Path) -> None:
+    """Let the group change it."""
+    place.chmod(0o770 if place.is_dir() else 0o660)
+
+
+HARMS = [(name, harm) for name in FILES for harm in (link, pipe, writable)]
+HARMS += [("admin-token", harm) for harm in (dangling, folder, of_the_group)]
+
+
+@pytest.mark.parametrize(("name", "harm"), HARMS)
+def test_a_file_that_is_not_ours_alone_keeps_the_server_from_starting(
+    data: Path, name: str, harm: Callable[[Path], None]
+) -> None:
+    """It is named, with what mends it; nothing is read from it, and nothing is written to it."""
+    harm(data / name)
+    said = refusal(data)
+    assert said.startswith(str(data / name))
+    assert any(word in said for word in ("chmod 600", "move it away", "put the file itself")), said
+    assert not (data / "nothing").exists()
+
+
+@pytest.mark.parametrize(("name", "harm"), [("blobs", link), *((name, writable) for name in FOLDERS)])
+def test_a_folder_that_is_not_ours_alone_keeps_the_server_from_starting(
+    data: Path, name: str, harm: Callable[[Path], None]
+) -> None:
+    """The same of the folders of bytes."""
+    harm(data / name)
+    assert refusal(data).startswith(str(data / name))
+
+
+@pytest.mark.parametrize("harm", [writable, of_the_group, link])
+def test_a_data_folder_that_others_can_change_is_not_served(data: Path, harm: Callable[[Path], None]) -> None:
+    """Nor is it used by any command that opens it."""
+    harm(data)
+    said = refusal(data)
+    for command in (["token", "list"], ["gc"], ["migrate"], ["store", "adopt"]):
+        assert said in operate(*command, "--data", data, status=1).stderr.replace("\n", " ")
+
+
+def test_a_token_that_others_can_read_is_not_used(data: Path) -> None:
+    """It must be revoked, and `doctor` says so."""
+    (data / "admin-token").chmod(0o644)
+    assert "revoke the token" in refusal(data)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("name", ["admin-token", "registry.sqlite3", "blobs", "."])
+def test_what_belongs_to_somebody_else_is_refused(data: Path, name: str) -> None:
+    """Both users are named."""
+    os.chown(data / name, 65_534, 65_534)
+    assert "belongs to user 65534, and this process runs as user 0" in refusal(data)
+
+
+@pytest.mark.parametrize("harm", ["link", "pipe"])
+def test_the_first_token_is_written_through_no_link(tmp_path: Path, harm: str) -> None:
+    """A folder that was prepared by somebody else before the first start."""
+    data = tmp_path / "data"
+    data.mkdir(0o700)
+    if harm == "link":
+        (data / "admin-token").symlink_to(tmp_path / "target")
+    else:
+        os.mkfifo(data / "admin-token")
+    with pytest.raises(StartFailed, match="admin-token"), running(settings(data)):
+        pass
+    assert not (tmp_path / "target").exists()
+
+
+class Thief(BaseHTTPRequestHandler):
+    """A server that keeps what it is sent."""
+
+    def do_GET(self) -> None:
+        """Keep the headers."""
+        self.server.seen.append(self.headers.as_string())  # type: ignore[attr-defined]
+        self.send_error(500)
+
+    def log_message(self, *_: object) -> None:
+        """Be silent."""
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://198.51.100.7:80",
+        "http://127.0.0.1.example.com:80",
+        "http://127.0.0.1@198.51.100.7:80",
+        "http://localhost@198.51.100.7:80/",
+        "https://127.0.0.1:443",
+        "file:///etc/passwd",
+        "http://[::ffff:198.51.100.7]:80",
+        "http://127.0.0.1:x",
+        "",
+    ],
+)
+def test_the_token_is_sent_to_no_address_beyond_this_machine(data: Path, url: str) -> None:
+    """Whatever stands in `server.json`."""
+    with running(settings(data)):
+        Announcement(url, os.getpid()).write(data)
+        done = operate("token", "list", "--data", data, status=1)
+        assert "server.json names an address that is not on this machine" in done.stderr.replace("\n", " ")
+        found = json.loads(operate("doctor", "--data", data, "--json", status=1).stdout)
+        assert "not on this machine" in next(one["found"] for one in found if one["what"] == "lock")
+
+
+def test_an_address_that_others_could_have_written_is_not_believed(data: Path) -> None:
+    """Although it is on this machine."""
+    with HTTPServer(("127.0.0.1", 0), Thief) as thief, running(settings(data)):
+        thief.seen = []  # type: ignore[attr-defined]
+        thread = threading.Thread(target=thief.serve_forever)
+        thread.start()
+        try:
+            Announcement(f"http://127.0.0.1:{thief.server_port}", os.getpid()).write(data)
+            (data / "server.json").chmod(0o666)
+            done = operate("token", "list", "--data", data, status=1)
+            assert "chmod 600" in done.stderr
+        finally:
+            thief.shutdown()
+            thread.join()
+        assert thief.seen == []  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("harm", [link, pipe, writable])
+def test_a_token_file_that_is_not_ours_is_not_read(
+    sqlite_server: Cli, tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    """The file is named; a pipe blocks nobody."""
+    file = tmp_path / "token"
+    file.write_text(sqlite_server.token)
+    file.chmod(0o600)
+    cli = Cli(sqlite_server.url, "", sqlite_server.data)
+    cli("whoami", "--token-file", file)
+    harm(file)
+    assert str(file) in cli("whoami", "--token-file", file, status=2).stderr.replace("\n", "")
+    operate("token", "list", "--url", sqlite_server.url, "--token-file", file, status=2)
+
+
+def test_a_secret_is_written_to_a_new_file_only(data: Path, tmp_path: Path) -> None:
+    """Not through a link, not into a pipe, not over a file."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    (tmp_path / "file").write_text("mine")
+    for name in ("pipe", "link", "file"):
+        operate("token", "create", "--data", data, "--name", "admin", "--out", tmp_path / name, status=1)
+    assert not (tmp_path / "target").exists()
+    assert (tmp_path / "file").read_text() == "mine"
