@@ -167,6 +167,17 @@ def test_a_body_at_twice_the_least_rate_is_taken(served: Served) -> None:
     assert status(answer) == 201
 
 
+def test_a_deadline_that_ends_an_answer_makes_no_noise(running: Running, log: Lines) -> None:
+    """The connection is closed at once, and nothing is logged as a failure of the server."""
+    with narrow(running.outside) as connection:
+        connection.sendall(running.outside.head(f"GET {FILE}", "x-request-deadline-ms: 200"))
+        connection.recv(1)
+        address = connection.getsockname()
+        until(lambda: all(one.client != address for one in tuple(running.inside.server_state.connections)))
+    until(lambda: not running.inside.server_state.tasks)
+    assert not [line for line in log.texts if '"level":"error"' in line]
+
+
 def test_a_refusal_says_where_it_went(served: Served, log: Lines) -> None:
     """The line of a refused connection has the peer and the id that the client was sent."""
     with served.connect() as connection:

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
@@ -97,20 +97,38 @@ def _whole(answer: bytes) -> bool:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One server for all of this file, because nothing here may change it."""
-    data = tmp_path_factory.mktemp("served")
-    with running(Settings(data=data, port=0, access_log=False)) as url:
-        yield Served(url, data)
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One server for all of this file, from outside and from inside, because nothing here may change it."""
+    from tests.security.servers import serving  # noqa: PLC0415 - it needs `Served`
+
+    with serving(tmp_path_factory.mktemp("served")) as both:
+        yield both
+
+
+@pytest.fixture(scope="module")
+def served(whole: Any) -> Served:
+    """The server from outside."""
+    outside: Served = whole.outside
+    return outside
+
+
+def quiet(whole: Any) -> None:
+    """Wait until the server has seen the end of every connection, and has done with what came on it."""
+    # Connections are taken in their order: once one more is answered, all before it are known to the server.
+    assert httpx.get(f"{whole.outside.url}/health/live").status_code == 200
+    end = time.monotonic() + DEADLINE_S
+    while whole.inside.server_state.connections or whole.inside.server_state.tasks:
+        assert time.monotonic() < end
+        select.select([], [], [], 0.005)
 
 
 @pytest.fixture(autouse=True)
-def unchanged(served: Served) -> Iterator[Kept]:
+def unchanged(served: Served, whole: Any) -> Iterator[Kept]:
     """Nothing is kept and nothing logged as a failure of ours, whatever is sent."""
     before = served.kept()
     with logged() as log:
         yield log
-        served.done()
+        quiet(whole)
         assert served.kept() == before
     assert log.failures == []
 
