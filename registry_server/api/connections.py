@@ -301,6 +301,7 @@ class GuardedProtocol(HttpToolsProtocol):
             (b"content-length", b"%d" % len(body)),
             (b"connection", b"close"),
             (b"x-request-id", request_id.encode()),
+            *((name.encode(), value.encode()) for name, value in answer.headers.items()),
         ]
         head = b"".join(b"%b: %b\r\n" % header for header in headers)
         self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)

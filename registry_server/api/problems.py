@@ -106,6 +106,7 @@ PROBLEMS: Final = {
 }
 _HEADERS: Final = {
     "unauthenticated": {"www-authenticate": 'Bearer realm="model-registry"'},
+    "too_many_connections": {"retry-after": "1"},
     "request_in_flight": {"retry-after": "1"},
     "storage_unavailable": {"retry-after": "1"},
 }

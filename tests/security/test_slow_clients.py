@@ -231,6 +231,23 @@ def _leave(served: Served, raw: bytes, ending: str) -> None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
 
 
+@pytest.mark.parametrize("ending", ["close", "reset"])
+def test_a_download_ends_with_its_connection_though_a_question_waits_behind_it(
+    running: Running, log: Lines, ending: str
+) -> None:
+    """The rest of the file is neither read nor written for a client that is gone."""
+    question, raw = running.outside.head("GET /v1/whoami"), running.outside.head(f"GET {FILE}")
+    for _ in range(5):
+        with narrow(running.outside) as connection:
+            connection.sendall(question + raw + question)
+            assert connection.recv(1) == b"H"
+            until(lambda: any(one.flow.write_paused for one in tuple(running.inside.server_state.connections)))
+            if ending == "reset":
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+    until(lambda: not running.inside.server_state.tasks)
+    assert [line for line in log.texts if '"level":"info"' not in line] == []
+
+
 def test_leaving_at_once_while_being_refused_makes_no_noise(running: Running, log: Lines) -> None:
     """The end of the stream is sent to a client that may be gone by then."""
     threads = [threading.Thread(target=_storm, args=(running.outside,)) for _ in range(4)]
