@@ -144,6 +144,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self.running = cycle
+        # Who gives up an answer that has begun cannot end it well, only end its connection.
+        cycle.scope["registry_abort"] = self.transport.abort
         super()._start_asgi_task(cycle, app)
 
     def pause_writing(self) -> None:

@@ -44,6 +44,10 @@ class Deadlines:
         except TimeoutError:
             if not started:
                 await _refuse(raw, send, _exceeded(text))
+            elif "registry_abort" in raw:
+                # The caller has stopped waiting in the middle of its answer: that is not a failure of ours.
+                raw["registry_abort"]()
+                await asyncio.sleep(0)  # the protocol learns of it in the next turn of the loop
 
 
 def _malformed(text: str) -> InvalidRequest:

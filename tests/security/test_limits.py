@@ -240,6 +240,7 @@ def test_connections_beyond_the_limit_are_refused(served: Served) -> None:
         for _ in range(3):
             answer = served.say(head())
             assert (status(answer), code(answer)) == (503, "too_many_connections")
+            assert b"\r\nretry-after: 1\r\n" in answer
             answers += answer
     assert answers.count(b"connection: close") == answers.count(b"retry-after: 1") == 3
     wait(lambda: status(served.say(head())) == 200)

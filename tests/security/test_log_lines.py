@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import httpx
 import pytest
@@ -100,6 +100,8 @@ def test_no_line_holds_a_token(text: str) -> None:
     """Whole or cut off, in whatever spelling, wherever it stands."""
     for line in places(text):
         shown = json.dumps(whole(line))
+        for _ in range(4):
+            shown = unquote(shown)
         assert SECRET[4:20].lower() not in shown.lower()
         assert "mrg_[redacted]" in shown or "mrg_" not in text
     assert whole(logs.encode_line({"path": f"/v1/tokens/{text}"}))["path"].startswith(("/v1/tokens/", "/v1/tokens/x"))

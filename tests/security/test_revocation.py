@@ -22,7 +22,7 @@ FILE = "/v1/models/a/versions/3/files/model.bin"
 BODY = b"w" * MIB
 SHA256 = hashlib.sha256(BODY).hexdigest()
 SOON_S = 5.0
-TRANSFERS = ("download", "stalled download", "download behind a question", "blob", "chunked blob", "part", "json")
+TRANSFERS = ("download", "stalled download", "download between questions", "blob", "chunked blob", "part", "json")
 
 
 class Person(NamedTuple):
@@ -64,9 +64,9 @@ def begun(running: Running, transfer: str, who: Person) -> socket.socket:
     get = f"GET {FILE} HTTP/1.1\r\n{usual}\r\n"
     if "download" in transfer:
         connection = narrow(served)
-        # The question behind it is of somebody whose token stays.
-        behind = served.head("GET /v1/whoami") if "behind" in transfer else b""
-        connection.sendall(get.encode() + behind)
+        # The questions around it are of somebody whose token stays.
+        around = served.head("GET /v1/whoami") if "between" in transfer else b""
+        connection.sendall(around + get.encode() + around)
         assert connection.recv(1) == b"H"
         return connection
     target, framing, kind = {

@@ -7,7 +7,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -15,7 +14,6 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from registry_server import serving
 from registry_server.serving import running
 from registry_server.settings import Settings
 from tests.security.worlds import Kept, logged
@@ -29,7 +27,6 @@ class Served(NamedTuple):
 
     url: str
     data: Path
-    at_work: AbstractSet[int] = frozenset()
 
     @property
     def token(self) -> str:
@@ -83,10 +80,8 @@ class Served(NamedTuple):
         self._wait(lambda: bool(self.staged))
 
     def done(self) -> None:
-        """Wait until every request that was sent has ended, and nothing stands in staging."""
-        # Once this is answered, the server has read what was sent before, and its requests are at work or have ended.
-        assert httpx.get(f"{self.url}/health/live").status_code == 200
-        self._wait(lambda: not self.at_work and not self.staged)
+        """Wait until nothing stands in staging."""
+        self._wait(lambda: not self.staged)
 
     def _wait(self, condition: Callable[[], bool]) -> None:
         end = time.monotonic() + DEADLINE_S
@@ -102,34 +97,38 @@ def _whole(answer: bytes) -> bool:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One server for all of this file, because nothing here may change it."""
-    data, at_work = tmp_path_factory.mktemp("served"), set[int]()
-    answer = serving._Application.__call__
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One server for all of this file, from outside and from inside, because nothing here may change it."""
+    from tests.security.servers import serving  # noqa: PLC0415 - it needs `Served`
 
-    async def counted(application: Any, scope: Any, receive: Any, send: Any) -> None:
-        at_work.add(id(scope))
-        try:
-            await answer(application, scope, receive, send)
-        finally:
-            at_work.discard(id(scope))
+    with serving(tmp_path_factory.mktemp("served")) as both:
+        yield both
 
-    def call(application: Any, scope: Any, receive: Any, send: Any) -> Any:
-        return (answer if scope["type"] == "lifespan" else counted)(application, scope, receive, send)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(serving._Application, "__call__", call)
-        with running(Settings(data=data, port=0, access_log=False)) as url:
-            yield Served(url, data, at_work)
+@pytest.fixture(scope="module")
+def served(whole: Any) -> Served:
+    """The server from outside."""
+    outside: Served = whole.outside
+    return outside
+
+
+def quiet(whole: Any) -> None:
+    """Wait until the server has seen the end of every connection, and has done with what came on it."""
+    # Connections are taken in their order: once one more is answered, all before it are known to the server.
+    assert httpx.get(f"{whole.outside.url}/health/live").status_code == 200
+    end = time.monotonic() + DEADLINE_S
+    while whole.inside.server_state.connections or whole.inside.server_state.tasks:
+        assert time.monotonic() < end
+        select.select([], [], [], 0.005)
 
 
 @pytest.fixture(autouse=True)
-def unchanged(served: Served) -> Iterator[Kept]:
+def unchanged(served: Served, whole: Any) -> Iterator[Kept]:
     """Nothing is kept and nothing logged as a failure of ours, whatever is sent."""
     before = served.kept()
     with logged() as log:
         yield log
-        served.done()
+        quiet(whole)
         assert served.kept() == before
     assert log.failures == []
 
