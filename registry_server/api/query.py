@@ -8,9 +8,9 @@ from typing import Any, Final, get_args, get_origin
 
 from registry_server.domain.errors import InvalidRequest
 
-_WHOLE: Final = re.compile(r"0|-?[1-9][0-9]{0,18}", re.ASCII)
+_WHOLE: Final = re.compile(r"0|-?[1-9][0-9]{0,18}")
 # What follows is left to the parser of times; it would take a bare number for seconds since 1970.
-_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt].*", re.ASCII | re.DOTALL)
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt].*", re.DOTALL)
 _BOOLEANS: Final = ("true", "false")
 # The code of its refusal is its own, whatever it holds.
 _REFUSED_LATER: Final = frozenset({"page_token"})

@@ -11,6 +11,7 @@ import pytest
 from registry_server.infrastructure.filesystem import FilesystemBlobs
 from registry_server.testing import backend
 from tests.conftest import Server
+from tests.security.test_bodies import raw
 from tests.security.worlds import MODEL, SHA256, World, furnished, key, logged, nothing_happens, problem
 from tests.support.steps import promoted
 
@@ -112,6 +113,15 @@ def test_head_of_what_is_unusual_answers_as_get(world: World, path: str, headers
         got, head = (http.request(method, path, headers=headers) for method in ("GET", "HEAD"))
         assert told(head) == told(got)
         assert head.content == b""
+
+
+def test_an_answer_to_head_has_no_body_for_any_server(world: World) -> None:
+    """A client or a server of ASGI may drop the bytes by itself; there are none to drop."""
+    for path in {*reading(world), FILE, "/v1/nothing", "/v1/presence"}:
+        for token in (world.token, None):
+            _, *rest = raw(world, "HEAD", path, token, {})
+            assert b"".join(message.get("body", b"") for message in rest) == b"", path
+            assert not rest[-1].get("more_body", False)
 
 
 def test_head_of_a_file_opens_no_bytes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import httpx
 import msgspec
 import pytest
 
-from registry_server.api import problems
+from registry_server.api import openapi, problems
 from registry_server.domain.errors import RegistryError
 from registry_server.testing import backend
 from tests.security.test_rights import FILES, ONE, PENDING, ROLLED, rolled
@@ -415,6 +415,17 @@ def test_a_page_token_belongs_to_the_list_that_gave_it(served: Served) -> None:
                 answer = served.world.send("GET", f"{one}&page_token={token}")
                 assert answer.status_code == (200 if same else 422), (own, one)
                 assert same or problem(answer)["code"] == "invalid_page_token"
+
+
+def test_the_document_is_made_once(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for it in a loop, without a token, costs no more than the bytes."""
+    with served.world.http() as http:
+        first = http.get("/openapi.json")
+        monkeypatch.setattr(openapi, "build", None)
+        for method in ("GET", "HEAD", "GET"):
+            again = http.request(method, "/openapi.json")
+            assert (again.status_code, again.headers["etag"]) == (200, first.headers["etag"])
+        assert again.content == first.content
 
 
 def test_only_what_is_documented_is_answered_without_a_token(served: Served) -> None:

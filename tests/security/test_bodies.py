@@ -16,6 +16,10 @@ MIB = 2**20
 PLACES = {"name": MODEL, "version": "1", "alias": "shadow", "sha256": SHA256, "start": "0", "token_id": "0" * 16}
 
 
+# A registration, and bytes.
+LARGE = {"/v1/models/{name}/versions", "/v1/blobs", "/v1/blobs/{sha256}", "/v1/uploads/{sha256}/parts/{start}"}
+
+
 class Asked(Exception):
     """The application asked for the body."""
 
@@ -53,10 +57,15 @@ def taking_bodies(world: World) -> list[tuple[str, str]]:
 
 def unread(world: World, method: str, path: str, token: str | None, **headers: str) -> tuple[int, dict[str, Any]]:
     """Status and problem of an answer that is given before any of the body is asked for."""
-    target = path.format(**PLACES)
     given = {"content-type": "application/json", "if-match": "*", **key(), **headers}
+    sent = raw(world, method, path.format(**PLACES), token, given)
+    return sent[0]["status"], json.loads(b"".join(message.get("body", b"") for message in sent[1:]))
+
+
+def raw(world: World, method: str, target: str, token: str | None, headers: dict[str, str]) -> list[Any]:
+    """All messages of an answer, as a server of ASGI receives them; the request has no body that could be read."""
     if token is not None:
-        given["authorization"] = f"Bearer {token}"
+        headers = {**headers, "authorization": f"Bearer {token}"}
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},
@@ -67,20 +76,20 @@ def unread(world: World, method: str, path: str, token: str | None, **headers: s
         "raw_path": target.encode(),
         "query_string": b"",
         "root_path": "",
-        "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in given.items()],
+        "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
         "client": ("127.0.0.1", 1),
         "server": ("registry.test", 80),
     }
     sent: list[Any] = []
 
     async def receive() -> Any:
-        raise Asked(path)
+        raise Asked(target)
 
     async def send(message: Any) -> None:
         sent.append(message)
 
     world.backend._portal.call(world.backend._app, scope, receive, send)
-    return sent[0]["status"], json.loads(b"".join(message.get("body", b"") for message in sent[1:]))
+    return sent
 
 
 def test_no_body_is_read_for_a_caller_without_rights(world: World, bare: str) -> None:
@@ -105,9 +114,12 @@ def test_every_change_says_which_right_it_needs(world: World) -> None:
 
 
 def test_a_body_that_says_it_is_too_large_is_not_read(world: World) -> None:
-    """Not even for an admin."""
+    """Not even for an admin, and by the limit of its route."""
     with nothing_happens(world):
         for method, path in taking_bodies(world):
+            if path not in LARGE:
+                status, told = unread(world, method, path, world.token, content_length=str(MIB + 1))
+                assert (status, told["code"]) == (413, "too_large"), path
             status, told = unread(world, method, path, world.token, content_length=str(2**50))
             # Bytes are of a media type of their own, which is looked at first.
             assert (status, told["code"]) in {(413, "too_large"), (415, "unsupported_media_type")}, path
@@ -120,7 +132,7 @@ def test_only_a_registration_takes_more_than_a_megabyte(world: World) -> None:
             if "blobs" in path or "parts" in path:
                 continue
             target = path.format(**PLACES)
-            large = path == "/v1/models/{name}/versions"
+            large = path in LARGE
             most = 8 * MIB if large else MIB
             answer = world.send(method, target, b" " * most + b"{}")
             assert (answer.status_code, answer.json()["code"]) == (413, "too_large"), path
