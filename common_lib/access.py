@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field
 
 from common_lib.rules.access import MAX_TOKEN_DAYS, PrincipalKind, Role, check_grants
-from common_lib.rules.names import check_principal_name
+from common_lib.rules.names import check_new_principal_name
 from common_lib.values import Given, ModelPattern, PrincipalName, Reason, Revision, Value
 
 
@@ -55,7 +55,7 @@ class CreatePrincipal(Given):
 
     def keep_rules(self) -> None:
         """Check the name and the grants."""
-        check_principal_name(self.name)
+        check_new_principal_name(self.name)
         check_grants(self.grants)
 
 

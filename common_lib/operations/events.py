@@ -7,5 +7,5 @@ _events = reads(list[Event])
 
 
 def after(sequence: int = 0, *, limit: int = 100) -> Operation[list[Event]]:
-    """Up to `limit` events behind that sequence number, in order."""
+    """List up to `limit` events behind a sequence number, in order; fewer if they are large, none only at the end."""
     return Operation("GET", path("events"), _events, query=query(after=sequence, limit=limit))
