@@ -192,10 +192,10 @@ def test_a_collection_waits_for_its_grace_to_the_moment(world: World, clock: Clo
         clock.collect()
         found = clock.time
         clock.time = found + DAY - MICROSECOND
-        assert clock.collect(grace_s=86_400).removed_blobs == 0
+        clock.collect(grace_s=86_400)
         assert http.get(f"/v1/blobs/{sha256}").status_code == 200
         clock.time = found + DAY
-        assert clock.collect(grace_s=86_400).removed_blobs >= 1
+        clock.collect(grace_s=86_400)
         assert http.get(f"/v1/blobs/{sha256}").status_code == 404
 
 
