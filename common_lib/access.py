@@ -6,7 +6,7 @@ from pydantic import Field
 
 from common_lib.rules import names
 from common_lib.rules.access import MAX_TOKEN_DAYS, PrincipalKind, Role, check_grants
-from common_lib.rules.names import check_principal_name
+from common_lib.rules.names import check_new_principal_name
 from common_lib.values import Given, ModelPattern, Moment, PrincipalName, Reason, Revision, ShortText, Value
 
 TokenId = Annotated[str, Field(pattern=names.TOKEN_ID)]
@@ -58,7 +58,7 @@ class CreatePrincipal(Given):
 
     def keep_rules(self) -> None:
         """Check the name and the grants."""
-        check_principal_name(self.name)
+        check_new_principal_name(self.name)
         check_grants(self.grants)
 
 

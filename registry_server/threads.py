@@ -12,8 +12,8 @@ T = TypeVar("T")
 async def in_thread(work: Callable[..., T], *args: Any, stop: threading.Event | None = None) -> T:
     """Run blocking work in a thread, and return or raise only after it has ended, also when cancelled.
 
-    A thread cannot be cancelled. Whoever closes a descriptor that a thread still uses lets it read or write a file that
-    somebody else opens under the same number. `stop` is set on cancellation, for work that can end early.
+    A thread cannot be cancelled. If a descriptor is closed that a thread still uses, the thread reads or writes the
+    file that is opened next under the same number. `stop` is set on cancellation, for work that can end early.
     """
     running = asyncio.get_running_loop().run_in_executor(None, work, *args)
     try:

@@ -46,8 +46,8 @@ def register(
     """
     source = local_path("path", path)
     files: list[LocalFile] = yield Blocking(lambda: described(source, progress))
-    yield from send(files, progress)
-    version: ModelVersion = yield versions.create(
+    # Made first: what can never be accepted is refused before any bytes are sent.
+    create = versions.create(
         name,
         [file.entry for file in files],
         framework=framework,
@@ -58,6 +58,8 @@ def register(
         lineage=lineage,
         tags=tags,
     )
+    yield from send(files, progress)
+    version: ModelVersion = yield create
     return version
 
 

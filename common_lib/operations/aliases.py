@@ -4,7 +4,7 @@ from common_lib.errors import AliasNotFound
 from common_lib.operations.answers import about
 from common_lib.operations.base import Flow, Operation, checked, given, nothing, path, query, reads, unsafe
 from common_lib.requests import SetAlias
-from common_lib.rules.names import check_alias, check_model_name
+from common_lib.rules.names import check_alias, check_model_name, check_new_alias
 from common_lib.values import Alias
 
 _alias = reads(Alias)
@@ -31,6 +31,7 @@ def create(name: str, alias: str, version: int, *, reason: str = "") -> Operatio
     Raises:
         AlreadyExists: the alias exists; `move` moves it.
     """
+    checked(check_new_alias, alias)
     headers = (*unsafe(), ("if-none-match", "*"))
     body = given(SetAlias, version=version, reason=reason)
     read = about(_alias, model=name, alias=alias, version=version)

@@ -8,7 +8,7 @@ _events = reads(list[Event])
 
 
 def after(sequence: int = 0, *, limit: int = 100) -> Operation[list[Event]]:
-    """Up to `limit` events behind that sequence number, in order.
+    """List up to `limit` events behind a sequence number, in order; fewer if they are large, none only at the end.
 
     Raises:
         ProtocolError: the answer leads back: who follows the log would never come to its end.

@@ -110,11 +110,16 @@ def check_alias(alias: str) -> str:
             why="already has a meaning of its own in references",
             remedy="choose another word, such as 'champion' or 'shadow'",
         )
-    return _not_a_device(alias, "alias")
+    return alias
+
+
+def check_new_alias(alias: str) -> str:
+    """Refuse a new alias that breaks the rule of aliases or names a device of Windows; older ones stay usable."""
+    return _not_a_device(check_alias(alias), "alias")
 
 
 def check_principal_name(name: str) -> str:
-    """A principal name is 1–64 lower-case letters, digits, `.`, `_`, `-`; the device names of Windows are refused."""
+    """A principal name is 1–64 lower-case letters, digits, `.`, `_`, `-`."""
     if not matches(PRINCIPAL_NAME, name):
         raise RuleViolation(
             "invalid_name",
@@ -123,7 +128,12 @@ def check_principal_name(name: str) -> str:
             why="is not a principal name",
             remedy="use 1-64 lower-case letters, digits, '.', '_' or '-', beginning and ending with a letter or digit",
         )
-    return _not_a_device(name, "name")
+    return name
+
+
+def check_new_principal_name(name: str) -> str:
+    """Refuse a new principal whose name breaks its rule or names a device of Windows; older ones stay usable."""
+    return _not_a_device(check_principal_name(name), "name")
 
 
 def check_token_id(token_id: str) -> str:

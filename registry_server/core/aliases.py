@@ -84,6 +84,7 @@ async def delete(records: Records, act: Act, name: str, alias: str, reason: str)
 
 
 async def _create(records: Records, act: Act, alias: Alias, command: SetAlias) -> Outcome[Alias]:
+    names.check_new_alias(alias.alias)
     if act.if_none_match != "*":
         if act.if_match is not None and not act.forced:
             raise _missing(alias.model, alias.alias)

@@ -102,9 +102,10 @@ async def find(ports: Ports, caller: Caller, sha256: str) -> Blob:
 
 
 async def _as_seen(records: Records, caller: Caller, blob: Blob) -> Blob:
-    """Return a blob as its caller may know it: who sent it first is told only to those who may read every model.
+    """Return a blob as its caller may know it: only callers who may read every model see who sent it first.
 
-    To others, it is they who sent it, when they did; or who registered the oldest version with it that they may read.
+    Others see their own name and time if they sent it, and otherwise who registered the oldest version with it that
+    they may read, and when.
     """
     patterns = caller.patterns(Right.READ)
     if patterns == ("*",):

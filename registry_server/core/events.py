@@ -14,7 +14,7 @@ _STEP = 250
 
 
 async def after(database: Database, caller: Caller, sequence: int, limit: int) -> Sequence[Event]:
-    """Up to `limit` events behind `sequence`, in order; fewer, but one at least, where they have more than 4 MiB."""
+    """Return up to `limit` events behind `sequence`, in order; fewer, but at least one, if they exceed 4 MiB."""
     caller.require(Right.READ_LOG)
     for field, value, low, high in (("limit", limit, 1, MAX_LIMIT), ("after", sequence, 0, 2**63 - 1)):
         if not low <= value <= high:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from common_lib.rules import lifecycle, names
-from common_lib.rules.facts import check_facts
+from common_lib.rules.facts import check_facts, check_unique
 from registry_server.core import changes, pages
 from registry_server.core.acts import Act, Outcome
 from registry_server.core.ports import Database, Records
@@ -162,7 +162,9 @@ def _check_conditions(conditions: ModelFilter) -> None:
         names.check_text("owner", conditions.owner, names.SHORT_TEXT_LENGTH)
     if conditions.prefix:
         names.check_model_prefix(conditions.prefix)
-    names.check_keys("tag", [key for key, _ in conditions.tags], limit=names.MAX_TAGS)
+    keys = [key for key, _ in conditions.tags]
+    names.check_keys("tag", keys, limit=names.MAX_TAGS)
+    check_unique("tag", keys, "is asked for twice", code="duplicate_entry")
     for key, value in conditions.tags:
         names.check_tags({key: value})
 

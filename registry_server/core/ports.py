@@ -138,10 +138,10 @@ class Artifacts(Protocol):
         """Those blobs that the principal has sent, or that a version of a model names whose name fits a pattern."""
 
     async def sent_until(self, sha256: str, principal: str) -> datetime | None:
-        """Until when bytes are kept for a principal that sent them itself; None if it did not, or long ago."""
+        """Return until when bytes are kept for a principal that sent them; None if it did not, or long ago."""
 
     async def registered(self, sha256: str, patterns: Sequence[str]) -> tuple[str, datetime] | None:
-        """Who registered the oldest version with that file, of the models whose name fits a pattern, and when."""
+        """Return who registered the oldest version with those bytes, of models that fit a pattern, and when."""
 
     async def unnamed(self, now: datetime) -> list[str]:
         """Blobs that no version names and nobody holds a lease on."""

@@ -102,7 +102,7 @@ async def search_tokens(database: Database, caller: Caller, limit: int, page_tok
 async def create(records: Records, act: Act, command: CreatePrincipal) -> Outcome[Principal]:
     """Make a human or a service known."""
     act.caller.require(Right.ADMINISTER)
-    names.check_principal_name(command.name)
+    names.check_new_principal_name(command.name)
     if command.name == RESERVED:
         raise InvalidRequest(
             f"{RESERVED!r} stands in the log for what the registry does by itself",

@@ -78,7 +78,7 @@ def write_all(descriptor: int, chunk: bytes) -> None:
 
 
 def hashed(descriptor: int, length: int, stop: threading.Event | None = None) -> Any:
-    """The running digest of the first bytes of a file; of fewer, if it is stopped because nobody waits for it."""
+    """Return the running digest of the first bytes of a file; of fewer, if it is stopped meanwhile."""
     digest, left = hashlib.sha256(), length
     while left and not (stop is not None and stop.is_set()) and (chunk := os.read(descriptor, min(left, CHUNK))):
         digest.update(chunk)

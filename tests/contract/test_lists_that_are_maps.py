@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from common_lib import Grant, Role
+from common_lib import Grant, ModelRegistry, Operation, Role
 from common_lib.errors import InvalidRequest
 from common_lib.operations import policies as policy_operations
 from common_lib.operations import principals as principal_operations
@@ -140,3 +141,34 @@ def test_what_stands_twice_is_refused_by_the_client(what: str) -> None:
         _build(target, body)()
     assert caught.value.code == code
     assert field in str(caught.value.field)
+
+
+@pytest.mark.parametrize("query", ["tag=team%3Dfx&tag=team%3Deq", "tag=team%3Dfx&tag=a%3Db&tag=team%3Dfx"])
+def test_a_search_asks_for_each_tag_once(world: World, query: str) -> None:
+    """A tag has one value, so nothing could have both."""
+    told = problem(world.send("GET", f"/v1/models?{query}"))
+    assert (told["code"], told["value"]) == ("duplicate_entry", "team")
+
+
+class Silent(ModelRegistry):
+    """A registry that notes what it is asked, and answers nothing."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def call(self, operation: Operation[Any]) -> Any:
+        """Note it."""
+        self.asked.append(operation.path)
+        raise AssertionError(operation.path)
+
+
+@pytest.mark.parametrize("facts", [{"tags": {"nul.txt": "x"}}, {"signature": None}, {"parameters": {"a": "x" * 1_001}}])
+def test_nothing_is_sent_of_a_version_that_can_never_be(tmp_path: Path, facts: dict[str, Any]) -> None:
+    """Neither a question nor bytes: what the rules refuse is refused first."""
+    (tmp_path / "model.bin").write_bytes(CONTENT)
+    if "signature" in facts:
+        facts = {"signature": Signature.from_json(json.dumps({"inputs": [PRICE, PRICE], "outputs": []}).encode())}
+    registry = Silent()
+    with pytest.raises(InvalidRequest):
+        registry.register("m", tmp_path / "model.bin", framework="test", **facts)
+    assert registry.asked == []

@@ -179,11 +179,31 @@ def test_a_device_has_a_code_of_its_own_on_both_sides(world: World, name: str) -
 def test_a_name_that_only_begins_like_a_device_is_taken(name: str) -> None:
     """Windows looks at what stands before the first dot, and at all of it."""
     assert names.check_model_name(name) == name
-    assert names.check_principal_name(name) == name
+    assert names.check_new_principal_name(name) == name
     assert names.check_artifact_path(f"{name}/{name}")
     names.check_tags({name: "x"})
     with pytest.raises(RuleViolation):
         names.check_tags({f"{name}/nul.x": "x"})
+
+
+def test_a_principal_or_an_alias_from_before_the_rule_stays_usable(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It can be read, moved and given other rights; only a new one is refused."""
+    with monkeypatch.context() as patch:
+        patch.setattr(names, "_DEVICES", frozenset())
+        with world.backend.registry() as registry:
+            registry.principals.create("aux.desk", "human", [])
+            registry.aliases.create(MODEL, "prn", 1)
+    with world.backend.registry() as registry:
+        assert registry.principals.get("aux.desk").name == "aux.desk"
+        registry.principals.update("aux.desk", [], revision=1)
+        assert registry.principals.issue_token("aux.desk").secret
+        assert registry.versions.resolve(f"models:/{MODEL}@prn").version == 1
+        assert registry.aliases.move(MODEL, "prn", 2, revision=1).version == 2
+        registry.aliases.delete(MODEL, "prn", revision=2)
+        with pytest.raises(InvalidRequest, match="Windows"):
+            registry.aliases.create(MODEL, "prn", 1)
 
 
 @pytest.mark.parametrize(
