@@ -156,12 +156,6 @@ class ModelRegistry(ABC):
 
         A call of several requests, such as `register`, goes on where it stopped. The result is that of the call.
 
-        Example:
-            >>> try:
-            ...     version = registry.register("eurusd", "model.onnx", framework="onnx")
-            ... except RegistryUnavailable as error:
-            ...     version = registry.retry(error)
-
         Raises:
             InvalidRequest: the error is of something that repeating cannot mend.
         """

@@ -9,9 +9,40 @@ import httpx
 from common_lib.errors import AnswerTimedOut, ConnectionFailed, RegistryUnavailable, TooManyCalls
 
 _SHOWN: Final = 300
-# What a server of TLS says to a request in clear: an alert, or the beginning of a handshake.
-_TLS_RECORD: Final = re.compile(r"b?['\"]\\x1[56]\\x03")
-_NOT_TLS: Final = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
+# The first that fits: of which kind it is, what it says, and what that means.
+_CAUSES: Final = [
+    # What a server of TLS says to a request in clear: an alert, or the beginning of a handshake.
+    (
+        httpx.RemoteProtocolError,
+        re.compile(r"['\"]\\x1[56]\\x03"),
+        "what answers speaks TLS: write https:// in the address",
+    ),
+    (
+        httpx.RemoteProtocolError,
+        re.compile("location header"),
+        "it redirects to what is not an address: set REGISTRY_URL to where the registry is",
+    ),
+    (
+        httpx.RemoteProtocolError,
+        re.compile("illegal"),
+        "what answers does not speak HTTP: check host and port of the address",
+    ),
+    (
+        httpx.ConnectError,
+        re.compile("WRONG_VERSION_NUMBER|HTTP_REQUEST|RECORD_LAYER_FAILURE|PACKET_LENGTH_TOO_LONG"),
+        "what answers does not speak TLS: write http:// in the address",
+    ),
+    (
+        httpx.ConnectError,
+        re.compile("CERTIFICATE_VERIFY_FAILED"),
+        "its certificate is not trusted: name that of its authority by REGISTRY_CA_FILE or SSL_CERT_FILE",
+    ),
+    (
+        httpx.ProxyError,
+        re.compile(""),
+        "the proxy refuses: check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY",
+    ),
+]
 # Not only what httpx promises: what its parsers and codecs raise must not get past either.
 FAILURES: Final = (httpx.HTTPError, httpx.InvalidURL, UnicodeError)
 
@@ -39,14 +70,7 @@ def failure(error: Exception, url: str) -> Failure:
 
 
 def _cause(error: Exception, said: str) -> str:
-    if isinstance(error, httpx.RemoteProtocolError) and _TLS_RECORD.search(said):
-        return ": what answers speaks TLS: write https:// in the address"
-    if isinstance(error, httpx.RemoteProtocolError) and "illegal" in said:
-        return ": what answers does not speak HTTP: check host and port of the address"
-    if isinstance(error, httpx.ConnectError) and any(code in said for code in _NOT_TLS):
-        return ": what answers does not speak TLS: write http:// in the address"
-    if isinstance(error, httpx.ConnectError) and "CERTIFICATE_VERIFY_FAILED" in said:
-        return ": its certificate is not trusted: name that of its authority by REGISTRY_CA_FILE or SSL_CERT_FILE"
-    if isinstance(error, httpx.ProxyError):
-        return ": the proxy refuses: check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY"
+    for kind, pattern, cause in _CAUSES:
+        if isinstance(error, kind) and pattern.search(said):
+            return f": {cause}"
     return ""

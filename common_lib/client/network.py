@@ -38,7 +38,7 @@ class ProxyRule(NamedTuple):
 
 
 def client_options(
-    config: RegistryConfig, limits: httpx.Limits, transport: type[Any], environ: Mapping[str, str] | None = None
+    config: RegistryConfig, limits: Any, transport: type[Any], environ: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
     """Return the arguments by which httpx reaches these addresses, and reads nothing of the environment itself.
 

@@ -171,10 +171,10 @@ class Body:
 
     def has_enough_with(self, chunk: bytes) -> bool:
         """Take the next bytes. Return whether no more are needed."""
-        self.whole += chunk
-        if self._is_success and len(self.whole) > _MOST_BYTES:
+        if self._is_success and len(self.whole) + len(chunk) > _MOST_BYTES:
             raise httpx.DecodingError(f"the answer has more than {_MOST_BYTES} bytes")
-        return not self._is_success and len(self.whole) > _MOST_BYTES_OF_A_REFUSAL
+        self.whole += chunk if self._is_success else chunk[: _MOST_BYTES_OF_A_REFUSAL - len(self.whole)]
+        return not self._is_success and len(self.whole) == _MOST_BYTES_OF_A_REFUSAL
 
 
 def chunks_of(source: Source) -> Generator[bytes, None, None]:

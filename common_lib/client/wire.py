@@ -16,6 +16,8 @@ import httpcore
 import httpx
 
 _end: ContextVar[float] = ContextVar("attempt_end", default=math.inf)
+_HTTP = b"HTTP/"
+_SHOWN = 60
 _Options = Iterable[httpcore.SOCKET_OPTION]
 
 
@@ -36,9 +38,14 @@ def bound(client: httpx.Client | httpx.AsyncClient) -> None:
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001 - httpx has no way to pass it on
         pool = getattr(transport, "_pool", None)
         if isinstance(pool, httpcore.ConnectionPool):
-            pool._network_backend = _Network(pool._network_backend)  # noqa: SLF001 - the same
+            pool._network_backend = _Network(pool._network_backend, is_http=not _is_socks(pool))  # noqa: SLF001 - the same
         elif isinstance(pool, httpcore.AsyncConnectionPool):
-            pool._network_backend = _AsyncNetwork(pool._network_backend)  # noqa: SLF001 - the same
+            pool._network_backend = _AsyncNetwork(pool._network_backend, is_http=not _is_socks(pool))  # noqa: SLF001 - the same
+
+
+def _is_socks(pool: object) -> bool:
+    # There the first bytes are those of the proxy.
+    return "SOCKS" in type(pool).__name__
 
 
 def drop(client: httpx.AsyncClient) -> None:
@@ -71,12 +78,24 @@ def _left_s(timeout: float | None, over: type[httpcore.TimeoutException]) -> flo
     return left_s if timeout is None else min(timeout, left_s)
 
 
+def _check_beginning(data: bytes) -> None:
+    # Until the head is whole, the parser would wait: for as long as a server of something else says nothing more.
+    if data and not _HTTP.startswith(data[: len(_HTTP)]):
+        raise httpcore.RemoteProtocolError(f"illegal status line: {data[:_SHOWN]!r}")
+
+
 class _Stream(httpcore.NetworkStream):
-    def __init__(self, stream: httpcore.NetworkStream) -> None:
+    def __init__(self, stream: httpcore.NetworkStream, *, is_http: bool) -> None:
         self._stream = stream
+        self._is_http = is_http
+        self._unread = is_http
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _left_s(timeout, httpcore.ReadTimeout))
+        data = self._stream.read(max_bytes, _left_s(timeout, httpcore.ReadTimeout))
+        if self._unread:
+            self._unread = False
+            _check_beginning(data)
+        return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._stream.write(buffer, _left_s(timeout, httpcore.WriteTimeout))
@@ -88,15 +107,16 @@ class _Stream(httpcore.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         left_s = _left_s(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left_s))
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left_s), is_http=self._is_http)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
 
 
 class _Network(httpcore.NetworkBackend):
-    def __init__(self, network: httpcore.NetworkBackend) -> None:
+    def __init__(self, network: httpcore.NetworkBackend, *, is_http: bool) -> None:
         self._network = network
+        self._is_http = is_http
 
     def connect_tcp(
         self,
@@ -107,21 +127,28 @@ class _Network(httpcore.NetworkBackend):
         socket_options: _Options | None = None,
     ) -> httpcore.NetworkStream:
         left_s = _left_s(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._network.connect_tcp(host, port, left_s, local_address, socket_options))
+        stream = self._network.connect_tcp(host, port, left_s, local_address, socket_options)
+        return _Stream(stream, is_http=self._is_http)
 
     def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: _Options | None = None
     ) -> httpcore.NetworkStream:
         left_s = _left_s(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._network.connect_unix_socket(path, left_s, socket_options))
+        return _Stream(self._network.connect_unix_socket(path, left_s, socket_options), is_http=self._is_http)
 
 
 class _AsyncStream(httpcore.AsyncNetworkStream):
-    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+    def __init__(self, stream: httpcore.AsyncNetworkStream, *, is_http: bool) -> None:
         self._stream = stream
+        self._is_http = is_http
+        self._unread = is_http
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return await self._stream.read(max_bytes, _left_s(timeout, httpcore.ReadTimeout))
+        data = await self._stream.read(max_bytes, _left_s(timeout, httpcore.ReadTimeout))
+        if self._unread:
+            self._unread = False
+            _check_beginning(data)
+        return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         await self._stream.write(buffer, _left_s(timeout, httpcore.WriteTimeout))
@@ -133,15 +160,17 @@ class _AsyncStream(httpcore.AsyncNetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
         left_s = _left_s(timeout, httpcore.ConnectTimeout)
-        return _AsyncStream(await self._stream.start_tls(ssl_context, server_hostname, left_s))
+        stream = await self._stream.start_tls(ssl_context, server_hostname, left_s)
+        return _AsyncStream(stream, is_http=self._is_http)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
 
 
 class _AsyncNetwork(httpcore.AsyncNetworkBackend):
-    def __init__(self, network: httpcore.AsyncNetworkBackend) -> None:
+    def __init__(self, network: httpcore.AsyncNetworkBackend, *, is_http: bool) -> None:
         self._network = network
+        self._is_http = is_http
         self.streams: WeakSet[_AsyncStream] = WeakSet()
 
     async def connect_tcp(
@@ -153,7 +182,8 @@ class _AsyncNetwork(httpcore.AsyncNetworkBackend):
         socket_options: _Options | None = None,
     ) -> httpcore.AsyncNetworkStream:
         left_s = _left_s(timeout, httpcore.ConnectTimeout)
-        stream = _AsyncStream(await self._network.connect_tcp(host, port, left_s, local_address, socket_options))
+        below = await self._network.connect_tcp(host, port, left_s, local_address, socket_options)
+        stream = _AsyncStream(below, is_http=self._is_http)
         self.streams.add(stream)
         return stream
 
@@ -161,4 +191,5 @@ class _AsyncNetwork(httpcore.AsyncNetworkBackend):
         self, path: str, timeout: float | None = None, socket_options: _Options | None = None
     ) -> httpcore.AsyncNetworkStream:
         left_s = _left_s(timeout, httpcore.ConnectTimeout)
-        return _AsyncStream(await self._network.connect_unix_socket(path, left_s, socket_options))
+        stream = await self._network.connect_unix_socket(path, left_s, socket_options)
+        return _AsyncStream(stream, is_http=self._is_http)

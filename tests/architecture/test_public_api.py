@@ -258,7 +258,7 @@ def test_both_clients_are_made_and_used_alike() -> None:
 
 def test_no_signature_names_a_type_of_the_transport() -> None:
     """No parameter, result or field is a type of httpx or tenacity, so they can be replaced; only `transport` is."""
-    inside = ("common_lib.client.policy", "common_lib.client.transport", "common_lib.client.wire")
+    inside = tuple(f"common_lib.client.{name}" for name in ("async_transport", "policy", "transport", "wire"))
     found = {
         f"{path}({name}: {text})"
         for path, thing in PUBLIC.items()

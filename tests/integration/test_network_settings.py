@@ -1,0 +1,414 @@
+"""What the environment says of the network: understood as curl does, or refused by name, and only when it is needed."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.strategy import Strategy
+from common_lib import AsyncHttpRegistry, HttpRegistry, RegistryConfig, urls
+from common_lib.client import network
+from common_lib.config import ResolveRules
+from common_lib.errors import ConnectionFailed, InvalidConfiguration, RegistryError
+from tests.conftest import Server
+from tests.support.cli import Cli
+from tests.support.steps import promoted
+
+VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+TOKEN = "mrg_secret"
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of this machine gets in."""
+    for name in (*VARIABLES, *map(str.upper, VARIABLES), "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUEST_METHOD"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@dataclass
+class Recorder:
+    """A proxy that answers 502 to everything, and keeps what it was sent."""
+
+    url: str = ""
+    port: int = 0
+    heads: list[bytes] = field(default_factory=list)
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    """A proxy on a real socket."""
+    found = Recorder()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        found.port = listening.getsockname()[1]
+        found.url = f"http://127.0.0.1:{found.port}"
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    with connection, contextlib.suppress(OSError):
+                        found.heads.append(connection.recv(65536))
+                        connection.sendall(b"HTTP/1.1 502 Bad\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield found
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def asked(url: str, *, asynchronous: bool = False, **given: Any) -> RegistryError:
+    """The error of one attempt at an address where nobody answers."""
+    config = RegistryConfig(url=url, token=TOKEN, attempts=1, resolve=None, attempt_timeout_s=1.0, **given)
+
+    async def run() -> None:
+        async with AsyncHttpRegistry(config) as registry:
+            await registry.principals.whoami()
+
+    def block() -> None:
+        with HttpRegistry(config) as registry:
+            registry.principals.whoami()
+
+    with pytest.raises(RegistryError) as failed:
+        asyncio.run(run()) if asynchronous else block()
+    assert TOKEN not in str(failed.value)
+    return failed.value
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["blocking", "async"])
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "127.9.8.7", "[::1]", "localhost", "LOCALHOST", "a.localhost", "[::ffff:127.0.0.1]", "0.0.0.0"],  # noqa: S104
+)
+def test_this_machine_is_never_reached_by_a_proxy(
+    host: str, variable: str, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, *, asynchronous: bool
+) -> None:
+    """Whatever the variables say: the token would go to the proxy."""
+    monkeypatch.setenv(variable, recorder.url)
+    monkeypatch.setenv("NO_PROXY", "example.com")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    assert isinstance(asked(f"http://{host}:{port}", asynchronous=asynchronous), ConnectionFailed)
+    assert recorder.heads == []
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["blocking", "async"])
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
+def test_another_machine_is_reached_by_the_proxy(
+    variable: str, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, *, asynchronous: bool
+) -> None:
+    """With the name and password of its address; one without a scheme is one of http."""
+    monkeypatch.setenv(variable, f"us%40er:pass@127.0.0.1:{recorder.port}")
+    asked("http://registry.example:8321/base", asynchronous=asynchronous)
+    (head,) = recorder.heads
+    assert head.startswith(b"GET http://registry.example:8321/base/v1/whoami HTTP/1.1\r\n")
+    assert b"Proxy-Authorization: Basic dXNAZXI6cGFzcw==" in head
+
+
+def test_through_https_the_proxy_sees_no_token(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked for a tunnel."""
+    monkeypatch.setenv("HTTPS_PROXY", recorder.url)
+    error = asked("https://registry.example")
+    assert "the proxy refuses" in str(error)
+    (head,) = recorder.heads
+    assert head.startswith(b"CONNECT registry.example:443 ")
+    assert TOKEN.encode() not in head
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "url", "excepted"),
+    [
+        ("localhost,[::1]", "http://registry.example", False),
+        ("*", "http://registry.example", True),
+        ("registry.example", "http://registry.example", True),
+        ("example", "http://registry.example:8321", True),
+        (".example", "http://registry.example", True),
+        (".registry.example", "http://registry.example", True),
+        ("*.example", "http://registry.example", True),
+        ("egistry.example", "http://registry.example", False),
+        ("REGISTRY.Example.", "http://registry.example", True),
+        ("registry.example", "http://registry.example.", True),
+        (" a , registry.example ", "http://registry.example", True),
+        ("a registry.example", "http://registry.example", True),
+        ("registry.example:8321", "http://registry.example:8321", True),
+        ("registry.example:80", "http://registry.example", True),
+        ("registry.example:80", "http://registry.example:8321", False),
+        ("http://registry.example", "http://registry.example", True),
+        ("10.0.0.0/8", "http://10.1.2.3:8321", True),
+        ("10.0.0.1/8", "http://10.1.2.3", True),
+        ("10.0.0.0/8", "http://11.1.2.3", False),
+        ("10.0.0.0/8", "http://[::ffff:10.1.2.3]", True),
+        ("10.1.2.3", "http://10.1.2.3", True),
+        ("1.2.3", "http://10.1.2.3", False),
+        ("10.1.*", "http://10.1.2.3", True),
+        ("fd00::/8", "http://[fd12::1]:8321", True),
+        ("[fd00::]/8", "http://[fd12::1]:8321", True),
+        ("[fd12::1]", "http://[fd12:0::1]:8321", True),
+        ("fd12::1", "http://[fd12:0::1]", True),
+        ("[fd12::1]:8321", "http://[fd12::1]:8321", True),
+        ("[fd12::1]:8321", "http://[fd12::1]", False),
+        ("fd00::/8", "http://registry.example", False),
+        ("", "http://registry.example", False),
+        (",, ,", "http://registry.example", False),
+    ],
+)
+def test_exceptions_are_understood_as_curl_does(no_proxy: str, url: str, excepted: bool) -> None:  # noqa: FBT001 - a table
+    """Hosts, domains, numbers, networks, ports, in every way that people write them."""
+    variables = {"http_proxy": "http://proxy.example:3128", "NO_PROXY": no_proxy}
+    assert (network.proxy_for(urls.parse("url", url), variables) is None) is excepted
+
+
+@pytest.mark.parametrize(
+    "entry", ["300.1.1.1/8", "10.0.0.0/99", "a/b", "[::1", "[x]", "fd00::/x", "a:b", "::g", "a:99999999"]
+)
+def test_an_exception_that_nobody_understands_is_refused(entry: str) -> None:
+    """Ignored, it would send the token to the proxy."""
+    variables = {"http_proxy": "http://proxy.example:3128", "no_proxy": f"localhost,{entry}"}
+    with pytest.raises(InvalidConfiguration, match="no_proxy has the entry") as refused:
+        network.proxy_for(urls.parse("url", "http://10.1.2.3"), variables)
+    assert repr(entry) in str(refused.value)
+
+
+def test_the_small_letters_come_first_and_an_empty_one_switches_off() -> None:
+    """As for curl; and a server's request cannot set a proxy."""
+    there = urls.parse("url", "http://registry.example")
+
+    def of(**variables: str) -> str | None:
+        found = network.proxy_for(there, variables)
+        return found.address.host if found else None
+
+    assert of(http_proxy="http://a", HTTP_PROXY="http://b") == "a"
+    assert of(http_proxy="", HTTP_PROXY="http://b") is None
+    assert of(http_proxy="", ALL_PROXY="http://c") == "c"
+    assert of(HTTP_PROXY="http://b", REQUEST_METHOD="GET") is None
+    assert of(https_proxy="http://d") is None
+
+
+WRONG = [
+    ("ALL_PROXY", "socks5://u:s3cr3t@127.0.0.1:1080", "http", "socksio"),
+    ("ALL_PROXY", "socks4://127.0.0.1:1080", "http", "scheme"),
+    ("HTTP_PROXY", "http://[::1", "http", "brackets"),
+    ("HTTP_PROXY", "http://proxy:99999", "http", "99999"),
+    ("HTTP_PROXY", "http://u:s3cr3t@pro xy:1", "http", "space"),
+    ("HTTP_PROXY", "http://u:s3cr3t#x@proxy:1", "http", ""),
+    ("HTTP_PROXY", "http://proxy:1/path", "http", "/path"),
+    ("HTTP_PROXY", "http://", "http", ""),
+    ("HTTPS_PROXY", "ftp://proxy", "https", "scheme"),
+    ("SSL_CERT_FILE", "/missing/ca.pem", "https", "No such file"),
+    ("SSL_CERT_FILE", "{folder}", "https", "not a file"),
+    ("SSL_CERT_FILE", "{folder}/empty.pem", "https", "no certificate"),
+    ("SSL_CERT_FILE", "{folder}/garbage.pem", "https", "no certificate"),
+    ("SSL_CERT_FILE", "{folder}/fifo", "https", "not a file"),
+    ("SSL_CERT_FILE", "a\0b", "https", ""),
+    ("SSL_CERT_DIR", "/missing", "https", "No such file"),
+    ("SSL_CERT_DIR", "{folder}", "https", "no certificate"),
+    ("SSL_CERT_DIR", "{folder}/garbage.pem", "https", "Not a directory"),
+    ("REGISTRY_CA_FILE", "/missing/ca.pem", "https", "No such file"),
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with files that are not certificates."""
+    (tmp_path / "empty.pem").touch()
+    (tmp_path / "garbage.pem").write_bytes(b"\xff\xfe-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    os.mkfifo(tmp_path / "fifo")
+    return tmp_path
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["blocking", "async"])
+@pytest.mark.parametrize(("variable", "value", "scheme", "why"), WRONG)
+def test_what_is_not_understood_is_refused_by_its_name(  # noqa: PLR0917 - a table
+    variable: str,
+    value: str,
+    scheme: str,
+    why: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    asynchronous: bool,
+) -> None:
+    """By the first call that needs it, as an error of ours; a password in it is not shown."""
+    value = value.replace("{folder}", str(folder))
+    if "\0" in value:
+        with pytest.raises(InvalidConfiguration, match=variable):
+            network.tls_context("", {variable: value})
+        return
+    monkeypatch.setenv(variable, value)
+    error = asked(f"{scheme}://registry.example", asynchronous=asynchronous)
+    assert isinstance(error, InvalidConfiguration)
+    assert variable in str(error)
+    assert why in str(error)
+    assert "s3cr3t" not in str(error)
+
+
+@pytest.mark.parametrize(("variable", "value", "scheme", "_"), WRONG)
+def test_on_this_machine_nothing_of_it_is_needed(  # noqa: PLR0917 - a table
+    variable: str,
+    value: str,
+    scheme: str,
+    _: str,
+    folder: Path,
+    sqlite_server: Server,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A registry on the loopback, in clear, is asked; nothing else about the network is looked at."""
+    if "\0" not in value:
+        monkeypatch.setenv(variable, value.replace("{folder}", str(folder)))
+    with sqlite_server.registry() as registry:
+        registry.models.create(name, "forecasting")
+
+
+def test_what_is_on_this_machine_needs_no_network_settings(
+    sqlite_server: Server, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version that was fetched, the command line without the registry, and what was resolved before."""
+    rules = ResolveRules(fresh_s=0.0, revalidate_s=0.0)
+    config = RegistryConfig(url=sqlite_server.url, token=sqlite_server.token, resolve=rules)
+    reference = f"models:/{name}/production"
+    with HttpRegistry(config) as registry:
+        registry.models.create(name, "forecasting")
+        promoted(registry, name)
+        registry.fetch(reference)
+        assert registry.resolve(reference).version == 1
+
+    def broken() -> InvalidConfiguration:
+        return InvalidConfiguration("HTTP_PROXY is broken")
+
+    def refuse(*_: Any) -> Any:
+        raise broken()
+
+    # On the loopback no variable counts: whatever it is that cannot be set up.
+    monkeypatch.setattr(network, "proxy_for", refuse)
+    with HttpRegistry(config) as registry:
+        assert registry.fetch(reference, local_files_only=True).version.version == 1
+        assert registry.versions.resolution(reference).stale
+        assert "HTTP_PROXY is broken" in registry.versions.resolution(reference).reason
+        assert Strategy(registry).trading_model(name).version.version == 1
+        with pytest.raises(InvalidConfiguration, match="HTTP_PROXY is broken"):
+            registry.resolve(f"models:/{name}/1")
+
+    async def run() -> None:
+        async with AsyncHttpRegistry(config) as registry:
+            assert (await registry.fetch(reference, local_files_only=True)).version.version == 1
+            assert (await registry.versions.resolution(reference)).stale
+            with pytest.raises(InvalidConfiguration, match="HTTP_PROXY is broken"):
+                await registry.resolve(f"models:/{name}/1")
+
+    asyncio.run(run())
+    cli = Cli(sqlite_server.url, sqlite_server.token, sqlite_server.data)
+    cli("download", reference, "--offline")
+    assert "HTTP_PROXY is broken" in cli("whoami", status=2).stderr
+
+
+ADDRESSES: list[tuple[Any, str]] = [
+    ("http://256.1.1.1", "not an IPv4 address"),
+    ("http://1.2.3", "not an IPv4 address"),
+    ("http://0x7f.1", "not an IPv4 address"),
+    ("http://2130706433", "not an IPv4 address"),
+    ("http://a..b", "not the name of a host"),
+    ("http://-a", "not the name of a host"),
+    ("http://" + "a" * 64, "not the name of a host"),
+    ("http://" + "a." * 130, "not the name of a host"),
+    ("http://h?x=1", "a query or a fragment"),
+    ("http://h/?x=1", "a query or a fragment"),
+    ("http://h#x", "a query or a fragment"),
+    ("http://u:s3cr3t@h", "a name or a password"),
+    ("http://s3cr3t@h", "a name or a password"),
+    ("http://bücher.example", "xn--"),
+    ("http://h:0", "port '0'"),
+    ("http://h:99999", "port '99999'"),
+    ("http://h:", "port ''"),
+    ("http://h:8x", "port '8x'"),
+    ("http://h:٣", "xn--"),
+    ("http://h:1:2", "several colons"),
+    ("http://::1", "several colons"),
+    ("http://[::1", "brackets"),
+    ("http://[::1]x", "brackets"),
+    ("http://[::g]", "not an IPv6 address"),
+    ("http://[fe80::1%eth0]:1", "zone"),
+    ("http://h h", "a space"),
+    ("http://h\nx", "a space"),
+    ("http://h\\x", "a space"),
+    ("http://h/a//b", "its path"),
+    ("http://h/../b", "its path"),
+    ("http://h/%zz", "its path"),
+    ("http://", "not the name of a host"),
+    ("//h", "no scheme"),
+    ("h:8321", "no scheme"),
+    ("", "is empty"),
+    ("ftp://h", "its scheme"),
+    ("file:///etc/passwd", "its scheme"),
+    (None, "must be a text"),
+    (b"http://h", "must be a text"),
+]
+
+
+@pytest.mark.parametrize(("url", "why"), ADDRESSES)
+def test_an_address_is_refused_at_once(url: Any, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is asked, by the name of what it was given for; a password in it is not shown."""
+    makers: list[Callable[[], object]] = [
+        lambda: RegistryConfig(url=url),
+        lambda: RegistryConfig(url="http://fine", replicas=(url,)),
+    ]
+    if isinstance(url, str) and url:
+        monkeypatch.setenv("REGISTRY_URL", url)
+        makers += [RegistryConfig, RegistryConfig.from_environment]
+    for make in makers:
+        with pytest.raises(InvalidConfiguration, match="REGISTRY_") as refused:
+            make()
+        assert why in str(refused.value)
+        assert "s3cr3t" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        (" http://h:8321\n", "http://h:8321"),
+        ("\thttps://h\r\n", "https://h"),
+        ("HTTP://Host/", "http://host"),
+        ("http://h/base/", "http://h/base"),
+        ("http://[0:0::1]:1", "http://[::1]:1"),
+        ("http://my_host.example.", "http://my_host.example."),
+        ("http://xn--bcher-kva.example", "http://xn--bcher-kva.example"),
+        ("http://h/a%20b/~c", "http://h/a%20b/~c"),
+    ],
+)
+def test_an_address_means_the_same_however_it_is_written(given: str, meant: str) -> None:
+    """White space around it is removed; so are capitals in the host and a slash at the end."""
+    assert RegistryConfig(url=given).url == meant
+    assert RegistryConfig.from_environment({"REGISTRY_URL": given}).url == meant
+    assert RegistryConfig(replicas=(given,)).replicas == (meant,)
+
+
+def test_what_is_not_passed_comes_from_the_environment(sqlite_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The token above all; what is passed counts, also when it is empty."""
+    monkeypatch.setenv("REGISTRY_TOKEN", f"{sqlite_server.token}\n")
+    monkeypatch.setenv("REGISTRY_DEADLINE_S", "7")
+    monkeypatch.setenv("REGISTRY_CA_FILE", "/etc/ca.pem")
+    monkeypatch.setenv("REGISTRY_REPLICAS", "http://other.example")
+    with HttpRegistry(RegistryConfig(url=sqlite_server.url)) as registry:
+        assert registry.principals.whoami().name == "admin"
+    found = RegistryConfig(url=sqlite_server.url)
+    assert (found.deadline_s, found.ca_file, found.replicas) == (7.0, "/etc/ca.pem", ())
+    assert RegistryConfig(url=sqlite_server.url, token="", deadline_s=3.0).token == ""
+    assert RegistryConfig().replicas == ("http://other.example",)
+    assert RegistryConfig.from_environment({}).token == ""
+    monkeypatch.setenv("REGISTRY_URL", "http://named.example")
+    assert RegistryConfig().url == "http://named.example"
+    monkeypatch.setenv("REGISTRY_RESOLVE", "off")
+    assert RegistryConfig(token="x").resolve is None
+    none: Any = None
+    with pytest.raises(InvalidConfiguration, match=r"token is not a text.*REGISTRY_TOKEN"):
+        RegistryConfig(token=none)
+    with pytest.raises(InvalidConfiguration, match=r"RegistryConfig\(url="):
+        HttpRegistry("http://127.0.0.1:8321")  # type: ignore[arg-type]

@@ -1,0 +1,191 @@
+"""What answers in the place of a registry: the error names the cause, in one sentence, and what to do about it."""
+
+import asyncio
+import contextlib
+import gzip
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from common_lib import AsyncHttpRegistry, HttpRegistry, RegistryConfig
+from common_lib.errors import ConnectionFailed, ProtocolError, RegistryError, ServerFailed, TooLarge
+from tests.security.hostile import BYTES, PROBLEM, VERSION, Handler, error_of, said, version
+from tests.support.cli import Cli
+
+PAGE = b"<!DOCTYPE html><html><title>\x1b[2JPlease log in</title></html>"
+BETWEEN: list[tuple[str, Handler, type[RegistryError], list[str]]] = [
+    (
+        "301",
+        said(b"", 301, "text/html", location="https://u:s3cr3t@other.example/x"),
+        ProtocolError,
+        ["redirects to", "other.example", "REGISTRY_URL"],
+    ),
+    ("302", said(PAGE, 302, "text/html", location="/login"), ProtocolError, ["redirects to '/login'"]),
+    ("307", said(b"", 307, "text/plain", location="http://x" * 1000), ProtocolError, ["redirects to"]),
+    ("301 to nowhere", said(b"", 301, "text/html", location="https://a\x1b"), ConnectionFailed, ["not an address"]),
+    ("304", said(b"", 304), ProtocolError, ["status 304"]),
+    ("407", said(PAGE, 407, "text/html"), ProtocolError, ["a name and a password", "HTTP_PROXY"]),
+    (
+        "413",
+        said(PAGE, 413, "text/html", server="nginx\x1b"),
+        ProtocolError,
+        ["status 413", "nginx", "refuses a body of that size"],
+    ),
+    ("502", said(PAGE, 502, "text/html"), ServerFailed, ["status 502", "does not reach it", "Please log in"]),
+    ("504", said(PAGE, 504, "text/html"), ServerFailed, ["status 504", "waited too long"]),
+    (
+        "captive portal",
+        said(PAGE, 200, "text/html"),
+        ProtocolError,
+        ["status 200", "text/html", "not JSON", "NO_PROXY"],
+    ),
+    ("empty 200", said(b"", 200), ProtocolError, ["status 200", "without a body"]),
+    ("204", said(b"", 204), ProtocolError, ["status 204", "without a body"]),
+    ("text/plain", said(b"It works!", 200, "text/plain"), ProtocolError, ["text/plain", "It works!"]),
+    (
+        "charset",
+        said(json.dumps(VERSION).encode("utf-16"), 200, "application/json; charset=utf-16"),
+        ProtocolError,
+        ["charset=utf-16", "UTF-8"],
+    ),
+    (
+        "gzip",
+        said(gzip.compress(json.dumps(VERSION).encode()), 200, content_encoding="gzip"),
+        ProtocolError,
+        ["compressed ('gzip')", "proxy"],
+    ),
+    ("gzip unsaid", said(gzip.compress(json.dumps(VERSION).encode()), 200), ProtocolError, ["not JSON"]),
+    ("401 page", said(PAGE, 401, "text/html"), ProtocolError, ["status 401", "text/html"]),
+    ("other json", said({"status": "maintenance"}), ProtocolError, ["ModelVersion", "model"]),
+    (
+        "no media type",
+        lambda _: httpx.Response(404, stream=httpx.ByteStream(b"nope")),
+        ProtocolError,
+        ["no media type", "nope"],
+    ),
+]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["blocking", "async"])
+@pytest.mark.parametrize(("name", "handler", "kind", "words"), BETWEEN, ids=[each[0] for each in BETWEEN])
+def test_what_answers_in_the_place_of_a_registry_is_named(
+    name: str, handler: Handler, kind: type[RegistryError], words: list[str], *, asynchronous: bool
+) -> None:
+    """One sentence with the cause, what it said, escaped and shortened, and what to do about it."""
+    error = error_of(handler, version, asynchronous=asynchronous)
+    assert type(error) is kind, name
+    for word in words:
+        assert word in str(error)
+    assert "s3cr3t" not in str(error)
+
+
+def test_a_page_is_not_taken_for_done() -> None:
+    """Where no body is due, one with a body was answered by something else."""
+    error = error_of(said(PAGE, 200, "text/html"), lambda r: r.aliases.delete("m1", "a", revision=1))
+    assert isinstance(error, ProtocolError)
+    assert error.outcome_unknown
+
+
+@pytest.mark.parametrize("answer", [said(b"", 204), said(gzip.compress(BYTES), 200, content_encoding="gzip")])
+def test_a_file_comes_as_it_is_or_not_at_all(answer: Handler) -> None:
+    """What something in between has changed is not written to the disk."""
+
+    class Sink:
+        held = 0
+        taken = b""
+
+        def begin(self, start: int) -> None:
+            assert start == 0
+
+        def write(self, chunk: bytes) -> None:
+            self.taken += chunk
+
+    sink = Sink()
+    assert isinstance(error_of(answer, lambda r: r.artifacts.get_file("m1", 1, "model.bin", sink)), ProtocolError)
+    assert sink.taken == b""
+
+
+def test_a_body_that_the_registry_finds_too_large_stays_one_of_its_refusals() -> None:
+    """That of a proxy is told apart from it."""
+    problem = PROBLEM | {"code": "too_large", "status": 413}
+    assert isinstance(error_of(said(problem, 413, "application/problem+json"), version), TooLarge)
+
+
+def test_the_command_line_shows_it_in_lines_of_its_own(tmp_path: Path) -> None:
+    """No escape of a server reaches the terminal."""
+    page = b"HTTP/1.1 404 No\r\ncontent-type: text/html\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(PAGE)
+    with talking(page + PAGE) as url:
+        done = Cli(url, "t", tmp_path)("whoami", status=5)
+    assert "\x1b" not in done.stderr
+    assert "Please log in" in done.stderr
+
+
+@contextlib.contextmanager
+def talking(answer: bytes) -> Iterator[str]:
+    """A server on a real socket that answers everything so, in clear."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    with connection, contextlib.suppress(OSError):
+                        connection.recv(65536)
+                        connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+ALERT = b"\x15\x03\x01\x00\x02\x02\x16"
+WIRE: list[tuple[bytes, bool, list[str]]] = [
+    (b"SSH-2.0-OpenSSH_9.2\r\n", False, ["does not speak HTTP", "SSH-2.0"]),
+    (b"<html>HTTP/0.9 was this short</html>\r\n", False, ["does not speak HTTP"]),
+    (b"\x00\x01\x1b[2J\x02\r\n\r\n", False, ["does not speak HTTP"]),
+    (ALERT, False, ["speaks TLS", "https://"]),
+    (b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", True, ["does not speak TLS", "http://"]),
+    (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabc", False, ["peer closed"]),
+    (b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nabc", False, ["peer closed"]),
+    (b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\nabc", False, ["RemoteProtocolError"]),
+    (b"HTTP/1.1 200 OK\r\ncontent-length: 1" + b"0" * 5000 + b"\r\n\r\nabc", False, ["Error"]),
+    (b'HTTP/1.1 200 OK\r\netag: "a\nb"\r\ncontent-length: 0\r\n\r\n', False, ["RemoteProtocolError"]),
+    (b"HTTP/1.1 200 OK\r\nx-request-id: a\x00b\r\ncontent-length: 0\r\n\r\n", False, ["RemoteProtocolError"]),
+    (b"HTTP/1.1 200 OK\r\nx: " + b"y" * 300_000, False, ["RemoteProtocolError"]),
+    (b"", False, ["disconnected"]),
+]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["blocking", "async"])
+@pytest.mark.parametrize(("answer", "encrypted", "words"), WIRE, ids=range(len(WIRE)))
+def test_what_does_not_speak_http_is_named(
+    answer: bytes,
+    encrypted: bool,  # noqa: FBT001 - a table
+    words: list[str],
+    *,
+    asynchronous: bool,
+) -> None:
+    """Over real sockets: the cause, and what to change in the address."""
+    with talking(answer) as url:
+        config = RegistryConfig(url=url.replace("http:", "https:") if encrypted else url, attempts=1, resolve=None)
+
+        async def run() -> None:
+            async with AsyncHttpRegistry(config) as registry:
+                await registry.principals.whoami()
+
+        def block() -> None:
+            with HttpRegistry(config) as registry:
+                registry.principals.whoami()
+
+        with pytest.raises(ConnectionFailed) as failed:
+            asyncio.run(run()) if asynchronous else block()
+    assert str(failed.value).isprintable()
+    for word in words:
+        assert word in str(failed.value)
