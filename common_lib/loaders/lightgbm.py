@@ -20,6 +20,7 @@ _END: Final = re.compile(
     r"end of trees\n(?:\nfeature_importances:\n(?:[^\n=]+=[0-9.e+-]+\n)*)?"
     r"\nparameters:\n(?:\[[a-z0-9_]+: [^\n]*\]\n)*\nend of parameters\n(?:\npandas_categorical:[^\n]*\n)?$(?!\n)"
 )
+_OBJECTIVE: Final = re.compile(r"[a-z0-9_]+(?: [a-z0-9_]+(?::[^ ]+)?)*$(?!\n)")
 _OF_SPLITS: Final = (
     *("split_feature", "split_gain", "threshold", "decision_type", "left_child", "right_child"),
     *("internal_value", "internal_weight", "internal_count"),
@@ -71,7 +72,9 @@ def _check(content: bytes, budget: Budget) -> None:
     for name in ("feature_names", "feature_infos"):
         require(len(header[name].split(" ")) == features, f"it has {name} of another number")
     require(len(sizes) % each == 0, "trees are missing")
-    named = re.search(r"num_class:([0-9]+)", header.get("objective", ""))
+    objective = header.get("objective", "regression")  # models trained on an objective of one's own have none
+    require(_OBJECTIVE.match(objective), "its objective cannot be")
+    named = re.search(r"num_class:([0-9]+)", objective)
     require(named is None or int(named[1]) == classes, "its objective has another number of classes")
     place, largest = 0, 0
     for number, size in enumerate(sizes):
