@@ -6,7 +6,7 @@ message of each kind, measured on models of 50,000 of them and rounded up.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from common_lib.loaders.budget import Budget
 
@@ -14,6 +14,7 @@ _LOCATION: Final = {13, 14}  # TensorProto.external_data and data_location
 _DEPTH: Final = 100
 _SESSION: Final = 16 * 2**20
 _COPIES: Final = 4  # of the bytes, in messages, graph and kernels
+_NAME: Final = 1_000
 _FIELD: Final = 250  # any other field: a text, an entry of a map, a dimension
 _PACKED: Final = 40  # a byte of packed numbers, each of which becomes 8 bytes in every copy
 
@@ -32,7 +33,7 @@ class _Kind:
 
 
 _KINDS: Final[dict[str, _Kind]] = {
-    "model": _Kind(_SESSION, {7: "graph", 20: "training", 25: "function", 8: "entry", 14: "entry"}),
+    "model": _Kind(0, {7: "graph", 20: "training", 25: "function", 8: "entry", 14: "entry"}),
     "training": _Kind(4_000, {1: "graph", 2: "graph", 3: "entry", 4: "entry"}),
     "graph": _Kind(
         4_000,
@@ -72,12 +73,7 @@ class _Body:
     calls: list[Call] = field(default_factory=list)
 
 
-class _Field(NamedTuple):
-    number: int
-    wire: int
-    start: int
-    end: int
-    truth: bool
+_Field: TypeAlias = tuple[int, int, int, int, bool]  # number, wire type, the places of its value, and if it is not 0
 
 
 def check_model(content: bytes, budget: Budget) -> None:
@@ -87,7 +83,7 @@ def check_model(content: bytes, budget: Budget) -> None:
         BadModel: it is damaged, nested too deeply, or has tensors in other files.
         OverBudget: it would take too much memory; a function counts as often as it is called.
     """
-    budget.spend((1 + _COPIES) * len(content), "its bytes")
+    budget.spend((1 + _COPIES) * len(content) + _SESSION, "its bytes")
     bodies: dict[Call, _Body] = {}
     main = _Body()
     pending = [("model", 0, len(content), 0, main)]
@@ -100,18 +96,18 @@ def check_model(content: bytes, budget: Budget) -> None:
         elif kind == "node":
             body.calls.append(_named(content, start, end, name=4, domain=7))
         about = _KINDS[kind]
-        spent = about.cost
-        for found in _fields(content, start, end, kind):
-            if kind == "tensor" and found.number in _LOCATION and found.truth:
+        for number, wire, place, behind, truth in _fields(content, start, end, kind):
+            if kind == "tensor" and number in _LOCATION and truth:
                 raise BadModel("it has tensors in other files, which the digest of this one does not cover")
-            below = about.below.get(found.number) if found.wire == 2 else None  # noqa: PLR2004 - length-delimited
+            below = about.below.get(number) if wire == 2 else None  # noqa: PLR2004 - length-delimited
             if below:
-                pending.append((below, found.start, found.end, depth + 1, body))
-                continue
-            numbers = _PACKED * (found.end - found.start) if found.number in about.packed else 0
-            spent += _FIELD + numbers
-        body.cost += spent
-        budget.spend(spent, f"its {kind} messages")
+                # Counted before it is remembered, so that the list of those to come is bounded too.
+                spent = _KINDS[below].cost
+                pending.append((below, place, behind, depth + 1, body))
+            else:
+                spent = _FIELD + (_PACKED * (behind - place) if number in about.packed else 0)
+            body.cost += spent
+            budget.spend(spent, f"its {below or kind} messages")
     _spend_calls(main, bodies, budget)
 
 
@@ -133,9 +129,9 @@ def _spend_calls(main: _Body, bodies: Mapping[Call, _Body], budget: Budget) -> N
 
 def _named(content: bytes, start: int, end: int, *, name: int, domain: int) -> Call:
     texts = {name: b"", domain: b""}
-    for found in _fields(content, start, end, "name"):
-        if found.number in texts:
-            texts[found.number] = content[found.start : found.end][:1_000]
+    for number, _, place, behind, _ in _fields(content, start, end, "name"):
+        if number in texts:
+            texts[number] = content[place:behind][:_NAME]
     return Call(texts[domain] if texts[domain] != b"ai.onnx" else b"", texts[name])
 
 
@@ -150,7 +146,7 @@ def _fields(content: bytes, place: int, end: int, kind: str) -> Iterator[_Field]
         wire, start = tag & 7, place
         if wire == 0:
             value, place = _varint(content, place, end)
-            yield _Field(tag >> 3, wire, start, place, bool(value))
+            yield tag >> 3, wire, start, place, bool(value)
             continue
         if wire == 2:  # noqa: PLR2004 - length-delimited
             length, start = _varint(content, place, end)
@@ -159,7 +155,7 @@ def _fields(content: bytes, place: int, end: int, kind: str) -> Iterator[_Field]
         place = start + length
         if tag < 8 or length < 0 or not start <= place <= end:  # noqa: PLR2004 - no field has the number 0
             raise BadModel(f"it has a {kind} that cannot be read")
-        yield _Field(tag >> 3, wire, start, place, length > 0)
+        yield tag >> 3, wire, start, place, length > 0
     if place > end:
         raise BadModel(f"it has a {kind} that cannot be read")
 

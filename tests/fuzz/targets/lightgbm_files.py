@@ -51,7 +51,7 @@ def change_line(chance: random.Random, case: bytes) -> bytes:
     blocks = [tree + "\n\n\n" for tree in trees if tree]
     lines = head.split("\n")
     if chance.random() < 0.9:
-        sizes = " ".join(str(len(block.encode())) for block in blocks)
+        sizes = " ".join(str(len(block.encode("utf-8", "replace"))) for block in blocks)
         lines = [f"tree_sizes={sizes}" if line.startswith("tree_sizes=") else line for line in lines]
     return ("\n".join(lines) + "\n\n" + "".join(blocks) + tail).encode("utf-8", "replace")
 
