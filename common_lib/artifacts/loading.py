@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 from common_lib.artifacts.snapshot import Snapshot
 from common_lib.artifacts.trust import Trust, trusted
 from common_lib.errors import LoadRefused, RegistryError
+from common_lib.loaders.budget import Budget, OverBudget, bound_for
 from common_lib.loaders.saving import Saved, saved
 from common_lib.rules import formats, manifest
 from common_lib.rules.violation import RuleViolation
@@ -41,7 +42,11 @@ _SHOWN: Final = 400
 
 
 class Loader(Protocol):
-    """What an entry point of the group `model_registry.loaders` names: a module or an object with these two."""
+    """What an entry point of the group `model_registry.loaders` names: a module or an object with these two.
+
+    A `fault` with a parameter `memory` is given the bytes that `load` may take, or None for the bound of
+    `common_lib.loaders.budget.bound_for`.
+    """
 
     def fault(self, content: bytes, /) -> str | None:
         """Why the bytes cannot be what it reads, or None; told without deserialising them."""
@@ -56,17 +61,21 @@ def load(
     file: str | None = None,
     trust: Trust | None = None,
     loaders: Collection[str] = DEFAULT_ALLOWED,
+    memory: int | None = None,
     **options: Any,
 ) -> Any:
     """The model in a version, of which every byte was hashed again right before its loader got it.
 
     `file` is its path, needed if several could be meant. `loaders` are the names of those that may be imported.
     Pickle, joblib and torch run code, and are read only if `trust` holds the digest of the version or of the file.
-    Further options are the loader's own: `trusted_types` of skops, `providers` of ONNX.
+    `memory` is how many bytes the load may take; without it `REGISTRY_LOAD_MEMORY` counts, or 512 MiB and 16 times the
+    size of the file, at most 8 GiB. Further options are the loader's own: `trusted_types` of skops, `providers` of
+    ONNX.
 
     Raises:
         LoadRefused: why, and what to do; no deserialiser has seen the file, unless it is its own complaint.
         LibraryMissing: the library of the format is not installed.
+        InvalidConfiguration: `memory`, or the variable, is not a positive whole number.
     """
     _check_snapshot(snapshot)
     entry, declaration = _picked(snapshot, file, _names(loaders))
@@ -78,15 +87,18 @@ def load(
             remedy=f"if you trust that loader's code, pass loaders={{…, {declaration.loader!r}}}",
         )
     _check_trust(what, snapshot, entry, declaration, trust)
+    _check_size(what, entry, memory)
     content = _verified(what, snapshot.folder / entry.path, entry)
     if reason := _fault(declaration, content):
         raise _mismatch(what, declaration.loader, reason, content)
     loader = _imported(what, declaration.loader)
     _check_options(what, declaration.loader, loader, options)
     try:
-        reason = loader.fault(content)
+        reason = loader.fault(content, **_bound(loader, memory))
         if not reason:
             return loader.load(content, **options)
+    except OverBudget as error:
+        raise LoadRefused(what, why=error.why, remedy=error.remedy) from error
     except RegistryError:
         raise
     except Exception as error:
@@ -201,6 +213,19 @@ def _check_trust(
             why=f"{declaration.loader} runs the code that a file names, and you do not trust this one",
             remedy=f"save it in a safe format; or, if you know who made it, trust its digest, 'sha256:{entry.sha256}'",
         )
+
+
+def _check_size(what: str, entry: FileEntry, memory: int | None) -> None:
+    """Refuse a file whose bytes alone are more than a load may take, before it is read."""
+    try:
+        Budget(bound_for(entry.size, memory)).spend(entry.size, "its bytes")
+    except OverBudget as error:
+        raise LoadRefused(what, why=error.why, remedy=error.remedy) from error
+
+
+def _bound(loader: Loader, memory: int | None) -> dict[str, Any]:
+    """Give the bound to a loader whose `fault` takes one."""
+    return {"memory": memory} if "memory" in inspect.signature(loader.fault).parameters else {}
 
 
 def _verified(what: str, path: Path, entry: FileEntry) -> bytes:

@@ -26,6 +26,7 @@ def load(
     file: str | None = None,
     trust: Trust | None = None,
     loaders: Collection[str] = DEFAULT_ALLOWED,
+    memory: int | None = None,
     cache: Cache | None = None,
     local_files_only: bool = False,
     progress: Report = nobody,
@@ -35,7 +36,8 @@ def load(
 
     `file` is its path in the version, needed if several could be meant. `loaders` are the names of those that may be
     imported. Pickle, joblib and torch run code, and are read only if `trust` holds the digest of the version or of the
-    file. Further options are the loader's own: `trusted_types` of skops, `providers` of ONNX. The rest is as for
+    file. `memory` is how many bytes the load may take, instead of 512 MiB and 16 times the size of the file, at most 8
+    GiB. Further options are the loader's own: `trusted_types` of skops, `providers` of ONNX. The rest is as for
     `fetch`.
 
     Raises:
@@ -45,7 +47,11 @@ def load(
     snapshot: Snapshot = yield from fetch(
         origin, reference, cache=cache, local_files_only=local_files_only, progress=progress
     )
-    return (yield Blocking(lambda: loading.load(snapshot, file=file, trust=trust, loaders=loaders, **options)))
+    return (
+        yield Blocking(
+            lambda: loading.load(snapshot, file=file, trust=trust, loaders=loaders, memory=memory, **options)
+        )
+    )
 
 
 def convert(

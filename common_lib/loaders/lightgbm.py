@@ -7,17 +7,20 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
+from common_lib.loaders.budget import Budget, bound_for
 from common_lib.loaders.library import library
-from common_lib.loaders.trees import BadTree, require, walk
+from common_lib.loaders.trees import BadTree, depth_of, require, walk
 from common_lib.rules.formats import BY_NAME
 
-_NUMBERS: Final = re.compile(r" *(?:-?(?:[0-9][0-9.]*(?:e[+-]?[0-9]+)?|inf|nan)(?: +|$))*$(?!\n)")
+# Possessive, for a repeat that may be taken back takes 200 times the memory of the text.
+_NUMBERS: Final = re.compile(r" *+(?:-?(?:[0-9][0-9.]*+(?:e[+-]?[0-9]++)?+|inf|nan)(?: ++|$))*+$(?!\n)")
 _INTEGER: Final = re.compile(r"-?[0-9]{1,10}$(?!\n)")
 # Parameters that end too early are read beyond the end.
 _END: Final = re.compile(
     r"end of trees\n(?:\nfeature_importances:\n(?:[^\n=]+=[0-9.e+-]+\n)*)?"
     r"\nparameters:\n(?:\[[a-z0-9_]+: [^\n]*\]\n)*\nend of parameters\n(?:\npandas_categorical:[^\n]*\n)?$(?!\n)"
 )
+_OBJECTIVE: Final = re.compile(r"[a-z0-9_]+(?: [a-z0-9_]+(?::[^ ]+)?)*$(?!\n)")
 _OF_SPLITS: Final = (
     *("split_feature", "split_gain", "threshold", "decision_type", "left_child", "right_child"),
     *("internal_value", "internal_weight", "internal_count"),
@@ -28,16 +31,23 @@ _SINGLE: Final = ("num_leaves", "num_cat", "is_linear", "shrinkage")
 _TREE_KEYS: Final = frozenset((*_OF_SPLITS, *_OF_LEAVES, *_LINEAR, *_SINGLE, "Tree", "cat_boundaries", "cat_threshold"))
 _HEADER_FLAGS: Final = frozenset({"tree", "average_output"})
 _CATEGORICAL: Final = 1  # the lowest bit of decision_type
+_COPIES: Final = 5  # of the text: bytes, a string, the parts of it, and two in the library
+_NUMBER: Final = 24  # bytes that a number takes in a booster
+_CHECKED: Final = 160  # bytes that a number takes while its tree is checked
 _MAX: Final = 10_000_000
 Fields = dict[str, str]
 
 
-def fault(content: bytes) -> str | None:
-    """Why it is no booster whose trees can be walked."""
+def fault(content: bytes, memory: int | None = None) -> str | None:
+    """Say why it is not a booster whose trees can be walked.
+
+    Raises:
+        OverBudget: it would take more memory than it may.
+    """
     if reason := BY_NAME["lightgbm"].fault(content):
         return reason
     try:
-        _check(content)
+        _check(content, Budget(bound_for(len(content), memory)))
     except BadTree as error:
         return str(error)
     except (KeyError, IndexError, ValueError) as error:
@@ -46,11 +56,12 @@ def fault(content: bytes) -> str | None:
 
 
 def load(content: bytes) -> Any:
-    """The `lightgbm.Booster`; the wrappers for scikit-learn are not rebuilt."""
+    """Return the `lightgbm.Booster`; the wrappers for scikit-learn are not rebuilt."""
     return library("lightgbm", extra="lightgbm").Booster(params={"verbosity": -1}, model_str=content.decode("utf-8"))
 
 
-def _check(content: bytes) -> None:
+def _check(content: bytes, budget: Budget) -> None:
+    budget.spend(_COPIES * len(content) + _NUMBER * content.count(b" "), "its text")
     require(content.isascii() or content.decode("utf-8"), "it is not UTF-8")
     head, _, rest = content.partition(b"\n\n")
     header = _fields(head, _HEADER_FLAGS)
@@ -61,12 +72,18 @@ def _check(content: bytes) -> None:
     for name in ("feature_names", "feature_infos"):
         require(len(header[name].split(" ")) == features, f"it has {name} of another number")
     require(len(sizes) % each == 0, "trees are missing")
-    named = re.search(r"num_class:([0-9]+)", header.get("objective", ""))
+    objective = header.get("objective", "regression")  # models trained on an objective of one's own have none
+    require(_OBJECTIVE.match(objective), "its objective cannot be")
+    named = re.search(r"num_class:([0-9]+)", objective)
     require(named is None or int(named[1]) == classes, "its objective has another number of classes")
-    place = 0
+    place, largest = 0, 0
     for number, size in enumerate(sizes):
         require(0 < size <= len(rest) - place, "a tree is beyond the end")
-        _check_tree(_fields(rest[place : place + size].rstrip(b"\n"), frozenset()), number, features)
+        block = rest[place : place + size].rstrip(b"\n")
+        numbers = block.count(b" ")
+        budget.spend(max(numbers - largest, 0) * _CHECKED, "its largest tree")
+        largest = max(numbers, largest)
+        _check_tree(_fields(block, frozenset()), number, features)
         place += size
     require(_END.match(rest[place:].decode("utf-8")), "what follows the trees is not what LightGBM writes")
 
@@ -103,6 +120,7 @@ def _check_splits(tree: Fields, leaves: int, features: int) -> None:
     require(all(child < leaves - 1 for child in [*left, *right]), "a child is no node of its tree")
     reached = walk(lambda node: (both[0][node], both[1][node]) if node < leaves - 1 else (), 2 * leaves - 1)
     require(len(reached) == 2 * leaves - 1, "a node of a tree is never reached")
+    depth_of(lambda node: (both[0][node], both[1][node]) if node < leaves - 1 else ())
     require(all(0 <= one < features for one in _integers(tree["split_feature"])), "a split is on no feature")
     _check_categories(tree)
 

@@ -1,14 +1,67 @@
 """Named arrays by safetensors: numbers and their shapes, nothing else."""
 
-from typing import Any
+import struct
+from math import prod
+from typing import Any, Final
 
+from common_lib.loaders import json_document
+from common_lib.loaders.budget import Budget, bound_for
 from common_lib.loaders.library import library
 from common_lib.rules.formats import BY_NAME
 
-fault = BY_NAME["safetensors"].fault
+_COPIES: Final = 3  # of the tensors: the bytes, those that the library cuts out, and the arrays
+_TENSOR: Final = 2_000  # bytes of a tensor with its name, its shape and its array
+_NUMBER: Final = 64
+_HEADER: Final = 6  # times the text of the header
+_SIDES: Final = 64  # of an array of numpy
+_LARGEST: Final = 2**63
+_BITS: Final = {
+    "F4": 4,
+    **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8),
+    **dict.fromkeys(("I16", "U16", "F16", "BF16"), 16),
+    **dict.fromkeys(("I32", "U32", "F32"), 32),
+    **dict.fromkeys(("I64", "U64", "F64", "C64"), 64),
+}
+
+
+def fault(content: bytes, memory: int | None = None) -> str | None:
+    """Say why the bytes cannot be of safetensors.
+
+    Raises:
+        OverBudget: the tensors would take more memory than they may.
+    """
+    if reason := BY_NAME["safetensors"].fault(content):
+        return reason
+    budget = Budget(bound_for(len(content), memory))
+    (length,) = struct.unpack("<Q", content[:8])
+    header = content[8 : 8 + length]
+    budget.spend(_COPIES * len(content) + _HEADER * length, "its bytes")
+    budget.spend(header.count(b"{") * _TENSOR + header.count(b",") * _NUMBER, "the tensors of its header")
+    try:
+        return _check(json_document.parse(header, budget), len(content) - 8 - length)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        return f"its header cannot be read: {type(error).__name__}: {error!s:.200}"
+
+
+def _check(header: dict[str, Any], size: int) -> str | None:
+    """Say which tensor is not where its offsets say; each byte belongs to one tensor."""
+    about = header.pop("__metadata__", {})
+    if not all(isinstance(text, str) for text in about.values()):
+        return "its metadata are not texts"
+    place = 0
+    for name, tensor in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        (start, end), shape = tensor["data_offsets"], tensor["shape"]
+        if not all(type(number) is int and 0 <= number < _LARGEST for number in (start, end, *shape)):
+            return f"its tensor {name!r:.100} has a number that cannot be"
+        bits = _BITS[tensor["dtype"]] * prod(shape)
+        if len(shape) > _SIDES or start != place or bits != 8 * (end - start):
+            return f"its tensor {name!r:.100} does not have the bytes of its shape"
+        place = end
+    return None if place == size else f"its tensors have {place} bytes, of {size} that there are"
 
 
 def load(content: bytes) -> dict[str, Any]:
-    """The arrays of numpy by their names."""
+    """Return the arrays of numpy by their names."""
     arrays: dict[str, Any] = library("safetensors.numpy", extra="safetensors").load(content)
     return arrays

@@ -9,7 +9,7 @@ import sys
 from array import array
 from typing import Any, Final
 
-from common_lib.loaders.budget import Budget
+from common_lib.loaders.budget import Budget, bound_for
 
 _NUMBERS: Final = {"i": "b", "U": "B", "I": "h", "l": "i", "L": "q", "d": "f", "D": "d"}  # codes of `array`
 _DEPTH: Final = 64
@@ -20,13 +20,14 @@ _OBJECT: Final = 232
 _TEXT: Final = 128
 
 
-def parse(content: bytes, budget: Budget) -> Any:
+def parse(content: bytes, budget: Budget | None = None) -> Any:
     """Return the one value that the bytes are; arrays of numbers are arrays.
 
     Raises:
         ValueError: they are not one value, whole and without rest.
         OverBudget: the value would take more memory than it may.
     """
+    budget = budget or Budget(bound_for(len(content)))
     budget.spend(2 * len(content), "its bytes")
     reader = _Reader(content, budget)
     value = reader.value(reader.marker(), 0)

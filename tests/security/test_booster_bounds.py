@@ -1,0 +1,210 @@
+"""Every index and every length of a booster that native code follows is checked before the library sees it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common_lib.artifacts.loading import load
+from common_lib.errors import LoadRefused
+from tests.fuzz.boosters import lightgbm_models, xgboost_models
+from tests.fuzz.ubjson_writer import written
+from tests.support.snapshots import snapshot
+
+HUGE = (-1, -2, 2**31 - 1, 2**31, 2**32 - 1, 2**63, 10**30)
+
+
+def model(kind: int) -> Any:
+    """Return one of the small models of the fuzzer: 0 binary, 1 of three classes, 2 categorical, 3 dart, and so on."""
+    return json.loads(xgboost_models("json")[kind])
+
+
+def forest(made: Any) -> Any:
+    """Return the part of a model that holds its trees."""
+    booster = made["learner"]["gradient_booster"]
+    return booster.get("gbtree", booster)["model"]
+
+
+def refused(folder: Path, made: Any, *, as_ubj: bool = True) -> None:
+    """Fail if a model is loaded, as JSON or as UBJSON, or refused by the library instead of the check."""
+    forms = {"model.xgb.json": json.dumps(made).encode()} | ({"model.ubj": written(made)} if as_ubj else {})
+    for name, content in forms.items():
+        with pytest.raises(LoadRefused) as error:
+            load(snapshot(folder / name, {name: content}))
+        assert "cannot read it" not in error.value.why
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("form", ["json", "ubj"])
+def test_valid_models_of_every_kind_load(tmp_path: Path, form: str) -> None:
+    """Trees with removed nodes, categories of a data frame, several targets, dart and linear models among them."""
+    name = {"json": "model.xgb.json", "ubj": "model.ubj"}[form]
+    for number, content in enumerate(xgboost_models(form)):
+        assert load(snapshot(tmp_path / str(number), {name: content})).num_features()
+
+
+@pytest.mark.parametrize("value", HUGE)
+@pytest.mark.parametrize("name", ["parents", "left_children", "right_children", "split_indices"])
+def test_an_index_beyond_its_tree_is_refused(tmp_path: Path, name: str, value: int) -> None:
+    """Of the root, and of inner nodes; the number is written as it is in JSON, and in UBJSON if it has 32 bits."""
+    children = forest(model(0))["trees"][0]["left_children"]
+    for node in [node for node, child in enumerate(children) if child != -1]:
+        if name == "parents" and node == 0 and value in {-1, 2**31 - 1}:
+            continue  # these mean that it is the root
+        made = model(0)
+        forest(made)["trees"][0][name][node] = value
+        refused(tmp_path / str(node), made, as_ubj=-(2**31) <= value < 2**31)
+
+
+CHANGES: dict[str, Callable[[Any], object]] = {
+    "a parent that is not the one": lambda m: forest(m)["trees"][0]["parents"].__setitem__(3, 0),
+    "a root with a parent": lambda m: forest(m)["trees"][0]["parents"].__setitem__(0, 1),
+    "a child that is its own parent": lambda m: forest(m)["trees"][0]["left_children"].__setitem__(1, 1),
+    "one child only": lambda m: forest(m)["trees"][0]["right_children"].__setitem__(0, -1),
+    "a node that nothing leads to": lambda m: forest(m)["trees"][0]["tree_param"].update(num_deleted="1"),
+    "more nodes than values": lambda m: forest(m)["trees"][0]["tree_param"].update(num_nodes="2147483646"),
+    "fewer nodes than values": lambda m: forest(m)["trees"][0]["tree_param"].update(num_nodes="1"),
+    "a number of nodes in other digits": lambda m: forest(m)["trees"][0]["tree_param"].update(num_nodes="1_5"),
+    "leaves of several values": lambda m: forest(m)["trees"][0]["tree_param"].update(size_leaf_vector="2147483647"),
+    "no weights": lambda m: forest(m)["trees"][0].update(base_weights=[]),
+    "no defaults": lambda m: forest(m)["trees"][0].update(default_left=[]),
+    "a default that is no flag": lambda m: forest(m)["trees"][0]["default_left"].__setitem__(0, 7),
+    "no sums": lambda m: forest(m)["trees"][0]["sum_hessian"].pop(),
+    "a split of no kind": lambda m: forest(m)["trees"][0]["split_type"].__setitem__(0, 2),
+    "a split on categories that are not there": lambda m: forest(m)["trees"][0]["split_type"].__setitem__(0, 1),
+    "a tree of no class": lambda m: forest(m)["tree_info"].__setitem__(0, 1),
+    "a tree of class -1": lambda m: forest(m)["tree_info"].__setitem__(0, -1),
+    "rounds beyond the trees": lambda m: forest(m)["iteration_indptr"].__setitem__(2, 2**31 - 1),
+    "rounds that go back": lambda m: forest(m)["iteration_indptr"].__setitem__(1, -1),
+    "no parallel trees": lambda m: forest(m)["gbtree_model_param"].update(num_parallel_tree="0"),
+    "more trees than there are": lambda m: forest(m)["gbtree_model_param"].update(num_trees="3"),
+    "trees out of order": lambda m: forest(m)["trees"][0].update(id=2**31 - 1),
+    "no features": lambda m: m["learner"]["learner_model_param"].update(num_feature="0"),
+    "features below zero": lambda m: m["learner"]["learner_model_param"].update(num_feature="-1"),
+    "more classes than trees": lambda m: m["learner"]["learner_model_param"].update(num_class="2147483647"),
+    "no targets": lambda m: m["learner"]["learner_model_param"].update(num_target="0"),
+    "scores of more targets": lambda m: m["learner"]["learner_model_param"].update(base_score="[1E0,2E0]"),
+    "names of fewer features": lambda m: m["learner"].update(feature_names=["a"]),
+    "kinds of fewer features": lambda m: m["learner"].update(feature_types=["q"]),
+    "columns of a data frame without categories": lambda m: forest(m)["cats"].update(feature_segments=[0, 5]),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_number_or_a_length_that_cannot_be_is_refused(tmp_path: Path, change: str) -> None:
+    """By the check, and not by the library or the end of the process."""
+    made = model(0)
+    CHANGES[change](made)
+    refused(tmp_path, made)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "values"),
+    [
+        (2, "categories_nodes", [2**31 - 1]),
+        (2, "categories_segments", [2**62]),
+        (2, "categories_segments", [-1]),
+        (2, "categories_sizes", [2**31 - 1]),
+        (2, "categories_sizes", [0]),
+        (2, "categories_sizes", [-5]),
+        (2, "categories", [2**31 - 1] * 3),
+        (2, "categories", [-1] * 3),
+        (6, "leaf_weights", [0.5]),
+        (6, "base_weights", [0.5]),
+        (6, "right_children", [2**30] * 7),
+    ],
+)
+def test_categories_and_leaves_of_several_values_are_within_their_arrays(
+    tmp_path: Path, kind: int, name: str, values: list[Any]
+) -> None:
+    """Also those that a length of another array leads to."""
+    made = model(kind - 1 if kind == 6 else kind)
+    assert name in forest(made)["trees"][0]
+    forest(made)["trees"][0][name] = values
+    refused(tmp_path, made)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("feature_segments", [0, 3, 2**31 - 1, 8]),
+        ("feature_segments", []),
+        ("sorted_idx", [0, 1, 2, 0, 1, 2, 3, 2**31 - 1]),
+        ("sorted_idx", [0, 0, 0, 0, 0, 0, 0, 0]),
+        ("enc", []),
+    ],
+)
+def test_categories_of_a_data_frame_are_within_their_arrays(tmp_path: Path, name: str, values: list[Any]) -> None:
+    """XGBoost recodes those of another data frame by them."""
+    made = model(-1)
+    assert made["learner"]["feature_names"] == ["colour", "size", "x"]
+    forest(made)["cats"][name] = values
+    refused(tmp_path, made)
+    made = model(-1)
+    forest(made)["cats"]["enc"][0]["offsets"][1] = 2**31 - 1
+    refused(tmp_path / "offsets", made)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(3, "weight_drop"), (4, "weights")])
+def test_weights_are_as_many_as_what_they_weigh(tmp_path: Path, kind: int, name: str) -> None:
+    """Of trees that were dropped, and of a linear model."""
+    made = model(kind)
+    booster = made["learner"]["gradient_booster"]
+    holder = booster if name in booster else booster["model"]
+    holder[name].pop()
+    refused(tmp_path, made)
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    """Readers disagree about which of the two counts."""
+    content = xgboost_models("json")[0].replace(b'"parents":', b'"parents":[],"parents":', 1)
+    with pytest.raises(LoadRefused, match="twice"):
+        load(snapshot(tmp_path, {"model.xgb.json": content}))
+
+
+def chain(levels: int) -> Any:
+    """Make a tree of which each left child has two children, until there are so many levels."""
+    made = model(0)
+    tree, nodes = forest(made)["trees"][0], 2 * levels - 1
+    inner = [node for node in range(nodes) if node % 2 or node == 0][: levels - 1]
+    left = {node: (1 if node == 0 else node + 2) for node in inner}
+    tree["left_children"] = [left.get(node, -1) for node in range(nodes)]
+    tree["right_children"] = [left[node] + 1 if node in left else -1 for node in range(nodes)]
+    tree["parents"] = [2**31 - 1, *([0] * (nodes - 1))]
+    for node, child in left.items():
+        tree["parents"][child] = tree["parents"][child + 1] = node
+    for name in ("split_indices", "default_left", "split_type"):
+        tree[name] = [0] * nodes
+    for name in ("split_conditions", "loss_changes", "sum_hessian", "base_weights"):
+        tree[name] = [1.0] * nodes
+    tree["tree_param"]["num_nodes"] = str(nodes)
+    return made
+
+
+def test_a_tree_is_not_deeper_than_the_stack(tmp_path: Path) -> None:
+    """The libraries call themselves at each level; a tree of 100 levels is fine."""
+    content = json.dumps(chain(100)).encode()
+    assert load(snapshot(tmp_path / "fine", {"model.xgb.json": content})).num_features() == 3
+    refused(tmp_path, chain(3_000))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("objective=binary sigmoid:1", "objective="),
+        ("left_child=", "left_child=7 "),
+        ("num_leaves=", "num_leaves=9"),
+        ("split_feature=", "split_feature=99 "),
+        ("num_cat=0", "num_cat=5"),
+        ("max_feature_idx=2", "max_feature_idx=1"),
+    ],
+)
+def test_lines_of_lightgbm_are_within_their_arrays(tmp_path: Path, old: str, new: str) -> None:
+    """Among them an objective without a name, at which the library ends the process."""
+    content = lightgbm_models()[0].decode()
+    assert old in content
+    with pytest.raises(LoadRefused) as error:
+        load(snapshot(tmp_path, {"model.lgb.txt": content.replace(old, new, 1).encode()}))
+    assert "cannot read it" not in error.value.why
