@@ -67,6 +67,10 @@ class Transport:
         """Close the pool."""
         self._client.close()
 
+    def abandon(self) -> None:
+        """Let go of the pool in a process that was forked off; it goes on in the parent."""
+        wire.abandon(self._client)
+
 
 class AsyncTransport:
     """Attempts over a pool of connections of an event loop.

@@ -6,6 +6,7 @@ Below httpx, each wait for the network is cut to what is left of the attempt tha
 import math
 import ssl
 import time
+import weakref
 from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import Any
@@ -39,6 +40,17 @@ def bound(client: httpx.Client | httpx.AsyncClient) -> None:
             pool._network_backend = _AsyncNetwork(pool._network_backend)  # noqa: SLF001 - the same
 
 
+def abandon(client: httpx.Client) -> None:
+    """Close this process's copies of the sockets of a client that belongs to the process it was forked from.
+
+    No lock of the client is touched, for a thread that is not in this process may hold it, and nothing is sent.
+    """
+    for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001 - the same
+        network = getattr(getattr(transport, "_pool", None), "_network_backend", None)
+        for stream in list(network.streams) if isinstance(network, _Network) else ():
+            stream.close()
+
+
 def _left_s(timeout: float | None, over: type[httpcore.TimeoutException]) -> float | None:
     end = _end.get()
     if end == math.inf:
@@ -50,8 +62,9 @@ def _left_s(timeout: float | None, over: type[httpcore.TimeoutException]) -> flo
 
 
 class _Stream(httpcore.NetworkStream):
-    def __init__(self, stream: httpcore.NetworkStream) -> None:
+    def __init__(self, stream: httpcore.NetworkStream, streams: "weakref.WeakSet[_Stream]") -> None:
         self._stream = stream
+        self._streams = streams
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         return self._stream.read(max_bytes, _left_s(timeout, httpcore.ReadTimeout))
@@ -66,7 +79,9 @@ class _Stream(httpcore.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         left_s = _left_s(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left_s))
+        found = _Stream(self._stream.start_tls(ssl_context, server_hostname, left_s), self._streams)
+        self._streams.add(found)
+        return found
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
@@ -75,6 +90,7 @@ class _Stream(httpcore.NetworkStream):
 class _Network(httpcore.NetworkBackend):
     def __init__(self, network: httpcore.NetworkBackend) -> None:
         self._network = network
+        self.streams: weakref.WeakSet[_Stream] = weakref.WeakSet()
 
     def connect_tcp(
         self,
@@ -85,13 +101,18 @@ class _Network(httpcore.NetworkBackend):
         socket_options: _Options | None = None,
     ) -> httpcore.NetworkStream:
         left_s = _left_s(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._network.connect_tcp(host, port, left_s, local_address, socket_options))
+        return self._bound(self._network.connect_tcp(host, port, left_s, local_address, socket_options))
 
     def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: _Options | None = None
     ) -> httpcore.NetworkStream:
         left_s = _left_s(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._network.connect_unix_socket(path, left_s, socket_options))
+        return self._bound(self._network.connect_unix_socket(path, left_s, socket_options))
+
+    def _bound(self, stream: httpcore.NetworkStream) -> "_Stream":
+        found = _Stream(stream, self.streams)
+        self.streams.add(found)
+        return found
 
 
 class _AsyncStream(httpcore.AsyncNetworkStream):

@@ -33,12 +33,19 @@ def find_blob(sha256: str) -> Operation[Blob]:
     return Operation("GET", path("blobs", checked(check_sha256, sha256)), _blob)
 
 
-def presence(sha256: Sequence[str]) -> Operation[Presence]:
+def presence(sha256: Sequence[str], model: str | None = None) -> Operation[Presence]:
     """Which of these bytes, of up to 1,000 digests, must be sent; the registry keeps the others until they are named.
 
-    The promise is good for a day; the version that names the bytes must be created within it.
+    The promise is good for a day; the version that names the bytes must be created within it. With `model`, the
+    registry also checks that the caller can register a version of that model.
+
+    Raises:
+        ModelNotFound: there is no such model for this caller.
+        Tombstoned: the model was taken out of use.
+        Forbidden: the caller lacks the right to register.
     """
-    return Operation("POST", path("presence"), _presence, body=given(PresenceRequest, sha256=list(sha256)))
+    name = None if model is None else checked(check_model_name, model)
+    return Operation("POST", path("presence"), _presence, body=given(PresenceRequest, sha256=list(sha256), model=name))
 
 
 def put_blob(sha256: str, file: Path | Source) -> Operation[Blob]:

@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from common_lib.errors import InvalidRequest, ProtocolError
+from common_lib.errors import ProtocolError
 from common_lib.operations.base import Answer, Operation, checked, given, one_of, path, query, reads, unsafe
 from common_lib.promotion import VersionDiff
 from common_lib.requests import CreateVersion, RecallRequest, TombstoneRequest, TransitionRequest, UpdateVersion
 from common_lib.rules.lifecycle import ModelStage
 from common_lib.rules.names import check_model_name
 from common_lib.rules.references import parse, written
+from common_lib.scalars import numbers, scalars, texts
 from common_lib.staleness import Known
 from common_lib.values import FileEntry, Lineage, Manifest, ModelVersion, Page, Scalar, Signature
 
@@ -103,11 +104,11 @@ def create(
         files=list(files),
         framework=framework,
         description=description,
-        parameters=None if parameters is None else dict(parameters),
-        metrics=None if metrics is None else {key: _measured(key, value) for key, value in metrics.items()},
+        parameters=scalars("parameters", parameters),
+        metrics=numbers("metrics", metrics),
         signature=signature,
         lineage=lineage,
-        tags=None if tags is None else dict(tags),
+        tags=texts("tags", tags),
     )
     return Operation("POST", _path(name), _version, "write", body=body, headers=unsafe())
 
@@ -128,7 +129,7 @@ def update(
         RevisionRequired: neither `revision` nor `force` was given.
         RevisionMismatch: somebody changed it in between.
     """
-    replaced = None if tags is None else dict(tags)
+    replaced = texts("tags", tags)
     body = given(UpdateVersion, description=description, tags=replaced, reason=reason or None)
     headers = unsafe(revision, force=force)
     return Operation("PATCH", _path(name, version), _version, "write", body=body, headers=headers)
@@ -241,19 +242,6 @@ def _decided(
     body = given(RecallRequest, reason=reason)
     headers = unsafe(revision, force=force)
     return Operation("POST", _path(name, version, act), _version, "write", body=body, headers=headers)
-
-
-def _measured(metric: str, value: float) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise InvalidRequest(
-            f"metric {metric!r:.200} is {value!r:.200}, which is no number",
-            code="invalid_request",
-            remedy="pass what was measured as a float",
-            field=f"metrics.{metric}",
-            value=value,
-        ) from None
 
 
 def _path(name: str, *rest: str | int) -> str:

@@ -11,6 +11,7 @@ import msgspec
 import rich_click as click
 
 from common_lib.cli import show
+from common_lib.cli.paths import PathType
 from registry_server.cli.collection import gc
 from registry_server.cli.doctor import doctor
 from registry_server.cli.options import fail, with_settings
@@ -66,7 +67,7 @@ def serve(settings: Settings, *, host: str, port: int, quiet: bool) -> None:
 
 
 @program.command()
-@click.option("--data", type=click.Path(path_type=Path), metavar="FOLDER", help="A new folder to keep the data in.")
+@click.option("--data", type=PathType(), metavar="FOLDER", help="A new folder to keep the data in.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), metavar="N", default=8321, show_default=True, help="0 takes a free one."
 )
