@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from enum import IntEnum
@@ -148,7 +147,7 @@ def problem(error: RegistryError) -> dict[str, Any]:
 def tell(members: dict[str, Any], *, as_json: bool) -> None:
     """Write a problem to standard error."""
     if as_json:
-        click.echo(json.dumps(members, ensure_ascii=False), err=True)
+        click.echo(show.as_json(members), err=True)
         return
     err = show.stderr()
     err.print(show.text(f"✗ {members['detail']}", "bold red"), soft_wrap=True)

@@ -11,6 +11,8 @@ import msgspec
 import rich_click as click
 
 from common_lib.cli import show
+from common_lib.cli.escapes import escape
+from common_lib.cli.groups import SafeGroup
 from common_lib.cli.paths import PathType
 from registry_server.cli.collection import gc
 from registry_server.cli.doctor import doctor
@@ -20,7 +22,7 @@ from registry_server.cli.tokens import token
 from registry_server.settings import Settings
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=SafeGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="model-registry-service")
 def program() -> None:
     """The model registry's server.
@@ -93,7 +95,7 @@ def migrate(settings: Settings) -> None:
 
     taken = migrated(settings)
     for step in taken:
-        click.echo(f"taken: {step}")
+        click.echo(f"taken: {escape(step)}")
     if not taken:
         click.echo("the schema is up to date")
 

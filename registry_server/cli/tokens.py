@@ -114,7 +114,7 @@ def revoke(settings: Settings, *, url: str | None, token_file: Path | None, toke
 
     with reported(as_json=False), administration(settings, url, token_file) as registry:
         ended = registry.principals.revoke_token(token_id)
-    click.echo(f"token {ended.id} of {ended.principal} is revoked")
+    show.put(show.text(f"token {ended.id} of {ended.principal} is revoked"))
 
 
 @contextlib.contextmanager
