@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from common_lib.artifacts.local import local_path
 from common_lib.binding import run
 from common_lib.errors import InvalidConfiguration
 from common_lib.last_good import kept_by
@@ -47,7 +48,7 @@ class Strategy(ModelRegistry):
         self._registry = registry
         self.origin = registry.origin
         self._last_good = kept_by(staleness, "Strategy")
-        self._folder = None if folder is None else Path(folder)
+        self._folder = None if folder is None else local_path("folder", folder)
 
     def call(self, operation: Operation[T]) -> T:
         """Answer by the registry that was given, or by what it said last."""

@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from common_lib.rules import names, promotion, windows
 from common_lib.rules.comparison import Change, Part
 from common_lib.rules.lifecycle import ModelStage, OnRecall, Verdict
 from common_lib.rules.promotion import Direction
 from common_lib.rules.windows import Weekday
+from common_lib.scalars import exact_number, plain
 from common_lib.values import (
     Count,
     Given,
@@ -27,8 +28,9 @@ Key = Annotated[str, Field(pattern=names.KEY, max_length=names.NAME_LENGTH)]
 Clock = Annotated[str, Field(pattern=windows.CLOCK)]
 Day = Annotated[str, Field(pattern=windows.DAY)]
 Zone = Annotated[str, Field(pattern=windows.ZONE, max_length=names.NAME_LENGTH)]
-Tolerance = Annotated[float, Field(ge=0)]
-Approvals = Annotated[int, Field(ge=0, le=promotion.MAX_APPROVALS)]
+Exact = Annotated[float, BeforeValidator(exact_number)]
+Tolerance = Annotated[float, Field(ge=0), BeforeValidator(exact_number)]
+Approvals = Annotated[int, Field(ge=0, le=promotion.MAX_APPROVALS), BeforeValidator(plain)]
 
 
 class MetricRule(Given):
@@ -36,7 +38,7 @@ class MetricRule(Given):
 
     metric: Key
     direction: Direction
-    than: float | None = None
+    than: Exact | None = None
     tolerance: Tolerance = 0.0
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from common_lib.rules import transfers
-from common_lib.values import Count, Given, Moment, Sha256, ShortText, Value
+from common_lib.values import Count, Given, ModelName, Moment, Sha256, ShortText, Value
 
 Seconds = Annotated[int, Field(ge=0, le=transfers.LONGEST_S)]
 
@@ -37,9 +37,10 @@ class Upload(Value):
 
 
 class PresenceRequest(Given):
-    """The question which of these bytes are at the registry."""
+    """The question which of these bytes are at the registry; with `model`, on behalf of a version of that model."""
 
     sha256: Annotated[list[Sha256], Field(max_length=transfers.MAX_ASKED)]
+    model: ModelName | None = None
 
 
 class Presence(Value):

@@ -31,17 +31,24 @@ class LocalFile:
 
 
 def local_path(field: str, path: str | os.PathLike[str]) -> Path:
-    """The path that was passed.
+    """Return the path that was passed.
+
+    An empty or blank text is refused, for it would mean the current folder with all that is in it. `Path("")` cannot be
+    distinguished from `Path(".")`, by which a caller names that folder on purpose.
 
     Raises:
-        InvalidRequest: it is none.
+        InvalidRequest: it is not a path.
     """
     with contextlib.suppress(TypeError):
-        local = Path(path)
-        if "\0" not in str(local):
-            return local
+        text: object = os.fspath(path)
+        if isinstance(text, str) and text.strip() and "\0" not in text:
+            return Path(path)
     raise InvalidRequest(
-        f"{path!r:.200} is no path", code="invalid_path", remedy="pass a path", field=field, value=path
+        f"{field} is {path!r:.200}, which is not a path",
+        code="invalid_path",
+        remedy="pass the path of a file or folder; '.' is the current folder",
+        field=field,
+        value=path,
     )
 
 
@@ -65,6 +72,21 @@ def described(path: Path, report: Report = nobody) -> list[LocalFile]:
     if not found:
         raise _refused(path, "is an empty folder", "a version needs at least one file", "invalid_manifest")
     return [_hashed(file, file.relative_to(path).as_posix(), report) for file in sorted(found)]
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, or of all files of a folder, as far as they can be listed; links are not followed."""
+    if not path.is_dir():
+        return path.stat().st_size if path.is_file() else 0
+    total, pending = 0, [path]
+    while pending:
+        with contextlib.suppress(OSError), os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(Path(entry.path))
+                else:
+                    total += entry.stat(follow_symlinks=False).st_size
+    return total
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -1,20 +1,23 @@
 """The flow that registers: hash, ask what is missing, send only that, and then create the version."""
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from functools import partial
 
-from common_lib.artifacts.local import PART_BYTES, LocalFile, described, local_path
+from common_lib.artifacts.local import PART_BYTES, LocalFile, described, local_path, size_of
 from common_lib.artifacts.progress import Report, nobody
 from common_lib.errors import RegistryUnavailable, RequestInFlight, UploadNotFound, UploadOutOfStep
 from common_lib.operations import artifacts, versions
 from common_lib.operations.base import Blocking, Flow, Source, Together
 from common_lib.rules.transfers import MAX_ASKED, MAX_TOGETHER
 from common_lib.transfers import Upload
-from common_lib.values import Lineage, ModelVersion, Scalar, Signature
+from common_lib.values import FileEntry, Lineage, ModelVersion, Scalar, Signature
 
 _SMALL_BYTES = 256 * 1024
 _BATCH_BYTES = 4 * 1024**2
+_MUCH_BYTES = 64 * 1024**2
+_ANY_FILE = FileEntry(path="any", size=0, sha256=hashlib.sha256(b"").hexdigest())
 # How often a part may fail before the upload is given up; what came before it stays at the registry.
 _TRIES = 4
 
@@ -42,14 +45,14 @@ def register(
 
     Raises:
         InvalidRequest: there is no such file, or its path within the folder is not allowed.
-        ModelNotFound: the model was not created before.
+        ModelNotFound: the model was not created before; no bytes were sent.
+        Tombstoned: the model was taken out of use; no bytes were sent.
+        Forbidden: the caller lacks the right to register; no bytes were sent.
     """
     source = local_path("path", path)
-    files: list[LocalFile] = yield Blocking(lambda: described(source, progress))
-    # Made first: what can never be accepted is refused before any bytes are sent.
-    create = versions.create(
+    create = partial(
+        versions.create,
         name,
-        [file.entry for file in files],
         framework=framework,
         description=description,
         parameters=parameters,
@@ -58,18 +61,28 @@ def register(
         lineage=lineage,
         tags=tags,
     )
-    yield from send(files, progress)
-    version: ModelVersion = yield create
+    # What can never be accepted is refused before a byte of the files is read: any file will do for that.
+    create([_ANY_FILE])
+    if (yield Blocking(lambda: size_of(source) > _MUCH_BYTES)):
+        # Hashing takes a while: a wrong name is refused before it. Otherwise the first request about the bytes says so.
+        yield artifacts.presence([], name)
+    files: list[LocalFile] = yield Blocking(lambda: described(source, progress))
+    made = create([file.entry for file in files])  # before the bytes are sent, for the same reason
+    yield from send(files, progress, model=name)
+    version: ModelVersion = yield made
     return version
 
 
-def send(files: list[LocalFile], progress: Report = nobody) -> Flow[None]:
-    """Nothing: all bytes of these files are at the registry, and kept there for a day."""
+def send(files: list[LocalFile], progress: Report = nobody, *, model: str | None = None) -> Flow[None]:
+    """Send those bytes of these files that the registry lacks; it keeps them all for a day.
+
+    With `model`, nothing is sent unless the caller can register a version of that model.
+    """
     wanted = {file.entry.sha256: file for file in files}
     digests = list(wanted)
     missing: list[str] = []
     for start in range(0, len(digests), MAX_ASKED):
-        answer = yield artifacts.presence(digests[start : start + MAX_ASKED])
+        answer = yield artifacts.presence(digests[start : start + MAX_ASKED], model)
         missing += answer.missing
     # The largest first: at the end none of them is waited for alone.
     ordered = sorted((wanted[sha256] for sha256 in missing), key=lambda file: -file.entry.size)

@@ -162,7 +162,7 @@ def _findings(check: "Check") -> Group:
     sentence = f"version {check.version} {outcome} by revision {check.policy} of the policy; it replaces {incumbent}"
     columns = ("", "rule", "of", "wanted", "found")
     table = show.table(columns, rows, free=("wanted", "found"))
-    return Group(table, show.text(f"\n{sentence}", "green" if check.met else "bold red"))
+    return Group(table, Text(), show.text(sentence, "green" if check.met else "bold red"))
 
 
 def _decisions(found: "list[Decision]") -> Table:

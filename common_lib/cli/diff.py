@@ -81,7 +81,7 @@ def _change(each: "Difference") -> Text:
     if each.change is Change.CHANGED and _is_number(each.left) and _is_number(each.right):
         more = show.number(each.right - each.left)  # type: ignore[operator]
         return Text(more if more.startswith("-") else f"+{more}", _STYLES[each.change])
-    return Text("" if each.change is Change.EQUAL else each.change, _STYLES[each.change])
+    return show.text("" if each.change is Change.EQUAL else each.change, _STYLES[each.change])
 
 
 def _is_number(value: Any) -> bool:

@@ -163,7 +163,7 @@ def _repeating(error: RegistryError) -> str:
 def tell(members: dict[str, Any], *, as_json: bool) -> None:
     """Write a problem to standard error."""
     if as_json:
-        click.echo(json.dumps(members, ensure_ascii=False), err=True)
+        click.echo(show.as_json(members), err=True)
         return
     err = show.stderr()
     err.print(show.text(f"✗ {members['detail']}", "bold red"), soft_wrap=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 import rich_click as click
 
 from common_lib.cli import show
+from common_lib.cli.paths import PathType
 from common_lib.cli.session import Session, connected
 
 
@@ -14,7 +15,7 @@ from common_lib.cli.session import Session, connected
     "--to",
     "folder",
     metavar="FOLDER",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=PathType(file_okay=False),
     help="Where copies go: a new or empty folder, or one that holds files of this version and no others.",
 )
 @click.option(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from common_lib.cli import show
+from common_lib.cli.paths import PathType
 from common_lib.cli.session import Session, connected
 from common_lib.cli.values import based_on, change_options
 from common_lib.errors import InvalidRequest
@@ -32,7 +33,7 @@ def show_policy(session: Session, *, name: str) -> None:
 
 @policy.command("set")
 @click.argument("name")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=PathType(exists=True, dir_okay=False))
 @click.option("--reason", required=True, help="Why; kept in the audit log.")
 @change_options
 @connected

@@ -18,10 +18,11 @@ from common_lib.cli import (
 )
 from common_lib.cli.completion import completion
 from common_lib.cli.failures import EXIT_CODES
+from common_lib.cli.groups import SafeGroup
 from common_lib.cli.session import Session, connected
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
+@click.group(cls=SafeGroup, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
 @click.version_option(package_name="model-registry-service")
 def program() -> None:
     """Which version of which model is in use, why, and since when.

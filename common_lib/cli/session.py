@@ -14,6 +14,7 @@ import rich_click as click
 from common_lib.artifacts.progress import nobody
 from common_lib.cli import show
 from common_lib.cli.failures import reported
+from common_lib.cli.paths import PathType
 from common_lib.config import DEFAULT_URL, RegistryConfig
 from common_lib.errors import InvalidConfiguration
 from common_lib.own_files import read_own
@@ -47,7 +48,7 @@ _OPTIONS = [
         "--token-file",
         panel=_PANEL,
         metavar="FILE",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        type=PathType(exists=True, dir_okay=False),
         help="The file that holds the token.",
     ),
     click.option(

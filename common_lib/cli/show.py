@@ -12,6 +12,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from common_lib.cli.escapes import escape, escape_json
 from common_lib.rules.comparison import described
 
 if TYPE_CHECKING:
@@ -44,13 +45,17 @@ def put(shown: RenderableType) -> None:
 
 def document(value: Any) -> None:
     """Write one JSON document to standard output."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    click.echo(as_json(value, indent=2))
+
+
+def as_json(value: Any, indent: int | None = None) -> str:
+    """Return a JSON document in which everything that no reader could see is written as its number."""
+    return escape_json(json.dumps(value, indent=indent, ensure_ascii=False, default=str))
 
 
 def text(value: object, style: str = "") -> Text:
-    """A text with everything shown that could move the cursor or turn the line around."""
-    shown = str(value)
-    return Text("".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in shown), style)
+    """Return a text in one line, with the number of each character that could move the cursor or that nobody sees."""
+    return Text(escape(str(value)), style)
 
 
 def time(moment: datetime) -> str:
@@ -64,7 +69,7 @@ def time(moment: datetime) -> str:
 
 def stage(value: str) -> Text:
     """A stage in its colour."""
-    return Text(str(value), _STAGES.get(str(value), ""))
+    return text(value, _STAGES.get(str(value), ""))
 
 
 def number(value: float) -> str:
@@ -131,16 +136,17 @@ def table(
     An empty row begins a section.
     """
     shown = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False, pad_edge=False)
-    to_the_right, breaking = set(right), set(free)
+    to_the_right, breaking = set(right), {escape(name) for name in free}
     for name in columns:
-        shown.add_column(name, justify="right" if name in to_the_right else "left")
+        # Names of metrics are columns too.
+        shown.add_column(text(name), justify="right" if name in to_the_right else "left")
     for row in rows:
         if row:
             shown.add_row(*(_cell(cell) for cell in row))
         else:
             shown.add_section()
     for column in shown.columns:
-        if column.header not in breaking:
+        if str(column.header) not in breaking:
             # Not `no_wrap`, which cuts what does not fit, nor a least width, under which rich goes when it makes room.
             column.width = max(cell.cell_len for cell in [Text(str(column.header)), *column.cells])  # type: ignore[union-attr]
     return shown
@@ -153,7 +159,7 @@ def fields(rows: Iterable[tuple[str, Cell]]) -> Table:
     shown.add_column()
     for name, cell in rows:
         if cell is not None and str(cell):
-            shown.add_row(name, _cell(cell))
+            shown.add_row(text(name), _cell(cell))
     return shown
 
 

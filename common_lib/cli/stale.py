@@ -1,6 +1,5 @@
 """A line that says so when an answer is not the registry's own."""
 
-import json
 from typing import Any
 
 import rich_click as click
@@ -26,7 +25,7 @@ class Stale(Telemetry):
         detail = f"the registry gave no answer; this is what it said {_ago(facts['age_s'])}"
         if self._as_json:
             members = {"code": "stale_answer", "detail": detail, "age_s": facts["age_s"], "reason": facts["reason"]}
-            click.echo(json.dumps(members, ensure_ascii=False), err=True)
+            click.echo(show.as_json(members), err=True)
         else:
             show.stderr().print(show.text(f"! {detail} ({facts['reason']})", "yellow"), soft_wrap=True)
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from common_lib.cli import show
 from common_lib.cli.models import STAGE_NAMES, STAGES
+from common_lib.cli.paths import PathType
 from common_lib.cli.session import Session, connected
 from common_lib.cli.values import (
     based_on,
@@ -74,7 +75,7 @@ def show_version(session: Session, *, name: str, version: str) -> None:
 
 @versions.command()
 @click.argument("name")
-@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.argument("path", type=PathType(exists=True))
 @click.option("--framework", required=True, help="What reads the files, such as scikit-learn or onnx.")
 @pairs_option("--metric", read=finite, help="A final metric; may be repeated.")
 @pairs_option("--param", read=scalar, help="A parameter, a JSON scalar or a text; may be repeated.")
@@ -82,7 +83,7 @@ def show_version(session: Session, *, name: str, version: str) -> None:
 @click.option("--description", help="What is special about it.")
 @click.option(
     "--signature",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=PathType(exists=True, dir_okay=False),
     metavar="FILE",
     help='What it takes and gives, as JSON: {"inputs": [{"name": …, "dtype": …, "shape": […]}], "outputs": […]}.',
 )

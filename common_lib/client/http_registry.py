@@ -1,6 +1,7 @@
 """The registry over HTTP, blocking and asynchronous: two small drivers of one policy."""
 
 import asyncio
+import codecs
 import contextlib
 import os
 import time
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _CLOSING_S: Final = 1.0
+_inherited: Final[list[AsyncTransport]] = []
+# The first connection imports it; forked in the middle of that import, a child would wait for it for ever.
+codecs.lookup("idna")
 
 
 class _Client(ABC):
@@ -73,21 +77,29 @@ class _Client(ABC):
     def _begin_anew(self) -> None:
         """After a fork: connections and locks are the parent's, what is known is known here too."""
         self._process = os.getpid()
+        self._abandon()
         self.policy = Policy(self.config, telemetry=self.policy.telemetry)
         if self._cache is not None:
             self._cache = self._cache.forked()
         self._connect()
 
     @abstractmethod
+    def _abandon(self) -> None:
+        """Let go of connections that are the parent's."""
+
+    @abstractmethod
     def _connect(self) -> None:
         """Begin with connections of one's own."""
 
-    def _promise(self, *ends: Callable[[], object]) -> None:
-        """Do this when the client is closed, or forgotten, or the interpreter ends, so that the next process knows."""
+    def _promise(self, *ends: Callable[[], object], abandon: Callable[[], object]) -> None:
+        """Do this when the client is closed, or forgotten, or the interpreter ends, so that the next process knows.
+
+        A process that was forked off does `abandon` instead: a thread that is not there may hold any other lock.
+        """
         if self._last_word is not None:
             self._last_word.detach()
         save = () if self._cache is None else (self._cache.save,)
-        self._last_word = weakref.finalize(self, _do, self._process, *save, *ends)
+        self._last_word = weakref.finalize(self, _do, self._process, abandon, *save, *ends)
 
     def _told(self, error: RuntimeError) -> Exception:
         """What httpx says of a pool that was closed in the middle of a call, as one of our errors."""
@@ -101,9 +113,9 @@ def _next(steps: CallSteps, reply: Any) -> Any:
     return steps.throw(reply) if isinstance(reply, InvalidConfiguration) else steps.send(reply)
 
 
-def _do(process: int, *ends: Callable[[], object]) -> None:
+def _do(process: int, abandon: Callable[[], object], *ends: Callable[[], object]) -> None:
     if process != os.getpid():
-        # Forked off: the connections are the parent's, and a thread that is not here may hold their locks for ever.
+        abandon()
         return
     for end in ends:
         end()
@@ -164,8 +176,13 @@ class HttpRegistry(_Client, ModelRegistry):
 
     def _connect(self) -> None:
         self._transport = Transport(self.config, self._network)
-        self._promise(self._transport.close)
+        self._promise(self._transport.close, abandon=self._transport.abandon)
         self._background = Background()
+
+    def _abandon(self) -> None:
+        # Whatever a test or `faults` has put in its place holds no sockets of its own.
+        if isinstance(self._transport, Transport):
+            self._transport.abandon()
 
     def _driven(self, operation: Operation[Any], steps: CallSteps) -> Answer:
         reply: Any = None
@@ -267,9 +284,13 @@ class AsyncHttpRegistry(_Client, AsyncModelRegistry):
 
     def _connect(self) -> None:
         self._transport = AsyncTransport(self.config, self._network)
-        self._promise()
+        self._promise(abandon=partial(_inherited.append, self._transport))
         self._loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
         self._background: dict[asyncio.Task[None], Callable[[], None] | None] = {}
+
+    def _abandon(self) -> None:
+        # Sockets of an event loop that is not this process's: closed as an object, they would disturb the parent's.
+        _inherited.append(self._transport)
 
     async def _driven(self, operation: Operation[Any], steps: CallSteps) -> Answer:
         self._forget_ended_loops()

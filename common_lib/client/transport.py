@@ -75,6 +75,11 @@ class Transport:
                 self._made = client
             return self._made
 
+    def abandon(self) -> None:
+        """Let go of the pool in a process that was forked off; it goes on in the parent."""
+        if self._made is not None:
+            wire.abandon(self._made)
+
 
 def most_calls(config: RegistryConfig) -> int:
     """How many calls of one class may be under way, at all addresses together."""

@@ -68,6 +68,17 @@ def _close_socket(stream: Any) -> None:
         sock.close()
 
 
+def abandon(client: httpx.Client) -> None:
+    """Close this process's copies of the sockets of a client that belongs to the process it was forked from.
+
+    No lock of the client is touched, for a thread that is not in this process may hold it, and nothing is sent.
+    """
+    for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001 - the same
+        network = getattr(getattr(transport, "_pool", None), "_network_backend", None)
+        for stream in list(network.streams) if isinstance(network, _Network) else ():
+            stream.close()
+
+
 def _left_s(timeout: float | None, over: type[httpcore.TimeoutException]) -> float | None:
     end = _end.get()
     if end == math.inf:
@@ -85,8 +96,9 @@ def _check_beginning(data: bytes) -> None:
 
 
 class _Stream(httpcore.NetworkStream):
-    def __init__(self, stream: httpcore.NetworkStream, *, is_http: bool) -> None:
+    def __init__(self, stream: httpcore.NetworkStream, streams: "WeakSet[_Stream]", *, is_http: bool) -> None:
         self._stream = stream
+        self._streams = streams
         self._is_http = is_http
         self._unread = is_http
 
@@ -107,7 +119,10 @@ class _Stream(httpcore.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         left_s = _left_s(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left_s), is_http=self._is_http)
+        below = self._stream.start_tls(ssl_context, server_hostname, left_s)
+        found = _Stream(below, self._streams, is_http=self._is_http)
+        self._streams.add(found)
+        return found
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
@@ -117,6 +132,7 @@ class _Network(httpcore.NetworkBackend):
     def __init__(self, network: httpcore.NetworkBackend, *, is_http: bool) -> None:
         self._network = network
         self._is_http = is_http
+        self.streams: WeakSet[_Stream] = WeakSet()
 
     def connect_tcp(
         self,
@@ -127,14 +143,18 @@ class _Network(httpcore.NetworkBackend):
         socket_options: _Options | None = None,
     ) -> httpcore.NetworkStream:
         left_s = _left_s(timeout, httpcore.ConnectTimeout)
-        stream = self._network.connect_tcp(host, port, left_s, local_address, socket_options)
-        return _Stream(stream, is_http=self._is_http)
+        return self._bound(self._network.connect_tcp(host, port, left_s, local_address, socket_options))
 
     def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: _Options | None = None
     ) -> httpcore.NetworkStream:
         left_s = _left_s(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._network.connect_unix_socket(path, left_s, socket_options), is_http=self._is_http)
+        return self._bound(self._network.connect_unix_socket(path, left_s, socket_options))
+
+    def _bound(self, stream: httpcore.NetworkStream) -> "_Stream":
+        found = _Stream(stream, self.streams, is_http=self._is_http)
+        self.streams.add(found)
+        return found
 
 
 class _AsyncStream(httpcore.AsyncNetworkStream):

@@ -34,12 +34,19 @@ def find_blob(sha256: str) -> Operation[Blob]:
     return Operation("GET", path("blobs", checked(check_sha256, sha256)), about(_blob, sha256=sha256))
 
 
-def presence(sha256: Sequence[str]) -> Operation[Presence]:
+def presence(sha256: Sequence[str], model: str | None = None) -> Operation[Presence]:
     """Which of these bytes, of up to 1,000 digests, must be sent; the registry keeps the others until they are named.
 
-    The promise is good for a day; the version that names the bytes must be created within it.
+    The promise is good for a day; the version that names the bytes must be created within it. With `model`, the
+    registry also checks that the caller can register a version of that model.
+
+    Raises:
+        ModelNotFound: there is no such model for this caller.
+        Tombstoned: the model was taken out of use.
+        Forbidden: the caller lacks the right to register.
     """
     asked = list(sha256)
+    name = None if model is None else checked(check_model_name, model)
 
     def read(answer: Answer) -> Presence:
         found: Presence = _presence(answer)
@@ -47,7 +54,7 @@ def presence(sha256: Sequence[str]) -> Operation[Presence]:
             raise wrong("missing", min(stray), "it was not asked for")
         return found
 
-    return Operation("POST", path("presence"), read, body=given(PresenceRequest, sha256=asked))
+    return Operation("POST", path("presence"), read, body=given(PresenceRequest, sha256=asked, model=name))
 
 
 def put_blob(sha256: str, file: Path | Source) -> Operation[Blob]:

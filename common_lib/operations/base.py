@@ -22,6 +22,7 @@ V = TypeVar("V")
 M = TypeVar("M", bound=Given)
 RouteClass = Literal["resolve", "read", "write", "blob"]
 _TOO_MANY = 429
+_MAX_VALUE_TEXT = 200
 _MAX_TEXT = 10_000
 _MAX_PROBLEM_TEXT = 2_000
 # Of a partial answer too: more of bytes whose beginning is here.
@@ -169,7 +170,7 @@ def given(request: type[M], **fields: Any) -> bytes:
         value.keep_rules()
     except RuleViolation as violation:
         # As the server would write it, so that an error is the same whichever side refuses.
-        violation.value = str(violation.value)[:_SHOWN]
+        violation.value = str(violation.value)[:_MAX_VALUE_TEXT]
         raise InvalidRequest.from_violation(violation) from None
     try:
         return value.model_dump_json(exclude_unset=True).encode()

@@ -9,6 +9,7 @@ from common_lib.operations.base import Operation, checked, given, one_of, path, 
 from common_lib.requests import CreateModel, TombstoneRequest, UpdateModel
 from common_lib.rules.lifecycle import ModelStage, ModelType
 from common_lib.rules.names import check_model_name
+from common_lib.scalars import scalars, texts
 from common_lib.values import Page, RegisteredModel, Scalar
 
 ModelOrder = Literal["name", "-name", "created_at", "-created_at"]
@@ -47,8 +48,8 @@ def create(
         type=one_of("type", ModelType, type),
         owner=owner,
         description=description,
-        tags=_plain(tags),
-        metadata=_plain(metadata),
+        tags=texts("tags", tags),
+        metadata=scalars("metadata", metadata),
     )
     return Operation("POST", path("models"), about(_model, name=name), "write", body=body, headers=unsafe())
 
@@ -70,7 +71,12 @@ def update(
         RevisionRequired: neither `revision` nor `force` was given.
         RevisionMismatch: somebody changed it in between.
     """
-    facts = {"owner": owner, "description": description, "tags": _plain(tags), "metadata": _plain(metadata)}
+    facts = {
+        "owner": owner,
+        "description": description,
+        "tags": texts("tags", tags),
+        "metadata": scalars("metadata", metadata),
+    }
     body = given(UpdateModel, **facts, reason=reason or None)
     target = path("models", checked(check_model_name, name))
     return Operation(
@@ -117,7 +123,7 @@ def search(
     conditions = query(
         type=None if type is None else one_of("type", ModelType, type),
         stage=None if stage is None else one_of("stage", ModelStage, stage),
-        tag=[f"{key}={value}" for key, value in (tags or {}).items()],
+        tag=[f"{key}={value}" for key, value in (texts("tags", tags) or {}).items()],
         owner=owner,
         prefix=prefix or None,
         created_from=None if created_from is None else created_from.isoformat(),
@@ -127,7 +133,3 @@ def search(
         limit=page_size,
     )
     return Operation("GET", path("models"), _page, query=conditions)
-
-
-def _plain(mapping: Mapping[str, Scalar] | None) -> dict[str, Scalar] | None:
-    return None if mapping is None else dict(mapping)

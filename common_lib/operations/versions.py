@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from common_lib.errors import DigestMismatch, InvalidRequest
+from common_lib.errors import DigestMismatch
 from common_lib.operations.answers import about, wrong
 from common_lib.operations.base import Answer, Operation, checked, given, one_of, path, query, reads, unsafe
 from common_lib.promotion import VersionDiff
@@ -14,6 +14,7 @@ from common_lib.rules.manifest import File, check_files, digest
 from common_lib.rules.names import check_model_name
 from common_lib.rules.references import parse, written
 from common_lib.rules.violation import RuleViolation
+from common_lib.scalars import numbers, scalars, texts
 from common_lib.staleness import Known
 from common_lib.values import FileEntry, Lineage, Manifest, ModelVersion, Page, Scalar, Signature
 
@@ -109,11 +110,11 @@ def create(
         files=entries,
         framework=framework,
         description=description,
-        parameters=None if parameters is None else dict(parameters),
-        metrics=None if metrics is None else {key: _measured(key, value) for key, value in metrics.items()},
+        parameters=scalars("parameters", parameters),
+        metrics=numbers("metrics", metrics),
         signature=signature,
         lineage=lineage,
-        tags=None if tags is None else dict(tags),
+        tags=texts("tags", tags),
     )
     identity = digest(_files(entries))
     read = about(_version, model=name, digest=identity)
@@ -136,7 +137,7 @@ def update(
         RevisionRequired: neither `revision` nor `force` was given.
         RevisionMismatch: somebody changed it in between.
     """
-    replaced = None if tags is None else dict(tags)
+    replaced = texts("tags", tags)
     body = given(UpdateVersion, description=description, tags=replaced, reason=reason or None)
     headers = unsafe(revision, force=force)
     read = about(_version, model=name, version=version)
@@ -274,19 +275,6 @@ def _decided(
 
 def _files(entries: Sequence[FileEntry]) -> list[File]:
     return [File(entry.path, entry.size, entry.sha256, entry.media_type) for entry in entries]
-
-
-def _measured(metric: str, value: float) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise InvalidRequest(
-            f"metric {metric!r:.200} is {value!r:.200}, which is no number",
-            code="invalid_request",
-            remedy="pass what was measured as a float",
-            field=f"metrics.{metric}",
-            value=value,
-        ) from None
 
 
 def _path(name: str, *rest: str | int) -> str:

@@ -51,9 +51,12 @@ async def put_blobs(request: HttpRequest) -> Response[Presence]:
 
 @post("/presence", status_code=200, needs=(Right.UPLOAD,))
 async def check_presence(request: HttpRequest, data: JSONBody[PresenceRequest]) -> Response[Presence]:
-    """Which of these bytes must be sent; the others are kept for a day, for the version that will name them."""
+    """Which of these bytes must be sent; the others are kept for a day, for the version that will name them.
+
+    With `model`, it is refused what the registration of a version of that model would be refused.
+    """
     by = await act(request, key_required=False)
-    return encoded(await artifacts.presence(ports(request), by, data.sha256))
+    return encoded(await artifacts.presence(ports(request), by, data.sha256, data.model))
 
 
 @post("/blobs/{sha256:str}/verify", status_code=200, needs=(Right.READ,))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import rich_click as click
 
 from common_lib.cli import show
+from common_lib.cli.paths import PathType
 from common_lib.rules.access import Role
 from common_lib.rules.transfers import DAY_S, LONGEST_S
 from registry_server.settings import Settings, default_data_folder
@@ -26,7 +27,7 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
     @click.option(
         "--data",
-        type=click.Path(file_okay=False, path_type=Path),
+        type=PathType(file_okay=False),
         metavar="FOLDER",
         help="The data folder; without it REGISTRY_DATA, or model-registry in the user's own data folder.",
     )
@@ -54,7 +55,7 @@ def reach(command: Callable[..., None]) -> Callable[..., None]:
     url = click.option("--url", metavar="URL", help="The address of the registry, if it does not run on this machine.")
     file = click.option(
         "--token-file",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        type=PathType(exists=True, dir_okay=False),
         metavar="FILE",
         help="The file with the token of an admin, if it is not admin-token in the data folder.",
     )

@@ -11,6 +11,9 @@ import msgspec
 import rich_click as click
 
 from common_lib.cli import show
+from common_lib.cli.escapes import escape
+from common_lib.cli.groups import SafeGroup
+from common_lib.cli.paths import PathType
 from registry_server.cli.collection import gc
 from registry_server.cli.doctor import doctor
 from registry_server.cli.options import fail, with_settings
@@ -22,7 +25,7 @@ from registry_server.settings import Settings
 _UNREACHABLE = (ConnectionError, TimeoutError, socket.gaierror)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=SafeGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="model-registry-service")
 def program() -> None:
     """The model registry's server.
@@ -76,7 +79,7 @@ def serve(settings: Settings, *, host: str, port: int, hosts: tuple[str, ...], q
 
 
 @program.command()
-@click.option("--data", type=click.Path(path_type=Path), metavar="FOLDER", help="A new folder to keep the data in.")
+@click.option("--data", type=PathType(), metavar="FOLDER", help="A new folder to keep the data in.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), metavar="N", default=8321, show_default=True, help="0 takes a free one."
 )
@@ -102,7 +105,7 @@ def migrate(settings: Settings) -> None:
 
     taken = migrated(settings)
     for step in taken:
-        click.echo(f"taken: {step}")
+        click.echo(f"taken: {escape(step)}")
     if not taken:
         click.echo("the schema is up to date")
 

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from common_lib.cli import show
 from common_lib.cli.failures import EXIT_CODES, reported
+from common_lib.cli.paths import PathType
 from common_lib.rules.access import MAX_TOKEN_DAYS
 from registry_server.cli.options import fail, grant_options, reach
 from registry_server.cli.principals import written
@@ -46,7 +47,7 @@ def token() -> None:
 )
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PathType(dir_okay=False),
     metavar="FILE",
     help="A new file for the secret, which only you can read; without it, the secret goes to standard output.",
 )
@@ -116,7 +117,7 @@ def revoke(settings: Settings, *, url: str | None, token_file: Path | None, toke
 
     with reported(as_json=False), administration(settings, url, token_file, force=force) as registry:
         ended = registry.principals.revoke_token(token_id)
-    click.echo(f"token {ended.id} of {ended.principal} is revoked")
+    show.put(show.text(f"token {ended.id} of {ended.principal} is revoked"))
 
 
 @contextlib.contextmanager

@@ -116,9 +116,17 @@ async def _as_seen(records: Records, caller: Caller, blob: Blob) -> Blob:
     return msgspec.structs.replace(blob, created_by=by, created_at=at)
 
 
-async def presence(ports: Ports, act: Act, digests: list[str]) -> Presence:
-    """Which bytes must be sent; those that are here are kept for the caller from now on."""
+async def presence(ports: Ports, act: Act, digests: list[str], model: str | None = None) -> Presence:
+    """Which bytes must be sent; those that are here are kept for the caller from now on.
+
+    With a model, the caller learns before a byte is sent whether a version of it can be registered.
+
+    Raises:
+        NotFound, Conflict, Forbidden: the model does not exist, has a tombstone, or the caller cannot register for it.
+    """
     act.caller.require(Right.UPLOAD)
+    if model is not None:
+        await models.open_to(ports.database.read, act.caller, Right.REGISTER, model)
     until = act.at + LEASE
     # The lease comes first: what is seen after it is not removed.
     await ports.database.write(lambda records: records.artifacts.lease(digests, act.caller.name, until))

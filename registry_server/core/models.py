@@ -134,6 +134,21 @@ async def live(records: Records, act: Act, right: Right, name: str) -> Registere
     return model
 
 
+async def open_to(records: Records, caller: Caller, right: Right, name: str) -> RegisteredModel:
+    """The model as it is now, if the caller has that right on it and it has no tombstone.
+
+    Raises:
+        NotFound, Forbidden: it does not exist, or not for this caller; the caller lacks the right.
+        Conflict: it has a tombstone.
+    """
+    caller.require(right, name)
+    model = await records.models.get(name)
+    if model is None:
+        raise no_model(name)
+    refuse_tombstoned(model)
+    return model
+
+
 def refuse_tombstoned(model: RegisteredModel) -> None:
     """Refuse a model that was taken out of use.
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from common_lib import RegistryConfig
+from common_lib.cli.escapes import escape
 from common_lib.own_files import read_own
 from registry_server.serving import StartFailed, running
 from registry_server.settings import Settings
@@ -46,7 +47,7 @@ def main(exit_after: bool, data: Path | None, port: int) -> int:  # noqa: FBT001
                 if not exit_after:
                     _serve(screen, admin, home)
     except (CannotBegin, StartFailed) as why:
-        Console(stderr=True).print(Text(str(why)), soft_wrap=True)
+        Console(stderr=True).print(Text(escape(str(why))), soft_wrap=True)
         return 1
     kept = f"{data} is kept: registry-server serve --data {data} goes on with it." if data else "Its data is removed."
     screen.print(Text(f"The server has ended. {kept}"), soft_wrap=True)

@@ -5,14 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from common_lib.rules import names, transfers
-from registry_server.domain.base import (
-    Count,
-    Digest,
-    Request,
-    Sha256,
-    ShortText,
-    Time,
-)
+from registry_server.domain.base import Count, Digest, ModelName, Request, Sha256, ShortText, Time
 
 MediaType = Annotated[str, Meta(pattern=names.MEDIA_TYPE, max_length=names.NAME_LENGTH)]
 
@@ -73,9 +66,10 @@ class Upload(Struct, frozen=True):
 
 
 class PresenceRequest(Request, frozen=True):
-    """The question which of these bytes are here."""
+    """The question which of these bytes are here; with `model`, on behalf of a version of that model."""
 
     sha256: Annotated[list[Sha256], Meta(max_length=transfers.MAX_ASKED)]
+    model: ModelName | None = None
 
 
 class Presence(Struct, frozen=True):

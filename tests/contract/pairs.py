@@ -19,6 +19,7 @@ from registry_server.domain import base, models
 # A client's name, where the server has another.
 OTHER_NAMES = {"FieldSpec": "Field"}
 CLIENT_ALONE = {
+    "_Entry": "what a file of the client's cache holds, never sent",
     "Value": "a base without fields",
     "Given": "a base without fields",
     "Event": "the server sends events as the bytes it stored; compared with CloudEvent, of which it reads a part",

@@ -24,6 +24,7 @@ from registry_server.cli.program import program as server_program
 from registry_server.core.rights import ROLES, Right
 from registry_server.domain.policies import PromotionRules
 from registry_server.settings import Settings
+from tests.docs.commands import complaint, known_options, options_in, shown_in
 from tests.docs.pages import DOCS, PAGES, blocks, is_test_file, run
 from tests.support.steps import promoted
 
@@ -168,6 +169,52 @@ def test_the_table_of_events_is_the_code() -> None:
     sources = "".join(path.read_text("utf-8") for path in (_ROOT / "registry_server" / "core").glob("*.py"))
     recorded = set(re.findall(r'"([a-z]+\.[a-z_]+)"', sources)) | {move.event for move in MOVES}
     assert set(", ".join(row[1] for row in _rows("events.md", "subject")).split(", ")) == recorded
+
+
+def test_every_command_that_is_shown_is_one() -> None:
+    """Parsed by the real command lines, options, arguments and choices; in README, pages, and what is shown in them."""
+    pages = [_ROOT / "README.md", *PAGES]
+    shown = [command for page in pages for command in shown_in(page)]
+    assert len(shown) > 40
+    assert len([command for command in shown if command.page == "README.md"]) >= 3
+    complaints = {f"{command.page}: {' '.join(command.words)}": complaint(command) for command in shown}
+    assert {command: why for command, why in complaints.items() if why} == {}
+
+
+def test_every_option_that_a_sentence_names_exists() -> None:
+    """At some command of the two programs."""
+    # `python -m benchmarks` has one of its own.
+    known = known_options() | {"--markdown"}
+    named = {page.name: options_in(page) - known for page in [_ROOT / "README.md", *PAGES]}
+    assert {page: options for page, options in named.items() if options} == {}
+    assert "--data" in options_in(_ROOT / "README.md")
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("registry-server demo --bogus", "No such option"),
+        ("registry-server demo --port", "requires an argument"),
+        ("registry-server demo now", "too many words"),
+        ("registry models lst", "no command"),
+        ("registry models create x", "type is missing"),
+        ("registry models create x --type nonsense", "none of"),
+        ("registry models create --type regression", "name is missing"),
+        ("registry models create x y --type regression", "too many words"),
+        ("REGISTRY_URL=x registry versions show a 1 --jsn | jq .", "No such option"),
+        ("x=$(registry download models:/a/1 --into folder)", "No such option"),
+    ],
+)
+def test_a_command_that_does_not_exist_is_found(line: str, why: str, tmp_path: Path) -> None:
+    """In a block; in a sentence too, but for what a sentence may leave out."""
+    page = tmp_path / "page.md"
+    page.write_text(f"```bash\n{line}\n```\n")
+    (command,) = shown_in(page)
+    assert why in complaint(command)
+    page.write_text(
+        "Call `registry models create NAME --tpe x`, `registry versions list` or `registry diff … --all`.\n"
+    )
+    assert [bool(complaint(command)) for command in shown_in(page)] == [True, False, False]
 
 
 def test_the_table_of_commands_is_the_code() -> None:

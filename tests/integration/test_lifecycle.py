@@ -1,10 +1,8 @@
 """The life of a client: restart, fork, threads, close, and the end of the interpreter, over real sockets."""
 
 import asyncio
-import os
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -23,6 +21,7 @@ from common_lib.operations import versions
 from registry_server.serving import running
 from registry_server.settings import Settings
 from tests.conftest import Server
+from tests.support.interpreters import run_with_children
 from tests.support.steps import promoted
 
 PRODUCTION = "models:/{}/production"
@@ -40,15 +39,9 @@ def config(sqlite_server: Server, name: str) -> RegistryConfig:
 
 def python(code: str, config: RegistryConfig, name: str) -> subprocess.CompletedProcess[str]:
     """Another interpreter, whose warnings are errors, with the configuration in its environment alone."""
-    environment = {**os.environ, "REGISTRY_URL": config.url, "REGISTRY_TOKEN": config.token, "NAME": name}
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", f"import os; name = os.environ['NAME']\n{code}"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    known = {"REGISTRY_URL": config.url, "REGISTRY_TOKEN": config.token, "NAME": name}
+    written = run_with_children(f"import os; name = os.environ['NAME']\n{code}", **known)
+    return subprocess.CompletedProcess([], 0, *written)
 
 
 RESOLVES = """

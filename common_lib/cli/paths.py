@@ -1,0 +1,22 @@
+"""Paths as they are typed: none is empty, for an empty one would mean the current folder."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+
+class PathType(click.Path):
+    """A `click.Path` that refuses an empty or blank text and gives a `pathlib.Path`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(path_type=Path, **options)
+
+    def convert(
+        self, value: "str | os.PathLike[str]", param: click.Parameter | None, ctx: click.Context | None
+    ) -> "str | bytes | os.PathLike[str]":
+        """Return the path that was typed."""
+        if not str(value).strip():
+            self.fail("an empty path is not a path; '.' is the current folder", param, ctx)
+        return super().convert(value, param, ctx)

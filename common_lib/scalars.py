@@ -1,0 +1,176 @@
+"""Values of parameters, metadata and metrics: taken exactly as what JSON has for them, or refused by name.
+
+| given | becomes |
+| --- | --- |
+| `None`, `bool`, `int`, `float`, `str` and their subclasses, such as `IntEnum` and `StrEnum` | the plain value |
+| a scalar or an array without dimensions of numpy: bool, int, uint, float, str | the same value as a plain one |
+| `Decimal`, `Fraction` | a float, if one has exactly that value |
+| anything else; nan, infinity | refused |
+
+A metric is a float: bool and text are refused, and so is an integer that no float has. numpy is never imported.
+"""
+
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Final
+
+from common_lib.errors import InvalidRequest
+
+Plain = str | int | float | bool | None
+_NUMPY_KINDS: Final = "biufU"
+# Python writes out no longer one, and neither does any database that we know.
+_MOST_BITS: Final = 4_096
+_SHOWN: Final = 200
+
+
+def scalars(field: str, given: Any) -> dict[str, Plain] | None:
+    """Return a mapping with each value as JSON has it; None for None.
+
+    Raises:
+        InvalidRequest: a key is not text, or a value has no exact form; `field` of the error is `parameters.depth`.
+    """
+    return None if given is None else {key: scalar(f"{field}.{key}", value) for key, value in _items(field, given)}
+
+
+def numbers(field: str, given: Any) -> dict[str, float] | None:
+    """Return a mapping with each value as a float; None for None.
+
+    Raises:
+        InvalidRequest: a key is not text, or no float has exactly that value.
+    """
+    return None if given is None else {key: number(f"{field}.{key}", value) for key, value in _items(field, given)}
+
+
+def texts(field: str, given: Any) -> dict[str, str] | None:
+    """Return a mapping with each value as a plain text; None for None.
+
+    Raises:
+        InvalidRequest: a key or a value is not text.
+    """
+    return None if given is None else {key: _text(f"{field}.{key}", value) for key, value in _items(field, given)}
+
+
+def scalar(field: str, value: Any) -> Plain:
+    """Return the plain value that is exactly the given one.
+
+    Raises:
+        InvalidRequest: there is none.
+    """
+    found = _plain(value)
+    if found is None and value is not None:
+        raise _refused(field, value, "is not a text, a number, True, False or None", _remedy(value))
+    if isinstance(found, float) and not math.isfinite(found):
+        raise _refused(field, value, "is not a finite number", "leave it out, or write it as text, such as 'nan'")
+    if isinstance(found, int) and found.bit_length() > _MOST_BITS:
+        raise _refused(field, value, f"has more than {_MOST_BITS:,} bits", "write it as text")
+    return found
+
+
+def number(field: str, value: Any) -> float:
+    """Return the float that is exactly the given number.
+
+    Raises:
+        InvalidRequest: it is not a finite number, or no float has its value.
+    """
+    found = scalar(field, value)
+    if found is None or isinstance(found, bool | str):
+        raise _refused(field, value, "is not a number", "pass what was measured as a float")
+    try:
+        exact = float(found)
+    except OverflowError:
+        exact = math.inf
+    if exact != found:
+        raise _refused(field, value, "is a number that no float has", "round it yourself: float(…)")
+    return exact
+
+
+def exact_number(value: Any) -> Any:
+    """Return the float that is exactly a number, for a field of a value; None, bool and text as they are.
+
+    Raises:
+        ValueError: it is something else, or no float has its value.
+    """
+    if value is None or isinstance(value, bool | str):
+        return value
+    try:
+        return number("value", value)
+    except InvalidRequest as error:
+        raise ValueError(error.detail) from None
+
+
+def plain(value: Any) -> Any:
+    """Return the plain form of a scalar of numpy or of a subclass; anything else as it is."""
+    found = _plain(value)
+    return value if found is None else found
+
+
+def _text(field: str, value: Any) -> str:
+    found = _plain(value)
+    if not isinstance(found, str):
+        raise _refused(field, value, "is not a text", "pass str(…) of it")
+    return found
+
+
+def _plain(value: Any) -> Plain:
+    """Return the plain value, or None if there is none."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        # Not str(value), which a subclass such as an enum answers in its own way; and so below.
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    if isinstance(value, Decimal | Fraction):
+        return _exact_float(value)
+    return _of_numpy(value)
+
+
+def _exact_float(value: Decimal | Fraction) -> float | None:
+    try:
+        found = float(value)
+        return found if math.isfinite(found) and value == found else None
+    except (ValueError, ArithmeticError):
+        return None
+
+
+def _of_numpy(value: Any) -> Plain:
+    is_of_numpy = type(value).__module__.partition(".")[0] == "numpy"
+    if not is_of_numpy or getattr(value, "ndim", None) != 0 or value.dtype.kind not in _NUMPY_KINDS:
+        return None
+    found = value.item()
+    # A long double comes back as itself.
+    return found if type(found) in {bool, int, float, str} else None
+
+
+def _items(field: str, given: Any) -> list[tuple[str, Any]]:
+    if not isinstance(given, Mapping):
+        raise _refused(field, given, "is not a mapping", "pass a dict")
+    found = []
+    for key, value in given.items():
+        if not isinstance(key, str):
+            raise _refused(field, key, "is not a text, and stands there as a key", "pass str(…) of it")
+        found.append((str.__str__(key), value))
+    return found
+
+
+def _remedy(value: Any) -> str:
+    if isinstance(value, Decimal | Fraction):
+        return "no float has exactly that value: round it yourself by float(…), or keep it as text by str(…)"
+    return "pass one of these; what is nested may be written as text, such as by json.dumps"
+
+
+def _refused(field: str, value: Any, why: str, remedy: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{field} is {_shown(value)}: that {why}", code="invalid_request", remedy=remedy, field=field, value=value
+    )
+
+
+def _shown(value: Any) -> str:
+    try:
+        return f"{value!r:.{_SHOWN}}"
+    except Exception:  # noqa: BLE001 - the caller's own class, or an integer too long for Python to write out
+        return f"a {type(value).__name__} that cannot be shown"
