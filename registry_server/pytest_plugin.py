@@ -6,6 +6,7 @@ pytest loads every plug-in it finds, so this module imports nothing before a fix
         model_registry.models.create("eurusd", "forecasting")
 """
 
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,10 +27,16 @@ def model_registry_application() -> "Iterator[TestBackend]":
         yield world
 
 
+@pytest.fixture(scope="session")
+def model_registry_caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of all caches of the session, for to number a folder pytest looks at all that it has made before."""
+    return tmp_path_factory.mktemp("model-registry-caches")
+
+
 @pytest.fixture
-def model_registry_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def model_registry_cache(model_registry_caches: Path) -> Iterator[Path]:
     """The cache of this test's own, empty: what it fetches stays out of the user's, and out of the next test's."""
-    folder = tmp_path_factory.mktemp("model-registry-cache")
+    folder = Path(tempfile.mkdtemp(dir=model_registry_caches))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REGISTRY_CACHE", str(folder))
         yield folder

@@ -17,7 +17,7 @@ from registry_server.testing import TestBackend
 if TYPE_CHECKING:
     from tests.support.postgres import Postgres
 
-pytest_plugins = ["tests.support.postgres", "tests.support.state"]
+pytest_plugins = ["tests.support.postgres", "tests.support.state", "tests.support.workers"]
 
 
 class ViaAsync(ModelRegistry):

@@ -127,10 +127,23 @@ def test_the_server_reads_what_the_client_sends(pair: Pair, data: st.DataObject)
 
 
 @pytest.mark.parametrize("pair", ALL)
-@settings(fairly, max_examples=100)
+@settings(fairly, max_examples=50)
 @given(data=st.data())
 def test_both_sides_refuse_the_same_documents(pair: Pair, data: st.DataObject) -> None:
     """A document with one thing changed is read by both or by none."""
+    _assert_both_read_or_none(pair, data)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("pair", ALL)
+@settings(fairly, max_examples=2_000)
+@given(data=st.data())
+def test_both_sides_refuse_the_same_of_many_documents(pair: Pair, data: st.DataObject) -> None:
+    """The same, of forty times as many."""
+    _assert_both_read_or_none(pair, data)
+
+
+def _assert_both_read_or_none(pair: Pair, data: st.DataObject) -> None:
     body = encoded(data.draw(wrong(pair.server)))
     assert client_reads(pair.client, body) == server_reads(pair.server, body)
 

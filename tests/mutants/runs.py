@@ -28,8 +28,8 @@ _COPIED = (
 )
 _PLUGIN = Path(__file__).with_name("outcomes.py")
 # Much more than the tests of one fault need; a fault that makes them hang is noticed by pytest-timeout first.
-_RUN_S = 300
-_TEST_S = 60
+_RUN_S = 600
+_TEST_S = 120
 
 
 @dataclass(frozen=True)
