@@ -118,7 +118,7 @@ def _careful(line: Any) -> bytes:
 
 def _dumped(value: Any) -> bytes:
     # Escaped are all but ASCII: so are C1 and bidi controls, line separators, and lone surrogates.
-    return json.dumps(value, separators=(",", ":")).replace("\x7f", "\\u007f").encode("ascii")
+    return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
 def _safe(value: Any, length: int, depth: int = 0) -> Any:
