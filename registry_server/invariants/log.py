@@ -69,13 +69,13 @@ class Log:
             return
         try:
             event = msgspec.json.decode(body, type=CloudEvent)
-            told = json.loads(body)
-            data = told["data"]
+            fields = json.loads(body)
+            data = fields["data"]
             before, after = data["before"], data["after"]
         except (msgspec.MsgspecError, ValueError, KeyError, TypeError) as why:
             yield f"cannot be read ({type(why).__name__})"
             return
-        for fault in _of_envelope(event, told, body, sequence=sequence, source=source, last_at=self._last_at):
+        for fault in _of_envelope(event, fields, body, sequence=sequence, source=source, last_at=self._last_at):
             yield fault
         self._last_at = max(event.time, self._last_at or event.time)
         try:
@@ -153,13 +153,13 @@ class Log:
 
 
 def _of_envelope(
-    event: CloudEvent, told: dict[str, Any], body: bytes, *, sequence: int, source: str, last_at: datetime | None
+    event: CloudEvent, fields: dict[str, Any], body: bytes, *, sequence: int, source: str, last_at: datetime | None
 ) -> Iterator[str]:
     try:
-        canonically = canonical.encode(told)
+        canonically = canonical.encode(fields)
     except ValueError:
         canonically = b""
-    if canonically != body or set(told) != set(CloudEvent.__struct_fields__):
+    if canonically != body or set(fields) != set(CloudEvent.__struct_fields__):
         yield "is not in the form in which events are stored"
     if event.sequence != f"{sequence:020d}":
         yield f"stands in the place of event {event.sequence.lstrip('0')!r:.30}"
