@@ -159,15 +159,17 @@ async def _give_up(path: Path) -> None:
     await database.open()
     try:
         sql: Any = database.read.models._sql  # type: ignore[attr-defined]
-        endless = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c"
+        long = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 40000000) SELECT count(*) FROM c"
         for _ in range(20):
-            running = asyncio.ensure_future(sql.all(endless))
+            running = asyncio.ensure_future(sql.all(long))
             waiting = [asyncio.ensure_future(sql.all("SELECT ?1", n)) for n in range(3)]
             while sql._running is None:  # noqa: ASYNC110 - it begins in another thread
                 await asyncio.sleep(0)
             waiting[1].cancel()
+            # To give up one that has not begun stops nobody.
+            assert not (await asyncio.wait([running], timeout=0.01))[0]
             running.cancel()
-            async with asyncio.timeout(HANG_S * 10):
+            async with asyncio.timeout(HANG_S * 2):
                 done = await asyncio.gather(running, *waiting, return_exceptions=True)
             assert [type(one) for one in done[::2]] == [asyncio.CancelledError] * 2
             assert [[tuple(row) for row in rows] for rows in done[1::2]] == [[(0,)], [(2,)]]
