@@ -90,14 +90,19 @@ UseCase = Callable[[Records], Awaitable[Any]]
 
 
 @pytest.fixture(params=["memory", "file", "postgres"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Any]:
-    """An empty database of each kind."""
-    kind: Any = SqliteDatabase(None if request.param == "memory" else tmp_path / "registry.sqlite3")
+def closed(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    """A database of each kind that is not yet open; made outside of a loop, as the cluster of the session must be."""
     if request.param == "postgres":
-        kind = PostgresDatabase(request.getfixturevalue("postgres_url"))
-    await kind.open()
-    yield kind
-    await kind.close()
+        return PostgresDatabase(request.getfixturevalue("postgres_url"))
+    return SqliteDatabase(None if request.param == "memory" else tmp_path / "registry.sqlite3")
+
+
+@pytest.fixture
+async def database(closed: Any) -> AsyncIterator[Any]:
+    """An empty database of each kind."""
+    await closed.open()
+    yield closed
+    await closed.close()
 
 
 async def keeps(records: Records) -> bytes | None:
