@@ -355,7 +355,7 @@ class NotCached(RegistryError):
     def __init__(self, what: str, cache: str) -> None:
         self.what = what
         self.cache = cache
-        super().__init__(f"{what} is not in the cache {cache}; fetch it once while the registry answers")
+        super().__init__(f"{what} is not in the cache {cache} for this token; fetch it once while the registry answers")
 
 
 class LocalDiskFailed(RegistryError):

@@ -38,6 +38,10 @@ class References:
 
     def remember(self, reference: str, version: ModelVersion, at: float) -> None:
         """Keep what a reference meant at a time of the wall clock. A disk that cannot be written fails nobody."""
+        for each in self._readers():
+            each._remember(reference, version, at)  # noqa: SLF001 - itself
+
+    def _remember(self, reference: str, version: ModelVersion, at: float) -> None:
         with optional(self.root):
             known = self._replaceable(version.reference)
             own = _Entry(version=version, at=at)
@@ -50,10 +54,11 @@ class References:
 
     def remember_recall(self, reference: str, why: str, at: float) -> None:
         """Keep that a version, given by its own reference, is recalled since; of one never fetched nothing is kept."""
-        with optional(self.root):
-            known = self._replaceable(reference)
-            if known is not None:
-                self._write(reference, known.model_copy(update={"recalled": why, "recalled_at": at}))
+        for each in self._readers():
+            with optional(self.root):
+                known = each._replaceable(reference)  # noqa: SLF001 - itself
+                if known is not None:
+                    each._write(reference, known.model_copy(update={"recalled": why, "recalled_at": at}))  # noqa: SLF001
 
     def meaning(self, reference: str) -> ModelVersion:
         """Return the version that a reference meant when the registry last answered.
@@ -79,6 +84,13 @@ class References:
             own = self._known(version.reference)
             if own is not None and own.recalled_at > at:
                 self._refuse_recalled(own)
+
+    def _readers(self) -> "tuple[References, ...]":
+        """Return this folder as the same principal reads it, and as a process offline does that was given no token.
+
+        The latter believes files that a token did not seal; one that has a token never does.
+        """
+        return (self, References(self.root, str(self.origin)))
 
     def _refuse_recalled(self, own: _Entry) -> None:
         if own.recalled is None:

@@ -43,8 +43,10 @@ class Bits:
         )
 
 
-def _in_cache(bits: Bits, folder: str) -> None:
-    bits.flip_file(bits.one_of(bits.cache.root / folder))
+def _in_cache(bits: Bits, folder: str, *, each: bool = False) -> None:
+    places = sorted((bits.cache.root / folder).iterdir()) if each else [bits.one_of(bits.cache.root / folder)]
+    for place in places:
+        bits.flip_file(place)
     try:
         bits.registry.fetch(REFERENCE, cache=bits.cache, local_files_only=True)
     except (NotCached, DigestMismatch):
@@ -68,8 +70,8 @@ def cached_manifest(bits: Bits) -> None:
 
 def cached_reference(bits: Bits) -> None:
     """What a reference meant is not told wrong."""
-    # Two references lead to the version: the one that was asked for, and the version's own, which here is the same.
-    _in_cache(bits, "references")
+    # Processes with a token and those without have a file each.
+    _in_cache(bits, "references", each=True)
 
 
 def stored_blob(bits: Bits) -> None:

@@ -84,7 +84,7 @@ def test_text_of_others_cannot_steer_the_terminal(cli: Cli, name: str) -> None:
     said = cli("models", "show", name).stdout
     assert r"[bold]safe[/] \u202egnp.exe" in said
     assert cli.json("models", "show", name)["description"] == description
-    assert show.text("\x1b[31m \x9b31m two\nlines").plain == r"\x1b[31m \x9b31m two" + "\nlines"
+    assert show.text("\x1b[31m \x9b31m two\nlines").plain == r"\x1b[31m \x9b31m two\nlines"
 
 
 def test_a_terminal_without_unicode_gets_numbers_instead_of_a_traceback(cli: Cli, version: str) -> None:
