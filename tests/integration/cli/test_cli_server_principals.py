@@ -17,20 +17,37 @@ from tests.support.cli import operate
 Reach = Callable[..., Any]
 
 
-@pytest.fixture(params=["with a server", "without a server"])
-def reach(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reach]:
+OWNERS = ["with a server", "without a server"]
+
+
+@contextlib.contextmanager
+def reached(owner: str, data: Path) -> Iterator[Reach]:
     """`registry-server` on a registry with a service `bench` of two grants, whoever owns its folder."""
     with contextlib.ExitStack() as stack:
-        if request.param == "with a server":
-            stack.enter_context(running(Settings(data=tmp_path, port=0, access_log=False)))
+        if owner == "with a server":
+            stack.enter_context(running(Settings(data=data, port=0, access_log=False)))
         else:
-            operate("migrate", "--data", tmp_path)
+            operate("migrate", "--data", data)
 
-        def reached(*arguments: str, status: int = 0) -> Any:
-            return operate(*arguments, "--data", tmp_path, status=status)
+        def reach(*arguments: str, status: int = 0) -> Any:
+            return operate(*arguments, "--data", data, status=status)
 
-        reached("token", "create", "--name", "bench", "--role", "workbench", "--grant", "analysis:eurusd-*")
-        yield reached
+        reach("token", "create", "--name", "bench", "--role", "workbench", "--grant", "analysis:eurusd-*")
+        yield reach
+
+
+@pytest.fixture(params=OWNERS)
+def reach(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reach]:
+    """A registry of this test's own."""
+    with reached(request.param, tmp_path) as reach:
+        yield reach
+
+
+@pytest.fixture(scope="module", params=OWNERS)
+def unchanged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reach]:
+    """A registry that all tests share which change nothing."""
+    with reached(request.param, tmp_path_factory.mktemp("unchanged")) as reach:
+        yield reach
 
 
 def grants(reach: Reach, name: str = "bench") -> set[str]:
@@ -67,11 +84,11 @@ def test_grants_are_added_and_removed_and_the_rest_stays(reach: Reach) -> None:
         (["nobody", "--role", "admin"], 3, "principal_not_found"),
     ],
 )
-def test_what_is_refused_changes_nothing(reach: Reach, options: list[str], status: int, sentence: str) -> None:
+def test_what_is_refused_changes_nothing(unchanged: Reach, options: list[str], status: int, sentence: str) -> None:
     """Each with the exit status of the client."""
-    refused = reach("principal", "update", *options, status=status).stderr
+    refused = unchanged("principal", "update", *options, status=status).stderr
     assert sentence in " ".join(refused.replace("│", " ").split())
-    assert grants(reach) == {"analysis:eurusd-*", "workbench:*"}
+    assert grants(unchanged) == {"analysis:eurusd-*", "workbench:*"}
 
 
 def test_what_somebody_changed_in_between_is_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
