@@ -21,6 +21,8 @@ _END: Final = re.compile(
     r"\nparameters:\n(?:\[[a-z0-9_]+: [^\n]*\]\n)*\nend of parameters\n(?:\npandas_categorical:[^\n]*\n)?$(?!\n)"
 )
 _OBJECTIVE: Final = re.compile(r"[a-z0-9_]+(?: [a-z0-9_]+(?::[^ ]+)?)*$(?!\n)")
+_NUMBER_IN_RANGE: Final = r"-?(?:[0-9][0-9.]*+(?:e[+-]?[0-9]++)?+|inf|nan)"
+_RANGE: Final = re.compile(rf"(?:none|\[{_NUMBER_IN_RANGE}:{_NUMBER_IN_RANGE}\]|-?[0-9]+(?::-?[0-9]+)*+)$(?!\n)")
 _OF_SPLITS: Final = (
     *("split_feature", "split_gain", "threshold", "decision_type", "left_child", "right_child"),
     *("internal_value", "internal_weight", "internal_count"),
@@ -69,8 +71,11 @@ def _check(content: bytes, budget: Budget) -> None:
     classes, each = _whole(header["num_class"]), _whole(header["num_tree_per_iteration"])
     features = _whole(header["max_feature_idx"]) + 1
     require(0 < classes == each < _MAX and 0 < features < _MAX, "its numbers of classes or features cannot be")
-    for name in ("feature_names", "feature_infos"):
-        require(len(header[name].split(" ")) == features, f"it has {name} of another number")
+    names, ranges = header["feature_names"].split(" "), header["feature_infos"].split(" ")
+    require(len(names) == len(ranges) == features, "it has names or ranges of another number than features")
+    require(all(name.isprintable() and name for name in names), "it has a name of a feature that cannot be")
+    # A range that breaks off is read beyond its end.
+    require(all(map(_RANGE.match, ranges)), "it has a range of a feature that cannot be")
     require(len(sizes) % each == 0, "trees are missing")
     objective = header.get("objective", "regression")  # models trained on an objective of one's own have none
     require(_OBJECTIVE.match(objective), "its objective cannot be")

@@ -123,9 +123,10 @@ def fuzz(target: Target, bounds: Bounds, folder: Path) -> Tally:
     tally, seeds, began = Tally(), target.seeds(), time.monotonic()
     mark = folder / f"{target.name}.current"
     try:
-        with target.runner() as run, mark.open("w", buffering=1) as current:
+        with target.runner() as run, mark.open("wb", buffering=0) as current:
             for number, case in _cases(target, seeds, bounds):
-                current.write(f"{bounds.seed} {number}\n")  # it stays, if the case ends the process
+                current.seek(0)
+                current.write(f"{bounds.seed} {number:12}\n".encode())  # it stays, if the case ends the process
                 _run(target, run, case, tally, folder, valid=number < len(seeds))
                 if len(tally.broken) >= bounds.failures or time.monotonic() - began > bounds.seconds:
                     break

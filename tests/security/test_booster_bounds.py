@@ -194,6 +194,9 @@ def test_a_tree_is_not_deeper_than_the_stack(tmp_path: Path) -> None:
     ("old", "new"),
     [
         ("objective=binary sigmoid:1", "objective="),
+        ("feature_infos=[", "feature_infos=[-1. ["),
+        ("feature_infos=[", "feature_infos=\x01"),
+        ("feature_names=Column_0", "feature_names="),
         ("left_child=", "left_child=7 "),
         ("num_leaves=", "num_leaves=9"),
         ("split_feature=", "split_feature=99 "),
@@ -202,7 +205,7 @@ def test_a_tree_is_not_deeper_than_the_stack(tmp_path: Path) -> None:
     ],
 )
 def test_lines_of_lightgbm_are_within_their_arrays(tmp_path: Path, old: str, new: str) -> None:
-    """Among them an objective without a name, at which the library ends the process."""
+    """Among them an objective without a name and a range that breaks off, at which the library ends the process."""
     content = lightgbm_models()[0].decode()
     assert old in content
     with pytest.raises(LoadRefused) as error:
