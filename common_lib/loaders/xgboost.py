@@ -35,7 +35,9 @@ def fault(content: bytes, memory: int | None = None) -> str | None:
 
 
 def load(content: bytes) -> Any:
-    """The `xgboost.Booster`; the wrappers for scikit-learn are not rebuilt."""
+    """Return the `xgboost.Booster`; the wrappers for scikit-learn are not rebuilt."""
     booster = library("xgboost", extra="xgboost").Booster()
     booster.load_model(bytearray(content))
+    # The library looks at some contradictions only when a booster is first used: here they are still a refusal.
+    booster.num_features()
     return booster

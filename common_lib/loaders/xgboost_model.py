@@ -137,7 +137,7 @@ def _check_categories(tree: Any, nodes: int, budget: Budget) -> None:
     names = ("categories_nodes", "categories_segments", "categories_sizes")
     places, starts, sizes = (tree.get(name, []) for name in names)
     categories, kinds = tree.get("categories", []), tree.get("split_type") or []
-    require(len(kinds) in {0, nodes} and _flags(kinds), "a split is of no kind")
+    require(len(kinds) == nodes and _flags(kinds), "a split is of no kind")
     require(len(places) == len(starts) == len(sizes), "categories are missing")
     require(_within(places, 0, nodes) and list(places) == sorted(set(places)), "categories are of no node")
     require(_within(categories, 0, _MAX_CATEGORY), "a category cannot be")

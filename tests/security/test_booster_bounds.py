@@ -73,6 +73,7 @@ CHANGES: dict[str, Callable[[Any], object]] = {
     "a default that is no flag": lambda m: forest(m)["trees"][0]["default_left"].__setitem__(0, 7),
     "no sums": lambda m: forest(m)["trees"][0]["sum_hessian"].pop(),
     "a split of no kind": lambda m: forest(m)["trees"][0]["split_type"].__setitem__(0, 2),
+    "no kinds of splits": lambda m: forest(m)["trees"][1].pop("split_type"),
     "a split on categories that are not there": lambda m: forest(m)["trees"][0]["split_type"].__setitem__(0, 1),
     "a tree of no class": lambda m: forest(m)["tree_info"].__setitem__(0, 1),
     "a tree of class -1": lambda m: forest(m)["tree_info"].__setitem__(0, -1),
