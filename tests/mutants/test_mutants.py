@@ -68,6 +68,7 @@ def test_the_runner_tells_what_is_noticed_from_what_survives(toy: Copy, monkeypa
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     blind = _faults(test="test_toy.py::test_blind")
     assert failures_without_faults(toy, [_faults(), blind]) == []
+    assert failures_without_faults(toy, []) == []
     broken = _faults(new="return a + c")
     assert [toy.judge(fault).verdict for fault in (_faults(), blind, broken)] == ["noticed", "survived", "broken"]
     assert toy.judge(_faults()).seen == "assert 1 == 3"
