@@ -52,7 +52,8 @@ class Fault:
         """Raise StaleFault if a test that is named is not there."""
         for test in self.tests:
             file, _, inside = test.partition("::")
-            if inside.partition("[")[0] not in functions_of(root / file):
+            known = functions_of(root / file)
+            if not known or (inside and inside.partition("[")[0] not in known):
                 raise StaleFault(f"{self.name}: there is no test {test}")
 
 
