@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 # JSON has no lone surrogates; both sides refuse them before they look at types.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+KEYS = st.text("abc_", min_size=1, max_size=4)
 ZONES = st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30)), timezone(timedelta(hours=-8))])
 WRONG: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, False, 0, -1, 1.5, 1.0, 2**31, 2**64, 1e300, "", "a", "a\n", "..", "3", "archived", [], {}, [None]]
@@ -37,7 +38,7 @@ def documents(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
 
 def _objects(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
     if "properties" not in schema:
-        return st.dictionaries(TEXT, documents(schema["additionalProperties"]), max_size=3)
+        return st.dictionaries(KEYS | TEXT, documents(schema["additionalProperties"]), max_size=3)
     fields = {name: documents(field) for name, field in schema["properties"].items()}
     required = schema.get("required", [])
     return st.fixed_dictionaries(

@@ -28,6 +28,7 @@ SERVER_ALONE = {
     "Request": "a base without fields",
     "Answer": "an answer on its way out, never encoded itself",
     "FirstAnswer": "a row",
+    "StoreIdentity": "a row: the id of the store, and the folder that the database belongs to",
     "Change": "what becomes an event",
     "Progress": "a row: how far an upload is",
     "CloudEvent": "says what the bytes of an event hold; compared with the client's Event",

@@ -1,6 +1,7 @@
 """What one side writes the other reads as the same, and what one side refuses the other refuses."""
 
 import functools
+import hashlib
 import json
 import math
 from datetime import UTC, datetime
@@ -8,7 +9,7 @@ from typing import Annotated, Any, get_args
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -67,6 +68,15 @@ def sound(kind: Any) -> st.SearchStrategy[Any]:
     return documents(server_schema(kind))
 
 
+def with_files(document: Any) -> Any:
+    """Give a version the least that a rule asks for beside its schema: a framework, and files of different paths."""
+    if not isinstance(document, dict) or "files" not in document:
+        return document
+    one = {"size": 0, "sha256": hashlib.sha256(b"").hexdigest()}
+    files = [file | {"path": f"file-{number}"} for number, file in enumerate(document["files"] or [one])]
+    return document | {"framework": document["framework"] or "x", "files": files}
+
+
 @functools.cache
 def wrong(kind: Any) -> st.SearchStrategy[Any]:
     """The same with one thing changed."""
@@ -119,8 +129,11 @@ def test_the_client_reads_what_the_server_writes(pair: Pair, data: st.DataObject
 @given(data=st.data())
 def test_the_server_reads_what_the_client_sends(pair: Pair, data: st.DataObject) -> None:
     """A request, sent and read by the server, written again and read by the client, is the same request."""
-    value = pair.client.model_validate_json(encoded(data.draw(sound(pair.server))))
-    sent = body_of(pair.client, **{name: getattr(value, name) for name in value.model_fields_set})
+    value = pair.client.model_validate_json(encoded(with_files(data.draw(sound(pair.server)))))
+    try:
+        sent = body_of(pair.client, **{name: getattr(value, name) for name in value.model_fields_set})
+    except InvalidRequest:  # by a rule that no schema holds, which both sides share
+        reject()
     again = pair.client.model_validate_json(msgspec.json.encode(msgspec.json.decode(sent, type=pair.server)))
     assert again == value
     assert again.model_dump_json() == value.model_dump_json()

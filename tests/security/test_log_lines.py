@@ -169,16 +169,17 @@ def test_refusals_say_who_and_where(running: Running) -> None:
         in_path = httpx.post(f"{url}/v1/tokens/{secret}/revoke", headers={"authorization": f"Bearer {secret}"})
         registry.principals.revoke_token(issued.token.id)
         revoked = httpx.get(f"{url}/v1/whoami", headers={"authorization": f"Bearer {secret}"})
-    for answer, code, principal, token in (
-        (unknown, "unauthenticated", None, token_id(SECRET)),
-        (none, "unauthenticated", None, None),
-        (refused, "forbidden", name, issued.token.id),
-        (revoked, "unauthenticated", None, issued.token.id),
-    ):
-        line = log.one(request_id=answer.headers["x-request-id"])
-        assert (line["code"], line["status"], line["method"]) == (code, answer.status_code, "GET")
-        assert (line.get("principal"), line.get("token")) == (principal, token)
-        assert line["peer"].startswith("127.0.0.1:")
+        # A line is written after its answer was sent: the log is looked at while it is still open.
+        for answer, code, principal, token in (
+            (unknown, "unauthenticated", None, token_id(SECRET)),
+            (none, "unauthenticated", None, None),
+            (refused, "forbidden", name, issued.token.id),
+            (revoked, "unauthenticated", None, issued.token.id),
+        ):
+            line = log.one(request_id=answer.headers["x-request-id"])
+            assert (line["code"], line["status"], line["method"]) == (code, answer.status_code, "GET")
+            assert (line.get("principal"), line.get("token")) == (principal, token)
+            assert line["peer"].startswith("127.0.0.1:")
     assert in_path.status_code in {400, 403}
     created, ended = log.one(message="token_issued"), log.one(message="token_revoked")
     for line in (created, ended):
