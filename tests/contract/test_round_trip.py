@@ -70,7 +70,7 @@ def sound(kind: Any) -> st.SearchStrategy[Any]:
 
 def with_files(document: Any) -> Any:
     """Give a version the least that a rule asks for beside its schema: a framework, and files of different paths."""
-    if not isinstance(document, dict) or "files" not in document:
+    if not isinstance(document, dict) or not {"files", "framework"} <= document.keys():
         return document
     one = {"size": 0, "sha256": hashlib.sha256(b"").hexdigest()}
     files = [file | {"path": f"file-{number}"} for number, file in enumerate(document["files"] or [one])]
