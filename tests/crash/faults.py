@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 from unittest import mock
 
 import registry_server.app as composition
-from common_lib.artifacts import cache, download, folder
+from common_lib.artifacts import cache, download, folder, references
 from registry_server.core import artifacts, versions
 from registry_server.domain.errors import StorageUnavailable
 from registry_server.infrastructure import filesystem
@@ -192,11 +192,18 @@ FAULTS: Final = {
         ),
         Fault("the client trusts its cache", cache.Cache, "missing", mistakes.only_absent, (("flip", "cached blob"),)),
         Fault(
-            "the client trusts its documents",
-            cache,
-            "_kept",
-            lambda place: place.read_bytes().partition(b"\n")[2],
-            (("flip", "cached reference"), ("flip", "cached manifest")),
+            "the client trusts its references",
+            references,
+            "read_sealed",
+            mistakes.read_unsealed,
+            (("flip", "cached reference"),),
+        ),
+        Fault(
+            "the client trusts its manifests",
+            cache.Cache,
+            "manifest",
+            mistakes.any_manifest,
+            (("flip", "cached manifest"),),
         ),
         Fault(
             "neither side looks at a manifest",

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from common_lib.artifacts import cache
+from common_lib.values import Manifest
 from registry_server.core import artifacts, changes
 from registry_server.core.acts import Act, Outcome, Ports, perform
 from registry_server.core.ports import Records
@@ -165,6 +166,18 @@ def take_whatever_stands_there(self: Any, sha256: str, damage: str) -> bool:
 def only_absent(self: Any, entries: Any, report: Any = None) -> list[Any]:
     """Trust the bytes that are there."""
     return [entry for entry in entries if not self.blob(entry.sha256).exists()]
+
+
+def read_unsealed(path: Path, *_: object, **__: object) -> bytes:
+    """Read a sealed file without its seal."""
+    return path.read_bytes().partition(b"\n")[2]
+
+
+def any_manifest(self: Any, digest: str) -> Manifest | None:
+    """Read a manifest without its own digest."""
+    with suppress(OSError, ValueError):
+        return Manifest.model_validate_json(self._manifest(digest).read_bytes().partition(b"\n")[2])
+    return None
 
 
 def name_unseen(self: Any) -> None:
