@@ -1,9 +1,22 @@
 """What an operator may set; `registry-server serve` needs none of it."""
 
+import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
+
+PREFIX: Final = "REGISTRY_SERVER_"
+# These have options or variables of their own, or are for tests.
+_NOT_FROM_VARIABLES: Final = frozenset({"data", "host", "port", "database_url", "memory", "access_log"})
+_ZERO_IS_NO_LIMIT: Final = frozenset(
+    {"min_body_bytes_per_s", "min_answer_bytes_per_s", "wrong_tokens_per_min", "write_bytes_per_s", "write_burst_bytes"}
+    | {"max_open_uploads", "max_announced_bytes", "scrub_bytes_per_s", "scrub_pause_s", "scrub_most_damaged"}
+)
+_LONGEST_TEXT: Final = 200
 
 
 class Settings(Struct, frozen=True):
@@ -43,6 +56,42 @@ class Settings(Struct, frozen=True):
     scrub_bytes_per_s: float = 16 * 1024**2
     scrub_pause_s: float = 7 * 86_400.0
     scrub_most_damaged: int = 10
+
+
+class InvalidSetting(ValueError):
+    """A variable of the environment that is not a setting, or whose value the setting cannot have."""
+
+
+def from_variables(variables: Mapping[str, str]) -> dict[str, Any]:
+    """Read the settings that stand in variables such as `REGISTRY_SERVER_MAX_OPEN_UPLOADS`; empty ones count as unset.
+
+    Raises:
+        InvalidSetting: a variable with the prefix names no setting, or its value is not of the setting's type.
+
+    >>> from_variables({"REGISTRY_SERVER_MAX_OPEN_UPLOADS": "8", "REGISTRY_SERVER_ALLOWED_HOSTS": "a.test,b.test"})
+    {'allowed_hosts': ('a.test', 'b.test'), 'max_open_uploads': 8}
+    """
+    fields = {field.name: field for field in msgspec.structs.fields(Settings) if field.name not in _NOT_FROM_VARIABLES}
+    given = {name.removeprefix(PREFIX): text.strip() for name, text in variables.items() if name.startswith(PREFIX)}
+    if unknown := sorted(given.keys() - {name.upper() for name in fields}):
+        raise InvalidSetting(
+            f"{PREFIX}{unknown[0]} is not a setting of the server; these are: {', '.join(sorted(fields))}"
+        )
+    return {name: _value(name, fields[name].type, given[name.upper()]) for name in fields if given.get(name.upper())}
+
+
+def _value(name: str, kind: Any, text: str) -> Any:
+    if kind not in {int, float}:
+        return tuple(one for one in text.replace(",", " ").split() if one)
+    try:
+        number = kind(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < 2**63 or (number == 0 and name not in _ZERO_IS_NO_LIMIT):
+        wanted = "a whole number" if kind is int else "a number"
+        least = "of 0 or more" if name in _ZERO_IS_NO_LIMIT else "above 0"
+        raise InvalidSetting(f"{PREFIX}{name.upper()} is {text[:_LONGEST_TEXT]!r}: it must be {wanted} {least}")
+    return number
 
 
 def default_data_folder() -> Path:

@@ -1,6 +1,7 @@
 """What most commands of `registry-server` share: where the data is, who asks, and what grants look like."""
 
 import functools
+import os
 import re
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -13,7 +14,7 @@ from common_lib.cli import show
 from common_lib.cli.paths import PathType
 from common_lib.rules.access import Role
 from common_lib.rules.transfers import DAY_S, LONGEST_S
-from registry_server.settings import Settings, default_data_folder
+from registry_server.settings import InvalidSetting, Settings, default_data_folder, from_variables
 
 if TYPE_CHECKING:
     from common_lib.access import Grant
@@ -45,7 +46,11 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
             _check(database_url)
         # Only `serve` says what is asked of it.
         folder = data or default_data_folder()
-        command(Settings(data=folder, database_url=database_url, access_log=False), **arguments)
+        try:
+            more = from_variables(os.environ)
+        except InvalidSetting as why:
+            raise click.UsageError(str(why)) from None
+        command(Settings(data=folder, database_url=database_url, access_log=False, **more), **arguments)
 
     return configured
 

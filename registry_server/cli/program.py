@@ -52,10 +52,12 @@ def serve(settings: Settings, *, host: str, port: int, hosts: tuple[str, ...], q
     """Serve until Ctrl-C or SIGTERM.
 
     The first start makes the data folder, its database and a token for the first admin. Status 0 after a clean end, 1
-    if the server could not start or did not end cleanly.
+    if the server could not start or did not end cleanly. Limits and quotas are set by variables such as
+    REGISTRY_SERVER_MAX_OPEN_UPLOADS.
     """
     from registry_server import logs, serving  # noqa: PLC0415 - help does not wait for the server's imports
 
+    hosts = (*settings.allowed_hosts, *hosts)
     settings = msgspec.structs.replace(settings, host=host, port=port, allowed_hosts=hosts, access_log=not quiet)
     logs.configure()
     try:
