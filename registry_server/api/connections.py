@@ -300,7 +300,6 @@ class GuardedProtocol(HttpToolsProtocol):
             *problems.raw_headers(answer),
             (b"connection", b"close"),
             (b"x-request-id", request_id.encode()),
-            *((name.encode(), value.encode()) for name, value in answer.headers.items()),
         ]
         head = b"".join(b"%b: %b\r\n" % header for header in headers)
         self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)

@@ -91,7 +91,7 @@ def test_a_rollback_keeps_to_the_revision_that_it_names(model_registry: HttpRegi
     promoted(model_registry, name)
     etag = f'"{promoted(model_registry, name).revision}"'
     changed = model_registry.versions.update(name, 2, description="mended", force=True, reason="a slip")
-    client: Any = model_registry._transport._client
+    client: Any = model_registry._transport._make()
 
     def roll_back(etag: str) -> int:
         headers = {"idempotency-key": uuid.uuid4().hex, "if-match": etag}
@@ -182,7 +182,7 @@ def test_a_token_that_another_server_has_revoked_is_refused_within_five_seconds(
     model_registry.principals.create("bob", "service", [Grant(role=Role.ANALYSIS, models="*")])
     issued = model_registry.principals.issue_token("bob")
     ports, token = model_registry_backend.ports, model_registry_backend.token()
-    client: Any = model_registry._transport._client
+    client: Any = model_registry._transport._make()
 
     def asked() -> int:
         headers = {"authorization": f"Bearer {issued.secret}"}
@@ -252,7 +252,7 @@ async def test_nobody_works_longer_than_the_caller_waits(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(loop, "call_at", call_at)
     header = (b"x-request-deadline-ms", b"%d" % milliseconds)
-    scope: Any = {"type": "http", "headers": [header], "registry_request_id": "r1"}
+    scope: Any = {"type": "http", "method": "GET", "headers": [header], "registry_request_id": "r1"}
     await Deadlines(hang)(scope, receive, send)
     assert 0 < max(ends) <= milliseconds / 1000
     assert sent[0]["status"] == 504
