@@ -96,11 +96,6 @@ class Recording(Generic[T]):
         failed_write = self._last if _is_write(self._last) else None
         return Recording(self._build, self._replies[:-1], failed_write)
 
-    @property
-    def has_written(self) -> bool:
-        """Whether a write was sent, known to be done or not."""
-        return self._has_written
-
     def _same(self, step: Any) -> Any:
         # Built anew it has another key: what is repeated is the operation that was sent before.
         instead, self._instead = self._instead, None

@@ -17,11 +17,10 @@ from fractions import Fraction
 from typing import Any, Final
 
 from common_lib.errors import InvalidRequest
+from common_lib.rules.facts import MAX_DIGITS
 
 Plain = str | int | float | bool | None
 _NUMPY_KINDS: Final = "biufU"
-# Python writes out no longer one, and neither does any database that we know.
-_MOST_BITS: Final = 4_096
 _SHOWN: Final = 200
 
 
@@ -58,13 +57,9 @@ def scalar(field: str, value: Any) -> Plain:
     Raises:
         InvalidRequest: there is none.
     """
-    found = _plain(value)
-    if found is None and value is not None:
-        raise _refused(field, value, "is not a text, a number, True, False or None", _remedy(value))
-    if isinstance(found, float) and not math.isfinite(found):
-        raise _refused(field, value, "is not a finite number", "leave it out, or write it as text, such as 'nan'")
-    if isinstance(found, int) and found.bit_length() > _MOST_BITS:
-        raise _refused(field, value, f"has more than {_MOST_BITS:,} bits", "write it as text")
+    found = _finite(field, value)
+    if isinstance(found, int) and abs(found) >= 10**MAX_DIGITS:
+        raise _refused(field, value, f"has more than {MAX_DIGITS} digits", "write it as text")
     return found
 
 
@@ -74,7 +69,7 @@ def number(field: str, value: Any) -> float:
     Raises:
         InvalidRequest: it is not a finite number, or no float has its value.
     """
-    found = scalar(field, value)
+    found = _finite(field, value)
     if found is None or isinstance(found, bool | str):
         raise _refused(field, value, "is not a number", "pass what was measured as a float")
     try:
@@ -104,6 +99,15 @@ def plain(value: Any) -> Any:
     """Return the plain form of a scalar of numpy or of a subclass; anything else as it is."""
     found = _plain(value)
     return value if found is None else found
+
+
+def _finite(field: str, value: Any) -> Plain:
+    found = _plain(value)
+    if found is None and value is not None:
+        raise _refused(field, value, "is not a text, a number, True, False or None", _remedy(value))
+    if isinstance(found, float) and not math.isfinite(found):
+        raise _refused(field, value, "is not a finite number", "leave it out, or write it as text, such as 'nan'")
+    return found
 
 
 def _text(field: str, value: Any) -> str:

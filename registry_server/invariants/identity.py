@@ -4,10 +4,9 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-import msgspec
-
 from registry_server.domain.store import StoreIdentity
 from registry_server.infrastructure import inspection
+from registry_server.infrastructure.records.store import StoreRecords
 from registry_server.infrastructure.sql import Sql
 from registry_server.invariants import marker
 from registry_server.invariants.findings import Finding
@@ -50,8 +49,7 @@ async def gather(site: Site, sql: Sql | None) -> Facts:
     """Collect the facts; without a connection, for a database that does not exist yet."""
     stored, events, sample = None, False, list[str]()
     if sql is not None and await inspection.has_history(sql, site.engine):
-        row = await sql.one("SELECT value FROM meta WHERE key = 'store'")
-        stored = None if row is None else msgspec.json.decode(row[0], type=StoreIdentity)
+        stored = await StoreRecords(sql).get()
         events = await sql.one("SELECT 1 FROM events LIMIT 1") is not None
         sample = await _sample(sql, await inspection.has_column(sql, site.engine, "blobs", "quarantined_at"))
     folder = site.blobs / "sha256"

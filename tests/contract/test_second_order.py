@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import re
 import tempfile
 import time
 import uuid
@@ -22,7 +21,7 @@ from common_lib.faults import Faults
 from common_lib.promotion import PromotionRules
 from common_lib.rules.lifecycle import OnRecall
 from common_lib.staleness import ServeStale
-from registry_server.api import problems, security
+from registry_server.api import security
 from registry_server.api.deadlines import Deadlines
 from registry_server.core import principals
 from registry_server.core.acts import Act, perform
@@ -219,14 +218,6 @@ async def test_bytes_beyond_the_limit_are_not_kept(tmp_path: Path, limit: int) -
     assert not blobs.holds(sha256, 10)
     assert list((tmp_path / "staging").iterdir()) == []
     assert await blobs.put(sha256, chunks(), 10) == 10
-
-
-@pytest.mark.parametrize("code", [code for code, kind in problems.PROBLEMS.items() if kind.status in {429, 503}])
-def test_who_is_sent_away_learns_when_to_come_back(code: str) -> None:
-    """Each answer that asks to come later says when, also the one that is written before there is an application."""
-    refusal = errors.RegistryError("later", remedy="come later", code=code)
-    headers = problems.answer(refusal, "r1").headers
-    assert re.fullmatch("[1-9][0-9]?", headers.get("retry-after", "none"))
 
 
 @pytest.mark.anyio

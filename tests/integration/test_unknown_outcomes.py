@@ -218,11 +218,11 @@ def test_the_page_of_a_proxy_after_a_write_leaves_it_unknown(sqlite_server: Serv
 
 @contextlib.asynccontextmanager
 async def locked(server: Server) -> AsyncIterator[None]:
-    """No version can be written meanwhile."""
+    """Keep versions from being written meanwhile; they can be read."""
     connection = await asyncpg.connect(server.database_url)
     try:
         async with connection.transaction():
-            await connection.execute("LOCK TABLE versions IN ACCESS EXCLUSIVE MODE")
+            await connection.execute("LOCK TABLE versions IN EXCLUSIVE MODE")
             yield
     finally:
         await connection.close()
