@@ -16,10 +16,8 @@ import pytest
 from adapters import Analysis, Integration, Workbench
 from common_lib import Grant, HttpRegistry, Role
 from common_lib.artifacts.loading import load
-from common_lib.errors import AlreadyExists, LoadRefused, RegistryUnavailable, RevisionMismatch, VersionRecalled
+from common_lib.errors import AlreadyExists, LoadRefused, RegistryUnavailable, RevisionMismatch
 from common_lib.faults import Faults
-from common_lib.promotion import PromotionRules
-from common_lib.rules.lifecycle import OnRecall
 from common_lib.staleness import ServeStale
 from registry_server.api import security
 from registry_server.api.deadlines import Deadlines
@@ -30,7 +28,7 @@ from registry_server.infrastructure.filesystem import FilesystemBlobs
 from registry_server.infrastructure.schema import SchemaMismatch
 from registry_server.infrastructure.sqlite import SqliteDatabase
 from registry_server.testing import TestBackend
-from tests.support.steps import promoted, version_of
+from tests.support.steps import version_of
 
 
 def test_a_token_is_refused_from_the_moment_of_its_expiry_on(
@@ -57,51 +55,6 @@ def test_capitals_in_a_grant_make_no_difference(
         assert registry.models.get("EURUSD-Direction").revision == 1
         found = [model.name for model in registry.models.search()]
         assert found == (["EURUSD-Direction", "gbpusd-direction"] if pattern == "*" else ["EURUSD-Direction"])
-
-
-@pytest.mark.parametrize("rule", OnRecall)
-@pytest.mark.parametrize("selector", ["/production", "/latest", "/staging", "/archived", "/1", "@champion"])
-def test_each_reference_to_a_recalled_version_is_refused_or_means_another(
-    model_registry: HttpRegistry, rule: OnRecall, selector: str
-) -> None:
-    """What somebody named is refused under each policy; nothing fails."""
-    registry, name = model_registry, "eurusd"
-    registry.models.create(name, "regression")
-    promoted(registry, name)
-    if selector == "/archived":
-        registry.versions.transition(name, 1, "archived", reason="it is old", force=True)
-    elif selector == "/staging":
-        registry.versions.transition(name, version_of(registry, name).version, "staging", revision=1)
-    registry.aliases.create(name, "champion", 1)
-    registry.policies.put(name, PromotionRules(on_recall=rule), reason="on recall", revision=1)
-    number = registry.resolve(f"models:/{name}{selector}").version
-    registry.versions.recall(name, number, reason="it leaks", force=True)
-    if rule is OnRecall.SKIP and selector == "/staging":
-        # Nothing else is in staging, so the reference means the recalled version still.
-        assert [version.version for version in registry.versions.search(name, stage="staging")] == [number]
-    with pytest.raises(VersionRecalled, match="it leaks"):
-        registry.resolve(f"models:/{name}{selector}")
-
-
-def test_a_rollback_keeps_to_the_revision_that_it_names(model_registry: HttpRegistry) -> None:
-    """If-Match on a rollback is that of the version in production; one that was changed since is not archived."""
-    name = "eurusd"
-    model_registry.models.create(name, "regression")
-    promoted(model_registry, name)
-    etag = f'"{promoted(model_registry, name).revision}"'
-    changed = model_registry.versions.update(name, 2, description="mended", force=True, reason="a slip")
-    client: Any = model_registry._transport._make()
-
-    def roll_back(etag: str) -> int:
-        headers = {"idempotency-key": uuid.uuid4().hex, "if-match": etag}
-        body = {"reason": "it fails", "replacing": 2}
-        status: int = client.post(f"/v1/models/{name}/rollback", json=body, headers=headers).status_code
-        return status
-
-    assert roll_back(etag) == 412
-    assert model_registry.production.at(name).version == 2
-    assert roll_back(f'"{changed.revision}"') == 200
-    assert model_registry.production.at(name).version == 1
 
 
 def test_what_is_decided_about_an_alias_is_in_the_history(model_registry: HttpRegistry) -> None:
