@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from common_lib import HttpRegistry, RegistryConfig
-from common_lib.cli.escapes import escape, escape_json
 from common_lib.cli.failures import tell
 from common_lib.errors import InvalidRequest
+from common_lib.escapes import escape, escape_json
 from tests.support.cli import Cli, operate
 
 # What the registry takes as text, and what a reader must never get as it is.
