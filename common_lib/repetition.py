@@ -1,8 +1,8 @@
 """Repeat a call that failed: the same request under the same key, so that the registry does it once.
 
-When no answer to a write comes, nobody on this side knows whether it was done. Called anew, it would go out under a
+When no answer to a write comes, the client does not know whether it was done. Called anew, it would be sent under a
 new key, and be done twice. So the error carries what was sent, and `registry.retry(error)` sends the same again. A
-call of several requests goes on where it stopped: what was answered before is remembered, not asked again.
+call of several requests goes on where it stopped: earlier answers are remembered, and not asked for again.
 """
 
 from collections import deque

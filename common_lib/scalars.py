@@ -55,7 +55,7 @@ def scalar(field: str, value: Any) -> Plain:
     """Return the plain value that is exactly the given one.
 
     Raises:
-        InvalidRequest: there is none.
+        InvalidRequest: no plain value is exactly the given one.
     """
     found = _finite(field, value)
     if isinstance(found, int) and abs(found) >= 10**MAX_DIGITS:
@@ -118,7 +118,7 @@ def _text(field: str, value: Any) -> str:
 
 
 def _plain(value: Any) -> Plain:
-    """Return the plain value, or None if there is none."""
+    """Return the plain value, or None for a value without one."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str):

@@ -54,7 +54,7 @@ class Cache:
 
     @classmethod
     def default(cls) -> "Cache":
-        """Choose the folder in `REGISTRY_CACHE`, or else one in the user's home by the XDG base directory specification.
+        """Choose the folder in `REGISTRY_CACHE`, or else the one of the XDG base directory specification.
 
         Raises:
             InvalidConfiguration: no variable names one, and this user has no home.

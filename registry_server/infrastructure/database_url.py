@@ -126,7 +126,7 @@ def _parameters(query: str) -> dict[str, str]:
             _refuse(f"it names the parameter {name} twice")
         found[name] = _decoded(value)
     if "sslmode" in found and found["sslmode"] not in _SSL_MODES:
-        _refuse(f"its sslmode is none of {', '.join(_SSL_MODES)}")
+        _refuse(f"its sslmode is not one of {', '.join(_SSL_MODES)}")
     for port in found.get("port", "1").split(","):
         _check_port(port)
     return found

@@ -21,7 +21,7 @@ _NAME: Final = re.compile(r"^[0-9a-f]{64}$(?!\n)")
 
 
 class Facts(NamedTuple):
-    """What folder and database say of each other. `sampled` blobs were looked for, and `found` of them are there."""
+    """The ids in folder and database, and a sample: `sampled` blobs were looked for, and `found` of them are there."""
 
     site: Site
     data: Marker | None
@@ -39,7 +39,7 @@ class Facts(NamedTuple):
 
     @property
     def bytes_missing(self) -> bool:
-        """Whether the bytes that the database names are missing as a whole, and not one by one."""
+        """True if the bytes that the database names are missing as a whole, and not one by one."""
         if not self.sampled:
             return False
         return not self.files or (self.sampled >= _TELLING and self.found * 2 < self.sampled)
@@ -66,7 +66,7 @@ async def gather(site: Site, sql: Sql | None) -> Facts:
 
 
 async def _sample(sql: Sql, quarantine: bool) -> list[str]:  # noqa: FBT001 - the one caller names it
-    """The digests of some blobs from all over the range, without those in quarantine."""
+    """Return the digests of some blobs from all over the range, without those in quarantine."""
     also = "AND quarantined_at IS NULL " if quarantine else ""
     statement = f"SELECT sha256 FROM blobs WHERE sha256 >= ?1 {also}ORDER BY sha256 LIMIT {_EACH}"  # noqa: S608 - constants
     found = set[str]()
@@ -76,7 +76,7 @@ async def _sample(sql: Sql, quarantine: bool) -> list[str]:  # noqa: FBT001 - th
 
 
 def _has_files(site: Site) -> bool:
-    """Whether there is at least one folder with a blob, or from which single blobs were lost."""
+    """Return whether there is at least one folder with a blob, or from which single blobs were lost."""
     try:
         return any(len(folder.name) == 2 for folder in (site.blobs / "sha256").iterdir())  # noqa: PLR2004 - two digits
     except (FileNotFoundError, NotADirectoryError):
