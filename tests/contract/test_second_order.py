@@ -92,7 +92,7 @@ async def test_an_adapter_promotes_what_it_has_read_and_nothing_later(
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("max_age_s", [0.0, 3600.0])
 async def test_a_list_is_kept_as_long_as_it_may_be_old(model_registry_backend: TestBackend, max_age_s: float) -> None:
-    """In an outage, a list that is older is none."""
+    """In an outage, a list that is older is not used."""
     async with model_registry_backend.async_registry("analysis") as registry:
         faults = Faults()
         analysis = Analysis(faults.between(registry), staleness=ServeStale(max_age_s=max_age_s))
@@ -106,7 +106,7 @@ async def test_a_list_is_kept_as_long_as_it_may_be_old(model_registry_backend: T
 
 
 def test_a_name_that_differs_in_capitals_is_named_when_it_is_taken(model_registry: HttpRegistry) -> None:
-    """The workbench neither takes it for the other model nor says that there is none."""
+    """The workbench neither takes it for the other model nor reports that no such model exists."""
     model_registry.models.create("EURUSD", "regression")
     with pytest.raises(AlreadyExists, match="EURUSD"):
         Workbench(model_registry).ensure_model("eurusd", "regression")
@@ -130,7 +130,7 @@ def test_what_is_loaded_is_hashed_right_before(model_registry: HttpRegistry) -> 
 def test_a_token_that_another_server_has_revoked_is_refused_within_five_seconds(
     model_registry: HttpRegistry, model_registry_backend: TestBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each server looks its callers up again, though nobody tells it that one is gone."""
+    """Each server looks its callers up again, without any message from the other server."""
     model_registry.principals.create("bob", "service", [Grant(role=Role.ANALYSIS, models="*")])
     issued = model_registry.principals.issue_token("bob")
     ports, token = model_registry_backend.ports, model_registry_backend.token()
@@ -157,7 +157,7 @@ def test_a_token_that_another_server_has_revoked_is_refused_within_five_seconds(
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("limit", [0, 1, 9])
 async def test_bytes_beyond_the_limit_are_not_kept(tmp_path: Path, limit: int) -> None:
-    """Not even if nobody said how many they would be; as many as the limit are kept."""
+    """Not even if their number was not announced; as many as the limit are kept."""
 
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(5):

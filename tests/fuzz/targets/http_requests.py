@@ -125,7 +125,7 @@ def _bodies(chance: random.Random, request: Request) -> Request:
 
 
 def _lists() -> list[Request]:
-    """Every list there is, with the token of its second page where it has one."""
+    """Return every list, with the token of its second page where it has one."""
     found = []
     for request in repeatable():
         body = world().send(request).body
