@@ -69,9 +69,9 @@ def crash(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """A million cases for whatever reads what others wrote, in 20 minutes on two cores; see tests/fuzz/harness.py.
+    """Feed a million cases to all code that reads the input of others, in 20 minutes on two cores.
 
-    `FUZZ_SEED=… nox -s fuzz` repeats a run by the seed that it printed.
+    See tests/fuzz/harness.py. `FUZZ_SEED=… nox -s fuzz` repeats a run by the seed that it printed.
     """
     session.install("--editable", ".[fuzz]")
     bounds = {"FUZZ_SEED": str(secrets.randbelow(10**9)), "FUZZ_AT_LEAST": "1000000"}

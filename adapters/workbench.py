@@ -92,7 +92,7 @@ class Workbench(ModelRegistry):
                 return self.log_version(name, file.path, **({"framework": file.framework} | facts))
             except RegistryUnavailable as error:
                 if error.idempotency_key is None:
-                    # Its bytes were still on their way, and the file is gone: to repeat it, it is saved again.
+                    # Its bytes were not yet all sent, and the file is gone: a repetition saves the estimator again.
                     error.repeat = lambda other: Workbench(other).log_model(name, estimator, **facts)
                 raise
 

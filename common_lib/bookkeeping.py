@@ -1,6 +1,6 @@
-"""Files that only help a later call: a disk that is full, read-only or closed to this user must not fail a call.
+"""Files that only help a later call: a full or read-only disk, or a lack of permission, must not fail a call.
 
-One warning for each folder and process says that nothing is remembered there.
+One warning for each folder and process tells that nothing is remembered there.
 """
 
 import contextlib

@@ -26,7 +26,7 @@ C = TypeVar("C", bound=type[Any])
 
 
 def _completed(kind: C) -> C:
-    """Let a configuration take what is not passed from the environment."""
+    """Make the constructor read the fields that are not passed from the environment."""
     init = kind.__init__
 
     @wraps(init)

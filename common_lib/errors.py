@@ -70,8 +70,8 @@ class RegistryError(Exception):
     repeat: Callable[[Any], Any] | None = None
 
     def __str__(self) -> str:
-        said = super().__str__()
-        return f"{said}; {self.advice}" if self.advice else said
+        text = super().__str__()
+        return f"{text}; {self.advice}" if self.advice else text
 
     def __reduce__(self) -> tuple[Any, ...]:
         # An error of a worker process is pickled on its way home, and must arrive as it left; how to repeat it stays.
@@ -330,7 +330,7 @@ class ServerFailed(RegistryUnavailable):
 class ProtocolError(RegistryError):
     """The answer is not one of a registry; perhaps the address is that of something else.
 
-    `field` and `value` are what is wrong in it, if it could be read so far.
+    `field` and `value` are the wrong part of it, where it could be read so far.
     """
 
     def __init__(self, detail: str, *, field: str | None = None, value: Any = None) -> None:

@@ -56,7 +56,7 @@ def make_folder(folder: Path) -> None:
         with naming(folder):
             folder.mkdir(0o700)
     except FileExistsError:
-        # Another process was faster, or a link or file has its place, which is not a folder.
+        # Another process was faster, or something else, such as a file, stands in its place.
         if not folder.is_dir():
             raise
 
@@ -76,7 +76,7 @@ def check_own(path: Path, *, secret: bool = False) -> None:
     """Raise unless a file is regular, belongs to this user, and nobody else can write it; it is not opened.
 
     For files that must not be opened, such as those of SQLite, whose locks end when any descriptor is closed. With
-    `secret`, nobody else may be able to read it either.
+    `secret`, other users must not be able to read it either.
 
     Raises:
         UnsafeFile: as `read_own`.
@@ -91,7 +91,7 @@ def check_own(path: Path, *, secret: bool = False) -> None:
 def read_own(path: Path, *, most_bytes: int, secret: bool = False) -> bytes:
     """Return the bytes of a regular file that belongs to this user and that nobody else can write.
 
-    With `secret`, nobody else may be able to read it either.
+    With `secret`, other users must not be able to read it either.
 
     Raises:
         UnsafeFile: it is a link, a pipe or a device, belongs to somebody else, others can change it, or it holds more

@@ -1,8 +1,8 @@
 """Repeat a call that failed: the same request under the same key, so that the registry does it once.
 
-When no answer to a write comes, nobody on this side knows whether it was done. Called anew, it would go out under a
+When no answer to a write comes, the client does not know whether it was done. Called anew, it would be sent under a
 new key, and be done twice. So the error carries what was sent, and `registry.retry(error)` sends the same again. A
-call of several requests goes on where it stopped: what was answered before is remembered, not asked again.
+call of several requests goes on where it stopped: earlier answers are remembered, and not asked for again.
 """
 
 from collections import deque
@@ -95,11 +95,6 @@ class Recording(Generic[T]):
             return Recording(self._build)
         failed_write = self._last if _is_write(self._last) else None
         return Recording(self._build, self._replies[:-1], failed_write)
-
-    @property
-    def has_written(self) -> bool:
-        """Whether a write was sent, known to be done or not."""
-        return self._has_written
 
     def _same(self, step: Any) -> Any:
         # Built anew it has another key: what is repeated is the operation that was sent before.

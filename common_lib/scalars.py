@@ -17,11 +17,10 @@ from fractions import Fraction
 from typing import Any, Final
 
 from common_lib.errors import InvalidRequest
+from common_lib.rules.facts import MAX_DIGITS
 
 Plain = str | int | float | bool | None
 _NUMPY_KINDS: Final = "biufU"
-# Python writes out no longer one, and neither does any database that we know.
-_MOST_BITS: Final = 4_096
 _SHOWN: Final = 200
 
 
@@ -56,15 +55,11 @@ def scalar(field: str, value: Any) -> Plain:
     """Return the plain value that is exactly the given one.
 
     Raises:
-        InvalidRequest: there is none.
+        InvalidRequest: no plain value is exactly the given one.
     """
-    found = _plain(value)
-    if found is None and value is not None:
-        raise _refused(field, value, "is not a text, a number, True, False or None", _remedy(value))
-    if isinstance(found, float) and not math.isfinite(found):
-        raise _refused(field, value, "is not a finite number", "leave it out, or write it as text, such as 'nan'")
-    if isinstance(found, int) and found.bit_length() > _MOST_BITS:
-        raise _refused(field, value, f"has more than {_MOST_BITS:,} bits", "write it as text")
+    found = _finite(field, value)
+    if isinstance(found, int) and abs(found) >= 10**MAX_DIGITS:
+        raise _refused(field, value, f"has more than {MAX_DIGITS} digits", "write it as text")
     return found
 
 
@@ -74,7 +69,7 @@ def number(field: str, value: Any) -> float:
     Raises:
         InvalidRequest: it is not a finite number, or no float has its value.
     """
-    found = scalar(field, value)
+    found = _finite(field, value)
     if found is None or isinstance(found, bool | str):
         raise _refused(field, value, "is not a number", "pass what was measured as a float")
     try:
@@ -106,6 +101,15 @@ def plain(value: Any) -> Any:
     return value if found is None else found
 
 
+def _finite(field: str, value: Any) -> Plain:
+    found = _plain(value)
+    if found is None and value is not None:
+        raise _refused(field, value, "is not a text, a number, True, False or None", _remedy(value))
+    if isinstance(found, float) and not math.isfinite(found):
+        raise _refused(field, value, "is not a finite number", "leave it out, or write it as text, such as 'nan'")
+    return found
+
+
 def _text(field: str, value: Any) -> str:
     found = _plain(value)
     if not isinstance(found, str):
@@ -114,7 +118,7 @@ def _text(field: str, value: Any) -> str:
 
 
 def _plain(value: Any) -> Plain:
-    """Return the plain value, or None if there is none."""
+    """Return the plain value, or None for a value without one."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str):

@@ -1,8 +1,7 @@
-"""Files of this machine that are believed only if a holder of the same token wrote them about the same thing.
+"""Files of this machine that are used only if a holder of the same token wrote them about the same thing.
 
-The first line is an HMAC of the rest, by a key made of the address and the token. So nobody reads what another
-principal may see, and nothing is believed that was written without the token, that a disk has changed since, or that
-stood under another name.
+The first line is an HMAC of the rest, by a key made of the address and the token. So no principal reads what another
+one may see, and a file is not used if it was written without the token, has changed since, or had another name.
 """
 
 import hashlib
@@ -18,7 +17,7 @@ def read_sealed(path: Path, key: bytes, about: str, *, most_bytes: int) -> bytes
     Raises:
         ValueError: it was written with another key, about another thing, or has changed since.
         UnsafeFile: the file is not ours, or others can write it.
-        FileNotFoundError: there is none.
+        FileNotFoundError: it does not exist.
     """
     seal, _, text = read_own(path, most_bytes=most_bytes).partition(b"\n")
     if not hmac.compare_digest(seal, _seal(key, about, text)):

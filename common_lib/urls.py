@@ -44,7 +44,7 @@ class Address(NamedTuple):
 
     @property
     def is_loopback(self) -> bool:
-        """Whether it is this machine, reached without any network."""
+        """True if the host is this machine, which is reached without any network."""
         return is_loopback(self.host)
 
 
@@ -75,7 +75,7 @@ def masked(text: str) -> str:
 
 
 def host_as_ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Return the number that a host is, an IPv4 one for an IPv6 one that stands for it; None for a name."""
+    """Return the IP address that a host is, as IPv4 if it is mapped into IPv6; None for a name."""
     try:
         found = ipaddress.ip_address(host)
     except ValueError:
@@ -84,7 +84,7 @@ def host_as_ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | Non
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine: `localhost`, a name below it, or a number of the loopback.
+    """Return whether a host is this machine: `localhost`, a name below it, or an address of the loopback.
 
     Source: RFC 6761, section 6.3; the unspecified address reaches the loopback too.
     """
@@ -102,7 +102,7 @@ def _parse(text: str, schemes: Collection[str], *, with_userinfo: bool) -> Addre
     if not slashes:
         raise ValueError(f"it has no scheme; {_REMEDY}")
     if scheme.lower() not in schemes:
-        raise ValueError(f"its scheme is none of {', '.join(schemes)}; {_REMEDY}")
+        raise ValueError(f"its scheme is not one of {', '.join(schemes)}; {_REMEDY}")
     authority, slash, path = rest.partition("/")
     userinfo, at, place = authority.rpartition("@")
     if at and not with_userinfo:

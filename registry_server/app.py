@@ -171,10 +171,10 @@ def connect(app: Litestar, outside: Ports) -> None:
 
 @contextlib.asynccontextmanager
 async def opened(settings: Settings, *, adopt: bool = False, lost: bool = False) -> AsyncIterator[Ports]:
-    """The outside world that the settings describe, checked, locked, migrated, with an admin; closed at the end.
+    """Check, lock, migrate and open the outside world that the settings describe, with an admin; close it at the end.
 
-    With `adopt` folder and database become one store, whatever they belonged to before; with `lost` even if the bytes
-    are missing.
+    With `adopt` folder and database become one store, even if they belonged to others before; with `lost` even if the
+    bytes are missing.
 
     Raises:
         FolderInUse: another process owns the data folder.

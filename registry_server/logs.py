@@ -122,7 +122,7 @@ def _dumped(value: Any) -> bytes:
 
 
 def _safe(value: Any, length: int, depth: int = 0) -> Any:
-    """Return the value as JSON knows it, each text in it redacted and bounded."""
+    """Return the value as JSON has it, each text in it redacted and bounded."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int) and abs(value) < 2**63:
@@ -180,7 +180,7 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def security(event: str, **facts: Any) -> None:
-    """Write a line of the security log: what was refused, to whom, or which token came or went.
+    """Write a line of the security log: a refusal and its caller, or a token that was issued or revoked.
 
     These lines are always written, with `--quiet` too. `facts` never hold a token, only its id.
     """

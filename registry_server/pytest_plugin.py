@@ -29,7 +29,7 @@ def model_registry_application() -> "Iterator[TestBackend]":
 
 @pytest.fixture(scope="session")
 def model_registry_caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of all caches of the session, for to number a folder pytest looks at all that it has made before."""
+    """Make the folder of all caches of the session: pytest, to number a folder, lists all that it has made before."""
     return tmp_path_factory.mktemp("model-registry-caches")
 
 

@@ -57,7 +57,7 @@ class Announcement(msgspec.Struct, frozen=True):
 
     @classmethod
     def read(cls, data: Path) -> "Announcement | None":
-        """The announcement of a process that lives; one that was killed leaves an old one behind.
+        """Return the announcement of a process that lives; one that was killed leaves an old one behind.
 
         Raises:
             UnsafeFile: others can exchange the file, or it names an address beyond this machine.

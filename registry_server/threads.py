@@ -1,4 +1,4 @@
-"""Work in threads that nobody leaves behind: a caller that is cancelled waits for its thread before it cleans up."""
+"""Work in threads that end before their caller: a caller that is cancelled waits for its thread before it cleans up."""
 
 import asyncio
 import contextlib

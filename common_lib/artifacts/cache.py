@@ -54,7 +54,7 @@ class Cache:
 
     @classmethod
     def default(cls) -> "Cache":
-        """The folder in `REGISTRY_CACHE`, or one of the user's own as the XDG base directory specification says.
+        """Choose the folder in `REGISTRY_CACHE`, or else the one of the XDG base directory specification.
 
         Raises:
             InvalidConfiguration: no variable names one, and this user has no home.
@@ -65,7 +65,7 @@ class Cache:
             base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
         except RuntimeError as error:
             raise InvalidConfiguration(
-                f"there is no folder for the cache ({error}): name one in REGISTRY_CACHE"
+                f"no folder for the cache can be chosen ({error}): name one in REGISTRY_CACHE"
             ) from None
         return cls(Path(base) / "model-registry")
 
@@ -126,11 +126,11 @@ class Cache:
                 check_folder(self.root / name)
 
     def references(self, origin: str) -> References:
-        """What references of a registry meant when it last answered."""
+        """Open the record of what the references of a registry meant when it last answered."""
         return References(self.root, origin)
 
     def remember(self, manifest: Manifest) -> None:
-        """Keep which files a version has, and remove what killed processes left. No disk fails the caller."""
+        """Record which files a version has, and remove what killed processes left. No error of a disk is raised."""
         with optional(self.root):
             if self.manifest(manifest.digest) != manifest:
                 text = manifest.model_dump_json().encode()
@@ -139,7 +139,7 @@ class Cache:
         sweep(self.root)
 
     def manifest(self, digest: str) -> Manifest | None:
-        """The files of a version, if they were ever asked for; to be checked against its digest."""
+        """Return the files of a version if they were fetched before; the caller checks them against its digest."""
         with contextlib.suppress(OSError, ValueError):
             sha256, _, text = read_own(self._manifest(digest), most_bytes=_MOST_BYTES).partition(b"\n")
             if sha256 == hashlib.sha256(text).hexdigest().encode():

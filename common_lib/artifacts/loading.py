@@ -42,7 +42,7 @@ _SHOWN: Final = 400
 
 
 class Loader(Protocol):
-    """What an entry point of the group `model_registry.loaders` names: a module or an object with these two.
+    """The target of an entry point of the group `model_registry.loaders`: a module or an object with these two.
 
     A `fault` with a parameter `memory` is given the bytes that `load` may take, or None for the bound of
     `common_lib.loaders.budget.bound_for`.
@@ -224,7 +224,7 @@ def _check_size(what: str, entry: FileEntry, memory: int | None) -> None:
 
 
 def _bound(loader: Loader, memory: int | None) -> dict[str, Any]:
-    """Give the bound to a loader whose `fault` takes one."""
+    """Return the argument with the bound, for a loader whose `fault` takes one."""
     return {"memory": memory} if "memory" in inspect.signature(loader.fault).parameters else {}
 
 

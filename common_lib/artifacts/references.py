@@ -1,8 +1,8 @@
-"""What references meant when the registry last answered, for callers that ask without it.
+"""The record of what references meant when the registry last answered, for callers that work without it.
 
 Each file is about one reference of one registry, sealed by the token of the principal that was answered. A version that
-was fetched has a file under its own reference, in which a recall stands. What a moving reference means is believed only
-together with that file: who removes it, to make a recall forgotten, makes the version unusable.
+was fetched has a file under its own reference, which also holds its recall. The meaning of a moving reference is used
+only together with that file: removing it, to make a recall forgotten, makes the version unusable.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ class References:
     origin: str
 
     def remember(self, reference: str, version: ModelVersion, at: float) -> None:
-        """Keep what a reference meant at a time of the wall clock. A disk that cannot be written fails nobody."""
+        """Record what a reference meant at a time of the wall clock. No error of a disk is raised."""
         for each in self._readers():
             each._remember(reference, version, at)  # noqa: SLF001 - itself
 
@@ -46,14 +46,14 @@ class References:
             known = self._replaceable(version.reference)
             own = _Entry(version=version, at=at)
             if known is not None and known.recalled is not None and at < known.recalled_at:
-                # Another process has heard of the recall after this answer was given.
+                # Another process was answered with the recall after this answer was given.
                 own = known
             self._write(version.reference, own)
             if reference != version.reference:
                 self._write(reference, _Entry(version=version, at=at))
 
     def remember_recall(self, reference: str, why: str, at: float) -> None:
-        """Keep that a version, given by its own reference, is recalled since; of one never fetched nothing is kept."""
+        """Record the recall of a version, given by its own reference; of one never fetched nothing is recorded."""
         for each in self._readers():
             with optional(self.root):
                 known = each._replaceable(reference)  # noqa: SLF001 - itself
@@ -75,10 +75,10 @@ class References:
         return found.version
 
     def refuse_recalled(self, version: ModelVersion, at: float) -> None:
-        """Refuse a version of which a recall was heard after the answer of that time.
+        """Refuse a version whose recall was recorded after the answer of that time.
 
         Raises:
-            VersionRecalled: it was.
+            VersionRecalled: it was recalled.
         """
         with contextlib.suppress(OSError):
             own = self._known(version.reference)
@@ -86,9 +86,9 @@ class References:
                 self._refuse_recalled(own)
 
     def _readers(self) -> "tuple[References, ...]":
-        """Return this folder as the same principal reads it, and as a process offline does that was given no token.
+        """Return this folder as the same principal reads it, and as an offline process without a token reads it.
 
-        The latter believes files that a token did not seal; one that has a token never does.
+        A process without a token uses files that no token has sealed; a process with a token never does.
         """
         return (self, References(self.root, str(self.origin)))
 
@@ -114,7 +114,7 @@ class References:
             return None
 
     def _replaceable(self, reference: str) -> _Entry | None:
-        """Return what is known; nothing of a file that others can write, which is about to be replaced."""
+        """Return what is known; None for a file that others can write, which is about to be replaced."""
         try:
             return self._known(reference)
         except UnsafeFile:

@@ -61,7 +61,7 @@ def register(
         lineage=lineage,
         tags=tags,
     )
-    # What can never be accepted is refused before a byte of the files is read: any file will do for that.
+    # Facts that can never be accepted are refused before a byte of the files is read: any file will do for that.
     create([_ANY_FILE])
     if (yield Blocking(lambda: size_of(source) > _MUCH_BYTES)):
         # Hashing takes a while: a wrong name is refused before it. Otherwise the first request about the bytes says so.

@@ -68,7 +68,7 @@ def _files(registry: "HttpRegistry", version: str) -> dict[str, str]:
 
 
 def _all_files(registry: "HttpRegistry") -> dict[str, str]:
-    """A path for each digest of all versions, those that were taken out of use or recalled included."""
+    """Map each digest of all versions, also of tombstoned and recalled ones, to the path of one file."""
     found: dict[str, str] = {}
     for model in registry.models.search(tombstoned=True):
         for version in registry.versions.search(model.name, tombstoned=True):

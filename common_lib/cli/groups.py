@@ -1,4 +1,4 @@
-"""The group of all commands of a program, whose complaints are as safe to print as its answers."""
+"""The group of all commands of a program, whose usage errors are as safe to print as its answers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from typing import Any
 
 import rich_click as click
 
-from common_lib.cli.escapes import escape
+from common_lib.escapes import escape
 
 
 class SafeGroup(click.RichGroup):

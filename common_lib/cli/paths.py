@@ -1,4 +1,4 @@
-"""Paths as they are typed: none is empty, for an empty one would mean the current folder."""
+"""Paths as they are typed. An empty one is refused, because it would mean the current folder."""
 
 import os
 from pathlib import Path
@@ -18,5 +18,5 @@ class PathType(click.Path):
     ) -> "str | bytes | os.PathLike[str]":
         """Return the path that was typed."""
         if not str(value).strip():
-            self.fail("an empty path is not a path; '.' is the current folder", param, ctx)
+            self.fail("the path is empty; '.' is the current folder", param, ctx)
         return super().convert(value, param, ctx)

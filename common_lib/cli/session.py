@@ -178,10 +178,10 @@ def configured(url: str, token: str, *, fresh: bool) -> RegistryConfig:
 def found_token(token: str | None, file: Path | None, *, secret: bool = False) -> str:
     """The token that was given on the command line, in a file, or in `REGISTRY_TOKEN`, in this order.
 
-    With `secret` nobody else may be able to read the file.
+    With `secret` the file must not be readable by other users.
 
     Raises:
-        InvalidConfiguration: it was given twice, its file is empty or open to change by others, or no token looks so.
+        InvalidConfiguration: it was given twice, its file is empty or can be changed by others, or it is malformed.
     """
     if token and file:
         raise InvalidConfiguration("--token and --token-file are both given: give one")
@@ -199,7 +199,7 @@ def _of_file(file: Path, *, secret: bool) -> str:
     try:
         return read_own(file, most_bytes=_MOST_BYTES, secret=secret).decode("utf-8", "replace")
     except OSError as why:
-        raise InvalidConfiguration(f"the token is not read: {why}") from None
+        raise InvalidConfiguration(f"the token cannot be read: {why}") from None
 
 
 def _plain(value: Any) -> Any:

@@ -12,7 +12,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from common_lib.cli.escapes import escape, escape_json
+from common_lib.escapes import escape, escape_json
 from common_lib.rules.comparison import described
 
 if TYPE_CHECKING:
@@ -49,12 +49,12 @@ def document(value: Any) -> None:
 
 
 def as_json(value: Any, indent: int | None = None) -> str:
-    """Return a JSON document in which everything that no reader could see is written as its number."""
+    """Return a JSON document, with each character that a reader cannot see replaced by its number."""
     return escape_json(json.dumps(value, indent=indent, ensure_ascii=False, default=str))
 
 
 def text(value: object, style: str = "") -> Text:
-    """Return a text in one line, with the number of each character that could move the cursor or that nobody sees."""
+    """Return a text as one line, with each character that could mislead a reader replaced by its number."""
     return Text(escape(str(value)), style)
 
 

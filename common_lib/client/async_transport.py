@@ -216,9 +216,9 @@ async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]
 
 
 async def outcome_of(waited: Any, seconds: float) -> Any:
-    """Wait for a future of another thread or loop, so many seconds; None if it has not ended by then.
+    """Wait so many seconds for a future of another thread or loop; return None if it has not ended by then.
 
-    `asyncio.wrap_future` would tell a loop that has ended meanwhile, which complains.
+    `asyncio.wrap_future` would call a loop that has ended meanwhile, which raises.
     """
     loop = asyncio.get_running_loop()
     here: asyncio.Future[Any] = loop.create_future()

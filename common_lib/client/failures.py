@@ -1,4 +1,4 @@
-"""What came instead of an answer, in words that name the cause."""
+"""Failures of the network, as sentences that name the cause."""
 
 import re
 from dataclasses import dataclass
@@ -7,11 +7,12 @@ from typing import Final
 import httpx
 
 from common_lib.errors import AnswerTimedOut, ConnectionFailed, RegistryUnavailable, TooManyCalls
+from common_lib.escapes import escape
 
 _SHOWN: Final = 300
-# The first that fits: of which kind it is, what it says, and what that means.
+# The first that fits counts: the kind of the error, a pattern of its text, and the cause.
 _CAUSES: Final = [
-    # What a server of TLS says to a request in clear: an alert, or the beginning of a handshake.
+    # A server of TLS answers a request in clear with an alert, or with the beginning of a handshake.
     (
         httpx.RemoteProtocolError,
         re.compile(r"['\"]\\x1[56]\\x03"),
@@ -49,7 +50,7 @@ FAILURES: Final = (httpx.HTTPError, httpx.InvalidURL, UnicodeError)
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """No answer came: the kind of error to raise if it stays so, what happened, and whether anything was sent."""
+    """An attempt without an answer: the kind of error to raise, the cause, and whether anything was sent."""
 
     kind: type[RegistryUnavailable]
     detail: str
@@ -57,20 +58,19 @@ class Failure:
 
 
 def failure(error: Exception, url: str) -> Failure:
-    """Return what an exception of the network means, as a sentence with the cause."""
+    """Translate an exception of the network into a failure whose detail names the cause."""
     kind: type[RegistryUnavailable] = ConnectionFailed
     if isinstance(error, httpx.PoolTimeout):
         kind = TooManyCalls
     elif isinstance(error, httpx.TimeoutException):
         kind = AnswerTimedOut
     sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.ProxyError)
-    said = f"{type(error).__name__}: {error}".rstrip(": ")
-    said = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in said[:_SHOWN])
-    return Failure(kind, f"{url}: {said}{_cause(error, said)}", sent)
+    text = escape(f"{type(error).__name__}: {error}".rstrip(": ")[:_SHOWN])
+    return Failure(kind, f"{url}: {text}{_cause(error, text)}", sent)
 
 
-def _cause(error: Exception, said: str) -> str:
+def _cause(error: Exception, text: str) -> str:
     for kind, pattern, cause in _CAUSES:
-        if isinstance(error, kind) and pattern.search(said):
+        if isinstance(error, kind) and pattern.search(text):
             return f": {cause}"
     return ""

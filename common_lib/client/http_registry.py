@@ -70,7 +70,7 @@ class _Client(ABC):
         return cache.refreshing(operation, lambda *began: self.policy.steps(operation, *began))
 
     def _settle(self) -> None:
-        """Begin anew if this process was forked off since: threads that are not here may hold locks for ever."""
+        """Begin anew if this process was forked off since then: threads of the parent may hold its locks for ever."""
         if self._process != os.getpid():
             self._begin_anew()
 
@@ -109,7 +109,7 @@ class _Client(ABC):
 
 
 def _next(steps: CallSteps, reply: Any) -> Any:
-    # The network cannot be set up: whoever asks decides whether an older answer will do.
+    # The network cannot be set up: the steps decide whether an older answer will do.
     return steps.throw(reply) if isinstance(reply, InvalidConfiguration) else steps.send(reply)
 
 
@@ -180,7 +180,7 @@ class HttpRegistry(_Client, ModelRegistry):
         self._background = Background()
 
     def _abandon(self) -> None:
-        # Whatever a test or `faults` has put in its place holds no sockets of its own.
+        # A transport that a test or `faults` has put in its place holds no sockets of its own.
         if isinstance(self._transport, Transport):
             self._transport.abandon()
 

@@ -1,6 +1,6 @@
-"""What the environment says of the network: proxies and certificates, read by ourselves at the first attempt.
+"""Settings of the network in the environment: proxies and certificates, read by ourselves at the first attempt.
 
-Read by httpx they would fail in the constructor with whatever its parsers raise, also for those who never leave this
+Read by httpx they would fail in the constructor with whatever its parsers raise, also for clients that never leave this
 machine. Here a value that is not understood is an `InvalidConfiguration` that names its variable, raised when, and only
 when, an attempt needs it.
 
@@ -64,8 +64,7 @@ def proxy_for(address: urls.Address, variables: Mapping[str, str]) -> ProxyRule 
     """Return the proxy for an address, or None: `http_proxy`, `https_proxy`, `all_proxy`, unless `no_proxy` names it.
 
     The variables mean what they mean to curl; those in small letters come first, and an empty one switches the other
-    off.
-    `HTTP_PROXY` is not read within CGI, where a request sets it (httpoxy.org).
+    off. `HTTP_PROXY` is not read within CGI, where a request sets it (httpoxy.org).
 
     Raises:
         InvalidConfiguration: a variable that counts for this address is not understood.
@@ -106,7 +105,7 @@ def is_excepted(address: urls.Address, variable: str, value: str) -> bool:
 
 
 def tls_context(ca_file: str, variables: Mapping[str, str]) -> ssl.SSLContext:
-    """Return the certificates that are trusted: those of `ca_file`, SSL_CERT_FILE or SSL_CERT_DIR, or the usual ones.
+    """Trust the certificates of `ca_file`, SSL_CERT_FILE or SSL_CERT_DIR, or else those that httpx brings.
 
     Raises:
         InvalidConfiguration: the file or folder is not there, or holds no certificate.
@@ -117,9 +116,7 @@ def tls_context(ca_file: str, variables: Mapping[str, str]) -> ssl.SSLContext:
         return _trusting("SSL_CERT_FILE", file, is_folder=False)
     if folder := variables.get("SSL_CERT_DIR"):
         return _trusting("SSL_CERT_DIR", folder, is_folder=True)
-    import certifi  # noqa: PLC0415 - only who has an address of https needs it
-
-    return ssl.create_default_context(cafile=certifi.where())
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def _variable(name: str, variables: Mapping[str, str]) -> tuple[str, str]:

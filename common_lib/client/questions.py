@@ -52,7 +52,7 @@ class Questions:
             if self._asked.get(path) is question:
                 del self._asked[path]
         with contextlib.suppress(InvalidStateError):
-            # Given up already, because the event loop of who asked has ended.
+            # Given up already, because the event loop of the caller has ended.
             question.outcome.set_result(outcome)
 
     def outdate(self, prefix: str) -> None:

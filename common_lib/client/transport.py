@@ -65,7 +65,7 @@ class Transport:
             self._made.close()
 
     def _make(self) -> httpx.Client:
-        """Make the pool at the first attempt: who only reads what is on this machine needs no network settings."""
+        """Make the pool at the first attempt: a client that reads only this machine needs no network settings."""
         with self._making:
             if self._made is None:
                 client = httpx.Client(**client_of(self._config, self._replaced, httpx.HTTPTransport))
@@ -154,12 +154,12 @@ def begins_at(response: httpx.Response) -> int:
 
 
 def answer_of(response: httpx.Response, body: bytes, url: str) -> Answer:
-    """Return what came as a value."""
+    """Make an `Answer` of a response and its body."""
     return Answer(response.status_code, dict(response.headers), body, url=url)
 
 
 def holds_bytes(response: httpx.Response) -> bool:
-    """Return whether a body is that of a file, as it is, and not the words of something in between."""
+    """Return whether a body holds the bytes of a file as they are, and not a message of a proxy."""
     is_plain = response.headers.get("content-encoding", "identity").strip().lower() in {"", "identity"}
     return is_plain and response.status_code in {httpx.codes.OK, httpx.codes.PARTIAL_CONTENT}
 

@@ -90,7 +90,7 @@ def _left_s(timeout: float | None, over: type[httpcore.TimeoutException]) -> flo
 
 
 def _check_beginning(data: bytes) -> None:
-    # Until the head is whole, the parser would wait: for as long as a server of something else says nothing more.
+    # The parser would wait until the head is whole: for as long as a server of another protocol sends no more.
     if data and not _HTTP.startswith(data[: len(_HTTP)]):
         raise httpcore.RemoteProtocolError(f"illegal status line: {data[:_SHOWN]!r}")
 

@@ -1,4 +1,4 @@
-"""What a model of ONNX is made of, counted from its bytes: messages of protobuf are walked and not built.
+"""The parts of a model of ONNX, counted from its bytes: messages of protobuf are walked and not built.
 
 The numbers of the fields are those of `onnx.proto3` of ONNX 1.19. The costs are what onnxruntime 1.32 takes for a
 message of each kind, measured on models of 50,000 of them and rounded up.
@@ -67,7 +67,7 @@ class Call(NamedTuple):
 
 @dataclass(slots=True)
 class _Body:
-    """What a function, or the graph, takes by itself, and what it calls."""
+    """The memory that a function, or the graph, takes by itself, and the functions that it calls."""
 
     cost: int = 0
     calls: list[Call] = field(default_factory=list)
@@ -112,7 +112,7 @@ def check_model(content: bytes, budget: Budget) -> None:
 
 
 def _spend_calls(main: _Body, bodies: Mapping[Call, _Body], budget: Budget) -> None:
-    """Count what the functions take that are called, each as often as it is: onnxruntime puts them in place."""
+    """Count the memory of functions, each as often as it is called: onnxruntime inlines them."""
     totals: dict[Call, int] = {}
 
     def total(call: Call, above: frozenset[Call]) -> int:

@@ -1,4 +1,4 @@
-"""What a model of XGBoost must be: every index and every length that native code follows, within its bounds.
+"""Checks of a model of XGBoost: every index and every length that native code follows is within its bounds.
 
 The fields are those that XGBoost 3 writes and reads: `src/learner.cc`, `src/gbm/gbtree_model.cc`,
 `src/tree/tree_model.cc`, `src/tree/multi_target_tree_model.cc` and `src/data/cat_container.cc` of its sources.
@@ -72,7 +72,7 @@ def _check_learner(learner: Any, features: int, classes: int, groups: int) -> No
     names, kinds = learner.get("feature_names", []), learner.get("feature_types", [])
     require(len(names) in {0, features} and _all_of(names, str), "it has names of another number than features")
     require(len(kinds) in {0, features} and set(kinds) <= _KINDS, "it has features of a kind that cannot be")
-    require(_all_of(learner.get("attributes", {}).values(), str), "its attributes are no texts")
+    require(_all_of(learner.get("attributes", {}).values(), str), "its attributes are not texts")
 
 
 def _check_forest(forest: Any, features: int, groups: int, budget: Budget) -> None:
@@ -100,18 +100,18 @@ def _check_tree(tree: Any, features: int, width: int, budget: Budget) -> None:
     budget.spend(nodes * _NODE * width, "its trees")
     removed = _number(parameters.get("num_deleted", "0"), 0, nodes - 1)
     require(all(len(tree[name]) == nodes for name in (*_INDICES, *_NUMBERS, "default_left")), "a tree lacks nodes")
-    require(all(_floats(tree[name]) for name in _NUMBERS), "a tree has values that are no numbers")
+    require(all(_floats(tree[name]) for name in _NUMBERS), "a tree has values that are not numbers")
     require(
         len(tree["base_weights"]) in {nodes, nodes * width} and _floats(tree["base_weights"]), "a tree lacks weights"
     )
     require(_flags(tree["default_left"]), "a split has no default")
     left, right, parents, split = (tree[name] for name in _INDICES)
-    require(_within(left, _NONE, nodes) and _within(right, _NONE, nodes), "a child is no node of its tree")
+    require(_within(left, _NONE, nodes) and _within(right, _NONE, nodes), "a child is not a node of its tree")
     _check_leaves(tree, left, right, width)
     reached = walk(lambda node: () if left[node] == _NONE else (left[node], right[node]), nodes)
     require(nodes - len(reached) == removed, "a node of a tree is never reached")
     budget.spend(depth_of(lambda node: () if left[node] == _NONE else (left[node], right[node])) ** 2 * 16, "its paths")
-    require(parents[0] in _NO_PARENT and _within(parents[1:], 0, nodes), "a parent is no node of its tree")
+    require(parents[0] in _NO_PARENT and _within(parents[1:], 0, nodes), "a parent is not a node of its tree")
     inner = [node for node in reached if left[node] != _NONE]
     require(all(parents[left[node]] == node == parents[right[node]] for node in inner), "a parent has other children")
     require(
@@ -122,9 +122,12 @@ def _check_tree(tree: Any, features: int, width: int, budget: Budget) -> None:
 
 
 def _check_leaves(tree: Any, left: Sequence[int], right: Sequence[int], width: int) -> None:
-    """A leaf has no children; one of several values says in the place of the right one which of them are its own."""
+    """Refuse a node with one child, and a leaf without values.
+
+    A leaf of several values has, in the place of its right child, the number of its own values.
+    """
     values = tree.get("leaf_weights", [])
-    require(_floats(values), "a leaf has values that are no numbers")
+    require(_floats(values), "a leaf has values that are not numbers")
     stored = len(values)
     for one, other in zip(left, right, strict=True):
         if one != _NONE or width == 1:
@@ -173,7 +176,7 @@ def _check_column(column: Any) -> int:
     if offsets is None:
         require(type(column["type"]) is int and _all_of(values, int), "a category cannot be")
         return len(values)
-    require(_within(values, -128, 256), "a category is no text")
+    require(_within(values, -128, 256), "a category is not a text")
     require(_within(offsets, 0, len(values) + 1) and list(offsets) == sorted(offsets), "categories are out of order")
     require(offsets[0] == 0 and offsets[-1] == len(values) if offsets else not values, "categories are missing")
     return max(len(offsets) - 1, 0)

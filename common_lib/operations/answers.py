@@ -1,7 +1,7 @@
-"""What an answer must be before anything in it is used, and the words for one that is something else.
+"""Checks of an answer before anything in it is used, and the sentences for an answer that is something else.
 
 A server is not trusted: what it sends becomes names of files, addresses, sizes and cursors. The types of
-`common_lib.values` say what each value may look like; here is the rest: that an answer is about what was asked for,
+`common_lib.values` define what each value may look like; here is the rest: that an answer is about what was asked for,
 that a list ends, and a sentence that names the cause when something other than a registry has answered.
 """
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from common_lib.errors import ProtocolError
+from common_lib.escapes import escape
 
 T = TypeVar("T")
 _SHOWN: Final = 120
@@ -38,8 +39,8 @@ def shortened(value: object) -> str:
 
 
 def printable(text: str, limit: int) -> str:
-    """Shorten a text of a server, and escape what could move the cursor or turn the line around."""
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text[:limit])
+    """Shorten a text of a server, and escape what could mislead a reader; its lines stay lines."""
+    return "\n".join(map(escape, text[:limit].split("\n")))
 
 
 def about(read: Callable[[Any], T], **asked: Any) -> Callable[[Any], T]:

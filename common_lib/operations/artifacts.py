@@ -168,7 +168,7 @@ def collect_garbage(
 
 
 def _progress(sha256: str, *, size: int | None = None, least: int = 0) -> Callable[[Answer], Upload]:
-    """Return a reader of how far an upload is: what it answers decides which bytes are sent next, and for how long."""
+    """Return a reader of the progress of an upload, which decides which bytes are sent next, and for how long."""
 
     def read(answer: Answer) -> Upload:
         found: Upload = about(_upload, sha256=sha256)(answer)

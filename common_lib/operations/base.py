@@ -108,7 +108,7 @@ class Operation(Generic[T]):
 
     @property
     def idempotency_key(self) -> str | None:
-        """The key under which the registry does it once; None for what changes nothing, or goes by digest."""
+        """The key under which the registry does it once; None for an operation that changes no rows."""
         return dict(self.headers).get("idempotency-key")
 
 
@@ -219,7 +219,7 @@ def nothing(answer: Answer) -> None:
     """Read an answer without a body.
 
     Raises:
-        ProtocolError: it has one, such as the page of something in between: nothing says that it was done.
+        ProtocolError: it has one, such as the page of a proxy: then nothing shows that the request was carried out.
     """
     if answer.body:
         raise answers.foreign(answer, "it has a body where none is due")

@@ -11,7 +11,7 @@ def after(sequence: int = 0, *, limit: int = 100) -> Operation[list[Event]]:
     """List up to `limit` events behind a sequence number, in order; fewer if they are large, none only at the end.
 
     Raises:
-        ProtocolError: the answer leads back: who follows the log would never come to its end.
+        ProtocolError: the answer leads back, so that a reader of the log would never come to its end.
     """
 
     def read(answer: Answer) -> list[Event]:

@@ -243,7 +243,7 @@ def search(
 
 
 def manifest(name: str, version: int) -> Operation[Manifest]:
-    """The files of a version, also of a tombstoned one.
+    """Return the files of a version, also of a tombstoned one.
 
     Raises:
         ProtocolError: a file has a path that would lead elsewhere on this machine, or two have the same.

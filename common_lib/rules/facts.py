@@ -1,4 +1,4 @@
-"""How much the facts of a model or a version may hold: characters, entries, digits and bytes.
+"""Limits of the facts of a model or a version: characters, entries, digits and bytes.
 
 A page of a list holds up to a thousand models or versions, so each of them must be small. What is larger belongs into a
 file of a version.

@@ -49,7 +49,7 @@ class _Seeker:
         self._at = -1
 
     def end_after(self, start: int) -> int:
-        """Return where the first occurrence that begins at `start` or later ends; behind the text if there is none."""
+        """Return the end of the first occurrence at `start` or later, or a place behind the text."""
         if self._at < start:
             found = self._text.find(self._piece, start)
             self._at = found if found >= 0 else len(self._text)

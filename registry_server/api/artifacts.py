@@ -51,9 +51,9 @@ async def put_blobs(request: HttpRequest) -> Response[Presence]:
 
 @post("/presence", status_code=200, needs=(Right.UPLOAD,))
 async def check_presence(request: HttpRequest, data: JSONBody[PresenceRequest]) -> Response[Presence]:
-    """Which of these bytes must be sent; the others are kept for a day, for the version that will name them.
+    """List which of these bytes must be sent; the others are kept for a day, for the version that will name them.
 
-    With `model`, it is refused what the registration of a version of that model would be refused.
+    With `model`, the request is refused where the registration of a version of that model would be.
     """
     by = await act(request, key_required=False)
     return encoded(await artifacts.presence(ports(request), by, data.sha256, data.model))

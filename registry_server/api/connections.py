@@ -38,7 +38,7 @@ _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class Limits(NamedTuple):
-    """What a connection may take, and how many there may be; rates are averages over the time beside them."""
+    """Bounds of a connection, and of their number; rates are averages over the time beside them."""
 
     head_bytes: int
     head_s: float
@@ -105,7 +105,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._end(REFUSALS["too_many_connections"])
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let the request at work know as well: uvicorn would only tell the newest, which may still wait for it."""
+        """Notify the request at work as well: uvicorn notifies only the newest, which may still wait for it."""
         if self.running is not None and not self.running.response_complete:
             self.running.disconnected = True
             self.running.message_event.set()
@@ -144,7 +144,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self.running = cycle
-        # Who gives up an answer that has begun cannot end it well, only end its connection.
+        # An answer that has begun and is given up cannot be ended well: only its connection can be closed.
         cycle.scope["registry_abort"] = self.transport.abort
         super()._start_asgi_task(cycle, app)
 
@@ -159,7 +159,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: the request is answered as if it asked for no upgrade, and uvicorn's advice does not fit."""
+        """Log nothing: the request is answered as if it asked for no upgrade, and uvicorn's advice does not fit."""
 
     def _check_authority(self) -> None:
         hosts = [value for name, value in self.headers if name == b"host"]
@@ -261,7 +261,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._end(REFUSALS["request_timeout"])
 
     def _drop(self, event: str, **known: Any) -> None:
-        """Close at once, without an answer: there is none that could still be sent."""
+        """Close at once, without an answer: none could still be sent."""
         self._ended = True
         if self.transport.is_closing() and not self.transport.get_write_buffer_size():
             return

@@ -67,7 +67,7 @@ async def admitted(request: HttpRequest) -> None:
     if scope["method"] != "GET":
         quota: WriteQuota = request.app.state.write_quota
         media_type, length = header(scope, b"content-type") or "", header(scope, b"content-length") or ""
-        quota.charge_announced(scope, who, media_type, length)
+        quota.charge_announced(who, media_type, length)
     await prepare_json(request)
 
 

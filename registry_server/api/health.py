@@ -16,7 +16,7 @@ async def live() -> dict[str, str]:
 
 @get("/health/ready")
 async def ready(request: HttpRequest) -> dict[str, str]:
-    """The database answers too and the folder of bytes is there; 503 if not. `alarm` says why the scrubber stopped."""
+    """Check that database and folder of bytes are there; 503 if not. `alarm` is the reason why the scrubber stopped."""
     await database(request).ping()
     ports(request).blobs.require_medium()
     alarm = request.app.state.scrub.alarm

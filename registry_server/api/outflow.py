@@ -16,7 +16,7 @@ _INT: Final = struct.Struct("i")
 class Outflow:
     """A meter of one connection, to be asked now and then, and at each turn of the transport's flow control.
 
-    Between two turns there is no write to a full buffer, so what is less waiting than before was taken.
+    Between two turns nothing is written to a full buffer, so a decrease of the waiting bytes was taken by the client.
     """
 
     __slots__ = ("_mark", "_since", "_taken", "_transport", "_waiting")

@@ -111,7 +111,7 @@ PROBLEMS: Final = {
     "storage_full": Kind(507, "The storage is full"),
 }
 _RETRY_AFTER_S = 1
-# Whoever adds a code with one of these statuses need not think of the header.
+# By status, so that a new code with one of these statuses has the header too.
 _BY_STATUS: Final = {
     401: {"www-authenticate": 'Bearer realm="model-registry"'},
     429: {"retry-after": f"{_RETRY_AFTER_S}"},

@@ -7,7 +7,7 @@ large piece is carried out once and waited for afterwards. A restart of the serv
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from registry_server.core.rights import Caller
 from registry_server.domain.errors import RateLimited
@@ -16,7 +16,6 @@ from registry_server.domain.errors import RateLimited
 _BYTES_OF_A_WRITE: Final = 512
 _DIGITS: Final = 16
 _MOST_KEYS: Final = 10_000
-_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _JSON: Final = "application/json"
 
 
@@ -64,7 +63,7 @@ class WriteQuota:
         self._buckets = Buckets(bytes_per_s, burst_bytes)
         self._largest_body = largest_body
 
-    def charge_announced(self, scope: Any, caller: Caller, media_type: str, length: str) -> None:
+    def charge_announced(self, caller: Caller, media_type: str, length: str) -> None:
         """Charge a change by what its head announces, before its body is read.
 
         Bytes of models are not rows: they cost what the request does.
@@ -72,8 +71,6 @@ class WriteQuota:
         Raises:
             RateLimited: the principal has used up its quota for now.
         """
-        if scope["method"] in _SAFE:
-            return
         is_rows = media_type.lower().startswith(_JSON) and length.isdecimal() and len(length) < _DIGITS
         announced = int(length) if is_rows else 0
         # A body that is too large is refused unread, and costs no more than its head.

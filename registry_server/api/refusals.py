@@ -1,4 +1,4 @@
-"""What a connection is refused for before its request reaches the application, and what to do about it."""
+"""Refusals of a connection before its request reaches the application, each with what to do about it."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""What the scrubber found, as metrics."""
+"""The scrubber's report as metrics."""
 
 from prometheus_client import CollectorRegistry, Gauge
 

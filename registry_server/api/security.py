@@ -30,8 +30,8 @@ class Gate:
     async def caller(self, authorization: str | None, peer: str = "") -> Caller:
         """Return the caller behind an Authorization header.
 
-        Wrong tokens are counted for the peer they come from. A valid one is never refused for others of its peer,
-        which may be a proxy that everybody shares.
+        Wrong tokens are counted for the peer they come from. A valid token is never refused because of others from
+        its peer, which may be a proxy that all clients share.
 
         Raises:
             Unauthenticated: the header is missing or its token is not valid.

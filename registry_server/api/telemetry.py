@@ -44,7 +44,7 @@ def header(scope: Any, name: bytes) -> str | None:
 
 
 def peer_of(client: Any) -> str | None:
-    """Return the address and port at the other end, as text; None if there is no socket.
+    """Return the address and port at the other end, as text; None without a socket.
 
     >>> peer_of(("::1", 5)), peer_of(("127.0.0.1", 5)), peer_of(None)
     ('[::1]:5', '127.0.0.1:5', None)

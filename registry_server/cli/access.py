@@ -30,7 +30,7 @@ def administration(
 ) -> Iterator[ModelRegistry]:
     """An admin's registry: at `url`, or on the data folder, whoever owns it.
 
-    With `force` a change may leave the registry without an admin, where no server runs on the folder.
+    With `force` a change may leave the registry without an admin, but only while no server runs on the folder.
 
     Raises:
         InvalidConfiguration: there is no registry in the folder, or no token for it.

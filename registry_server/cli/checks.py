@@ -12,12 +12,12 @@ from pathlib import Path
 
 import registry_server
 from common_lib.own_files import UnsafeFile
-from registry_server.cli.findings import NAMED, Finding, Progress
 from registry_server.cli.store import stored
 from registry_server.infrastructure.inspection import Unreadable, reading
 from registry_server.infrastructure.sql import Sql
 from registry_server.infrastructure.sqlite import SAFE_WAL, wal_is_safe
 from registry_server.invariants import checks as invariants
+from registry_server.invariants.findings import NAMED, Finding, Progress
 from registry_server.invariants.replaying import replayed
 from registry_server.invariants.site import Site
 from registry_server.serving import Announcement

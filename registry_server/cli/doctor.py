@@ -11,7 +11,7 @@ from registry_server.settings import Settings
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from registry_server.cli.findings import Finding
+    from registry_server.invariants.findings import Finding
 
 
 @click.command()

@@ -11,9 +11,9 @@ import msgspec
 import rich_click as click
 
 from common_lib.cli import show
-from common_lib.cli.escapes import escape
 from common_lib.cli.groups import SafeGroup
 from common_lib.cli.paths import PathType
+from common_lib.escapes import escape
 from registry_server.cli.collection import gc
 from registry_server.cli.doctor import doctor
 from registry_server.cli.options import fail, with_settings

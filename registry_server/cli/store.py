@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from common_lib.cli import show
-from registry_server.cli.findings import NAMED, Finding, Progress
 from registry_server.infrastructure.sql import Sql
+from registry_server.invariants.findings import Finding, Progress, some
 
 _PAGE = 500
 
@@ -32,7 +32,7 @@ async def _blobs(root: Path, sql: Sql, *, verify: bool, progress: Progress) -> F
             count += 1
         last = rows[-1][0]
     if faults:
-        return Finding("blobs", False, f"{_some(faults)}: `registry blobs verify`, then send the same bytes again")
+        return Finding("blobs", False, f"{some(faults)}: `registry blobs verify`, then send the same bytes again")
     return Finding(
         "blobs", True, f"{count:,} of the right size" + (" and digest" if verify else "; --verify hashes them")
     )
@@ -59,7 +59,7 @@ async def _quarantine(root: Path, sql: Sql) -> Finding:
     )
     missed = {row[0]: f"{row[0]} of models:/{row[1]}/{row[2]}" for row in rows if row[1] is not None}
     if missed:
-        return Finding("quarantine", False, f"{_some(list(missed.values()))}: PUT the same bytes to /v1/blobs/… again")
+        return Finding("quarantine", False, f"{some(list(missed.values()))}: PUT the same bytes to /v1/blobs/… again")
     unnamed = f"{show.count(len(rows), 'damaged blob')} of no version; " if rows else ""
     return Finding("quarantine", True, f"{unnamed}{_said(_files(root / 'quarantine'))} kept to be looked at")
 
@@ -106,8 +106,3 @@ def _said(found: "Iterator[tuple[str, int]] | list[tuple[str, int]]") -> str:
 
 def _taken(found: list[tuple[str, int]], verb: str) -> str:
     return f"; `registry-server gc` {verb} {'it' if len(found) == 1 else 'them'} when old enough" if found else ""
-
-
-def _some(things: list[str]) -> str:
-    more = f" and {len(things) - NAMED} more" if len(things) > NAMED else ""
-    return f"{'; '.join(things[:NAMED])}{more}"

@@ -11,7 +11,7 @@ from registry_server.settings import Settings
 
 @click.group()
 def store() -> None:
-    """The store: the folder of bytes and the database that belong together."""
+    """Manage the store: the folder of bytes and the database that belong together."""
 
 
 @store.command()

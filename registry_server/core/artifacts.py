@@ -62,7 +62,7 @@ async def recorded(ports: Ports, act: Act, sha256: str, size: int) -> Answer:
     async def record(records: Records, act: Act) -> Outcome[Blob]:
         again = await records.artifacts.sent_until(sha256, act.caller.name) is not None
         _, change = await _record(ports, records, act, sha256, size)
-        # Only what the caller did: whether others hold these bytes, since when and who, is not theirs to know.
+        # Only the caller's own act: who else holds these bytes, and since when, is not for the caller to know.
         return Outcome(Blob(sha256, size, act.caller.name, act.at), change, status=200 if again else 201)
 
     return await perform(ports, act, record)
@@ -117,7 +117,7 @@ async def _as_seen(records: Records, caller: Caller, blob: Blob) -> Blob:
 
 
 async def presence(ports: Ports, act: Act, digests: list[str], model: str | None = None) -> Presence:
-    """Which bytes must be sent; those that are here are kept for the caller from now on.
+    """List which bytes must be sent; those that are here are kept for the caller from now on.
 
     With a model, the caller learns before a byte is sent whether a version of it can be registered.
 
@@ -137,7 +137,7 @@ async def presence(ports: Ports, act: Act, digests: list[str], model: str | None
         if blob is not None and is_here(ports, blob):
             here.add(sha256)
         elif blob is not None:
-            # Nobody should send everything again because a folder is not mounted.
+            # No client should send all bytes again because a folder is not mounted.
             ports.blobs.require_medium()
         # A thousand looks at disk and database: others have their turn in between, and a deadline its effect.
         await asyncio.sleep(0)

@@ -25,7 +25,7 @@ _PREFIXES = [f"{number:02x}" for number in range(256)]
 async def collect(ports: Ports, act: Act, order: CollectionRequest) -> Collection:
     """What was removed, or, as a dry run, what would be."""
     act.caller.require(Right.ADMINISTER)
-    # While the medium is missing nothing can be said of what is on it.
+    # While the medium is missing, nothing is known of the bytes on it.
     ports.blobs.require_medium()
     done = Collection(order.dry_run)
     for step in (_release, _condemn, _remove, _stray, _expire, _purge):

@@ -135,7 +135,7 @@ async def live(records: Records, act: Act, right: Right, name: str) -> Registere
 
 
 async def open_to(records: Records, caller: Caller, right: Right, name: str) -> RegisteredModel:
-    """The model as it is now, if the caller has that right on it and it has no tombstone.
+    """Return the model as it is now, if the caller has that right on it and it has no tombstone.
 
     Raises:
         NotFound, Forbidden: it does not exist, or not for this caller; the caller lacks the right.

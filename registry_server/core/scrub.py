@@ -18,7 +18,7 @@ _AFTER_FAILURE_S = 60.0
 
 
 class Report:
-    """What the scrubber last found, for health, metrics and log; `alarm` is empty while all is as it should be."""
+    """Results of the scrubber, for health, metrics and log; `alarm` is empty while nothing is wrong."""
 
     def __init__(self) -> None:
         self.alarm = ""
@@ -27,7 +27,7 @@ class Report:
         self.restored = 0
 
     def raise_alarm(self, alarm: str, reason: object) -> None:
-        """Keep the alarm, which anybody may read, and log it with its reason when it is another one."""
+        """Set the alarm, which anybody may read, and log it with its reason if it is a new one."""
         if alarm != self.alarm:
             _log.error("the scrubber has stopped: %s: %s", alarm, reason)
         self.alarm = alarm
@@ -110,7 +110,7 @@ async def quarantine_missing(ports: Ports) -> int:
 
 
 async def _until_restored(ports: Ports, digests: list[str], bytes_per_s: float, report: Report) -> None:
-    """Look at damaged blobs each minute, until none of them is damaged any more."""
+    """Verify damaged blobs each minute, until all of them are sound or removed."""
     while digests:
         await ports.sleep(_AFTER_FAILURE_S)
         try:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from common_lib import RegistryConfig
-from common_lib.cli.escapes import escape
+from common_lib.escapes import escape
 from common_lib.own_files import read_own
 from registry_server.serving import StartFailed, running
 from registry_server.settings import Settings

@@ -2,16 +2,7 @@
 
 from msgspec import Struct
 
-from registry_server.domain.base import (
-    AliasName,
-    ModelName,
-    Reason,
-    Request,
-    Revision,
-    ShortText,
-    Time,
-    VersionNumber,
-)
+from registry_server.domain.base import AliasName, ModelName, Reason, Request, Revision, ShortText, Time, VersionNumber
 
 
 class Alias(Struct, frozen=True):

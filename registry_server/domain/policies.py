@@ -8,14 +8,7 @@ from common_lib.rules import names, promotion, windows
 from common_lib.rules.lifecycle import OnRecall
 from common_lib.rules.promotion import Direction
 from common_lib.rules.windows import Weekday
-from registry_server.domain.base import (
-    ModelName,
-    Reason,
-    Request,
-    Revision,
-    ShortText,
-    Time,
-)
+from registry_server.domain.base import ModelName, Reason, Request, Revision, ShortText, Time
 
 Key = Annotated[str, Meta(pattern=names.KEY, max_length=names.NAME_LENGTH)]
 Clock = Annotated[str, Meta(pattern=windows.CLOCK)]

@@ -6,15 +6,7 @@ from msgspec import Meta, Struct
 
 from common_lib.rules import names
 from common_lib.rules.access import MAX_TOKEN_DAYS, PrincipalKind, Role
-from registry_server.domain.base import (
-    ModelPattern,
-    PrincipalName,
-    Reason,
-    Request,
-    Revision,
-    ShortText,
-    Time,
-)
+from registry_server.domain.base import ModelPattern, PrincipalName, Reason, Request, Revision, ShortText, Time
 
 
 class Grant(Struct, frozen=True, forbid_unknown_fields=True):

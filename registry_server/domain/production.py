@@ -5,15 +5,7 @@ from typing import Any
 from msgspec import Struct
 
 from common_lib.rules.lifecycle import ModelStage
-from registry_server.domain.base import (
-    Count,
-    ModelName,
-    Reason,
-    Request,
-    ShortText,
-    Time,
-    VersionNumber,
-)
+from registry_server.domain.base import Count, ModelName, Reason, Request, ShortText, Time, VersionNumber
 
 
 class Tenure(Struct, frozen=True):

@@ -111,8 +111,8 @@ def _check_hosts(hosts: str) -> None:
         if _HOST.match(host) is None or _decoded(host) != host.replace("%25", "%"):
             _refuse("its host and port cannot be read")
         port = host.rpartition("]")[2].rpartition(":")[2] if ":" in host.rpartition("]")[2] else ""
-        if port and not 0 < int(port) <= _HIGHEST_PORT:
-            _refuse("its port is not a number from 1 to 65535")
+        if port:
+            _check_port(port)
 
 
 def _parameters(query: str) -> dict[str, str]:
@@ -126,11 +126,15 @@ def _parameters(query: str) -> dict[str, str]:
             _refuse(f"it names the parameter {name} twice")
         found[name] = _decoded(value)
     if "sslmode" in found and found["sslmode"] not in _SSL_MODES:
-        _refuse(f"its sslmode is none of {', '.join(_SSL_MODES)}")
+        _refuse(f"its sslmode is not one of {', '.join(_SSL_MODES)}")
     for port in found.get("port", "1").split(","):
-        if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) <= _HIGHEST_PORT:
-            _refuse("its port is not a number from 1 to 65535")
+        _check_port(port)
     return found
+
+
+def _check_port(text: str) -> None:
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 0 < int(text) <= _HIGHEST_PORT:
+        _refuse(f"its port is not a number from 1 to {_HIGHEST_PORT}")
 
 
 def _login(user: str, password: str, given: str) -> str:

@@ -37,7 +37,7 @@ class FilesystemBlobs:
         medium: Callable[[], str] = lambda: "",
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`medium` says in words why the folder is not the one it should be, and nothing while it is."""
+        """Take the folder; `medium` returns why it is not the one it should be, and an empty text while it is."""
         self._root = root
         self._medium = medium
         self._sleep = sleep
@@ -222,7 +222,7 @@ class FilesystemBlobs:
         """Return if the folder is there and is the one that belongs to the database.
 
         Raises:
-            StorageUnavailable: it is not, so that nothing can be learnt here about a single blob.
+            StorageUnavailable: it is not, so that nothing is known about a single blob.
         """
         with _refused():
             why = self._medium()

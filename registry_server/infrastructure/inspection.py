@@ -65,12 +65,12 @@ async def reading(file: Path, database_url: str, *, snapshot: bool = False) -> A
 
 
 async def has_history(sql: Sql, engine: Engine) -> bool:
-    """Tell whether the database was ever migrated by this software."""
+    """Return whether the database was ever migrated by this software."""
     return await sql.one(_HAS_HISTORY[engine]) is not None
 
 
 async def has_column(sql: Sql, engine: Engine, table: str, column: str) -> bool:
-    """Tell whether a table has a column, which an older schema may lack."""
+    """Return whether a table has a column, which an older schema may lack."""
     return await sql.one(_HAS_COLUMN[engine], table, column) is not None
 
 

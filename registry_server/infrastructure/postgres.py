@@ -77,7 +77,7 @@ class Connection:
 
 
 class _Waits:
-    """An asyncpg connection that knows whether somebody waits for it."""
+    """An asyncpg connection that knows whether an answer of the server is awaited."""
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw

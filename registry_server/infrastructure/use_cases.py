@@ -1,7 +1,7 @@
 """The rule that a use case awaits its records only, kept at run time by both engines.
 
 SQLite has one writer and PostgreSQL a few connections: a use case that waits for a thread, a timer or the network keeps
-everybody else from writing, and on SQLite it could not go on at all.
+all others from writing, and on SQLite it could not go on at all.
 """
 
 from collections.abc import Callable, Coroutine, Generator

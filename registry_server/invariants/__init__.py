@@ -1,1 +1,1 @@
-"""What must hold of folder, engine, database and bytes: one list, which start-up requires and `doctor` explains."""
+"""Invariants of folder, engine, database and bytes: one list, which start-up requires and `doctor` reports."""

@@ -9,7 +9,7 @@ Progress = Callable[[str], None]
 
 
 class Finding(NamedTuple):
-    """What was looked at, whether it is as it should be (None: could not be seen), and what was found."""
+    """The subject of a check, its verdict (None: could not be checked), and a sentence about what was found."""
 
     what: str
     well: bool | None

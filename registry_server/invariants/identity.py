@@ -4,10 +4,9 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-import msgspec
-
 from registry_server.domain.store import StoreIdentity
 from registry_server.infrastructure import inspection
+from registry_server.infrastructure.records.store import StoreRecords
 from registry_server.infrastructure.sql import Sql
 from registry_server.invariants import marker
 from registry_server.invariants.findings import Finding
@@ -22,7 +21,7 @@ _NAME: Final = re.compile(r"^[0-9a-f]{64}$(?!\n)")
 
 
 class Facts(NamedTuple):
-    """What folder and database say of each other. `sampled` blobs were looked for, and `found` of them are there."""
+    """The ids in folder and database, and a sample: `sampled` blobs were looked for, and `found` of them are there."""
 
     site: Site
     data: Marker | None
@@ -40,7 +39,7 @@ class Facts(NamedTuple):
 
     @property
     def bytes_missing(self) -> bool:
-        """Whether the bytes that the database names are missing as a whole, and not one by one."""
+        """True if the bytes that the database names are missing as a whole, and not one by one."""
         if not self.sampled:
             return False
         return not self.files or (self.sampled >= _TELLING and self.found * 2 < self.sampled)
@@ -50,8 +49,7 @@ async def gather(site: Site, sql: Sql | None) -> Facts:
     """Collect the facts; without a connection, for a database that does not exist yet."""
     stored, events, sample = None, False, list[str]()
     if sql is not None and await inspection.has_history(sql, site.engine):
-        row = await sql.one("SELECT value FROM meta WHERE key = 'store'")
-        stored = None if row is None else msgspec.json.decode(row[0], type=StoreIdentity)
+        stored = await StoreRecords(sql).get()
         events = await sql.one("SELECT 1 FROM events LIMIT 1") is not None
         sample = await _sample(sql, await inspection.has_column(sql, site.engine, "blobs", "quarantined_at"))
     folder = site.blobs / "sha256"
@@ -68,7 +66,7 @@ async def gather(site: Site, sql: Sql | None) -> Facts:
 
 
 async def _sample(sql: Sql, quarantine: bool) -> list[str]:  # noqa: FBT001 - the one caller names it
-    """The digests of some blobs from all over the range, without those in quarantine."""
+    """Return the digests of some blobs from all over the range, without those in quarantine."""
     also = "AND quarantined_at IS NULL " if quarantine else ""
     statement = f"SELECT sha256 FROM blobs WHERE sha256 >= ?1 {also}ORDER BY sha256 LIMIT {_EACH}"  # noqa: S608 - constants
     found = set[str]()
@@ -78,7 +76,7 @@ async def _sample(sql: Sql, quarantine: bool) -> list[str]:  # noqa: FBT001 - th
 
 
 def _has_files(site: Site) -> bool:
-    """Whether there is at least one folder with a blob, or from which single blobs were lost."""
+    """Return whether there is at least one folder with a blob, or from which single blobs were lost."""
     try:
         return any(len(folder.name) == 2 for folder in (site.blobs / "sha256").iterdir())  # noqa: PLR2004 - two digits
     except (FileNotFoundError, NotADirectoryError):

@@ -1,4 +1,4 @@
-"""The log, event by event: what its stored bytes must say, and the state that follows from them.
+"""The log, event by event: the form of its stored bytes, and the state that follows from them.
 
 Memory is bounded by the largest event: the state lies in a temporary file.
 """
@@ -24,7 +24,7 @@ from registry_server.infrastructure.sql import Sql
 
 _PAGE: Final = 200
 _RESERVED: Final = "registry"
-# Fields of an object that name the one who made this very change, by the kind of object.
+# Fields of an object that name the actor of this very change.
 _MAKERS: Final = ("created_by", "updated_by", "approver")
 _MARKS: Final = ("tombstone", "recall")
 
@@ -39,7 +39,7 @@ class Log:
         self.last = 0
 
     async def check(self) -> AsyncIterator[str]:
-        """Read all events in order, and yield what is wrong with them."""
+        """Read all events in order, and yield each fault as a sentence."""
         row = await self._sql.one("SELECT value FROM meta WHERE key = 'source'")
         source = "" if row is None else str(row[0])
         statement = f"SELECT sequence, body FROM events WHERE sequence > ?1 ORDER BY sequence LIMIT {_PAGE}"  # noqa: S608 - a constant

@@ -69,7 +69,7 @@ def read_or_none(folder: Path) -> Marker | None:
 
 
 def medium_fault(blobs: Path, store: str) -> str:
-    """Say in words why the folder of bytes is not that of the store; empty if it is.
+    """Return why the folder of bytes is not that of the store, as a sentence; empty if it is.
 
     Raises:
         OSError: the disk does not say.

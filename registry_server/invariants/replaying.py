@@ -1,4 +1,4 @@
-"""Replay the log against the rows: what `doctor` finds of damaged or edited events and rows, in bounded memory."""
+"""Replay of the log against the rows: finds damaged or edited events and rows for `doctor`, in bounded memory."""
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence

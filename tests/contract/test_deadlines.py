@@ -77,7 +77,7 @@ def test_every_route_ends_with_the_deadline_of_its_caller(world: World) -> None:
 
 
 def slow(counted: list[int], result: Any = None) -> Callable[..., Any]:
-    """A look at the disk or the database that takes a millisecond of the event loop's time."""
+    """Wrap a look at the disk or the database so that it takes a millisecond of the event loop's time."""
 
     async def look(*_: Any) -> Any:
         counted.append(1)
@@ -90,7 +90,7 @@ def slow(counted: list[int], result: Any = None) -> Callable[..., Any]:
 
 
 def asked(world: World, method: str, path: str, body: Any = None) -> httpx.Response:
-    """The request of a caller that waits for 50 ms."""
+    """Send the request of a caller that waits for 50 ms."""
     return world.send(method, path, body, {"x-request-deadline-ms": str(DEADLINE_MS)})
 
 
@@ -150,7 +150,7 @@ def test_a_verification_ends_in_between(world: World, monkeypatch: pytest.Monkey
 
 
 def test_a_list_that_nobody_waits_for_does_not_hold_up_the_next(tmp_path: Path) -> None:
-    """SQLite is told to stop, and only the statement that was given up is stopped."""
+    """SQLite is interrupted, and only the statement that was given up ends."""
     asyncio.run(_give_up(tmp_path / "registry.sqlite3"))
 
 

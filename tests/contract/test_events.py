@@ -40,13 +40,13 @@ class Watched:
         self.last = int(_all(registry)[-1].sequence)
 
     def news(self) -> list[Event]:
-        """The events of the model that came since the last call."""
+        """Return the events of the model that came since the last call."""
         events = self.registry.events.after(self.last, limit=1000)
         self.last = int(events[-1].sequence) if events else self.last
         return [event for event in events if event.subject.startswith(f"models/{self.name}")]
 
     def state(self) -> dict[str, dict[str, Any]]:
-        """Every object of the model by its key, as answers show it, but for what follows from other objects."""
+        """Return each object of the model by its key, as in answers, without fields that follow from other objects."""
         registry, name, root = self.registry, self.name, f"models/{self.name}"
         found = {f"{root}": registry.models.get(name).model_dump(mode="json", exclude={"production_version"})}
         for version in registry.versions.search(name, tombstoned=True):
@@ -85,14 +85,14 @@ class Watched:
         return event
 
     def nothing(self, act: Callable[[], Any]) -> None:
-        """Do something, and fail if anything changes or is told."""
+        """Do something, and fail if anything changes or is published."""
         before = self.state()
         act()
         assert (self.state(), self.news()) == (before, [])
 
 
 def _plain(value: Any) -> Any:
-    """A value of an event or an answer, with its times as times."""
+    """Return a value of an event or an answer, with its times as times."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in canonical.with_floats(value).items()}
     if isinstance(value, list):
@@ -103,7 +103,7 @@ def _plain(value: Any) -> Any:
 
 
 def test_every_change_is_exactly_one_event(registry: ModelRegistry, name: str) -> None:
-    """Who, what, why, and each field before and after; refused requests and changes of nothing leave none."""
+    """Events hold actor, act, reason, and each field before and after; a refused or empty change leaves none."""
     registry.models.create(name, "regression", tags={"team": "fx"})
     assert [event.type for event in _of(registry, name)] == ["registry.model.created"]
     watched, versions, aliases = Watched(registry, name), registry.versions, registry.aliases
@@ -140,9 +140,9 @@ def test_every_change_is_exactly_one_event(registry: ModelRegistry, name: str) -
     )
     watched.act("version.tombstoned", lambda: versions.tombstone(name, 3, reason="gone", revision=5), reason="gone")
     watched.act("model.tombstoned", lambda: registry.models.tombstone(name, reason="over", revision=2), reason="over")
-    told = [event.type.removeprefix("registry.") for event in watched.seen if "created" not in event.type]
+    published = [event.type.removeprefix("registry.") for event in watched.seen if "created" not in event.type]
     decided = [decision.what for decision in registry.production.history(name)][::-1]
-    assert decided == [kind for kind in told if not kind.endswith(".updated")]
+    assert decided == [kind for kind in published if not kind.endswith(".updated")]
 
 
 def _refused(act: Callable[[], Any]) -> None:

@@ -130,7 +130,7 @@ def same(given: Any, found: Any) -> bool:
 
 
 def test_what_has_an_exact_form_comes_back(registry: ModelRegistry, name: str) -> None:
-    """As parameters of a version and as metadata of a model, also after a change, and from whoever reads it."""
+    """As parameters of a version and as metadata of a model, also after a change, and for every reader."""
     given = {key.replace(" ", "-") + "-v": value for key, (value, _) in EXACT.items()}
     wanted = {key.replace(" ", "-") + "-v": value for key, (_, value) in EXACT.items()}
     registry.models.create(name, "regression", metadata=given)

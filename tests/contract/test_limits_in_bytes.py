@@ -36,7 +36,7 @@ def registry(world: World) -> Iterator[HttpRegistry]:
 
 
 def size(value: Any) -> int:
-    """The bytes of a value as compact JSON in UTF-8."""
+    """Count the bytes of a value as compact JSON in UTF-8."""
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
 
 
@@ -93,22 +93,22 @@ def test_a_field_has_a_limit_in_bytes(world: World, field: str) -> None:
     limit = facts.MAX_BYTES[field]
     taken = create(world, field, FIELDS[field](limit))
     assert taken.status_code == 201, taken.text
-    told = problem(create(world, field, FIELDS[field](limit + 1)))
-    assert (told["status"], told["code"], told["field"], told["value"]) == (
+    refusal = problem(create(world, field, FIELDS[field](limit + 1)))
+    assert (refusal["status"], refusal["code"], refusal["field"], refusal["value"]) == (
         *(422, "field_too_large", field),
         str(limit + 1),
     )
-    assert str(limit) in told["detail"]
+    assert str(limit) in refusal["detail"]
 
 
 @pytest.mark.parametrize("field", [name for name in FIELDS if name in OF_A_MODEL])
 def test_a_change_has_the_same_limit(world: World, field: str) -> None:
-    """What cannot be created cannot be made by an update either, of a model or of a version."""
+    """A value that cannot be created cannot be made by an update either, of a model or of a version."""
     value = FIELDS[field](facts.MAX_BYTES[field] + 1)
     targets = [f"/v1/models/{MODEL}"] + [f"/v1/models/{MODEL}/versions/1"] * (field != "metadata")
     for target in targets:
-        told = problem(world.send("PATCH", target, {field: value, "reason": "larger"}))
-        assert (told["code"], told["field"]) == ("field_too_large", field)
+        refusal = problem(world.send("PATCH", target, {field: value, "reason": "larger"}))
+        assert (refusal["code"], refusal["field"]) == ("field_too_large", field)
 
 
 @pytest.mark.parametrize("field", FIELDS)

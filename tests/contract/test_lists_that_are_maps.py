@@ -30,27 +30,27 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 
 def version(**facts: Any) -> tuple[str, str, Any]:
-    """The request to create a version."""
+    """Return the request to create a version."""
     return "POST", f"/v1/models/{MODEL}/versions", {"files": [FILE], "framework": "test"} | facts
 
 
 def signature(**sides: Any) -> tuple[str, str, Any]:
-    """The request to create a version with that signature."""
+    """Return the request to create a version with that signature."""
     return version(signature={"inputs": [], "outputs": []} | sides)
 
 
 def policy(**rules: Any) -> tuple[str, str, Any]:
-    """The request to set a policy."""
+    """Return the request to set a policy."""
     return "PUT", f"/v1/models/{MODEL}/policy", {"rules": rules, "reason": "as decided"}
 
 
 def windows(**parts: Any) -> tuple[str, str, Any]:
-    """The request to set a policy with those change windows."""
+    """Return the request to set a policy with those change windows."""
     return policy(windows={"zone": "UTC", "hours": [DAYS]} | parts)
 
 
 def grants(*given: dict[str, str]) -> tuple[str, str, Any]:
-    """The request to create a principal."""
+    """Return the request to create a principal."""
     return "POST", "/v1/principals", {"name": "twice", "kind": "human", "grants": list(given)}
 
 
@@ -88,17 +88,17 @@ def test_what_stands_twice_is_refused_by_the_server(world: World, what: str) -> 
     """Which of the two counts would be a guess; nothing is kept, and the answer names the second one."""
     (method, target, body), code, field = TWICE[what]
     with nothing_happens(world):
-        told = problem(world.send(method, target, body))
-    assert (told["status"], told["code"]) == (422, code)
-    assert field in told["field"]
-    assert told["value"]
+        refusal = problem(world.send(method, target, body))
+    assert (refusal["status"], refusal["code"]) == (422, code)
+    assert field in refusal["field"]
+    assert refusal["value"]
 
 
 def test_an_update_of_grants_has_the_same_rule(world: World) -> None:
-    """What cannot be created cannot be made by a change."""
+    """Grants that cannot be created cannot be made by a change."""
     grant = {"role": "analysis", "models": "*"}
-    told = problem(world.send("PATCH", "/v1/principals/admin", {"grants": [grant, grant], "reason": "twice"}))
-    assert (told["code"], told["field"]) == ("duplicate_entry", "grants[1]")
+    refusal = problem(world.send("PATCH", "/v1/principals/admin", {"grants": [grant, grant], "reason": "twice"}))
+    assert (refusal["code"], refusal["field"]) == ("duplicate_entry", "grants[1]")
 
 
 @pytest.mark.parametrize(
@@ -146,8 +146,8 @@ def test_what_stands_twice_is_refused_by_the_client(what: str) -> None:
 @pytest.mark.parametrize("query", ["tag=team%3Dfx&tag=team%3Deq", "tag=team%3Dfx&tag=a%3Db&tag=team%3Dfx"])
 def test_a_search_asks_for_each_tag_once(world: World, query: str) -> None:
     """A tag has one value, so nothing could have both."""
-    told = problem(world.send("GET", f"/v1/models?{query}"))
-    assert (told["code"], told["value"]) == ("duplicate_entry", "team")
+    refusal = problem(world.send("GET", f"/v1/models?{query}"))
+    assert (refusal["code"], refusal["value"]) == ("duplicate_entry", "team")
 
 
 class Silent(ModelRegistry):

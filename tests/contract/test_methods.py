@@ -44,7 +44,7 @@ def world() -> Iterator[World]:
 
 @functools.cache
 def addresses(world: World) -> dict[str, set[str]]:
-    """Each address that is served, with the methods that the document names for it."""
+    """Return each address that is served, with the methods that the document names for it."""
     with world.http() as http:
         paths: dict[str, Any] = http.get("/openapi.json").json()["paths"]
     found = {path: set(operations) for path, operations in paths.items()} | UNDOCUMENTED
@@ -54,12 +54,12 @@ def addresses(world: World) -> dict[str, set[str]]:
 
 
 def filled(path: str) -> str:
-    """The address of a thing that is there."""
+    """Return the address of a thing that exists."""
     places = PLACES | ({"name": "admin"} if path.startswith("/v1/principals") else {})
     return path.format(**places)
 
 
-def told(answer: httpx.Response) -> tuple[int, dict[str, str]]:
+def status_and_headers(answer: httpx.Response) -> tuple[int, dict[str, str]]:
     """Status and headers, but for what differs from one request to the next."""
     return answer.status_code, {
         name: value for name, value in answer.headers.items() if name not in {"x-request-id", "date"}
@@ -67,7 +67,7 @@ def told(answer: httpx.Response) -> tuple[int, dict[str, str]]:
 
 
 def reading(world: World) -> list[str]:
-    """Every address that takes GET."""
+    """Return every address that takes GET."""
     return [filled(path) for path, methods in addresses(world).items() if "get" in methods]
 
 
@@ -79,7 +79,7 @@ def test_head_answers_as_get_without_the_body(world: World, token: str) -> None:
         # Metrics count requests, so they never say the same twice.
         for path in set(reading(world)) - {"/metrics"}:
             got, head = http.get(path), http.head(path)
-            assert told(head) == told(got), path
+            assert status_and_headers(head) == status_and_headers(got), path
             assert head.content == b""
             assert got.content, path
             assert head.headers["content-length"] == str(len(got.content)), path
@@ -111,7 +111,7 @@ def test_head_of_what_is_unusual_answers_as_get(world: World, path: str, headers
     """Ranges, what the caller has, queries, and what is not there."""
     with nothing_happens(world), world.http(world.token) as http:
         got, head = (http.request(method, path, headers=headers) for method in ("GET", "HEAD"))
-        assert told(head) == told(got)
+        assert status_and_headers(head) == status_and_headers(got)
         assert head.content == b""
 
 
@@ -152,7 +152,7 @@ def test_head_where_there_is_no_get_is_refused_with_the_methods_there_are(world:
 
 
 def allowed(methods: set[str]) -> str:
-    """What `Allow` says of an address with these methods."""
+    """Return the `Allow` of an address with these methods."""
     every = {method.upper() for method in methods} | {"OPTIONS"}
     return ", ".join(sorted(every | ({"HEAD"} if "GET" in every else set())))
 
@@ -205,7 +205,7 @@ def test_over_a_socket_head_has_no_body_and_the_connection_goes_on(server: Serve
             head, got = http.head(path), http.get(path)
             assert (head.status_code, head.content) == (got.status_code, b""), path
             if path != "/metrics":
-                assert told(head) == told(got), path
+                assert status_and_headers(head) == status_and_headers(got), path
         label = (
             'registry_request_seconds_count{method="HEAD",route="/v1/models/{name}/resolve/{selector}",status="200"}'
         )

@@ -1,4 +1,4 @@
-"""What each selector means in each state of its version: by the short way and by the handler, on both engines."""
+"""The meaning of each selector in each state of its version: by the short way and by the handler, on both engines."""
 
 import uuid
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def registry(world: World) -> Iterator[HttpRegistry]:
 
 
 def furnished(registry: HttpRegistry, rule: OnRecall) -> str:
-    """The name of a model with seven versions, two aliases and that policy."""
+    """Make a model with seven versions, two aliases and that policy, and return its name."""
     name = f"moving-{uuid.uuid4().hex[:8]}"
     registry.models.create(name, "regression")
     registry.policies.put(name, PromotionRules(on_recall=rule), reason="as decided", force=True)
@@ -50,7 +50,7 @@ def furnished(registry: HttpRegistry, rule: OnRecall) -> str:
 
 
 def meant(selector: str, rule: OnRecall, recalled: set[int], gone: set[int]) -> int | str:
-    """The number of the version that a selector means, or the code of the refusal."""
+    """Return the number of the version that a selector means, or the code of the refusal."""
     fixed = int(selector) if selector.isdigit() else ALIASES.get(selector)
     if fixed is not None:
         if fixed in gone:
@@ -70,7 +70,7 @@ def meant(selector: str, rule: OnRecall, recalled: set[int], gone: set[int]) -> 
 
 
 def resolved(world: World, name: str, selector: str) -> list[int | str]:
-    """The answers to a resolve: the short way, the handler, which takes escapes too, and one with a query."""
+    """Resolve by the short way, and by the handler, which takes escapes too; return both answers."""
     escaped = f"%{ord(selector[0]):02X}{selector[1:]}"
     found: list[int | str] = []
     for spelling in (selector, escaped):
@@ -103,8 +103,8 @@ def test_each_selector_in_each_state(world: World, registry: HttpRegistry, rule:
 def _check(world: World, name: str, rule: OnRecall, recalled: set[int], gone: set[int]) -> None:
     for selector in (*SELECTORS, *NUMBERS, "8"):
         wanted: int | str = "version_not_found" if selector == "8" else meant(selector, rule, recalled, gone)
-        told = resolved(world, name, selector)
-        assert told == [wanted, wanted], f"{selector} under {rule}, recalled {recalled}, tombstoned {gone}"
+        answers = resolved(world, name, selector)
+        assert answers == [wanted, wanted], f"{selector} under {rule}, recalled {recalled}, tombstoned {gone}"
 
 
 @pytest.mark.parametrize("rule", list(OnRecall))

@@ -111,8 +111,8 @@ class Watched(httpx.BaseTransport):
         for name in described["headers"]:
             assert name in answer.headers, f"{operation['operationId']} answers {answer.status_code} without {name}"
         for name in ("ETag", "Location"):
-            told = name in described["headers"] or name not in answer.headers
-            assert told, f"{operation['operationId']} answers {answer.status_code} with undeclared {name}"
+            is_declared = name in described["headers"] or name not in answer.headers
+            assert is_declared, f"{operation['operationId']} answers {answer.status_code} with undeclared {name}"
         if "content" not in described:
             assert answer.content == b""
             return
@@ -220,7 +220,7 @@ LIES: dict[str, tuple[Lie, str]] = {
 
 @pytest.mark.parametrize("lie", LIES)
 def test_a_document_that_lies_is_found_out(watched: Watched, model_registry_backend: TestBackend, lie: str) -> None:
-    """What the document says is looked at: with one word of it changed, the same request fails, and for that word."""
+    """The document is really compared: with one word of it changed, the same request fails, because of that word."""
     change, found = LIES[lie]
     change(watched.document["paths"]["/v1/models"]["post"], watched.document["components"]["schemas"])
     config = RegistryConfig(url=URL, token=model_registry_backend.token())

@@ -79,7 +79,7 @@ class Operation(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What the document calls it."""
+        """The id of the operation in the document."""
         return str(self.described["operationId"])
 
     def takes(self, header: str) -> bool:
@@ -133,7 +133,7 @@ class Served:
             return http.request(operation.method, path + good.query, content=content, headers=present)
 
     def etag(self, operation: Operation) -> str:
-        """The ETag of what a change is based on."""
+        """Return the ETag that a change is based on."""
         answer = self.world.send("GET", GOOD[operation.name].base)
         assert answer.status_code in {200, 410}, answer.text
         return str(answer.headers["etag"])
@@ -239,7 +239,7 @@ def test_what_one_has_is_not_sent_again(served: Served) -> None:
 
 
 def conditional(served: Served) -> list[Operation]:
-    """The operations that document If-Match."""
+    """Return the operations that document If-Match."""
     found = [one for one in served.operations if one.takes("If-Match")]
     assert {one.name for one in found} == {name for name, good in GOOD.items() if good.base}
     return found
@@ -301,7 +301,7 @@ def test_the_right_etag_lets_a_change_through(served: Served) -> None:
 
 
 def test_a_forced_change_needs_a_reason(served: Served) -> None:
-    """`*` is no way around it."""
+    """`*` does not lead around it."""
     with nothing_happens(served.world):
         for operation in conditional(served):
             body = GOOD[operation.name].body
@@ -326,7 +326,7 @@ def test_a_key_makes_a_change_once(served: Served) -> None:
             assert served.world.kept() == before
             first, again = (served.send(operation, idempotency_key="the-same-twice") for _ in range(2))
             assert first.is_success, first.text
-            assert told(again) == told(first), operation.name
+            assert repeated_part(again) == repeated_part(first), operation.name
             other = served.world.send(
                 "POST", "/v1/models", {"name": "x", "type": "regression"}, {"idempotency-key": "the-same-twice"}
             )
@@ -334,8 +334,8 @@ def test_a_key_makes_a_change_once(served: Served) -> None:
             assert other.status_code == 201
 
 
-def told(answer: httpx.Response) -> Any:
-    """What of an answer its repetition must give again; a secret is shown once."""
+def repeated_part(answer: httpx.Response) -> Any:
+    """Return the part of an answer that a repetition must give again; a secret is shown once."""
     headers = {name: answer.headers.get(name) for name in ("etag", "location", "content-type")}
     body = answer.json() if answer.content else None
     return answer.status_code, headers, body | {"secret": None} if isinstance(body, dict) else body
@@ -418,7 +418,7 @@ def test_a_page_token_belongs_to_the_list_that_gave_it(served: Served) -> None:
 
 
 def test_the_document_is_made_once(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever asks for it in a loop, without a token, costs no more than the bytes."""
+    """A client that requests it in a loop, without a token, costs no more than sending its bytes."""
     with served.world.http() as http:
         first = http.get("/openapi.json")
         monkeypatch.setattr(openapi, "build", None)
@@ -429,7 +429,7 @@ def test_the_document_is_made_once(served: Served, monkeypatch: pytest.MonkeyPat
 
 
 def test_only_what_is_documented_is_answered_without_a_token(served: Served) -> None:
-    """And the document itself, once made, is told by its ETag."""
+    """And the document itself, once made, is known by its ETag."""
     public = {"/openapi.json"} | {one.path for one in served.operations if "security" not in one.described}
     assert public == {"/openapi.json", "/health/live", "/health/ready"}
     with served.world.http() as http:

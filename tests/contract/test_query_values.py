@@ -90,7 +90,7 @@ def either(request: pytest.FixtureRequest) -> Iterator[World]:
 
 @functools.cache
 def parameters(world: World) -> list[Parameter]:
-    """Every query parameter there is."""
+    """Return every query parameter of every route."""
     with world.http() as http:
         paths = http.get("/openapi.json").json()["paths"]
     found = [
@@ -163,7 +163,7 @@ def test_the_ends_of_the_calendar_are_times(either: World, field: str, text: str
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00%2B23:59", "9999-12-31T23:59:59-23:59", "9999-12-31T23:59:59Z"])
 @pytest.mark.parametrize("path", ["production", "resolve/production"])
 def test_a_moment_at_the_ends_of_the_calendar_is_refused(either: World, path: str, text: str) -> None:
-    """It is none of the model's life, or has no date in UTC."""
+    """It is outside the model's life, or has no date in UTC."""
     with nothing_happens(either):
         answer = either.send("GET", f"/v1/models/{MODEL}/{path}?as_of={text}")
     assert (answer.status_code, problem(answer)["field"]) == (422, "as_of")

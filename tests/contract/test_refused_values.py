@@ -131,8 +131,8 @@ def test_five_thousand_keys_are_refused(world: World) -> None:
     with pytest.raises(InvalidRequest) as caught:
         model_operations.create("m", "regression", metadata=many)
     assert caught.value.code == "too_many_entries"
-    told = problem(world.send("POST", "/v1/models", {"name": "new", "type": "regression", "metadata": many}))
-    assert told["code"] == "too_many_entries"
+    refusal = problem(world.send("POST", "/v1/models", {"name": "new", "type": "regression", "metadata": many}))
+    assert refusal["code"] == "too_many_entries"
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -169,10 +169,10 @@ def test_a_device_has_a_code_of_its_own_on_both_sides(world: World, name: str) -
         with pytest.raises(InvalidRequest, match="Windows") as caught:
             build()
         assert caught.value.code == "reserved_name"
-    told = problem(world.send("POST", "/v1/principals", {"name": name, "kind": "human", "grants": []}))
-    assert told["code"] == "reserved_name"
-    told = problem(world.send("POST", "/v1/models", {"name": "new", "type": "regression", "tags": {name: "x"}}))
-    assert told["code"] == "reserved_name"
+    refusal = problem(world.send("POST", "/v1/principals", {"name": name, "kind": "human", "grants": []}))
+    assert refusal["code"] == "reserved_name"
+    refusal = problem(world.send("POST", "/v1/models", {"name": "new", "type": "regression", "tags": {name: "x"}}))
+    assert refusal["code"] == "reserved_name"
 
 
 @pytest.mark.parametrize("name", ["nulls.txt", "contact", "auxiliary", "com10", "lpt", "console.log", "x.nul"])
@@ -243,8 +243,8 @@ def test_a_version_cannot_be_registered_with_another_size_than_its_bytes_have(wo
     """The digest is right and the bytes are here, but the manifest says another length."""
     with nothing_happens(world):
         body = {"files": [FILE | {"size": size}], "framework": "test"}
-        told = problem(world.send("POST", f"/v1/models/{MODEL}/versions", body))
-    assert (told["code"], told["field"], told["value"]) == ("invalid_manifest", "size", str(size))
+        refusal = problem(world.send("POST", f"/v1/models/{MODEL}/versions", body))
+    assert (refusal["code"], refusal["field"], refusal["value"]) == ("invalid_manifest", "size", str(size))
 
 
 @pytest.mark.parametrize("size", [len(CONTENT) - 1, len(CONTENT) + 1])

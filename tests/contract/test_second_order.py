@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import re
 import tempfile
 import time
 import uuid
@@ -17,12 +16,10 @@ import pytest
 from adapters import Analysis, Integration, Workbench
 from common_lib import Grant, HttpRegistry, Role
 from common_lib.artifacts.loading import load
-from common_lib.errors import AlreadyExists, LoadRefused, RegistryUnavailable, RevisionMismatch, VersionRecalled
+from common_lib.errors import AlreadyExists, LoadRefused, RegistryUnavailable, RevisionMismatch
 from common_lib.faults import Faults
-from common_lib.promotion import PromotionRules
-from common_lib.rules.lifecycle import OnRecall
 from common_lib.staleness import ServeStale
-from registry_server.api import problems, security
+from registry_server.api import security
 from registry_server.api.deadlines import Deadlines
 from registry_server.core import principals
 from registry_server.core.acts import Act, perform
@@ -31,7 +28,7 @@ from registry_server.infrastructure.filesystem import FilesystemBlobs
 from registry_server.infrastructure.schema import SchemaMismatch
 from registry_server.infrastructure.sqlite import SqliteDatabase
 from registry_server.testing import TestBackend
-from tests.support.steps import promoted, version_of
+from tests.support.steps import version_of
 
 
 def test_a_token_is_refused_from_the_moment_of_its_expiry_on(
@@ -58,51 +55,6 @@ def test_capitals_in_a_grant_make_no_difference(
         assert registry.models.get("EURUSD-Direction").revision == 1
         found = [model.name for model in registry.models.search()]
         assert found == (["EURUSD-Direction", "gbpusd-direction"] if pattern == "*" else ["EURUSD-Direction"])
-
-
-@pytest.mark.parametrize("rule", OnRecall)
-@pytest.mark.parametrize("selector", ["/production", "/latest", "/staging", "/archived", "/1", "@champion"])
-def test_each_reference_to_a_recalled_version_is_refused_or_means_another(
-    model_registry: HttpRegistry, rule: OnRecall, selector: str
-) -> None:
-    """What somebody named is refused under each policy; nothing fails."""
-    registry, name = model_registry, "eurusd"
-    registry.models.create(name, "regression")
-    promoted(registry, name)
-    if selector == "/archived":
-        registry.versions.transition(name, 1, "archived", reason="it is old", force=True)
-    elif selector == "/staging":
-        registry.versions.transition(name, version_of(registry, name).version, "staging", revision=1)
-    registry.aliases.create(name, "champion", 1)
-    registry.policies.put(name, PromotionRules(on_recall=rule), reason="on recall", revision=1)
-    number = registry.resolve(f"models:/{name}{selector}").version
-    registry.versions.recall(name, number, reason="it leaks", force=True)
-    if rule is OnRecall.SKIP and selector == "/staging":
-        # Nothing else is in staging, so the reference means the recalled version still.
-        assert [version.version for version in registry.versions.search(name, stage="staging")] == [number]
-    with pytest.raises(VersionRecalled, match="it leaks"):
-        registry.resolve(f"models:/{name}{selector}")
-
-
-def test_a_rollback_keeps_to_the_revision_that_it_names(model_registry: HttpRegistry) -> None:
-    """If-Match on a rollback is that of the version in production; one that was changed since is not archived."""
-    name = "eurusd"
-    model_registry.models.create(name, "regression")
-    promoted(model_registry, name)
-    etag = f'"{promoted(model_registry, name).revision}"'
-    changed = model_registry.versions.update(name, 2, description="mended", force=True, reason="a slip")
-    client: Any = model_registry._transport._make()
-
-    def roll_back(etag: str) -> int:
-        headers = {"idempotency-key": uuid.uuid4().hex, "if-match": etag}
-        body = {"reason": "it fails", "replacing": 2}
-        status: int = client.post(f"/v1/models/{name}/rollback", json=body, headers=headers).status_code
-        return status
-
-    assert roll_back(etag) == 412
-    assert model_registry.production.at(name).version == 2
-    assert roll_back(f'"{changed.revision}"') == 200
-    assert model_registry.production.at(name).version == 1
 
 
 def test_what_is_decided_about_an_alias_is_in_the_history(model_registry: HttpRegistry) -> None:
@@ -140,7 +92,7 @@ async def test_an_adapter_promotes_what_it_has_read_and_nothing_later(
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("max_age_s", [0.0, 3600.0])
 async def test_a_list_is_kept_as_long_as_it_may_be_old(model_registry_backend: TestBackend, max_age_s: float) -> None:
-    """In an outage, a list that is older is none."""
+    """In an outage, a list that is older is not used."""
     async with model_registry_backend.async_registry("analysis") as registry:
         faults = Faults()
         analysis = Analysis(faults.between(registry), staleness=ServeStale(max_age_s=max_age_s))
@@ -154,7 +106,7 @@ async def test_a_list_is_kept_as_long_as_it_may_be_old(model_registry_backend: T
 
 
 def test_a_name_that_differs_in_capitals_is_named_when_it_is_taken(model_registry: HttpRegistry) -> None:
-    """The workbench neither takes it for the other model nor says that there is none."""
+    """The workbench neither takes it for the other model nor reports that no such model exists."""
     model_registry.models.create("EURUSD", "regression")
     with pytest.raises(AlreadyExists, match="EURUSD"):
         Workbench(model_registry).ensure_model("eurusd", "regression")
@@ -178,7 +130,7 @@ def test_what_is_loaded_is_hashed_right_before(model_registry: HttpRegistry) -> 
 def test_a_token_that_another_server_has_revoked_is_refused_within_five_seconds(
     model_registry: HttpRegistry, model_registry_backend: TestBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each server looks its callers up again, though nobody tells it that one is gone."""
+    """Each server looks its callers up again, without any message from the other server."""
     model_registry.principals.create("bob", "service", [Grant(role=Role.ANALYSIS, models="*")])
     issued = model_registry.principals.issue_token("bob")
     ports, token = model_registry_backend.ports, model_registry_backend.token()
@@ -205,7 +157,7 @@ def test_a_token_that_another_server_has_revoked_is_refused_within_five_seconds(
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("limit", [0, 1, 9])
 async def test_bytes_beyond_the_limit_are_not_kept(tmp_path: Path, limit: int) -> None:
-    """Not even if nobody said how many they would be; as many as the limit are kept."""
+    """Not even if their number was not announced; as many as the limit are kept."""
 
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(5):
@@ -219,14 +171,6 @@ async def test_bytes_beyond_the_limit_are_not_kept(tmp_path: Path, limit: int) -
     assert not blobs.holds(sha256, 10)
     assert list((tmp_path / "staging").iterdir()) == []
     assert await blobs.put(sha256, chunks(), 10) == 10
-
-
-@pytest.mark.parametrize("code", [code for code, kind in problems.PROBLEMS.items() if kind.status in {429, 503}])
-def test_who_is_sent_away_learns_when_to_come_back(code: str) -> None:
-    """Each answer that asks to come later says when, also the one that is written before there is an application."""
-    refusal = errors.RegistryError("later", remedy="come later", code=code)
-    headers = problems.answer(refusal, "r1").headers
-    assert re.fullmatch("[1-9][0-9]?", headers.get("retry-after", "none"))
 
 
 @pytest.mark.anyio

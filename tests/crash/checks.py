@@ -191,8 +191,8 @@ def client_fail_at(registry: Any, root: Path, way: str, number: int, code: int) 
             call = recorder.calls[min(number, len(recorder.calls)) - 1]
             # A copy by the kernel that fails is made again by hand; what is only remembered fails nobody.
             is_optional = "manifests" in call.place or "references" in call.place
-            told = f"{call} failed and nobody was told"
-            assert is_optional or call.name != "fsync" or number > len(recorder.calls), told
+            message = f"{call} failed and no warning was logged"
+            assert is_optional or call.name != "fsync" or number > len(recorder.calls), message
     clients.assert_whole(root)
     clients.assert_fetched(clients.WAYS[way](registry, root))
     return number <= len(recorder.calls)

@@ -1,4 +1,4 @@
-"""The commands that README and pages show, as the real command lines parse them."""
+"""The commands that README and pages show, as the real programs parse them."""
 
 import re
 import shlex
@@ -27,7 +27,7 @@ class Shown(NamedTuple):
 
 
 def shown_in(page: Path) -> Iterator[Shown]:
-    """Every use of one of the two programs, in blocks and in sentences."""
+    """Yield every use of one of the two programs, in blocks and in sentences."""
     text = page.read_text("utf-8")
     for block in _SHELL.findall(text):
         for line in block.replace("\\\n", " ").splitlines():
@@ -74,12 +74,12 @@ def _begins(before: list[str]) -> bool:
 
 
 def options_in(page: Path) -> set[str]:
-    """Every option that a sentence names by itself."""
+    """Return every option that a sentence names by itself."""
     return set(re.findall(r"`(--[a-z][a-z-]*)[^`]*`", _FENCED.sub("", page.read_text("utf-8"))))
 
 
 def known_options() -> set[str]:
-    """Every option of every command."""
+    """Return every option of every command."""
     found, pending = {"--help", "--version"}, list(PROGRAMS.values())
     while pending:
         command = pending.pop()
@@ -89,7 +89,7 @@ def known_options() -> set[str]:
 
 
 def complaint(shown: Shown) -> str:
-    """Return what the command line would object to; nothing if it takes the command as it is shown."""
+    """Return the error of the program about a command; empty if it takes the command as it is shown."""
     name, *words = _name(shown.words[0]), *shown.words[1:]
     command: Any = PROGRAMS[name]
     if words and words[0].startswith("<"):
@@ -103,10 +103,10 @@ def complaint(shown: Shown) -> str:
         except click.UsageError as error:
             return error.format_message()
         if not rest:
-            return "" if not shown.is_whole or set(words) & {"--help", "-h", "--version"} else "a group is no command"
+            return "" if not shown.is_whole or set(words) & {"--help", "-h", "--version"} else "a group needs a command"
         found = command.get_command(context, rest[0])
         if found is None:
-            return f"there is no command {rest[0]!r}"
+            return f"no command has the name {rest[0]!r}"
         command, words = found, rest[1:]
     return _complaint(command, words, is_whole=shown.is_whole)
 
@@ -131,7 +131,7 @@ def _complaint(command: Any, words: list[str], *, is_whole: bool) -> str:
             return f"{each.name} is missing"
         choices = each.type.choices if isinstance(each.type, click.Choice) else None
         if wrong := [word for word in given if choices is not None and _is_literal(word) and word not in choices]:
-            return f"{wrong} is none of {choices}"
+            return f"{wrong} is not one of {choices}"
     return ""
 
 

@@ -198,7 +198,7 @@ def test_every_option_that_a_sentence_names_exists() -> None:
         ("registry-server demo now", "too many words"),
         ("registry models lst", "no command"),
         ("registry models create x", "type is missing"),
-        ("registry models create x --type nonsense", "none of"),
+        ("registry models create x --type nonsense", "not one of"),
         ("registry models create --type regression", "name is missing"),
         ("registry models create x y --type regression", "too many words"),
         ("REGISTRY_URL=x registry versions show a 1 --jsn | jq .", "No such option"),

@@ -1,4 +1,4 @@
-"""What the targets of model files share: a check as `load` makes it, and a load through the front door."""
+"""The common part of the targets of model files: a check as `load` makes it, and a load by the public function."""
 
 import tempfile
 from collections.abc import Callable

@@ -105,7 +105,7 @@ def near(chance: random.Random, value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return any_value(chance)
     if isinstance(value, str):
-        if chance.random() < 0.5 and value.strip("-").replace(".", "", 1).isdigit():
+        if chance.random() < 0.5 and value.isascii() and value.strip("-").replace(".", "", 1).isdigit():
             return str(near(chance, int(float(value))))
         return any_text(chance, value)
     if chance.random() < 0.4:

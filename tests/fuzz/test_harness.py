@@ -47,7 +47,7 @@ def failing(case: bytes) -> None:
 
 
 def test_refusals_and_acceptance_are_counted(tmp_path: Path) -> None:
-    """Nothing is broken, and nothing is left behind."""
+    """Both are counted, nothing fails, and no file is left behind."""
     tally = fuzz(target(calling(refusing)), FEW, tmp_path)
     assert (tally.cases, tally.broken) == (50, [])
     assert tally.refused

@@ -98,7 +98,7 @@ class World:
 
 @cache
 def world() -> World:
-    """The world of this process; it ends with the process."""
+    """Return the world of this process; it ends with the process."""
     stack = contextlib.ExitStack()
     atexit.register(stack.close)
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fuzz-world-"))
@@ -106,7 +106,7 @@ def world() -> World:
 
 
 def repeatable() -> list[Request]:
-    """The recorded requests that succeed when they are sent once more, each route once or twice."""
+    """Return recorded requests that succeed when they are sent once more, each route once or twice."""
     found: dict[str, list[Request]] = {}
     for exchange in world().exchanges:
         same = found.setdefault(exchange.request.route, [])
@@ -120,7 +120,7 @@ def repeatable() -> list[Request]:
 
 
 def recorded() -> list[Request]:
-    """Every different request that was recorded, whether or not it succeeds once more."""
+    """Return every different request that was recorded, also those that do not succeed once more."""
     return list(dict.fromkeys(exchange.request for exchange in world().exchanges))
 
 
@@ -135,7 +135,7 @@ class _Recorder(PortalTransport):
 
     @contextlib.contextmanager
     def registry(self) -> Iterator[HttpRegistry]:
-        """A registry whose calls are recorded."""
+        """Open a registry whose calls are recorded."""
         with HttpRegistry(RegistryConfig(url=URL, token=self._token, resolve=None), transport=self) as registry:
             call = registry.call
 

@@ -1,4 +1,4 @@
-"""What is sent says what is so now: how much time is left, and what the decision was based on."""
+"""Requests carry current facts: the time that is left, and the revision that the decision is based on."""
 
 import asyncio
 import time

@@ -37,7 +37,7 @@ class World:
         self.clock = clock
 
     def file(self, content: bytes) -> Path:
-        """The file in which bytes are stored."""
+        """Return the file in which bytes are stored."""
         sha256 = hashlib.sha256(content).hexdigest()
         return self.data / "blobs" / "sha256" / sha256[:2] / sha256
 
@@ -48,13 +48,13 @@ class World:
             (await self.http.put(f"/v1/blobs/{sha256}", content=content)).raise_for_status()
 
     async def events(self, kind: str) -> set[str]:
-        """The digests that events of that type are about."""
+        """Return the digests that events of that type are about."""
         found = (await self.http.get("/v1/events?limit=1000")).json()
         found = found if isinstance(found, list) else found["items"]
         return {event["subject"].rpartition("/")[2] for event in found if event["type"] == f"registry.{kind}"}
 
     async def metric(self, name: str) -> float:
-        """The value of a metric without labels."""
+        """Return the value of a metric without labels."""
         lines = (await self.http.get("/metrics")).text.splitlines()
         (value,) = (line.split()[1] for line in lines if line.startswith(f"{name} "))
         return float(value)
@@ -66,7 +66,7 @@ class World:
 
 @asynccontextmanager
 async def world_of(data: Path, **settings: Any) -> AsyncIterator[World]:
-    """A server on that folder."""
+    """Run a server on that folder."""
     chosen = Settings(data=data, access_log=False, **settings)
     clock = Clock()
     application = composition.create_app(chosen)
@@ -94,7 +94,7 @@ async def world_of(data: Path, **settings: Any) -> AsyncIterator[World]:
 
 
 def digests(*contents: bytes) -> set[str]:
-    """The SHA-256 of each."""
+    """Return the SHA-256 of each."""
     return {hashlib.sha256(content).hexdigest() for content in contents}
 
 
@@ -149,7 +149,7 @@ async def test_bytes_that_are_back_are_believed_in_the_next_round(tmp_path: Path
 async def test_a_missing_folder_of_bytes_is_an_alarm_and_not_damage(
     tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing goes into quarantine, the server is not ready, and all is well again when the folder is back."""
+    """No blob goes into quarantine, the server is not ready, and it is ready again when the folder is back."""
     async with world_of(tmp_path / "data", scrub_pause_s=DAY) as world:
         await world.pass_time(60)
         blobs = world.data / "blobs"
@@ -165,9 +165,9 @@ async def test_a_missing_folder_of_bytes_is_an_alarm_and_not_damage(
         ready = await world.http.get("/health/ready")
         assert (ready.status_code, ready.json()["code"]) == (503, "blob_store_missing")
         assert str(tmp_path) not in ready.text
-        said = [record.getMessage() for record in caplog.records if "the scrubber has stopped" in record.message]
-        assert len(said) == 1
-        assert str(blobs) in said[0]
+        alarms = [record.getMessage() for record in caplog.records if "the scrubber has stopped" in record.message]
+        assert len(alarms) == 1
+        assert str(blobs) in alarms[0]
         assert await world.metric("registry_scrub_stopped") == 1
         asked = await world.http.post("/v1/presence", json={"sha256": sorted(digests(*BLOBS))})
         assert how == "another" or asked.json()["code"] == "blob_store_missing"
@@ -197,9 +197,9 @@ async def test_after_too_many_losses_the_scrubber_stops_until_the_bytes_are_back
         assert ready.status_code == 200
         assert ready.json()["alarm"] == "3 blobs of one round are damaged or lost"
         assert await world.metric("registry_scrub_stopped") == 1
-        said = [record for record in caplog.records if "the scrubber has stopped" in record.message]
-        assert [record.levelname for record in said] == ["ERROR"]
-        assert all(sha256 in said[0].message for sha256 in sorted(digests(*BLOBS))[:3])
+        alarms = [record for record in caplog.records if "the scrubber has stopped" in record.message]
+        assert [record.levelname for record in alarms] == ["ERROR"]
+        assert all(sha256 in alarms[0].message for sha256 in sorted(digests(*BLOBS))[:3])
         for content in BLOBS:
             world.file(content).write_bytes(content)
         await world.pass_time(120)

@@ -1,4 +1,4 @@
-"""What a registration would be refused is refused before bytes are sent, and paths that name nothing are refused."""
+"""A registration that cannot succeed is refused before bytes are sent, and so are paths that name nothing."""
 
 import asyncio
 import math

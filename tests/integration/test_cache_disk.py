@@ -46,7 +46,7 @@ def client(model_registry_backend: TestBackend) -> Iterator[Callable[[], HttpReg
 
 
 def failing(root: Path, number: int, code: int) -> tuple[Recorder, list[Call]]:
-    """A disk on which the write of that number and all later ones fail, as an operating system says it: no path."""
+    """Let the write of that number and all later ones fail as in an operating system: with an error without a path."""
     failed: list[Call] = []
     seen = 0
 

@@ -62,7 +62,7 @@ def filled(registry: HttpRegistry, tmp_path: Path) -> Cache:
 
 
 def offline(registry: ModelRegistry, reference: str, cache: Cache) -> bytes:
-    """The bytes of a version, of which the registry was not asked."""
+    """Return the bytes of a version without a request to the registry."""
     return (registry.fetch(reference, cache=cache, local_files_only=True).folder / "model.bin").read_bytes()
 
 
@@ -78,7 +78,7 @@ class Silent(ModelRegistry):
 
 
 def folders(root: Path) -> list[Path]:
-    """Every folder of a cache, itself among them."""
+    """Return every folder of a cache, itself among them."""
     return [root, *(path for path in sorted(root.rglob("*")) if path.is_dir() and not path.is_symlink())]
 
 
@@ -160,7 +160,7 @@ def test_bytes_that_others_may_exchange_are_fetched_again(registry: HttpRegistry
 
 
 def entries(cache: Cache) -> dict[str, Path]:
-    """The files of what is remembered, by the reference that each is about."""
+    """Return the recorded files, by the reference that each is about."""
     found = {}
     for path in (cache.root / "references").iterdir():
         text = path.read_text().partition("\n")[2]
@@ -170,7 +170,7 @@ def entries(cache: Cache) -> dict[str, Path]:
 
 
 def test_what_references_meant_cannot_be_exchanged(registry: HttpRegistry, filled: Cache) -> None:
-    """Each of the files in the place of each other one is no answer, and never another model."""
+    """Each of the files in the place of each other one is not used, and never gives another model."""
     right = {reference: offline(registry, reference, filled) for reference in (A, B, "models:/a/1", "models:/b/1")}
     content = {path: path.read_bytes() for path in entries(filled).values()}
     assert len(content) == 12
@@ -265,7 +265,7 @@ def test_a_recall_cannot_be_removed(registry: HttpRegistry, filled: Cache) -> No
 
 
 def test_an_answer_from_before_a_recall_does_not_lift_it(served: TestBackend, tmp_path: Path) -> None:
-    """A client whose last answer is older than the recall that another one heard of refuses it too, in an outage."""
+    """A client whose last answer is older than the recall that another one recorded refuses it too, in an outage."""
     cache = Cache(tmp_path / "cache")
     token = served.token("admin", "a")
     rules = ResolveRules(fresh_s=0.0, revalidate_s=0.0, snapshot=False)
@@ -291,7 +291,7 @@ def test_an_answer_from_before_a_recall_does_not_lift_it(served: TestBackend, tm
 
 
 def aged(path: Path, seconds: float) -> Path:
-    """The same file, as old as that."""
+    """Set the age of a file, and return it."""
     then = time.time() - seconds
     os.utime(path, (then, then), follow_symlinks=False)
     return path
@@ -355,7 +355,7 @@ def test_a_download_that_was_cut_is_kept_for_a_day(registry: HttpRegistry, fille
 
 @pytest.mark.parametrize("root", ["", " ", Path(" "), None, 3, b"x", "a\0b"])
 def test_a_cache_has_a_name(root: Any) -> None:
-    """No text is no folder, and above all not the current one."""
+    """An empty text does not name a folder, and above all not the current one."""
     with pytest.raises(InvalidConfiguration, match="name a folder"):
         Cache(root)
 

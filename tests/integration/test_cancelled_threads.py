@@ -53,12 +53,12 @@ class Held:
 
 
 async def chunks(content: bytes) -> AsyncIterator[bytes]:
-    """Bytes as they come from the network."""
+    """Yield bytes as they come from the network."""
     yield content
 
 
 def part(store: FilesystemBlobs, start: int) -> Awaitable[int]:
-    """One half of the content as a part of an upload."""
+    """Send one half of the content as a part of an upload."""
     content, end = (CONTENT[:HALF], PREFIX) if start == 0 else (CONTENT[HALF:], SHA256)
     begin = PREFIX if start else hashlib.sha256().hexdigest()
     return store.append("alice.up", chunks(content), start=start, start_sha256=begin, most=HALF, prefix_sha256=end)

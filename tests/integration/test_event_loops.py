@@ -34,7 +34,7 @@ RUNS: dict[str, Callable[[Coroutine[Any, Any, Any]], Any]] = {"asyncio.run": asy
 
 @pytest.fixture
 def strict(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Nothing is left behind: neither a warning of what was not closed, nor a line of asyncio about it."""
+    """Fail on a warning about something that was not closed, and on a line of asyncio about it."""
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         yield
@@ -44,7 +44,7 @@ def strict(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 def made(server: Server, **given: Any) -> AsyncHttpRegistry:
-    """An asynchronous registry, outside of every loop."""
+    """Make an asynchronous registry, outside of every loop."""
     return AsyncHttpRegistry(RegistryConfig(url=server.url, token=server.token, **given))
 
 
@@ -142,7 +142,7 @@ def test_a_loop_that_ends_in_the_middle_holds_nobody_up(run: str, sqlite_server:
 
 @pytest.mark.usefixtures("strict")
 def test_an_answer_that_another_loop_waits_for_is_no_reason_to_hang(sqlite_server: Server, name: str) -> None:
-    """Who asks first ends; who waited for that answer in another loop asks, and one whose loop ended is not told."""
+    """The first caller ends; one that waited for its answer in another loop asks, one whose loop ended gets nothing."""
     with sqlite_server.registry() as sure:
         sure.models.create(name, "forecasting")
         promoted(sure, name)

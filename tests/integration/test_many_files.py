@@ -30,7 +30,7 @@ def admin(server: Server, tmp_path: Path) -> ModelRegistry:
 
 
 def staged(registry: ModelRegistry, name: str, paths: list[str], patterns: list[str]) -> int:
-    """The revision of version 1, in staging, of a model whose policy wants files that fit the patterns."""
+    """Stage version 1 of a model whose policy wants files that fit the patterns, and return its revision."""
     registry.models.create(name, "forecasting")
     registry.policies.put(name, PromotionRules(files=patterns), reason="as decided", revision=1)
     entries = [FileEntry(path=path, size=len(CONTENT), sha256=SHA256) for path in paths]
@@ -42,7 +42,7 @@ def staged(registry: ModelRegistry, name: str, paths: list[str], patterns: list[
 def test_check_and_promote_agree_about_many_patterns_and_many_files(
     admin: ModelRegistry, name: str, count: int
 ) -> None:
-    """What the check finds met is promoted; what it finds missing is refused, and the refusal names it."""
+    """A version that the check finds met is promoted; one with missing files is refused, and the refusal names them."""
     paths = [f"shards/part-{number:05}.bin" for number in range(count)]
     word = paths[0]
     patterns = [f"{word[: number % 7]}*{word[7 + number // 7 :]}" for number in range(MAX_RULES - 1)]

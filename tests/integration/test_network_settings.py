@@ -1,4 +1,4 @@
-"""What the environment says of the network: understood as curl does, or refused by name, and only when it is needed."""
+"""Network settings of the environment: understood as curl does, or refused by name, and only when they are needed."""
 
 import asyncio
 import contextlib
@@ -65,7 +65,7 @@ def recorder() -> Iterator[Recorder]:
 
 
 def asked(url: str, *, asynchronous: bool = False, **given: Any) -> RegistryError:
-    """The error of one attempt at an address where nobody answers."""
+    """Return the error of one attempt at an address where nobody answers."""
     config = RegistryConfig(url=url, token=TOKEN, attempts=1, resolve=None, attempt_timeout_s=1.0, **given)
 
     async def run() -> None:
@@ -217,7 +217,7 @@ WRONG = [
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with files that are not certificates."""
+    """Make a folder with files that are not certificates."""
     (tmp_path / "empty.pem").touch()
     (tmp_path / "garbage.pem").write_bytes(b"\xff\xfe-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
     os.mkfifo(tmp_path / "fifo")

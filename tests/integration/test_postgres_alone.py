@@ -1,4 +1,4 @@
-"""What only PostgreSQL can get wrong: many servers that start at once, writes that wait for each other, languages."""
+"""Cases that only PostgreSQL has: many servers that start at once, writes that wait for each other, languages."""
 
 import asyncio
 import uuid

@@ -51,12 +51,12 @@ class Place(NamedTuple):
         return self
 
     def quarantined(self) -> int:
-        """How many blobs are in quarantine, by a server that starts."""
+        """Start a server, and count the blobs in quarantine."""
         with running(self.settings) as url, self.registry(url) as registry:
             return sum(event.type == "registry.blob.quarantined" for event in registry.events.after(0, limit=1_000))
 
     def refusal(self) -> str:
-        """Why a server does not start, which must be what `doctor` says of one of its findings, and no other word."""
+        """Return why a server does not start, which must be the sentence of one of `doctor`'s findings."""
         with pytest.raises(StartFailed) as refused, running(self.settings):
             pass
         done = operate("doctor", *self.options, "--json", status=1)
@@ -139,7 +139,7 @@ async def executed(url: str, statement: str) -> None:
 def test_a_folder_of_bytes_that_is_not_there_keeps_the_server_from_starting(
     place: Place, loss: Callable[[Path], None]
 ) -> None:
-    """Nothing is put into quarantine, and once the folder is back all is as before."""
+    """No blob is put into quarantine, and once the folder is back all is as before."""
     blobs = place.data / "blobs"
     loss(blobs)
     assert str(blobs) in place.refusal()
@@ -171,10 +171,10 @@ def test_a_second_folder_on_one_database_is_refused_with_both_names(on_postgres:
     """It is refused while the first one serves and afterwards, and the first one's bytes are served as before."""
     other = Place(tmp_path / "p2", on_postgres.database_url)
     with running(on_postgres.settings) as url, on_postgres.registry(url) as registry:
-        said = other.refusal()
-        assert str(on_postgres.data) in said
-        assert str(other.data) in said
-        assert f"`registry-server store adopt --data {other.data} --database-url …`" in said
+        refusal = other.refusal()
+        assert str(on_postgres.data) in refusal
+        assert str(other.data) in refusal
+        assert f"`registry-server store adopt --data {other.data} --database-url …`" in refusal
         registry.download("models:/m1/1", tmp_path / "files")
     assert on_postgres.quarantined() == 0
 
@@ -340,7 +340,7 @@ def test_a_migration_asks_the_folder_too(on_postgres: Place, postgres: "Postgres
 
 
 async def fetched(url: str, statement: str) -> Any:
-    """One value."""
+    """Return one value."""
     connection = await asyncpg.connect(url)
     try:
         return await connection.fetchval(statement)

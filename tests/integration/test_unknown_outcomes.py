@@ -67,19 +67,19 @@ def sure(sqlite_server: Server, name: str) -> Iterator[HttpRegistry]:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """What is registered."""
+    """The file that is registered."""
     path = tmp_path / "model.onnx"
     path.write_bytes(b"weights")
     return path
 
 
 def through(proxy: FaultProxy, server: Server, **given: Any) -> HttpRegistry:
-    """A registry whose way leads through the proxy, and which tries once."""
+    """Make a registry that sends its requests through the proxy, and tries once."""
     return HttpRegistry(RegistryConfig(url=proxy.url, token=server.token, attempts=1, resolve=None, **given))
 
 
 def events(registry: ModelRegistry) -> int:
-    """How many changes the log has, but for bytes: a write that is done twice has two."""
+    """Count the changes in the log, without those of bytes: a write that is done twice has two."""
     count, found = 0, registry.events.after(0, limit=1000)
     while found:
         count += sum("blob" not in event.type for event in found)
@@ -159,7 +159,7 @@ def test_a_promotion_is_repeated_as_it_was_decided(
 def test_an_upload_that_failed_goes_on(
     proxy: FaultProxy, sqlite_server: Server, sure: HttpRegistry, name: str, file: Path
 ) -> None:
-    """Nothing was written, so nothing is unknown; `retry` sends the bytes and creates the version."""
+    """No write was sent, so no outcome is unknown; `retry` sends the bytes and creates the version."""
     file.write_bytes(name.encode())
     with through(proxy, sqlite_server) as registry:
         workbench = Workbench(registry)
@@ -188,7 +188,7 @@ def test_what_was_never_sent_is_known_not_to_be_done(sqlite_server: Server, name
 
 
 def test_a_refusal_is_decided_anew(sqlite_server: Server, name: str) -> None:
-    """What the registry has answered is not repeated; neither is an error that came from another process."""
+    """A request that the registry has answered is not repeated; neither is an error that came from another process."""
     with sqlite_server.registry() as registry:
         with pytest.raises(ModelNotFound) as refused:
             registry.models.get(name)
@@ -218,7 +218,7 @@ def test_the_page_of_a_proxy_after_a_write_leaves_it_unknown(sqlite_server: Serv
 
 @contextlib.asynccontextmanager
 async def locked(server: Server) -> AsyncIterator[None]:
-    """Let nobody write a version meanwhile; it can be read."""
+    """Keep versions from being written meanwhile; they can be read."""
     connection = await asyncpg.connect(server.database_url)
     try:
         async with connection.transaction():
@@ -272,10 +272,10 @@ def test_the_command_line_names_the_option_that_repeats(  # noqa: PLR0917 - fixt
     before = events(sure)
     proxy.plan(LostAnswer(), of=head)
     problem = Cli(proxy.url, sqlite_server.token, sqlite_server.data)(*words, "--json", status=5, REGISTRY_ATTEMPTS="1")
-    told = json.loads(problem.stderr)
+    members = json.loads(problem.stderr)
     assert "registry.retry" not in problem.stderr
-    options = told["remedy"].partition("again with ")[2].partition(",")[0].split()
-    assert options[:2] == ["--idempotency-key", told["idempotency_key"]]
+    options = members["remedy"].partition("again with ")[2].partition(",")[0].split()
+    assert options[:2] == ["--idempotency-key", members["idempotency_key"]]
     cli(*words, *options)
     cli(*words, *options)
     assert events(sure) == before + 1

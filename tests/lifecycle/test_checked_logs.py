@@ -67,9 +67,14 @@ async def _changed(url: str) -> None:
 
 
 def event(kind: str, before: dict[str, Any], after: dict[str, Any], subject: str = "models/m") -> bytes:
-    """The stored bytes of an event, as far as they are looked at."""
-    told = {"type": f"registry.{kind}", "sequence": "1", "subject": subject, "data": {"before": before, "after": after}}
-    return json.dumps(told).encode()
+    """Return the stored bytes of an event, as far as they are looked at."""
+    fields = {
+        "type": f"registry.{kind}",
+        "sequence": "1",
+        "subject": subject,
+        "data": {"before": before, "after": after},
+    }
+    return json.dumps(fields).encode()
 
 
 CREATED = event("model.created", {}, {"models/m": {"owner": "a", "tags": {}}})

@@ -94,7 +94,7 @@ def _summary(verdicts: list[Verdict]) -> int:
 
 @contextmanager
 def _database(folder: Path) -> Iterator[None]:
-    """One server of PostgreSQL for all runs, for to start it costs each more than its tests."""
+    """Start one server of PostgreSQL for all runs: to start it costs more than the tests of a run."""
     with postgres_server(folder) as postgres:
         os.environ["TEST_DATABASE_URL"] = postgres.url
         yield

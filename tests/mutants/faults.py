@@ -54,7 +54,7 @@ class Fault:
             file, _, inside = test.partition("::")
             known = functions_of(root / file)
             if not known or (inside and inside.partition("[")[0] not in known):
-                raise StaleFault(f"{self.name}: there is no test {test}")
+                raise StaleFault(f"{self.name}: the test {test} does not exist")
 
 
 def load(folder: Path = FOLDER) -> list[Fault]:

@@ -118,7 +118,7 @@ def _judgement(fault: Fault, outcomes: list[dict[str, str]], output: str) -> tup
     seen: list[str] = []
     for test in fault.tests:
         mine = [outcome for outcome in outcomes if is_of(test, outcome)]
-        # A failed set-up is no judgement of the test; a failed tear-down is one, for there the log is checked.
+        # A failed set-up does not judge the test; a failed tear-down does, for there the log is checked.
         failed = [one for one in mine if one["outcome"] == "failed" and one["when"] != "setup"]
         if failed:
             seen.append(failed[0].get("why", "").partition("\n")[0])

@@ -63,7 +63,7 @@ def test_every_part_has_its_faults() -> None:
 
 
 def test_the_runner_tells_what_is_noticed_from_what_survives(toy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Noticed is what a test fails on; what no test sees survives, and what is no code comes to no judgement."""
+    """A fault on which a test fails is noticed; one that no test sees survives; broken code is not judged."""
     # The plug-ins of other packages cost more than these tests.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     blind = _faults(test="test_toy.py::test_blind")
@@ -76,17 +76,17 @@ def test_the_runner_tells_what_is_noticed_from_what_survives(toy: Copy, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("stale", "said"),
+    ("stale", "sentence"),
     [
         (_faults(old="return a * b"), "occurs 0 times in toy/__init__.py"),
         (_faults(old="int"), "occurs 3 times"),
         (_faults(file="toy/gone.py"), "occurs 0 times"),
         (_faults(new="return a + b"), "the new text is the old one"),
-        (_faults(test="test_toy.py::test_gone"), "there is no test test_toy.py::test_gone"),
-        (_faults(test="gone.py::test_it"), "there is no test gone.py::test_it"),
+        (_faults(test="test_toy.py::test_gone"), "the test test_toy.py::test_gone does not exist"),
+        (_faults(test="gone.py::test_it"), "the test gone.py::test_it does not exist"),
     ],
 )
-def test_a_fault_out_of_date_is_an_error(toy: Copy, stale: Fault, said: str) -> None:
+def test_a_fault_out_of_date_is_an_error(toy: Copy, stale: Fault, sentence: str) -> None:
     """Not a fault that nothing notices, and not one that all notice."""
-    with pytest.raises(StaleFault, match=said):
+    with pytest.raises(StaleFault, match=sentence):
         check(stale, toy.root)

@@ -81,15 +81,15 @@ Handler = Callable[[httpx.Request], httpx.Response]
 Ask = Callable[[Any], Any]
 
 
-def said(document: object, status: int = 200, media_type: str = "application/json", **headers: str) -> Handler:
-    """A server that always answers this."""
+def answering(document: object, status: int = 200, media_type: str = "application/json", **headers: str) -> Handler:
+    """Make a server that always answers this."""
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     given = {"content-type": media_type} | {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda _: httpx.Response(status, headers=given, stream=httpx.ByteStream(body))
 
 
 def error_of(handler: Handler, ask: Ask, *, asynchronous: bool = False, **given: Any) -> RegistryError:
-    """The error in which a call ends; that it ends, and soon, is a part of every test."""
+    """Return the error in which a call ends; that it ends, and soon, is a part of every test."""
     config = RegistryConfig(url="http://registry.example", attempts=1, resolve=None, deadline_s=5.0, **given)
     transport = httpx.MockTransport(handler)
 

@@ -63,7 +63,7 @@ def unread(world: World, method: str, path: str, token: str | None, **headers: s
 
 
 def raw(world: World, method: str, target: str, token: str | None, headers: dict[str, str]) -> list[Any]:
-    """All messages of an answer, as a server of ASGI receives them; the request has no body that could be read."""
+    """Return all messages of an answer, as a server of ASGI receives them; the request has no body to read."""
     if token is not None:
         headers = {**headers, "authorization": f"Bearer {token}"}
     scope = {
@@ -101,8 +101,8 @@ def test_no_body_is_read_for_a_caller_without_rights(world: World, bare: str) ->
             for length in ({}, {"content_length": str(10**12)}, {"transfer_encoding": "chunked"}):
                 assert unread(world, method, path, None, **length)[0] == 401, path
                 assert unread(world, method, path, "mrg_wrong", **length)[0] == 401, path
-                status, told = unread(world, method, path, bare, **length)
-                assert (status, told["code"]) in {(403, "forbidden"), (404, "model_not_found")}, path
+                status, refusal = unread(world, method, path, bare, **length)
+                assert (status, refusal["code"]) in {(403, "forbidden"), (404, "model_not_found")}, path
 
 
 def test_every_change_says_which_right_it_needs(world: World) -> None:
@@ -118,11 +118,11 @@ def test_a_body_that_says_it_is_too_large_is_not_read(world: World) -> None:
     with nothing_happens(world):
         for method, path in taking_bodies(world):
             if path not in LARGE:
-                status, told = unread(world, method, path, world.token, content_length=str(MIB + 1))
-                assert (status, told["code"]) == (413, "too_large"), path
-            status, told = unread(world, method, path, world.token, content_length=str(2**50))
+                status, refusal = unread(world, method, path, world.token, content_length=str(MIB + 1))
+                assert (status, refusal["code"]) == (413, "too_large"), path
+            status, refusal = unread(world, method, path, world.token, content_length=str(2**50))
             # Bytes are of a media type of their own, which is looked at first.
-            assert (status, told["code"]) in {(413, "too_large"), (415, "unsupported_media_type")}, path
+            assert (status, refusal["code"]) in {(413, "too_large"), (415, "unsupported_media_type")}, path
 
 
 def test_only_a_registration_takes_more_than_a_megabyte(world: World) -> None:

@@ -70,7 +70,7 @@ CHANGES: dict[str, Callable[[Any], object]] = {
     "leaves of several values": lambda m: forest(m)["trees"][0]["tree_param"].update(size_leaf_vector="2147483647"),
     "no weights": lambda m: forest(m)["trees"][0].update(base_weights=[]),
     "no defaults": lambda m: forest(m)["trees"][0].update(default_left=[]),
-    "a default that is no flag": lambda m: forest(m)["trees"][0]["default_left"].__setitem__(0, 7),
+    "a default that is not a flag": lambda m: forest(m)["trees"][0]["default_left"].__setitem__(0, 7),
     "no sums": lambda m: forest(m)["trees"][0]["sum_hessian"].pop(),
     "a split of no kind": lambda m: forest(m)["trees"][0]["split_type"].__setitem__(0, 2),
     "no kinds of splits": lambda m: forest(m)["trees"][1].pop("split_type"),

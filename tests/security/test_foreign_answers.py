@@ -1,4 +1,4 @@
-"""What answers in the place of a registry: the error names the cause, in one sentence, and what to do about it."""
+"""Answers of something in the place of a registry: the error names the cause and the remedy in one sentence."""
 
 import asyncio
 import contextlib
@@ -14,54 +14,59 @@ import pytest
 
 from common_lib import AsyncHttpRegistry, HttpRegistry, RegistryConfig
 from common_lib.errors import ConnectionFailed, ProtocolError, RegistryError, ServerFailed, TooLarge
-from tests.security.hostile import BYTES, PROBLEM, VERSION, Handler, error_of, said, version
+from tests.security.hostile import BYTES, PROBLEM, VERSION, Handler, answering, error_of, version
 from tests.support.cli import Cli
 
 PAGE = b"<!DOCTYPE html><html><title>\x1b[2JPlease log in</title></html>"
 BETWEEN: list[tuple[str, Handler, type[RegistryError], list[str]]] = [
     (
         "301",
-        said(b"", 301, "text/html", location="https://u:s3cr3t@other.example/x"),
+        answering(b"", 301, "text/html", location="https://u:s3cr3t@other.example/x"),
         ProtocolError,
         ["redirects to", "other.example", "REGISTRY_URL"],
     ),
-    ("302", said(PAGE, 302, "text/html", location="/login"), ProtocolError, ["redirects to '/login'"]),
-    ("307", said(b"", 307, "text/plain", location="http://x" * 1000), ProtocolError, ["redirects to"]),
-    ("301 to nowhere", said(b"", 301, "text/html", location="https://a\x1b"), ConnectionFailed, ["not an address"]),
-    ("304", said(b"", 304), ProtocolError, ["status 304"]),
-    ("407", said(PAGE, 407, "text/html"), ProtocolError, ["a name and a password", "HTTP_PROXY"]),
+    ("302", answering(PAGE, 302, "text/html", location="/login"), ProtocolError, ["redirects to '/login'"]),
+    ("307", answering(b"", 307, "text/plain", location="http://x" * 1000), ProtocolError, ["redirects to"]),
+    (
+        "301 to nowhere",
+        answering(b"", 301, "text/html", location="https://a\x1b"),
+        ConnectionFailed,
+        ["not an address"],
+    ),
+    ("304", answering(b"", 304), ProtocolError, ["status 304"]),
+    ("407", answering(PAGE, 407, "text/html"), ProtocolError, ["a name and a password", "HTTP_PROXY"]),
     (
         "413",
-        said(PAGE, 413, "text/html", server="nginx\x1b"),
+        answering(PAGE, 413, "text/html", server="nginx\x1b"),
         ProtocolError,
         ["status 413", "nginx", "refuses a body of that size"],
     ),
-    ("502", said(PAGE, 502, "text/html"), ServerFailed, ["status 502", "does not reach it", "Please log in"]),
-    ("504", said(PAGE, 504, "text/html"), ServerFailed, ["status 504", "waited too long"]),
+    ("502", answering(PAGE, 502, "text/html"), ServerFailed, ["status 502", "does not reach it", "Please log in"]),
+    ("504", answering(PAGE, 504, "text/html"), ServerFailed, ["status 504", "waited too long"]),
     (
         "captive portal",
-        said(PAGE, 200, "text/html"),
+        answering(PAGE, 200, "text/html"),
         ProtocolError,
         ["status 200", "text/html", "not JSON", "NO_PROXY"],
     ),
-    ("empty 200", said(b"", 200), ProtocolError, ["status 200", "without a body"]),
-    ("204", said(b"", 204), ProtocolError, ["status 204", "without a body"]),
-    ("text/plain", said(b"It works!", 200, "text/plain"), ProtocolError, ["text/plain", "It works!"]),
+    ("empty 200", answering(b"", 200), ProtocolError, ["status 200", "without a body"]),
+    ("204", answering(b"", 204), ProtocolError, ["status 204", "without a body"]),
+    ("text/plain", answering(b"It works!", 200, "text/plain"), ProtocolError, ["text/plain", "It works!"]),
     (
         "charset",
-        said(json.dumps(VERSION).encode("utf-16"), 200, "application/json; charset=utf-16"),
+        answering(json.dumps(VERSION).encode("utf-16"), 200, "application/json; charset=utf-16"),
         ProtocolError,
         ["charset=utf-16", "UTF-8"],
     ),
     (
         "gzip",
-        said(gzip.compress(json.dumps(VERSION).encode()), 200, content_encoding="gzip"),
+        answering(gzip.compress(json.dumps(VERSION).encode()), 200, content_encoding="gzip"),
         ProtocolError,
         ["compressed ('gzip')", "proxy"],
     ),
-    ("gzip unsaid", said(gzip.compress(json.dumps(VERSION).encode()), 200), ProtocolError, ["not JSON"]),
-    ("401 page", said(PAGE, 401, "text/html"), ProtocolError, ["status 401", "text/html"]),
-    ("other json", said({"status": "maintenance"}), ProtocolError, ["ModelVersion", "model"]),
+    ("gzip unsaid", answering(gzip.compress(json.dumps(VERSION).encode()), 200), ProtocolError, ["not JSON"]),
+    ("401 page", answering(PAGE, 401, "text/html"), ProtocolError, ["status 401", "text/html"]),
+    ("other json", answering({"status": "maintenance"}), ProtocolError, ["ModelVersion", "model"]),
     (
         "no media type",
         lambda _: httpx.Response(404, stream=httpx.ByteStream(b"nope")),
@@ -76,7 +81,7 @@ BETWEEN: list[tuple[str, Handler, type[RegistryError], list[str]]] = [
 def test_what_answers_in_the_place_of_a_registry_is_named(
     name: str, handler: Handler, kind: type[RegistryError], words: list[str], *, asynchronous: bool
 ) -> None:
-    """One sentence with the cause, what it said, escaped and shortened, and what to do about it."""
+    """One sentence with the cause, its text, escaped and shortened, and what to do about it."""
     error = error_of(handler, version, asynchronous=asynchronous)
     assert type(error) is kind, name
     for word in words:
@@ -86,14 +91,14 @@ def test_what_answers_in_the_place_of_a_registry_is_named(
 
 def test_a_page_is_not_taken_for_done() -> None:
     """Where no body is due, one with a body was answered by something else."""
-    error = error_of(said(PAGE, 200, "text/html"), lambda r: r.aliases.delete("m1", "a", revision=1))
+    error = error_of(answering(PAGE, 200, "text/html"), lambda r: r.aliases.delete("m1", "a", revision=1))
     assert isinstance(error, ProtocolError)
     assert error.outcome_unknown
 
 
-@pytest.mark.parametrize("answer", [said(b"", 204), said(gzip.compress(BYTES), 200, content_encoding="gzip")])
+@pytest.mark.parametrize("answer", [answering(b"", 204), answering(gzip.compress(BYTES), 200, content_encoding="gzip")])
 def test_a_file_comes_as_it_is_or_not_at_all(answer: Handler) -> None:
-    """What something in between has changed is not written to the disk."""
+    """Bytes that something in between has changed are not written to the disk."""
 
     class Sink:
         held = 0
@@ -111,9 +116,9 @@ def test_a_file_comes_as_it_is_or_not_at_all(answer: Handler) -> None:
 
 
 def test_a_body_that_the_registry_finds_too_large_stays_one_of_its_refusals() -> None:
-    """That of a proxy is told apart from it."""
+    """That of a proxy is distinguished from it."""
     problem = PROBLEM | {"code": "too_large", "status": 413}
-    assert isinstance(error_of(said(problem, 413, "application/problem+json"), version), TooLarge)
+    assert isinstance(error_of(answering(problem, 413, "application/problem+json"), version), TooLarge)
 
 
 def test_the_command_line_shows_it_in_lines_of_its_own(tmp_path: Path) -> None:
@@ -127,7 +132,7 @@ def test_the_command_line_shows_it_in_lines_of_its_own(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def talking(answer: bytes) -> Iterator[str]:
-    """A server on a real socket that answers everything so, in clear."""
+    """Run a server on a real socket that gives each request this answer, in clear."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:

@@ -203,8 +203,8 @@ def test_an_upload_expires_at_its_moment(world: World, clock: Clock) -> None:
     """It is forgotten then, and goes on a microsecond before."""
     sha256 = hashlib.sha256(uuid.uuid4().bytes).hexdigest()
     with world.http(world.token) as http:
-        told = http.put(f"/v1/uploads/{sha256}", json={"size": 1_000}).json()
-        expires = datetime.fromisoformat(told["expires_at"])
+        upload = http.put(f"/v1/uploads/{sha256}", json={"size": 1_000}).json()
+        expires = datetime.fromisoformat(upload["expires_at"])
         assert expires == clock.time + artifacts.LEASE
         clock.time = expires - MICROSECOND
         clock.collect()

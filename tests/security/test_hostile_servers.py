@@ -24,9 +24,9 @@ from tests.security.hostile import (
     UPLOAD,
     VERSION,
     Ask,
+    answering,
     error_of,
     resolved,
-    said,
     version,
 )
 
@@ -88,7 +88,7 @@ def test_a_value_that_no_registry_sends_is_refused(
     name: str, base: dict[str, Any], ask: Ask, field: str, value: Any, *, asynchronous: bool
 ) -> None:
     """Before it is used as a name, a size or a cursor; the error names the field and shows the value, shortened."""
-    error = error_of(said(base | {field: value}), ask, asynchronous=asynchronous)
+    error = error_of(answering(base | {field: value}), ask, asynchronous=asynchronous)
     assert isinstance(error, ProtocolError), name
     assert field in str(error) or "received" in str(error)
     assert error.field
@@ -113,7 +113,9 @@ def test_a_value_that_no_registry_sends_is_refused(
 )
 def test_a_manifest_names_no_other_place(entry: dict[str, Any], why: str) -> None:
     """No file of it leads out of its folder."""
-    error = error_of(said({"digest": IDENTITY, "files": [FILES[0] | entry]}), lambda r: r.versions.manifest("m1", 1))
+    error = error_of(
+        answering({"digest": IDENTITY, "files": [FILES[0] | entry]}), lambda r: r.versions.manifest("m1", 1)
+    )
     assert isinstance(error, ProtocolError)
     assert why in str(error)
 
@@ -121,14 +123,14 @@ def test_a_manifest_names_no_other_place(entry: dict[str, Any], why: str) -> Non
 @pytest.mark.parametrize("files", [[], [FILES[0], FILES[0]], [FILES[0], FILES[0] | {"path": "MODEL.bin"}]])
 def test_a_manifest_is_whole(files: list[Any]) -> None:
     """It has files, and none of them twice."""
-    error = error_of(said({"digest": IDENTITY, "files": files}), lambda r: r.versions.manifest("m1", 1))
+    error = error_of(answering({"digest": IDENTITY, "files": files}), lambda r: r.versions.manifest("m1", 1))
     assert isinstance(error, ProtocolError)
 
 
 def test_a_manifest_of_another_digest_is_one_of_our_errors() -> None:
-    """What it says of itself is not what it is."""
+    """Its own digest is not that of its files."""
     other = {"digest": f"sha256:{'0' * 64}", "files": FILES}
-    assert isinstance(error_of(said(other), lambda r: r.versions.manifest("m1", 1)), DigestMismatch)
+    assert isinstance(error_of(answering(other), lambda r: r.versions.manifest("m1", 1)), DigestMismatch)
 
 
 @pytest.mark.parametrize("place", ["fifo", "/dev/zero"])
@@ -136,7 +138,7 @@ def test_no_digest_names_a_file_of_this_machine(place: str, tmp_path: Path) -> N
     """Read as a document of the cache it would never end."""
     os.mkfifo(tmp_path / "fifo")
     name = place if place.startswith("/") else str(tmp_path / place)
-    error = error_of(said(VERSION | {"digest": f"sha256:{name}"}), lambda r: r.fetch("models:/m1/production"))
+    error = error_of(answering(VERSION | {"digest": f"sha256:{name}"}), lambda r: r.fetch("models:/m1/production"))
     assert isinstance(error, ProtocolError)
     assert "digest" in str(error)
 
@@ -150,7 +152,7 @@ TOKENS = ["t", "\n", "a b", "t" * 10_000, "é", ""]
 def test_a_list_ends(token: str, items: list[Any], *, asynchronous: bool) -> None:
     """The same page for ever is not followed for ever."""
     page = {"items": items, "next_page_token": token}
-    error = error_of(said(page), lambda r: r.versions.search("m1"), asynchronous=asynchronous)
+    error = error_of(answering(page), lambda r: r.versions.search("m1"), asynchronous=asynchronous)
     assert isinstance(error, ProtocolError)
     assert "next_page_token" in str(error)
 
@@ -171,9 +173,9 @@ def test_a_list_that_turns_in_a_circle_ends() -> None:
 
 @pytest.mark.parametrize("sequences", [[5, 5], [5, 4], [0], [3]])
 def test_the_log_leads_on(sequences: list[int]) -> None:
-    """Who follows it comes to its end."""
+    """A reader that follows it comes to its end."""
     events = [EVENT | {"sequence": f"{number:020d}"} for number in sequences]
-    error = error_of(said(events), lambda r: r.events.after(3))
+    error = error_of(answering(events), lambda r: r.events.after(3))
     assert isinstance(error, ProtocolError)
     assert "sequence" in str(error)
 
@@ -181,7 +183,7 @@ def test_the_log_leads_on(sequences: list[int]) -> None:
 def test_an_upload_that_gets_nowhere_ends() -> None:
     """A part was sent, and the server says that it has none of it."""
     part = Source(Path(__file__), start=0, length=5)
-    error = error_of(said(UPLOAD), lambda r: r.call(artifacts.put_part(SHA, part, SHA)))
+    error = error_of(answering(UPLOAD), lambda r: r.call(artifacts.put_part(SHA, part, SHA)))
     assert isinstance(error, ProtocolError)
     assert "5 bytes were sent" in str(error)
 
@@ -206,7 +208,7 @@ BOMBS = {
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_a_bomb_of_json_is_one_of_our_errors(bomb: str, *, asynchronous: bool) -> None:
     """Neither a MemoryError, nor a RecursionError, nor an error of a parser."""
-    error = error_of(said(BOMBS[bomb]), version, asynchronous=asynchronous)
+    error = error_of(answering(BOMBS[bomb]), version, asynchronous=asynchronous)
     assert isinstance(error, ProtocolError | RegistryUnavailable)
 
 
@@ -230,14 +232,14 @@ ESCAPES = "\x1b[2J\x1b]0;owned\x07\u202e\x9b"
     ],
 )
 def test_a_problem_is_held_to_its_type(change: dict[str, Any], kind: type[RegistryError]) -> None:
-    """What it says is bounded and escaped, and the status of the answer counts, not the one in the body."""
-    error = error_of(said(PROBLEM | change, 404, "application/problem+json"), lambda r: r.models.get("m1"))
+    """Its texts are bounded and escaped, and the status of the answer counts, not the one in the body."""
+    error = error_of(answering(PROBLEM | change, 404, "application/problem+json"), lambda r: r.models.get("m1"))
     assert type(error) is kind or isinstance(error, kind)
 
 
 def test_a_problem_as_large_as_a_film_is_cut() -> None:
-    """Its beginning is enough to see that it is none."""
-    film = said(json.dumps(PROBLEM | {"detail": "x" * 60_000_000}).encode(), 404, "application/problem+json")
+    """Its beginning is enough to see that it is not a problem of the registry."""
+    film = answering(json.dumps(PROBLEM | {"detail": "x" * 60_000_000}).encode(), 404, "application/problem+json")
     assert isinstance(error_of(film, lambda r: r.models.get("m1")), ProtocolError)
 
 
@@ -257,7 +259,7 @@ def test_a_problem_as_large_as_a_film_is_cut() -> None:
 )
 def test_a_server_cannot_send_its_callers_away_for_ever(text: str, least: float | None, most: float | None) -> None:
     """How long it asks to be left alone is bounded; what is not a time says nothing."""
-    error = error_of(said(b"", 503, "text/plain", retry_after=text), version)
+    error = error_of(answering(b"", 503, "text/plain", retry_after=text), version)
     assert isinstance(error, ServerFailed)
     assert error.retry_after_s is None or (most is not None and 0 <= error.retry_after_s <= most)
     assert least is None or error.retry_after_s is not None

@@ -21,7 +21,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def asked(served: Served, host: str | None = "localhost", target: str = "/health/live", *more: str) -> bytes:
-    """The answer to a request that needs no token."""
+    """Send a request that needs no token, and return the answer."""
     lines = [f"GET {target} HTTP/1.1", *([] if host is None else [f"Host: {host}"]), *more, "", ""]
     return served.say("\r\n".join(lines).encode("latin-1"))
 
@@ -50,9 +50,9 @@ def test_the_name_of_another_host_is_misdirected(served: Served, host: str, targ
     """As a page in a browser sends it whose name was made to lead to loopback; also where no token is asked for."""
     answer = asked(served, host, target, "X-Forwarded-Host: localhost", "Forwarded: host=localhost")
     assert (status(answer), code(answer)) == (421, "misdirected_request")
-    told = json.loads(answer.partition(b"\r\n\r\n")[2])
-    assert (told["field"], told["value"]) == ("Host", host)
-    assert "--allowed-host" in told["remedy"]
+    refusal = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert (refusal["field"], refusal["value"]) == ("Host", host)
+    assert "--allowed-host" in refusal["remedy"]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_the_host_is_checked_for_each_request_of_a_connection(served: Served) ->
 
 @pytest.mark.parametrize("version", ["2.0", "0.9", "3.0", "1.2", "1.9", "2", "9.9"])
 def test_another_version_of_http_is_refused(served: Served, version: str) -> None:
-    """What it means is not known here."""
+    """Its meaning is not known here."""
     answer = served.say(f"GET /health/live HTTP/{version}\r\nHost: localhost\r\n\r\n".encode())
     assert (status(answer), code(answer)) == (400, "malformed_request")
 
@@ -136,7 +136,7 @@ def test_a_name_that_no_host_has_is_refused_at_the_start(tmp_path: Any, name: st
 
 
 def test_a_refused_host_ends_the_connection(served: Served) -> None:
-    """What comes behind it is not read."""
+    """A request behind it is not read."""
     with served.connect() as connection:
         connection.settimeout(10)
         connection.sendall(

@@ -1,4 +1,4 @@
-"""What a load may take of memory is bounded, and counted from the bytes before anything is set aside."""
+"""The memory of a load is bounded, and counted from the bytes before anything is set aside."""
 
 import io
 import json

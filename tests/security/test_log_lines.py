@@ -1,4 +1,4 @@
-"""What stands in the log: one line of ASCII each, bounded and without tokens; refusals always, with who and where."""
+"""Lines of the log: ASCII, bounded and without tokens; refusals always, with caller and address."""
 
 import json
 import logging
@@ -57,7 +57,7 @@ def whole(line: bytes | str) -> dict[str, Any]:
 
 
 def record(message: str, *args: Any, **extra: Any) -> str:
-    """The line of an ordinary record."""
+    """Return the line of an ordinary record."""
     made = logging.makeLogRecord(
         {"name": "x", "levelno": 20, "levelname": "INFO", "msg": message, "args": args} | extra
     )
@@ -65,7 +65,7 @@ def record(message: str, *args: Any, **extra: Any) -> str:
 
 
 def places(text: str) -> Iterator[bytes | str]:
-    """A line for each place in which a text of somebody else may stand."""
+    """Return a line for each place in which a text of somebody else may stand."""
     line = logs.AccessLine(datetime.now(UTC), "id", "GET", text, 200, 1.0)
     yield logs.encode_line(line)
     line.path, line.method = "/", text
@@ -97,7 +97,7 @@ def test_a_line_is_one_line_of_ascii(text: str) -> None:
 
 @pytest.mark.parametrize("text", HIDDEN, ids=range(len(HIDDEN)))
 def test_no_line_holds_a_token(text: str) -> None:
-    """Whole or cut off, in whatever spelling, wherever it stands."""
+    """Whole or cut off, in any spelling, at any place."""
     for line in places(text):
         shown = json.dumps(whole(line))
         for _ in range(4):

@@ -40,7 +40,7 @@ def settings(data: Path) -> Settings:
 
 
 def refusal(data: Path) -> str:
-    """Why a server does not start; `doctor` says the same, and neither hangs."""
+    """Return why a server does not start; `doctor` reports the same, and neither hangs."""
     with pytest.raises(StartFailed) as refused, running(settings(data)):
         pass
     done = operate("doctor", "--data", data, "--json", status=1)
@@ -62,7 +62,7 @@ def dangling(place: Path) -> None:
 
 
 def pipe(place: Path) -> None:
-    """Put a pipe in its place, which blocks whoever opens it."""
+    """Put a pipe in its place, which blocks a process that opens it."""
     place.unlink()
     os.mkfifo(place)
 
@@ -93,9 +93,9 @@ def test_a_file_that_is_not_ours_alone_keeps_the_server_from_starting(
 ) -> None:
     """It is named, with what mends it; nothing is read from it, and nothing is written to it."""
     harm(data / name)
-    said = refusal(data)
-    assert said.startswith(str(data / name))
-    assert any(word in said for word in ("chmod 600", "move it away", "put the file itself")), said
+    sentence = refusal(data)
+    assert sentence.startswith(str(data / name))
+    assert any(word in sentence for word in ("chmod 600", "move it away", "put the file itself")), sentence
     assert not (data / "nothing").exists()
 
 
@@ -112,9 +112,9 @@ def test_a_folder_that_is_not_ours_alone_keeps_the_server_from_starting(
 def test_a_data_folder_that_others_can_change_is_not_served(data: Path, harm: Callable[[Path], None]) -> None:
     """Nor is it used by any command that opens it."""
     harm(data)
-    said = refusal(data)
+    sentence = refusal(data)
     for command in (["token", "list"], ["gc"], ["migrate"], ["store", "adopt"]):
-        assert said in operate(*command, "--data", data, status=1).stderr.replace("\n", " ")
+        assert sentence in operate(*command, "--data", data, status=1).stderr.replace("\n", " ")
 
 
 def test_a_token_that_others_can_read_is_not_used(data: Path) -> None:

@@ -99,7 +99,7 @@ def test_a_forged_token_gets_no_further(world: World, listed: str, place: str) -
     with nothing_happens(world):
         answer = world.send("GET", f"{listed}&page_token={token}")
     if "history" in listed and place in {"[0]", f"[{2**31}]"}:
-        # Places in the log that there may be: whoever forges one of those sees what they may read anyway.
+        # Places in the log that there may be: a caller that forges one of those sees what it may read anyway.
         assert answer.status_code == 200
         return
     assert (answer.status_code, problem(answer)["code"]) == (422, "invalid_page_token")

@@ -85,7 +85,7 @@ def test_who_may_read_a_version_need_not_send_its_bytes(world: World, name: str)
 
 
 def test_an_answer_tells_only_what_the_caller_did(server: Server, world: World, name: str, tmp_path: Path) -> None:
-    """Whether or not others hold the bytes: the same status and shape, the caller's own name and time, every time."""
+    """Status and shape are the same if others hold the bytes, with the caller's own name and time, every time."""
     sha256 = world.entry.sha256
     alone = tmp_path / "alone.bin"
     alone.write_bytes(b"nobody else holds these weights of " + name.encode())
@@ -106,9 +106,9 @@ def test_an_answer_tells_only_what_the_caller_did(server: Server, world: World, 
                 http.post("/v1/presence", json={"sha256": [digest]}),
             ]
             bodies = [answer.json() for answer in answers]
-            told = [*bodies[:3], bodies[3]["blob"]]
-            assert {blob["created_by"] for blob in told} == {stranger}
-            assert all(datetime.fromisoformat(blob["created_at"]) >= began for blob in told)
+            blobs = [*bodies[:3], bodies[3]["blob"]]
+            assert {blob["created_by"] for blob in blobs} == {stranger}
+            assert all(datetime.fromisoformat(blob["created_at"]) >= began for blob in blobs)
             seen[digest] = [(answer.status_code, sorted(answer.headers)) for answer in answers]
             assert [status for status, _ in seen[digest]] == [201, 200, 200, 200, 200, 200]
             owner = world.owner.principals.whoami().name

@@ -124,7 +124,7 @@ def test_every_change_costs_something(running: Running, http: httpx.Client, toke
 
 
 def test_a_length_that_is_only_claimed_costs_little(running: Running, http: httpx.Client, token: str) -> None:
-    """What is too large is refused unread, so nobody is locked out by a number."""
+    """A body that is too large is refused unread, so no caller is locked out by a number."""
     for length in ("99999999999", "9" * 30):
         lines = [f"POST /v1/models HTTP/1.1\r\nHost: localhost\r\nauthorization: Bearer {token}"]
         lines += ["content-type: application/json", f"content-length: {length}", "", ""]

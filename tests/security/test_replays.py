@@ -64,7 +64,7 @@ class Leaver:
             self._other = admin.principals.issue_token("bystander").token.id
 
     def send(self, route: Route) -> httpx.Response:
-        """The request, each time with the same key."""
+        """Send the request, each time with the same key."""
         path = route.route.format(name=route.name, version=route.version, alias="shadow", token_id=self._other)
         headers = {"if-match": "*", "idempotency-key": "the-same-each-time"}
         with self.world.http(self._token) as http:
@@ -86,7 +86,7 @@ def leaver() -> Iterator[Leaver]:
 
 
 def seen(answer: httpx.Response) -> Any:
-    """What of an answer a repetition must give again; the secret of a token is shown once."""
+    """Return the part of an answer that a repetition must give again; the secret of a token is shown once."""
     headers = {name: answer.headers.get(name) for name in ("etag", "location", "content-type")}
     body = answer.json() if answer.content else None
     return answer.status_code, headers, body | {"secret": None} if isinstance(body, dict) else body
@@ -134,7 +134,7 @@ def test_a_right_that_the_body_asks_for_is_needed_each_time(leaver: Leaver, rout
 
 
 def test_a_model_in_the_body_is_looked_at_each_time(leaver: Leaver) -> None:
-    """Who may register others only is told of neither the model nor the answer."""
+    """A caller that may register only other models learns of neither the model nor the answer."""
     route = WRITES[0]
     with leaver.world.copied():
         assert leaver.send(route).status_code == 201

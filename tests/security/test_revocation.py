@@ -58,7 +58,7 @@ def person(registry: HttpRegistry, name: str) -> Person:
 
 
 def begun(running: Running, transfer: str, who: Person) -> socket.socket:
-    """A connection on which that transfer is under way."""
+    """Open a connection on which that transfer is under way."""
     served = running.outside
     usual = f"Host: localhost\r\nauthorization: Bearer {who.token}\r\nidempotency-key: 12345678-{transfer[:4]}\r\n"
     get = f"GET {FILE} HTTP/1.1\r\n{usual}\r\n"
@@ -131,7 +131,7 @@ def take_grant(registry: HttpRegistry, who: Person) -> None:
 
 @pytest.mark.parametrize("take", [take_token, take_grant])
 def test_what_is_taken_away_ends_every_transfer(running: Running, take: Any) -> None:
-    """Within five seconds, whether bytes move or not; an upload that has no answer yet is told why."""
+    """Within five seconds, also if no bytes move; an upload without an answer yet gets the reason."""
     with lines() as log, admin(running) as registry, contextlib.ExitStack() as stack:
         people = [person(registry, f"{take.__name__.replace('_', '-')}-{n}") for n in range(len(TRANSFERS))]
         connections = [
@@ -159,7 +159,7 @@ def _is_logged(log: Lines, people: list[Person]) -> None:
 
 
 def test_transfers_of_others_go_on(running: Running) -> None:
-    """What is given in addition, or taken from somebody else, ends nothing."""
+    """A grant in addition, or one taken from somebody else, ends nothing."""
     with admin(running) as registry:
         stays, goes = person(registry, "stays"), person(registry, "goes")
         with begun(running, "blob", stays) as connection:

@@ -55,7 +55,7 @@ def log() -> Iterator[Lines]:
 
 
 def narrow(served: Served) -> socket.socket:
-    """A connection that holds as few unread bytes as the kernel allows."""
+    """Open a connection that holds as few unread bytes as the kernel allows."""
     parts = urlsplit(served.url)
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
@@ -74,7 +74,7 @@ def until(condition: Callable[[], bool]) -> float:
 
 
 def serves(served: Served) -> bool:
-    """Whether somebody else is answered."""
+    """Return whether somebody else is answered."""
     with contextlib.suppress(httpx.TransportError):
         return httpx.get(f"{served.url}/health/live").status_code == 200
     return False
@@ -182,9 +182,9 @@ def test_a_refusal_says_where_it_went(served: Served, log: Lines) -> None:
     """The line of a refused connection has the peer and the id that the client was sent."""
     with served.connect() as connection:
         connection.sendall(b"what?\r\n\r\n")
-        told = json.loads(connection.recv(2**16).partition(b"\r\n\r\n")[2])
+        refusal = json.loads(connection.recv(2**16).partition(b"\r\n\r\n")[2])
         port = connection.getsockname()[1]
-    line = log.one(request_id=told["request_id"])
+    line = log.one(request_id=refusal["request_id"])
     assert (line["peer"], line["code"], line["status"]) == (f"127.0.0.1:{port}", "malformed_request", 400)
 
 

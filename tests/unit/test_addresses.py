@@ -117,7 +117,7 @@ def test_an_open_circuit_of_one_address_does_not_stop_the_other() -> None:
 
 
 def test_a_429_is_waited_for_though_there_is_another_address() -> None:
-    """The quota is the caller's, and the address that said so is well: it is asked again when it wants to be."""
+    """The quota is the caller's, and its address is well: it is asked again after the time that it named."""
     answers = [Answer(429, {"retry-after": "4"}, b""), OK]
     clients = Clients(lambda _: answers.pop(0))
     assert clients.call() == OK

@@ -62,7 +62,7 @@ def test_no_number_is_something_else(wrong: Any) -> None:
         (lambda: ResolveRules(snapshot="here"), "snapshot is 'here'"),  # type: ignore[arg-type]
         (lambda: RegistryConfig(first_pause_s=3), "first_pause_s is 3 and longest_pause_s is 2.0"),
         (lambda: RegistryConfig(replicas="http://b"), "a tuple of addresses"),  # type: ignore[arg-type]
-        (lambda: RegistryConfig(replicas=("ftp://b",)), "'ftp://b': its scheme is none of"),
+        (lambda: RegistryConfig(replicas=("ftp://b",)), "'ftp://b': its scheme is not one of"),
         (lambda: RegistryConfig(url="http://a", replicas=("http://a",)), "an address is given twice"),
         (lambda: RegistryConfig(replicas=(7,)), "is 7: it must be a text"),  # type: ignore[arg-type]
         (lambda: RegistryConfig(breaker=None), "breaker is None"),  # type: ignore[arg-type]

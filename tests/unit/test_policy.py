@@ -50,7 +50,7 @@ class Run:
         self._uniform = uniform
 
     def sent_ms(self) -> list[int]:
-        """Return what each attempt said of the time that is left."""
+        """Return the time that is left, as each attempt sent it."""
         return [int(dict(step.headers)["x-request-deadline-ms"]) for step in self.steps if isinstance(step, Send)]
 
     def __call__(self, config: RegistryConfig) -> Answer:
@@ -292,7 +292,7 @@ def test_a_deadline_travels() -> None:
 
 
 def test_each_attempt_says_what_is_left_of_the_deadline() -> None:
-    """What attempts and pauses have taken is gone: the server must not work for longer than the caller waits."""
+    """The time of attempts and pauses is subtracted: the server must not work for longer than the caller waits."""
     run = Run(SICK, CUT, OK, attempt_s=0.5, uniform=lambda _, high: high)
     run(RegistryConfig(deadline_s=10.0, attempts=3, first_pause_s=0.1))
     assert run.sent_ms() == [10_000, 9_400, 8_700]

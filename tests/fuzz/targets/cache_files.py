@@ -49,7 +49,7 @@ class _AsUser(httpx.BaseTransport):
 
 @cache
 def _used() -> Case:
-    """The cache of a client that resolved, fetched, and was closed."""
+    """Make the cache of a client that resolved, fetched, and was closed."""
     with tempfile.TemporaryDirectory(prefix="fuzz-cache-") as name, _cache_in(Path(name, "cache")), backend() as served:
         served.reset()
         (folder := Path(name, "model")).mkdir()

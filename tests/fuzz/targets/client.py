@@ -1,4 +1,4 @@
-"""What the client reads: answers of a server, its configuration, and the files that it left on disk."""
+"""The inputs of the client: answers of a server, its configuration, and the files that it left on disk."""
 
 import contextlib
 import json

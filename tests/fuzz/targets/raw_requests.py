@@ -124,7 +124,7 @@ def _tracebacks() -> Iterator[list[logging.LogRecord]]:
 def _run(address: tuple[str, int], case: bytes) -> None:
     received = _exchange(address, case)
     answers = _Answers()
-    # An answer to HEAD has a length and no body, so what is parsed behind it cannot be told apart.
+    # An answer to HEAD has a length and no body, so the next answer cannot be distinguished from it.
     if received and not re.search(rb"HEAD", case):
         answers.feed(received)
         assert answers.statuses, received[:200]

@@ -1,4 +1,4 @@
-"""What others wrote is printed in a form that cannot mislead: in tables, sentences, errors, and as JSON."""
+"""Texts of others are printed in a form that cannot mislead: in tables, sentences, errors, and as JSON."""
 
 import json
 import re
@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from common_lib import HttpRegistry, RegistryConfig
-from common_lib.cli.escapes import escape, escape_json
 from common_lib.cli.failures import tell
 from common_lib.errors import InvalidRequest
+from common_lib.escapes import escape, escape_json
 from tests.support.cli import Cli, operate
 
 # What the registry takes as text, and what a reader must never get as it is.
@@ -28,17 +28,19 @@ def is_safe(text: str) -> bool:
 
 @pytest.fixture
 def spoken(cli: Cli, version: str) -> str:
-    """A model and a version of which somebody said all this, wherever the registry takes it."""
+    """A model and a version with all these characters in every text that the registry takes."""
     with HttpRegistry(RegistryConfig(url=cli.url, token=cli.token, resolve=None)) as registry:
-        said = registry.models.update(version, force=True, reason="r", description=_taken(registry, version))
-        registry.models.update(version, revision=said.revision, tags={"team": "x"}, metadata={"note": said.description})
-        registry.versions.update(version, 1, force=True, reason="r", description=said.description, tags={"a": "b"})
-        registry.versions.recall(version, 1, force=True, reason=said.description)
+        model = registry.models.update(version, force=True, reason="r", description=_taken(registry, version))
+        registry.models.update(
+            version, revision=model.revision, tags={"team": "x"}, metadata={"note": model.description}
+        )
+        registry.versions.update(version, 1, force=True, reason="r", description=model.description, tags={"a": "b"})
+        registry.versions.recall(version, 1, force=True, reason=model.description)
         return version
 
 
 def _taken(registry: HttpRegistry, name: str) -> str:
-    """As much of it as the registry takes."""
+    """Return those of the characters that the registry takes."""
     taken = ""
     for character in REASON:
         try:
@@ -84,7 +86,7 @@ def test_json_is_the_same_value_without_a_character_that_nobody_sees(cli: Cli, s
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_an_error_is_as_safe(as_json: bool, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: FBT001
-    """Also one of a server that is none of ours."""
+    """Also the refusal of a server that is not a registry."""
     tell({"code": "refused", "detail": WORSE, "remedy": WORSE, "request_id": WORSE}, as_json=as_json)
     written = capsys.readouterr().err
     assert is_safe(written)

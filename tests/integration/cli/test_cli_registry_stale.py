@@ -60,7 +60,7 @@ def test_a_change_by_somebody_else_is_seen_at_once(version: str, cli: Cli) -> No
 
 
 def test_a_reference_is_asked_for_each_time(version: str, cli: Cli, sqlite_server: Server) -> None:
-    """What the last command was told a moment ago is not what this one tells, if somebody moved it meanwhile."""
+    """A command does not repeat the answer of the last one if somebody moved the reference meanwhile."""
     reference = f"models:/{version}@champion"
     cli("aliases", "set", version, "champion", "1")
     assert cli.json("download", reference)["version"]["version"] == 1

@@ -50,7 +50,7 @@ def test_no_part_of_a_wrong_url_is_shown(url: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_command_reads_the_url_first(command: list[str], tmp_path: Path) -> None:
-    """Whether it comes by option or by the environment."""
+    """It may come by option or by the environment."""
     for url in WRONG[:3]:
         by_option = operate(*command, "--data", tmp_path, "--database-url", url, status=2)
         by_environment = operate(*command, "--data", tmp_path, status=2, REGISTRY_DATABASE_URL=url)

@@ -99,7 +99,7 @@ def open_token(data: Path) -> None:
 
 
 def share_token(data: Path) -> None:
-    """A copy that a group may read."""
+    """Let a group read the file."""
     (data / "admin-token").chmod(0o640)
 
 

@@ -26,7 +26,7 @@ LONG = {f"layer-{number}": "x" * 100 for number in range(200)}
 
 
 def fill(settings: Settings) -> None:
-    """A registry with something of each kind."""
+    """Fill a registry with one object of each kind."""
     with running(settings) as url:
         token = (settings.data / "admin-token").read_text().strip()
         with HttpRegistry(RegistryConfig(url=url, token=token, resolve=None)) as registry:
@@ -80,14 +80,14 @@ def edited(data: Path, sequence: int, edit: Callable[[dict[str, Any]], None]) ->
 
 
 def sequence_of(data: Path, kind: str) -> int:
-    """The number of the last event of a type."""
+    """Return the number of the last event of a type."""
     with apsw.Connection(str(data / "registry.sqlite3"), flags=apsw.SQLITE_OPEN_READONLY) as raw:
         rows = raw.execute("SELECT sequence, body FROM events").fetchall()
     return max(int(str(row[0])) for row in rows if json.loads(bytes(row[1]))["type"] == f"registry.{kind}")  # type: ignore[arg-type]
 
 
 def found(data: Path, status: int, **environment: str) -> dict[str, str]:
-    """What is not well."""
+    """Return the findings that are not well."""
     done = operate("doctor", "--data", data, "--json", status=status, **environment)
     return {one["what"]: one["found"] for one in json.loads(done.stdout) if one["well"] is False}
 
@@ -125,12 +125,12 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize(("statement", "said"), ROWS)
-def test_an_edited_row_is_named(data: Path, statement: str, said: str) -> None:
+@pytest.mark.parametrize(("statement", "sentence"), ROWS)
+def test_an_edited_row_is_named(data: Path, statement: str, sentence: str) -> None:
     """With the field, and with what mends it."""
     harmed(data, statement)
     wrong = found(data, 1)
-    assert said in wrong["rows"]
+    assert sentence in wrong["rows"]
     assert "restore the database from a backup" in wrong["rows"]
 
 
@@ -191,18 +191,18 @@ EDITS = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "edit", "said"), EDITS)
-def test_an_edited_event_is_named(data: Path, kind: str, edit: Callable[[dict[str, Any]], None], said: str) -> None:
+@pytest.mark.parametrize(("kind", "edit", "sentence"), EDITS)
+def test_an_edited_event_is_named(data: Path, kind: str, edit: Callable[[dict[str, Any]], None], sentence: str) -> None:
     """By its number, whatever of it was edited and however well."""
     sequence = sequence_of(data, kind if kind != "blobs.published" else published(data))
     edited(data, sequence, edit)
     wrong = found(data, 1)
     assert f"event {sequence} " in wrong["log"]
-    assert said in wrong["log"]
+    assert sentence in wrong["log"]
 
 
 def published(data: Path) -> str:
-    """The type of the events that bytes left here."""
+    """Return the types of the events that bytes left here."""
     with apsw.Connection(str(data / "registry.sqlite3"), flags=apsw.SQLITE_OPEN_READONLY) as raw:
         types = {json.loads(bytes(row[0]))["type"] for row in raw.execute("SELECT body FROM events")}  # type: ignore[arg-type]
     return next(kind for kind in ("blobs.published", "blob.published") if f"registry.{kind}" in types)
@@ -235,11 +235,11 @@ MISSING = [
 ]
 
 
-@pytest.mark.parametrize(("statement", "said"), MISSING)
-def test_an_event_that_is_missing_or_damaged_is_named(data: Path, statement: str, said: str) -> None:
+@pytest.mark.parametrize(("statement", "sentence"), MISSING)
+def test_an_event_that_is_missing_or_damaged_is_named(data: Path, statement: str, sentence: str) -> None:
     """Wherever in the log it stood."""
     harmed(data, statement)
-    assert said in found(data, 1)["log"]
+    assert sentence in found(data, 1)["log"]
 
 
 WEAKENED = (
@@ -249,7 +249,7 @@ WEAKENED = (
 
 
 @pytest.mark.parametrize(
-    ("statement", "said"),
+    ("statement", "sentence"),
     [
         ("DROP TRIGGER events_are_not_changed", "lacks trigger events_are_not_changed"),
         ("DROP TRIGGER events_are_not_removed", "lacks trigger events_are_not_removed"),
@@ -260,20 +260,20 @@ WEAKENED = (
         ),
     ],
 )
-def test_what_protects_the_log_must_be_there(data: Path, statement: str, said: str) -> None:
+def test_what_protects_the_log_must_be_there(data: Path, statement: str, sentence: str) -> None:
     """Although nothing was changed yet."""
     with apsw.Connection(str(data / "registry.sqlite3")) as raw:
         raw.execute(statement)
-    assert said in found(data, 1)["shape"]
+    assert sentence in found(data, 1)["shape"]
 
 
 def test_of_many_faults_the_first_are_named_and_all_are_counted(data: Path) -> None:
     """The table stays readable."""
     harmed(data, "UPDATE events SET body = x'ff'")
-    said = found(data, 1)["log"]
-    assert "event 5 cannot be read (DecodeError) and " in said
-    assert " more: restore the database" in said
-    assert "event 6" not in said
+    sentence = found(data, 1)["log"]
+    assert "event 5 cannot be read (DecodeError) and " in sentence
+    assert " more: restore the database" in sentence
+    assert "event 6" not in sentence
 
 
 def test_the_same_is_found_on_postgresql(postgres_url: str, tmp_path: Path) -> None:
@@ -309,6 +309,6 @@ def test_the_same_is_found_on_postgresql(postgres_url: str, tmp_path: Path) -> N
 
 
 def operate_all(data: Path, environment: dict[str, str]) -> dict[str, str]:
-    """What is not well, whatever the status is."""
+    """Return the findings that are not well, with any exit status."""
     done = operate("doctor", "--data", data, "--json", status=None, **environment)
     return {one["what"]: one["found"] for one in json.loads(done.stdout) if one["well"] is False}

@@ -52,7 +52,7 @@ def test_the_last_admin_keeps_the_grant(world: World, admin: HttpRegistry, grant
 
 
 def tokens_of(admin: HttpRegistry, name: str) -> list[str]:
-    """The ids of the tokens of a principal that are not revoked."""
+    """Return the ids of the tokens of a principal that are not revoked."""
     return [t.id for t in admin.principals.tokens() if t.principal == name and t.revoked_at is None]
 
 
@@ -83,7 +83,7 @@ def test_an_admin_whose_tokens_have_expired_does_not_count(world: World, admin: 
 
 
 def test_somebody_else_may_go_and_two_admins_may_part(world: World, admin: HttpRegistry) -> None:
-    """What leaves an admin is as before."""
+    """A change that leaves an admin is made as before."""
     admin.principals.create("other", "human", [ADMIN])
     admin.principals.issue_token("other")
     admin.principals.update("other", [], reason="moved on", force=True)
@@ -94,7 +94,7 @@ def test_somebody_else_may_go_and_two_admins_may_part(world: World, admin: HttpR
 
 @pytest.mark.parametrize("how", ["grants", "tokens"])
 def test_two_admins_who_remove_each_other_take_turns(world: World, admin: HttpRegistry, how: str) -> None:
-    """Whoever comes second is refused: one of them is left."""
+    """The second one is refused: one admin is left."""
     admin.principals.create("other", "human", [ADMIN])
     admin.principals.issue_token("other")
     tokens = {name: tokens_of(admin, name)[0] for name in ("admin", "other")}

@@ -1,4 +1,4 @@
-"""The one place where what others wrote becomes something that is safe to print.
+"""The one place where texts of others become safe to print.
 
 A reason, a name or a path may hold what moves the cursor, begins a line of its own, turns the line around, links to
 somewhere else or cannot be seen. Each such character is printed as its number, as Python writes it.
@@ -13,7 +13,7 @@ _UNSEEN: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u18
 
 
 def escape(text: str) -> str:
-    r"""Return a text in one line, in which each character that could mislead a reader is written as its number.
+    r"""Return a text as one line, with each character that could mislead a reader replaced by its number.
 
     >>> escape("a\nb\u202ec\x1b[1m")
     'a\\nb\\u202ec\\x1b[1m'
@@ -22,7 +22,7 @@ def escape(text: str) -> str:
 
 
 def escape_json(document: str) -> str:
-    r"""Return the same JSON document; such characters, which stand only within its texts, are written as `\u202e`."""
+    r"""Return the same JSON document, with such characters, which stand only within its texts, written as `\u202e`."""
     return "".join(c if c == "\n" or _is_seen(c) else _as_utf16(c) for c in document)
 
 
