@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from common_lib.rules.names import LARGEST_COUNT
 from registry_server.core.pages import MAX_BYTES
 from registry_server.core.ports import Database
 from registry_server.core.rights import Caller, Right
@@ -16,7 +17,7 @@ _STEP = 250
 async def after(database: Database, caller: Caller, sequence: int, limit: int) -> Sequence[Event]:
     """Return up to `limit` events behind `sequence`, in order; fewer, but at least one, if they exceed 4 MiB."""
     caller.require(Right.READ_LOG)
-    for field, value, low, high in (("limit", limit, 1, MAX_LIMIT), ("after", sequence, 0, 2**63 - 1)):
+    for field, value, low, high in (("limit", limit, 1, MAX_LIMIT), ("after", sequence, 0, LARGEST_COUNT)):
         if not low <= value <= high:
             raise InvalidRequest(
                 f"{field} {value} is not between {low} and {high}",

@@ -52,8 +52,7 @@ class Fault:
         """Raise StaleFault if a test that is named is not there."""
         for test in self.tests:
             file, _, inside = test.partition("::")
-            known = functions_of(root / file)
-            if not known or (inside and inside.partition("[")[0] not in known):
+            if inside.partition("[")[0] not in functions_of(root / file):
                 raise StaleFault(f"{self.name}: the test {test} does not exist")
 
 
