@@ -42,7 +42,7 @@ class Hanging:
     def __init__(self) -> None:
         self.waited = self.given_up = 0
 
-    async def caller(self, _: str | None) -> NoReturn:
+    async def caller(self, _: str | None, _peer: str = "") -> NoReturn:
         """Wait for longer than anybody should."""
         self.waited += 1
         try:

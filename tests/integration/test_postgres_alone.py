@@ -54,7 +54,6 @@ async def test_of_two_writes_that_lock_crosswise_both_are_done(postgres_url: str
     )
     database = PostgresDatabase(postgres_url, connections=2)
     await database.open()
-    both = asyncio.Barrier(2)
     tries: list[str] = []
 
     async def write(first: str, second: str) -> str:
@@ -62,7 +61,7 @@ async def test_of_two_writes_that_lock_crosswise_both_are_done(postgres_url: str
             tries.append(first)
             await records.artifacts.insert_document(first, b"{}")
             if tries.count(first) == 1:
-                await both.wait()
+                await _meet(records)
             await records.artifacts.insert_document(second, b"{}")
             return first
 
@@ -75,6 +74,18 @@ async def test_of_two_writes_that_lock_crosswise_both_are_done(postgres_url: str
         assert [await database.read.artifacts.document(each) for each in ("one", "two")] == [b"{}", b"{}"]
     finally:
         await database.close()
+
+
+async def _meet(records: Records) -> None:
+    """Wait within the database, for a use case may wait for nothing else, until two transactions are here."""
+    sql: Any = records.artifacts._sql
+    await sql.one("SELECT pg_advisory_xact_lock_shared(1)")
+    holders = (
+        "SELECT count(*) FROM pg_locks JOIN pg_database ON oid = database"
+        " WHERE locktype = 'advisory' AND mode = 'ShareLock' AND datname = current_database()"
+    )
+    while (await sql.one(holders))[0] < 2:
+        pass
 
 
 @pytest.mark.parametrize("lost", [asyncpg.DeadlockDetectedError, asyncpg.SerializationError])
