@@ -99,7 +99,7 @@ def test_files_that_came_meanwhile_are_found(
 @pytest.mark.parametrize("folder", [None, 7])
 def test_what_is_no_path_is_refused_by_the_library(registry: ModelRegistry, name: str, folder: object) -> None:
     """Before anything is asked of the registry."""
-    with pytest.raises(InvalidRequest, match="is no path"):
+    with pytest.raises(InvalidRequest, match="is not a path"):
         registry.download(f"models:/{name}/1", folder)  # type: ignore[arg-type]
 
 
