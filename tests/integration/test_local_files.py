@@ -181,7 +181,7 @@ def test_a_deep_folder_is_walked(registry: ModelRegistry, deep: Path, filled: Ca
 def test_what_is_no_path_is_refused(registry: ModelRegistry, path: Any) -> None:
     """Before anything is asked."""
     for use in (lambda: registry.register("a", path, framework="x"), lambda: registry.download("models:/a/1", path)):
-        with pytest.raises(InvalidRequest, match="is no path"):
+        with pytest.raises(InvalidRequest, match="is not a path"):
             use()
 
 
