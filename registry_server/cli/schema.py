@@ -7,22 +7,13 @@ from registry_server.cli.options import fail
 from registry_server.domain.errors import RegistryError
 from registry_server.infrastructure.inspection import Unreadable, pending, reading
 from registry_server.infrastructure.schema import SchemaMismatch, label
-from registry_server.infrastructure.sql import Sql, migrations
+from registry_server.infrastructure.sql import migrations
 from registry_server.invariants import checks, marker
 from registry_server.invariants.findings import InvariantBroken
 from registry_server.settings import Settings
 
 # All that keeps a database from being opened, in words for people.
 FAILURES = (FolderInUse, InvariantBroken, SchemaMismatch, RegistryError, Unreadable, OSError)
-
-
-async def to_take(settings: Settings, sql: Sql) -> list[str]:
-    """The steps that are still to take.
-
-    Raises:
-        SchemaMismatch: another version of this software wrote the database.
-    """
-    return await pending(sql, "postgres" if settings.database_url else "sqlite")
 
 
 async def look(settings: Settings) -> list[str]:
@@ -33,7 +24,7 @@ async def look(settings: Settings) -> list[str]:
         Unreadable: the database says no.
     """
     async with reading(settings.data / "registry.sqlite3", settings.database_url) as sql:
-        return await to_take(settings, sql)
+        return await pending(sql, "postgres" if settings.database_url else "sqlite")
 
 
 def migrated(settings: Settings) -> list[str]:

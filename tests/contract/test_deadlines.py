@@ -15,9 +15,8 @@ from registry_server.infrastructure import filesystem
 from registry_server.infrastructure.filesystem import FilesystemBlobs
 from registry_server.infrastructure.records.artifacts import ArtifactRecords
 from registry_server.infrastructure.sqlite import SqliteDatabase
-from registry_server.testing import backend
 from tests.contract.test_methods import addresses, filled
-from tests.security.worlds import MODEL, SHA256, World, furnished, key, logged, problem
+from tests.security.worlds import MODEL, SHA256, World, in_memory, key, logged, problem
 
 DEADLINE_MS = 50
 WAIT_S = DEADLINE_MS / 1000
@@ -28,12 +27,8 @@ HANG_S = 1.0
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     """One registry for all of this file."""
-    with backend() as application:
-        shared = World(application)
-        with application.registry() as registry:
-            furnished(registry, MODEL)
+    with in_memory() as shared:
         yield shared
-        shared.close()
 
 
 class Hanging:

@@ -9,10 +9,9 @@ import httpx
 import pytest
 
 from registry_server.infrastructure.filesystem import FilesystemBlobs
-from registry_server.testing import backend
 from tests.conftest import Server
 from tests.security.test_bodies import raw
-from tests.security.worlds import MODEL, SHA256, World, furnished, key, logged, nothing_happens, problem
+from tests.security.worlds import MODEL, SHA256, World, in_memory, key, logged, nothing_happens, problem
 from tests.support.steps import promoted
 
 PLACES = {
@@ -34,12 +33,8 @@ RESOLVE = f"/v1/models/{MODEL}/resolve/latest"
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     """One registry for all of this file, which nothing here changes."""
-    with backend() as application:
-        shared = World(application)
-        with application.registry() as registry:
-            furnished(registry, MODEL)
+    with in_memory() as shared:
         yield shared
-        shared.close()
 
 
 @functools.cache

@@ -67,7 +67,7 @@ def test_of_two_updates_of_one_revision_the_second_is_refused(registry: ModelReg
     """Nobody overwrites what they have not seen, unless they force it."""
     registry.models.create(name, "regression")
     registry.models.update(name, revision=1, description="mine")
-    with pytest.raises(RevisionMismatch, match="at revision 2"):
+    with pytest.raises(RevisionMismatch, match="at revision 2, and If-Match is"):
         registry.models.update(name, revision=1, description="theirs")
     with pytest.raises(RevisionRequired):
         registry.models.update(name, description="theirs")

@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from registry_server.testing import backend
 from tests.contract.test_methods import filled
-from tests.security.worlds import MODEL, World, furnished, nothing_happens, opened, problem
+from tests.security.worlds import MODEL, World, in_memory, nothing_happens, opened, problem
 
 # None of these is a number, a time, or one of a few words.
 NONSENSE = {
@@ -73,12 +72,8 @@ class Parameter(NamedTuple):
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     """A registry that nothing here changes."""
-    with backend() as application:
-        shared = World(application)
-        with application.registry() as registry:
-            furnished(registry, MODEL)
+    with in_memory() as shared:
         yield shared
-        shared.close()
 
 
 @pytest.fixture(scope="module", params=["memory", "postgres"])

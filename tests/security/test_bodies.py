@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from registry_server.api import bodies, reading
-from registry_server.testing import backend
 from tests.security.test_rights import ONE
-from tests.security.worlds import MODEL, SHA256, World, furnished, key, nothing_happens
+from tests.security.worlds import MODEL, SHA256, World, in_memory, key, nothing_happens
 
 MIB = 2**20
 PLACES = {"name": MODEL, "version": "1", "alias": "shadow", "sha256": SHA256, "start": "0", "token_id": "0" * 16}
@@ -27,13 +26,10 @@ class Asked(Exception):
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     """One registry for all of this file, which nothing here changes."""
-    with backend() as application:
-        shared = World(application)
-        with application.registry() as registry:
-            furnished(registry, MODEL)
+    with in_memory() as shared:
+        with shared.backend.registry() as registry:
             registry.principals.create("bare", "human", [])
         yield shared
-        shared.close()
 
 
 @pytest.fixture(scope="module")

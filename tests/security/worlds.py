@@ -129,6 +129,15 @@ def _copied(world: World) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def in_memory() -> Iterator[World]:
+    """Open a furnished world whose rows are in memory."""
+    with backend() as application, contextlib.closing(World(application)) as world:
+        with application.registry() as registry:
+            furnished(registry, MODEL)
+        yield world
+
+
+@contextlib.contextmanager
 def opened(request: pytest.FixtureRequest) -> Iterator[World]:
     """A furnished world on the engine that the fixture's parameter names: `memory` or `postgres`."""
     with contextlib.ExitStack() as stack:
