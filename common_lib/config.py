@@ -256,7 +256,10 @@ def _check_texts(config: RegistryConfig) -> None:
         )
     if config.token and not (config.token.isascii() and config.token.isprintable() and " " not in config.token):
         # Sent as it is, it would come back in clear within the error of a library.
-        raise InvalidConfiguration("the token has characters that no token has; it is not shown here")
+        raise InvalidConfiguration(
+            "the token has characters that no token has; it is not shown here; "
+            "remove white space around it, such as the end of the line in a file"
+        )
     path: object = config.ca_file
     if not isinstance(path, str) or "\0" in path:
         raise InvalidConfiguration(f"ca_file is {path!r:.{_SHOWN}}: it must be the path of a file, as text")

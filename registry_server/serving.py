@@ -274,7 +274,7 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
             listening.listen(_BACKLOG)
         except OSError as error:
             raise StartFailed(
-                f"port {settings.port} of {settings.host} cannot be had ({error.strerror}): "
-                "perhaps the server is running already; otherwise take another by --port"
+                f"cannot listen on {settings.host}:{settings.port} ({error.strerror}): "
+                "if the server is running already, use that one; otherwise choose another port by --port"
             ) from None
         yield listening

@@ -72,7 +72,10 @@ _KINDS: list[tuple[type[RegistryError], Status, str]] = [
 ]
 # What helps at a command line; the registry's own remedies speak to programs, of headers and of calls.
 _REMEDIES = {
-    "connection_failed": "check --url (or REGISTRY_URL), and that `registry-server serve` runs there",
+    "connection_failed": (
+        "check --url (or REGISTRY_URL), that `registry-server serve` runs there, "
+        "and the variables of a proxy, such as https_proxy"
+    ),
     "answer_timed_out": "try again; if it stays so, look at the server's log and load",
     "rate_limited": "wait as long as the message says and try again; an operator can raise the limit",
     "registry_unavailable": "try again; if it stays so, look at the server's log",
@@ -157,7 +160,7 @@ def _repeating(error: RegistryError) -> str:
     sent = json.loads(error.operation.body or b"{}") if error.operation is not None else {}
     if sent.get("to") == "production" or "replacing" in sent:
         options += f" --replacing {sent.get('replacing') or 0}"
-    return f"it is not known whether it was done: run the same command again with {options}, and it is done once"
+    return f"it is not known whether it was done: to have it done once, run the same command again with {options}"
 
 
 def tell(members: dict[str, Any], *, as_json: bool) -> None:

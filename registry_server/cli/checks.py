@@ -24,6 +24,7 @@ from registry_server.serving import Announcement
 from registry_server.settings import Settings
 
 _LEAST_FREE = 1024**3
+_UNANNOUNCED = "a process without server.json; if it is a server, name its address by --url, or start it anew"
 
 
 def examined(settings: Settings, *, verify: bool, progress: Progress) -> list[Finding]:
@@ -121,7 +122,7 @@ def _lock(site: Site) -> Finding:
             announced = Announcement.read(site.data)
         except UnsafeFile as why:
             return Finding("lock", False, str(why))
-        owner = f"process {announced.pid}, serving at {announced.url}" if announced else "a process without server.json"
+        owner = f"process {announced.pid}, serving at {announced.url}" if announced else _UNANNOUNCED
         return Finding("lock", True, f"owned by {owner}")
     finally:
         os.close(descriptor)
@@ -131,7 +132,9 @@ def _lock(site: Site) -> Finding:
 def _space(site: Site) -> Finding:
     usage = shutil.disk_usage(site.data)
     free = f"{usage.free / 1024**3:,.1f} of {usage.total / 1024**3:,.1f} GiB are free"
-    return Finding("disk", usage.free >= _LEAST_FREE, free)
+    if usage.free < _LEAST_FREE:
+        return Finding("disk", False, f"{free}: make room, so that {_LEAST_FREE / 1024**3:,.1f} GiB are")
+    return Finding("disk", True, free)
 
 
 async def _sqlite(sql: Sql) -> Finding:

@@ -23,6 +23,8 @@ from registry_server.cli.tokens import token
 from registry_server.settings import Settings
 
 _UNREACHABLE = (ConnectionError, TimeoutError, socket.gaierror)
+# Names, because asyncpg is imported only where a database is in PostgreSQL, and its errors arrive here as texts.
+_DENIED = ("InvalidPasswordError", "InvalidAuthorizationSpecificationError", "InvalidCatalogNameError")
 
 
 @click.group(cls=SafeGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -139,6 +141,8 @@ def _reason(failure: Exception, settings: Settings) -> str:
         from registry_server.infrastructure.database_url import DatabaseUrl  # noqa: PLC0415 - see `serve`
 
         return f"PostgreSQL at {DatabaseUrl.parse(settings.database_url).machines} cannot be reached: {failure}"
+    if settings.database_url and any(name in str(failure) for name in _DENIED):
+        return f"{failure}; check user, password and name of the database in --database-url or REGISTRY_DATABASE_URL"
     return str(failure)
 
 

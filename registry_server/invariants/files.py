@@ -70,6 +70,8 @@ def engine(site: Site) -> Finding:
     """Check that the folder was not made for a registry in another engine."""
     try:
         found = marker.read(site.data) or marker.read(site.blobs)
+    except UnsafeFile as why:
+        return Finding("engine", False, str(why))
     except (marker.InvalidMarker, OSError) as why:
         return Finding("engine", False, f"{_words(why)}: restore it from a backup, or run {site.adopt}")
     if found is None or found.engine == site.engine:

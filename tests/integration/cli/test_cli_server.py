@@ -95,7 +95,7 @@ def test_a_port_that_is_taken_is_refused_in_a_sentence(tmp_path: Path) -> None:
         with Serving(tmp_path / "two", "--port", port) as second:
             assert not second.started()
         assert second.process.returncode == 1
-        assert f"port {port} of 127.0.0.1 cannot be had" in second.said
+        assert f"cannot listen on 127.0.0.1:{port}" in second.said
         assert "--port" in second.said
 
 
