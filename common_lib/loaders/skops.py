@@ -8,7 +8,7 @@ from io import BytesIO
 from typing import Any, Final
 
 from common_lib.errors import LoadRefused
-from common_lib.loaders import json_document
+from common_lib.loaders import json_document, npy
 from common_lib.loaders.budget import Budget, bound_for
 from common_lib.loaders.library import library
 from common_lib.rules.formats import BY_NAME
@@ -17,6 +17,9 @@ _NODE: Final = 4_096  # bytes that skops 0.16 takes for an entry of the schema, 
 _MEMBER: Final = 1_024
 _OBJECTS: Final = 40  # bytes of a number that stands in an array of objects, for one byte in an array of its own
 _SEQUENCES: Final = {"NdArrayNode", "ListNode", "TupleNode", "SetNode", "MaskedArrayNode"}
+# Called with a number, these make so many bytes; of what skops writes for them they make the text itself.
+_MADE_OF_TEXT: Final = {"bytes_", "void"}
+_TEXTS: Final = {"S", "V"}
 _METHODS: Final = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 _UNREADABLE: Final = (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error, RuntimeError, OSError)
 
@@ -80,6 +83,7 @@ class _Count:
         self._members = members
         self._budget = budget
         self._of_file: dict[str, int] = {}
+        self._kinds: dict[str, str] = {}
         self._of_id: dict[Any, tuple[Any, int]] = {}
 
     def entry(self, value: Any) -> int:
@@ -88,8 +92,10 @@ class _Count:
             return sum(map(self.entry, value))
         if not isinstance(value, dict):
             return 0
-        cost = _NODE + self._file(value.get("file"))
         kind, id_ = value.get("__loader__"), value.get("__id__")
+        if kind == "NdArrayNode":
+            self._check_array(value.get("__class__"), value.get("file"))
+        cost = _NODE + self._file(value.get("file"))
         if kind == "CachedNode":
             # The object is there already, but what is made of it, such as a mask, is made once more.
             cost += self._of_id.get(id_, (None, 0))[1]
@@ -110,6 +116,16 @@ class _Count:
         if kind not in _SEQUENCES:
             return 0
         return _OBJECTS * (cost or self._file(item.get("file")))
+
+    def _check_array(self, class_: Any, name: Any) -> None:
+        if not isinstance(name, str) or name not in self._members:
+            return
+        if name not in self._kinds:
+            member = self._members[name]
+            with self._archive.open(member) as stream:
+                self._kinds[name] = npy.kind_of(stream, member.file_size, extra="skops")
+        if class_ in _MADE_OF_TEXT and self._kinds[name] not in _TEXTS:
+            raise ValueError(f"{class_} would be made of a number")
 
     def _file(self, name: Any) -> int:
         """Count what reading a file of the archive takes, each time anew."""

@@ -300,3 +300,65 @@ def test_numbers_of_lightgbm_are_checked_without_filling_memory(tmp_path: Path) 
     header = "\n".join(sizes if line.startswith("tree_sizes=") else line for line in lines.split("\n"))
     with pytest.raises(LoadRefused):
         load(snapshot(tmp_path, {"model.lgb.txt": f"{header}\n\n{tree}".encode()}))
+
+
+def empty(count: int, kind: str = "V0") -> bytes:
+    """Write the head of an array whose elements take no bytes, with nothing behind it."""
+    made = io.BytesIO()
+    np.lib.format.write_array_header_1_0(made, {"descr": f"|{kind}", "fortran_order": False, "shape": (count,)})
+    return made.getvalue()
+
+
+def number(value: int) -> bytes:
+    """Write an array without dimensions that holds one number."""
+    made = io.BytesIO()
+    np.save(made, np.array(value))
+    return made.getvalue()
+
+
+def masked() -> bytes:
+    """Mask an array of elements without a size."""
+    cached = node("NdArrayNode", "numpy.ndarray", type="numpy", file="b.npy")
+    mask = node("MaskedArrayNode", "numpy.ma.MaskedArray", content={"data": array(), "mask": cached})
+    return skops(mask, a=empty(2**31), b=number(0))
+
+
+TINY_BOMBS: dict[str, Callable[[], bytes]] = {
+    "so many bytes": lambda: skops(
+        listed(*[node("NdArrayNode", "numpy.bytes_", type="numpy", file="a.npy") for _ in range(20)]), a=number(2**31)
+    ),
+    "so many bytes of nothing": lambda: skops(
+        node("NdArrayNode", "numpy.void", type="numpy", file="a.npy"), a=number(2**31 - 1)
+    ),
+    "elements without a size": lambda: skops(array(), a=empty(2**40)),
+    "texts without a size": lambda: skops(array(), a=empty(2**40, "S0")),
+    "a mask of elements without a size": masked,
+    "more elements than there are bytes": lambda: skops(array(), a=zeros(8)[:-1]),
+}
+
+
+@pytest.mark.parametrize("name", TINY_BOMBS)
+def test_an_array_is_no_larger_than_its_bytes(tmp_path: Path, name: str) -> None:
+    """A number or a head of a few bytes that would become gigabytes is refused before anything is set aside."""
+    content = TINY_BOMBS[name]()
+    assert len(content) < 4_096
+    with pytest.raises(LoadRefused, match=r"its schema cannot be read: ValueError: (an array of|\w+ would be made)"):
+        load(snapshot(tmp_path, {"model.skops": content}))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [np.void(b"abc"), np.float32(1.5), np.array([]), np.array(["a", "é"]), np.zeros((0, 3))],
+    ids=repr,
+)
+def test_small_arrays_of_skops_are_loaded(tmp_path: Path, value: Any) -> None:
+    """A scalar of numpy and an empty array are what they were."""
+    found = load(snapshot(tmp_path, {"model.skops": skops_of(value)}))
+    assert type(found) is type(value)
+    assert np.array_equal(found, value)
+
+
+def skops_of(value: Any) -> bytes:
+    """Save a value by skops itself."""
+    content: bytes = pytest.importorskip("skops.io").dumps(value)
+    return content
