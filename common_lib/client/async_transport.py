@@ -27,6 +27,9 @@ from common_lib.config import RegistryConfig
 from common_lib.errors import TooManyCalls
 from common_lib.operations.base import Answer, Operation, RouteClass, Source
 
+# How often a coroutine may await while it is closed: httpx does so a few times.
+_MOST_AWAITS = 20
+
 
 class AsyncTransport:
     """Attempts over a pool of connections for each event loop that uses it, at the same time or one after the other.
@@ -83,6 +86,12 @@ class AsyncTransport:
                     await asyncio.wait_for(asyncio.wrap_future(elsewhere), 2 * self._config.attempt_timeout_s)
         if self._replaced is not None:
             await self._replaced.aclose()
+
+    def drop_ended(self) -> None:
+        """Let go of the pools of event loops that have ended without closing them."""
+        for loop, pool in list(self._pools.items()):
+            if loop.is_closed():
+                pool.drop()
 
     async def _open(self) -> "_Pool":
         """Make the pool of this loop, and forget those of loops that have ended."""
@@ -160,6 +169,7 @@ class _Pool:
     def drop(self) -> None:
         """Close the sockets of a loop that has ended without closing them; the loop itself is not touched."""
         for task in set().union(*self.sending.values()):
+            _end(task.get_coro())
             task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - it ended with its loop, and that is known
         wire.drop(self.client)
 
@@ -169,6 +179,16 @@ async def _closing(client: httpx.AsyncClient) -> AsyncGenerator[None, None]:
         yield
     finally:
         await client.aclose()
+
+
+def _end(work: Any) -> None:
+    """Close a coroutine whose event loop has ended, or Python would complain of it whenever it is collected."""
+    for _ in range(_MOST_AWAITS):
+        try:
+            work.close()
+        except Exception:  # noqa: BLE001, S112 - it awaits on its way out, or fails for want of its loop: closed again
+            continue
+        return
 
 
 def _look_at(task: "asyncio.Task[Answer | Failure]") -> None:

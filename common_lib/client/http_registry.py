@@ -284,7 +284,7 @@ class AsyncHttpRegistry(_Client, AsyncModelRegistry):
 
     def _connect(self) -> None:
         self._transport = AsyncTransport(self.config, self._network)
-        self._promise(abandon=partial(_inherited.append, self._transport))
+        self._promise(self._transport.drop_ended, abandon=partial(_inherited.append, self._transport))
         self._loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
         self._background: dict[asyncio.Task[None], Callable[[], None] | None] = {}
 
