@@ -78,7 +78,9 @@ _REMEDIES = {
     ),
     "answer_timed_out": "try again; if it stays so, look at the server's log and load",
     "rate_limited": "wait as long as the message says and try again; an operator can raise the limit",
-    "registry_unavailable": "try again; if it stays so, look at the server's log",
+    "registry_unavailable": (
+        "try again; if it stays so, an operator finds the cause in the server's log or by `registry-server doctor`"
+    ),
     "not_cached": "fetch it once without --offline, with the same --url and the same token",
     "blob_damaged": "PUT the same bytes to /v1/blobs/SHA256 again, from a copy or a backup: that restores the version",
     "blob_missing": "run the command again: it sends what is missing",

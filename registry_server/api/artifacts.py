@@ -92,7 +92,7 @@ def check_bytes(request: HttpRequest) -> int:
     if (request.content_length or 0) > limit:
         raise TooLarge(
             f"the body has more than {limit} bytes",
-            remedy="split the file, or raise max_blob_bytes of the server",
+            remedy="split the file, or raise the limit by REGISTRY_SERVER_MAX_BLOB_BYTES",
             field="Content-Length",
             value=request.content_length,
         )

@@ -91,7 +91,7 @@ class WriteQuota:
             raise RateLimited(
                 f"{caller.name} has written as much as it may for now",
                 remedy="wait as long as Retry-After says and send it again with the same Idempotency-Key; "
-                "an operator raises write_bytes_per_s",
+                "an operator can raise REGISTRY_SERVER_WRITE_BYTES_PER_S",
                 field="principal",
                 value=caller.name,
                 retry_after_s=wait_s,

@@ -25,7 +25,7 @@ REFUSALS: Final = {
         ),
         RegistryError(
             "the server has as many connections as it takes",
-            remedy="try again later, close connections that are idle, or raise max_connections of the server",
+            remedy="try again later, close idle connections, or raise REGISTRY_SERVER_MAX_CONNECTIONS of the server",
             code="too_many_connections",
         ),
     )

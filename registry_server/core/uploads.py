@@ -51,7 +51,7 @@ async def begin(ports: Ports, act: Act, sha256: str, size: int, quota: Quota) ->
     if size > quota.blob_bytes:
         raise TooLarge(
             f"{size} bytes are more than {quota.blob_bytes}",
-            remedy="split the file, or raise max_blob_bytes of the server",
+            remedy="split the file, or raise the limit by REGISTRY_SERVER_MAX_BLOB_BYTES",
             field="size",
             value=size,
         )
@@ -96,7 +96,10 @@ async def _check_quota(records: Records, act: Act, size: int, quota: Quota) -> N
         return
     raise RateLimited(
         detail,
-        remedy="finish or delete uploads that are under way; one that nobody goes on with expires after a day",
+        remedy=(
+            "finish or delete uploads that are under way; one that nobody goes on with expires after a day; "
+            "an operator can raise REGISTRY_SERVER_MAX_OPEN_UPLOADS and REGISTRY_SERVER_MAX_ANNOUNCED_BYTES"
+        ),
         field="size",
         value=size,
         code="quota_exceeded",

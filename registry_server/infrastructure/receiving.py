@@ -44,7 +44,7 @@ async def receive(descriptor: int, digest: Any, groups: AsyncIterator[list[bytes
             if size > most:
                 raise TooLarge(
                     f"the body has more than {most} bytes",
-                    remedy="send the bytes that were announced, or raise max_blob_bytes of the server",
+                    remedy="send the bytes that were announced, or raise the limit by REGISTRY_SERVER_MAX_BLOB_BYTES",
                     field="body",
                     value=size,
                 )

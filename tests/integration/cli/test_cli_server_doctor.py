@@ -273,3 +273,10 @@ def test_postgresql_is_looked_at_too(tmp_path: Path, postgres_url: str) -> None:
     nowhere = found(data, status=1, REGISTRY_DATABASE_URL="postgresql://u:secret@127.0.0.1:1/x")
     assert "secret" not in str(nowhere)
     assert nowhere["database"]["well"] is False
+
+
+def test_a_file_that_others_can_change_needs_no_backup(data: Path) -> None:
+    """The advice is the command that mends the mode, and no other beside it."""
+    (data / "store.json").chmod(0o666)
+    looked = found(data, status=1)["engine"]["found"]
+    assert looked.endswith(f"chmod 600 {data / 'store.json'}")
