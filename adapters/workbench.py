@@ -9,6 +9,7 @@ from common_lib.errors import AlreadyExists, InvalidConfiguration, ModelNotFound
 from common_lib.loaders.saving import saved
 from common_lib.operations.base import Operation
 from common_lib.registry import ModelRegistry
+from common_lib.repetition import chained
 from common_lib.rules.lifecycle import ModelStage, ModelType
 from common_lib.values import Lineage, ModelVersion, RegisteredModel, Scalar, Signature
 
@@ -92,8 +93,8 @@ class Workbench(ModelRegistry):
                 return self.log_version(name, file.path, **({"framework": file.framework} | facts))
             except RegistryUnavailable as error:
                 if error.idempotency_key is None:
-                    # Its bytes were not yet all sent, and the file is gone: a repetition saves the estimator again.
-                    error.repeat = lambda other: Workbench(other).log_model(name, estimator, **facts)
+                    # Its bytes were still on their way, and the file is gone: to repeat it, it is saved again.
+                    error.repeat = chained(lambda other: Workbench(other).log_model(name, estimator, **facts))
                 raise
 
     def request_promotion(self, version: ModelVersion, *, reason: str = "") -> ModelVersion:

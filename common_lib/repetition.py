@@ -42,29 +42,48 @@ def repeat_of(error: RegistryError) -> Callable[[Any], Any]:
     Raises:
         InvalidRequest: the error is of something that repeating cannot mend, or comes from another process.
     """
-    if error.repeat is None:
+    repeat: Callable[[Any], Any] | None = getattr(error, "repeat", None)
+    if repeat is None:
         raise InvalidRequest(
             f"{type(error).__name__} is not the error of a call that can be repeated",
             code="invalid_request",
             remedy="repeat a RegistryUnavailable as it was raised; after anything else, decide again",
         )
-    return error.repeat
+    return repeat
+
+
+def chained(begin: Callable[[Any], T]) -> Callable[[Any], T]:
+    """Return what repeats a call by `begin`, and from then on by repeating what that has begun."""
+    newest = [begin]
+
+    def repeat(registry: Any) -> T:
+        try:
+            return newest[0](registry)
+        except REPEATABLE as error:
+            newest[0] = error.repeat or newest[0]
+            raise
+
+    return repeat
 
 
 class Recording(Generic[T]):
-    """One run of a flow, with the replies to its steps, so that another run can go on where it stopped."""
+    """One run of a flow, with the replies to its steps, so that another run can go on where it stopped.
+
+    All runs that repeat one call share the writes that were sent, by their place among its writes: whichever of their
+    errors is repeated, and however often, each write goes out under one key.
+    """
 
     def __init__(
         self,
         build: Callable[[], Flow[T]],
         replies: list[tuple[bool, Any]] | None = None,
-        instead: Operation[Any] | None = None,
+        sent: dict[int, Operation[Any]] | None = None,
     ) -> None:
         self._build = build
         self._replayed = replies or []
-        self._instead = instead
+        self._sent = {} if sent is None else sent
+        self._writes = 0
         self._replies: list[tuple[bool, Any]] = []
-        self._last: Any = None
         self._has_written = False
 
     def steps(self) -> Flow[T]:
@@ -92,21 +111,25 @@ class Recording(Generic[T]):
     def again(self) -> "Recording[T]":
         """Return the run that repeats this one: from its last step on, or, as long as nothing was written, anew."""
         if not self._has_written:
-            return Recording(self._build)
-        failed_write = self._last if _is_write(self._last) else None
-        return Recording(self._build, self._replies[:-1], failed_write)
+            return Recording(self._build, sent=self._sent)
+        return Recording(self._build, self._replies[:-1], self._sent)
 
     def _same(self, step: Any) -> Any:
         # Built anew it has another key: what is repeated is the operation that was sent before.
-        instead, self._instead = self._instead, None
-        if instead is not None and _is_write(step) and (step.method, step.path) == (instead.method, instead.path):
-            return instead
-        return step
+        if not _is_write(step):
+            return step
+        before = self._sent.setdefault(self._writes, step)
+        return before if (step.method, step.path) == (before.method, before.path) else step
 
     def _remember(self, step: Any, reply: Any, *, failed: bool) -> None:
-        self._last = step
         self._replies.append((failed, reply))
-        self._has_written = self._has_written or _is_write(step)
+        if not _is_write(step):
+            return
+        self._has_written = True
+        if failed and not isinstance(reply, REPEATABLE):
+            # It was refused, so nothing was done: decided anew, it is another write.
+            self._sent.pop(self._writes, None)
+        self._writes += 1
 
 
 def _is_write(step: Any) -> bool:

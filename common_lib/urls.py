@@ -16,9 +16,10 @@ _LONGEST_HOST: Final = 253
 _LABEL: Final = re.compile(r"^[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$(?!\n)")
 # A last part like these makes every parser take the host for a number.
 _NUMERIC: Final = re.compile(r"^(?:[0-9]+|0[xX][0-9A-Fa-f]*)$(?!\n)")
-_PATH: Final = re.compile(r"^(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+)*$(?!\n)")
+_PATH: Final = re.compile(r"^(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})+)*$(?!\n)")
 _WHITE: Final = " \t\r\n"
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_ENCODE: Final = "name and password need percent-encoding"
 _REMEDY: Final = "write http://HOST:PORT or https://HOST"
 
 
@@ -107,7 +108,11 @@ def _parse(text: str, schemes: Collection[str], *, with_userinfo: bool) -> Addre
     userinfo, at, place = authority.rpartition("@")
     if at and not with_userinfo:
         raise ValueError("it holds a name or a password; pass the token as token= or REGISTRY_TOKEN")
-    _check_characters(userinfo, "name and password need percent-encoding")
+    if "@" in path:
+        # Most likely the slash belongs to a password, so that host, port and path are parts of it: none is shown, and
+        # no token is sent to such a host.
+        raise ValueError(f"{_ENCODE}, a slash in them as %2F; a path has no @, write %40")
+    _check_characters(userinfo, _ENCODE)
     _check_characters(place + slash + path, "")
     host, port = _host_and_port(place)
     path = (slash + path).rstrip("/")

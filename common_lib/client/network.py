@@ -175,7 +175,7 @@ def _network(host: str, entry: str, variable: str) -> ipaddress.IPv4Network | ip
 
 def _not_understood(variable: str, entry: str) -> InvalidConfiguration:
     return InvalidConfiguration(
-        f"{variable} has the entry {entry!r:.{_SHOWN}}: it is neither a host nor a network; "
+        f"{variable} has the entry {urls.masked(entry)}: it is neither a host nor a network; "
         "write names, numbers such as 127.0.0.1 or [::1], or networks such as 10.0.0.0/8 or fd00::/8"
     )
 

@@ -199,6 +199,9 @@ WRONG = [
     ("HTTP_PROXY", "http://proxy:99999", "http", "99999"),
     ("HTTP_PROXY", "http://u:s3cr3t@pro xy:1", "http", "space"),
     ("HTTP_PROXY", "http://u:s3cr3t#x@proxy:1", "http", ""),
+    ("HTTP_PROXY", "http://u:s3cr3t/x@proxy:1", "http", "%2F"),
+    ("HTTP_PROXY", "http://u:80/s3cr3t@proxy:1", "http", "%2F"),
+    ("HTTP_PROXY", "http//u:s3cr3t@proxy", "http", "%2F"),
     ("HTTP_PROXY", "http://proxy:1/path", "http", "/path"),
     ("HTTP_PROXY", "http://", "http", ""),
     ("HTTPS_PROXY", "ftp://proxy", "https", "scheme"),
@@ -247,6 +250,17 @@ def test_what_is_not_understood_is_refused_by_its_name(  # noqa: PLR0917 - a tab
     assert isinstance(error, InvalidConfiguration)
     assert variable in str(error)
     assert why in str(error)
+    assert "s3cr3t" not in str(error)
+
+
+@pytest.mark.parametrize("entry", ["http://u:s3cr3t@host", "u:s3cr3t@10.0.0.0/8", "[::1]:s3cr3t@host"])
+def test_no_password_of_no_proxy_is_shown(entry: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address with a password that stands there by mistake is refused, without the password."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", entry)
+    error = asked("http://registry.example", asynchronous=False)
+    assert isinstance(error, InvalidConfiguration)
+    assert "NO_PROXY" in str(error)
     assert "s3cr3t" not in str(error)
 
 
@@ -324,6 +338,10 @@ ADDRESSES: list[tuple[Any, str]] = [
     ("http://h#x", "a query or a fragment"),
     ("http://u:s3cr3t@h", "a name or a password"),
     ("http://s3cr3t@h", "a name or a password"),
+    ("http://u:s3cr3t/x@h", "%2F"),
+    ("http://u:80/s3cr3t@h", "%2F"),
+    ("http://u/s3cr3t@h", "%2F"),
+    ("http://u:s3cr3t/x@h/y@z", "%2F"),
     ("http://bücher.example", "xn--"),
     ("http://h:0", "port '0'"),
     ("http://h:99999", "port '99999'"),

@@ -5,6 +5,7 @@ import contextlib
 import json
 import pickle
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,62 @@ def test_an_upload_that_failed_goes_on(
             assert "retry(error)" not in str(failed.value)
             assert registry.retry(failed.value).model == name
     assert len(list(sure.versions.search(name))) == 3
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda r, name, file: r.register(name, file, framework="onnx"),
+        lambda r, name, _: Workbench(r).log_model(name, {name: 3.0}, metrics={}),
+    ],
+    ids=["register", "log_model"],
+)
+def test_an_error_may_be_repeated_until_it_succeeds(  # noqa: PLR0917 - fixtures
+    call: Callable[[Any, str, Path], Any],
+    proxy: FaultProxy,
+    sqlite_server: Server,
+    sure: HttpRegistry,
+    name: str,
+    file: Path,
+) -> None:
+    """A loop that repeats the first error, and not the one raised last, makes one version all the same."""
+    file.write_bytes(name.encode())
+    with through(proxy, sqlite_server) as registry:
+        proxy.plan(CutRequest(after=100), of=b"PUT /v1/blobs/")
+        with pytest.raises(RegistryUnavailable) as first:
+            call(registry, name, file)
+        assert not first.value.outcome_unknown
+        proxy.plan(LostAnswer(), LostAnswer(), of=b"/versions HTTP")
+        with pytest.raises(RegistryUnavailable):
+            registry.retry(first.value)
+        with pytest.raises(RegistryUnavailable) as lost:
+            registry.retry(first.value)
+        assert lost.value.outcome_unknown
+        assert registry.retry(first.value) == registry.retry(lost.value)
+    assert len(list(sure.versions.search(name))) == 2
+
+
+def test_an_error_that_succeeded_is_not_done_again(
+    proxy: FaultProxy, sqlite_server: Server, sure: HttpRegistry, name: str, file: Path
+) -> None:
+    """Repeated once more, or by several threads at once, it brings what it brought."""
+    file.write_bytes(name.encode())
+    with through(proxy, sqlite_server) as registry:
+        proxy.plan(CutRequest(after=100), of=b"PUT /v1/blobs/")
+        with pytest.raises(RegistryUnavailable) as failed:
+            registry.register(name, file, framework="onnx")
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: sure.retry(failed.value).version, range(4)))
+    assert found == [2] * 4
+    assert sure.retry(failed.value).version == 2
+    assert len(list(sure.versions.search(name))) == 2
+
+
+@pytest.mark.parametrize("given", [None, ValueError("x"), "x"])
+def test_only_errors_of_the_registry_are_repeated(sure: HttpRegistry, given: Any) -> None:
+    """Anything else is refused by its type."""
+    with pytest.raises(InvalidRequest, match=type(given).__name__):
+        sure.retry(given)
 
 
 def test_what_was_never_sent_is_known_not_to_be_done(sqlite_server: Server, name: str) -> None:
