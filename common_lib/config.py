@@ -135,6 +135,9 @@ class RegistryConfig:
         object.__setattr__(self, "replicas", replicas)
         if len(set(self.urls)) < len(self.urls):
             raise InvalidConfiguration(f"{self.urls!r:.200}: an address is given twice")
+        if isinstance(self.token, str):
+            # A file ends with a line break.
+            object.__setattr__(self, "token", self.token.strip())
         _check_texts(self)
         _check(self, zero_is_fine={"first_pause_s", "longest_pause_s", "retry_ratio", "retry_most"})
         _ascending(self, "first_pause_s", "longest_pause_s")
@@ -256,10 +259,7 @@ def _check_texts(config: RegistryConfig) -> None:
         )
     if config.token and not (config.token.isascii() and config.token.isprintable() and " " not in config.token):
         # Sent as it is, it would come back in clear within the error of a library.
-        raise InvalidConfiguration(
-            "the token has characters that no token has; it is not shown here; "
-            "remove white space around it, such as the end of the line in a file"
-        )
+        raise InvalidConfiguration("the token has characters that no token has; it is not shown here")
     path: object = config.ca_file
     if not isinstance(path, str) or "\0" in path:
         raise InvalidConfiguration(f"ca_file is {path!r:.{_SHOWN}}: it must be the path of a file, as text")

@@ -285,14 +285,15 @@ class RegistryUnavailable(RegistryError):
     """No answer could be had; `tried` holds the attempts, `retry_after_s` says when it is worth another call."""
 
     retryable = True
+    _without_attempts: ClassVar[str] = "; not tried"
 
     def __init__(self, detail: str, *, tried: Sequence[Attempt] = (), retry_after_s: float | None = None) -> None:
         self.detail = detail
         self.tried = tuple(tried)
         self.retry_after_s = retry_after_s
-        times = {0: "not tried", 1: "tried once"}.get(len(self.tried), f"tried {len(self.tried)} times")
+        times = {0: self._without_attempts, 1: "; tried once"}.get(len(self.tried), f"; tried {len(self.tried)} times")
         later = "" if retry_after_s is None else f"; try again in {retry_after_s:.1f} s"
-        super().__init__(f"{detail}; {times}{later}")
+        super().__init__(f"{detail}{times}{later}")
 
 
 class ConnectionFailed(RegistryUnavailable):
@@ -322,9 +323,13 @@ class TooManyCalls(RegistryUnavailable):
 class RateLimited(RegistryUnavailable):
     """The registry takes no more of this caller or its address for a while; `retry_after_s` says for how long."""
 
+    _without_attempts = ""  # it was answered
+
 
 class ServerFailed(RegistryUnavailable):
     """The server answered with a failure of its own (5xx)."""
+
+    _without_attempts = ""  # it was answered
 
 
 class ProtocolError(RegistryError):

@@ -8,9 +8,23 @@ from registry_server.domain.store import StoreIdentity
 from registry_server.settings import Settings
 
 
+async def _require_no_server(settings: Settings) -> None:
+    # The lock of a folder says nothing of servers that have another folder on the same database.
+    if not settings.database_url:
+        return
+    from registry_server.infrastructure.postgres import connected_servers  # noqa: PLC0415 - an extra may be absent
+
+    if await connected_servers(settings.database_url):
+        fail(
+            "a server is connected to this database, and would go on with its own folder: "
+            "stop every server of it, then adopt again"
+        )
+
+
 async def adopted(settings: Settings, *, lost: bool) -> tuple[StoreIdentity, int]:
     """Give both a new identity, and return it with the number of blobs that were put into quarantine."""
     try:
+        await _require_no_server(settings)
         async with opened(settings, adopt=True, lost=lost) as ports:
             identity = await ports.database.read.store.get()
             if identity is None:

@@ -21,6 +21,7 @@ _COMMAND_TIMEOUT_S = 30
 # Every statement here is a point read or the walk of an index in the order asked for. Plans kept for any value (generic
 # ones) guess wrong how few rows a page needs, and would read and sort a whole facet: 18 ms where the walk takes 1 ms.
 _WALK_INDEXES = dict.fromkeys(("enable_hashjoin", "enable_mergejoin", "enable_bitmapscan", "enable_sort"), "off")
+_APPLICATION = "model-registry"
 _LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
@@ -121,6 +122,19 @@ async def connect(url: str, **settings: str) -> Any:
     return await asyncpg.connect(DatabaseUrl.parse(url).url, server_settings=settings)
 
 
+async def connected_servers(url: str) -> int:
+    """Count the connections that servers of this product have to a database now."""
+    raw = await connect(url)
+    try:
+        found: int = await raw.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1",
+            _APPLICATION,
+        )
+    finally:
+        await raw.close()
+    return found
+
+
 class PostgresDatabase:
     """The registry's records on a PostgreSQL server, shared by any number of processes."""
 
@@ -148,7 +162,7 @@ class PostgresDatabase:
             min_size=1,
             max_size=self._connections,
             command_timeout=_COMMAND_TIMEOUT_S,
-            server_settings=_WALK_INDEXES,
+            server_settings=_WALK_INDEXES | {"application_name": _APPLICATION},
             reset=_leave_as_is,
         )
         self.read = Records(Reader(self._pool))

@@ -317,6 +317,16 @@ def test_a_store_in_use_is_not_adopted(on_sqlite: Place) -> None:
         assert "another process owns" in operate("store", "adopt", *on_sqlite.options, status=1).stderr
 
 
+def test_a_database_whose_server_runs_is_not_adopted_by_another_folder(on_postgres: Place, tmp_path: Path) -> None:
+    """Its server would go on with the folder that it has, and two folders would each hold a part of the bytes."""
+    shutil.copytree(on_postgres.data, tmp_path / "copy")
+    options = ["--data", tmp_path / "copy", "--database-url", on_postgres.database_url]
+    with running(on_postgres.settings) as url, on_postgres.registry(url) as registry:
+        assert "a server is connected to this database" in operate("store", "adopt", *options, status=1).stderr
+        assert registry.principals.whoami().name == "admin"
+    operate("store", "adopt", *options)
+
+
 def test_everything_in_quarantine_is_healed_by_one_command(on_sqlite: Place) -> None:
     """The victim of an older version, which took a missing folder for damage of every blob."""
     emptied(on_sqlite.data / "blobs")
