@@ -53,6 +53,7 @@ async def reading(file: Path, database_url: str, *, snapshot: bool = False) -> A
             yield postgres.Connection(raw)
         else:
             stack.enter_context(_told(apsw.Error, OSError))
+            stack.enter_context(_naming_damage(file))
             if not stat.S_ISREG(os.lstat(file).st_mode):
                 # SQLite would wait for ever at a pipe.
                 raise Unreadable(f"{file} is not a regular file: move it away, or put the file itself in its place")
@@ -83,6 +84,18 @@ async def pending(sql: Sql, engine: Engine) -> list[str]:
     has = await sql.one(_HAS_HISTORY[engine])
     history = await sql.all("SELECT number, name, sha256 FROM migrations ORDER BY number") if has else []
     return [label(step) for step in check_history(statements.migrations(engine), history)]
+
+
+@contextlib.contextmanager
+def _naming_damage(file: Path) -> Iterator[None]:
+    """Say of a database that is damaged which file it is and what to do; SQLite says neither."""
+    try:
+        yield
+    except (apsw.NotADBError, apsw.CorruptError) as error:
+        raise Unreadable(
+            f"{file} is damaged ({error}): keep a copy of it and of its -wal file, and restore the data folder from a "
+            "backup"
+        ) from error
 
 
 @contextlib.contextmanager

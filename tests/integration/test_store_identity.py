@@ -234,6 +234,28 @@ def test_a_lost_database_is_not_replaced_by_an_empty_one(on_sqlite: Place) -> No
     assert not (on_sqlite.data / "registry.sqlite3").exists()
 
 
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda content: content[: len(content) // 2 // 4_096 * 4_096],
+        lambda content: content[:4_096] + bytes(4_096) + content[8_192:],
+    ],
+    ids=["half of it", "a page of zeros"],
+)
+def test_a_damaged_database_is_named_with_what_to_do(on_sqlite: Place, harm: Callable[[bytes], bytes]) -> None:
+    """By the server and by `doctor`; the file stays as it is."""
+    file = on_sqlite.data / "registry.sqlite3"
+    harmed = harm(file.read_bytes())
+    file.write_bytes(harmed)
+    with (
+        pytest.raises(StartFailed, match=r"registry\.sqlite3 is damaged \(.+\): keep a copy") as refused,
+        running(on_sqlite.settings),
+    ):
+        pass
+    assert str(refused.value) in operate("doctor", *on_sqlite.options, "--json", status=1).stdout
+    assert file.read_bytes() == harmed
+
+
 def test_bytes_of_another_registry_are_refused(on_sqlite: Place, template: Path, tmp_path: Path) -> None:
     """Two registries whose folders of bytes were exchanged, and a database under another one's folder."""
     other = Place(tmp_path / "other").fill()

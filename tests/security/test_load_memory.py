@@ -362,3 +362,11 @@ def skops_of(value: Any) -> bytes:
     """Save a value by skops itself."""
     content: bytes = pytest.importorskip("skops.io").dumps(value)
     return content
+
+
+def test_a_tensor_with_too_many_sides_is_refused_at_once(tmp_path: Path) -> None:
+    """Their product would be a number of megabytes, and take minutes."""
+    tensor = {"dtype": "U8", "shape": [2**62] * 100_000, "data_offsets": [0, 1]}
+    header = json.dumps({"a": tensor}).encode()
+    with pytest.raises(LoadRefused, match="has 100000 sides"):
+        load(snapshot(tmp_path, {"model.safetensors": struct.pack("<Q", len(header)) + header + b"x"}))

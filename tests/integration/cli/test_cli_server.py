@@ -123,7 +123,10 @@ def test_a_damaged_database_keeps_the_server_from_starting(tmp_path: Path) -> No
     with Serving(tmp_path) as server:
         assert not server.started()
     assert server.process.returncode == 1
-    assert server.said.splitlines()[-1] == "✗ NotADBError: file is not a database"
+    assert server.said.splitlines()[-1] == (
+        f"✗ {tmp_path / 'registry.sqlite3'} is damaged (file is not a database): "
+        "keep a copy of it and of its -wal file, and restore the data folder from a backup"
+    )
     assert "Application startup failed" not in server.said
     assert (tmp_path / "registry.sqlite3").read_text() == "not a database " * 100
 

@@ -151,7 +151,7 @@ def junk(data: Path) -> None:
         (forget_steps, "schema", "still to take: 0001_", []),
         (foreign_steps, "schema", "step 9999_later", []),
         (dangle, "integrity, rows", "points at nothing", []),
-        (junk, "database", "NotADBError", []),
+        (junk, "database", "registry.sqlite3 is damaged (file is not a database): keep a copy", []),
     ],
 )
 def test_harm_is_found_and_what_helps_is_said(
