@@ -42,7 +42,7 @@ def test_what_is_no_address_is_refused_at_once(url: str) -> None:
         RegistryConfig(url=url)
 
 
-@pytest.mark.parametrize("token", ["mrg_a\n", "mrg_\u00e9", "mrg a"])
+@pytest.mark.parametrize("token", ["mrg_a\nb", "mrg_\u00e9", "mrg a"])
 def test_a_token_that_cannot_be_one_is_refused_and_not_shown(token: str) -> None:
     """A library that choked on it would print it."""
     with pytest.raises(InvalidConfiguration) as refused:
