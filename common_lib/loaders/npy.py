@@ -22,9 +22,12 @@ def kind_of(stream: IO[bytes], size: int, *, extra: str) -> str:
     """
     numpy: Any = library("numpy.lib.format", extra=extra)
     head = BytesIO(stream.read(_HEAD))
-    # Versions 2 and 3 differ in how the names of fields are encoded, and these do not matter here.
-    read = numpy.read_array_header_1_0 if numpy.read_magic(head) == (1, 0) else numpy.read_array_header_2_0
-    shape, _, dtype = read(head)
+    try:
+        # Versions 2 and 3 differ in how the names of fields are encoded, and these do not matter here.
+        read = numpy.read_array_header_1_0 if numpy.read_magic(head) == (1, 0) else numpy.read_array_header_2_0
+        shape, _, dtype = read(head)
+    except Exception as error:  # numpy reads it by Python's tokenizer and parser, which raise errors of their own
+        raise ValueError(f"the head of an array cannot be read: {type(error).__name__}") from error
     count, there = prod(shape), size - head.tell()
     if count * dtype.itemsize != there or count > there:
         raise ValueError(f"an array of {count} elements of {dtype.itemsize} bytes, in {there} bytes")

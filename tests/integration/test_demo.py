@@ -187,7 +187,7 @@ def test_a_port_in_use_is_named(registry: HttpRegistry, capsys: pytest.CaptureFi
     """The demo ends with status 1 and says which port it could not have."""
     port = int(registry.config.url.rpartition(":")[2])
     assert story.main(exit_after=True, data=None, port=port) == 1
-    assert f"port {port}" in capsys.readouterr().err
+    assert f"127.0.0.1:{port}" in capsys.readouterr().err
 
 
 def test_a_missing_extra_is_named_in_one_sentence() -> None:
