@@ -58,9 +58,9 @@ def gc(
 def _table(done: "Collection") -> Table:
     counted: list[tuple[str, int, int | None]] = [
         ("tombstoned versions let go of their bytes", done.released_versions, None),
-        ("blobs that no version names", done.condemned_blobs, None),
+        ("blobs that no version names", done.unreferenced_blobs, None),
         ("blobs moved to the trash", done.removed_blobs, done.removed_bytes),
-        ("files without a row moved to the trash", done.stray_files, None),
+        ("files without a row moved to the trash", done.orphan_files, None),
         ("uploads forgotten", done.expired_uploads, None),
         ("files removed from the trash for good", done.purged_files, done.purged_bytes),
     ]

@@ -61,7 +61,7 @@ async def _condemn(ports: Ports, act: Act, order: CollectionRequest) -> dict[str
     unnamed = await ports.database.read.artifacts.unnamed(act.at)
     if not order.dry_run:
         await ports.database.write(lambda records: records.artifacts.condemn(unnamed, act.at))
-    return {"condemned_blobs": len(unnamed)}
+    return {"unreferenced_blobs": len(unnamed)}
 
 
 async def _remove(ports: Ports, act: Act, order: CollectionRequest) -> dict[str, int]:
@@ -109,7 +109,7 @@ async def _stray(ports: Ports, act: Act, order: CollectionRequest) -> dict[str, 
             count += 1
             if not order.dry_run:
                 await ports.database.write(partial(_discard_stray, ports, act, sha256))
-    return {"stray_files": count}
+    return {"orphan_files": count}
 
 
 async def _discard_stray(ports: Ports, act: Act, sha256: str, records: Records) -> None:

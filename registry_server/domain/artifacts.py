@@ -73,10 +73,10 @@ class PresenceRequest(Request, frozen=True):
 
 
 class Presence(Struct, frozen=True):
-    """Which bytes must still be sent; the others are kept for the caller until then."""
+    """Which bytes must still be sent; the registry retains the others for the caller until then."""
 
     missing: list[Sha256]
-    kept_until: Time
+    retained_until: Time
 
 
 class Verification(Struct, frozen=True):
@@ -104,10 +104,10 @@ class Collection(Struct, frozen=True):
 
     dry_run: bool
     released_versions: Count = 0
-    condemned_blobs: Count = 0
+    unreferenced_blobs: Count = 0
     removed_blobs: Count = 0
     removed_bytes: Count = 0
-    stray_files: Count = 0
+    orphan_files: Count = 0
     expired_uploads: Count = 0
     purged_files: Count = 0
     purged_bytes: Count = 0

@@ -63,9 +63,9 @@ def test_bytes_go_step_by_step(world: World, registry: HttpRegistry, tmp_path: P
     """Kept by their lease, then condemned, then in the trash, then gone; what a version names stays."""
     named = stored(world)
     sha256 = published(registry, tmp_path, b"nobody names me")
-    assert registry.artifacts.collect_garbage(grace_s=0).condemned_blobs == 0
+    assert registry.artifacts.collect_garbage(grace_s=0).unreferenced_blobs == 0
     world.later(DAYS_2)
-    assert registry.artifacts.collect_garbage(grace_s=DAY).condemned_blobs == 1
+    assert registry.artifacts.collect_garbage(grace_s=DAY).unreferenced_blobs == 1
     assert stored(world) == {*named, sha256}
     world.later(DAYS_2)
     done = registry.artifacts.collect_garbage(grace_s=DAY)
@@ -100,7 +100,7 @@ def test_who_comes_in_time_saves_condemned_bytes(world: World, registry: HttpReg
     contents = [b"asked for", b"sent again", b"named", b"in parts"]
     digests = [published(registry, tmp_path, content) for content in contents]
     world.later(DAYS_2)
-    assert registry.artifacts.collect_garbage(grace_s=DAY).condemned_blobs == 4
+    assert registry.artifacts.collect_garbage(grace_s=DAY).unreferenced_blobs == 4
     world.later(DAYS_2)
     assert registry.artifacts.presence([digests[0]]).missing == []
     published(registry, tmp_path, contents[1])
@@ -140,8 +140,8 @@ def test_a_file_without_a_row_goes_to_the_trash(world: World, registry: HttpRegi
     place = world.backend._home / "blobs" / "sha256" / stray[:2] / stray
     place.parent.mkdir(exist_ok=True)
     place.write_bytes(b"stray")
-    assert registry.artifacts.collect_garbage().stray_files == 0
-    assert registry.artifacts.collect_garbage(grace_s=0).stray_files == 1
+    assert registry.artifacts.collect_garbage().orphan_files == 0
+    assert registry.artifacts.collect_garbage(grace_s=0).orphan_files == 1
     assert stray in stored(world, "trash")
 
 
@@ -276,12 +276,12 @@ def test_bytes_that_are_named_again_begin_anew(world: World, registry: HttpRegis
     """An old mark does not count against bytes that were in use in between, however long ago it was made."""
     sha256 = published(registry, tmp_path, b"in use, on and off")
     world.later(DAYS_2)
-    assert registry.artifacts.collect_garbage(grace_s=DAY).condemned_blobs == 1
+    assert registry.artifacts.collect_garbage(grace_s=DAY).unreferenced_blobs == 1
     published(registry, tmp_path, b"in use, on and off")
-    assert registry.artifacts.collect_garbage(grace_s=DAY).condemned_blobs == 0
+    assert registry.artifacts.collect_garbage(grace_s=DAY).unreferenced_blobs == 0
     world.later(DAYS_2)
     done = registry.artifacts.collect_garbage(grace_s=DAY)
-    assert (done.condemned_blobs, done.removed_blobs) == (1, 0)
+    assert (done.unreferenced_blobs, done.removed_blobs) == (1, 0)
     assert sha256 in stored(world)
     world.later(DAYS_2)
     assert registry.artifacts.collect_garbage(grace_s=DAY).removed_blobs == 1
@@ -293,7 +293,7 @@ def test_who_comes_while_the_collector_is_at_work_saves_bytes(
     """Each blob is looked at again in the transaction that removes it."""
     wanted, unwanted = (published(registry, tmp_path, content) for content in (b"wanted", b"unwanted"))
     world.later(DAYS_2)
-    assert registry.artifacts.collect_garbage(grace_s=DAY).condemned_blobs == 2
+    assert registry.artifacts.collect_garbage(grace_s=DAY).unreferenced_blobs == 2
     world.later(DAYS_2)
     real = ArtifactRecords.condemned
 

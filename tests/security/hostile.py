@@ -56,7 +56,7 @@ VERSION = {
 }
 MANIFEST = {"digest": IDENTITY, "files": FILES}
 UPLOAD = {"sha256": SHA, "size": 10, "received": 0, "complete": False, "expires_at": AT}
-PRESENCE = {"missing": [], "kept_until": AT}
+PRESENCE = {"missing": [], "retained_until": AT}
 EVENT = {
     "id": "1",
     "sequence": f"{5:020d}",

@@ -164,9 +164,9 @@ def test_a_lease_ends_at_its_moment(world: World, clock: Clock) -> None:
     with world.http(world.token) as http:
         assert http.put(f"/v1/blobs/{sha256}", content=content).status_code == 201
     clock.time = began + artifacts.LEASE - MICROSECOND
-    before = clock.collect(dry_run=True).condemned_blobs
+    before = clock.collect(dry_run=True).unreferenced_blobs
     clock.time = began + artifacts.LEASE
-    assert clock.collect(dry_run=True).condemned_blobs == before + 1
+    assert clock.collect(dry_run=True).unreferenced_blobs == before + 1
 
 
 def test_what_a_sender_has_is_forgotten_with_its_lease(world: World, clock: Clock, admin: HttpRegistry) -> None:

@@ -57,13 +57,13 @@ def present(data: Path) -> int:
 def test_what_no_version_names_goes_to_the_trash_and_then_for_good(data: Path) -> None:
     """Step by step; the bytes of a living version stay."""
     first = collected(data)
-    assert (first["condemned_blobs"], first["removed_blobs"], present(data)) == (1, 0, 3)
+    assert (first["unreferenced_blobs"], first["removed_blobs"], present(data)) == (1, 0, 3)
     second = collected(data, "--grace", "0s", "--retention", "0s")
-    assert (second["released_versions"], second["condemned_blobs"], second["removed_blobs"]) == (1, 2, 2)
+    assert (second["released_versions"], second["unreferenced_blobs"], second["removed_blobs"]) == (1, 2, 2)
     assert (second["removed_bytes"], second["purged_files"], present(data)) == (18, 0, 1)
     assert len(list((data / "blobs" / "trash").iterdir())) == 2
     third = collected(data, "--trash", "0s")
-    assert (third["purged_files"], third["purged_bytes"], third["condemned_blobs"]) == (2, 18, 0)
+    assert (third["purged_files"], third["purged_bytes"], third["unreferenced_blobs"]) == (2, 18, 0)
     assert list((data / "blobs" / "trash").iterdir()) == []
 
 
