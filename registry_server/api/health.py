@@ -18,7 +18,7 @@ async def live() -> dict[str, str]:
 async def ready(request: HttpRequest) -> dict[str, str]:
     """Check that database and folder of bytes are there; 503 if not. `alarm` is the reason why the scrubber stopped."""
     await database(request).ping()
-    ports(request).blobs.require_medium()
+    ports(request).blobs.check_medium()
     alarm = request.app.state.scrub.alarm
     return {"status": "ready", "alarm": alarm} if alarm else {"status": "ready"}
 

@@ -86,7 +86,7 @@ class FileAnswer:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send_bytes(self, part: Part, receive: Receive, send: Send) -> None:
-        chunks = self._blobs.open(self._file.sha256, *part)
+        chunks = self._blobs.read_chunks(self._file.sha256, *part)
         reading = asyncio.ensure_future(in_thread(next, chunks, b""))
         # uvicorn drops in silence what is sent to nobody: all of a large file would be read for a client that left.
         leaving = asyncio.ensure_future(_left(receive))

@@ -138,7 +138,7 @@ def _space(site: Site) -> Finding:
 
 
 async def _sqlite(sql: Sql) -> Finding:
-    row = await sql.one("SELECT sqlite_version(), (SELECT journal_mode FROM pragma_journal_mode)")
+    row = await sql.fetch_one("SELECT sqlite_version(), (SELECT journal_mode FROM pragma_journal_mode)")
     version, mode = row or ("0", "unknown")
     if mode == "wal" and not wal_is_safe(version):
         return Finding(
@@ -148,7 +148,7 @@ async def _sqlite(sql: Sql) -> Finding:
 
 
 async def _postgres(sql: Sql) -> Finding:
-    row = await sql.one("SELECT current_setting('server_version'), current_setting('fsync')")
+    row = await sql.fetch_one("SELECT current_setting('server_version'), current_setting('fsync')")
     version, fsync = row or ("", "")
     if fsync != "on":
         return Finding("PostgreSQL", False, f"{version} runs without fsync: what was acknowledged can be lost")
@@ -158,8 +158,8 @@ async def _postgres(sql: Sql) -> Finding:
 async def _integrity(settings: Settings, sql: Sql) -> Finding:
     if settings.database_url:
         return Finding("integrity", None, "PostgreSQL looks after itself; pg_amcheck looks closer")
-    faults = [str(row[0]) for row in await sql.all("PRAGMA integrity_check") if row[0] != "ok"]
-    faults += [f"{row[0]} row {row[1]} points at nothing" for row in await sql.all("PRAGMA foreign_key_check")]
+    faults = [str(row[0]) for row in await sql.fetch("PRAGMA integrity_check") if row[0] != "ok"]
+    faults += [f"{row[0]} row {row[1]} points at nothing" for row in await sql.fetch("PRAGMA foreign_key_check")]
     if faults:
         return Finding("integrity", False, f"{'; '.join(faults[:NAMED])}: restore the database from a backup")
     return Finding("integrity", True, "every page and every reference is sound")

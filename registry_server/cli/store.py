@@ -24,7 +24,7 @@ async def stored(root: Path, sql: Sql, *, verify: bool, progress: Progress) -> A
 async def _blobs(root: Path, sql: Sql, *, verify: bool, progress: Progress) -> Finding:
     last, count, faults = "", 0, []
     statement = "SELECT sha256, size FROM blobs WHERE sha256 > ?1 AND quarantined_at IS NULL ORDER BY sha256 LIMIT ?2"
-    while rows := await sql.all(statement, last, _PAGE):
+    while rows := await sql.fetch(statement, last, _PAGE):
         for sha256, size in rows:
             progress(f"{show.count(count, 'blob')} looked at …")
             fault = _fault(root / "sha256" / sha256[:2] / sha256, sha256, size, verify=verify)
@@ -53,7 +53,7 @@ def _fault(file: Path, sha256: str, size: int, *, verify: bool) -> str:
 
 
 async def _quarantine(root: Path, sql: Sql) -> Finding:
-    rows = await sql.all(
+    rows = await sql.fetch(
         "SELECT b.sha256, f.model, f.version FROM blobs b LEFT JOIN version_files f ON f.sha256 = b.sha256"
         " WHERE b.quarantined_at IS NOT NULL ORDER BY b.sha256, f.model DESC, f.version DESC"
     )
@@ -65,7 +65,7 @@ async def _quarantine(root: Path, sql: Sql) -> Finding:
 
 
 async def _uploads(sql: Sql) -> Finding:
-    row = await sql.one("SELECT COUNT(*), COALESCE(SUM(received), 0), COALESCE(SUM(size), 0) FROM uploads")
+    row = await sql.fetch_one("SELECT COUNT(*), COALESCE(SUM(received), 0), COALESCE(SUM(size), 0) FROM uploads")
     count, received, size = (int(number) for number in row or (0, 0, 0))
     so_far = f", {received:,} of {show.count(size, 'byte')}" if count else ""
     return Finding("uploads", True, f"{count:,} under way in parts{so_far}")
@@ -76,7 +76,7 @@ async def _strays(root: Path, sql: Sql) -> Finding:
     for prefix in (f"{number:02x}" for number in range(256)):
         files = dict(_files(root / "sha256" / prefix))
         if files:
-            rows = await sql.all("SELECT sha256 FROM blobs WHERE sha256 >= ?1 AND sha256 < ?2", prefix, f"{prefix}g")
+            rows = await sql.fetch("SELECT sha256 FROM blobs WHERE sha256 >= ?1 AND sha256 < ?2", prefix, f"{prefix}g")
             found += [(name, size) for name, size in files.items() if name not in {row[0] for row in rows}]
     return Finding("stray files", True, f"{_said(found)} without a row{_taken(found, 'takes')}")
 

@@ -41,7 +41,7 @@ async def publish_together(ports: Ports, act: Act, blobs: dict[str, bytes]) -> P
     act.caller.require(Right.UPLOAD)
     for sha256 in blobs:
         names.check_sha256(sha256)
-    await ports.blobs.put_together(blobs)
+    await ports.blobs.put_many(blobs)
 
     async def record(records: Records, act: Act) -> Outcome[None]:
         found = [await _record(ports, records, act, sha256, len(content)) for sha256, content in blobs.items()]
@@ -73,7 +73,7 @@ async def _record(ports: Ports, records: Records, act: Act, sha256: str, size: i
     inserted = await records.artifacts.insert_blob(blob)
     await records.artifacts.lease([sha256], act.caller.name, act.at + LEASE, sent=True)
     # The row is ours from here on: the collector has either removed file and row before, or finds the lease.
-    if not ports.blobs.holds(sha256, size):
+    if not ports.blobs.has_blob(sha256, size):
         raise StorageUnavailable("the bytes were removed while they came", remedy="send them again")
     if inserted:
         return blob, changes.created("blob.published", key(sha256), blob)
@@ -95,7 +95,7 @@ async def find(ports: Ports, caller: Caller, sha256: str) -> Blob:
     caller.require(Right.UPLOAD)
     blob = await ports.database.read.artifacts.blob(names.check_sha256(sha256))
     if blob is not None and not is_here(ports, blob):
-        ports.blobs.require_medium()
+        ports.blobs.check_medium()
     if blob is None or not is_here(ports, blob) or not await of_caller(ports.database.read, caller, [sha256]):
         raise _no_blob(sha256)
     return await _as_seen(ports.database.read, caller, blob)
@@ -138,7 +138,7 @@ async def presence(ports: Ports, act: Act, digests: list[str], model: str | None
             here.add(sha256)
         elif blob is not None:
             # No client should send all bytes again because a folder is not mounted.
-            ports.blobs.require_medium()
+            ports.blobs.check_medium()
         # A thousand looks at disk and database: others have their turn in between, and a deadline its effect.
         await asyncio.sleep(0)
     here &= await of_caller(read, act.caller, digests)
@@ -156,7 +156,7 @@ async def of_caller(records: Records, caller: Caller, digests: Sequence[str]) ->
 
 def is_here(ports: Ports, blob: Blob) -> bool:
     """Whether the bytes are here: those that a disk lost must be sent again, whatever the row says."""
-    return blob.quarantined_at is None and ports.blobs.holds(blob.sha256, blob.size)
+    return blob.quarantined_at is None and ports.blobs.has_blob(blob.sha256, blob.size)
 
 
 async def verify(ports: Ports, act: Act, sha256: str, bytes_per_s: float = 0.0) -> Verification:
@@ -173,14 +173,14 @@ async def verify(ports: Ports, act: Act, sha256: str, bytes_per_s: float = 0.0) 
     blob = await ports.database.read.artifacts.blob(sha256)
     if blob is None or not await of_caller(ports.database.read, act.caller, [sha256]):
         raise _no_blob(sha256)
-    damage = await ports.blobs.damage(sha256, bytes_per_s)
+    damage = await ports.blobs.verify(sha256, bytes_per_s)
     if damage is not None:
         # Bytes that are missing with their whole medium are not damaged.
-        ports.blobs.require_medium()
+        ports.blobs.check_medium()
     if (damage is None) == (blob.quarantined_at is None):
         return Verification(await _as_seen(ports.database.read, act.caller, blob), sound=damage is None)
     if damage is None:
-        await ports.blobs.settle(sha256)
+        await ports.blobs.make_durable(sha256)
         answer = await perform(ports, act, lambda records, _: _restore(ports, records, sha256))
     else:
         answer = await perform(ports, act, lambda records, by: _quarantine(ports, records, by, sha256, damage))
@@ -206,7 +206,7 @@ async def _restore(ports: Ports, records: Records, sha256: str) -> Outcome[Blob]
     before = await records.artifacts.blob(sha256)
     if before is None:
         raise _no_blob(sha256)
-    if before.quarantined_at is None or not ports.blobs.holds(sha256, before.size):
+    if before.quarantined_at is None or not ports.blobs.has_blob(sha256, before.size):
         return Outcome(before, None)
     return Outcome(*await _released(records, before))
 
@@ -235,7 +235,7 @@ async def locate(ports: Ports, caller: Caller, name: str, version: int, path: st
         )
     blob = await ports.database.read.artifacts.blob(file.sha256)
     if blob is None or not is_here(ports, blob):
-        ports.blobs.require_medium()
+        ports.blobs.check_medium()
         raise NotFound(
             f"the bytes of {path!r} are damaged or lost",
             remedy=f"PUT the same bytes to /v1/blobs/{file.sha256} again, from wherever a copy is",

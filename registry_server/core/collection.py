@@ -26,7 +26,7 @@ async def collect(ports: Ports, act: Act, order: CollectionRequest) -> Collectio
     """What was removed, or, as a dry run, what would be."""
     act.caller.require(Right.ADMINISTER)
     # While the medium is missing, nothing is known of the bytes on it.
-    ports.blobs.require_medium()
+    ports.blobs.check_medium()
     done = Collection(order.dry_run)
     for step in (_release, _condemn, _remove, _stray, _expire, _purge):
         done = msgspec.structs.replace(done, **await step(ports, act, order))
@@ -36,10 +36,10 @@ async def collect(ports: Ports, act: Act, order: CollectionRequest) -> Collectio
 async def reconcile(ports: Ports) -> int:
     """Take back from the trash what a crash left there while its row stands, and say how many blobs that were."""
     count = 0
-    for sha256, size, _ in list(ports.blobs.trash()):
+    for sha256, size, _ in list(ports.blobs.list_trash()):
         blob = await ports.database.read.artifacts.blob(sha256)
-        if blob is not None and blob.quarantined_at is None and not ports.blobs.holds(sha256, size):
-            count += ports.blobs.undiscard(sha256)
+        if blob is not None and blob.quarantined_at is None and not ports.blobs.has_blob(sha256, size):
+            count += ports.blobs.restore_from_trash(sha256)
     return count
 
 
@@ -77,7 +77,7 @@ async def _remove(ports: Ports, act: Act, order: CollectionRequest) -> dict[str,
                 answer = await perform(ports, _own_act(ports, act), _removal(ports, sha256))
             except StorageUnavailable:
                 # The row stands again, and so must the bytes.
-                ports.blobs.undiscard(sha256)
+                ports.blobs.restore_from_trash(sha256)
                 raise
             removed = not answer.body
         count += removed
@@ -91,8 +91,8 @@ def _removal(ports: Ports, sha256: str) -> Callable[[Records, Act], Awaitable[Ou
         if blob is None or not await records.artifacts.is_unnamed(sha256, act.at):
             return Outcome(blob, None)
         await records.artifacts.delete_blob(sha256)
-        if blob.quarantined_at is None and ports.blobs.holds(sha256, blob.size):
-            ports.blobs.discard(sha256)
+        if blob.quarantined_at is None and ports.blobs.has_blob(sha256, blob.size):
+            ports.blobs.move_to_trash(sha256)
         return Outcome(None, changes.removed("blob.removed", artifacts.key(sha256), blob, reason="no version names it"))
 
     return remove
@@ -102,7 +102,7 @@ async def _stray(ports: Ports, act: Act, order: CollectionRequest) -> dict[str, 
     """Files without a row, which a crash between the two left."""
     count = 0
     for prefix in _PREFIXES:
-        for sha256, _, age_s in list(ports.blobs.published(prefix)):
+        for sha256, _, age_s in list(ports.blobs.list_published(prefix)):
             await asyncio.sleep(0)  # others have their turn
             if age_s < order.grace_s or await ports.database.read.artifacts.blob(sha256) is not None:
                 continue
@@ -114,7 +114,7 @@ async def _stray(ports: Ports, act: Act, order: CollectionRequest) -> dict[str, 
 
 async def _discard_stray(ports: Ports, act: Act, sha256: str, records: Records) -> None:
     if await records.artifacts.blob(sha256) is None and not await records.artifacts.is_leased(sha256, act.at):
-        ports.blobs.discard(sha256)
+        ports.blobs.move_to_trash(sha256)
 
 
 async def _expire(ports: Ports, act: Act, order: CollectionRequest) -> dict[str, int]:
@@ -126,7 +126,7 @@ async def _expire(ports: Ports, act: Act, order: CollectionRequest) -> dict[str,
 
 async def _purge(ports: Ports, _act: Act, order: CollectionRequest) -> dict[str, int]:
     count = size = 0
-    for sha256, length, age_s in list(ports.blobs.trash()):
+    for sha256, length, age_s in list(ports.blobs.list_trash()):
         await asyncio.sleep(0)
         if age_s >= order.trash_s:
             count, size = count + 1, size + length

@@ -364,10 +364,10 @@ class BlobStore(Protocol):
     async def put(self, sha256: str, chunks: AsyncIterator[bytes], limit: int) -> int:
         """Store bytes and return their number."""
 
-    async def put_together(self, blobs: Mapping[str, bytes]) -> None:
+    async def put_many(self, blobs: Mapping[str, bytes]) -> None:
         """Store several small blobs."""
 
-    async def append(
+    async def append_part(
         self,
         upload: str,
         chunks: AsyncIterator[bytes],
@@ -379,44 +379,47 @@ class BlobStore(Protocol):
     ) -> int:
         """Store one part of an upload behind the bytes that are there, and return how many there are then."""
 
-    async def assemble(self, upload: str, sha256: str) -> None:
+    async def publish_upload(self, upload: str, sha256: str) -> None:
         """Make the bytes of a whole upload a blob."""
 
-    async def abandon(self, upload: str) -> None:
+    async def delete_upload(self, upload: str) -> None:
         """Remove what came of an upload."""
 
-    def holds(self, sha256: str, size: int) -> bool:
+    def has_blob(self, sha256: str, size: int) -> bool:
         """Whether bytes of that length stand under the digest."""
 
-    def open(self, sha256: str, start: int, length: int) -> Generator[bytes, None, None]:
+    def read_chunks(self, sha256: str, start: int, length: int) -> Generator[bytes, None, None]:
         """Some bytes of a blob, in chunks."""
 
-    async def damage(self, sha256: str, bytes_per_s: float = 0.0) -> str | None:
-        """What the bytes are told by if they are not those of the digest; they are read at that rate at most."""
+    async def verify(self, sha256: str, bytes_per_s: float = 0.0) -> str | None:
+        """Hash the stored bytes. Return None if they match, otherwise an id of the damaged file for `quarantine`.
 
-    def require_medium(self) -> None:
+        At most `bytes_per_s` are read in a second, if it is not 0.
+        """
+
+    def check_medium(self) -> None:
         """Return if the medium is there and is the one that belongs to the database.
 
         Raises:
             StorageUnavailable: it is not.
         """
 
-    async def settle(self, sha256: str) -> None:
+    async def make_durable(self, sha256: str) -> None:
         """Make bytes durable that were put in their place by hand; those that are gone again are passed over."""
 
-    def quarantine(self, sha256: str, damage: str) -> bool:
+    def quarantine(self, sha256: str, damaged_file: str) -> bool:
         """Whether these damaged bytes are kept from those who ask for them now."""
 
-    def discard(self, sha256: str) -> None:
+    def move_to_trash(self, sha256: str) -> None:
         """Move the bytes to the trash."""
 
-    def undiscard(self, sha256: str) -> bool:
+    def restore_from_trash(self, sha256: str) -> bool:
         """Whether the bytes were in the trash; now they are back."""
 
-    def published(self, prefix: str) -> Iterator[tuple[str, int, float]]:
+    def list_published(self, prefix: str) -> Iterator[tuple[str, int, float]]:
         """Digest, size and age in seconds of what is there under digests that begin with two digits."""
 
-    def trash(self) -> Iterator[tuple[str, int, float]]:
+    def list_trash(self) -> Iterator[tuple[str, int, float]]:
         """Digest, size and age in seconds of what is in the trash."""
 
     def purge(self, sha256: str) -> None:

@@ -51,7 +51,7 @@ async def run(ports: Ports, *, bytes_per_s: float, pause_s: float, most_damaged:
     """Go through all blobs by digest, at that rate, with a pause between two rounds, until cancelled."""
     while True:
         try:
-            ports.blobs.require_medium()
+            ports.blobs.check_medium()
             damaged = await once(ports, bytes_per_s, most_damaged=most_damaged, report=report)
         except TooManyDamaged as why:
             remedy = "look at the disk, then put the bytes back; they are looked at again each minute"
@@ -104,7 +104,7 @@ async def quarantine_missing(ports: Ports) -> int:
     while page := await ports.database.read.artifacts.blobs(last, _PAGE):
         for blob in page:
             last = blob.sha256
-            if blob.quarantined_at is None and not ports.blobs.holds(blob.sha256, blob.size):
+            if blob.quarantined_at is None and not ports.blobs.has_blob(blob.sha256, blob.size):
                 count += await _is_sound(ports, blob.sha256) is False
     return count
 

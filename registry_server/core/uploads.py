@@ -177,7 +177,7 @@ def _alone(ports: Ports, principal: str, sha256: str) -> Iterator[None]:
 
 async def _append(ports: Ports, act: Act, own: Progress, prefix_sha256: str, chunks: AsyncIterator[bytes]) -> Upload:
     try:
-        received = await ports.blobs.append(
+        received = await ports.blobs.append_part(
             _name(own),
             chunks,
             start=own.received,
@@ -200,7 +200,7 @@ async def _append(ports: Ports, act: Act, own: Progress, prefix_sha256: str, chu
             value=own.sha256,
             code="digest_mismatch",
         )
-    await ports.blobs.assemble(_name(own), own.sha256)
+    await ports.blobs.publish_upload(_name(own), own.sha256)
     await artifacts.recorded(ports, act, own.sha256, own.size)
     await _forget(ports, own)
     return Upload(own.sha256, own.size, own.size, complete=True, expires_at=act.at + artifacts.LEASE)
@@ -215,7 +215,7 @@ async def _keep(ports: Ports, act: Act, own: Progress, received: int, prefix_sha
 
 
 async def _forget(ports: Ports, own: Progress) -> None:
-    await ports.blobs.abandon(_name(own))
+    await ports.blobs.delete_upload(_name(own))
     await ports.database.write(lambda records: records.artifacts.delete_upload(own.sha256, own.principal))
 
 

@@ -92,7 +92,7 @@ class FilesystemBlobs:
                 os.unlink(staged)
         return size
 
-    async def put_together(self, blobs: Mapping[str, bytes]) -> None:
+    async def put_many(self, blobs: Mapping[str, bytes]) -> None:
         """Publish several small blobs, all in one hop to a thread.
 
         Raises:
@@ -117,7 +117,7 @@ class FilesystemBlobs:
         with _refused():
             await in_thread(publish)
 
-    async def append(
+    async def append_part(
         self,
         upload: str,
         chunks: AsyncIterator[bytes],
@@ -158,7 +158,7 @@ class FilesystemBlobs:
         self._running[upload] = (size, digest)
         return size
 
-    async def assemble(self, upload: str, sha256: str) -> None:
+    async def publish_upload(self, upload: str, sha256: str) -> None:
         """Publish an upload all of whose parts are here, and of which the last one was found right."""
 
         def publish(stop: threading.Event) -> None:
@@ -174,13 +174,13 @@ class FilesystemBlobs:
         except OSError as error:
             raise unavailable(error) from error
 
-    async def abandon(self, upload: str) -> None:
+    async def delete_upload(self, upload: str) -> None:
         """Remove what came of an upload."""
         self._running.pop(upload, None)
         with _refused(), contextlib.suppress(FileNotFoundError):
             await in_thread(os.unlink, self._uploads / upload)
 
-    def holds(self, sha256: str, size: int) -> bool:
+    def has_blob(self, sha256: str, size: int) -> bool:
         """Whether bytes of that length stand under the digest; quick enough for the event loop."""
         try:
             return os.stat(self._path(sha256)).st_size == size
@@ -189,7 +189,7 @@ class FilesystemBlobs:
         except OSError as error:
             raise unavailable(error) from error
 
-    def open(self, sha256: str, start: int, length: int) -> Generator[bytes, None, None]:
+    def read_chunks(self, sha256: str, start: int, length: int) -> Generator[bytes, None, None]:
         """Some bytes of a blob, in chunks of 1 MiB."""
         # Opened at the first chunk, so that nothing stays open for a client that leaves before it.
         with self._path(sha256).open("rb", buffering=0) as file:
@@ -198,8 +198,10 @@ class FilesystemBlobs:
                 length -= len(chunk)
                 yield chunk
 
-    async def damage(self, sha256: str, bytes_per_s: float = 0.0) -> str | None:
-        """What the bytes of a blob are told by if they are damaged or lost, read at that rate at most, if it is not 0.
+    async def verify(self, sha256: str, bytes_per_s: float = 0.0) -> str | None:
+        """Hash the stored bytes. Return None if they match, otherwise an id of the damaged file for `quarantine`.
+
+        At most `bytes_per_s` are read in a second, if it is not 0.
 
         Raises:
             StorageUnavailable: the disk does not let them be read.
@@ -218,7 +220,7 @@ class FilesystemBlobs:
         except OSError as error:
             raise unavailable(error) from error
 
-    def require_medium(self) -> None:
+    def check_medium(self) -> None:
         """Return if the folder is there and is the one that belongs to the database.
 
         Raises:
@@ -234,7 +236,7 @@ class FilesystemBlobs:
                 code="blob_store_missing",
             ) from FileNotFoundError(why)
 
-    async def settle(self, sha256: str) -> None:
+    async def make_durable(self, sha256: str) -> None:
         """Make bytes durable that were put in their place by hand; those that are gone again are passed over."""
 
         def sync() -> None:
@@ -248,27 +250,27 @@ class FilesystemBlobs:
         with _refused(), contextlib.suppress(FileNotFoundError):
             await in_thread(sync)
 
-    def quarantine(self, sha256: str, damage: str) -> bool:
+    def quarantine(self, sha256: str, damaged_file: str) -> bool:
         """Whether these very bytes are out of the way now; those that were sent again meanwhile stay."""
         final = self._path(sha256)
         with _refused(), self._replacing:
-            if damage == "lost":
+            if damaged_file == "lost":
                 return not final.exists()
             try:
-                if str(os.stat(final).st_ino) != damage:
+                if str(os.stat(final).st_ino) != damaged_file:
                     return False
                 self._move(final, self._quarantine / sha256)
             except FileNotFoundError:
                 return True
         return True
 
-    def discard(self, sha256: str) -> None:
+    def move_to_trash(self, sha256: str) -> None:
         """Move the bytes of a blob to the trash."""
         with _refused():
             self._move(self._path(sha256), self._trash / sha256)
             os.utime(self._trash / sha256)
 
-    def undiscard(self, sha256: str) -> bool:
+    def restore_from_trash(self, sha256: str) -> bool:
         """Move the bytes back from the trash, if they are there and nothing stands in their place."""
         with _refused():
             try:
@@ -280,7 +282,7 @@ class FilesystemBlobs:
             sync_folder(self._trash)
         return True
 
-    def published(self, prefix: str) -> Iterator[tuple[str, int, float]]:
+    def list_published(self, prefix: str) -> Iterator[tuple[str, int, float]]:
         """Digest, size and age in seconds of the files whose digest begins with two digits, in order."""
         now = time.time()
         with _refused(), contextlib.suppress(FileNotFoundError):
@@ -289,7 +291,7 @@ class FilesystemBlobs:
                     about = os.stat(self._blobs / prefix / name)
                     yield name, about.st_size, now - about.st_ctime
 
-    def trash(self) -> Iterator[tuple[str, int, float]]:
+    def list_trash(self) -> Iterator[tuple[str, int, float]]:
         """Digest, size and age in seconds of what is in the trash."""
         now = time.time()
         with _refused():

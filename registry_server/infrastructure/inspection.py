@@ -67,12 +67,12 @@ async def reading(file: Path, database_url: str, *, snapshot: bool = False) -> A
 
 async def has_history(sql: Sql, engine: Engine) -> bool:
     """Return whether the database was ever migrated by this software."""
-    return await sql.one(_HAS_HISTORY[engine]) is not None
+    return await sql.fetch_one(_HAS_HISTORY[engine]) is not None
 
 
 async def has_column(sql: Sql, engine: Engine, table: str, column: str) -> bool:
     """Return whether a table has a column, which an older schema may lack."""
-    return await sql.one(_HAS_COLUMN[engine], table, column) is not None
+    return await sql.fetch_one(_HAS_COLUMN[engine], table, column) is not None
 
 
 async def pending(sql: Sql, engine: Engine) -> list[str]:
@@ -81,8 +81,8 @@ async def pending(sql: Sql, engine: Engine) -> list[str]:
     Raises:
         SchemaMismatch: another version of this software wrote the database.
     """
-    has = await sql.one(_HAS_HISTORY[engine])
-    history = await sql.all("SELECT number, name, sha256 FROM migrations ORDER BY number") if has else []
+    has = await sql.fetch_one(_HAS_HISTORY[engine])
+    history = await sql.fetch("SELECT number, name, sha256 FROM migrations ORDER BY number") if has else []
     return [label(step) for step in check_history(statements.migrations(engine), history)]
 
 

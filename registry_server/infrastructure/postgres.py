@@ -52,15 +52,15 @@ class Connection:
     def __init__(self, raw: Any) -> None:
         self.raw = raw
 
-    async def one(self, sql: str, *values: Any) -> Row | None:
+    async def fetch_one(self, sql: str, *values: Any) -> Row | None:
         with _bounded():
             row: Row | None = await self.raw.fetchrow(statements.postgres(sql), *values)
         return None if row is None else tuple(row)
 
-    async def few(self, sql: str, *values: Any) -> Sequence[Row]:
-        return await self.all(sql, *values)
+    async def fetch_inline(self, sql: str, *values: Any) -> Sequence[Row]:
+        return await self.fetch(sql, *values)
 
-    async def all(self, sql: str, *values: Any) -> Sequence[Row]:
+    async def fetch(self, sql: str, *values: Any) -> Sequence[Row]:
         with _bounded():
             return [tuple(row) for row in await self.raw.fetch(statements.postgres(sql), *values)]
 
@@ -104,15 +104,15 @@ class _Waits:
 class Reader(Connection):
     """A pool for reads, each on any connection; a server that is gone is one of our errors."""
 
-    async def one(self, sql: str, *values: Any) -> Row | None:
+    async def fetch_one(self, sql: str, *values: Any) -> Row | None:
         try:
-            return await super().one(sql, *values)
+            return await super().fetch_one(sql, *values)
         except _LOST as error:
             raise _unavailable(error) from error
 
-    async def all(self, sql: str, *values: Any) -> Sequence[Row]:
+    async def fetch(self, sql: str, *values: Any) -> Sequence[Row]:
         try:
-            return await super().all(sql, *values)
+            return await super().fetch(sql, *values)
         except _LOST as error:
             raise _unavailable(error) from error
 

@@ -116,7 +116,7 @@ async def search(sql: Sql, select: str, conditions: ModelFilter, order: Order, w
         statement = Statement("models", "models")
     statement.narrow(conditions)
     text, values = statement.window(select, order, window)
-    return list(await sql.all(text, *values))
+    return list(await sql.fetch(text, *values))
 
 
 async def _rarest(sql: Sql, facets: list[Facet]) -> Facet:
@@ -125,5 +125,5 @@ async def _rarest(sql: Sql, facets: list[Facet]) -> Facet:
         f" LIMIT {_COMMON}) AS models{n})"
         for n in range(1, 2 * len(facets), 2)
     )
-    (counts,) = await sql.all(f"SELECT {found}", *(part for facet in facets for part in facet))
+    (counts,) = await sql.fetch(f"SELECT {found}", *(part for facet in facets for part in facet))
     return min(zip(counts, facets, strict=True), key=itemgetter(0))[1]

@@ -17,12 +17,12 @@ _DEFINITIONS = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
 
 async def missing(sql: Sql, engine: Engine) -> list[str]:
     """Return what the migrations made and the database no longer has, such as `trigger events_are_not_changed`."""
-    present = {(str(row[0]), str(row[1])) for row in await sql.all(_PRESENT[engine])}
+    present = {(str(row[0]), str(row[1])) for row in await sql.fetch(_PRESENT[engine])}
     wanted = [(kind.lower(), name) for step in migrations(engine) for kind, name in _MADE.findall(step.text)]
     found = [f"{kind} {name}" for kind, name in wanted if (kind, name) not in present]
     if engine == "sqlite":
         text = "\n".join(step.text for step in migrations(engine))
-        for name, definition in await sql.all(_DEFINITIONS):
+        for name, definition in await sql.fetch(_DEFINITIONS):
             if str(definition) not in text:
                 found.append(f"trigger {name} as it was made")
     return found

@@ -20,23 +20,23 @@ _WORDS = {
 class Sql(Protocol):
     """A connection of either engine."""
 
-    async def one(self, sql: str, *values: Any) -> Row | None:
-        """The first row."""
+    async def fetch_one(self, sql: str, *values: Any) -> Row | None:
+        """Return the first row, or None; run on the event loop like `fetch_inline`."""
 
-    async def few(self, sql: str, *values: Any) -> Sequence[Row]:
-        """All rows, read at once and not beside others: only where there can be but a few, for everybody waits."""
+    async def fetch_inline(self, sql: str, *values: Any) -> Sequence[Row]:
+        """Return all rows. Run on the event loop; only for statements that read a handful of rows."""
 
-    async def all(self, sql: str, *values: Any) -> Sequence[Row]:
-        """All rows."""
+    async def fetch(self, sql: str, *values: Any) -> Sequence[Row]:
+        """Return all rows. On SQLite outside a transaction, run in a thread, so that other requests go on."""
 
     async def execute(self, sql: str, *values: Any) -> int:
-        """How many rows changed."""
+        """Run the statement and return the number of rows it changed."""
 
     async def execute_many(self, sql: str, rows: Iterable[Row]) -> None:
         """Run the statement once for each row of values."""
 
     async def claim(self, name: str) -> bool:
-        """Whether no other process holds `name`; held until the transaction ends."""
+        """Claim `name` until the transaction ends; return False if another process holds it."""
 
 
 class Migration(NamedTuple):

@@ -36,22 +36,22 @@ class Connection:
     def __init__(self, raw: apsw.Connection) -> None:
         self.raw = raw
 
-    async def one(self, sql: str, *values: Any) -> Row | None:
-        rows = await self.few(sql, *values)
+    async def fetch_one(self, sql: str, *values: Any) -> Row | None:
+        rows = await self.fetch_inline(sql, *values)
         return rows[0] if rows else None
 
-    async def few(self, sql: str, *values: Any) -> Sequence[Row]:
+    async def fetch_inline(self, sql: str, *values: Any) -> Sequence[Row]:
         # An unexhausted RETURNING cursor breaks the neighbours' savepoints, so all rows are fetched.
         try:
             return self.raw.execute(statements.sqlite(sql), values).fetchall()
         except OverflowError:
             raise statements.out_of_range() from None
 
-    async def all(self, sql: str, *values: Any) -> Sequence[Row]:
-        return await self.few(sql, *values)
+    async def fetch(self, sql: str, *values: Any) -> Sequence[Row]:
+        return await self.fetch_inline(sql, *values)
 
     async def execute(self, sql: str, *values: Any) -> int:
-        await self.few(sql, *values)
+        await self.fetch_inline(sql, *values)
         return self.raw.changes()
 
     async def execute_many(self, sql: str, rows: Iterable[Row]) -> None:
@@ -71,13 +71,13 @@ class Reader(Connection):
         self._running: object | None = None
         self._turn = threading.Lock()
 
-    async def few(self, sql: str, *values: Any) -> Sequence[Row]:
+    async def fetch_inline(self, sql: str, *values: Any) -> Sequence[Row]:
         try:
-            return await super().few(sql, *values)
+            return await super().fetch_inline(sql, *values)
         except apsw.Error as error:
             raise unavailable(error) from error
 
-    async def all(self, sql: str, *values: Any) -> Sequence[Row]:
+    async def fetch(self, sql: str, *values: Any) -> Sequence[Row]:
         mine = object()
 
         def run() -> Sequence[Row]:
@@ -167,7 +167,7 @@ class SqliteDatabase:
     async def ping(self) -> None:
         """Return if the file answers and the writer is alive."""
         try:
-            await (self._reader or self._writer).one("SELECT 1 FROM meta LIMIT 1")
+            await (self._reader or self._writer).fetch_one("SELECT 1 FROM meta LIMIT 1")
         except apsw.Error as error:
             raise unavailable(error) from None
         if self._path is not None and (self._commits is None or not self._commits.alive):

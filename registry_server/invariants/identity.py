@@ -50,7 +50,7 @@ async def gather(site: Site, sql: Sql | None) -> Facts:
     stored, events, sample = None, False, list[str]()
     if sql is not None and await inspection.has_history(sql, site.engine):
         stored = await StoreRecords(sql).get()
-        events = await sql.one("SELECT 1 FROM events LIMIT 1") is not None
+        events = await sql.fetch_one("SELECT 1 FROM events LIMIT 1") is not None
         sample = await _sample(sql, await inspection.has_column(sql, site.engine, "blobs", "quarantined_at"))
     folder = site.blobs / "sha256"
     return Facts(
@@ -71,7 +71,7 @@ async def _sample(sql: Sql, quarantine: bool) -> list[str]:  # noqa: FBT001 - th
     statement = f"SELECT sha256 FROM blobs WHERE sha256 >= ?1 {also}ORDER BY sha256 LIMIT {_EACH}"  # noqa: S608 - constants
     found = set[str]()
     for prefix in _PREFIXES:
-        found |= {row[0] for row in await sql.all(statement, prefix)}
+        found |= {row[0] for row in await sql.fetch(statement, prefix)}
     return sorted(found)
 
 

@@ -40,10 +40,10 @@ class Log:
 
     async def check(self) -> AsyncIterator[str]:
         """Read all events in order, and yield each fault as a sentence."""
-        row = await self._sql.one("SELECT value FROM meta WHERE key = 'source'")
+        row = await self._sql.fetch_one("SELECT value FROM meta WHERE key = 'source'")
         source = "" if row is None else str(row[0])
         statement = f"SELECT sequence, body FROM events WHERE sequence > ?1 ORDER BY sequence LIMIT {_PAGE}"  # noqa: S608 - a constant
-        while page := await self._sql.all(statement, self.last):
+        while page := await self._sql.fetch(statement, self.last):
             for sequence, body in page:
                 if sequence != self.last + 1:
                     yield f"event {self.last + 1} is missing" + (
@@ -56,7 +56,7 @@ class Log:
             yield fault
 
     async def _end(self) -> AsyncIterator[str]:
-        row = await self._sql.one("SELECT value, at FROM counters WHERE name = 'events'")
+        row = await self._sql.fetch_one("SELECT value, at FROM counters WHERE name = 'events'")
         value, at = (0, 0) if row is None else row
         if value != self.last:
             yield f"the log ends with event {self.last}, and {value} events were given a number"
@@ -94,7 +94,7 @@ class Log:
             for name, value in fields.items():
                 documents = {}
                 if isinstance(value, dict) and "$part" in value:
-                    row = await self._sql.one("SELECT body FROM documents WHERE digest = ?1", value["$part"])
+                    row = await self._sql.fetch_one("SELECT body FROM documents WHERE digest = ?1", value["$part"])
                     if row is None:
                         raise LookupError(f"{name} of {key}")
                     documents[value["$part"]] = row[0]

@@ -156,7 +156,7 @@ async def _files(sql: Sql, _: Scratch) -> AsyncIterator[str]:
         if body is None:
             yield f"{shown} has no manifest {digest!r:.100}"
             continue
-        rows = await sql.all(
+        rows = await sql.fetch(
             "SELECT path, size, sha256, media_type FROM version_files WHERE model = ?1 AND version = ?2 ORDER BY path",
             model,
             number,
@@ -188,8 +188,8 @@ async def _pages(sql: Sql, select: str, table: str, columns: Sequence[str], *, s
     marks = ", ".join(f"?{place}" for place in range(1, len(columns) + 1))
     statement = f"SELECT {named}, {select} FROM {source or table}"  # noqa: S608 - names of columns
     end = f"ORDER BY {named} LIMIT {_PAGE}"
-    page = await sql.all(f"{statement} {end}")
+    page = await sql.fetch(f"{statement} {end}")
     while page:
         for row in page:
             yield row
-        page = await sql.all(f"{statement} WHERE ({named}) > ({marks}) {end}", *page[-1][: len(columns)])
+        page = await sql.fetch(f"{statement} WHERE ({named}) > ({marks}) {end}", *page[-1][: len(columns)])

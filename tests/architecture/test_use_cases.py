@@ -69,7 +69,7 @@ def test_use_cases_await_their_records_only(file: Path) -> None:
     [
         "await asyncio.to_thread(judge, records)",
         "await asyncio.sleep(0)",
-        "await ports.blobs.damage(sha256)",
+        "await ports.blobs.verify(sha256)",
         "await ports.database.read.models.get(name)",
         "await done",
         "[row async for row in rows]",

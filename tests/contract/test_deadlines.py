@@ -102,7 +102,7 @@ def test_a_collection_ends_in_between(world: World, monkeypatch: pytest.MonkeyPa
     """While it looks for files without a row."""
     counted: list[int] = []
     monkeypatch.setattr(ArtifactRecords, "blob", slow(counted, result=True))
-    monkeypatch.setattr(FilesystemBlobs, "published", lambda *_: iter([(SHA256, 7, 1e9)] * 4))
+    monkeypatch.setattr(FilesystemBlobs, "list_published", lambda *_: iter([(SHA256, 7, 1e9)] * 4))
     answer = asked(world, "POST", "/v1/collection", {"dry_run": True})
     assert (answer.status_code, problem(answer)["code"]) == (504, "deadline_exceeded")
     assert 0 < len(counted) < 500
@@ -156,8 +156,8 @@ async def _give_up(path: Path) -> None:
         sql: Any = database.read.models._sql  # type: ignore[attr-defined]
         long = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 40000000) SELECT count(*) FROM c"
         for _ in range(20):
-            running = asyncio.ensure_future(sql.all(long))
-            waiting = [asyncio.ensure_future(sql.all("SELECT ?1", n)) for n in range(3)]
+            running = asyncio.ensure_future(sql.fetch(long))
+            waiting = [asyncio.ensure_future(sql.fetch("SELECT ?1", n)) for n in range(3)]
             while sql._running is None:  # noqa: ASYNC110 - it begins in another thread
                 await asyncio.sleep(0)
             waiting[1].cancel()

@@ -122,13 +122,13 @@ def test_an_answer_to_head_has_no_body_for_any_server(world: World) -> None:
 def test_head_of_a_file_opens_no_bytes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """However large it is."""
     opened: list[str] = []
-    whole = FilesystemBlobs.open
+    whole = FilesystemBlobs.read_chunks
 
     def watched(self: FilesystemBlobs, sha256: str, start: int, length: int) -> Any:
         opened.append(sha256)
         return whole(self, sha256, start, length)
 
-    monkeypatch.setattr(FilesystemBlobs, "open", watched)
+    monkeypatch.setattr(FilesystemBlobs, "read_chunks", watched)
     with world.http(world.token) as http:
         head = http.head(FILE)
         assert (head.status_code, head.headers["content-length"], opened) == (200, "7", [])

@@ -168,7 +168,7 @@ async def test_bytes_beyond_the_limit_are_not_kept(tmp_path: Path, limit: int) -
     sha256 = hashlib.sha256(b"x" * 10).hexdigest()
     with pytest.raises(errors.TooLarge, match=f"more than {limit} bytes"):
         await blobs.put(sha256, chunks(), limit)
-    assert not blobs.holds(sha256, 10)
+    assert not blobs.has_blob(sha256, 10)
     assert list((tmp_path / "staging").iterdir()) == []
     assert await blobs.put(sha256, chunks(), 10) == 10
 

@@ -139,7 +139,7 @@ def refusal(data: Path, scenario: str) -> None:
 
 def race(data: Path, scenario: str) -> None:
     """Bytes that are sent again after damage was found, and before it is taken away, stay."""
-    real = FilesystemBlobs.damage
+    real = FilesystemBlobs.verify
 
     async def both() -> None:
         prepare, act, _ = SCENARIOS[scenario]
@@ -151,7 +151,7 @@ def race(data: Path, scenario: str) -> None:
                 await session.put(CONTENT)
                 return found
 
-            with mock.patch.object(FilesystemBlobs, "damage", late):
+            with mock.patch.object(FilesystemBlobs, "verify", late):
                 await act(session)
             await assert_consistent(session, {SHA256}, set())
 

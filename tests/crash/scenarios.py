@@ -121,7 +121,7 @@ async def _together(session: Session) -> None:
 
 
 async def _undo(session: Session) -> None:
-    session.ports.blobs.discard(SHA256)
+    session.ports.blobs.move_to_trash(SHA256)
     assert await collection.reconcile(session.ports) == 1
     await session.send("GET", f"/blobs/{SHA256}")
 

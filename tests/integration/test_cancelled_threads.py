@@ -61,7 +61,7 @@ def part(store: FilesystemBlobs, start: int) -> Awaitable[int]:
     """Send one half of the content as a part of an upload."""
     content, end = (CONTENT[:HALF], PREFIX) if start == 0 else (CONTENT[HALF:], SHA256)
     begin = PREFIX if start else hashlib.sha256().hexdigest()
-    return store.append("alice.up", chunks(content), start=start, start_sha256=begin, most=HALF, prefix_sha256=end)
+    return store.append_part("alice.up", chunks(content), start=start, start_sha256=begin, most=HALF, prefix_sha256=end)
 
 
 async def whole(store: FilesystemBlobs) -> None:
@@ -96,15 +96,15 @@ PATHS: dict[str, tuple[Begin, str, Begin]] = {
     "put: written": (nothing, "write", lambda store: store.put(SHA256, chunks(CONTENT), len(CONTENT))),
     "put: synced": (nothing, "fsync", lambda store: store.put(SHA256, chunks(CONTENT), len(CONTENT))),
     "put: compared": (whole, "read", lambda store: store.put(SHA256, chunks(CONTENT), len(CONTENT))),
-    "put together: written": (nothing, "write", lambda store: store.put_together({SHA256: CONTENT})),
-    "put together: synced": (nothing, "fsync", lambda store: store.put_together({SHA256: CONTENT})),
+    "put together: written": (nothing, "write", lambda store: store.put_many({SHA256: CONTENT})),
+    "put together: synced": (nothing, "fsync", lambda store: store.put_many({SHA256: CONTENT})),
     "append: written": (nothing, "write", lambda store: part(store, 0)),
     "append: synced": (nothing, "fsync", lambda store: part(store, 0)),
     "append: resumed": (half, "read", lambda store: part(store, HALF)),
-    "assemble: synced": (both, "fsync", lambda store: store.assemble("alice.up", SHA256)),
-    "assemble: compared": (whole_and_parts, "read", lambda store: store.assemble("alice.up", SHA256)),
-    "damage": (whole, "read", lambda store: store.damage(SHA256)),
-    "settle": (whole, "fsync", lambda store: store.settle(SHA256)),
+    "assemble: synced": (both, "fsync", lambda store: store.publish_upload("alice.up", SHA256)),
+    "assemble: compared": (whole_and_parts, "read", lambda store: store.publish_upload("alice.up", SHA256)),
+    "damage": (whole, "read", lambda store: store.verify(SHA256)),
+    "settle": (whole, "fsync", lambda store: store.make_durable(SHA256)),
 }
 
 
@@ -142,7 +142,7 @@ async def test_a_thread_keeps_its_descriptor_however_often_its_request_is_cancel
     assert held.same == [True]
     store._running.clear()
     await whole(store)
-    assert await store.damage(SHA256) is None
+    assert await store.verify(SHA256) is None
     assert list((store._root / "staging").iterdir()) == []
 
 

@@ -38,7 +38,7 @@ async def test_a_connection_that_is_cut_in_a_write_is_told_and_replaced(database
 
     async def cut(records: Records) -> None:
         await records.artifacts.insert_document("lost", b"{}")
-        await records.artifacts._sql.one("SELECT pg_terminate_backend(pg_backend_pid())")
+        await records.artifacts._sql.fetch_one("SELECT pg_terminate_backend(pg_backend_pid())")
 
     with pytest.raises(StorageUnavailable):
         await database.write(cut)

@@ -65,7 +65,7 @@ async def test_of_two_writes_that_lock_crosswise_both_are_done(postgres_url: str
             await records.artifacts.insert_document(first, b"{}")
             if tries.count(first) == 1:
                 # A use case waits for its records only, so that both have their first row before either goes on.
-                await records.artifacts._sql.one(f"SELECT pg_advisory_xact_lock_shared({GATE})")
+                await records.artifacts._sql.fetch_one(f"SELECT pg_advisory_xact_lock_shared({GATE})")
             await records.artifacts.insert_document(second, b"{}")
             return first
 

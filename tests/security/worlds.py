@@ -98,12 +98,12 @@ class World:
         database: Any = self.backend.ports.database
         on_postgres = isinstance(database, postgres.PostgresDatabase)
         sql: Sql = postgres.Connection(database._pool) if on_postgres else database._writer
-        tables = [row[0] for row in await sql.all(TABLES["postgres" if on_postgres else "sqlite"])]
+        tables = [row[0] for row in await sql.fetch(TABLES["postgres" if on_postgres else "sqlite"])]
         count = " UNION ALL ".join(f"SELECT '{table}', count(*) FROM {table}" for table in tables)  # noqa: S608
         files = (self.backend._home / "blobs").rglob("*")
         return {
             "objects": await stored(sql),
-            "rows": {row[0]: row[1] for row in await sql.all(count)},
+            "rows": {row[0]: row[1] for row in await sql.fetch(count)},
             "files": sorted(file.name for file in files if file.is_file()),
         }
 

@@ -37,7 +37,7 @@ async def stored(sql: Sql) -> dict[str, dict[str, Any]]:
     """Every object of the registry by its key."""
     state: dict[str, dict[str, Any]] = {}
     for table, key in _KEYS:
-        for row in await sql.all(f"SELECT {table.select} FROM {table.name}"):  # noqa: S608 - names of tables
+        for row in await sql.fetch(f"SELECT {table.select} FROM {table.name}"):  # noqa: S608 - names of tables
             entity = table.read(row)
             state[key(entity)] = changes.fields(entity)
     return state
@@ -45,15 +45,15 @@ async def stored(sql: Sql) -> dict[str, dict[str, Any]]:
 
 async def noted(sql: Sql) -> tuple[list[Tenure], list[tuple[str, int]]]:
     """Tenures and decisions, as the tables beside the log hold them."""
-    tenures = await sql.all(f"SELECT {TENURES.select} FROM tenures ORDER BY sequence")  # noqa: S608 - names of columns
-    decisions = await sql.all("SELECT model, sequence FROM decisions ORDER BY sequence")
+    tenures = await sql.fetch(f"SELECT {TENURES.select} FROM tenures ORDER BY sequence")  # noqa: S608 - names of columns
+    decisions = await sql.fetch("SELECT model, sequence FROM decisions ORDER BY sequence")
     return [TENURES.read(row) for row in tenures], [(row[0], row[1]) for row in decisions]
 
 
 async def log(sql: Sql) -> tuple[list[bytes], dict[str, bytes]]:
     """The stored bytes of all events, and the parts that were too large for theirs."""
-    documents = {row[0]: row[1] for row in await sql.all("SELECT digest, body FROM documents")}
-    return [row[0] for row in await sql.all("SELECT body FROM events ORDER BY sequence")], documents
+    documents = {row[0]: row[1] for row in await sql.fetch("SELECT digest, body FROM documents")}
+    return [row[0] for row in await sql.fetch("SELECT body FROM events ORDER BY sequence")], documents
 
 
 def assert_events_tell_what_was_before(bodies: list[bytes], documents: dict[str, bytes]) -> None:

@@ -14,15 +14,17 @@ class AliasRecords:
         self._sql = sql
 
     async def get(self, model: str, alias: str) -> Alias | None:
-        row = await self._sql.one(f"SELECT {ALIASES.select} FROM aliases WHERE model = ?1 AND alias = ?2", model, alias)
+        row = await self._sql.fetch_one(
+            f"SELECT {ALIASES.select} FROM aliases WHERE model = ?1 AND alias = ?2", model, alias
+        )
         return None if row is None else ALIASES.read(row)
 
     async def of_model(self, model: str) -> list[Alias]:
-        rows = await self._sql.all(f"SELECT {ALIASES.select} FROM aliases WHERE model = ?1 ORDER BY alias", model)
+        rows = await self._sql.fetch(f"SELECT {ALIASES.select} FROM aliases WHERE model = ?1 ORDER BY alias", model)
         return [ALIASES.read(row) for row in rows]
 
     async def of_version(self, model: str, version: int) -> list[str]:
-        rows = await self._sql.all(
+        rows = await self._sql.fetch(
             "SELECT alias FROM aliases WHERE model = ?1 AND version = ?2 ORDER BY alias", model, version
         )
         return [row[0] for row in rows]

@@ -26,14 +26,14 @@ class ArtifactRecords:
         self._sql = sql
 
     async def blob(self, sha256: str) -> Blob | None:
-        row = await self._sql.one(f"SELECT {BLOBS.select} FROM blobs WHERE sha256 = ?1", sha256)
+        row = await self._sql.fetch_one(f"SELECT {BLOBS.select} FROM blobs WHERE sha256 = ?1", sha256)
         return None if row is None else BLOBS.read(row)
 
     async def sizes(self, digests: Sequence[str]) -> dict[str, int]:
         found: dict[str, int] = {}
         for start in range(0, len(digests), _CHUNK):
             chunk = digests[start : start + _CHUNK]
-            rows = await self._sql.all(
+            rows = await self._sql.fetch(
                 f"SELECT sha256, size FROM blobs WHERE quarantined_at IS NULL AND sha256 IN ({_marks(len(chunk))})"
                 " FOR SHARE",
                 *chunk,
@@ -53,7 +53,7 @@ class ArtifactRecords:
         return await self._sql.execute("DELETE FROM blobs WHERE sha256 = ?1", sha256) == 1
 
     async def blobs(self, after: str, limit: int) -> Sequence[Blob]:
-        rows = await self._sql.all(
+        rows = await self._sql.fetch(
             f"SELECT {BLOBS.select} FROM blobs WHERE sha256 > ?1 ORDER BY sha256 LIMIT ?2", after, limit
         )
         return [BLOBS.read(row) for row in rows]
@@ -76,7 +76,7 @@ class ArtifactRecords:
                 return f"?{len(values)}"
 
             among = ", ".join(f"?{n}" for n in range(2, len(values) + 1))
-            rows = await self._sql.all(
+            rows = await self._sql.fetch(
                 f"SELECT b.sha256 FROM blobs b WHERE b.sha256 IN ({among}) AND ("
                 "EXISTS (SELECT 1 FROM leases l WHERE l.sha256 = b.sha256 AND l.principal = ?1 AND l.sent = 1)"
                 " OR EXISTS (SELECT 1 FROM version_files f JOIN models m ON m.name = f.model"
@@ -88,7 +88,7 @@ class ArtifactRecords:
 
     async def sent_until(self, sha256: str, principal: str) -> datetime | None:
         statement = "SELECT expires_at FROM leases WHERE sha256 = ?1 AND principal = ?2 AND sent = 1"
-        row = await self._sql.one(statement, sha256, principal)
+        row = await self._sql.fetch_one(statement, sha256, principal)
         return None if row is None else from_micros(row[0])
 
     async def registered(self, sha256: str, patterns: Sequence[str]) -> tuple[str, datetime] | None:
@@ -98,7 +98,7 @@ class ArtifactRecords:
             values.append(value)
             return f"?{len(values)}"
 
-        row = await self._sql.one(
+        row = await self._sql.fetch_one(
             "SELECT v.created_by, v.created_at FROM version_files f JOIN models m ON m.name = f.model"
             " JOIN versions v ON v.model = f.model AND v.version = f.version"
             f" WHERE f.sha256 = ?1 AND {covered('m.folded', patterns, bind)} ORDER BY v.created_at LIMIT 1",
@@ -107,23 +107,23 @@ class ArtifactRecords:
         return None if row is None else (row[0], from_micros(row[1]))
 
     async def unnamed(self, now: datetime) -> list[str]:
-        rows = await self._sql.all(f"SELECT b.sha256 FROM blobs b WHERE {_UNNAMED} ORDER BY sha256", to_micros(now))
+        rows = await self._sql.fetch(f"SELECT b.sha256 FROM blobs b WHERE {_UNNAMED} ORDER BY sha256", to_micros(now))
         return [row[0] for row in rows]
 
     async def condemn(self, digests: Sequence[str], at: datetime) -> None:
-        known = {row[0] for row in await self._sql.all("SELECT sha256 FROM condemned")}
+        known = {row[0] for row in await self._sql.fetch("SELECT sha256 FROM condemned")}
         gone = [(sha256,) for sha256 in sorted(known.difference(digests))]
         new = [(sha256, to_micros(at)) for sha256 in digests if sha256 not in known]
         await self._sql.execute_many("DELETE FROM condemned WHERE sha256 = ?1", gone)
         await self._sql.execute_many("INSERT INTO condemned (sha256, at) VALUES (?1, ?2)", new)
 
     async def condemned(self, before: datetime) -> list[str]:
-        rows = await self._sql.all("SELECT sha256 FROM condemned WHERE at <= ?1 ORDER BY sha256", to_micros(before))
+        rows = await self._sql.fetch("SELECT sha256 FROM condemned WHERE at <= ?1 ORDER BY sha256", to_micros(before))
         return [row[0] for row in rows]
 
     async def is_unnamed(self, sha256: str, now: datetime) -> bool:
-        await self._sql.all("SELECT sha256 FROM blobs WHERE sha256 = ?1 FOR UPDATE", sha256)
-        row = await self._sql.one(
+        await self._sql.fetch("SELECT sha256 FROM blobs WHERE sha256 = ?1 FOR UPDATE", sha256)
+        row = await self._sql.fetch_one(
             f"SELECT b.sha256 FROM blobs b WHERE b.sha256 = ?2 AND {_UNNAMED}", to_micros(now), sha256
         )
         return row is not None
@@ -133,19 +133,19 @@ class ArtifactRecords:
 
     async def is_leased(self, sha256: str, now: datetime) -> bool:
         statement = "SELECT 1 FROM leases WHERE sha256 = ?1 AND expires_at > ?2 LIMIT 1"
-        return await self._sql.one(statement, sha256, to_micros(now)) is not None
+        return await self._sql.fetch_one(statement, sha256, to_micros(now)) is not None
 
     async def release(self, model: str, version: int) -> None:
         await self._sql.execute("DELETE FROM version_files WHERE model = ?1 AND version = ?2", model, version)
 
     async def upload(self, sha256: str, principal: str) -> Progress | None:
-        row = await self._sql.one(
+        row = await self._sql.fetch_one(
             f"SELECT {UPLOADS.select} FROM uploads WHERE sha256 = ?1 AND principal = ?2", sha256, principal
         )
         return None if row is None else UPLOADS.read(row)
 
     async def announced(self, principal: str, now: datetime) -> tuple[int, int]:
-        row = await self._sql.one(
+        row = await self._sql.fetch_one(
             "SELECT count(*), coalesce(sum(size), 0) FROM uploads WHERE principal = ?1 AND expires_at > ?2",
             principal,
             to_micros(now),
@@ -163,11 +163,11 @@ class ArtifactRecords:
         await self._sql.execute("DELETE FROM uploads WHERE sha256 = ?1 AND principal = ?2", sha256, principal)
 
     async def expired_uploads(self, now: datetime) -> list[Progress]:
-        rows = await self._sql.all(f"SELECT {UPLOADS.select} FROM uploads WHERE expires_at <= ?1", to_micros(now))
+        rows = await self._sql.fetch(f"SELECT {UPLOADS.select} FROM uploads WHERE expires_at <= ?1", to_micros(now))
         return [UPLOADS.read(row) for row in rows]
 
     async def document(self, digest: str) -> bytes | None:
-        row = await self._sql.one("SELECT body FROM documents WHERE digest = ?1", digest)
+        row = await self._sql.fetch_one("SELECT body FROM documents WHERE digest = ?1", digest)
         return None if row is None else row[0]
 
     async def insert_document(self, digest: str, body: bytes) -> None:

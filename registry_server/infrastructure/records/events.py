@@ -17,7 +17,7 @@ class EventRecords:
         self._passed = 0
 
     async def next_place(self, now: datetime) -> tuple[int, datetime]:
-        (row,) = await self._sql.all(
+        (row,) = await self._sql.fetch(
             "UPDATE counters SET value = value + 1, at = CASE WHEN at < ?1 THEN ?1 ELSE at + 1 END"
             " WHERE name = 'events' RETURNING value, at",
             to_micros(now),
@@ -27,7 +27,7 @@ class EventRecords:
     async def passed(self, moment: datetime) -> bool:
         asked = to_micros(moment)
         if self._passed < asked:
-            row = await self._sql.one("SELECT at FROM counters WHERE name = 'events'")
+            row = await self._sql.fetch_one("SELECT at FROM counters WHERE name = 'events'")
             self._passed = row[0] if row is not None else 0
         return self._passed >= asked
 
@@ -38,7 +38,7 @@ class EventRecords:
         await self._sql.execute("INSERT INTO events (sequence, body) VALUES (?1, ?2)", event.sequence, event.body)
 
     async def after(self, sequence: int, limit: int) -> Sequence[Event]:
-        rows = await self._sql.all(
+        rows = await self._sql.fetch(
             "SELECT sequence, body FROM events WHERE sequence > ?1 ORDER BY sequence LIMIT ?2", sequence, limit
         )
         return [Event(*row) for row in rows]

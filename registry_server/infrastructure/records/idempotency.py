@@ -19,7 +19,7 @@ class IdempotencyRecords:
         return await self._sql.claim(f"{principal}\n{key}")
 
     async def find(self, principal: str, key: str) -> FirstAnswer | None:
-        row = await self._sql.one(
+        row = await self._sql.fetch_one(
             "SELECT fingerprint, status, body, etag, location FROM idempotency WHERE principal = ?1 AND key = ?2",
             principal,
             key,

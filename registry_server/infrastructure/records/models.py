@@ -18,15 +18,15 @@ class ModelRecords:
         self._sql = sql
 
     async def get(self, name: str) -> RegisteredModel | None:
-        row = await self._sql.one(f"SELECT {MODELS.select} FROM models WHERE name = ?1", name)
+        row = await self._sql.fetch_one(f"SELECT {MODELS.select} FROM models WHERE name = ?1", name)
         return None if row is None else MODELS.read(row)
 
     async def lock(self, name: str) -> RegisteredModel | None:
-        row = await self._sql.one(f"SELECT {MODELS.select} FROM models WHERE name = ?1 FOR UPDATE", name)
+        row = await self._sql.fetch_one(f"SELECT {MODELS.select} FROM models WHERE name = ?1 FOR UPDATE", name)
         return None if row is None else MODELS.read(row)
 
     async def twin(self, name: str) -> str | None:
-        row = await self._sql.one("SELECT name FROM models WHERE folded = ?1", name.lower())
+        row = await self._sql.fetch_one("SELECT name FROM models WHERE folded = ?1", name.lower())
         return None if row is None else row[0]
 
     async def insert(self, model: RegisteredModel) -> bool:
@@ -61,7 +61,7 @@ class ModelRecords:
         return changed == 1
 
     async def next_version(self, name: str) -> int:
-        (row,) = await self._sql.all(
+        (row,) = await self._sql.fetch(
             "UPDATE models SET latest_version = latest_version + 1 WHERE name = ?1 RETURNING latest_version", name
         )
         return int(row[0])

@@ -14,7 +14,7 @@ class PolicyRecords:
         self._sql = sql
 
     async def get(self, model: str) -> Policy | None:
-        row = await self._sql.one(f"SELECT {POLICIES.select} FROM policies WHERE model = ?1", model)
+        row = await self._sql.fetch_one(f"SELECT {POLICIES.select} FROM policies WHERE model = ?1", model)
         return None if row is None else POLICIES.read(row)
 
     async def put(self, policy: Policy) -> bool:

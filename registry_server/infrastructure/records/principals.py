@@ -19,12 +19,12 @@ class PrincipalRecords:
         self._sql = sql
 
     async def get(self, name: str) -> Principal | None:
-        row = await self._sql.one(f"SELECT {PRINCIPALS.select} FROM principals WHERE name = ?1", name)
+        row = await self._sql.fetch_one(f"SELECT {PRINCIPALS.select} FROM principals WHERE name = ?1", name)
         return None if row is None else PRINCIPALS.read(row)
 
     async def page(self, window: Window) -> list[Principal]:
         after = window.after[0] if window.after else ""
-        rows = await self._sql.all(
+        rows = await self._sql.fetch(
             f"SELECT {PRINCIPALS.select} FROM principals WHERE name > ?1 ORDER BY name LIMIT ?2",
             after,
             window.limit + 1,
@@ -47,10 +47,10 @@ class PrincipalRecords:
 
     async def lock(self) -> None:
         # A row that is always there and that nothing else locks.
-        await self._sql.one("SELECT value FROM meta WHERE key = 'source' FOR UPDATE")
+        await self._sql.fetch_one("SELECT value FROM meta WHERE key = 'source' FOR UPDATE")
 
     async def usable(self, now: datetime) -> list[tuple[Principal, Token]]:
-        rows = await self._sql.all(
+        rows = await self._sql.fetch(
             f"SELECT {PRINCIPALS.select}, {TOKENS.select} FROM principals JOIN tokens"
             " ON tokens.principal = principals.name"
             " WHERE tokens.revoked_at IS NULL AND tokens.expires_at > ?1 AND principals.grants LIKE '%\"admin\"%'",
@@ -60,12 +60,12 @@ class PrincipalRecords:
         return [(PRINCIPALS.read(row[:split]), TOKENS.read(row[split:])) for row in rows]
 
     async def token(self, token_id: str) -> Token | None:
-        row = await self._sql.one(f"SELECT {TOKENS.select} FROM tokens WHERE id = ?1", token_id)
+        row = await self._sql.fetch_one(f"SELECT {TOKENS.select} FROM tokens WHERE id = ?1", token_id)
         return None if row is None else TOKENS.read(row)
 
     async def token_page(self, window: Window) -> list[Token]:
         after = window.after[0] if window.after else ""
-        rows = await self._sql.all(
+        rows = await self._sql.fetch(
             f"SELECT {TOKENS.select} FROM tokens WHERE id > ?1 ORDER BY id LIMIT ?2", after, window.limit + 1
         )
         return [TOKENS.read(row) for row in rows]
@@ -82,7 +82,7 @@ class PrincipalRecords:
         return await self._sql.execute(statement, token_id, to_micros(at)) == 1
 
     async def by_secret(self, secret_sha256: str) -> tuple[Token, Principal] | None:
-        row = await self._sql.one(
+        row = await self._sql.fetch_one(
             f"SELECT {TOKENS.select}, {PRINCIPALS.select} FROM tokens JOIN principals"
             " ON principals.name = tokens.principal WHERE tokens.secret_sha256 = ?1",
             secret_sha256,

@@ -15,7 +15,7 @@ class StoreRecords:
         self._sql = sql
 
     async def get(self) -> StoreIdentity | None:
-        row = await self._sql.one(_SELECT)
+        row = await self._sql.fetch_one(_SELECT)
         return None if row is None else msgspec.json.decode(row[0], type=StoreIdentity)
 
     async def claim(self, identity: StoreIdentity) -> StoreIdentity:

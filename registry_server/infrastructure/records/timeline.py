@@ -37,7 +37,7 @@ class TimelineRecords:
 
     async def decisions(self, model: str, window: Window) -> Sequence[Event]:
         before = "AND d.sequence < ?2" if window.after else ""
-        rows = await self._sql.all(
+        rows = await self._sql.fetch(
             "SELECT e.sequence, e.body FROM decisions d JOIN events e ON e.sequence = d.sequence"
             f" WHERE d.model = ?1 {before} ORDER BY d.sequence DESC LIMIT {window.limit + 1}",
             model,
@@ -46,12 +46,12 @@ class TimelineRecords:
         return [Event(*row) for row in rows]
 
     async def due(self) -> bool:
-        row = await self._sql.one("SELECT value FROM meta WHERE key = 'timeline' FOR UPDATE")
+        row = await self._sql.fetch_one("SELECT value FROM meta WHERE key = 'timeline' FOR UPDATE")
         return row is not None and row[0] == "due"
 
     async def settle(self) -> None:
         await self._sql.execute("UPDATE meta SET value = 'told' WHERE key = 'timeline'")
 
     async def _one(self, where: str, *values: object) -> Tenure | None:
-        row = await self._sql.one(f"SELECT {TENURES.select} FROM tenures WHERE {where}", *values)
+        row = await self._sql.fetch_one(f"SELECT {TENURES.select} FROM tenures WHERE {where}", *values)
         return None if row is None else TENURES.read(row)

@@ -40,7 +40,7 @@ class VersionRecords:
         both = (
             f"{VERSIONS.select}, {POLICIES.select} FROM versions LEFT JOIN policies ON policies.model = versions.model"
         )
-        rows = await self._sql.few(
+        rows = await self._sql.fetch_inline(
             f"SELECT {both} WHERE versions.model = ?1 AND version = ?2"
             f" UNION ALL SELECT {both} WHERE versions.model = ?1 AND stage = 'production' AND version <> ?2",
             model,
@@ -101,7 +101,7 @@ class VersionRecords:
         if window.after:
             values.append(window.after[0])
             where += f" AND version {'<' if order.down else '>'} ?{len(values)}"
-        rows = await self._sql.all(
+        rows = await self._sql.fetch(
             f"SELECT {VERSIONS.select} FROM versions WHERE {where}"
             f" ORDER BY version{' DESC' if order.down else ''} LIMIT ?2",
             *values,
@@ -109,7 +109,7 @@ class VersionRecords:
         return [VERSIONS.read(row) for row in rows]
 
     async def file(self, model: str, version: int, path: str) -> FileEntry | None:
-        row = await self._sql.one(
+        row = await self._sql.fetch_one(
             "SELECT path, size, sha256, media_type FROM version_files WHERE model = ?1 AND version = ?2 AND path = ?3",
             model,
             version,
@@ -118,17 +118,17 @@ class VersionRecords:
         return None if row is None else FileEntry(*row)
 
     async def paths(self, model: str, version: int) -> list[str]:
-        rows = await self._sql.all(
+        rows = await self._sql.fetch(
             "SELECT path FROM version_files WHERE model = ?1 AND version = ?2 ORDER BY path", model, version
         )
         return [row[0] for row in rows]
 
     async def metrics_of(self, model: str) -> frozenset[str] | None:
-        rows = await self._sql.all("SELECT metrics FROM versions WHERE model = ?1 AND tombstone IS NULL", model)
+        rows = await self._sql.fetch("SELECT metrics FROM versions WHERE model = ?1 AND tombstone IS NULL", model)
         return frozenset(name for row in rows for name in msgspec.json.decode(row[0])) if rows else None
 
     async def buried(self) -> list[tuple[str, int, datetime]]:
-        rows = await self._sql.all(
+        rows = await self._sql.fetch(
             "SELECT v.model, v.version, v.tombstone, m.tombstone FROM versions v JOIN models m ON m.name = v.model"
             " WHERE (v.tombstone IS NOT NULL OR m.tombstone IS NOT NULL) AND EXISTS"
             " (SELECT 1 FROM version_files f WHERE f.model = v.model AND f.version = v.version)"
@@ -138,7 +138,7 @@ class VersionRecords:
         return [(row[0], row[1], min(times)) for row, times in zip(rows, graves, strict=True)]
 
     async def _one(self, where: str, *values: Any) -> ModelVersion | None:
-        row = await self._sql.one(f"SELECT {VERSIONS.select} FROM versions WHERE {where}", *values)
+        row = await self._sql.fetch_one(f"SELECT {VERSIONS.select} FROM versions WHERE {where}", *values)
         return None if row is None else _read(row)
 
     async def _enter_stage(self, model: str, stage: ModelStage) -> None:
