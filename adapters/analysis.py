@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from common_lib.binding import arun
 from common_lib.errors import InvalidConfiguration, RegistryUnavailable
-from common_lib.last_good import kept_by
+from common_lib.last_good import last_good_for
 from common_lib.operations.base import Operation
 from common_lib.operations.versions import Resolution
 from common_lib.registry import AsyncModelRegistry
@@ -44,7 +44,7 @@ class Analysis(AsyncModelRegistry):
         self._registry = registry
         self.origin = registry.origin
         self._staleness = staleness
-        self._last_good = kept_by(staleness, "Analysis")
+        self._last_good = last_good_for(staleness, "Analysis")
         self._lists: dict[str, tuple[list[ProductionModel], float]] = {}
 
     async def call(self, operation: Operation[T]) -> T:
@@ -70,17 +70,17 @@ class Analysis(AsyncModelRegistry):
         While the registry gives no answer, it is the list that this instance was given last for the same question.
         """
         question = repr((type, sorted((tags or {}).items())))
-        asked_at = time.monotonic()
+        requested_at = time.monotonic()
         try:
             found = await self._production_models(type, tags)
         except RegistryUnavailable as error:
             listed, listed_at = self._lists.get(question, ([], -math.inf))
-            age_s = asked_at - listed_at
+            age_s = requested_at - listed_at
             if age_s > self._staleness.max_age_s:
                 raise
             return [replace(each, stale=True, age_s=age_s, source="cache", reason=str(error)) for each in listed]
         self._lists.pop(question, None)
-        self._lists[question] = (found, asked_at)
+        self._lists[question] = (found, requested_at)
         if len(self._lists) > _MOST_LISTS:
             self._lists.pop(next(iter(self._lists)))
         return list(found)

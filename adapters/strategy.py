@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from common_lib.artifacts.local import local_path
+from common_lib.artifacts.hashing import parse_local_path
 from common_lib.binding import run
 from common_lib.errors import InvalidConfiguration
-from common_lib.last_good import kept_by
+from common_lib.last_good import last_good_for
 from common_lib.operations.base import Operation
 from common_lib.registry import ModelRegistry
 from common_lib.staleness import KeepLastGood, Known, Staleness
@@ -47,8 +47,8 @@ class Strategy(ModelRegistry):
             )
         self._registry = registry
         self.origin = registry.origin
-        self._last_good = kept_by(staleness, "Strategy")
-        self._folder = None if folder is None else local_path("folder", folder)
+        self._last_good = last_good_for(staleness, "Strategy")
+        self._folder = None if folder is None else parse_local_path("folder", folder)
 
     def call(self, operation: Operation[T]) -> T:
         """Answer by the registry that was given, or by what it said last."""
@@ -65,9 +65,9 @@ class Strategy(ModelRegistry):
             DigestMismatch: bytes are not what the manifest says.
             NotCached: with `local_files_only`, it was never fetched.
         """
-        snapshot = self.fetch(f"models:/{name}/production", local_files_only=local_files_only)
+        local_version = self.fetch(f"models:/{name}/production", local_files_only=local_files_only)
         if self._folder is None:
-            return TradingModel(snapshot.version, snapshot.folder, **snapshot.how())
-        folder = self._folder / snapshot.version.digest.removeprefix("sha256:")
-        self.download(snapshot.version.reference, folder, local_files_only=True)
-        return TradingModel(snapshot.version, folder, **snapshot.how())
+            return TradingModel(local_version.version, local_version.folder, **local_version.how())
+        folder = self._folder / local_version.version.digest.removeprefix("sha256:")
+        self.download(local_version.version.reference, folder, local_files_only=True)
+        return TradingModel(local_version.version, folder, **local_version.how())

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from common_lib.errors import AlreadyExists, InvalidConfiguration, ModelNotFound, RegistryUnavailable
-from common_lib.loaders.saving import saved
+from common_lib.loaders.saving import save_model
 from common_lib.operations.base import Operation
 from common_lib.registry import ModelRegistry
 from common_lib.repetition import chained
@@ -88,7 +88,7 @@ class Workbench(ModelRegistry):
             NoSafeFormat: there is none for it; save it yourself, and pass the file to `log_version`.
         """
         with tempfile.TemporaryDirectory(prefix="registry-model-") as folder:
-            file = saved(estimator, folder)
+            file = save_model(estimator, folder)
             try:
                 return self.log_version(name, file.path, **({"framework": file.framework} | facts))
             except RegistryUnavailable as error:

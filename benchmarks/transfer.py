@@ -24,7 +24,7 @@ import httpx
 from benchmarks import harness
 from benchmarks.harness import SEED, Figure, Server
 from common_lib import Cache, FileEntry, HttpRegistry, RegistryConfig
-from common_lib.artifacts import local, upload
+from common_lib.artifacts import hashing, upload
 
 ROUNDS = 5
 MIB = 1024**2
@@ -268,7 +268,7 @@ def _small(bench: Bench) -> list[Figure]:
     return [harness.at_least(5.0, "transfer", what, ratios, _told(times))]
 
 
-def _many(folder: Path, seed: bytes) -> list[local.LocalFile]:
+def _many(folder: Path, seed: bytes) -> list[hashing.LocalFile]:
     found = []
     for number in range(FILES):
         path = folder / f"{number:04d}.bin"
@@ -276,11 +276,11 @@ def _many(folder: Path, seed: bytes) -> list[local.LocalFile]:
         path.write_bytes(content)
         sha256 = hashlib.sha256(content).hexdigest()
         entry = FileEntry(path=path.name, size=len(content), sha256=sha256)
-        found.append(local.LocalFile(path, entry, (sha256,)))
+        found.append(hashing.LocalFile(path, entry, (sha256,)))
     return found
 
 
-def _sent(registry: HttpRegistry, files: list[local.LocalFile], at_once: int | None) -> None:
+def _sent(registry: HttpRegistry, files: list[hashing.LocalFile], at_once: int | None) -> None:
     from common_lib.binding import run  # noqa: PLC0415 - beside what it drives
 
     if at_once is None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from common_lib.access import Grant, Principal
     from common_lib.artifacts.cache import Cache
-    from common_lib.artifacts.snapshot import Snapshot
+    from common_lib.artifacts.local_version import LocalVersion
     from common_lib.client.http_registry import AsyncHttpRegistry, HttpRegistry
     from common_lib.config import RegistryConfig
     from common_lib.errors import RegistryError
@@ -47,6 +47,7 @@ _PLACES = {
     "HttpRegistry": "client.http_registry",
     "KeepLastGood": "staleness",
     "Lineage": "values",
+    "LocalVersion": "artifacts.local_version",
     "Manifest": "values",
     "ModelRegistry": "registry",
     "ModelStage": "rules.lifecycle",
@@ -62,7 +63,6 @@ _PLACES = {
     "Role": "rules.access",
     "ServeStale": "staleness",
     "Signature": "values",
-    "Snapshot": "artifacts.snapshot",
 }
 
 __all__ = [
@@ -77,6 +77,7 @@ __all__ = [
     "HttpRegistry",
     "KeepLastGood",
     "Lineage",
+    "LocalVersion",
     "Manifest",
     "ModelRegistry",
     "ModelStage",
@@ -92,7 +93,6 @@ __all__ = [
     "Role",
     "ServeStale",
     "Signature",
-    "Snapshot",
 ]
 
 

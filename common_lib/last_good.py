@@ -85,7 +85,7 @@ class LastGood:
         return replace(answer, known=Known(stale=True, age_s=age_s, source="cache", reason=str(error)))
 
 
-def kept_by(staleness: Any, adapter: str) -> LastGood:
+def last_good_for(staleness: Any, adapter: str) -> LastGood:
     """The memory of an adapter, for the policy that it was given.
 
     Raises:

@@ -53,7 +53,7 @@ def make_folder(folder: Path) -> None:
     if not folder.parent.exists():
         make_folder(folder.parent)
     try:
-        with naming(folder):
+        with name_path_in_errors(folder):
             folder.mkdir(0o700)
     except FileExistsError:
         # Another process was faster, or something else, such as a file, stands in its place.
@@ -62,7 +62,7 @@ def make_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
+def name_path_in_errors(path: Path) -> Iterator[None]:
     """Give a path to errors of the operating system that have none, such as those of a write or an fsync."""
     try:
         yield
@@ -98,7 +98,7 @@ def read_own(path: Path, *, most_bytes: int, secret: bool = False) -> bytes:
             than `most_bytes` bytes.
         FileNotFoundError: it does not exist.
     """
-    with naming(path), os.fdopen(_checked(path, os.O_RDONLY, secret=secret), "rb") as file:
+    with name_path_in_errors(path), os.fdopen(_checked(path, os.O_RDONLY, secret=secret), "rb") as file:
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
         raise UnsafeFile(path, f"holds more than {most_bytes:,} bytes", "it was not written by this product; remove it")
@@ -110,7 +110,7 @@ def replace_own(path: Path, content: bytes) -> None:
     partial = path.parent / f".{path.name}.{uuid.uuid4().hex}"
     try:
         create_own(partial, content)
-        with naming(path):
+        with name_path_in_errors(path):
             partial.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -125,7 +125,7 @@ def create_own(path: Path, content: bytes) -> None:
     Raises:
         FileExistsError: something stands in its place, a dangling link included.
     """
-    with naming(path):
+    with name_path_in_errors(path):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from common_lib import binding
 from common_lib.artifacts.download import download, fetch
+from common_lib.artifacts.model_io import convert, load
 from common_lib.artifacts.upload import register
-from common_lib.artifacts.use import convert, load
 from common_lib.binding import acall, aflow, apages, call, flow, pages
 from common_lib.errors import RegistryError
 from common_lib.operations import (

@@ -27,13 +27,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from common_lib.artifacts.progress import Report, nobody
+from common_lib.artifacts.local_version import LocalVersion
+from common_lib.artifacts.progress import ProgressListener, ignore_progress
 from common_lib.artifacts.references import References
-from common_lib.artifacts.snapshot import Snapshot
 from common_lib.artifacts.sweep import ABANDONED_S, sweep, sweep_links
 from common_lib.bookkeeping import optional
 from common_lib.errors import DigestMismatch, InvalidConfiguration
-from common_lib.own_files import check_folder, make_folder, naming, read_own, replace_own
+from common_lib.own_files import check_folder, make_folder, name_path_in_errors, read_own, replace_own
 from common_lib.staleness import Known
 from common_lib.values import FileEntry, Manifest, ModelVersion
 
@@ -80,28 +80,28 @@ class Cache:
         """Where the bytes of a digest stand, if they are here."""
         return self.root / "blobs" / "sha256" / sha256[:2] / sha256
 
-    def missing(self, entries: Iterable[FileEntry], report: Report = nobody) -> list[FileEntry]:
+    def missing(self, entries: Iterable[FileEntry], report: ProgressListener = ignore_progress) -> list[FileEntry]:
         """The files whose bytes are not here; bytes that have changed are removed, and so are missing too."""
         found = []
         for entry in entries:
             place = self.blob(entry.sha256)
             with contextlib.suppress(FileNotFoundError):
                 check_folder(place.parent)
-            sound = is_sound(place, entry, report)
+            sound = is_intact(place, entry, report)
             if sound and not _is_ours(place):
                 sound = False
             if sound is False:
-                with contextlib.suppress(FileNotFoundError), naming(place):
+                with contextlib.suppress(FileNotFoundError), name_path_in_errors(place):
                     place.unlink()
             if not sound:
                 found.append(entry)
         return found
 
-    def arriving(self, entry: FileEntry, report: Report = nobody) -> "Arriving":
+    def start_download(self, entry: FileEntry, report: ProgressListener = ignore_progress) -> "PartialDownload":
         """The bytes of a file on their way in, beginning with what an earlier, abandoned download brought."""
-        return Arriving(self, entry, report)
+        return PartialDownload(self, entry, report)
 
-    def snapshot(self, version: ModelVersion, manifest: Manifest, known: Known) -> Snapshot:
+    def local_version(self, version: ModelVersion, manifest: Manifest, known: Known) -> LocalVersion:
         """The files of a version as a folder, out of bytes that are here and were just verified."""
         folder = self.root / "snapshots" / manifest.digest.removeprefix("sha256:")
         for parent in _folders(folder, manifest):
@@ -113,7 +113,7 @@ class Cache:
             target = os.path.relpath(self.blob(entry.sha256), place.parent)
             if not place.is_symlink() or str(place.readlink()) != target:
                 _link(place, target)
-        return Snapshot(version, manifest, folder, **known.how())
+        return LocalVersion(version, manifest, folder, **known.how())
 
     def check(self) -> None:
         """Raise unless the folders of the cache that exist belong to this user, and nobody else can write in them.
@@ -146,7 +146,7 @@ class Cache:
                 return Manifest.model_validate_json(text)
         return None
 
-    def partials(self, sha256: str) -> list[Path]:
+    def abandoned_partials(self, sha256: str) -> list[Path]:
         """What downloads of these bytes have left behind, the largest first."""
         found = []
         for place in (self.root / "partial").glob(f"{sha256}.*"):
@@ -160,16 +160,16 @@ class Cache:
         return self.root / "manifests" / digest.removeprefix("sha256:")
 
 
-class Arriving:
+class PartialDownload:
     """A file on its way into the cache: hashed while it comes, under a name of its own until it is right."""
 
-    def __init__(self, cache: Cache, entry: FileEntry, report: Report) -> None:
+    def __init__(self, cache: Cache, entry: FileEntry, report: ProgressListener) -> None:
         self._final = cache.blob(entry.sha256)
         self._entry = entry
         self._report = report
         self._partial = cache.root / "partial" / f"{entry.sha256}.{uuid.uuid4().hex}"
         make_folder(self._partial.parent)
-        with naming(self._partial):
+        with name_path_in_errors(self._partial):
             self._file: BinaryIO = self._partial.open("xb", buffering=0)
         # A caller that is cancelled closes this while a thread may still write: the descriptor must not be closed, and
         # its number given to another file, before that write has ended.
@@ -177,7 +177,7 @@ class Arriving:
         self._hash = hashlib.sha256()
         self.held = 0
         try:
-            for abandoned in cache.partials(entry.sha256):
+            for abandoned in cache.abandoned_partials(entry.sha256):
                 self._take_over(abandoned)
         except BaseException:
             self.close()
@@ -199,7 +199,7 @@ class Arriving:
         if self.held + len(chunk) > self._entry.size:
             actual = f"more than {self._entry.size} bytes"
             raise DigestMismatch(self._entry.path, expected=self._entry.sha256, actual=actual)
-        with self._turn, naming(self._partial):
+        with self._turn, name_path_in_errors(self._partial):
             self._hash.update(chunk)
             view = memoryview(chunk)
             while view:
@@ -219,11 +219,11 @@ class Arriving:
         if actual != self._entry.sha256:
             self.begin(0)
             raise DigestMismatch(self._entry.path, expected=self._entry.sha256, actual=actual)
-        with self._turn, naming(self._partial):
+        with self._turn, name_path_in_errors(self._partial):
             os.fchmod(self._file.fileno(), 0o444)
             os.fsync(self._file.fileno())
         make_folder(self._final.parent)
-        with naming(self._final):
+        with name_path_in_errors(self._final):
             self._partial.replace(self._final)
 
     def close(self) -> None:
@@ -263,7 +263,7 @@ def _folders(folder: Path, manifest: Manifest) -> list[Path]:
 def _link(place: Path, target: str) -> None:
     link = place.parent / f".{uuid.uuid4().hex}"
     try:
-        with naming(place):
+        with name_path_in_errors(place):
             link.symlink_to(target)
             link.replace(place)
     except OSError:
@@ -281,7 +281,7 @@ def _is_ours(place: Path) -> bool:
     return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
 
 
-def is_sound(place: Path, entry: FileEntry, report: Report = nobody) -> bool | None:
+def is_intact(place: Path, entry: FileEntry, report: ProgressListener = ignore_progress) -> bool | None:
     """Whether a file has the bytes of an entry; None if there is no file."""
     try:
         # A pipe in its place must not hold us up.

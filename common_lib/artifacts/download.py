@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from common_lib.artifacts.cache import Arriving, Cache
-from common_lib.artifacts.folder import missing_in, place, refuse_strangers
-from common_lib.artifacts.local import local_path
-from common_lib.artifacts.progress import Report, nobody
-from common_lib.artifacts.snapshot import Snapshot
+from common_lib.artifacts.cache import Cache, PartialDownload
+from common_lib.artifacts.folder import missing_in, place, reject_foreign_files
+from common_lib.artifacts.hashing import parse_local_path
+from common_lib.artifacts.local_version import LocalVersion
+from common_lib.artifacts.progress import ProgressListener, ignore_progress
 from common_lib.errors import DigestMismatch, InvalidRequest, NotCached, RegistryUnavailable, VersionRecalled
 from common_lib.operations import artifacts, versions
 from common_lib.operations.base import Blocking, Flow, Together, checked
@@ -29,8 +29,8 @@ def fetch(
     *,
     cache: Cache | None = None,
     local_files_only: bool = False,
-    progress: Report = nobody,
-) -> Flow[Snapshot]:
+    progress: ProgressListener = ignore_progress,
+) -> Flow[LocalVersion]:
     """The version that a reference means and a folder with its verified files, which is read-only and shared.
 
     Files that the cache has are hashed and not fetched again; what has changed there is. With `local_files_only` the
@@ -48,10 +48,10 @@ def fetch(
     found, manifest = yield from _resolved(origin, reference, store, local_files_only=local_files_only)
     version = found.version
     yield from _cached(version, manifest.files, store, progress, local_files_only=local_files_only)
-    snapshot: Snapshot = yield Blocking(lambda: store.snapshot(version, manifest, found))
+    local_version: LocalVersion = yield Blocking(lambda: store.local_version(version, manifest, found))
     if not local_files_only:
         yield Blocking(lambda: _remember(store, origin, reference, found, manifest))
-    return snapshot
+    return local_version
 
 
 def download(
@@ -62,7 +62,7 @@ def download(
     *,
     cache: Cache | None = None,
     local_files_only: bool = False,
-    progress: Report = nobody,
+    progress: ProgressListener = ignore_progress,
 ) -> Flow[ModelVersion]:
     """The version that a reference means, with copies of all its files in `folder`, each verified before it was named.
 
@@ -74,7 +74,7 @@ def download(
         DigestMismatch: bytes are not what the manifest says; nothing of that file is kept.
         InvalidRequest: `folder` holds a file that is not of this version, such as one of another version.
     """
-    target, store = local_path("folder", folder), _checked_cache(cache)
+    target, store = parse_local_path("folder", folder), _checked_cache(cache)
     found, manifest = yield from _resolved(origin, reference, store, local_files_only=local_files_only)
     version = found.version
     missing: list[FileEntry] = yield Blocking(lambda: missing_in(target, manifest))
@@ -82,7 +82,7 @@ def download(
     for entry in missing:
         yield Blocking(partial(place, store.blob(entry.sha256), target, entry))
     # Somebody else may have filled the folder meanwhile.
-    yield Blocking(lambda: refuse_strangers(target, manifest))
+    yield Blocking(lambda: reject_foreign_files(target, manifest))
     if not local_files_only:
         yield Blocking(lambda: _remember(store, origin, reference, found, manifest))
     return version
@@ -114,7 +114,7 @@ def _resolved(
     yield Blocking(store.check)
     references = store.references(origin)
     if local_files_only:
-        version = yield Blocking(lambda: references.meaning(reference))
+        version = yield Blocking(lambda: references.get_version(reference))
         manifest = yield Blocking(lambda: store.manifest(version.digest))
         if manifest is None:
             raise NotCached(reference, str(store.root))
@@ -123,7 +123,7 @@ def _resolved(
         found = yield from _asked(origin, reference, store)
         version = found.version
         if found.stale:
-            yield Blocking(lambda: references.refuse_recalled(version, time.time() - found.age_s))
+            yield Blocking(lambda: references.check_not_recalled(version, time.time() - found.age_s))
         manifest = yield Blocking(lambda: store.manifest(version.digest))
         if manifest is None or not _is_of(version, manifest):
             manifest = yield versions.manifest(version.model, version.version)
@@ -138,13 +138,18 @@ def _asked(origin: str, reference: str, store: Cache) -> Flow[versions.Resolutio
         found: versions.Resolution = yield replace(versions.resolution(reference), eager=True)
     except VersionRecalled as error:
         recalled = f"models:/{parse(reference).name}/{error.value}", error.detail
-        yield Blocking(lambda: store.references(origin).remember_recall(*recalled, time.time()))
+        yield Blocking(lambda: store.references(origin).record_recall(*recalled, time.time()))
         raise
     return found
 
 
 def _cached(
-    version: ModelVersion, entries: Sequence[FileEntry], store: Cache, progress: Report, *, local_files_only: bool
+    version: ModelVersion,
+    entries: Sequence[FileEntry],
+    store: Cache,
+    progress: ProgressListener,
+    *,
+    local_files_only: bool,
 ) -> Flow[None]:
     """Nothing: the bytes of these files are in the cache, verified just now."""
     distinct = list({entry.sha256: entry for entry in entries}.values())
@@ -156,36 +161,36 @@ def _cached(
     yield Together([_fetched(version, entry, store, progress) for entry in missing])
 
 
-def _fetched(version: ModelVersion, entry: FileEntry, store: Cache, progress: Report) -> Flow[None]:
-    arriving: Arriving = yield Blocking(lambda: store.arriving(entry, progress))
+def _fetched(version: ModelVersion, entry: FileEntry, store: Cache, progress: ProgressListener) -> Flow[None]:
+    partial_download: PartialDownload = yield Blocking(lambda: store.start_download(entry, progress))
     try:
-        yield from _arrived(version, entry, arriving)
+        yield from _arrived(version, entry, partial_download)
         try:
-            yield Blocking(arriving.publish)
+            yield Blocking(partial_download.publish)
         except DigestMismatch:
             # Changed on its way, or by the disk that kept what came before: all of it once more.
-            yield from _arrived(version, entry, arriving)
-            yield from _published(entry, arriving)
+            yield from _arrived(version, entry, partial_download)
+            yield from _published(entry, partial_download)
     finally:
-        arriving.close()
+        partial_download.close()
 
 
-def _arrived(version: ModelVersion, entry: FileEntry, arriving: Arriving) -> Flow[None]:
+def _arrived(version: ModelVersion, entry: FileEntry, partial_download: PartialDownload) -> Flow[None]:
     """Nothing: the bytes are here; cuts cost only what was not here yet."""
-    while arriving.held < entry.size or entry.size == 0:
-        before = arriving.held
+    while partial_download.held < entry.size or entry.size == 0:
+        before = partial_download.held
         try:
-            yield artifacts.get_file(version.model, version.version, entry.path, arriving)
+            yield artifacts.get_file(version.model, version.version, entry.path, partial_download)
         except RegistryUnavailable:
-            if arriving.held == before:
+            if partial_download.held == before:
                 raise
         else:
             return
 
 
-def _published(entry: FileEntry, arriving: Arriving) -> Flow[None]:
+def _published(entry: FileEntry, partial_download: PartialDownload) -> Flow[None]:
     try:
-        yield Blocking(arriving.publish)
+        yield Blocking(partial_download.publish)
     except DigestMismatch:
         # Twice the same: perhaps the registry's own disk. It looks, and keeps damaged bytes from everybody else.
         yield artifacts.verify_blob(entry.sha256)

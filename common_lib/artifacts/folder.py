@@ -8,10 +8,10 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from common_lib.artifacts.cache import is_sound
+from common_lib.artifacts.cache import is_intact
 from common_lib.artifacts.sweep import sweep_copies
 from common_lib.errors import DigestMismatch, InvalidRequest
-from common_lib.own_files import naming
+from common_lib.own_files import name_path_in_errors
 from common_lib.values import FileEntry, Manifest
 
 _PARTIAL = re.compile(r"\.[0-9a-f]{32}\.partial")
@@ -30,14 +30,14 @@ def place(blob: Path, folder: Path, entry: FileEntry) -> None:
     try:
         # A copy by the kernel, which shares the bytes where the file system can; the mode of the cache is not copied.
         shutil.copyfile(blob, copy)
-        if not is_sound(copy, entry):
+        if not is_intact(copy, entry):
             raise DigestMismatch(entry.path, expected=entry.sha256, actual="another one")
-        with naming(copy), copy.open("rb") as file:
+        with name_path_in_errors(copy), copy.open("rb") as file:
             os.fsync(file.fileno())
         try:
             final.hardlink_to(copy)
         except FileExistsError:
-            if not is_sound(final, entry):
+            if not is_intact(final, entry):
                 raise _occupied(final) from None
     finally:
         with contextlib.suppress(OSError):
@@ -51,11 +51,11 @@ def missing_in(folder: Path, manifest: Manifest) -> list[FileEntry]:
     for parent in {(folder / entry.path).parent for entry in manifest.files}:
         sweep_copies(parent)
     missing = [entry for entry in manifest.files if not _have(folder, entry)]
-    refuse_strangers(folder, manifest)
+    reject_foreign_files(folder, manifest)
     return missing
 
 
-def refuse_strangers(folder: Path, manifest: Manifest) -> None:
+def reject_foreign_files(folder: Path, manifest: Manifest) -> None:
     """Refuse a folder that holds anything but files of this version."""
     named = {entry.path for entry in manifest.files}
     for file in sorted(_entries(folder)):
@@ -86,7 +86,7 @@ def _have(folder: Path, entry: FileEntry) -> bool:
     file = folder / entry.path
     if not file.exists():
         return False
-    if not is_sound(file, entry):
+    if not is_intact(file, entry):
         raise _occupied(file)
     return True
 

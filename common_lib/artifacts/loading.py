@@ -13,11 +13,11 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from common_lib.artifacts.snapshot import Snapshot
-from common_lib.artifacts.trust import Trust, trusted
+from common_lib.artifacts.local_version import LocalVersion
+from common_lib.artifacts.trust import Trust, is_trusted
 from common_lib.errors import LoadRefused, RegistryError
 from common_lib.loaders.budget import Budget, OverBudget, bound_for
-from common_lib.loaders.saving import Saved, saved
+from common_lib.loaders.saving import SavedModel, save_model
 from common_lib.rules import formats, manifest
 from common_lib.rules.violation import RuleViolation
 from common_lib.values import FileEntry
@@ -56,7 +56,7 @@ class Loader(Protocol):
 
 
 def load(
-    snapshot: Snapshot,
+    local_version: LocalVersion,
     *,
     file: str | None = None,
     trust: Trust | None = None,
@@ -77,18 +77,18 @@ def load(
         LibraryMissing: the library of the format is not installed.
         InvalidConfiguration: `memory`, or the variable, is not a positive whole number.
     """
-    _check_snapshot(snapshot)
-    entry, declaration = _picked(snapshot, file, _names(loaders))
-    what = f"{snapshot.version.reference} {entry.path}"
+    _check_local_version(local_version)
+    entry, declaration = _picked(local_version, file, _names(loaders))
+    what = f"{local_version.version.reference} {entry.path}"
     if declaration.loader not in loaders:
         raise LoadRefused(
             what,
             why=f"its loader {declaration.loader!r} is not on the list of those allowed",
             remedy=f"if you trust that loader's code, pass loaders={{…, {declaration.loader!r}}}",
         )
-    _check_trust(what, snapshot, entry, declaration, trust)
+    _check_trust(what, local_version, entry, declaration, trust)
     _check_size(what, entry, memory)
-    content = _verified(what, snapshot.folder / entry.path, entry)
+    content = _verified(what, local_version.folder / entry.path, entry)
     if reason := _fault(declaration, content):
         raise _mismatch(what, declaration.loader, reason, content)
     loader = _imported(what, declaration.loader)
@@ -111,28 +111,28 @@ def load(
 
 
 def convert(
-    snapshot: Snapshot,
+    local_version: LocalVersion,
     folder: str | os.PathLike[str],
     *,
     trust: Trust,
     file: str | None = None,
     loaders: Collection[str] = DEFAULT_ALLOWED,
-) -> Saved:
+) -> SavedModel:
     """The model of a pickle, a file of joblib or of torch that the caller trusts, saved in a safe format.
 
     Raises:
         LoadRefused: it is not trusted, or it is in a safe format already.
         NoSafeFormat: what the file holds cannot be saved without pickle.
     """
-    _check_snapshot(snapshot)
-    entry, declaration = _picked(snapshot, file, _names(loaders))
+    _check_local_version(local_version)
+    entry, declaration = _picked(local_version, file, _names(loaders))
     if declaration.format is None or declaration.format.safe:
         raise LoadRefused(
-            f"{snapshot.version.reference} {entry.path}",
+            f"{local_version.version.reference} {entry.path}",
             why=f"is not converted: {declaration.loader} is no format that runs code",
             remedy="load it as it is",
         )
-    return saved(load(snapshot, file=entry.path, trust=trust, loaders=loaders), folder)
+    return save_model(load(local_version, file=entry.path, trust=trust, loaders=loaders), folder)
 
 
 def _names(loaders: Collection[str]) -> Collection[str]:
@@ -141,9 +141,9 @@ def _names(loaders: Collection[str]) -> Collection[str]:
     return loaders
 
 
-def _check_snapshot(snapshot: Snapshot) -> None:
+def _check_local_version(local_version: LocalVersion) -> None:
     """The files in the folder are those of the manifest and no others, and it is that of a version in use."""
-    what, listed, recall = snapshot.version.reference, snapshot.manifest.files, snapshot.version.recall
+    what, listed, recall = local_version.version.reference, local_version.manifest.files, local_version.version.recall
     if recall is not None:
         raise LoadRefused(what, why=f"was recalled by {recall.by}: {recall.reason}", remedy="load another version")
     files = [manifest.File(entry.path, entry.size, entry.sha256, entry.media_type) for entry in listed]
@@ -151,9 +151,9 @@ def _check_snapshot(snapshot: Snapshot) -> None:
         manifest.check_files(files)
     except RuleViolation as violation:
         raise LoadRefused(what, why=f"its manifest: {violation}", remedy="register the version anew") from violation
-    if not manifest.digest(files) == snapshot.manifest.digest == snapshot.version.digest:
+    if not manifest.digest(files) == local_version.manifest.digest == local_version.version.digest:
         raise LoadRefused(what, why="its manifest is not the one of its digest", remedy="fetch it again")
-    there, named = set(_present(snapshot.folder, "")), {entry.path for entry in listed}
+    there, named = set(_present(local_version.folder, "")), {entry.path for entry in listed}
     for path in sorted(there ^ named):
         state = "stands in the folder but not in" if path in there else "is missing, though it stands in"
         raise LoadRefused(what, why=f"{path!r} {state} the manifest", remedy="fetch it again into an empty folder")
@@ -172,10 +172,12 @@ def _present(folder: Path, prefix: str) -> Iterator[str]:
             yield prefix + place.name
 
 
-def _picked(snapshot: Snapshot, file: str | None, allowed: Collection[str]) -> tuple[FileEntry, formats.Declaration]:
+def _picked(
+    local_version: LocalVersion, file: str | None, allowed: Collection[str]
+) -> tuple[FileEntry, formats.Declaration]:
     """The one file that is the model: JSON and text are, if nothing else can be."""
-    what = snapshot.version.reference
-    named = [entry for entry in snapshot.manifest.files if file in {None, entry.path}]
+    what = local_version.version.reference
+    named = [entry for entry in local_version.manifest.files if file in {None, entry.path}]
     found = [(entry, declaration) for entry in named if (declaration := _declared(what, entry))]
     if file is None:
         known = [pair for pair in found if pair[1].format or pair[1].loader in allowed]
@@ -187,7 +189,7 @@ def _picked(snapshot: Snapshot, file: str | None, allowed: Collection[str]) -> t
         raise LoadRefused(
             what, why=f"several files could be the model: {listed}", remedy="name one of them as the file"
         )
-    paths = ", ".join(repr(entry.path) for entry in snapshot.manifest.files[:20])
+    paths = ", ".join(repr(entry.path) for entry in local_version.manifest.files[:20])
     why = f"none of its files is declared to be a model: {paths}" if file is None else f"{file!r} is declared no model"
     suffixes = " ".join(suffix for form in formats.FORMATS if form.safe for suffix in form.suffixes)
     raise LoadRefused(what, why=why, remedy=f"name one of its files that is called or typed as one of {suffixes}")
@@ -203,11 +205,11 @@ def _declared(what: str, entry: FileEntry) -> formats.Declaration | None:
 
 
 def _check_trust(
-    what: str, snapshot: Snapshot, entry: FileEntry, declaration: formats.Declaration, trust: Trust | None
+    what: str, local_version: LocalVersion, entry: FileEntry, declaration: formats.Declaration, trust: Trust | None
 ) -> None:
     if declaration.format is None or declaration.format.safe:
         return
-    if not trusted(trust, (snapshot.version.digest, f"sha256:{entry.sha256}")):
+    if not is_trusted(trust, (local_version.version.digest, f"sha256:{entry.sha256}")):
         raise LoadRefused(
             what,
             why=f"{declaration.loader} runs the code that a file names, and you do not trust this one",

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-Report = Callable[[str, int, int], None]
+ProgressListener = Callable[[str, int, int], None]
 """Told the path of a file, how many of its bytes are done, and how many it has; from any thread, often."""
 
 
-def nobody(path: str, done: int, total: int) -> None:
+def ignore_progress(path: str, done: int, total: int) -> None:
     """Nobody is told."""

@@ -52,7 +52,7 @@ class References:
             if reference != version.reference:
                 self._write(reference, _Entry(version=version, at=at))
 
-    def remember_recall(self, reference: str, why: str, at: float) -> None:
+    def record_recall(self, reference: str, why: str, at: float) -> None:
         """Record the recall of a version, given by its own reference; of one never fetched nothing is recorded."""
         for each in self._readers():
             with optional(self.root):
@@ -60,7 +60,7 @@ class References:
                 if known is not None:
                     each._write(reference, known.model_copy(update={"recalled": why, "recalled_at": at}))  # noqa: SLF001
 
-    def meaning(self, reference: str) -> ModelVersion:
+    def get_version(self, reference: str) -> ModelVersion:
         """Return the version that a reference meant when the registry last answered.
 
         Raises:
@@ -71,10 +71,10 @@ class References:
         own = None if found is None else self._known(found.version.reference)
         if found is None or own is None:
             raise NotCached(reference, str(self.root))
-        self._refuse_recalled(own)
+        self._raise_if_recalled(own)
         return found.version
 
-    def refuse_recalled(self, version: ModelVersion, at: float) -> None:
+    def check_not_recalled(self, version: ModelVersion, at: float) -> None:
         """Refuse a version whose recall was recorded after the answer of that time.
 
         Raises:
@@ -83,7 +83,7 @@ class References:
         with contextlib.suppress(OSError):
             own = self._known(version.reference)
             if own is not None and own.recalled_at > at:
-                self._refuse_recalled(own)
+                self._raise_if_recalled(own)
 
     def _readers(self) -> "tuple[References, ...]":
         """Return this folder as the same principal reads it, and as an offline process without a token reads it.
@@ -92,7 +92,7 @@ class References:
         """
         return (self, References(self.root, str(self.origin)))
 
-    def _refuse_recalled(self, own: _Entry) -> None:
+    def _raise_if_recalled(self, own: _Entry) -> None:
         if own.recalled is None:
             return
         raise VersionRecalled(

@@ -13,7 +13,7 @@ from common_lib.rules.names import SHA256
 Trust: TypeAlias = AbstractSet[str] | Sequence[str] | os.PathLike[str] | Callable[[str], bool]
 
 
-def trusted(trust: Trust | None, digests: Collection[str]) -> bool:
+def is_trusted(trust: Trust | None, digests: Collection[str]) -> bool:
     """Whether the caller trusts one of these digests, each `sha256:` and 64 hexadecimal digits.
 
     Trust is a set of digests, the path of a file of them that is read again at each use, or a function that is asked

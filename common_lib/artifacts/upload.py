@@ -5,8 +5,8 @@ import os
 from collections.abc import Iterator, Mapping
 from functools import partial
 
-from common_lib.artifacts.local import PART_BYTES, LocalFile, described, local_path, size_of
-from common_lib.artifacts.progress import Report, nobody
+from common_lib.artifacts.hashing import PART_BYTES, LocalFile, hash_files, parse_local_path, total_size
+from common_lib.artifacts.progress import ProgressListener, ignore_progress
 from common_lib.errors import RegistryUnavailable, RequestInFlight, UploadNotFound, UploadOutOfStep
 from common_lib.operations import artifacts, versions
 from common_lib.operations.base import Blocking, Flow, Source, Together
@@ -35,7 +35,7 @@ def register(
     signature: Signature | None = None,
     lineage: Lineage | None = None,
     tags: Mapping[str, str] | None = None,
-    progress: Report = nobody,
+    progress: ProgressListener = ignore_progress,
 ) -> Flow[ModelVersion]:
     """The next version of a model out of a local file or a whole folder; bytes that are there are not sent again.
 
@@ -49,7 +49,7 @@ def register(
         Tombstoned: the model was taken out of use; no bytes were sent.
         Forbidden: the caller lacks the right to register; no bytes were sent.
     """
-    source = local_path("path", path)
+    source = parse_local_path("path", path)
     create = partial(
         versions.create,
         name,
@@ -63,17 +63,19 @@ def register(
     )
     # Facts that can never be accepted are refused before a byte of the files is read: any file will do for that.
     create([_ANY_FILE])
-    if (yield Blocking(lambda: size_of(source) > _MUCH_BYTES)):
+    if (yield Blocking(lambda: total_size(source) > _MUCH_BYTES)):
         # Hashing takes a while: a wrong name is refused before it. Otherwise the first request about the bytes says so.
         yield artifacts.presence([], name)
-    files: list[LocalFile] = yield Blocking(lambda: described(source, progress))
+    files: list[LocalFile] = yield Blocking(lambda: hash_files(source, progress))
     made = create([file.entry for file in files])  # before the bytes are sent, for the same reason
     yield from send(files, progress, model=name)
     version: ModelVersion = yield made
     return version
 
 
-def send(files: list[LocalFile], progress: Report = nobody, *, model: str | None = None) -> Flow[None]:
+def send(
+    files: list[LocalFile], progress: ProgressListener = ignore_progress, *, model: str | None = None
+) -> Flow[None]:
     """Send those bytes of these files that the registry lacks; it keeps them all for a day.
 
     With `model`, nothing is sent unless the caller can register a version of that model.
@@ -106,7 +108,7 @@ def _batches(files: list[LocalFile]) -> Iterator[list[LocalFile]]:
         yield batch
 
 
-def _sent_together(files: list[LocalFile], progress: Report) -> Flow[None]:
+def _sent_together(files: list[LocalFile], progress: ProgressListener) -> Flow[None]:
     if len(files) == 1:
         yield from _sent(files[0], progress)
         return
@@ -116,7 +118,7 @@ def _sent_together(files: list[LocalFile], progress: Report) -> Flow[None]:
         progress(file.entry.path, file.entry.size, file.entry.size)
 
 
-def _sent(file: LocalFile, progress: Report) -> Flow[None]:
+def _sent(file: LocalFile, progress: ProgressListener) -> Flow[None]:
     entry = file.entry
 
     def told(position: int) -> None:

@@ -35,8 +35,8 @@ def download(session: Session, *, reference: str, folder: Path | None, offline: 
     """
     with session.transfer(f"Fetching {reference}") as progress:
         if folder is None:
-            snapshot = session.registry.fetch(reference, local_files_only=offline, progress=progress)
-            version, place = snapshot.version, snapshot.folder
+            local_version = session.registry.fetch(reference, local_files_only=offline, progress=progress)
+            version, place = local_version.version, local_version.folder
         else:
             version = session.registry.download(reference, folder, local_files_only=offline, progress=progress)
             place = folder

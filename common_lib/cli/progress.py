@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from common_lib.artifacts.progress import Report
+    from common_lib.artifacts.progress import ProgressListener
 
 
 @contextmanager
-def bars(console: "Console", sentence: str) -> "Iterator[Report]":
+def bars(console: "Console", sentence: str) -> "Iterator[ProgressListener]":
     """A bar for all bytes, and below it one for each file at work; what is yielded may be called from any thread."""
     columns = (
         # A long path gives way to what is counted.

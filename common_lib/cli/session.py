@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from common_lib.artifacts.progress import nobody
+from common_lib.artifacts.progress import ignore_progress
 from common_lib.cli import show
 from common_lib.cli.failures import reported
 from common_lib.cli.paths import PathType
@@ -22,7 +22,7 @@ from common_lib.own_files import read_own
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from common_lib.artifacts.progress import Report
+    from common_lib.artifacts.progress import ProgressListener
     from common_lib.client.http_registry import HttpRegistry
 
 _PANEL = "Registry"
@@ -118,11 +118,11 @@ class Session:
                 yield
 
     @contextmanager
-    def transfer(self, sentence: str) -> "Iterator[Report]":
+    def transfer(self, sentence: str) -> "Iterator[ProgressListener]":
         """Show on a terminal how far the bytes are that what is yielded is told of."""
         err = show.stderr()
         if self.as_json or not err.is_terminal:
-            yield nobody
+            yield ignore_progress
         else:
             from common_lib.cli.progress import bars  # noqa: PLC0415 - only who watches pays for it
 

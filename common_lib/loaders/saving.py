@@ -13,7 +13,7 @@ from common_lib.rules.formats import BY_NAME
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class SavedModel:
     """A file that was written: where it is, the framework to register it under, and what it is."""
 
     path: Path
@@ -29,7 +29,7 @@ class _Encoded:
     content: bytes
 
 
-def saved(estimator: Any, folder: str | os.PathLike[str], *, name: str = "model") -> Saved:
+def save_model(estimator: Any, folder: str | os.PathLike[str], *, name: str = "model") -> SavedModel:
     """A new file in `folder`, in the safe format for what is given; never a pickle.
 
     scikit-learn becomes skops, XGBoost UBJSON, LightGBM its text, ONNX its protobuf, a dict of arrays or tensors
@@ -48,7 +48,7 @@ def saved(estimator: Any, folder: str | os.PathLike[str], *, name: str = "model"
             file.write(encoded.content)
     except OSError as error:
         raise NoSafeFormat(str(path), why=f"cannot be written: {error}", remedy="save into an empty folder") from error
-    return Saved(path, encoded.framework, form.media_type, form.name)
+    return SavedModel(path, encoded.framework, form.media_type, form.name)
 
 
 def _encoded(estimator: Any) -> _Encoded:

@@ -250,14 +250,14 @@ def test_a_version_cannot_be_registered_with_another_size_than_its_bytes_have(wo
 @pytest.mark.parametrize("size", [len(CONTENT) - 1, len(CONTENT) + 1])
 def test_bytes_of_another_size_than_the_manifest_says_get_no_name(tmp_path: Path, size: int) -> None:
     """A registry that says so lies; the client keeps nothing, although the digest is right."""
-    arriving = Cache(tmp_path).arriving(FileEntry(path="model.bin", size=size, sha256=SHA256))
+    partial = Cache(tmp_path).start_download(FileEntry(path="model.bin", size=size, sha256=SHA256))
     with pytest.raises(DigestMismatch):
-        _arrive(arriving)
-    arriving.close()
+        _arrive(partial)
+    partial.close()
     assert not Cache(tmp_path).blob(SHA256).exists()
     assert hashlib.sha256(CONTENT).hexdigest() == SHA256
 
 
-def _arrive(arriving: Any) -> None:
-    arriving.write(CONTENT)
-    arriving.publish()
+def _arrive(partial: Any) -> None:
+    partial.write(CONTENT)
+    partial.publish()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from common_lib import Cache, ModelRegistry
-from common_lib.artifacts import local, upload
+from common_lib.artifacts import hashing, upload
 from common_lib.errors import (
     BlobNotFound,
     Conflict,
@@ -45,10 +45,10 @@ class Through(ModelRegistry):
 @pytest.fixture(autouse=True)
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files of a few kB are sent in parts."""
-    for module in (local, upload):
+    for module in (hashing, upload):
         monkeypatch.setattr(module, "PART_BYTES", PART)
     # Hashed in pieces that end where parts end.
-    monkeypatch.setattr(local, "_CHUNK", PART // 2)
+    monkeypatch.setattr(hashing, "_CHUNK", PART // 2)
 
 
 @pytest.fixture

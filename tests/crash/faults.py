@@ -178,14 +178,14 @@ FAULTS: Final = {
         Fault("the client does not sync", cache, "os", mistakes.Os(fsync=lambda _: None), (("client-order", "fetch"),)),
         Fault(
             "the client writes under the final name",
-            cache.Arriving,
+            cache.PartialDownload,
             "__init__",
             mistakes.under_the_name,
             (("client-kill", "fetch"), ("client-kill", "place")),
         ),
         Fault(
             "the client skips the verification",
-            cache.Arriving,
+            cache.PartialDownload,
             "publish",
             mistakes.name_unseen,
             (("flip", "stored blob"),),
@@ -213,7 +213,7 @@ FAULTS: Final = {
             (("flip", "stored manifest"),),
             (versions, "manifest", SimpleNamespace(digest_of=lambda _: mock.ANY)),
         ),
-        Fault("the client trusts a copy", folder, "is_sound", lambda *_: True, (("client-order", "place"),)),
+        Fault("the client trusts a copy", folder, "is_intact", lambda *_: True, (("client-order", "place"),)),
     )
 }
 

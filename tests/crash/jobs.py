@@ -8,7 +8,7 @@ from typing import Any, Final
 from unittest import mock
 
 from common_lib import Cache, HttpRegistry, RegistryConfig
-from common_lib.artifacts import local, upload
+from common_lib.artifacts import hashing, upload
 from common_lib.errors import RegistryUnavailable
 from tests.crash import clients, worlds
 from tests.crash.calls import Recorder, count, kill, recorded
@@ -44,7 +44,7 @@ def busy(url: str, token: str, seed: int, cache: str) -> None:
     chance = random.Random(seed)
     config = RegistryConfig(url=url, token=token, attempts=1)
     with ExitStack() as stack:
-        for module, name in ((local, "PART_BYTES"), (upload, "PART_BYTES"), (local, "_CHUNK")):
+        for module, name in ((hashing, "PART_BYTES"), (upload, "PART_BYTES"), (hashing, "_CHUNK")):
             stack.enter_context(mock.patch.object(module, name, 4096))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         registry = stack.enter_context(HttpRegistry(config))

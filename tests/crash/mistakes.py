@@ -187,7 +187,7 @@ def name_unseen(self: Any) -> None:
     self._partial.replace(self._final)
 
 
-_arriving = cache.Arriving.__init__
+_arriving = cache.PartialDownload.__init__
 
 
 def under_the_name(self: Any, store: Any, entry: Any, report: Any) -> None:

@@ -13,7 +13,7 @@ from common_lib.artifacts import loading
 from common_lib.artifacts.loading import OURS
 from common_lib.errors import LoadRefused
 from common_lib.rules.formats import BY_NAME
-from tests.support.snapshots import snapshot
+from tests.support.local_versions import make_local_version
 
 
 def checks(name: str) -> Callable[[bytes], None]:
@@ -35,7 +35,7 @@ def loads(name: str) -> Callable[..., Any]:
     def load_one(content: bytes, **options: Any) -> Any:
         # Reading the entry points of every distribution takes 5 ms, a hundred times what the rest takes.
         with mock.patch.object(loading, "entry_points", _entry_points):
-            return loading.load(snapshot(_folder(name), {path: content}), file=path, **options)
+            return loading.load(make_local_version(_folder(name), {path: content}), file=path, **options)
 
     return load_one
 

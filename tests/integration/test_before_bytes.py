@@ -14,7 +14,7 @@ from adapters.strategy import Strategy
 from adapters.workbench import Workbench
 from common_lib import AsyncHttpRegistry, HttpRegistry, ModelRegistry, RegistryConfig
 from common_lib.artifacts import upload
-from common_lib.artifacts.local import described
+from common_lib.artifacts.hashing import hash_files
 from common_lib.errors import Forbidden, InvalidRequest, ModelNotFound, RequestRefused, Tombstoned
 from common_lib.operations.base import Operation
 from registry_server.testing import TestBackend, backend
@@ -160,7 +160,7 @@ def test_the_asynchronous_client_sends_nothing_for_nothing(sqlite_server: Server
 
     asyncio.run(work())
     with HttpRegistry(config) as registry:
-        digests = [file.entry.sha256 for file in described(trained)]
+        digests = [file.entry.sha256 for file in hash_files(trained)]
         assert registry.artifacts.presence(digests).missing == digests
 
 

@@ -343,14 +343,14 @@ def test_a_download_that_was_cut_is_kept_for_a_day(registry: HttpRegistry, fille
     """Fetches of other versions do not remove it, and the next fetch of the same bytes goes on with it."""
     entry = registry.fetch(A, cache=filled).manifest.files[0]
     filled.blob(entry.sha256).unlink()
-    arriving = filled.arriving(entry)
-    arriving.write(b"a")
-    arriving.close()
+    partial = filled.start_download(entry)
+    partial.write(b"a")
+    partial.close()
     registry.fetch(B, cache=filled)
-    assert [path.read_bytes() for path in filled.partials(entry.sha256)] == [b"a"]
+    assert [path.read_bytes() for path in filled.abandoned_partials(entry.sha256)] == [b"a"]
     assert offline(registry, B, filled) == b"b 2"
     registry.fetch(A, cache=filled)
-    assert filled.partials(entry.sha256) == []
+    assert filled.abandoned_partials(entry.sha256) == []
 
 
 @pytest.mark.parametrize("root", ["", " ", Path(" "), None, 3, b"x", "a\0b"])

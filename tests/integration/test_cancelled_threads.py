@@ -233,7 +233,7 @@ def test_a_download_that_is_cancelled_closes_its_file_after_the_write(
 ) -> None:
     """The client's file is not closed, and its number given to another one, while a thread writes to it."""
     entry = FileEntry(path="model.bin", size=len(CONTENT), sha256=SHA256)
-    arriving = Cache(tmp_path).arriving(entry)
+    partial = Cache(tmp_path).start_download(entry)
     entered, go_on, order = threading.Event(), threading.Event(), []
 
     class Slow:
@@ -251,9 +251,9 @@ def test_a_download_that_is_cancelled_closes_its_file_after_the_write(
             order.append("closed")
             self._file.close()
 
-    monkeypatch.setattr(arriving, "_file", Slow(arriving._file))
-    writing = threading.Thread(target=arriving.write, args=(CONTENT,))
-    closing = threading.Thread(target=arriving.close)
+    monkeypatch.setattr(partial, "_file", Slow(partial._file))
+    writing = threading.Thread(target=partial.write, args=(CONTENT,))
+    closing = threading.Thread(target=partial.close)
     writing.start()
     assert entered.wait(LONGEST_S)
     closing.start()

@@ -21,9 +21,9 @@ from sklearn.preprocessing import StandardScaler
 from common_lib.artifacts.loading import convert, load
 from common_lib.errors import LibraryMissing, LoadRefused, NoSafeFormat
 from common_lib.loaders import library, ubjson
-from common_lib.loaders.saving import saved
+from common_lib.loaders.saving import save_model
 from common_lib.rules.formats import BY_NAME, FORMATS, media_type_of
-from tests.support.snapshots import snapshot
+from tests.support.local_versions import make_local_version
 
 RANDOM = np.random.default_rng(7)
 X = RANDOM.normal(size=(80, 3))
@@ -39,9 +39,9 @@ def module(name: str) -> Any:
 
 def reloaded(value: Any, folder: Path, **options: Any) -> Any:
     """A value saved, registered under its name and loaded again."""
-    file = saved(value, folder / "saved")
+    file = save_model(value, folder / "saved")
     assert media_type_of(file.path.name) == file.media_type
-    return load(snapshot(folder / "version", {file.path.name: file.path.read_bytes()}), **options)
+    return load(make_local_version(folder / "version", {file.path.name: file.path.read_bytes()}), **options)
 
 
 class Own(LogisticRegression):
@@ -59,8 +59,8 @@ def test_types_that_nobody_trusts_are_named_and_not_built(tmp_path: Path) -> Non
     """The caller passes the names of those it trusts."""
     model = Own().fit(X, Y)
     name = f"{Own.__module__}.Own"
-    file = saved(model, tmp_path)
-    made = snapshot(tmp_path / "v", {"model.skops": file.path.read_bytes()})
+    file = save_model(model, tmp_path)
+    made = make_local_version(tmp_path / "v", {"model.skops": file.path.read_bytes()})
     with pytest.raises(LoadRefused, match=r"Own") as refused:
         load(made)
     assert "trusted_types" in refused.value.remedy
@@ -106,7 +106,7 @@ def test_xgboost_becomes_ubjson(tmp_path: Path) -> None:
         data = xgb.DMatrix(MIXED if booster.num_features() == 4 else X, feature_types=booster.feature_types)
         folder = tmp_path / str(number)
         name = "model.ubj" if content[1:2] == b"L" else "model.xgb.json"
-        for again in (reloaded(model, folder), load(snapshot(folder / "v", {name: content}))):
+        for again in (reloaded(model, folder), load(make_local_version(folder / "v", {name: content}))):
             assert np.array_equal(again.predict(data), booster.predict(data))
 
 
@@ -161,7 +161,7 @@ def test_onnx_with_tensors_elsewhere_is_refused(tmp_path: Path) -> None:
     tensor.external_data.add(key="location", value="../../etc/passwd")
     model.graph.initializer.append(tensor)
     with pytest.raises(LoadRefused, match="other files"):
-        load(snapshot(tmp_path, {"model.onnx": model.SerializeToString()}))
+        load(make_local_version(tmp_path, {"model.onnx": model.SerializeToString()}))
 
 
 @given(
@@ -192,16 +192,16 @@ def test_text_keeps_its_lines(tmp_path: Path) -> None:
 def test_what_has_no_safe_format_is_not_saved(tmp_path: Path, value: Any) -> None:
     """Never as a pickle; nothing is left behind."""
     with pytest.raises(NoSafeFormat) as refused:
-        saved(value, tmp_path)
+        save_model(value, tmp_path)
     assert refused.value.remedy
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_is_there_is_not_replaced(tmp_path: Path) -> None:
     """Somebody may need it."""
-    saved("one", tmp_path)
+    save_model("one", tmp_path)
     with pytest.raises(NoSafeFormat):
-        saved("two", tmp_path)
+        save_model("two", tmp_path)
     assert (tmp_path / "model.txt").read_text() == "one"
 
 
@@ -215,14 +215,14 @@ def test_a_legacy_model_is_converted_once_it_is_trusted(tmp_path: Path) -> None:
         joblib.dump(model, made, compress=compress)
         files[f"model-{compress}.joblib"] = made.getvalue()
     for name, content in files.items():
-        made_of = snapshot(tmp_path / name, {name: content})
+        made_of = make_local_version(tmp_path / name, {name: content})
         with pytest.raises(LoadRefused):
             convert(made_of, tmp_path / "out", trust=set())
         file = convert(made_of, tmp_path / f"{name}-out", trust={made_of.version.digest})
         assert (file.framework, file.format) == ("scikit-learn", "skops")
-        again = load(snapshot(tmp_path / f"{name}-again", {file.path.name: file.path.read_bytes()}))
+        again = load(make_local_version(tmp_path / f"{name}-again", {file.path.name: file.path.read_bytes()}))
         assert np.array_equal(again.predict(X), model.predict(X))
-    safe = snapshot(tmp_path / "safe", {"model.json": b"{}"})
+    safe = make_local_version(tmp_path / "safe", {"model.json": b"{}"})
     with pytest.raises(LoadRefused, match="no format that runs code"):
         convert(safe, tmp_path / "safe-out", trust={safe.version.digest})
 
@@ -232,19 +232,19 @@ def test_a_state_dict_of_torch_is_converted(tmp_path: Path) -> None:
     torch = module("torch")
     made, state = io.BytesIO(), {"w": torch.ones(2, 2), "b": torch.zeros(2, dtype=torch.bfloat16)}
     torch.save(state, made)
-    old = snapshot(tmp_path / "v", {"model.pt": made.getvalue()})
+    old = make_local_version(tmp_path / "v", {"model.pt": made.getvalue()})
     assert convert(old, tmp_path / "out", trust={old.version.digest}).format == "safetensors"
 
 
 def test_the_one_model_file_is_found(tmp_path: Path) -> None:
     """Documents beside it do not count; of several the caller names one."""
-    one = snapshot(tmp_path / "1", {"model.json": b'{"a": 1}', "LICENSE": b"x", "picture.png": b"x"})
+    one = make_local_version(tmp_path / "1", {"model.json": b'{"a": 1}', "LICENSE": b"x", "picture.png": b"x"})
     assert load(one) == {"a": 1}
-    content = saved(LogisticRegression().fit(X, Y), tmp_path).path.read_bytes()
-    beside = snapshot(tmp_path / "2", {"model.skops": content, "about.json": b"{}", "notes.txt": b"x"})
+    content = save_model(LogisticRegression().fit(X, Y), tmp_path).path.read_bytes()
+    beside = make_local_version(tmp_path / "2", {"model.skops": content, "about.json": b"{}", "notes.txt": b"x"})
     assert isinstance(load(beside), LogisticRegression)
     assert load(beside, file="notes.txt") == "x"
-    several = snapshot(tmp_path / "3", {"a.json": b"1", "b.json": b"2"})
+    several = make_local_version(tmp_path / "3", {"a.json": b"1", "b.json": b"2"})
     with pytest.raises(LoadRefused, match=r"'a\.json', 'b\.json'"):
         load(several)
     assert load(several, file="b.json") == 2
@@ -252,12 +252,12 @@ def test_the_one_model_file_is_found(tmp_path: Path) -> None:
         with pytest.raises(LoadRefused):
             load(several, file=file)
     with pytest.raises(LoadRefused, match="none of its files"):
-        load(snapshot(tmp_path / "4", {"LICENSE": b"x"}))
+        load(make_local_version(tmp_path / "4", {"LICENSE": b"x"}))
 
 
 def test_links_into_a_cache_are_followed(tmp_path: Path) -> None:
     """What they lead to is hashed; a changed one is refused."""
-    made = snapshot(tmp_path / "v", {"model.json": b"[1]"})
+    made = make_local_version(tmp_path / "v", {"model.json": b"[1]"})
     (made.folder / "model.json").rename(tmp_path / "blob")
     (made.folder / "model.json").symlink_to(tmp_path / "blob")
     assert load(made) == [1]
@@ -268,7 +268,7 @@ def test_links_into_a_cache_are_followed(tmp_path: Path) -> None:
 
 def test_options_are_the_loaders_own(tmp_path: Path) -> None:
     """One that it does not have is refused, and so is one text as the list of loaders."""
-    made = snapshot(tmp_path, {"model.json": b"{}"})
+    made = make_local_version(tmp_path, {"model.json": b"{}"})
     with pytest.raises(LoadRefused, match="other options"):
         load(made, trusted_types=[])
     with pytest.raises(LoadRefused):
@@ -289,7 +289,7 @@ def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
 def test_json_with_two_meanings_is_refused(tmp_path: Path, text: str) -> None:
     """Readers disagree about it."""
     with pytest.raises(LoadRefused):
-        load(snapshot(tmp_path, {"model.json": text.encode("latin-1" if "\xff" in text else "utf-8")}))
+        load(make_local_version(tmp_path, {"model.json": text.encode("latin-1" if "\xff" in text else "utf-8")}))
 
 
 def damaged(content: bytes, chance: random.Random) -> bytes:
@@ -314,7 +314,7 @@ def valid_files() -> dict[str, Callable[[], list[bytes]]]:
         import tempfile  # noqa: PLC0415 - a folder for what is read at once
 
         with tempfile.TemporaryDirectory() as folder:
-            return [saved(value, folder).path.read_bytes()]
+            return [save_model(value, folder).path.read_bytes()]
 
     return {
         "skops": lambda: of(LogisticRegression().fit(X, Y)),
@@ -336,7 +336,7 @@ def test_a_damaged_file_is_refused_or_loads(tmp_path: Path, name: str) -> None:
     suffix = BY_NAME[name].suffixes[0]
     refused = 0
     for number in range(150):
-        made = snapshot(tmp_path / str(number), {f"model{suffix}": damaged(chance.choice(contents), chance)})
+        made = make_local_version(tmp_path / str(number), {f"model{suffix}": damaged(chance.choice(contents), chance)})
         try:
             load(made)
         except LoadRefused:
@@ -348,7 +348,7 @@ def test_a_damaged_file_is_refused_or_loads(tmp_path: Path, name: str) -> None:
 @given(content=st.binary(max_size=300), form=st.sampled_from(FORMATS))
 def test_random_bytes_are_refused_or_load(tmp_path_factory: pytest.TempPathFactory, content: bytes, form: Any) -> None:
     """As every format that can be declared."""
-    made = snapshot(tmp_path_factory.mktemp("random"), {f"model{form.suffixes[0]}": content})
+    made = make_local_version(tmp_path_factory.mktemp("random"), {f"model{form.suffixes[0]}": content})
     with contextlib.suppress(LoadRefused, LibraryMissing):
         load(made)
 

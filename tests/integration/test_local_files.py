@@ -14,8 +14,8 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from common_lib import AsyncHttpRegistry, Cache, HttpRegistry, ModelRegistry, RegistryConfig
-from common_lib.artifacts import local, upload
-from common_lib.artifacts.cache import Arriving
+from common_lib.artifacts import hashing, upload
+from common_lib.artifacts.cache import PartialDownload
 from common_lib.binding import run
 from common_lib.errors import InvalidRequest, LocalDiskFailed, RequestInFlight
 from common_lib.operations import artifacts
@@ -120,7 +120,7 @@ def test_a_disk_that_is_full_leaves_nothing_under_a_final_name(
 
     cache = Cache(tmp_path / "empty")
     with monkeypatch.context() as patch:
-        patch.setattr(Arriving, "write", full)
+        patch.setattr(PartialDownload, "write", full)
         with pytest.raises(LocalDiskFailed, match="No space left"):
             registry.fetch("models:/a/1", cache=cache)
     assert not [file for file in cache.root.rglob("*") if file.is_file()]
@@ -203,11 +203,15 @@ def test_who_sends_what_another_is_sending_waits_for_it(
     registry: ModelRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As long as that one gets on, however often it is in the way."""
-    for module, name, value in ((local, "PART_BYTES", 100), (upload, "PART_BYTES", 100), (upload, "_SMALL_BYTES", 10)):
+    for module, name, value in (
+        (hashing, "PART_BYTES", 100),
+        (upload, "PART_BYTES", 100),
+        (upload, "_SMALL_BYTES", 10),
+    ):
         monkeypatch.setattr(module, name, value)
-    monkeypatch.setattr(local, "_CHUNK", 50)
+    monkeypatch.setattr(hashing, "_CHUNK", 50)
     (tmp_path / "model.bin").write_bytes(os.urandom(950))
-    (file,) = local.described(tmp_path / "model.bin")
+    (file,) = hashing.hash_files(tmp_path / "model.bin")
     others = [
         artifacts.put_part(file.entry.sha256, Source(file.place, 100 * number, 100), file.prefixes[number])
         for number in range(8)

@@ -11,7 +11,7 @@ from common_lib.artifacts.loading import load
 from common_lib.errors import LoadRefused
 from tests.fuzz.boosters import lightgbm_models, xgboost_models
 from tests.fuzz.ubjson_writer import written
-from tests.support.snapshots import snapshot
+from tests.support.local_versions import make_local_version
 
 HUGE = (-1, -2, 2**31 - 1, 2**31, 2**32 - 1, 2**63, 10**30)
 
@@ -32,7 +32,7 @@ def refused(folder: Path, made: Any, *, as_ubj: bool = True) -> None:
     forms = {"model.xgb.json": json.dumps(made).encode()} | ({"model.ubj": written(made)} if as_ubj else {})
     for name, content in forms.items():
         with pytest.raises(LoadRefused) as error:
-            load(snapshot(folder / name, {name: content}))
+            load(make_local_version(folder / name, {name: content}))
         assert "cannot read it" not in error.value.why
 
 
@@ -42,7 +42,7 @@ def test_valid_models_of_every_kind_load(tmp_path: Path, form: str) -> None:
     """Trees with removed nodes, categories of a data frame, several targets, dart and linear models among them."""
     name = {"json": "model.xgb.json", "ubj": "model.ubj"}[form]
     for number, content in enumerate(xgboost_models(form)):
-        assert load(snapshot(tmp_path / str(number), {name: content})).num_features()
+        assert load(make_local_version(tmp_path / str(number), {name: content})).num_features()
 
 
 @pytest.mark.parametrize("value", HUGE)
@@ -162,7 +162,7 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
     """Readers disagree about which of the two counts."""
     content = xgboost_models("json")[0].replace(b'"parents":', b'"parents":[],"parents":', 1)
     with pytest.raises(LoadRefused, match="twice"):
-        load(snapshot(tmp_path, {"model.xgb.json": content}))
+        load(make_local_version(tmp_path, {"model.xgb.json": content}))
 
 
 def chain(levels: int) -> Any:
@@ -187,7 +187,7 @@ def chain(levels: int) -> Any:
 def test_a_tree_is_not_deeper_than_the_stack(tmp_path: Path) -> None:
     """The libraries call themselves at each level; a tree of 100 levels is fine."""
     content = json.dumps(chain(100)).encode()
-    assert load(snapshot(tmp_path / "fine", {"model.xgb.json": content})).num_features() == 3
+    assert load(make_local_version(tmp_path / "fine", {"model.xgb.json": content})).num_features() == 3
     refused(tmp_path, chain(3_000))
 
 
@@ -210,5 +210,5 @@ def test_lines_of_lightgbm_are_within_their_arrays(tmp_path: Path, old: str, new
     content = lightgbm_models()[0].decode()
     assert old in content
     with pytest.raises(LoadRefused) as error:
-        load(snapshot(tmp_path, {"model.lgb.txt": content.replace(old, new, 1).encode()}))
+        load(make_local_version(tmp_path, {"model.lgb.txt": content.replace(old, new, 1).encode()}))
     assert "cannot read it" not in error.value.why

@@ -17,7 +17,7 @@ from scipy import sparse
 from common_lib.artifacts.loading import load
 from common_lib.errors import InvalidConfiguration, LoadRefused
 from tests.fuzz.boosters import lightgbm_models, module, xgboost_models
-from tests.support.snapshots import snapshot
+from tests.support.local_versions import make_local_version
 
 ROOT = Path(__file__).parents[2]
 MIB = 2**20
@@ -29,7 +29,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from common_lib.errors import LoadRefused, LibraryMissing
 from common_lib.artifacts.loading import load
-from tests.support.snapshots import snapshot
+from tests.support.local_versions import make_local_version
 import numpy, skops.io, safetensors.numpy, sklearn.linear_model
 def peak(name):
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -37,7 +37,7 @@ def peak(name):
 grown = {}
 for folder in sorted(Path(sys.argv[2]).iterdir()):
     (file,) = folder.iterdir()
-    made = snapshot(folder, {file.name: file.read_bytes()})
+    made = make_local_version(folder, {file.name: file.read_bytes()})
     Path("/proc/self/clear_refs").write_text("5")
     before = peak("VmRSS")
     try:
@@ -202,7 +202,7 @@ def test_a_file_that_would_fill_memory_is_refused(tmp_path: Path, name: str) -> 
     """Its refusal says how much it would take, how much it may, and how to allow more."""
     path, content = BOMBS[name]
     with pytest.raises(LoadRefused, match=r"to load it would take [0-9,]+ bytes or more") as refused:
-        load(snapshot(tmp_path, {path: content()}), memory=100 * MIB)
+        load(make_local_version(tmp_path, {path: content()}), memory=100 * MIB)
     assert "pass memory=" in refused.value.remedy
 
 
@@ -230,7 +230,7 @@ def test_the_child_that_measures_would_notice(tmp_path: Path) -> None:
 
 def test_more_is_allowed_by_argument_and_by_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The argument counts before the variable, and the variable before the default."""
-    made = snapshot(tmp_path, {"model.json": b"[" + b"1," * 100_000 + b"1]"})
+    made = make_local_version(tmp_path, {"model.json": b"[" + b"1," * 100_000 + b"1]"})
     assert len(load(made)) == 100_001
     with pytest.raises(LoadRefused, match=r"may take 1,000,000"):
         load(made, memory=1_000_000)
@@ -242,7 +242,7 @@ def test_more_is_allowed_by_argument_and_by_environment(tmp_path: Path, monkeypa
 
 def test_a_file_larger_than_the_bound_is_not_read(tmp_path: Path) -> None:
     """Its size in the manifest is enough."""
-    made = snapshot(tmp_path, {"model.txt": b"x" * 1_000})
+    made = make_local_version(tmp_path, {"model.txt": b"x" * 1_000})
     (tmp_path / "model.txt").write_bytes(b"other bytes, which nobody reads")
     with pytest.raises(LoadRefused, match="its bytes; it may take 999"):
         load(made, memory=999)
@@ -251,7 +251,7 @@ def test_a_file_larger_than_the_bound_is_not_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("memory", [0, -1, True, 1.5, "5"])
 def test_a_bound_is_a_positive_whole_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: Any) -> None:
     """As an argument and in the environment; the message names it."""
-    made = snapshot(tmp_path, {"model.txt": b"x"})
+    made = make_local_version(tmp_path, {"model.txt": b"x"})
     if memory != "5":
         with pytest.raises(InvalidConfiguration, match="memory is"):
             load(made, memory=memory)
@@ -287,7 +287,7 @@ def test_constants_of_onnx_are_not_computed_while_it_is_loaded(tmp_path: Path) -
     ends = [helper.make_tensor_value_info(name, 1, None) for name in "xy"]
     graph = helper.make_graph(nodes, "g", ends[:1], ends[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    made = snapshot(tmp_path, {"model.onnx": model.SerializeToString()})
+    made = make_local_version(tmp_path, {"model.onnx": model.SerializeToString()})
     assert grown(lambda: load(made)) < 100 * MIB
     assert grown(lambda: load(made, fold_constants=True)) > 200 * MIB
 
@@ -299,7 +299,7 @@ def test_numbers_of_lightgbm_are_checked_without_filling_memory(tmp_path: Path) 
     sizes = f"tree_sizes={len(tree)}"
     header = "\n".join(sizes if line.startswith("tree_sizes=") else line for line in lines.split("\n"))
     with pytest.raises(LoadRefused):
-        load(snapshot(tmp_path, {"model.lgb.txt": f"{header}\n\n{tree}".encode()}))
+        load(make_local_version(tmp_path, {"model.lgb.txt": f"{header}\n\n{tree}".encode()}))
 
 
 def empty(count: int, kind: str = "V0") -> bytes:
@@ -343,7 +343,7 @@ def test_an_array_is_no_larger_than_its_bytes(tmp_path: Path, name: str) -> None
     content = TINY_BOMBS[name]()
     assert len(content) < 4_096
     with pytest.raises(LoadRefused, match=r"its schema cannot be read: ValueError: (an array of|\w+ would be made)"):
-        load(snapshot(tmp_path, {"model.skops": content}))
+        load(make_local_version(tmp_path, {"model.skops": content}))
 
 
 @pytest.mark.parametrize(
@@ -353,7 +353,7 @@ def test_an_array_is_no_larger_than_its_bytes(tmp_path: Path, name: str) -> None
 )
 def test_small_arrays_of_skops_are_loaded(tmp_path: Path, value: Any) -> None:
     """A scalar of numpy and an empty array are what they were."""
-    found = load(snapshot(tmp_path, {"model.skops": skops_of(value)}))
+    found = load(make_local_version(tmp_path, {"model.skops": skops_of(value)}))
     assert type(found) is type(value)
     assert np.array_equal(found, value)
 
@@ -369,4 +369,4 @@ def test_a_tensor_with_too_many_sides_is_refused_at_once(tmp_path: Path) -> None
     tensor = {"dtype": "U8", "shape": [2**62] * 100_000, "data_offsets": [0, 1]}
     header = json.dumps({"a": tensor}).encode()
     with pytest.raises(LoadRefused, match="has 100000 sides"):
-        load(snapshot(tmp_path, {"model.safetensors": struct.pack("<Q", len(header)) + header + b"x"}))
+        load(make_local_version(tmp_path, {"model.safetensors": struct.pack("<Q", len(header)) + header + b"x"}))

@@ -23,22 +23,22 @@ import pytest
 
 from common_lib.artifacts.loading import convert, load
 from common_lib.errors import LoadRefused
-from tests.support.snapshots import snapshot
+from tests.support.local_versions import make_local_version
 
 ROOT = Path(__file__).parents[2]
 SAFE = ["skops", "safetensors", "onnx", "ubj", "xgb.json", "lgb.txt", "json"]
 
-# Loads what stands in the folder as tests.support.snapshots made it, and reports what the hook heard.
+# Loads what stands in the folder as tests.support.local_versions made it, and reports what the hook heard.
 CHILD = """
 import json, os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from common_lib.artifacts.loading import load
 from common_lib.errors import RegistryError
-from tests.support.snapshots import snapshot
+from tests.support.local_versions import make_local_version
 folder, given = Path(sys.argv[2]), json.loads(sys.argv[3])
 files = {path: (folder / path).read_bytes() for path in given["files"]}
-made = snapshot(folder, files, given["types"])
+made = make_local_version(folder, files, given["types"])
 for path in given["vanish"]:
     (folder / path).unlink()
 for path, text in given["appear"].items():
@@ -153,7 +153,7 @@ def object_array(mark: Path) -> bytes:
 
 def test_the_payload_is_alive(tmp_path: Path, mark: Path) -> None:
     """Trusted, it runs: the other tests would notice."""
-    made = snapshot(tmp_path / "v", {"model.pkl": pickle.dumps(Payload(mark))})
+    made = make_local_version(tmp_path / "v", {"model.pkl": pickle.dumps(Payload(mark))})
     load(made, trust={made.version.digest})
     assert mark.exists()
 
@@ -294,7 +294,7 @@ def test_a_name_of_ours_cannot_be_taken(tmp_path: Path, mark: Path) -> None:
 
 def test_no_trust_reaches_beyond_its_digest(tmp_path: Path, mark: Path) -> None:
     """Another version, another file, or an allow-list without the loader: refused."""
-    made = snapshot(tmp_path / "v", {"model.pkl": pickle.dumps(Payload(mark)), "other.pkl": pickle.dumps(1)})
+    made = make_local_version(tmp_path / "v", {"model.pkl": pickle.dumps(Payload(mark)), "other.pkl": pickle.dumps(1)})
     (mine, other) = (f"sha256:{entry.sha256}" for entry in made.manifest.files)
     for trust in (None, set(), {other}, {"0" * 64}, lambda _: "yes"):
         with pytest.raises(LoadRefused):
@@ -309,7 +309,9 @@ def test_no_trust_reaches_beyond_its_digest(tmp_path: Path, mark: Path) -> None:
 
 def test_trusted_bytes_that_were_exchanged_are_not_loaded(tmp_path: Path, mark: Path) -> None:
     """Trust is in a digest, and the bytes are hashed again."""
-    made = snapshot(tmp_path / "v", {"model.pkl": pickle.dumps("an honest model of much the same length" * 3)})
+    made = make_local_version(
+        tmp_path / "v", {"model.pkl": pickle.dumps("an honest model of much the same length" * 3)}
+    )
     (made.folder / "model.pkl").write_bytes(pickle.dumps(Payload(mark)))
     with pytest.raises(LoadRefused, match="SHA-256"):
         load(made, trust={made.version.digest})
@@ -318,7 +320,7 @@ def test_trusted_bytes_that_were_exchanged_are_not_loaded(tmp_path: Path, mark: 
 
 def test_a_pipe_in_the_place_of_a_file_holds_nobody_up(tmp_path: Path) -> None:
     """It is refused at once."""
-    made = snapshot(tmp_path / "v", {"model.json": b"{}"})
+    made = make_local_version(tmp_path / "v", {"model.json": b"{}"})
     (made.folder / "model.json").unlink()
     os.mkfifo(made.folder / "model.json")
     with pytest.raises(LoadRefused):

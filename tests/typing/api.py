@@ -19,6 +19,7 @@ from common_lib import (
     Grant,
     HttpRegistry,
     KeepLastGood,
+    LocalVersion,
     Manifest,
     ModelRegistry,
     ModelStage,
@@ -30,7 +31,6 @@ from common_lib import (
     RegisteredModel,
     RegistryConfig,
     Role,
-    Snapshot,
 )
 from common_lib.access import IssuedToken, Token
 from common_lib.errors import Attempt, DigestMismatch, RegistryUnavailable, RequestRefused, Winner
@@ -82,7 +82,7 @@ def flows_are_calls(registry: ModelRegistry) -> None:
     """What needs several requests is called like everything else, on the registry and on its resource."""
     assert_type(registry.resolve("models:/eurusd@champion"), ModelVersion)
     assert_type(registry.register("eurusd", Path("model"), framework="onnx", metrics={"auc": 0.5}), ModelVersion)
-    assert_type(registry.fetch("models:/eurusd/1", local_files_only=True), Snapshot)
+    assert_type(registry.fetch("models:/eurusd/1", local_files_only=True), LocalVersion)
     assert_type(registry.download("models:/eurusd/1", "folder"), ModelVersion)
 
 

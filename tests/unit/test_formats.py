@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common_lib.artifacts.trust import trusted
+from common_lib.artifacts.trust import is_trusted
 from common_lib.errors import LoadRefused
 from common_lib.rules import formats
 from common_lib.rules.containers import protobuf_fields, zip_names
@@ -167,23 +167,23 @@ def test_a_pickle_is_of_no_safe_format_but_text(protocol: int, form: formats.For
 class TestTrust:
     def test_nothing_is_trusted_by_itself(self) -> None:
         """Not even by an empty set."""
-        assert not trusted(None, [D1])
-        assert not trusted(set(), [D1])
+        assert not is_trusted(None, [D1])
+        assert not is_trusted(set(), [D1])
 
     def test_a_set_of_digests(self) -> None:
         """With or without the name of the hash."""
-        assert trusted({D1}, [D2, D1])
-        assert trusted(["1" * 64], [D1])
-        assert not trusted({D2}, [D1])
+        assert is_trusted({D1}, [D2, D1])
+        assert is_trusted(["1" * 64], [D1])
+        assert not is_trusted({D2}, [D1])
 
     def test_a_file_of_digests_is_read_at_each_use(self, tmp_path: Path) -> None:
         """So that one that is taken out is trusted no longer."""
         file = tmp_path / "trusted"
         file.write_text(f"# reviewed\n{'1' * 64}  model.pkl\n\n{D2} # by risk\n")
-        assert trusted(file, [D1])
-        assert trusted(file, [D2])
+        assert is_trusted(file, [D1])
+        assert is_trusted(file, [D2])
         file.write_text("")
-        assert not trusted(file, [D1])
+        assert not is_trusted(file, [D1])
 
     def test_a_function_says_yes_by_true_alone(self) -> None:
         """One that is asynchronous would otherwise trust everything."""
@@ -192,16 +192,16 @@ class TestTrust:
             return False
 
         coroutines: list[object] = []
-        assert trusted(lambda digest: digest == D1, [D2, D1])
-        assert not trusted(lambda digest: 1, [D1])  # type: ignore[arg-type,return-value]
-        assert not trusted(lambda digest: coroutines.append(later(digest)) or coroutines[-1], [D1])  # type: ignore[arg-type,return-value,func-returns-value]
+        assert is_trusted(lambda digest: digest == D1, [D2, D1])
+        assert not is_trusted(lambda digest: 1, [D1])  # type: ignore[arg-type,return-value]
+        assert not is_trusted(lambda digest: coroutines.append(later(digest)) or coroutines[-1], [D1])  # type: ignore[arg-type,return-value,func-returns-value]
         coroutines[0].close()  # type: ignore[attr-defined]
 
     @pytest.mark.parametrize("given", [D1, b"x", 7, {"model.pkl"}, {"1" * 63}, {"A" * 64}, [None]])
     def test_what_is_no_digest_is_refused(self, given: object) -> None:
         """A text could be a path or a digest, so it is neither."""
         with pytest.raises(LoadRefused):
-            trusted(given, [D1])  # type: ignore[arg-type]
+            is_trusted(given, [D1])  # type: ignore[arg-type]
 
     @pytest.mark.parametrize("content", [b"\xff", b"latest\n"])
     def test_a_file_that_cannot_be_read_trusts_nobody(self, tmp_path: Path, content: bytes) -> None:
@@ -209,7 +209,7 @@ class TestTrust:
         (tmp_path / "trusted").write_bytes(content)
         for file in (tmp_path / "trusted", tmp_path / "missing"):
             with pytest.raises(LoadRefused):
-                trusted(file, [D1])
+                is_trusted(file, [D1])
 
 
 def test_json_begins_as_json() -> None:

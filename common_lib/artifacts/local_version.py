@@ -8,7 +8,7 @@ from common_lib.values import Manifest, ModelVersion
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot(Known):
+class LocalVersion(Known):
     """A version whose files stand, verified and read-only, in a folder of the local cache; and how it is known."""
 
     version: ModelVersion

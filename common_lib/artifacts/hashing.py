@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from common_lib.artifacts.progress import Report, nobody
+from common_lib.artifacts.progress import ProgressListener, ignore_progress
 from common_lib.errors import InvalidRequest
 from common_lib.operations.base import checked
-from common_lib.own_files import naming
+from common_lib.own_files import name_path_in_errors
 from common_lib.rules.formats import media_type_of
 from common_lib.rules.manifest import MAX_FILES
 from common_lib.rules.names import check_artifact_path
@@ -30,7 +30,7 @@ class LocalFile:
     prefixes: tuple[str, ...]
 
 
-def local_path(field: str, path: str | os.PathLike[str]) -> Path:
+def parse_local_path(field: str, path: str | os.PathLike[str]) -> Path:
     """Return the path that was passed.
 
     An empty or blank text is refused, for it would mean the current folder with all that is in it. `Path("")` cannot be
@@ -52,29 +52,29 @@ def local_path(field: str, path: str | os.PathLike[str]) -> Path:
     )
 
 
-def described(path: Path, report: Report = nobody) -> list[LocalFile]:
+def hash_files(path: Path, report: ProgressListener = ignore_progress) -> list[LocalFile]:
     """A file, or all files of a folder, in the order of their paths.
 
     Raises:
         InvalidRequest: there is nothing, too much, a link, or a path that no version can have.
     """
     if path.is_file():
-        return [_hashed(path, path.name, report)]
+        return [_hash_file(path, path.name, report)]
     if not path.is_dir():
-        raise _refused(path, "is no file or folder", "give the path of what was trained")
+        raise _invalid_path(path, "is no file or folder", "give the path of what was trained")
     found = []
     for file in _walk(path):
         found.append(file)
         if len(found) > MAX_FILES:
-            raise _refused(
+            raise _invalid_path(
                 path, f"holds more than {MAX_FILES} files", "pack the many small files into fewer", "invalid_manifest"
             )
     if not found:
-        raise _refused(path, "is an empty folder", "a version needs at least one file", "invalid_manifest")
-    return [_hashed(file, file.relative_to(path).as_posix(), report) for file in sorted(found)]
+        raise _invalid_path(path, "is an empty folder", "a version needs at least one file", "invalid_manifest")
+    return [_hash_file(file, file.relative_to(path).as_posix(), report) for file in sorted(found)]
 
 
-def size_of(path: Path) -> int:
+def total_size(path: Path) -> int:
     """Return the bytes of a file, or of all files of a folder, as far as they can be listed; links are not followed."""
     if not path.is_dir():
         return path.stat().st_size if path.is_file() else 0
@@ -95,19 +95,19 @@ def _walk(folder: Path) -> Iterator[Path]:
         for place in pending.pop().iterdir():
             if place.is_symlink():
                 # What a link points at may change or lie outside; a version is made of files.
-                raise _refused(place, "is a symbolic link", "copy the file it points at into the folder")
+                raise _invalid_path(place, "is a symbolic link", "copy the file it points at into the folder")
             if place.is_dir():
                 pending.append(place)
             elif place.is_file():
                 yield place
             else:
-                raise _refused(place, "is neither a file nor a folder", "move it out of the folder")
+                raise _invalid_path(place, "is neither a file nor a folder", "move it out of the folder")
 
 
-def _hashed(file: Path, path: str, report: Report) -> LocalFile:
+def _hash_file(file: Path, path: str, report: ProgressListener) -> LocalFile:
     checked(check_artifact_path, path)
     digest, position, prefixes = hashlib.sha256(), 0, []
-    with naming(file), file.open("rb", buffering=0) as stream:
+    with name_path_in_errors(file), file.open("rb", buffering=0) as stream:
         size = os.fstat(stream.fileno()).st_size
         buffer = memoryview(bytearray(min(_CHUNK, max(size, 1))))
         while length := stream.readinto(buffer):
@@ -125,5 +125,5 @@ def _hashed(file: Path, path: str, report: Report) -> LocalFile:
     return LocalFile(file, entry, tuple(prefixes))
 
 
-def _refused(place: Path, why: str, remedy: str, code: str = "invalid_path") -> InvalidRequest:
+def _invalid_path(place: Path, why: str, remedy: str, code: str = "invalid_path") -> InvalidRequest:
     return InvalidRequest(f"{str(place)!r} {why}", code=code, remedy=remedy, field="path", value=str(place))

@@ -9,11 +9,11 @@ from common_lib.artifacts import loading
 from common_lib.artifacts.cache import Cache
 from common_lib.artifacts.download import fetch
 from common_lib.artifacts.loading import DEFAULT_ALLOWED
-from common_lib.artifacts.progress import Report, nobody
-from common_lib.artifacts.snapshot import Snapshot
+from common_lib.artifacts.local_version import LocalVersion
+from common_lib.artifacts.progress import ProgressListener, ignore_progress
 from common_lib.artifacts.trust import Trust
 from common_lib.artifacts.upload import register
-from common_lib.loaders.saving import Saved
+from common_lib.loaders.saving import SavedModel
 from common_lib.operations.base import Blocking, Flow
 from common_lib.values import Lineage, ModelVersion
 
@@ -29,7 +29,7 @@ def load(
     memory: int | None = None,
     cache: Cache | None = None,
     local_files_only: bool = False,
-    progress: Report = nobody,
+    progress: ProgressListener = ignore_progress,
     **options: Any,
 ) -> Flow[Any]:
     """The model that a reference means, of which every byte was verified before its loader got it.
@@ -44,12 +44,12 @@ def load(
         LoadRefused: why, and what to do; no deserialiser has seen the file, unless it is its own complaint.
         LibraryMissing: the library of the format is not installed.
     """
-    snapshot: Snapshot = yield from fetch(
+    local_version: LocalVersion = yield from fetch(
         origin, reference, cache=cache, local_files_only=local_files_only, progress=progress
     )
     return (
         yield Blocking(
-            lambda: loading.load(snapshot, file=file, trust=trust, loaders=loaders, memory=memory, **options)
+            lambda: loading.load(local_version, file=file, trust=trust, loaders=loaders, memory=memory, **options)
         )
     )
 
@@ -62,7 +62,7 @@ def convert(
     trust: Trust,
     file: str | None = None,
     cache: Cache | None = None,
-    progress: Report = nobody,
+    progress: ProgressListener = ignore_progress,
 ) -> Flow[ModelVersion]:
     """The next version of the same model, in a safe format, out of a pickle or the like that the caller trusts.
 
@@ -72,11 +72,11 @@ def convert(
         LoadRefused: the file is not trusted, or is in a safe format already.
         NoSafeFormat: what the file holds cannot be saved without pickle.
     """
-    snapshot: Snapshot = yield from fetch(origin, reference, cache=cache, progress=progress)
-    old = snapshot.version
+    local_version: LocalVersion = yield from fetch(origin, reference, cache=cache, progress=progress)
+    old = local_version.version
     lineage = (old.lineage or Lineage()).model_copy(update={"parent": old.reference})
     with tempfile.TemporaryDirectory(prefix="registry-convert-") as folder:
-        saved: Saved = yield Blocking(lambda: loading.convert(snapshot, Path(folder), trust=trust, file=file))
+        saved: SavedModel = yield Blocking(lambda: loading.convert(local_version, Path(folder), trust=trust, file=file))
         version: ModelVersion = yield from register(
             origin,
             old.model,

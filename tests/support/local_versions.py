@@ -5,14 +5,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from common_lib.artifacts.snapshot import Snapshot
+from common_lib.artifacts.local_version import LocalVersion
 from common_lib.rules import manifest
 from common_lib.rules.formats import media_type_of
 from common_lib.rules.lifecycle import ModelStage
 from common_lib.values import FileEntry, Manifest, ModelVersion
 
 
-def snapshot(folder: Path, files: Mapping[str, bytes], types: Mapping[str, str] | None = None) -> Snapshot:
+def make_local_version(
+    folder: Path, files: Mapping[str, bytes], types: Mapping[str, str] | None = None
+) -> LocalVersion:
     """A version of these files; `types` are the media types that it declares, instead of those of the names."""
     for path, content in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -48,4 +50,4 @@ def snapshot(folder: Path, files: Mapping[str, bytes], types: Mapping[str, str] 
         tombstone=None,
     )
     listed = [FileEntry.model_validate(entry._asdict()) for entry in entries]
-    return Snapshot(version, Manifest(digest=digest, files=listed), folder)
+    return LocalVersion(version, Manifest(digest=digest, files=listed), folder)
