@@ -34,13 +34,13 @@ from registry_server.api import (
     uploads,
     versions,
 )
-from registry_server.api.bodies import StrictJson
+from registry_server.api.authentication import Authenticator
 from registry_server.api.deadlines import Deadlines
-from registry_server.api.fast_lane import FastLane
-from registry_server.api.methods import Methods
-from registry_server.api.quotas import Buckets, WriteQuota
-from registry_server.api.security import Gate
-from registry_server.api.telemetry import Telemetry
+from registry_server.api.methods import HeadAndOptions
+from registry_server.api.rate_limits import TokenBuckets, WriteQuota
+from registry_server.api.resolve_shortcut import ResolveShortcut
+from registry_server.api.strict_json import StrictJson
+from registry_server.api.telemetry import RequestTelemetry
 from registry_server.core import scrub, timeline
 from registry_server.core import uploads as core_uploads
 from registry_server.core.acts import Ports
@@ -155,8 +155,8 @@ def create_app(settings: Settings) -> Litestar:
         logging_config=None,
     )
     app.state.update({"settings": settings, "metrics": metrics, "scrub": report, "openapi_path": "/openapi.json"})
-    inner = FastLane(Methods(app.asgi_handler, app), app.state)
-    app.asgi_handler = Telemetry(Deadlines(inner), metrics, access_log=settings.access_log)
+    inner = ResolveShortcut(HeadAndOptions(app.asgi_handler, app), app.state)
+    app.asgi_handler = RequestTelemetry(Deadlines(inner), metrics, access_log=settings.access_log)
     return app
 
 
@@ -164,8 +164,8 @@ def connect(app: Litestar, outside: Ports) -> None:
     """Let the application work on this outside world."""
     app.state.ports = outside
     settings: Settings = app.state.settings
-    failures = Buckets(settings.wrong_tokens_per_min / 60, settings.wrong_tokens_per_min)
-    app.state.gate = Gate(outside.database, outside.now, failures)
+    failures = TokenBuckets(settings.wrong_tokens_per_min / 60, settings.wrong_tokens_per_min)
+    app.state.authenticator = Authenticator(outside.database, outside.now, failures)
     app.state.write_quota = WriteQuota(settings.write_bytes_per_s, settings.write_burst_bytes, settings.max_body_bytes)
 
 

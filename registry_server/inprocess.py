@@ -11,7 +11,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from common_lib.client.http_registry import HttpRegistry
 from common_lib.config import RegistryConfig
 from common_lib.rules.access import Role
-from registry_server.api.security import Gate
+from registry_server.api.authentication import Authenticator
 from registry_server.app import connect, create_app, opened
 from registry_server.core.acts import Ports
 from registry_server.core.bootstrap import ADMIN
@@ -40,7 +40,7 @@ class PortalTransport(httpx.BaseTransport):
         return httpx.Response(answer.status_code, headers=answer.headers, stream=httpx.ByteStream(await answer.aread()))
 
 
-class _OwnersGate(Gate):
+class OwnerAuthenticator(Authenticator):
     """Lets in, as the first admin and without a token, whoever could open the database: so a lost token is replaced."""
 
     def __init__(self, outside: Ports, *, force: bool) -> None:
@@ -48,7 +48,7 @@ class _OwnersGate(Gate):
         self._force = force
         self._read = outside.database.read
 
-    async def caller(self, authorization: str | None, peer: str = "") -> Caller:  # noqa: ARG002 - none is asked for
+    async def authenticate(self, authorization: str | None, peer: str = "") -> Caller:  # noqa: ARG002 - none is asked for
         """The first admin with all rights, whatever became of their grants."""
         admin = await self._read.principals.get(ADMIN)
         if admin is None:
@@ -68,7 +68,7 @@ def owned(settings: Settings, *, force: bool = False) -> Iterator[HttpRegistry]:
     app = create_app(settings)
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(opened(settings)) as outside:
         connect(app, outside)
-        app.state.gate = _OwnersGate(outside, force=force)
+        app.state.authenticator = OwnerAuthenticator(outside, force=force)
         with HttpRegistry(
             RegistryConfig(url=URL, token="", resolve=None), transport=PortalTransport(app, portal)
         ) as registry:

@@ -179,7 +179,7 @@ def _message(record: logging.LogRecord) -> str:
         return f"{_text(record.msg)} {_text(record.args)}"
 
 
-def security(event: str, **facts: Any) -> None:
+def log_security_event(event: str, **facts: Any) -> None:
     """Write a line of the security log: a refusal and its caller, or a token that was issued or revoked.
 
     These lines are always written, with `--quiet` too. `facts` never hold a token, only its id.

@@ -18,9 +18,9 @@ import msgspec
 import uvicorn
 
 from common_lib.own_files import UnsafeFile, read_own, replace_own
-from registry_server.api.authority import Authority
-from registry_server.api.connections import GuardedProtocol, Limits, look_at_all
-from registry_server.api.standing import end_revoked
+from registry_server.api.allowed_hosts import AllowedHosts
+from registry_server.api.connections import LimitedHttpProtocol, Limits, enforce_all
+from registry_server.api.revocation import end_revoked_requests
 from registry_server.app import FolderInUse, create_app
 from registry_server.domain.errors import RegistryError
 from registry_server.infrastructure.database_url import InvalidDatabaseUrl
@@ -149,16 +149,16 @@ class RegistryServer(uvicorn.Server):
         """Do what uvicorn does ten times a second, and now and then look at all connections."""
         if counter % _LOOK_EVERY == 0:
             now = time.monotonic()
-            look_at_all(self.server_state.connections, now)
+            enforce_all(self.server_state.connections, now)
             self._look_at_callers(now)
         return await super().on_tick(counter)
 
     def _look_at_callers(self, now: float) -> None:
         if self._looking is not None and not self._looking.done():
             return
-        long: list[Any] = [one for one in tuple(self.server_state.connections) if one.is_long(now)]  # type: ignore[union-attr]
+        long: list[Any] = [one for one in tuple(self.server_state.connections) if one.is_long_running(now)]  # type: ignore[union-attr]
         if long:
-            self._looking = asyncio.create_task(end_revoked(long, self._app.state.gate))
+            self._looking = asyncio.create_task(end_revoked_requests(long, self._app.state.authenticator))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take the announcement back while the folder is still ours, then stop serving."""
@@ -172,7 +172,7 @@ class RegistryServer(uvicorn.Server):
     def _cut_off(self) -> None:
         # A client that does not take its answer would otherwise end in the log as a failure of ours.
         for connection in tuple(self.server_state.connections):
-            cast("GuardedProtocol", connection).cut_off()
+            cast("LimitedHttpProtocol", connection).abort_at_shutdown()
 
 
 def server(settings: Settings) -> RegistryServer:
@@ -213,7 +213,7 @@ def running(settings: Settings) -> Iterator[str]:
             served.should_exit = True
 
 
-def _protocol(settings: Settings) -> type[GuardedProtocol]:
+def _protocol(settings: Settings) -> type[LimitedHttpProtocol]:
     limits = Limits(
         head_bytes=settings.max_head_bytes,
         head_s=settings.head_timeout_s,
@@ -222,16 +222,16 @@ def _protocol(settings: Settings) -> type[GuardedProtocol]:
         answer_s=settings.answer_timeout_s,
         answer_bytes_per_s=settings.min_answer_bytes_per_s,
         connections=settings.max_connections,
-        authority=_authority(settings),
+        allowed_hosts=_allowed_hosts(settings),
     )
     # uvicorn wants a class, and does no more with it than to call it.
-    return cast("type[GuardedProtocol]", partial(GuardedProtocol, limits))
+    return cast("type[LimitedHttpProtocol]", partial(LimitedHttpProtocol, limits))
 
 
-def _authority(settings: Settings) -> Authority:
+def _allowed_hosts(settings: Settings) -> AllowedHosts:
     bound = f"[{settings.host}]" if ":" in settings.host else settings.host
     try:
-        return Authority((bound, *settings.allowed_hosts))
+        return AllowedHosts((bound, *settings.allowed_hosts))
     except ValueError as error:
         raise StartFailed(f"{error}: give a name such as registry.example by --allowed-host") from None
 

@@ -3,8 +3,8 @@
 from litestar import Response
 from litestar.params import FromPath, FromQuery, JSONBody
 
-from registry_server.api.exchange import HttpRequest, database, delete, get, put, shown, write
-from registry_server.api.security import caller
+from registry_server.api.authentication import authenticate
+from registry_server.api.http import HttpRequest, database, delete, entity_response, get, put, write
 from registry_server.core import aliases
 from registry_server.core.rights import Right
 from registry_server.domain.aliases import Alias, SetAlias
@@ -13,13 +13,13 @@ from registry_server.domain.aliases import Alias, SetAlias
 @get("/models/{name:str}/aliases")
 async def list_aliases(request: HttpRequest, name: FromPath[str]) -> Response[list[Alias]]:
     """All aliases of a model."""
-    return shown(request, await aliases.search(database(request), await caller(request), name))
+    return entity_response(request, await aliases.search(database(request), await authenticate(request), name))
 
 
 @get("/models/{name:str}/aliases/{alias:str}")
 async def get_alias(request: HttpRequest, name: FromPath[str], alias: FromPath[str]) -> Response[Alias]:
     """One alias."""
-    return shown(request, await aliases.get(database(request), await caller(request), name, alias))
+    return entity_response(request, await aliases.get(database(request), await authenticate(request), name, alias))
 
 
 @put("/models/{name:str}/aliases/{alias:str}", needs=(Right.ALIAS,))

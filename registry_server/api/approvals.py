@@ -3,8 +3,8 @@
 from litestar import Response
 from litestar.params import FromPath, JSONBody
 
-from registry_server.api.exchange import HttpRequest, database, get, post, shown, write
-from registry_server.api.security import caller
+from registry_server.api.authentication import authenticate
+from registry_server.api.http import HttpRequest, database, entity_response, get, post, write
 from registry_server.core import approvals
 from registry_server.core.rights import Right
 from registry_server.domain.approvals import Approval, VerdictRequest
@@ -13,7 +13,8 @@ from registry_server.domain.approvals import Approval, VerdictRequest
 @get("/models/{name:str}/versions/{version:int}/approvals")
 async def list_approvals(request: HttpRequest, name: FromPath[str], version: FromPath[int]) -> Response[list[Approval]]:
     """The last word of each human about a version."""
-    return shown(request, await approvals.search(database(request), await caller(request), name, version))
+    found = await approvals.search(database(request), await authenticate(request), name, version)
+    return entity_response(request, found)
 
 
 @post("/models/{name:str}/versions/{version:int}/approvals", needs=(Right.APPROVE,))

@@ -3,7 +3,7 @@
 from litestar import Response
 from litestar.params import JSONBody
 
-from registry_server.api.exchange import HttpRequest, act, encoded, ports, post
+from registry_server.api.http import HttpRequest, act, json_response, ports, post
 from registry_server.core import collection
 from registry_server.core.rights import Right
 from registry_server.domain.artifacts import Collection, CollectionRequest
@@ -13,4 +13,4 @@ from registry_server.domain.artifacts import Collection, CollectionRequest
 async def collect_garbage(request: HttpRequest, data: JSONBody[CollectionRequest]) -> Response[Collection]:
     """Remove bytes that no version names, or say what would be removed."""
     by = await act(request, key_required=False)
-    return encoded(await collection.collect(ports(request), by, data))
+    return json_response(await collection.collect(ports(request), by, data))

@@ -7,7 +7,7 @@ from typing import Any
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from registry_server.api import problems
-from registry_server.api.telemetry import header
+from registry_server.api.telemetry import find_header
 from registry_server.domain.errors import DeadlineExceeded, InvalidRequest, RegistryError
 
 _MILLISECONDS = re.compile(r"^[0-9]{1,9}$(?!\n)")
@@ -24,7 +24,7 @@ class Deadlines:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI
         raw: Any = scope
-        text = header(raw, b"x-request-deadline-ms") if raw["type"] == "http" else None
+        text = find_header(raw, b"x-request-deadline-ms") if raw["type"] == "http" else None
         if text is None:
             await self._app(scope, receive, send)
             return

@@ -4,8 +4,8 @@ from litestar.params import FromQuery
 from litestar.response.base import ASGIResponse
 from litestar.types import ASGIApp
 
-from registry_server.api.exchange import HttpRequest, database, get
-from registry_server.api.security import caller
+from registry_server.api.authentication import authenticate
+from registry_server.api.http import HttpRequest, database, get
 from registry_server.core import events
 from registry_server.domain.pages import DEFAULT_LIMIT
 
@@ -15,6 +15,6 @@ async def list_events(
     request: HttpRequest, after: FromQuery[int] = 0, limit: FromQuery[int] = DEFAULT_LIMIT
 ) -> ASGIApp:
     """Events behind a sequence number, byte for byte as they are stored."""
-    found = await events.after(database(request), await caller(request), after, limit)
+    found = await events.after(database(request), await authenticate(request), after, limit)
     body = b"[" + b",".join(event.body for event in found) + b"]"
     return ASGIResponse(body=body, media_type="application/cloudevents-batch+json")

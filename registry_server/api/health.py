@@ -3,8 +3,8 @@
 from litestar import Response, get
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from registry_server.api.exchange import HttpRequest, database, ports
-from registry_server.api.security import caller
+from registry_server.api.authentication import authenticate
+from registry_server.api.http import HttpRequest, database, ports
 from registry_server.core.rights import Right
 
 
@@ -26,5 +26,5 @@ async def ready(request: HttpRequest) -> dict[str, str]:
 @get("/metrics")
 async def metrics(request: HttpRequest) -> Response[bytes]:
     """Prometheus metrics, for those who may read the log."""
-    (await caller(request)).require(Right.READ_LOG)
+    (await authenticate(request)).require(Right.READ_LOG)
     return Response(generate_latest(request.app.state.metrics), media_type=CONTENT_TYPE_LATEST)

@@ -4,8 +4,8 @@ from litestar import Response
 from litestar.params import FromPath, JSONBody
 
 from common_lib.rules.lifecycle import ModelStage
-from registry_server.api.exchange import HttpRequest, database, post, write, write_with
-from registry_server.api.security import caller
+from registry_server.api.authentication import authenticate
+from registry_server.api.http import HttpRequest, database, post, write, write_with
 from registry_server.core import lifecycle, promotion
 from registry_server.core.rights import Right
 from registry_server.domain.base import TombstoneRequest
@@ -20,7 +20,7 @@ async def transition_version(
     """Move a version to another stage."""
     files = None
     if data.to is ModelStage.PRODUCTION:
-        files = await promotion.foresee(database(request), await caller(request), name, version)
+        files = await promotion.foresee(database(request), await authenticate(request), name, version)
     needs = lifecycle.needs(name, data)
     return await write_with(request, needs, lifecycle.transition, name, version, data, files=files)
 

@@ -6,10 +6,10 @@ from litestar import Litestar
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 # A mark in the scope: bytes that nobody will see need not be read.
-HEADLESS: Final = "registry_head"
+OMIT_BODY: Final = "registry_head"
 
 
-def listed(methods: Any) -> str:
+def format_allow(methods: Any) -> str:
     """Write methods as `Allow` does: in order, HEAD wherever there is GET, and OPTIONS always.
 
     >>> listed(["PUT", "GET"])
@@ -18,12 +18,12 @@ def listed(methods: Any) -> str:
     return ", ".join(sorted({*methods, "OPTIONS", *(["HEAD"] if "GET" in methods else [])}))
 
 
-class Methods:
+class HeadAndOptions:
     """Answers HEAD as GET without its body, and OPTIONS with all methods of the address."""
 
     def __init__(self, app: ASGIApp, litestar: Litestar) -> None:
         self._app = app
-        self._allowed = {route.path_format: listed(route.methods) for route in litestar.routes if _is_http(route)}
+        self._allowed = {route.path_format: format_allow(route.methods) for route in litestar.routes if _is_http(route)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI
         raw: Any = scope
@@ -40,7 +40,7 @@ class Methods:
             await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
         # A copy: the server below must go on seeing HEAD, or it would wait for the bytes that are announced.
-        asked = {**raw, "method": "GET", HEADLESS: True}
+        asked = {**raw, "method": "GET", OMIT_BODY: True}
         try:
             await self._app(asked, receive, without_body)  # type: ignore[arg-type]
         finally:

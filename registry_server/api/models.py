@@ -6,8 +6,8 @@ from litestar import Response
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from common_lib.rules.lifecycle import ModelStage, ModelType
-from registry_server.api.exchange import HttpRequest, database, get, patch, post, shown, write, write_with
-from registry_server.api.security import caller
+from registry_server.api.authentication import authenticate
+from registry_server.api.http import HttpRequest, database, entity_response, get, patch, post, write, write_with
 from registry_server.core import models
 from registry_server.core.rights import Right
 from registry_server.domain.base import Page, TombstoneRequest
@@ -43,9 +43,9 @@ async def search_models(
         tombstoned=tombstoned,
     )
     page = await models.search(
-        database(request), await caller(request), conditions, order=order, limit=limit, page_token=page_token
+        database(request), await authenticate(request), conditions, order=order, limit=limit, page_token=page_token
     )
-    return shown(request, page)
+    return entity_response(request, page)
 
 
 @post("/models", needs=(Right.REGISTER,))
@@ -57,7 +57,7 @@ async def create_model(request: HttpRequest, data: JSONBody[CreateModel]) -> Res
 @get("/models/{name:str}")
 async def get_model(request: HttpRequest, name: FromPath[str]) -> Response[RegisteredModel]:
     """One registered model."""
-    return shown(request, await models.get(database(request), await caller(request), name))
+    return entity_response(request, await models.get(database(request), await authenticate(request), name))
 
 
 @patch("/models/{name:str}", needs=(Right.EDIT,))

@@ -17,9 +17,9 @@ from msgspec import Meta
 
 from common_lib.rules import names
 from common_lib.rules.transfers import BLOBS_MEDIA_TYPE
-from registry_server.api.exchange import HttpRequest, Ready, matches
+from registry_server.api.http import HttpRequest, RawResponse, is_not_modified
 from registry_server.api.problems import PROBLEMS, Problem
-from registry_server.api.telemetry import header
+from registry_server.api.telemetry import find_header
 from registry_server.core import models, versions
 from registry_server.domain.base import (
     AliasName,
@@ -134,9 +134,9 @@ async def document(request: HttpRequest) -> Response[Any]:
         content = msgspec.json.encode(build(request.app), order="sorted")
         state.openapi = content, f'"{hashlib.sha256(content).hexdigest()}"'
     content, etag = state.openapi
-    if matches(header(request.scope, b"if-none-match"), etag):
-        return Ready(HTTP_304_NOT_MODIFIED, b"", etag=etag)
-    return Ready(HTTP_200_OK, content, etag=etag)
+    if is_not_modified(find_header(request.scope, b"if-none-match"), etag):
+        return RawResponse(HTTP_304_NOT_MODIFIED, b"", etag=etag)
+    return RawResponse(HTTP_200_OK, content, etag=etag)
 
 
 def build(app: Litestar) -> dict[str, Any]:

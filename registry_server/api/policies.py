@@ -3,8 +3,8 @@
 from litestar import Response
 from litestar.params import FromPath, JSONBody
 
-from registry_server.api.exchange import HttpRequest, database, get, put, shown, write
-from registry_server.api.security import caller
+from registry_server.api.authentication import authenticate
+from registry_server.api.http import HttpRequest, database, entity_response, get, put, write
 from registry_server.core import policies
 from registry_server.core.rights import Right
 from registry_server.domain.policies import Policy, SetPolicy
@@ -13,7 +13,7 @@ from registry_server.domain.policies import Policy, SetPolicy
 @get("/models/{name:str}/policy")
 async def get_policy(request: HttpRequest, name: FromPath[str]) -> Response[Policy]:
     """What a version of the model must fulfil before it may go to production."""
-    return shown(request, await policies.get(database(request), await caller(request), name))
+    return entity_response(request, await policies.get(database(request), await authenticate(request), name))
 
 
 @put("/models/{name:str}/policy", needs=(Right.GOVERN,))

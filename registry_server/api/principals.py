@@ -4,9 +4,9 @@ import msgspec
 from litestar import Response
 from litestar.params import FromPath, FromQuery, JSONBody
 
-from registry_server.api.exchange import HttpRequest, database, get, patch, post, shown, write
-from registry_server.api.security import caller
-from registry_server.api.telemetry import facts
+from registry_server.api.authentication import authenticate
+from registry_server.api.http import HttpRequest, database, entity_response, get, patch, post, write
+from registry_server.api.telemetry import log_fields
 from registry_server.core import principals
 from registry_server.core.rights import Right
 from registry_server.domain.base import Page
@@ -19,13 +19,13 @@ from registry_server.domain.principals import (
     Token,
     UpdatePrincipal,
 )
-from registry_server.logs import security
+from registry_server.logs import log_security_event
 
 
 @get("/whoami")
 async def whoami(request: HttpRequest) -> Response[Principal]:
     """The principal behind the token."""
-    return shown(request, (await caller(request)).principal)
+    return entity_response(request, (await authenticate(request)).principal)
 
 
 @get("/principals")
@@ -33,7 +33,8 @@ async def list_principals(
     request: HttpRequest, limit: FromQuery[int] = DEFAULT_LIMIT, page_token: FromQuery[str | None] = None
 ) -> Response[Page[Principal]]:
     """All principals."""
-    return shown(request, await principals.search(database(request), await caller(request), limit, page_token))
+    page = await principals.search(database(request), await authenticate(request), limit, page_token)
+    return entity_response(request, page)
 
 
 @post("/principals", needs=(Right.ADMINISTER,))
@@ -45,7 +46,7 @@ async def create_principal(request: HttpRequest, data: JSONBody[CreatePrincipal]
 @get("/principals/{name:str}")
 async def get_principal(request: HttpRequest, name: FromPath[str]) -> Response[Principal]:
     """One principal."""
-    return shown(request, await principals.get(database(request), await caller(request), name))
+    return entity_response(request, await principals.get(database(request), await authenticate(request), name))
 
 
 @patch("/principals/{name:str}", needs=(Right.ADMINISTER,))
@@ -53,19 +54,19 @@ async def update_principal(
     request: HttpRequest, name: FromPath[str], data: JSONBody[UpdatePrincipal]
 ) -> Response[Principal]:
     """Replace the grants of a principal."""
-    updated = await write(request, principals.update, name, data)
-    request.app.state.gate.forget()
-    security("grants_changed", **facts(request.scope), subject_principal=name)
-    return updated
+    response = await write(request, principals.update, name, data)
+    request.app.state.authenticator.forget()
+    log_security_event("grants_changed", **log_fields(request.scope), subject_principal=name)
+    return response
 
 
 @post("/principals/{name:str}/tokens", needs=(Right.ADMINISTER,))
 async def issue_token(request: HttpRequest, name: FromPath[str], data: JSONBody[CreateToken]) -> Response[IssuedToken]:
     """Give a principal a token."""
-    answer = await write(request, principals.issue, name, data, principals.new_secret())
-    issued = msgspec.json.decode(answer.body, type=IssuedToken)
-    security("token_issued", **facts(request.scope), subject=issued.token.id, subject_principal=issued.token.principal)
-    return answer
+    response = await write(request, principals.issue, name, data, principals.new_secret())
+    token = msgspec.json.decode(response.body, type=IssuedToken).token
+    log_security_event("token_issued", **log_fields(request.scope), subject=token.id, subject_principal=token.principal)
+    return response
 
 
 @get("/tokens")
@@ -73,14 +74,16 @@ async def list_tokens(
     request: HttpRequest, limit: FromQuery[int] = DEFAULT_LIMIT, page_token: FromQuery[str | None] = None
 ) -> Response[Page[Token]]:
     """All tokens, without their secrets."""
-    return shown(request, await principals.search_tokens(database(request), await caller(request), limit, page_token))
+    page = await principals.search_tokens(database(request), await authenticate(request), limit, page_token)
+    return entity_response(request, page)
 
 
 @post("/tokens/{token_id:str}/revoke", status_code=200, needs=(Right.ADMINISTER,))
 async def revoke_token(request: HttpRequest, token_id: FromPath[str]) -> Response[Token]:
     """End a token."""
-    revoked = await write(request, principals.revoke, token_id)
-    request.app.state.gate.forget()
-    token = msgspec.json.decode(revoked.body, type=Token)
-    security("token_revoked", **facts(request.scope), subject=token.id, subject_principal=token.principal)
-    return revoked
+    response = await write(request, principals.revoke, token_id)
+    request.app.state.authenticator.forget()
+    token = msgspec.json.decode(response.body, type=Token)
+    fields = log_fields(request.scope)
+    log_security_event("token_revoked", **fields, subject=token.id, subject_principal=token.principal)
+    return response

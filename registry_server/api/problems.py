@@ -18,7 +18,7 @@ from litestar.exceptions import (
 from common_lib.rules import names
 from common_lib.rules.violation import RuleViolation
 from registry_server.api import methods
-from registry_server.api.telemetry import id_of
+from registry_server.api.telemetry import get_request_id
 from registry_server.domain.errors import ContentRefused, InvalidRequest, NotFound, RegistryError, RuleBroken, TooLarge
 from registry_server.domain.production import Winner
 
@@ -179,8 +179,8 @@ def on_refusal(request: Request[Any, Any, Any], error: RegistryError) -> Respons
     scope: Any = request.scope
     scope["registry_code"] = error.reason_code
     if PROBLEMS[error.reason_code].status >= 500:  # noqa: PLR2004 - the border between their fault and ours
-        _log.error("%s", error.detail, exc_info=error, extra={"request_id": id_of(request)})
-    return answer(error, id_of(request))
+        _log.error("%s", error.detail, exc_info=error, extra={"request_id": get_request_id(request)})
+    return answer(error, get_request_id(request))
 
 
 def on_violation(request: Request[Any, Any, Any], error: RuleViolation) -> Response[bytes]:
@@ -200,7 +200,7 @@ def on_framework(request: Request[Any, Any, Any], error: HTTPException) -> Respo
             path = request.scope["path"]
             refusal = NotFound(f"there is nothing at {path!r:.200}", remedy=remedy, field="path", value=path)
         case MethodNotAllowedException():
-            headers = {"allow": methods.listed((error.headers or {})["allow"].split(", "))}
+            headers = {"allow": methods.format_allow((error.headers or {})["allow"].split(", "))}
             refusal = InvalidRequest(
                 f"{request.method!r:.50} is not a method of this address",
                 remedy=f"use one of {headers['allow']}",
@@ -223,7 +223,7 @@ def on_framework(request: Request[Any, Any, Any], error: HTTPException) -> Respo
             return on_crash(request, error)
         case _:
             refusal = InvalidRequest(error.detail, remedy=remedy)
-    response = answer(refusal, id_of(request))
+    response = answer(refusal, get_request_id(request))
     response.headers.update(headers)
     return response
 
@@ -239,7 +239,7 @@ def _of_parameter(request: Request[Any, Any, Any], error: ValidationException, r
 
 def on_crash(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """We failed: the log tells all, the answer only where to look."""
-    request_id = id_of(request)
+    request_id = get_request_id(request)
     _log.error("unexpected %s", type(error).__name__, exc_info=error, extra={"request_id": request_id})
     failure = RegistryError(
         "the server failed; nothing was changed unless the answer was lost after a commit",

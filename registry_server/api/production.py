@@ -4,8 +4,8 @@ from litestar import Response
 from litestar.params import FromPath, FromQuery
 
 from common_lib.rules import references
-from registry_server.api.exchange import HttpRequest, database, encoded, get, ports, shown
-from registry_server.api.security import caller
+from registry_server.api.authentication import authenticate
+from registry_server.api.http import HttpRequest, database, entity_response, get, json_response, ports
 from registry_server.core import production, promotion
 from registry_server.domain.base import Page
 from registry_server.domain.pages import DEFAULT_LIMIT
@@ -19,8 +19,8 @@ async def get_production(
 ) -> Response[InProduction]:
     """Which version was in production at a moment, by default now, who decided it, and why."""
     moment = None if as_of is None else references.moment("as_of", as_of)
-    who, now = await caller(request), ports(request).now()
-    return encoded(await production.at(database(request), who, name, moment, now))
+    who, now = await authenticate(request), ports(request).now()
+    return json_response(await production.at(database(request), who, name, moment, now))
 
 
 @get("/models/{name:str}/history")
@@ -31,12 +31,13 @@ async def list_decisions(
     page_token: FromQuery[str | None] = None,
 ) -> Response[Page[Decision]]:
     """What was decided about a model, the newest first: who, when, why, and which stages changed."""
-    page = await production.history(database(request), await caller(request), name, limit=limit, page_token=page_token)
-    return shown(request, page)
+    who = await authenticate(request)
+    page = await production.history(database(request), who, name, limit=limit, page_token=page_token)
+    return entity_response(request, page)
 
 
 @get("/models/{name:str}/versions/{version:int}/check")
 async def check_version(request: HttpRequest, name: FromPath[str], version: FromPath[int]) -> Response[Check]:
     """What a promotion of a version would come to now, rule by rule; nothing is changed."""
-    who, now = await caller(request), ports(request).now()
-    return encoded(await promotion.check(database(request), who, name, version, now))
+    who, now = await authenticate(request), ports(request).now()
+    return json_response(await promotion.check(database(request), who, name, version, now))

@@ -12,7 +12,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_206_PARTIAL_CONTENT, HTTP_30
 from litestar.types import Receive, Scope, Send
 
 from registry_server.api import methods
-from registry_server.api.exchange import matches
+from registry_server.api.http import is_not_modified
 from registry_server.core.ports import BlobStore
 from registry_server.domain.artifacts import FileEntry
 from registry_server.domain.errors import InvalidRequest
@@ -21,7 +21,7 @@ from registry_server.threads import ended, in_thread
 _RANGE = re.compile(r"^bytes=([0-9]{0,18})-([0-9]{0,18})$(?!\n)")
 
 
-class Part(NamedTuple):
+class ByteRange(NamedTuple):
     """Where the bytes of an answer begin, and how many they are."""
 
     start: int
@@ -42,7 +42,7 @@ class NoSuchRange(InvalidRequest):
         )
 
 
-class FileAnswer:
+class FileResponse:
     """The ASGI application that sends a file, or what of it was asked for.
 
     Raises:
@@ -53,10 +53,10 @@ class FileAnswer:
         self._file = file
         self._blobs = blobs
         self._etag = f'"{file.sha256}"'
-        self._known = matches(headers.get("if-none-match"), self._etag)
+        self._known = is_not_modified(headers.get("if-none-match"), self._etag)
         # The bytes of a digest never change; whoever asks for a range of others is sent the whole file.
         wanted = headers.get("range") if headers.get("if-range", self._etag) == self._etag else None
-        part = Part(0, 0) if self._known else selected(wanted, file.size)
+        part = ByteRange(0, 0) if self._known else select_range(wanted, file.size)
         if part is None:
             raise NoSuchRange(file, wanted)
         self._part = part
@@ -81,15 +81,15 @@ class FileAnswer:
                 headers["content-range"] = f"bytes {part.start}-{part.start + part.length - 1}/{size}"
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": raw})
-        if part.length and methods.HEADLESS not in scope:
+        if part.length and methods.OMIT_BODY not in scope:
             await self._send_bytes(part, receive, send)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _send_bytes(self, part: Part, receive: Receive, send: Send) -> None:
+    async def _send_bytes(self, part: ByteRange, receive: Receive, send: Send) -> None:
         chunks = self._blobs.read_chunks(self._file.sha256, *part)
         reading = asyncio.ensure_future(in_thread(next, chunks, b""))
         # uvicorn drops in silence what is sent to nobody: all of a large file would be read for a client that left.
-        leaving = asyncio.ensure_future(_left(receive))
+        leaving = asyncio.ensure_future(_wait_for_disconnect(receive))
         try:
             while (chunk := await reading) and not leaving.done():
                 # The next chunk is read while this one is sent.
@@ -102,28 +102,30 @@ class FileAnswer:
             chunks.close()
 
 
-async def _left(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     """Nothing, once the client is gone."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-def selected(wanted: str | None, size: int) -> Part | None:
+def select_range(wanted: str | None, size: int) -> ByteRange | None:
     """What a Range header selects of so many bytes: everything if it is none we serve, None if there is no such range.
 
-    >>> selected("bytes=2-", 10), selected("bytes=-3", 10), selected("bytes=9-12", 10), selected("bytes=10-", 10)
-    (Part(start=2, length=8), Part(start=7, length=3), Part(start=9, length=1), None)
-    >>> selected("bytes=0-1,4-5", 10)
-    Part(start=0, length=10)
+    >>> select_range("bytes=2-", 10), select_range("bytes=-3", 10)
+    (ByteRange(start=2, length=8), ByteRange(start=7, length=3))
+    >>> select_range("bytes=9-12", 10), select_range("bytes=10-", 10)
+    (ByteRange(start=9, length=1), None)
+    >>> select_range("bytes=0-1,4-5", 10)
+    ByteRange(start=0, length=10)
     """
     match = _RANGE.match(wanted or "")
     if match is None or match[0] == "bytes=-":
-        return Part(0, size)
+        return ByteRange(0, size)
     first, last = match.groups()
     if not first:
         start, end = max(0, size - int(last)), size
     else:
         start, end = int(first), min(size, int(last) + 1) if last else size
         if last and int(last) < start:
-            return Part(0, size)
-    return Part(start, end - start) if start < end else None
+            return ByteRange(0, size)
+    return ByteRange(start, end - start) if start < end else None

@@ -12,7 +12,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Histogram
 
 from registry_server.core import principals
-from registry_server.logs import AccessLine, security
+from registry_server.logs import AccessLine, log_security_event
 
 # A label for each word that somebody sends would fill the memory.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -22,13 +22,13 @@ _ENCODED_SLASH = re.compile(rb"%(2f)", re.IGNORECASE)
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$(?!\n)")
 
 
-def id_of(request: Request[Any, Any, Any]) -> str:
+def get_request_id(request: Request[Any, Any, Any]) -> str:
     """The id of a request, which stands in its answer, its log line and its event."""
     scope: Any = request.scope
     return str(scope["registry_request_id"])
 
 
-def header(scope: Any, name: bytes) -> str | None:
+def find_header(scope: Any, name: bytes) -> str | None:
     """A header by its lower-case name, without the table of all of them that Litestar would build first.
 
     What stands twice is one value with a comma (RFC 9110, 5.3), so that two tokens are no token.
@@ -43,10 +43,10 @@ def header(scope: Any, name: bytes) -> str | None:
     return None if given is None else str(given, "latin-1")
 
 
-def peer_of(client: Any) -> str | None:
+def format_peer(client: Any) -> str | None:
     """Return the address and port at the other end, as text; None without a socket.
 
-    >>> peer_of(("::1", 5)), peer_of(("127.0.0.1", 5)), peer_of(None)
+    >>> format_peer(("::1", 5)), format_peer(("127.0.0.1", 5)), format_peer(None)
     ('[::1]:5', '127.0.0.1:5', None)
     """
     if not client:
@@ -55,13 +55,13 @@ def peer_of(client: Any) -> str | None:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def facts(scope: Any) -> dict[str, Any]:
+def log_fields(scope: Any) -> dict[str, Any]:
     """Return who sent a request and what it asked for, as far as it is known, for the security log."""
     caller = scope.get("registry_caller")
     return {
-        "peer": peer_of(scope.get("client")),
+        "peer": format_peer(scope.get("client")),
         "principal": None if caller is None else caller.name,
-        "token": _token_id(header(scope, b"authorization")) if caller is None else caller.token_id or None,
+        "token": _token_id(find_header(scope, b"authorization")) if caller is None else caller.token_id or None,
         "request_id": scope.get("registry_request_id"),
         "method": scope["method"],
         "path": scope["path"],
@@ -75,7 +75,7 @@ def _token_id(authorization: str | None) -> str | None:
     return principals.token_id(secret) if principals.is_well_formed(secret) else None
 
 
-class Telemetry:
+class RequestTelemetry:
     """Measures an ASGI application; a well-formed X-Request-Id of the caller is kept, any other is replaced."""
 
     def __init__(self, app: ASGIApp, registry: CollectorRegistry, *, access_log: bool) -> None:
@@ -93,7 +93,7 @@ class Telemetry:
             return
         if b"%2" in raw["raw_path"]:
             _keep_slashes_encoded(raw)
-        given = header(raw, b"x-request-id")
+        given = find_header(raw, b"x-request-id")
         request_id = given if given and _REQUEST_ID.match(given) else os.urandom(16).hex()
         raw["registry_request_id"] = request_id
         status, began = 500, time.perf_counter()
@@ -111,7 +111,7 @@ class Telemetry:
             elapsed = time.perf_counter() - began
             self._observe(raw["method"], raw.get("path_template", "(none)"), status, elapsed)
             if status in _REFUSED:
-                security("refused", status=status, **facts(raw))
+                log_security_event("refused", status=status, **log_fields(raw))
             if self._access_log:
                 ms = round(elapsed * 1000, 3)
                 AccessLine(datetime.now(UTC), request_id, raw["method"], raw["path"], status, ms).write()

@@ -4,8 +4,8 @@ from litestar import Response
 from litestar.params import FromPath, JSONBody
 
 from registry_server.api.artifacts import check_bytes
-from registry_server.api.exchange import HttpRequest, act, delete, encoded, get, ports, put
-from registry_server.api.security import caller
+from registry_server.api.authentication import authenticate
+from registry_server.api.http import HttpRequest, act, delete, get, json_response, ports, put
 from registry_server.core import uploads
 from registry_server.core.rights import Right
 from registry_server.domain.artifacts import Upload, UploadRequest
@@ -17,13 +17,13 @@ async def begin_upload(request: HttpRequest, sha256: FromPath[str], data: JSONBo
     by = await act(request, key_required=False)
     settings = request.app.state.settings
     quota = uploads.Quota(settings.max_blob_bytes, settings.max_open_uploads, settings.max_announced_bytes)
-    return encoded(await uploads.begin(ports(request), by, sha256, data.size, quota))
+    return json_response(await uploads.begin(ports(request), by, sha256, data.size, quota))
 
 
 @get("/uploads/{sha256:str}")
 async def get_upload(request: HttpRequest, sha256: FromPath[str]) -> Response[Upload]:
     """How far the caller's own upload is."""
-    return encoded(await uploads.find(ports(request), await caller(request), sha256))
+    return json_response(await uploads.find(ports(request), await authenticate(request), sha256))
 
 
 @put("/uploads/{sha256:str}/parts/{start:int}", request_max_body_size=None, status_code=200, needs=(Right.UPLOAD,))
@@ -32,7 +32,7 @@ async def put_part(request: HttpRequest, sha256: FromPath[str], start: FromPath[
     check_bytes(request)
     by = await act(request, key_required=False)
     prefix = request.headers.get("x-prefix-sha256", "")
-    return encoded(
+    return json_response(
         await uploads.append(ports(request), by, sha256, request.stream(), start=start, prefix_sha256=prefix)
     )
 
@@ -40,4 +40,4 @@ async def put_part(request: HttpRequest, sha256: FromPath[str], start: FromPath[
 @delete("/uploads/{sha256:str}", status_code=204, needs=(Right.UPLOAD,))
 async def delete_upload(request: HttpRequest, sha256: FromPath[str]) -> None:
     """Forget the caller's own upload."""
-    await uploads.abandon(ports(request), await caller(request), sha256)
+    await uploads.abandon(ports(request), await authenticate(request), sha256)

@@ -5,8 +5,8 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from common_lib.rules import references
 from common_lib.rules.lifecycle import ModelStage
-from registry_server.api.exchange import HttpRequest, database, get, patch, ports, post, shown, write
-from registry_server.api.security import caller
+from registry_server.api.authentication import authenticate
+from registry_server.api.http import HttpRequest, database, entity_response, get, patch, ports, post, write
 from registry_server.core import diff, production, registration, versions
 from registry_server.core.rights import Right
 from registry_server.domain.artifacts import Manifest
@@ -28,10 +28,9 @@ async def list_versions(
 ) -> Response[Page[ModelVersion]]:
     """Versions of a model, the newest first."""
     conditions = VersionFilter(stage, tombstoned)
-    page = await versions.search(
-        database(request), await caller(request), name, conditions, order=order, limit=limit, page_token=page_token
-    )
-    return shown(request, page)
+    who, records = await authenticate(request), database(request)
+    page = await versions.search(records, who, name, conditions, order=order, limit=limit, page_token=page_token)
+    return entity_response(request, page)
 
 
 @post("/models/{name:str}/versions", needs=(Right.REGISTER,), large=True)
@@ -39,13 +38,14 @@ async def create_version(
     request: HttpRequest, name: FromPath[str], data: JSONBody[CreateVersion]
 ) -> Response[ModelVersion]:
     """Give the next number to files whose bytes are here."""
-    return await write(request, registration.create, name, await registration.check(await caller(request), name, data))
+    checked = await registration.check(await authenticate(request), name, data)
+    return await write(request, registration.create, name, checked)
 
 
 @get("/models/{name:str}/versions/{version:int}")
 async def get_version(request: HttpRequest, name: FromPath[str], version: FromPath[int]) -> Response[ModelVersion]:
     """One version."""
-    return shown(request, await versions.get(database(request), await caller(request), name, version))
+    return entity_response(request, await versions.get(database(request), await authenticate(request), name, version))
 
 
 @patch("/models/{name:str}/versions/{version:int}", needs=(Right.EDIT,))
@@ -59,7 +59,8 @@ async def update_version(
 @get("/models/{name:str}/versions/{version:int}/manifest")
 async def get_manifest(request: HttpRequest, name: FromPath[str], version: FromPath[int]) -> Response[Manifest]:
     """The files of a version."""
-    return shown(request, await versions.manifest_of(database(request), await caller(request), name, version))
+    found = await versions.manifest_of(database(request), await authenticate(request), name, version)
+    return entity_response(request, found)
 
 
 @get("/models/{name:str}/versions/{version:int}/diff/{other:int}")
@@ -67,7 +68,8 @@ async def diff_versions(
     request: HttpRequest, name: FromPath[str], version: FromPath[int], other: FromPath[int]
 ) -> Response[VersionDiff]:
     """In what another version of the model differs from this one."""
-    return shown(request, await diff.compare(database(request), await caller(request), name, version, other))
+    found = await diff.compare(database(request), await authenticate(request), name, version, other)
+    return entity_response(request, found)
 
 
 @get("/models/{name:str}/resolve/{selector:str}")
@@ -75,8 +77,9 @@ async def resolve_version(
     request: HttpRequest, name: FromPath[str], selector: FromPath[str], as_of: FromQuery[str | None] = None
 ) -> Response[ModelVersion]:
     """The version that a selector means: digits, `@alias`, a stage, or `latest`; production also at a moment."""
-    who = await caller(request)
+    who = await authenticate(request)
     if as_of is None:
-        return shown(request, await versions.resolve(database(request), who, name, selector))
+        return entity_response(request, await versions.resolve(database(request), who, name, selector))
     moment, now = references.moment("as_of", as_of), ports(request).now()
-    return shown(request, await production.resolve(database(request), who, name, selector, moment=moment, now=now))
+    found = await production.resolve(database(request), who, name, selector, moment=moment, now=now)
+    return entity_response(request, found)

@@ -37,7 +37,7 @@ class Hanging:
     def __init__(self) -> None:
         self.waited = self.given_up = 0
 
-    async def caller(self, *_: str | None) -> NoReturn:
+    async def authenticate(self, *_: str | None) -> NoReturn:
         """Wait for longer than anybody should."""
         self.waited += 1
         try:
@@ -54,8 +54,8 @@ def test_every_route_ends_with_the_deadline_of_its_caller(world: World) -> None:
     routes = [(m, path) for m, path in routes if not path.startswith(("/health", "/openapi"))]
     routes += [("HEAD", path) for m, path in routes if m == "GET"]
     state = world.backend._app.state
-    gate, hanging = state.gate, Hanging()
-    state.gate = hanging
+    authenticator, hanging = state.authenticator, Hanging()
+    state.authenticator = hanging
     try:
         with world.http(world.token, **{"x-request-deadline-ms": str(DEADLINE_MS)}) as http:
             began = time.monotonic()
@@ -67,7 +67,7 @@ def test_every_route_ends_with_the_deadline_of_its_caller(world: World) -> None:
                     assert problem(answer)["code"] == "deadline_exceeded"
             assert time.monotonic() - began < 5 * WAIT_S * len(routes)
     finally:
-        state.gate = gate
+        state.authenticator = authenticator
     assert hanging.waited == hanging.given_up == len(routes) > 60
 
 

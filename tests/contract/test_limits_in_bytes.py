@@ -13,7 +13,7 @@ from common_lib.operations import models as model_operations
 from common_lib.operations import versions as version_operations
 from common_lib.rules import facts, lifecycle
 from common_lib.values import FieldSpec, FileEntry, Signature
-from registry_server.api import reading
+from registry_server.api import request_body
 from registry_server.core import pages
 from tests.security.worlds import CONTENT, MODEL, SHA256, World, opened, problem
 from tests.support.steps import version_of
@@ -138,7 +138,7 @@ def test_models_that_were_too_large_before_there_was_a_limit_can_be_listed(
 ) -> None:
     """Pages end early, at least one row each, and together they hold every model once, in either order."""
     monkeypatch.setitem(facts.MAX_BYTES, "metadata", 2 * pages.MAX_BYTES)
-    monkeypatch.setattr(reading, "MAX_JSON_BYTES", 2 * pages.MAX_BYTES)
+    monkeypatch.setattr(request_body, "MAX_JSON_BYTES", 2 * pages.MAX_BYTES)
     body = {f"k{number:03}": "\N{GRINNING FACE}" * 1_000 for number in range(255)}
     names = [f"large-{number:02}" for number in range(11)]
     for name in names:

@@ -19,7 +19,7 @@ from common_lib.artifacts.loading import load
 from common_lib.errors import AlreadyExists, LoadRefused, RegistryUnavailable, RevisionMismatch
 from common_lib.faults import Faults
 from common_lib.staleness import ServeStale
-from registry_server.api import security
+from registry_server.api import authentication
 from registry_server.api.deadlines import Deadlines
 from registry_server.core import principals
 from registry_server.core.acts import Act, perform
@@ -149,7 +149,7 @@ def test_a_token_that_another_server_has_revoked_is_refused_within_five_seconds(
     assert asked() == 200
     model_registry_backend._portal.call(revoke_elsewhere)
     later = time.monotonic() + 5.0
-    monkeypatch.setattr(security, "time", SimpleNamespace(monotonic=lambda: later))
+    monkeypatch.setattr(authentication, "time", SimpleNamespace(monotonic=lambda: later))
     assert asked() == 401
 
 

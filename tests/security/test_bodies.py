@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from registry_server.api import bodies, reading
+from registry_server.api import request_body, strict_json
 from tests.security.test_rights import ONE
 from tests.security.worlds import MODEL, SHA256, World, in_memory, key, nothing_happens
 
@@ -140,13 +140,13 @@ def test_only_a_registration_takes_more_than_a_megabyte(world: World) -> None:
 def test_large_bodies_are_parsed_beside_other_requests(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """In one thread, so that many of them together leave the event loop half of the time."""
     threads: list[str] = []
-    parse = bodies.parse
+    parse = strict_json.parse
 
     def watched(*given: Any) -> Any:
         threads.append(threading.current_thread().name)
         return parse(*given)
 
-    monkeypatch.setattr(bodies, "parse", watched)
+    monkeypatch.setattr(strict_json, "parse", watched)
     with nothing_happens(world):
         for size in (16 * 1024 + 1, MIB):
             assert world.send("POST", "/v1/models", b" " * (size - 2) + b"[]").status_code == 422
@@ -159,11 +159,11 @@ def test_large_bodies_are_parsed_beside_other_requests(world: World, monkeypatch
 @pytest.mark.parametrize("piece", [b'"a%d":1', b'"a%d":[1]', b'"a%d":"x"', b'"a%d":{"b":"c"}'])
 def test_the_number_of_values_is_limited(world: World, piece: bytes) -> None:
     """By its names and values, not by commas within texts."""
-    many = b",".join(piece % number for number in range(reading.MAX_VALUES))
+    many = b",".join(piece % number for number in range(request_body.MAX_VALUES))
     with nothing_happens(world):
         answer = world.send("POST", "/v1/models", b'{"name":"n","type":"regression","metadata":{%s}}' % many)
         assert (answer.status_code, answer.json()["field"]) == (422, "body")
-        assert f"more than {reading.MAX_VALUES} names and values" in answer.json()["detail"]
+        assert f"more than {request_body.MAX_VALUES} names and values" in answer.json()["detail"]
         texts = b",".join(b'"a%d":"%s"' % (number, b':,\\\\\\",' * 250) for number in range(100))
         answer = world.send("POST", "/v1/models", b'{"name":"n","type":"regression","metadata":{%s}}' % texts)
         assert answer.json()["code"] == "text_too_long"
@@ -191,9 +191,9 @@ def test_a_version_of_ten_thousand_files_is_not_too_many(world: World) -> None:
 )
 def test_what_does_not_end_is_refused_like_anything_else(world: World, text: bytes) -> None:
     """However many signs come before it, so that they are counted one by one."""
-    many = b'"' + b",:" * reading.MAX_VALUES + b'"'
+    many = b'"' + b",:" * request_body.MAX_VALUES + b'"'
     with nothing_happens(world):
-        for body in (b'{"description":' + many + b"," + text, many + text, text + b",:" * reading.MAX_VALUES):
+        for body in (b'{"description":' + many + b"," + text, many + text, text + b",:" * request_body.MAX_VALUES):
             answer = world.send("POST", "/v1/models", body)
             assert answer.status_code in {400, 422}
             assert answer.json()["code"] in {"invalid_json", "invalid_request"}

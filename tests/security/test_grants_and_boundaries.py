@@ -150,10 +150,10 @@ def test_a_token_ends_at_the_very_moment_it_says(world: World, clock: Clock, *, 
             for moment, status in moments if warm else moments[::-1]:
                 clock.time = moment
                 if not warm:
-                    world.backend._app.state.gate.forget()
+                    world.backend._app.state.authenticator.forget()
                 assert http.get(target).status_code == status, (target, moment - expires)
             clock.time = expires - DAY
-            world.backend._app.state.gate.forget()
+            world.backend._app.state.authenticator.forget()
 
 
 def test_a_lease_ends_at_its_moment(world: World, clock: Clock) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from common_lib import Grant, HttpRegistry, PrincipalKind, RegistryConfig, Role
 from common_lib.errors import RateLimited
-from registry_server.api.quotas import Buckets
+from registry_server.api.rate_limits import TokenBuckets
 from registry_server.core.principals import new_secret
 from registry_server.settings import Settings
 from tests.security.servers import Running, lines, serving
@@ -176,7 +176,7 @@ def test_by_default_nobody_announces_without_end(tmp_path: Any) -> None:
 def test_buckets_fill_up_again_and_are_bounded() -> None:
     """A bucket never holds more than its depth, and the key used longest ago is forgotten first."""
     now = 0.0
-    buckets = Buckets(1.0, 3.0, most=2, clock=lambda: now)
+    buckets = TokenBuckets(1.0, 3.0, most=2, clock=lambda: now)
     assert [buckets.take("a", 1.0) for _ in range(4)] == [0.0, 0.0, 0.0, 1.0]
     now = 100.0
     assert [buckets.take("a", 1.0) for _ in range(4)] == [0.0, 0.0, 0.0, 1.0]
@@ -193,6 +193,6 @@ def test_buckets_fill_up_again_and_are_bounded() -> None:
 
 def test_a_rate_of_zero_limits_nothing() -> None:
     """And remembers nobody."""
-    buckets = Buckets(0.0, 0.0)
+    buckets = TokenBuckets(0.0, 0.0)
     assert [buckets.take("a", 1e12) for _ in range(100)] == [0.0] * 100
     assert len(buckets) == 0

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_server.api.ranges import Part, selected
+from registry_server.api.ranges import ByteRange, select_range
 
 SIZES = st.integers(0, 50)
 NUMBERS = st.integers(0, 60)
@@ -14,9 +14,9 @@ NUMBERS = st.integers(0, 60)
 def test_a_range_is_a_slice(size: int, first: int, last: int | None) -> None:
     """From the first to the last byte, both included, as far as there are any."""
     whole = bytes(range(size))
-    part = selected(f"bytes={first}-{'' if last is None else last}", size)
+    part = select_range(f"bytes={first}-{'' if last is None else last}", size)
     if last is not None and last < first:
-        assert part == Part(0, size)
+        assert part == ByteRange(0, size)
     elif first >= size:
         assert part is None
     else:
@@ -27,7 +27,7 @@ def test_a_range_is_a_slice(size: int, first: int, last: int | None) -> None:
 @given(SIZES, st.integers(1, 60))
 def test_a_suffix_is_the_end(size: int, length: int) -> None:
     """The last so many bytes, or all."""
-    part = selected(f"bytes=-{length}", size)
+    part = select_range(f"bytes=-{length}", size)
     if size == 0:
         assert part is None
     else:
@@ -41,10 +41,10 @@ NONE = ["", "bytes", "bytes=", "bytes=-", "bytes=a-b", "items=0-1", "bytes=0-1,3
 @pytest.mark.parametrize("header", [None, *NONE, "bytes=0-1\n", "bytes=--1", "Bytes=0-1", "bytes=٠-١"])
 def test_what_is_no_range_that_is_served_means_everything(header: str | None) -> None:
     """A server may always send the whole."""
-    assert selected(header, 10) == Part(0, 10)
+    assert select_range(header, 10) == ByteRange(0, 10)
 
 
 def test_of_nothing_there_is_no_range() -> None:
     """Not even the last byte; but everything of nothing can be had."""
-    assert selected("bytes=0-", 0) is None
-    assert selected(None, 0) == Part(0, 0)
+    assert select_range("bytes=0-", 0) is None
+    assert select_range(None, 0) == ByteRange(0, 0)

@@ -56,7 +56,7 @@ class StrictJson(AbstractDTO[Any]):
         return scope[PARSED]
 
 
-def decoder_of(handler: Any) -> msgspec.json.Decoder[Any]:
+def get_decoder(handler: Any) -> msgspec.json.Decoder[Any]:
     """Return the decoder of what a handler takes as `data`."""
     declared = handler.parsed_fn_signature.parameters["data"].annotation
     decoder = _decoders.get(declared)

@@ -23,7 +23,7 @@ _LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
 _HIGHEST_PORT: Final = 65_535
 
 
-class Authority:
+class AllowedHosts:
     """The names under which this server answers, whatever the port: those of loopback, and those it was given.
 
     Raises:
@@ -33,7 +33,7 @@ class Authority:
     def __init__(self, names: Iterable[str] = ()) -> None:
         self._names = frozenset(_normal(name) for name in (*_LOOPBACK, *names))
 
-    def refusal(self, version: str, target: bytes, hosts: list[bytes]) -> RegistryError | None:
+    def find_refusal(self, version: str, target: bytes, hosts: list[bytes]) -> RegistryError | None:
         """Return why a request with these Host headers is refused, or None if it is meant for this server.
 
         >>> Authority().refusal("1.1", b"/v1/models", [b"LOCALHOST.:8321"])

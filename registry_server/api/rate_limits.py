@@ -19,7 +19,7 @@ _MOST_KEYS: Final = 10_000
 _JSON: Final = "application/json"
 
 
-class Buckets:
+class TokenBuckets:
     """One bucket for each key, of which the ones used last are remembered; a rate of 0 limits nothing."""
 
     def __init__(
@@ -60,7 +60,7 @@ class WriteQuota:
     """How many bytes of requests one principal may have written into rows, by all its tokens together."""
 
     def __init__(self, bytes_per_s: float, burst_bytes: float, largest_body: int) -> None:
-        self._buckets = Buckets(bytes_per_s, burst_bytes)
+        self._buckets = TokenBuckets(bytes_per_s, burst_bytes)
         self._largest_body = largest_body
 
     def charge_announced(self, caller: Caller, media_type: str, length: str) -> None:

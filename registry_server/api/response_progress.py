@@ -13,7 +13,7 @@ from typing import Final
 _INT: Final = struct.Struct("i")
 
 
-class Outflow:
+class ResponseProgress:
     """A meter of one connection, to be asked now and then, and at each turn of the transport's flow control.
 
     Between two turns nothing is written to a full buffer, so a decrease of the waiting bytes was taken by the client.

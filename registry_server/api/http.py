@@ -13,11 +13,11 @@ from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT, HTTP_304_NOT
 from litestar.types import Receive, Scope, Send
 
 from common_lib.rules.names import check_idempotency_key
-from registry_server.api.query import check_value
-from registry_server.api.quotas import WriteQuota
-from registry_server.api.reading import prepare_json, received
-from registry_server.api.security import caller
-from registry_server.api.telemetry import header, id_of
+from registry_server.api.authentication import authenticate
+from registry_server.api.query_values import check_value
+from registry_server.api.rate_limits import WriteQuota
+from registry_server.api.request_body import prepare_json, read_body
+from registry_server.api.telemetry import find_header, get_request_id
 from registry_server.core.acts import Act, Need, Outcome, Ports, perform
 from registry_server.core.ports import Database, Records
 from registry_server.domain.answers import Answer
@@ -32,7 +32,7 @@ _BODILESS: Final = frozenset({HTTP_204_NO_CONTENT, HTTP_304_NOT_MODIFIED})
 _ONCE: Final = frozenset({b"authorization", b"content-type", b"idempotency-key", b"if-match", b"if-none-match"})
 
 
-async def admitted(request: HttpRequest) -> None:
+async def check_request(request: HttpRequest) -> None:
     """Admit a request to its handler: first the caller and their rights, then the address, the query and the body.
 
     Litestar would read `//` as `/` and `007` as `7`, overlook a misspelt filter, and choose one of two values. No body
@@ -50,7 +50,7 @@ async def admitted(request: HttpRequest) -> None:
     twice = header_twice(scope)
     if twice == "authorization":
         raise Unauthenticated("the request carries several tokens", remedy="send one Authorization header")
-    who = await caller(request)
+    who = await authenticate(request)
     if twice is not None:
         raise InvalidRequest(f"the header {twice} stands twice", remedy="send it once", field=twice)
     values = {name: str(value).removeprefix("/") for name, value in scope["path_params"].items()}
@@ -66,7 +66,7 @@ async def admitted(request: HttpRequest) -> None:
         check_query(request)
     if scope["method"] != "GET":
         quota: WriteQuota = request.app.state.write_quota
-        media_type, length = header(scope, b"content-type") or "", header(scope, b"content-length") or ""
+        media_type, length = find_header(scope, b"content-type") or "", find_header(scope, b"content-length") or ""
         quota.charge_announced(who, media_type, length)
     await prepare_json(request)
 
@@ -77,11 +77,11 @@ def header_twice(scope: Any) -> str | None:
     return next((name.decode() for name in once if once.count(name) > 1), None)
 
 
-get = partial(litestar.get, before_request=admitted)
-post = partial(litestar.post, before_request=admitted)
-patch = partial(litestar.patch, before_request=admitted)
-put = partial(litestar.put, before_request=admitted)
-delete = partial(litestar.delete, before_request=admitted)
+get = partial(litestar.get, before_request=check_request)
+post = partial(litestar.post, before_request=check_request)
+patch = partial(litestar.patch, before_request=check_request)
+put = partial(litestar.put, before_request=check_request)
+delete = partial(litestar.delete, before_request=check_request)
 
 
 def ports(request: HttpRequest) -> Ports:
@@ -94,7 +94,7 @@ def database(request: HttpRequest) -> Database:
     return ports(request).database
 
 
-class Ready(Response[T]):
+class RawResponse(Response[T]):
     """An answer that is bytes already, without Litestar's response building, which takes longer than all else here."""
 
     def __init__(self, status: int, body: bytes, *, etag: str | None = None, location: str | None = None) -> None:
@@ -120,22 +120,22 @@ class Ready(Response[T]):
         await send({"type": "http.response.body", "body": self._body, "more_body": False})
 
 
-def shown(request: HttpRequest, entity: T) -> Response[T]:
+def entity_response(request: HttpRequest, entity: T) -> Response[T]:
     """An entity with its ETag, or 304 if the caller has it."""
-    return answered(request.scope, entity)
+    return asgi_entity_response(request.scope, entity)
 
 
-def answered(scope: Any, entity: T) -> Ready[T]:
+def asgi_entity_response(scope: Any, entity: T) -> RawResponse[T]:
     """The same, of a request that is not one of Litestar's yet."""
     etag: str | None = getattr(entity, "etag", None)
-    if etag is not None and matches(header(scope, b"if-none-match"), etag):
-        return Ready(HTTP_304_NOT_MODIFIED, b"", etag=etag)
-    return Ready(HTTP_200_OK, _encode(entity), etag=etag)
+    if etag is not None and is_not_modified(find_header(scope, b"if-none-match"), etag):
+        return RawResponse(HTTP_304_NOT_MODIFIED, b"", etag=etag)
+    return RawResponse(HTTP_200_OK, _encode(entity), etag=etag)
 
 
-def encoded(entity: T) -> Response[T]:
+def json_response(entity: T) -> Response[T]:
     """A value that is no entity of the registry, and so has no ETag."""
-    return Ready(HTTP_200_OK, _encode(entity))
+    return RawResponse(HTTP_200_OK, _encode(entity))
 
 
 async def act(
@@ -148,7 +148,7 @@ async def act(
     Raises:
         InvalidRequest: there is no Idempotency-Key, or it is malformed.
     """
-    who = await caller(request)
+    who = await authenticate(request)
     headers = request.headers
     outside = ports(request)
     key = headers.get("idempotency-key")
@@ -168,7 +168,7 @@ async def act(
     return Act(
         caller=who,
         at=outside.now(),
-        request_id=id_of(request),
+        request_id=get_request_id(request),
         key=key,
         fingerprint=hashlib.sha256(repr(same).encode()).hexdigest(),
         if_match=headers.get("if-match"),
@@ -182,7 +182,7 @@ async def write(
     use_case: Callable[Concatenate[Records, Act, P], Awaitable[Outcome[T]]],
     *args: P.args,
     **kwargs: P.kwargs,
-) -> Ready[T]:
+) -> RawResponse[T]:
     """Run a use case, called with `(records, act, *args)`, as one act."""
     return await write_with(request, (), use_case, *args, **kwargs)
 
@@ -193,19 +193,19 @@ async def write_with(
     use_case: Callable[Concatenate[Records, Act, P], Awaitable[Outcome[T]]],
     *args: P.args,
     **kwargs: P.kwargs,
-) -> Ready[T]:
+) -> RawResponse[T]:
     """Do the same for a request whose body decides which rights it needs; without them no first answer is repeated."""
-    body = await received(request)
+    body = await read_body(request)
     quota: WriteQuota = request.app.state.write_quota
-    quota.charge_unannounced(await caller(request), request.headers.get("content-length", ""), body.content)
+    quota.charge_unannounced(await authenticate(request), request.headers.get("content-length", ""), body.content)
     asked = await act(request, body_sha256=body.sha256, needs=needs)
     answer = await perform(ports(request), asked, lambda records, by: use_case(records, by, *args, **kwargs))
-    return wrote(answer)
+    return write_response(answer)
 
 
-def wrote(answer: Answer) -> Ready[Any]:
+def write_response(answer: Answer) -> RawResponse[Any]:
     """The answer of a write on the wire."""
-    return Ready(answer.status, answer.body, etag=answer.etag, location=answer.location)
+    return RawResponse(answer.status, answer.body, etag=answer.etag, location=answer.location)
 
 
 def check_query(request: HttpRequest) -> None:
@@ -243,7 +243,7 @@ def check_query(request: HttpRequest) -> None:
             check_value(name, known[name].annotation, value)
 
 
-def matches(if_none_match: str | None, etag: str) -> bool:
+def is_not_modified(if_none_match: str | None, etag: str) -> bool:
     """Return whether If-None-Match names the ETag, be it as a weak one, or as `*` (RFC 9110, 13.1.2)."""
     if if_none_match is None:
         return False

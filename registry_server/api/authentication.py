@@ -7,8 +7,8 @@ from typing import Any
 
 from litestar import Request
 
-from registry_server.api.quotas import Buckets
-from registry_server.api.telemetry import header
+from registry_server.api.rate_limits import TokenBuckets
+from registry_server.api.telemetry import find_header
 from registry_server.core import principals
 from registry_server.core.ports import Database
 from registry_server.core.rights import Caller
@@ -18,16 +18,16 @@ _FRESH_S = 2.0
 _MOST = 10_000
 
 
-class Gate:
+class Authenticator:
     """Lets callers in by their token; forgets what it knew after two seconds, so that a revocation is seen soon."""
 
-    def __init__(self, database: Database, now: Callable[[], datetime], failures: Buckets | None = None) -> None:
+    def __init__(self, database: Database, now: Callable[[], datetime], failures: TokenBuckets | None = None) -> None:
         self._database = database
         self._now = now
-        self._failures = Buckets(0.0, 0.0) if failures is None else failures
+        self._failures = TokenBuckets(0.0, 0.0) if failures is None else failures
         self._known: dict[str, tuple[float, datetime, Caller]] = {}
 
-    async def caller(self, authorization: str | None, peer: str = "") -> Caller:
+    async def authenticate(self, authorization: str | None, peer: str = "") -> Caller:
         """Return the caller behind an Authorization header.
 
         Wrong tokens are counted for the peer they come from. A valid token is never refused because of others from
@@ -74,17 +74,17 @@ class Gate:
         self._known.clear()
 
 
-async def caller(request: Request[Any, Any, Any]) -> Caller:
+async def authenticate(request: Request[Any, Any, Any]) -> Caller:
     """Return the caller of a request, and keep it for the log and for later looks."""
-    gate: Gate = request.app.state.gate
+    authenticator: Authenticator = request.app.state.authenticator
     scope: Any = request.scope
     client = scope.get("client")
-    known: Caller = await gate.caller(header(scope, b"authorization"), client[0] if client else "")
+    known: Caller = await authenticator.authenticate(find_header(scope, b"authorization"), client[0] if client else "")
     scope.setdefault("registry_caller", known)
     return known
 
 
-def caller_of(scope: Any) -> Caller | None:
+def find_caller(scope: Any) -> Caller | None:
     """Return whom a request was let in as, or None if it has not been let in."""
     found: Caller | None = scope.get("registry_caller")
     return found

@@ -11,8 +11,8 @@ from litestar.datastructures import State
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from common_lib.rules.violation import RuleViolation
-from registry_server.api.exchange import Ready, answered, header_twice
-from registry_server.api.telemetry import header
+from registry_server.api.http import RawResponse, asgi_entity_response, header_twice
+from registry_server.api.telemetry import find_header
 from registry_server.core import versions
 from registry_server.domain.errors import RegistryError
 from registry_server.domain.versions import ModelVersion
@@ -22,7 +22,7 @@ _RESOLVE: Final = re.compile(rb"^/v1/models/([A-Za-z0-9._-]+)/resolve/(@?[A-Za-z
 _TEMPLATE: Final = "/v1/models/{name}/resolve/{selector}"
 
 
-class FastLane:
+class ResolveShortcut:
     """Answers resolves that succeed; all else goes on to the application, whose `state` knows database and callers."""
 
     def __init__(self, app: ASGIApp, state: State) -> None:
@@ -44,10 +44,10 @@ class FastLane:
             raw["path_template"] = _TEMPLATE
             await answer(scope, receive, send)
 
-    async def _answer(self, scope: Any, name: str, selector: str) -> Ready[ModelVersion] | None:
+    async def _answer(self, scope: Any, name: str, selector: str) -> RawResponse[ModelVersion] | None:
         state = self._state
         try:
-            caller = await state.gate.caller(header(scope, b"authorization"))
-            return answered(scope, await versions.resolve(state.ports.database, caller, name, selector))
+            caller = await state.authenticator.authenticate(find_header(scope, b"authorization"))
+            return asgi_entity_response(scope, await versions.resolve(state.ports.database, caller, name, selector))
         except (RegistryError, RuleViolation):
             return None

@@ -3,21 +3,21 @@
 from collections.abc import Sequence
 from typing import Any
 
-from registry_server.api.security import Gate, caller_of
-from registry_server.api.telemetry import header
+from registry_server.api.authentication import Authenticator, find_caller
+from registry_server.api.telemetry import find_header
 from registry_server.core.rights import Caller
 from registry_server.domain.errors import Forbidden, RegistryError, Unauthenticated
 
 
-async def end_revoked(connections: Sequence[Any], gate: Gate) -> None:
+async def end_revoked_requests(connections: Sequence[Any], authenticator: Authenticator) -> None:
     """End the running requests of those connections whose callers may not do any more what they began."""
     for connection in connections:
         cycle = connection.running
-        before = caller_of(cycle.scope)
+        before = find_caller(cycle.scope)
         if before is None:
             continue  # nobody was let in, so nothing can be revoked
         try:
-            now = await gate.caller(header(cycle.scope, b"authorization"))
+            now = await authenticator.authenticate(find_header(cycle.scope, b"authorization"))
         except Unauthenticated as refusal:
             connection.revoke(cycle, refusal)
         except RegistryError:

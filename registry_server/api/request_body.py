@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from litestar import Request
 from litestar.utils.scope.state import ScopeState
 
-from registry_server.api import bodies
+from registry_server.api import strict_json
 from registry_server.domain.errors import InvalidRequest, TooLarge
 
 # Ten times what any request but the registration of a version needs.
@@ -32,7 +32,7 @@ class Body(NamedTuple):
     sha256: bytes
 
 
-async def received(request: Request[Any, Any, Any]) -> Body:
+async def read_body(request: Request[Any, Any, Any]) -> Body:
     """Read the whole body of a request; a second call returns the same.
 
     Raises:
@@ -65,24 +65,24 @@ async def prepare_json(request: Request[Any, Any, Any]) -> None:
     """
     if "data" not in request.route_handler.parsed_fn_signature.parameters:
         return
-    bodies.require_plain_json(request.headers)
-    content = (await received(request)).content
+    strict_json.require_plain_json(request.headers)
+    content = (await read_body(request)).content
     if not content:
         return  # Litestar refuses it
     scope: Any = request.scope
-    decoder = bodies.decoder_of(request.route_handler)
+    decoder = strict_json.get_decoder(request.route_handler)
     if len(content) <= _INLINE_BYTES:
-        scope[bodies.PARSED] = bodies.parse(content, decoder)
+        scope[strict_json.PARSED] = strict_json.parse(content, decoder)
         return
     most = MAX_VALUES_OF_VERSION if _is_large(request) else MAX_VALUES
     loop = asyncio.get_running_loop()
-    scope[bodies.PARSED] = await loop.run_in_executor(_parser, _parse_bounded, content, decoder, most)
+    scope[strict_json.PARSED] = await loop.run_in_executor(_parser, _parse_bounded, content, decoder, most)
 
 
 def _parse_bounded(content: bytes, decoder: Any, most: int) -> Any:
     if content.count(b",") + content.count(b":") > most:
         _check_count(content, most)
-    return bodies.parse(content, decoder)
+    return strict_json.parse(content, decoder)
 
 
 def _check_count(content: bytes, most: int) -> None:
