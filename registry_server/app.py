@@ -43,9 +43,9 @@ from registry_server.api.strict_json import StrictJson
 from registry_server.api.telemetry import RequestTelemetry
 from registry_server.core import scrub, timeline
 from registry_server.core import uploads as core_uploads
-from registry_server.core.acts import Ports
 from registry_server.core.bootstrap import ensure_admin
 from registry_server.core.collection import reconcile
+from registry_server.core.environment import Environment
 from registry_server.domain.errors import RegistryError
 from registry_server.infrastructure.filesystem import FilesystemBlobs, sync_folder
 from registry_server.infrastructure.sqlite import SqliteDatabase
@@ -125,9 +125,9 @@ def create_app(settings: Settings) -> Litestar:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        async with opened(settings) as outside:
-            connect(app, outside)
-            tasks = [asyncio.create_task(work) for work in background(settings, outside, report)]
+        async with opened(settings) as env:
+            connect(app, env)
+            tasks = [asyncio.create_task(work) for work in background(settings, env, report)]
             try:
                 yield
             finally:
@@ -160,17 +160,17 @@ def create_app(settings: Settings) -> Litestar:
     return app
 
 
-def connect(app: Litestar, outside: Ports) -> None:
+def connect(app: Litestar, env: Environment) -> None:
     """Let the application work on this outside world."""
-    app.state.ports = outside
+    app.state.env = env
     settings: Settings = app.state.settings
     failures = TokenBuckets(settings.wrong_tokens_per_min / 60, settings.wrong_tokens_per_min)
-    app.state.authenticator = Authenticator(outside.database, outside.now, failures)
+    app.state.authenticator = Authenticator(env.database, env.now, failures)
     app.state.write_quota = WriteQuota(settings.write_bytes_per_s, settings.write_burst_bytes, settings.max_body_bytes)
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: Settings, *, adopt: bool = False, lost: bool = False) -> AsyncIterator[Ports]:
+async def opened(settings: Settings, *, adopt: bool = False, lost: bool = False) -> AsyncIterator[Environment]:
     """Check, lock, migrate and open the outside world that the settings describe, with an admin; close it at the end.
 
     With `adopt` folder and database become one store, even if they belonged to others before; with `lost` even if the
@@ -198,13 +198,13 @@ async def opened(settings: Settings, *, adopt: bool = False, lost: bool = False)
         try:
             if facts is not None:
                 await adoption.settle(settings, database, facts, store, adopt=adopt)
-            outside = Ports(database, blobs, _now, _new_id, set())
+            env = Environment(database, blobs, _now, _new_id, set())
             if read := await database.write(timeline.rebuild):
                 _log.info("what was in production when was made anew from %d events", read)
-            await ensure_admin(outside, settings.data / "admin-token", replace_own)
-            if taken_back := await reconcile(outside):
+            await ensure_admin(env, settings.data / "admin-token", replace_own)
+            if taken_back := await reconcile(env):
                 _log.warning("%d blobs were taken back from the trash, where a crash had left them", taken_back)
-            yield outside
+            yield env
         finally:
             await database.close()
 
@@ -234,12 +234,12 @@ def _locked(folder: Path) -> Any:
         os.close(descriptor)
 
 
-def background(settings: Settings, outside: Ports, report: scrub.Report) -> Iterator[Coroutine[Any, Any, None]]:
+def background(settings: Settings, env: Environment, report: scrub.Report) -> Iterator[Coroutine[Any, Any, None]]:
     """Yield the tasks that run as long as the server does; all of their waiting is `outside.sleep`."""
-    yield _prune(outside)
+    yield _prune(env)
     if settings.scrub_bytes_per_s:
         yield scrub.run(
-            outside,
+            env,
             bytes_per_s=settings.scrub_bytes_per_s,
             pause_s=settings.scrub_pause_s,
             most_damaged=settings.scrub_most_damaged,
@@ -247,14 +247,14 @@ def background(settings: Settings, outside: Ports, report: scrub.Report) -> Iter
         )
 
 
-async def _prune(outside: Ports) -> None:
+async def _prune(env: Environment) -> None:
     while True:
         try:
-            await outside.database.write(lambda records: records.idempotency.forget(outside.now() - _KEEP_ANSWERS))
-            await core_uploads.expire(outside)
+            await env.database.write(lambda records: records.idempotency.forget(env.now() - _KEEP_ANSWERS))
+            await core_uploads.expire(env)
         except RegistryError:
             _log.warning("what has expired could not be dropped; it is tried again in an hour", exc_info=True)
-        await outside.sleep(_PRUNE_EVERY_S)
+        await env.sleep(_PRUNE_EVERY_S)
 
 
 def _now() -> datetime:

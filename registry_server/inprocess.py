@@ -13,8 +13,8 @@ from common_lib.config import RegistryConfig
 from common_lib.rules.access import Role
 from registry_server.api.authentication import Authenticator
 from registry_server.app import connect, create_app, opened
-from registry_server.core.acts import Ports
 from registry_server.core.bootstrap import ADMIN
+from registry_server.core.environment import Environment
 from registry_server.core.rights import Caller
 from registry_server.domain.principals import Grant
 from registry_server.settings import Settings
@@ -43,10 +43,10 @@ class PortalTransport(httpx.BaseTransport):
 class OwnerAuthenticator(Authenticator):
     """Lets in, as the first admin and without a token, whoever could open the database: so a lost token is replaced."""
 
-    def __init__(self, outside: Ports, *, force: bool) -> None:
-        super().__init__(outside.database, outside.now)
+    def __init__(self, env: Environment, *, force: bool) -> None:
+        super().__init__(env.database, env.now)
         self._force = force
-        self._read = outside.database.read
+        self._read = env.database.read
 
     async def authenticate(self, authorization: str | None, peer: str = "") -> Caller:  # noqa: ARG002 - none is asked for
         """The first admin with all rights, whatever became of their grants."""
@@ -66,9 +66,9 @@ def owned(settings: Settings, *, force: bool = False) -> Iterator[HttpRegistry]:
         FolderInUse: another process owns the data folder.
     """
     app = create_app(settings)
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(opened(settings)) as outside:
-        connect(app, outside)
-        app.state.authenticator = OwnerAuthenticator(outside, force=force)
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(opened(settings)) as env:
+        connect(app, env)
+        app.state.authenticator = OwnerAuthenticator(env, force=force)
         with HttpRegistry(
             RegistryConfig(url=URL, token="", resolve=None), transport=PortalTransport(app, portal)
         ) as registry:

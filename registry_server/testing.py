@@ -22,8 +22,8 @@ from common_lib.config import RegistryConfig, ResolveRules
 from common_lib.own_files import replace_own
 from common_lib.rules.access import PrincipalKind, Role
 from registry_server.app import connect, create_app
-from registry_server.core.acts import Ports
 from registry_server.core.bootstrap import ensure_admin
+from registry_server.core.environment import Environment
 from registry_server.infrastructure.filesystem import FilesystemBlobs
 from registry_server.infrastructure.sqlite import SqliteDatabase
 from registry_server.inprocess import URL, PortalTransport
@@ -47,7 +47,7 @@ class TestBackend:
         self._folder = folder
         self._home = folder / "none-yet"
         self._database: SqliteDatabase | None = None
-        self.ports: Ports
+        self.env: Environment
 
     def reset(self) -> None:
         """Begin again with an empty registry."""
@@ -84,9 +84,9 @@ class TestBackend:
         blobs.open_store()
         self._database = database = SqliteDatabase(None)
         await database.open()
-        self.ports = Ports(database, blobs, lambda: datetime.now(UTC), lambda: uuid.uuid4().hex, set())
-        await ensure_admin(self.ports, self._home / "admin-token", replace_own)
-        connect(self._app, self.ports)
+        self.env = Environment(database, blobs, lambda: datetime.now(UTC), lambda: uuid.uuid4().hex, set())
+        await ensure_admin(self.env, self._home / "admin-token", replace_own)
+        connect(self._app, self.env)
 
 
 @contextlib.contextmanager

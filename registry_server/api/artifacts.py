@@ -9,13 +9,13 @@ from registry_server.api import blob_batch
 from registry_server.api.authentication import authenticate
 from registry_server.api.http import (
     HttpRequest,
-    act,
     entity_response,
+    environment,
     get,
     json_response,
-    ports,
     post,
     put,
+    write_request,
     write_response,
 )
 from registry_server.api.ranges import FileResponse
@@ -29,7 +29,7 @@ from registry_server.domain.errors import ContentRefused, TooLarge
 @get("/blobs/{sha256:str}")
 async def get_blob(request: HttpRequest, sha256: FromPath[str]) -> Response[Blob]:
     """Whether the bytes of that digest are here, and how many they are."""
-    return entity_response(request, await artifacts.find(ports(request), await authenticate(request), sha256))
+    return entity_response(request, await artifacts.find(environment(request), await authenticate(request), sha256))
 
 
 # The limit of JSON bodies would apply to the stream too, so it is lifted here and the bytes are counted.
@@ -37,8 +37,8 @@ async def get_blob(request: HttpRequest, sha256: FromPath[str]) -> Response[Blob
 async def put_blob(request: HttpRequest, sha256: FromPath[str]) -> Response[Blob]:
     """Store the body under its digest; what has another digest is refused."""
     limit = check_bytes(request)
-    by = await act(request, key_required=False)
-    return write_response(await artifacts.publish(ports(request), by, sha256, request.stream(), limit))
+    by = await write_request(request, key_required=False)
+    return write_response(await artifacts.publish(environment(request), by, sha256, request.stream(), limit))
 
 
 @post("/blobs", status_code=200, needs=(Right.UPLOAD,), large=True)
@@ -53,9 +53,9 @@ async def put_blobs(request: HttpRequest) -> Response[Presence]:
             value=request.headers.get("content-type", ""),
             code="unsupported_media_type",
         )
-    by = await act(request, key_required=False)
+    by = await write_request(request, key_required=False)
     return json_response(
-        await artifacts.publish_together(ports(request), by, blob_batch.parse((await read_body(request)).content))
+        await artifacts.publish_together(environment(request), by, blob_batch.parse((await read_body(request)).content))
     )
 
 
@@ -65,22 +65,24 @@ async def check_presence(request: HttpRequest, data: JSONBody[PresenceRequest]) 
 
     With `model`, the request is refused where the registration of a version of that model would be.
     """
-    by = await act(request, key_required=False)
-    return json_response(await artifacts.presence(ports(request), by, data.sha256, data.model))
+    by = await write_request(request, key_required=False)
+    return json_response(await artifacts.presence(environment(request), by, data.sha256, data.model))
 
 
 @post("/blobs/{sha256:str}/verify", status_code=200, needs=(Right.READ,))
 async def verify_blob(request: HttpRequest, sha256: FromPath[str]) -> Response[Verification]:
     """Read the bytes again; those that are not what their digest says go into quarantine."""
-    by = await act(request, key_required=False)
-    return json_response(await artifacts.verify(ports(request), by, sha256))
+    by = await write_request(request, key_required=False)
+    return json_response(await artifacts.verify(environment(request), by, sha256))
 
 
 @get("/models/{name:str}/versions/{version:int}/files/{path:path}")
 async def get_file(request: HttpRequest, name: FromPath[str], version: FromPath[int], path: FromPath[str]) -> ASGIApp:
     """The bytes of one file of a version, or the range of them that is asked for."""
-    file = await artifacts.locate(ports(request), await authenticate(request), name, version, path.removeprefix("/"))
-    return FileResponse(file, ports(request).blobs, request.headers)
+    file = await artifacts.locate(
+        environment(request), await authenticate(request), name, version, path.removeprefix("/")
+    )
+    return FileResponse(file, environment(request).blobs, request.headers)
 
 
 def check_bytes(request: HttpRequest) -> int:

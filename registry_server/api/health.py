@@ -4,7 +4,7 @@ from litestar import Response, get
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from registry_server.api.authentication import authenticate
-from registry_server.api.http import HttpRequest, database, ports
+from registry_server.api.http import HttpRequest, database, environment
 from registry_server.core.rights import Right
 
 
@@ -18,7 +18,7 @@ async def live() -> dict[str, str]:
 async def ready(request: HttpRequest) -> dict[str, str]:
     """Check that database and folder of bytes are there; 503 if not. `alarm` is the reason why the scrubber stopped."""
     await database(request).ping()
-    ports(request).blobs.check_medium()
+    environment(request).blobs.check_medium()
     alarm = request.app.state.scrub.alarm
     return {"status": "ready", "alarm": alarm} if alarm else {"status": "ready"}
 

@@ -18,8 +18,9 @@ from registry_server.api.query_values import check_value
 from registry_server.api.rate_limits import WriteQuota
 from registry_server.api.request_body import prepare_json, read_body
 from registry_server.api.telemetry import find_header, get_request_id
-from registry_server.core.acts import Act, Need, Outcome, Ports, perform
+from registry_server.core.environment import Environment
 from registry_server.core.ports import Database, Records
+from registry_server.core.writes import Need, Outcome, WriteRequest, execute
 from registry_server.domain.answers import Answer
 from registry_server.domain.errors import InvalidRequest, NotFound, Unauthenticated
 
@@ -84,14 +85,14 @@ put = partial(litestar.put, before_request=check_request)
 delete = partial(litestar.delete, before_request=check_request)
 
 
-def ports(request: HttpRequest) -> Ports:
+def environment(request: HttpRequest) -> Environment:
     """The outside world of this application."""
-    return cast("Ports", request.app.state.ports)
+    return cast("Environment", request.app.state.env)
 
 
 def database(request: HttpRequest) -> Database:
     """The database of this application."""
-    return ports(request).database
+    return environment(request).database
 
 
 class RawResponse(Response[T]):
@@ -138,9 +139,9 @@ def json_response(entity: T) -> Response[T]:
     return RawResponse(HTTP_200_OK, _encode(entity))
 
 
-async def act(
+async def write_request(
     request: HttpRequest, *, body_sha256: bytes = b"", needs: tuple[Need, ...] = (), key_required: bool = True
-) -> Act:
+) -> WriteRequest:
     """Build the act behind an unsafe request; `needs` are rights that its body asks for, beyond those of its route.
 
     Where no key is required, a good one is not heard: the request may be repeated, and must be carried out each time.
@@ -150,12 +151,12 @@ async def act(
     """
     who = await authenticate(request)
     headers = request.headers
-    outside = ports(request)
+    env = environment(request)
     key = headers.get("idempotency-key")
     if key is not None:
         check_idempotency_key(key)
     if not key_required:
-        key = outside.new_id()
+        key = env.new_id()
     elif key is None:
         raise InvalidRequest(
             "a change needs an Idempotency-Key",
@@ -165,9 +166,9 @@ async def act(
         )
     scope = request.scope
     same = (scope["method"], scope["path"], scope["query_string"], body_sha256)
-    return Act(
+    return WriteRequest(
         caller=who,
-        at=outside.now(),
+        at=env.now(),
         request_id=get_request_id(request),
         key=key,
         fingerprint=hashlib.sha256(repr(same).encode()).hexdigest(),
@@ -179,7 +180,7 @@ async def act(
 
 async def write(
     request: HttpRequest,
-    use_case: Callable[Concatenate[Records, Act, P], Awaitable[Outcome[T]]],
+    use_case: Callable[Concatenate[Records, WriteRequest, P], Awaitable[Outcome[T]]],
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> RawResponse[T]:
@@ -190,7 +191,7 @@ async def write(
 async def write_with(
     request: HttpRequest,
     needs: tuple[Need, ...],
-    use_case: Callable[Concatenate[Records, Act, P], Awaitable[Outcome[T]]],
+    use_case: Callable[Concatenate[Records, WriteRequest, P], Awaitable[Outcome[T]]],
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> RawResponse[T]:
@@ -198,8 +199,8 @@ async def write_with(
     body = await read_body(request)
     quota: WriteQuota = request.app.state.write_quota
     quota.charge_unannounced(await authenticate(request), request.headers.get("content-length", ""), body.content)
-    asked = await act(request, body_sha256=body.sha256, needs=needs)
-    answer = await perform(ports(request), asked, lambda records, by: use_case(records, by, *args, **kwargs))
+    asked = await write_request(request, body_sha256=body.sha256, needs=needs)
+    answer = await execute(environment(request), asked, lambda records, by: use_case(records, by, *args, **kwargs))
     return write_response(answer)
 
 

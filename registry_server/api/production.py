@@ -5,7 +5,7 @@ from litestar.params import FromPath, FromQuery
 
 from common_lib.rules import references
 from registry_server.api.authentication import authenticate
-from registry_server.api.http import HttpRequest, database, entity_response, get, json_response, ports
+from registry_server.api.http import HttpRequest, database, entity_response, environment, get, json_response
 from registry_server.core import production, promotion
 from registry_server.domain.base import Page
 from registry_server.domain.pages import DEFAULT_LIMIT
@@ -19,7 +19,7 @@ async def get_production(
 ) -> Response[InProduction]:
     """Which version was in production at a moment, by default now, who decided it, and why."""
     moment = None if as_of is None else references.moment("as_of", as_of)
-    who, now = await authenticate(request), ports(request).now()
+    who, now = await authenticate(request), environment(request).now()
     return json_response(await production.at(database(request), who, name, moment, now))
 
 
@@ -39,5 +39,5 @@ async def list_decisions(
 @get("/models/{name:str}/versions/{version:int}/check")
 async def check_version(request: HttpRequest, name: FromPath[str], version: FromPath[int]) -> Response[Check]:
     """What a promotion of a version would come to now, rule by rule; nothing is changed."""
-    who, now = await authenticate(request), ports(request).now()
+    who, now = await authenticate(request), environment(request).now()
     return json_response(await promotion.check(database(request), who, name, version, now))

@@ -48,6 +48,6 @@ class ResolveShortcut:
         state = self._state
         try:
             caller = await state.authenticator.authenticate(find_header(scope, b"authorization"))
-            return asgi_entity_response(scope, await versions.resolve(state.ports.database, caller, name, selector))
+            return asgi_entity_response(scope, await versions.resolve(state.env.database, caller, name, selector))
         except (RegistryError, RuleViolation):
             return None

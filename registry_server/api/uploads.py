@@ -5,7 +5,7 @@ from litestar.params import FromPath, JSONBody
 
 from registry_server.api.artifacts import check_bytes
 from registry_server.api.authentication import authenticate
-from registry_server.api.http import HttpRequest, act, delete, get, json_response, ports, put
+from registry_server.api.http import HttpRequest, delete, environment, get, json_response, put, write_request
 from registry_server.core import uploads
 from registry_server.core.rights import Right
 from registry_server.domain.artifacts import Upload, UploadRequest
@@ -14,30 +14,30 @@ from registry_server.domain.artifacts import Upload, UploadRequest
 @put("/uploads/{sha256:str}", status_code=200, needs=(Right.UPLOAD,))
 async def begin_upload(request: HttpRequest, sha256: FromPath[str], data: JSONBody[UploadRequest]) -> Response[Upload]:
     """How much of these bytes is here already; the caller goes on behind it."""
-    by = await act(request, key_required=False)
+    by = await write_request(request, key_required=False)
     settings = request.app.state.settings
     quota = uploads.Quota(settings.max_blob_bytes, settings.max_open_uploads, settings.max_announced_bytes)
-    return json_response(await uploads.begin(ports(request), by, sha256, data.size, quota))
+    return json_response(await uploads.begin(environment(request), by, sha256, data.size, quota))
 
 
 @get("/uploads/{sha256:str}")
 async def get_upload(request: HttpRequest, sha256: FromPath[str]) -> Response[Upload]:
     """How far the caller's own upload is."""
-    return json_response(await uploads.find(ports(request), await authenticate(request), sha256))
+    return json_response(await uploads.find(environment(request), await authenticate(request), sha256))
 
 
 @put("/uploads/{sha256:str}/parts/{start:int}", request_max_body_size=None, status_code=200, needs=(Right.UPLOAD,))
 async def put_part(request: HttpRequest, sha256: FromPath[str], start: FromPath[int]) -> Response[Upload]:
     """Take the next bytes; `X-Prefix-SHA256` is the digest of all bytes up to their end."""
     check_bytes(request)
-    by = await act(request, key_required=False)
+    by = await write_request(request, key_required=False)
     prefix = request.headers.get("x-prefix-sha256", "")
     return json_response(
-        await uploads.append(ports(request), by, sha256, request.stream(), start=start, prefix_sha256=prefix)
+        await uploads.append(environment(request), by, sha256, request.stream(), start=start, prefix_sha256=prefix)
     )
 
 
 @delete("/uploads/{sha256:str}", status_code=204, needs=(Right.UPLOAD,))
 async def delete_upload(request: HttpRequest, sha256: FromPath[str]) -> None:
     """Forget the caller's own upload."""
-    await uploads.abandon(ports(request), await authenticate(request), sha256)
+    await uploads.abandon(environment(request), await authenticate(request), sha256)

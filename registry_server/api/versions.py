@@ -6,7 +6,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from common_lib.rules import references
 from common_lib.rules.lifecycle import ModelStage
 from registry_server.api.authentication import authenticate
-from registry_server.api.http import HttpRequest, database, entity_response, get, patch, ports, post, write
+from registry_server.api.http import HttpRequest, database, entity_response, environment, get, patch, post, write
 from registry_server.core import diff, production, registration, versions
 from registry_server.core.rights import Right
 from registry_server.domain.artifacts import Manifest
@@ -80,6 +80,6 @@ async def resolve_version(
     who = await authenticate(request)
     if as_of is None:
         return entity_response(request, await versions.resolve(database(request), who, name, selector))
-    moment, now = references.moment("as_of", as_of), ports(request).now()
+    moment, now = references.moment("as_of", as_of), environment(request).now()
     found = await production.resolve(database(request), who, name, selector, moment=moment, now=now)
     return entity_response(request, found)

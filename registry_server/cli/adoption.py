@@ -25,10 +25,10 @@ async def adopted(settings: Settings, *, lost: bool) -> tuple[StoreIdentity, int
     """Give both a new identity, and return it with the number of blobs that were put into quarantine."""
     try:
         await _require_no_server(settings)
-        async with opened(settings, adopt=True, lost=lost) as ports:
-            identity = await ports.database.read.store.get()
+        async with opened(settings, adopt=True, lost=lost) as env:
+            identity = await env.database.read.store.get()
             if identity is None:
                 raise AssertionError("an opened registry has its identity")
-            return identity, await scrub.quarantine_missing(ports) if lost else 0
+            return identity, await scrub.quarantine_missing(env) if lost else 0
     except FAILURES as failure:
         fail(str(failure))

@@ -5,9 +5,9 @@ import msgspec
 from common_lib.rules import lifecycle, names
 from common_lib.rules.violation import RuleViolation
 from registry_server.core import changes, models
-from registry_server.core.acts import Act, Outcome
 from registry_server.core.ports import Database, Records
 from registry_server.core.rights import Caller, Right
+from registry_server.core.writes import Outcome, WriteRequest
 from registry_server.domain.aliases import Alias, SetAlias
 from registry_server.domain.errors import Conflict, InvalidRequest, NotFound, RevisionMismatch
 
@@ -29,10 +29,10 @@ async def search(database: Database, caller: Caller, name: str) -> list[Alias]:
     return await database.read.aliases.of_model(name)
 
 
-async def put(records: Records, act: Act, name: str, alias: str, command: SetAlias) -> Outcome[Alias]:
+async def put(records: Records, request: WriteRequest, name: str, alias: str, command: SetAlias) -> Outcome[Alias]:
     """Point an alias at a version; a new one needs `If-None-Match: *`, one that exists its revision."""
     names.check_alias(alias)
-    await models.live(records, act, Right.ALIAS, name)
+    await models.live(records, request, Right.ALIAS, name)
     names.check_text("reason", command.reason, names.REASON_LENGTH)
     version = await records.versions.get(name, command.version)
     if version is None or version.tombstone is not None:
@@ -43,18 +43,20 @@ async def put(records: Records, act: Act, name: str, alias: str, command: SetAli
             value=command.version,
             code="version_not_found",
         )
-    if act.if_none_match is not None and act.if_match is not None:
+    if request.if_none_match is not None and request.if_match is not None:
         raise InvalidRequest(
             "If-None-Match is for an alias that is new and If-Match for one that is there",
             remedy="send one of them",
             field="If-Match",
-            value=act.if_match,
+            value=request.if_match,
             code="invalid_if_match",
         )
     found = await records.aliases.get(name, alias)
     if found is None:
-        return await _create(records, act, Alias(name, alias, command.version, 1, act.caller.name, act.at), command)
-    if act.if_none_match == "*":
+        return await _create(
+            records, request, Alias(name, alias, command.version, 1, request.caller.name, request.at), command
+        )
+    if request.if_none_match == "*":
         raise Conflict(
             f"alias {alias!r} points at version {found.version} of {name!r} already",
             remedy="send its ETag as If-Match to move it",
@@ -62,33 +64,33 @@ async def put(records: Records, act: Act, name: str, alias: str, command: SetAli
             value=alias,
             code="alias_exists",
         )
-    act.expect(found.revision, command.reason)
+    request.check_revision(found.revision, command.reason)
     if found.version == command.version:
         return Outcome(found, None)
-    after = Alias(name, alias, command.version, found.revision + 1, act.caller.name, act.at)
+    after = Alias(name, alias, command.version, found.revision + 1, request.caller.name, request.at)
     if not await records.aliases.update(found, after):
         raise RevisionMismatch("somebody moved the alias in between", remedy="read it again", field="If-Match")
     step = (key(name, alias), found, after)
-    return Outcome(after, changes.changed("alias.moved", step, reason=command.reason, forced=act.forced))
+    return Outcome(after, changes.changed("alias.moved", step, reason=command.reason, forced=request.forced))
 
 
-async def delete(records: Records, act: Act, name: str, alias: str, reason: str) -> Outcome[None]:
+async def delete(records: Records, request: WriteRequest, name: str, alias: str, reason: str) -> Outcome[None]:
     """Remove an alias; the version it pointed at stays."""
-    await models.live(records, act, Right.ALIAS, name)
+    await models.live(records, request, Right.ALIAS, name)
     found = await _load(records, name, alias)
-    act.expect(found.revision, reason)
+    request.check_revision(found.revision, reason)
     if not await records.aliases.delete(found):
         raise RevisionMismatch("somebody moved the alias in between", remedy="read it again", field="If-Match")
-    change = changes.removed("alias.deleted", key(name, alias), found, reason=reason, forced=act.forced)
+    change = changes.removed("alias.deleted", key(name, alias), found, reason=reason, forced=request.forced)
     return Outcome(None, change, status=204)
 
 
-async def _create(records: Records, act: Act, alias: Alias, command: SetAlias) -> Outcome[Alias]:
+async def _create(records: Records, request: WriteRequest, alias: Alias, command: SetAlias) -> Outcome[Alias]:
     names.check_new_alias(alias.alias)
-    if act.if_none_match != "*":
-        if act.if_match is not None and not act.forced:
+    if request.if_none_match != "*":
+        if request.if_match is not None and not request.forced:
             raise _missing(alias.model, alias.alias)
-        act.expect(0, command.reason)
+        request.check_revision(0, command.reason)
     if len(await records.aliases.of_model(alias.model)) >= lifecycle.MAX_ALIASES:
         raise RuleViolation(
             "too_many_entries",
@@ -100,7 +102,7 @@ async def _create(records: Records, act: Act, alias: Alias, command: SetAlias) -
     if not await records.aliases.insert(alias):
         raise RevisionMismatch("somebody set the alias in between", remedy="read it again", field="If-None-Match")
     change = changes.created("alias.set", key(alias.model, alias.alias), alias, reason=command.reason)
-    return Outcome(alias, msgspec.structs.replace(change, forced=act.forced), status=201)
+    return Outcome(alias, msgspec.structs.replace(change, forced=request.forced), status=201)
 
 
 async def _load(records: Records, name: str, alias: str) -> Alias:

@@ -7,9 +7,9 @@ from common_lib.rules.access import PrincipalKind
 from common_lib.rules.lifecycle import Verdict
 from common_lib.rules.violation import RuleViolation
 from registry_server.core import changes, policies, promotion, versions
-from registry_server.core.acts import Act, Outcome
 from registry_server.core.ports import Database, Records
 from registry_server.core.rights import Caller, Right
+from registry_server.core.writes import Outcome, WriteRequest
 from registry_server.domain.approvals import Approval, VerdictRequest
 from registry_server.domain.errors import Conflict, Forbidden
 from registry_server.domain.versions import ModelVersion
@@ -28,15 +28,17 @@ async def search(database: Database, caller: Caller, name: str, version: int) ->
     return await database.read.approvals.of_version(name, version)
 
 
-async def decide(records: Records, act: Act, name: str, version: int, command: VerdictRequest) -> Outcome[Approval]:
+async def decide(
+    records: Records, request: WriteRequest, name: str, version: int, command: VerdictRequest
+) -> Outcome[Approval]:
     """Approve a version, or refuse it; the last word of a human counts."""
-    found = await versions.live(records, act, Right.APPROVE, name, version)
-    _check_may(act.caller, found)
+    found = await versions.live(records, request, Right.APPROVE, name, version)
+    _check_may(request.caller, found)
     versions.refuse_recalled(found)
     lifecycle.check_reason(command.reason, "an approval or a refusal")
     names.check_text("reason", command.reason, names.REASON_LENGTH)
     policy = await policies.of(records, name)
-    approver, subject = act.caller.name, promotion.subject_of(found, policy)
+    approver, subject = request.caller.name, promotion.subject_of(found, policy)
     before = await records.approvals.get(name, version, approver)
     if before is not None and (before.verdict, before.subject) == (command.verdict, subject):
         raise Conflict(
@@ -54,7 +56,7 @@ async def decide(records: Records, act: Act, name: str, version: int, command: V
             why=f"would be of one more than the {lifecycle.MAX_VERDICTS} humans who decided about version {version}",
             remedy="let one of them decide again, or register the files as a new version",
         )
-    after = Approval(name, version, approver, command.verdict, command.reason, subject, policy.revision, act.at)
+    after = Approval(name, version, approver, command.verdict, command.reason, subject, policy.revision, request.at)
     await records.approvals.put(after)
     kind, place = _EVENTS[command.verdict], key(name, version, approver)
     if before is None:

@@ -10,9 +10,10 @@ import msgspec
 
 from common_lib.rules import names
 from registry_server.core import changes, models, versions
-from registry_server.core.acts import Act, Outcome, Ports, perform
+from registry_server.core.environment import Environment
 from registry_server.core.ports import Records
 from registry_server.core.rights import Caller, Right
+from registry_server.core.writes import Outcome, WriteRequest, execute
 from registry_server.domain.answers import Answer
 from registry_server.domain.artifacts import Blob, FileEntry, Presence, Verification
 from registry_server.domain.errors import NotFound, StorageUnavailable
@@ -28,23 +29,25 @@ def key(sha256: str) -> str:
     return f"blobs/{sha256}"
 
 
-async def publish(ports: Ports, act: Act, sha256: str, chunks: AsyncIterator[bytes], limit: int) -> Answer:
+async def publish(
+    env: Environment, request: WriteRequest, sha256: str, chunks: AsyncIterator[bytes], limit: int
+) -> Answer:
     """Store bytes under their digest: file first, durably, then the row, then the answer."""
-    act.caller.require(Right.UPLOAD)
+    request.caller.require(Right.UPLOAD)
     names.check_sha256(sha256)
-    size = await ports.blobs.put(sha256, chunks, limit)
-    return await recorded(ports, act, sha256, size)
+    size = await env.blobs.put(sha256, chunks, limit)
+    return await recorded(env, request, sha256, size)
 
 
-async def publish_together(ports: Ports, act: Act, blobs: dict[str, bytes]) -> Presence:
+async def publish_together(env: Environment, request: WriteRequest, blobs: dict[str, bytes]) -> Presence:
     """Store several small blobs at once: files first, then all rows with one event, then the answer."""
-    act.caller.require(Right.UPLOAD)
+    request.caller.require(Right.UPLOAD)
     for sha256 in blobs:
         names.check_sha256(sha256)
-    await ports.blobs.put_many(blobs)
+    await env.blobs.put_many(blobs)
 
-    async def record(records: Records, act: Act) -> Outcome[None]:
-        found = [await _record(ports, records, act, sha256, len(content)) for sha256, content in blobs.items()]
+    async def record(records: Records, request: WriteRequest) -> Outcome[None]:
+        found = [await _record(env, records, request, sha256, len(content)) for sha256, content in blobs.items()]
         changed = [change for _, change in found if change is not None]
         if not changed:
             return Outcome(None, None)
@@ -52,28 +55,30 @@ async def publish_together(ports: Ports, act: Act, blobs: dict[str, bytes]) -> P
         after = {key: fields for change in changed for key, fields in change.after.items()}
         return Outcome(None, Change("blobs.published", "blobs", before, after))
 
-    await perform(ports, act, record)
-    return Presence([], act.at + LEASE)
+    await execute(env, request, record)
+    return Presence([], request.at + LEASE)
 
 
-async def recorded(ports: Ports, act: Act, sha256: str, size: int) -> Answer:
+async def recorded(env: Environment, request: WriteRequest, sha256: str, size: int) -> Answer:
     """The row of bytes that were just published, which the caller holds a lease on."""
 
-    async def record(records: Records, act: Act) -> Outcome[Blob]:
-        again = await records.artifacts.sent_until(sha256, act.caller.name) is not None
-        _, change = await _record(ports, records, act, sha256, size)
+    async def record(records: Records, request: WriteRequest) -> Outcome[Blob]:
+        again = await records.artifacts.sent_until(sha256, request.caller.name) is not None
+        _, change = await _record(env, records, request, sha256, size)
         # Only the caller's own act: who else holds these bytes, and since when, is not for the caller to know.
-        return Outcome(Blob(sha256, size, act.caller.name, act.at), change, status=200 if again else 201)
+        return Outcome(Blob(sha256, size, request.caller.name, request.at), change, status=200 if again else 201)
 
-    return await perform(ports, act, record)
+    return await execute(env, request, record)
 
 
-async def _record(ports: Ports, records: Records, act: Act, sha256: str, size: int) -> tuple[Blob, Change | None]:
-    blob = Blob(sha256, size, act.caller.name, act.at)
+async def _record(
+    env: Environment, records: Records, request: WriteRequest, sha256: str, size: int
+) -> tuple[Blob, Change | None]:
+    blob = Blob(sha256, size, request.caller.name, request.at)
     inserted = await records.artifacts.insert_blob(blob)
-    await records.artifacts.lease([sha256], act.caller.name, act.at + LEASE, sent=True)
+    await records.artifacts.lease([sha256], request.caller.name, request.at + LEASE, sent=True)
     # The row is ours from here on: the collector has either removed file and row before, or finds the lease.
-    if not ports.blobs.has_blob(sha256, size):
+    if not env.blobs.has_blob(sha256, size):
         raise StorageUnavailable("the bytes were removed while they came", remedy="send them again")
     if inserted:
         return blob, changes.created("blob.published", key(sha256), blob)
@@ -90,15 +95,15 @@ async def _released(records: Records, before: Blob) -> tuple[Blob, Change]:
     return after, changes.changed("blob.restored", (key(before.sha256), before, after))
 
 
-async def find(ports: Ports, caller: Caller, sha256: str) -> Blob:
+async def find(env: Environment, caller: Caller, sha256: str) -> Blob:
     """The row of a blob whose bytes are here."""
     caller.require(Right.UPLOAD)
-    blob = await ports.database.read.artifacts.blob(names.check_sha256(sha256))
-    if blob is not None and not is_here(ports, blob):
-        ports.blobs.check_medium()
-    if blob is None or not is_here(ports, blob) or not await of_caller(ports.database.read, caller, [sha256]):
+    blob = await env.database.read.artifacts.blob(names.check_sha256(sha256))
+    if blob is not None and not is_here(env, blob):
+        env.blobs.check_medium()
+    if blob is None or not is_here(env, blob) or not await of_caller(env.database.read, caller, [sha256]):
         raise _no_blob(sha256)
-    return await _as_seen(ports.database.read, caller, blob)
+    return await _as_seen(env.database.read, caller, blob)
 
 
 async def _as_seen(records: Records, caller: Caller, blob: Blob) -> Blob:
@@ -116,7 +121,7 @@ async def _as_seen(records: Records, caller: Caller, blob: Blob) -> Blob:
     return msgspec.structs.replace(blob, created_by=by, created_at=at)
 
 
-async def presence(ports: Ports, act: Act, digests: list[str], model: str | None = None) -> Presence:
+async def presence(env: Environment, request: WriteRequest, digests: list[str], model: str | None = None) -> Presence:
     """List which bytes must be sent; those that are here are kept for the caller from now on.
 
     With a model, the caller learns before a byte is sent whether a version of it can be registered.
@@ -124,24 +129,24 @@ async def presence(ports: Ports, act: Act, digests: list[str], model: str | None
     Raises:
         NotFound, Conflict, Forbidden: the model does not exist, has a tombstone, or the caller cannot register for it.
     """
-    act.caller.require(Right.UPLOAD)
+    request.caller.require(Right.UPLOAD)
     if model is not None:
-        await models.open_to(ports.database.read, act.caller, Right.REGISTER, model)
-    until = act.at + LEASE
+        await models.open_to(env.database.read, request.caller, Right.REGISTER, model)
+    until = request.at + LEASE
     # The lease comes first: what is seen after it is not removed.
-    await ports.database.write(lambda records: records.artifacts.lease(digests, act.caller.name, until))
-    read = ports.database.read
+    await env.database.write(lambda records: records.artifacts.lease(digests, request.caller.name, until))
+    read = env.database.read
     here = set()
     for sha256 in digests:
         blob = await read.artifacts.blob(sha256)
-        if blob is not None and is_here(ports, blob):
+        if blob is not None and is_here(env, blob):
             here.add(sha256)
         elif blob is not None:
             # No client should send all bytes again because a folder is not mounted.
-            ports.blobs.check_medium()
+            env.blobs.check_medium()
         # A thousand looks at disk and database: others have their turn in between, and a deadline its effect.
         await asyncio.sleep(0)
-    here &= await of_caller(read, act.caller, digests)
+    here &= await of_caller(read, request.caller, digests)
     return Presence([sha256 for sha256 in digests if sha256 not in here], until)
 
 
@@ -154,12 +159,12 @@ async def of_caller(records: Records, caller: Caller, digests: Sequence[str]) ->
     return set(digests) if patterns == ("*",) else await records.artifacts.shown(digests, caller.name, patterns)
 
 
-def is_here(ports: Ports, blob: Blob) -> bool:
+def is_here(env: Environment, blob: Blob) -> bool:
     """Whether the bytes are here: those that a disk lost must be sent again, whatever the row says."""
-    return blob.quarantined_at is None and ports.blobs.has_blob(blob.sha256, blob.size)
+    return blob.quarantined_at is None and env.blobs.has_blob(blob.sha256, blob.size)
 
 
-async def verify(ports: Ports, act: Act, sha256: str, bytes_per_s: float = 0.0) -> Verification:
+async def verify(env: Environment, request: WriteRequest, sha256: str, bytes_per_s: float = 0.0) -> Verification:
     """Whether the bytes are what their digest says; those that are not go into quarantine, and the log says so.
 
     A blob in quarantine whose file was put back as it should be is served again from then on.
@@ -168,60 +173,62 @@ async def verify(ports: Ports, act: Act, sha256: str, bytes_per_s: float = 0.0) 
         NotFound: there is no such blob.
         StorageUnavailable: the whole medium is missing; then nothing is known of the blob, and nothing is changed.
     """
-    act.caller.require(Right.READ)
+    request.caller.require(Right.READ)
     names.check_sha256(sha256)
-    blob = await ports.database.read.artifacts.blob(sha256)
-    if blob is None or not await of_caller(ports.database.read, act.caller, [sha256]):
+    blob = await env.database.read.artifacts.blob(sha256)
+    if blob is None or not await of_caller(env.database.read, request.caller, [sha256]):
         raise _no_blob(sha256)
-    damage = await ports.blobs.verify(sha256, bytes_per_s)
+    damage = await env.blobs.verify(sha256, bytes_per_s)
     if damage is not None:
         # Bytes that are missing with their whole medium are not damaged.
-        ports.blobs.check_medium()
+        env.blobs.check_medium()
     if (damage is None) == (blob.quarantined_at is None):
-        return Verification(await _as_seen(ports.database.read, act.caller, blob), sound=damage is None)
+        return Verification(await _as_seen(env.database.read, request.caller, blob), sound=damage is None)
     if damage is None:
-        await ports.blobs.make_durable(sha256)
-        answer = await perform(ports, act, lambda records, _: _restore(ports, records, sha256))
+        await env.blobs.make_durable(sha256)
+        answer = await execute(env, request, lambda records, _: _restore(env, records, sha256))
     else:
-        answer = await perform(ports, act, lambda records, by: _quarantine(ports, records, by, sha256, damage))
+        answer = await execute(env, request, lambda records, by: _quarantine(env, records, by, sha256, damage))
     after = msgspec.json.decode(answer.body, type=Blob)
-    if after.quarantined_at == act.at:
+    if after.quarantined_at == request.at:
         _log.error("blob %s is damaged and in quarantine now: upload its bytes again", sha256)
-    after = await _as_seen(ports.database.read, act.caller, after)
+    after = await _as_seen(env.database.read, request.caller, after)
     return Verification(after, sound=after.quarantined_at is None)
 
 
-async def _quarantine(ports: Ports, records: Records, act: Act, sha256: str, damage: str) -> Outcome[Blob]:
+async def _quarantine(
+    env: Environment, records: Records, request: WriteRequest, sha256: str, damage: str
+) -> Outcome[Blob]:
     before = await records.artifacts.blob(sha256)
     if before is None:
         raise _no_blob(sha256)
-    if before.quarantined_at is not None or not ports.blobs.quarantine(sha256, damage):
+    if before.quarantined_at is not None or not env.blobs.quarantine(sha256, damage):
         return Outcome(before, None)
-    after = msgspec.structs.replace(before, quarantined_at=act.at)
+    after = msgspec.structs.replace(before, quarantined_at=request.at)
     await records.artifacts.update_blob(before, after)
     return Outcome(after, changes.changed("blob.quarantined", (key(sha256), before, after)))
 
 
-async def _restore(ports: Ports, records: Records, sha256: str) -> Outcome[Blob]:
+async def _restore(env: Environment, records: Records, sha256: str) -> Outcome[Blob]:
     before = await records.artifacts.blob(sha256)
     if before is None:
         raise _no_blob(sha256)
-    if before.quarantined_at is None or not ports.blobs.has_blob(sha256, before.size):
+    if before.quarantined_at is None or not env.blobs.has_blob(sha256, before.size):
         return Outcome(before, None)
     return Outcome(*await _released(records, before))
 
 
-async def locate(ports: Ports, caller: Caller, name: str, version: int, path: str) -> FileEntry:
+async def locate(env: Environment, caller: Caller, name: str, version: int, path: str) -> FileEntry:
     """One file of a version, whose bytes are here; a tombstoned version serves none, a recalled one only auditors.
 
     Raises:
         Recalled: the version is blocked.
         NotFound: no such file, or its bytes are damaged.
     """
-    model = await models.get(ports.database, caller, name)
-    found = await versions.get(ports.database, caller, name, version)
+    model = await models.get(env.database, caller, name)
+    found = await versions.get(env.database, caller, name, version)
     names.check_artifact_path(path)
-    file = await ports.database.read.versions.file(name, version, path)
+    file = await env.database.read.versions.file(name, version, path)
     if not caller.may(Right.READ_LOG):
         # Whoever reads the whole log may also look at what was recalled, to find out about it.
         versions.refuse_recalled(found)
@@ -233,9 +240,9 @@ async def locate(ports: Ports, caller: Caller, name: str, version: int, path: st
             value=path,
             code="file_not_found",
         )
-    blob = await ports.database.read.artifacts.blob(file.sha256)
-    if blob is None or not is_here(ports, blob):
-        ports.blobs.check_medium()
+    blob = await env.database.read.artifacts.blob(file.sha256)
+    if blob is None or not is_here(env, blob):
+        env.blobs.check_medium()
         raise NotFound(
             f"the bytes of {path!r} are damaged or lost",
             remedy=f"PUT the same bytes to /v1/blobs/{file.sha256} again, from wherever a copy is",

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from common_lib.rules.access import PrincipalKind, Role
 from registry_server.core import principals
-from registry_server.core.acts import Act, Outcome, Ports, perform
+from registry_server.core.environment import Environment
 from registry_server.core.ports import Records
 from registry_server.core.rights import Caller
+from registry_server.core.writes import Outcome, WriteRequest, execute
 from registry_server.domain.errors import RequestInFlight
 from registry_server.domain.pages import Window
 from registry_server.domain.principals import CreatePrincipal, CreateToken, Grant, IssuedToken, Principal
@@ -30,32 +31,32 @@ _VALID_DAYS = 365
 _AGAIN_S = 0.05
 
 
-async def ensure_admin(ports: Ports, file: Path, write: Callable[[Path, bytes], None]) -> None:
+async def ensure_admin(env: Environment, file: Path, write: Callable[[Path, bytes], None]) -> None:
     """Make the principal `admin` and its first token, once, and `write` the token to `file`, for its owner only.
 
     The file is written before the token's row: a crash in between leaves a token that nobody accepts, and the next
     start makes another. Of several servers that start on one database, one makes the token.
     """
-    read, now = ports.database.read.principals, ports.now()
+    read, now = env.database.read.principals, env.now()
     grants = [Grant(Role.ADMIN, "*")]
     itself = Caller(Principal(ADMIN, PrincipalKind.HUMAN, grants, 1, ADMIN, now, now))
     secret = principals.new_secret()
 
-    async def create(records: Records, act: Act) -> Outcome[Principal]:
-        return await principals.create(records, act, CreatePrincipal(ADMIN, PrincipalKind.HUMAN, grants))
+    async def create(records: Records, request: WriteRequest) -> Outcome[Principal]:
+        return await principals.create(records, request, CreatePrincipal(ADMIN, PrincipalKind.HUMAN, grants))
 
-    async def issue(records: Records, act: Act) -> Outcome[IssuedToken]:
-        return await principals.issue(records, act, ADMIN, CreateToken(_VALID_DAYS), secret)
+    async def issue(records: Records, request: WriteRequest) -> Outcome[IssuedToken]:
+        return await principals.issue(records, request, ADMIN, CreateToken(_VALID_DAYS), secret)
 
-    def act(step: str) -> Act:
+    def request(step: str) -> WriteRequest:
         # Keys that are the same everywhere: whoever comes second is answered with what the first one did.
-        return Act(itself, now, "first-start", f"first-start-{step}", step)
+        return WriteRequest(itself, now, "first-start", f"first-start-{step}", step)
 
     while not await read.token_page(Window(1)):
         try:
-            await perform(ports, act("create"), create)
+            await execute(env, request("create"), create)
             write(file, f"{secret}\n".encode())
-            issued = await perform(ports, act("issue"), issue)
+            issued = await execute(env, request("issue"), issue)
         except RequestInFlight:
             # Whoever is at it may win: then nobody accepts the token that was written here.
             file.unlink(missing_ok=True)  # noqa: ASYNC240 - see below

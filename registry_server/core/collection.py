@@ -13,43 +13,44 @@ from typing import Any
 import msgspec
 
 from registry_server.core import artifacts, changes, uploads
-from registry_server.core.acts import Act, Outcome, Ports, perform
+from registry_server.core.environment import Environment
 from registry_server.core.ports import Records
 from registry_server.core.rights import Right
+from registry_server.core.writes import Outcome, WriteRequest, execute
 from registry_server.domain.artifacts import Blob, Collection, CollectionRequest
 from registry_server.domain.errors import StorageUnavailable
 
 _PREFIXES = [f"{number:02x}" for number in range(256)]
 
 
-async def collect(ports: Ports, act: Act, order: CollectionRequest) -> Collection:
+async def collect(env: Environment, request: WriteRequest, order: CollectionRequest) -> Collection:
     """What was removed, or, as a dry run, what would be."""
-    act.caller.require(Right.ADMINISTER)
+    request.caller.require(Right.ADMINISTER)
     # While the medium is missing, nothing is known of the bytes on it.
-    ports.blobs.check_medium()
+    env.blobs.check_medium()
     done = Collection(order.dry_run)
     for step in (_release, _condemn, _remove, _stray, _expire, _purge):
-        done = msgspec.structs.replace(done, **await step(ports, act, order))
+        done = msgspec.structs.replace(done, **await step(env, request, order))
     return done
 
 
-async def reconcile(ports: Ports) -> int:
+async def reconcile(env: Environment) -> int:
     """Take back from the trash what a crash left there while its row stands, and say how many blobs that were."""
     count = 0
-    for sha256, size, _ in list(ports.blobs.list_trash()):
-        blob = await ports.database.read.artifacts.blob(sha256)
-        if blob is not None and blob.quarantined_at is None and not ports.blobs.has_blob(sha256, size):
-            count += ports.blobs.restore_from_trash(sha256)
+    for sha256, size, _ in list(env.blobs.list_trash()):
+        blob = await env.database.read.artifacts.blob(sha256)
+        if blob is not None and blob.quarantined_at is None and not env.blobs.has_blob(sha256, size):
+            count += env.blobs.restore_from_trash(sha256)
     return count
 
 
-async def _release(ports: Ports, act: Act, order: CollectionRequest) -> dict[str, int]:
+async def _release(env: Environment, request: WriteRequest, order: CollectionRequest) -> dict[str, int]:
     """Versions whose tombstone is old name their bytes no more."""
-    before = act.at - timedelta(seconds=order.retention_s)
-    due = [(model, number) for model, number, at in await ports.database.read.versions.buried() if at <= before]
+    before = request.at - timedelta(seconds=order.retention_s)
+    due = [(model, number) for model, number, at in await env.database.read.versions.buried() if at <= before]
     if not order.dry_run:
         for model, number in due:
-            await ports.database.write(partial(_let_go, model, number))
+            await env.database.write(partial(_let_go, model, number))
     return {"released_versions": len(due)}
 
 
@@ -57,27 +58,27 @@ async def _let_go(model: str, number: int, records: Records) -> None:
     await records.artifacts.release(model, number)
 
 
-async def _condemn(ports: Ports, act: Act, order: CollectionRequest) -> dict[str, int]:
-    unnamed = await ports.database.read.artifacts.unnamed(act.at)
+async def _condemn(env: Environment, request: WriteRequest, order: CollectionRequest) -> dict[str, int]:
+    unnamed = await env.database.read.artifacts.unnamed(request.at)
     if not order.dry_run:
-        await ports.database.write(lambda records: records.artifacts.condemn(unnamed, act.at))
+        await env.database.write(lambda records: records.artifacts.condemn(unnamed, request.at))
     return {"unreferenced_blobs": len(unnamed)}
 
 
-async def _remove(ports: Ports, act: Act, order: CollectionRequest) -> dict[str, int]:
-    due = await ports.database.read.artifacts.condemned(act.at - timedelta(seconds=order.grace_s))
+async def _remove(env: Environment, request: WriteRequest, order: CollectionRequest) -> dict[str, int]:
+    due = await env.database.read.artifacts.condemned(request.at - timedelta(seconds=order.grace_s))
     count = size = 0
     for sha256 in due:
-        blob = await ports.database.read.artifacts.blob(sha256)
+        blob = await env.database.read.artifacts.blob(sha256)
         if blob is None:
             continue
         removed = True
         if not order.dry_run:
             try:
-                answer = await perform(ports, _own_act(ports, act), _removal(ports, sha256))
+                answer = await execute(env, _own_act(env, request), _removal(env, sha256))
             except StorageUnavailable:
                 # The row stands again, and so must the bytes.
-                ports.blobs.restore_from_trash(sha256)
+                env.blobs.restore_from_trash(sha256)
                 raise
             removed = not answer.body
         count += removed
@@ -85,56 +86,56 @@ async def _remove(ports: Ports, act: Act, order: CollectionRequest) -> dict[str,
     return {"removed_blobs": count, "removed_bytes": size}
 
 
-def _removal(ports: Ports, sha256: str) -> Callable[[Records, Act], Awaitable[Outcome[Any]]]:
-    async def remove(records: Records, act: Act) -> Outcome[Blob | None]:
+def _removal(env: Environment, sha256: str) -> Callable[[Records, WriteRequest], Awaitable[Outcome[Any]]]:
+    async def remove(records: Records, request: WriteRequest) -> Outcome[Blob | None]:
         blob = await records.artifacts.blob(sha256)
-        if blob is None or not await records.artifacts.is_unnamed(sha256, act.at):
+        if blob is None or not await records.artifacts.is_unnamed(sha256, request.at):
             return Outcome(blob, None)
         await records.artifacts.delete_blob(sha256)
-        if blob.quarantined_at is None and ports.blobs.has_blob(sha256, blob.size):
-            ports.blobs.move_to_trash(sha256)
+        if blob.quarantined_at is None and env.blobs.has_blob(sha256, blob.size):
+            env.blobs.move_to_trash(sha256)
         return Outcome(None, changes.removed("blob.removed", artifacts.key(sha256), blob, reason="no version names it"))
 
     return remove
 
 
-async def _stray(ports: Ports, act: Act, order: CollectionRequest) -> dict[str, int]:
+async def _stray(env: Environment, request: WriteRequest, order: CollectionRequest) -> dict[str, int]:
     """Files without a row, which a crash between the two left."""
     count = 0
     for prefix in _PREFIXES:
-        for sha256, _, age_s in list(ports.blobs.list_published(prefix)):
+        for sha256, _, age_s in list(env.blobs.list_published(prefix)):
             await asyncio.sleep(0)  # others have their turn
-            if age_s < order.grace_s or await ports.database.read.artifacts.blob(sha256) is not None:
+            if age_s < order.grace_s or await env.database.read.artifacts.blob(sha256) is not None:
                 continue
             count += 1
             if not order.dry_run:
-                await ports.database.write(partial(_discard_stray, ports, act, sha256))
+                await env.database.write(partial(_discard_stray, env, request, sha256))
     return {"orphan_files": count}
 
 
-async def _discard_stray(ports: Ports, act: Act, sha256: str, records: Records) -> None:
-    if await records.artifacts.blob(sha256) is None and not await records.artifacts.is_leased(sha256, act.at):
-        ports.blobs.move_to_trash(sha256)
+async def _discard_stray(env: Environment, request: WriteRequest, sha256: str, records: Records) -> None:
+    if await records.artifacts.blob(sha256) is None and not await records.artifacts.is_leased(sha256, request.at):
+        env.blobs.move_to_trash(sha256)
 
 
-async def _expire(ports: Ports, act: Act, order: CollectionRequest) -> dict[str, int]:
+async def _expire(env: Environment, request: WriteRequest, order: CollectionRequest) -> dict[str, int]:
     if order.dry_run:
-        return {"expired_uploads": len(await ports.database.read.artifacts.expired_uploads(act.at))}
-    await ports.database.write(lambda records: records.artifacts.forget_leases(act.at))
-    return {"expired_uploads": await uploads.expire(ports)}
+        return {"expired_uploads": len(await env.database.read.artifacts.expired_uploads(request.at))}
+    await env.database.write(lambda records: records.artifacts.forget_leases(request.at))
+    return {"expired_uploads": await uploads.expire(env)}
 
 
-async def _purge(ports: Ports, _act: Act, order: CollectionRequest) -> dict[str, int]:
+async def _purge(env: Environment, _act: WriteRequest, order: CollectionRequest) -> dict[str, int]:
     count = size = 0
-    for sha256, length, age_s in list(ports.blobs.list_trash()):
+    for sha256, length, age_s in list(env.blobs.list_trash()):
         await asyncio.sleep(0)
         if age_s >= order.trash_s:
             count, size = count + 1, size + length
             if not order.dry_run:
-                ports.blobs.purge(sha256)
+                env.blobs.purge(sha256)
     return {"purged_files": count, "purged_bytes": size}
 
 
-def _own_act(ports: Ports, act: Act) -> Act:
+def _own_act(env: Environment, request: WriteRequest) -> WriteRequest:
     # Each removal is a change of its own, and so needs a key of its own.
-    return msgspec.structs.replace(act, key=ports.new_id())
+    return msgspec.structs.replace(request, key=env.new_id())

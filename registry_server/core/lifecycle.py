@@ -7,9 +7,9 @@ import msgspec
 from common_lib.rules import lifecycle, names, references
 from common_lib.rules.lifecycle import ModelStage
 from registry_server.core import changes, models, promotion, timeline, versions
-from registry_server.core.acts import Act, Need, Outcome
 from registry_server.core.ports import Records
 from registry_server.core.rights import Right
+from registry_server.core.writes import Need, Outcome, WriteRequest
 from registry_server.domain.base import Tombstone, TombstoneRequest
 from registry_server.domain.errors import Conflict, InvalidRequest
 from registry_server.domain.production import RollbackRequest
@@ -34,7 +34,7 @@ def needs(name: str, command: TransitionRequest) -> tuple[Need, ...]:
 
 async def transition(
     records: Records,
-    act: Act,
+    request: WriteRequest,
     name: str,
     version: int,
     command: TransitionRequest,
@@ -45,31 +45,33 @@ async def transition(
 
     `files` is what `promotion.foresee` found; without it the transaction itself looks for the files.
     """
-    found = await versions.live(records, act, Right(lifecycle.right_to(command.to)), name, version)
-    await versions.expect(records, act, found, command.reason)
+    found = await versions.live(records, request, Right(lifecycle.right_to(command.to)), name, version)
+    await versions.check_revision(records, request, found, command.reason)
     move = lifecycle.check_transition(found.stage, command.to, command.reason)
     if command.to is not ModelStage.ARCHIVED:
         versions.refuse_recalled(found)
-    after = versions.changed(act, found, stage=command.to)
+    after = versions.changed(request, found, stage=command.to)
     if command.to is not ModelStage.PRODUCTION:
         _check_plain(command)
-        return await _moved(records, act, _Deed(move.event, command.reason), (found, after))
-    incumbent = await _incumbent(records, act, name, command.replacing)
-    judged = await promotion.judge(records, act, found, incumbent, override=command.override, files=files or {})
+        return await _moved(records, request, _Deed(move.event, command.reason), (found, after))
+    incumbent = await _incumbent(records, request, name, command.replacing)
+    judged = await promotion.judge(records, request, found, incumbent, override=command.override, files=files or {})
     deed = _Deed(move.event, command.reason, judged)
-    return await _moved(records, act, deed, *_with_demoted(act, (found, after), incumbent))
+    return await _moved(records, request, deed, *_with_demoted(request, (found, after), incumbent))
 
 
-async def rollback(records: Records, act: Act, name: str, command: RollbackRequest) -> Outcome[ModelVersion]:
+async def rollback(
+    records: Records, request: WriteRequest, name: str, command: RollbackRequest
+) -> Outcome[ModelVersion]:
     """Return to the version that was in production before, and archive the one that is there, in one transaction."""
-    await models.live(records, act, Right.PROMOTE, name)
+    await models.live(records, request, Right.PROMOTE, name)
     lifecycle.check_reason(command.reason, "a rollback")
     names.check_text("reason", command.reason, names.REASON_LENGTH)
-    incumbent = await _incumbent(records, act, name, command.replacing)
-    if incumbent is not None and act.if_match is not None:
-        await versions.expect(records, act, incumbent, command.reason)
-    elif act.if_match is not None:
-        act.expect(0, command.reason)
+    incumbent = await _incumbent(records, request, name, command.replacing)
+    if incumbent is not None and request.if_match is not None:
+        await versions.check_revision(records, request, incumbent, command.reason)
+    elif request.if_match is not None:
+        request.check_revision(0, command.reason)
     back = await timeline.predecessor(records, name)
     if back is None:
         raise Conflict(
@@ -80,28 +82,30 @@ async def rollback(records: Records, act: Act, name: str, command: RollbackReque
             code="nothing_to_return_to",
         )
     tenure, found = back
-    after = versions.changed(act, found, stage=ModelStage.PRODUCTION)
+    after = versions.changed(request, found, stage=ModelStage.PRODUCTION)
     deed = _Deed("version.rolled_back", command.reason, {"restored": tenure.sequence})
-    return await _moved(records, act, deed, *_with_demoted(act, (found, after), incumbent))
+    return await _moved(records, request, deed, *_with_demoted(request, (found, after), incumbent))
 
 
-async def recall(records: Records, act: Act, name: str, version: int, command: RecallRequest) -> Outcome[ModelVersion]:
+async def recall(
+    records: Records, request: WriteRequest, name: str, version: int, command: RecallRequest
+) -> Outcome[ModelVersion]:
     """Block a version for everyone, whatever its stage; it stays where it is."""
-    found = await versions.live(records, act, Right.RECALL, name, version)
+    found = await versions.live(records, request, Right.RECALL, name, version)
     lifecycle.check_reason(command.reason, "a recall")
-    await versions.expect(records, act, found, command.reason)
+    await versions.check_revision(records, request, found, command.reason)
     versions.refuse_recalled(found)
-    after = versions.changed(act, found, recall=Recall(act.at, act.caller.name, command.reason))
-    return await _moved(records, act, _Deed("version.recalled", command.reason), (found, after))
+    after = versions.changed(request, found, recall=Recall(request.at, request.caller.name, command.reason))
+    return await _moved(records, request, _Deed("version.recalled", command.reason), (found, after))
 
 
 async def reinstate(
-    records: Records, act: Act, name: str, version: int, command: RecallRequest
+    records: Records, request: WriteRequest, name: str, version: int, command: RecallRequest
 ) -> Outcome[ModelVersion]:
     """Lift the block of a recalled version; a decision of its own."""
-    found = await versions.live(records, act, Right.RECALL, name, version)
+    found = await versions.live(records, request, Right.RECALL, name, version)
     lifecycle.check_reason(command.reason, "lifting a recall")
-    await versions.expect(records, act, found, command.reason)
+    await versions.check_revision(records, request, found, command.reason)
     if found.recall is None:
         raise Conflict(
             f"version {version} of {name!r} is not recalled",
@@ -110,16 +114,16 @@ async def reinstate(
             value=version,
             code="illegal_transition",
         )
-    after = versions.changed(act, found, recall=None)
-    return await _moved(records, act, _Deed("version.reinstated", command.reason), (found, after))
+    after = versions.changed(request, found, recall=None)
+    return await _moved(records, request, _Deed("version.reinstated", command.reason), (found, after))
 
 
 async def tombstone(
-    records: Records, act: Act, name: str, version: int, command: TombstoneRequest
+    records: Records, request: WriteRequest, name: str, version: int, command: TombstoneRequest
 ) -> Outcome[ModelVersion]:
     """Take a version out of use; its number is never given again, its manifest stays."""
-    found = await versions.live(records, act, Right.TOMBSTONE, name, version)
-    await versions.expect(records, act, found, command.reason)
+    found = await versions.live(records, request, Right.TOMBSTONE, name, version)
+    await versions.check_revision(records, request, found, command.reason)
     lifecycle.check_reason(command.reason, "a tombstone")
     if found.stage is ModelStage.PRODUCTION:
         raise Conflict(
@@ -138,8 +142,8 @@ async def tombstone(
             value=version,
             code="version_aliased",
         )
-    after = versions.changed(act, found, tombstone=Tombstone(act.at, act.caller.name, command.reason))
-    return await _moved(records, act, _Deed("version.tombstoned", command.reason), (found, after))
+    after = versions.changed(request, found, tombstone=Tombstone(request.at, request.caller.name, command.reason))
+    return await _moved(records, request, _Deed("version.tombstoned", command.reason), (found, after))
 
 
 def _check_plain(command: TransitionRequest) -> None:
@@ -152,7 +156,7 @@ def _check_plain(command: TransitionRequest) -> None:
         )
 
 
-async def _incumbent(records: Records, act: Act, name: str, replacing: int | None) -> ModelVersion | None:
+async def _incumbent(records: Records, request: WriteRequest, name: str, replacing: int | None) -> ModelVersion | None:
     """The version in production, if it is the one that the caller saw there.
 
     Raises:
@@ -160,7 +164,7 @@ async def _incumbent(records: Records, act: Act, name: str, replacing: int | Non
     """
     incumbent = await records.versions.in_production(name)
     number = None if incumbent is None else incumbent.version
-    if number == replacing or act.forced:
+    if number == replacing or request.forced:
         return incumbent
     won = await timeline.incumbent_by(records, name)
     told = "" if won is None else f"; {won.by} decided so at {references.written(won.at)}: {won.reason}"
@@ -175,16 +179,16 @@ async def _incumbent(records: Records, act: Act, name: str, replacing: int | Non
     )
 
 
-def _with_demoted(act: Act, promoted: _Step, incumbent: ModelVersion | None) -> list[_Step]:
+def _with_demoted(request: WriteRequest, promoted: _Step, incumbent: ModelVersion | None) -> list[_Step]:
     if incumbent is None:
         return [promoted]
-    return [promoted, (incumbent, versions.changed(act, incumbent, stage=ModelStage.ARCHIVED))]
+    return [promoted, (incumbent, versions.changed(request, incumbent, stage=ModelStage.ARCHIVED))]
 
 
-async def _moved(records: Records, act: Act, deed: _Deed, *steps: _Step) -> Outcome[ModelVersion]:
+async def _moved(records: Records, request: WriteRequest, deed: _Deed, *steps: _Step) -> Outcome[ModelVersion]:
     """What was decided, stored; the last step first, so that production is free for the one that enters it."""
     for before, after in reversed(steps):
         await versions.store(records, before, after)
     told = [versions.step(before, after) for before, after in steps]
-    change = changes.changed(deed.event, *told, reason=deed.reason, forced=act.forced)
+    change = changes.changed(deed.event, *told, reason=deed.reason, forced=request.forced)
     return Outcome(steps[0][1], msgspec.structs.replace(change, more=deed.more))

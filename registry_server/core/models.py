@@ -8,9 +8,9 @@ import msgspec
 from common_lib.rules import lifecycle, names
 from common_lib.rules.facts import check_facts, check_unique
 from registry_server.core import changes, pages
-from registry_server.core.acts import Act, Outcome
 from registry_server.core.ports import Database, Records
 from registry_server.core.rights import Caller, Right, no_model
+from registry_server.core.writes import Outcome, WriteRequest
 from registry_server.domain.base import ModelName, Page, Tombstone, TombstoneRequest, to_micros
 from registry_server.domain.errors import Conflict, InvalidRequest, RevisionMismatch
 from registry_server.domain.models import CreateModel, ModelFilter, RegisteredModel, UpdateModel
@@ -56,10 +56,10 @@ async def search(
     return await pages.collect(partial(database.read.models.search, conditions, order), window, of, place)
 
 
-async def create(records: Records, act: Act, command: CreateModel) -> Outcome[RegisteredModel]:
+async def create(records: Records, request: WriteRequest, command: CreateModel) -> Outcome[RegisteredModel]:
     """Make a name known; it is unique also without regard to capitals, and never given again."""
-    act.caller.require(Right.REGISTER, command.name)
-    owner = command.owner or act.caller.name
+    request.caller.require(Right.REGISTER, command.name)
+    owner = command.owner or request.caller.name
     check_facts(owner=owner, description=command.description, tags=command.tags, metadata=command.metadata)
     model = RegisteredModel(
         name=command.name,
@@ -71,9 +71,9 @@ async def create(records: Records, act: Act, command: CreateModel) -> Outcome[Re
         latest_version=0,
         production_version=None,
         revision=1,
-        created_by=act.caller.name,
-        created_at=act.at,
-        updated_at=act.at,
+        created_by=request.caller.name,
+        created_at=request.at,
+        updated_at=request.at,
         tombstone=None,
     )
     if not await records.models.insert(model):
@@ -89,22 +89,24 @@ async def create(records: Records, act: Act, command: CreateModel) -> Outcome[Re
     return Outcome(model, change, status=201, location=f"/v1/models/{model.name}")
 
 
-async def update(records: Records, act: Act, name: str, command: UpdateModel) -> Outcome[RegisteredModel]:
+async def update(records: Records, request: WriteRequest, name: str, command: UpdateModel) -> Outcome[RegisteredModel]:
     """Change owner, description, tags or metadata."""
-    model = await live(records, act, Right.EDIT, name)
-    act.expect(model.revision, command.reason)
+    model = await live(records, request, Right.EDIT, name)
+    request.check_revision(model.revision, command.reason)
     fields = given(command)
     check_facts(**fields)
     changed = {field: value for field, value in fields.items() if getattr(model, field) != value}
     if not changed:
         return Outcome(model, None)
-    return await _replace(records, act, model, "model.updated", reason=command.reason, **changed)
+    return await _replace(records, request, model, "model.updated", reason=command.reason, **changed)
 
 
-async def tombstone(records: Records, act: Act, name: str, command: TombstoneRequest) -> Outcome[RegisteredModel]:
+async def tombstone(
+    records: Records, request: WriteRequest, name: str, command: TombstoneRequest
+) -> Outcome[RegisteredModel]:
     """Take a model out of use; its versions are not resolved any more, its name is never given again."""
-    model = await live(records, act, Right.TOMBSTONE, name)
-    act.expect(model.revision, command.reason)
+    model = await live(records, request, Right.TOMBSTONE, name)
+    request.check_revision(model.revision, command.reason)
     lifecycle.check_reason(command.reason, "a tombstone")
     # Asked after the lock: PostgreSQL computes what a row derives from other tables before it waits for the lock.
     incumbent = await records.versions.in_production(name)
@@ -116,17 +118,17 @@ async def tombstone(records: Records, act: Act, name: str, command: TombstoneReq
             value=incumbent.version,
             code="version_in_production",
         )
-    grave = Tombstone(act.at, act.caller.name, command.reason)
-    return await _replace(records, act, model, "model.tombstoned", reason=command.reason, tombstone=grave)
+    grave = Tombstone(request.at, request.caller.name, command.reason)
+    return await _replace(records, request, model, "model.tombstoned", reason=command.reason, tombstone=grave)
 
 
-async def live(records: Records, act: Act, right: Right, name: str) -> RegisteredModel:
+async def live(records: Records, request: WriteRequest, right: Right, name: str) -> RegisteredModel:
     """The model for a change by a caller with that right, kept from other writers.
 
     Raises:
         Conflict: it has a tombstone.
     """
-    act.caller.require(right, name)
+    request.caller.require(right, name)
     model = await records.models.lock(name)
     if model is None:
         raise no_model(name)
@@ -185,10 +187,10 @@ def _check_conditions(conditions: ModelFilter) -> None:
 
 
 async def _replace(
-    records: Records, act: Act, model: RegisteredModel, kind: str, reason: str = "", **changed: Any
+    records: Records, request: WriteRequest, model: RegisteredModel, kind: str, reason: str = "", **changed: Any
 ) -> Outcome[RegisteredModel]:
-    after = msgspec.structs.replace(model, revision=model.revision + 1, updated_at=act.at, **changed)
+    after = msgspec.structs.replace(model, revision=model.revision + 1, updated_at=request.at, **changed)
     if not await records.models.update(model, after):
         raise RevisionMismatch("somebody changed the model in between", remedy="read it again", field="If-Match")
-    change = changes.changed(kind, (key(model.name), model, after), reason=reason, forced=act.forced)
+    change = changes.changed(kind, (key(model.name), model, after), reason=reason, forced=request.forced)
     return Outcome(after, change)

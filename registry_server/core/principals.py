@@ -12,9 +12,9 @@ import msgspec
 from common_lib.rules import names
 from common_lib.rules.access import check_grants
 from registry_server.core import changes, last_admin, pages
-from registry_server.core.acts import Act, Outcome
 from registry_server.core.ports import Database, Records
 from registry_server.core.rights import Caller, Right
+from registry_server.core.writes import Outcome, WriteRequest
 from registry_server.domain.base import Page, PrincipalName
 from registry_server.domain.errors import Conflict, InvalidRequest, NotFound, RevisionMismatch, Unauthenticated
 from registry_server.domain.principals import (
@@ -99,9 +99,9 @@ async def search_tokens(database: Database, caller: Caller, limit: int, page_tok
     return await pages.collect(database.read.principals.token_page, window, ("tokens",), lambda row: (row.id,))
 
 
-async def create(records: Records, act: Act, command: CreatePrincipal) -> Outcome[Principal]:
+async def create(records: Records, request: WriteRequest, command: CreatePrincipal) -> Outcome[Principal]:
     """Make a human or a service known."""
-    act.caller.require(Right.ADMINISTER)
+    request.caller.require(Right.ADMINISTER)
     names.check_new_principal_name(command.name)
     if command.name == RESERVED:
         raise InvalidRequest(
@@ -116,9 +116,9 @@ async def create(records: Records, act: Act, command: CreatePrincipal) -> Outcom
         kind=command.kind,
         grants=_checked(command.grants),
         revision=1,
-        created_by=act.caller.name,
-        created_at=act.at,
-        updated_at=act.at,
+        created_by=request.caller.name,
+        created_at=request.at,
+        updated_at=request.at,
     )
     if not await records.principals.insert(principal):
         raise Conflict(
@@ -132,46 +132,48 @@ async def create(records: Records, act: Act, command: CreatePrincipal) -> Outcom
     return Outcome(principal, change, status=201, location=f"/v1/principals/{principal.name}")
 
 
-async def update(records: Records, act: Act, name: str, command: UpdatePrincipal) -> Outcome[Principal]:
+async def update(records: Records, request: WriteRequest, name: str, command: UpdatePrincipal) -> Outcome[Principal]:
     """Replace the grants of a principal; its tokens follow at once."""
-    act.caller.require(Right.ADMINISTER)
-    admins = await last_admin.usable_admins(records, act.at)
+    request.caller.require(Right.ADMINISTER)
+    admins = await last_admin.usable_admins(records, request.at)
     found = await _load(records, name)
-    act.expect(found.revision, command.reason)
+    request.check_revision(found.revision, command.reason)
     grants = _checked(command.grants)
     if grants == found.grants:
         return Outcome(found, None)
-    after = msgspec.structs.replace(found, grants=grants, revision=found.revision + 1, updated_at=act.at)
-    last_admin.require_an_admin(act.caller, admins, last_admin.without_grants(admins, after), of=name)
+    after = msgspec.structs.replace(found, grants=grants, revision=found.revision + 1, updated_at=request.at)
+    last_admin.require_an_admin(request.caller, admins, last_admin.without_grants(admins, after), of=name)
     if not await records.principals.update(found, after):
         raise RevisionMismatch("somebody changed the principal in between", remedy="read it again", field="If-Match")
     step = (key(name), found, after)
-    return Outcome(after, changes.changed("principal.updated", step, reason=command.reason, forced=act.forced))
+    return Outcome(after, changes.changed("principal.updated", step, reason=command.reason, forced=request.forced))
 
 
-async def issue(records: Records, act: Act, name: str, command: CreateToken, secret: str) -> Outcome[IssuedToken]:
+async def issue(
+    records: Records, request: WriteRequest, name: str, command: CreateToken, secret: str
+) -> Outcome[IssuedToken]:
     """Give a principal a token; the secret is shown in this answer and never again."""
-    act.caller.require(Right.ADMINISTER)
+    request.caller.require(Right.ADMINISTER)
     principal = await _load(records, name)
     hashed = digest(secret)
     token = Token(
         id=token_id(secret),
         principal=principal.name,
-        created_by=act.caller.name,
-        created_at=act.at,
-        expires_at=act.at + timedelta(days=command.valid_days),
+        created_by=request.caller.name,
+        created_at=request.at,
+        expires_at=request.at + timedelta(days=command.valid_days),
         revoked_at=None,
     )
     await records.principals.insert_token(token, hashed)
     change = changes.created("token.issued", token_key(token.id), token)
-    return Outcome(IssuedToken(token, secret), change, status=201, kept=IssuedToken(token, None))
+    return Outcome(IssuedToken(token, secret), change, status=201, replay_entity=IssuedToken(token, None))
 
 
-async def revoke(records: Records, act: Act, token_id: str) -> Outcome[Token]:
+async def revoke(records: Records, request: WriteRequest, token_id: str) -> Outcome[Token]:
     """End a token; revoking it again changes nothing."""
-    act.caller.require(Right.ADMINISTER)
+    request.caller.require(Right.ADMINISTER)
     names.check_token_id(token_id)
-    admins = await last_admin.usable_admins(records, act.at)
+    admins = await last_admin.usable_admins(records, request.at)
     token = await records.principals.token(token_id)
     if token is None:
         raise NotFound(
@@ -182,10 +184,10 @@ async def revoke(records: Records, act: Act, token_id: str) -> Outcome[Token]:
             code="token_not_found",
         )
     remaining = last_admin.without_token(admins, token_id)
-    last_admin.require_an_admin(act.caller, admins, remaining, of=token.principal)
-    if not await records.principals.revoke_token(token_id, act.at):
+    last_admin.require_an_admin(request.caller, admins, remaining, of=token.principal)
+    if not await records.principals.revoke_token(token_id, request.at):
         return Outcome(await records.principals.token(token_id) or token, None)
-    after = msgspec.structs.replace(token, revoked_at=act.at)
+    after = msgspec.structs.replace(token, revoked_at=request.at)
     return Outcome(after, changes.changed("token.revoked", (token_key(token_id), token, after)))
 
 

@@ -12,9 +12,9 @@ from common_lib.rules import canonical, promotion
 from common_lib.rules.promotion import LIFECYCLE, Facts, Incumbent, Word
 from common_lib.rules.violation import RuleViolation
 from registry_server.core import models, policies, versions
-from registry_server.core.acts import Act
 from registry_server.core.ports import Database, Records
 from registry_server.core.rights import Caller, Right
+from registry_server.core.writes import WriteRequest
 from registry_server.domain.errors import Conflict, RegistryError
 from registry_server.domain.policies import Policy
 from registry_server.domain.promotion import Check, Finding
@@ -68,7 +68,7 @@ async def foresee(database: Database, caller: Caller, name: str, version: int) -
 
 async def judge(
     records: Records,
-    act: Act,
+    request: WriteRequest,
     version: ModelVersion,
     incumbent: ModelVersion | None,
     *,
@@ -82,9 +82,9 @@ async def judge(
         Forbidden: the caller must not override it.
     """
     if override:
-        act.caller.require(Right.OVERRIDE, version.model)
+        request.caller.require(Right.OVERRIDE, version.model)
     policy = await policies.of(records, version.model)
-    findings = await _findings(records, policy, version, incumbent, at=act.at, files=files)
+    findings = await _findings(records, policy, version, incumbent, at=request.at, files=files)
     missing = [finding for finding in findings if not finding.met]
     if missing and (not override or any(finding.rule in LIFECYCLE for finding in missing)):
         told = "; ".join(f"{_named(finding)}: wanted {finding.wanted}, found {finding.found}" for finding in missing)

@@ -9,10 +9,10 @@ from common_lib.rules import manifest, names, signatures
 from common_lib.rules.facts import check_facts
 from common_lib.rules.lifecycle import ModelStage
 from registry_server.core import artifacts, changes, models
-from registry_server.core.acts import Act, Outcome
 from registry_server.core.ports import Records
 from registry_server.core.rights import Caller, Right
 from registry_server.core.versions import key
+from registry_server.core.writes import Outcome, WriteRequest
 from registry_server.domain.artifacts import FileEntry
 from registry_server.domain.errors import Conflict, InvalidRequest
 from registry_server.domain.versions import CreateVersion, Lineage, ModelVersion, Signature
@@ -58,11 +58,13 @@ def _check(command: CreateVersion) -> Registration:
     return Registration(command, files, manifest.document(files))
 
 
-async def create(records: Records, act: Act, name: str, registration: Registration) -> Outcome[ModelVersion]:
+async def create(
+    records: Records, request: WriteRequest, name: str, registration: Registration
+) -> Outcome[ModelVersion]:
     """Give the next number to files whose bytes are already here."""
     command, files = registration.command, registration.files
-    model = await models.live(records, act, Right.REGISTER, name)
-    await _require_bytes(records, act.caller, files)
+    model = await models.live(records, request, Right.REGISTER, name)
+    await _require_bytes(records, request.caller, files)
     digest = manifest.digest_of(registration.document)
     number = await records.models.next_version(name)
     version = ModelVersion(
@@ -80,9 +82,9 @@ async def create(records: Records, act: Act, name: str, registration: Registrati
         lineage=command.lineage,
         tags=command.tags,
         revision=1,
-        created_by=act.caller.name,
-        created_at=act.at,
-        updated_at=act.at,
+        created_by=request.caller.name,
+        created_at=request.at,
+        updated_at=request.at,
         tombstone=None,
     )
     await records.artifacts.insert_document(digest, registration.document)

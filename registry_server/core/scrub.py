@@ -8,8 +8,9 @@ import logging
 from datetime import datetime
 
 from registry_server.core import artifacts
-from registry_server.core.acts import Act, Ports
 from registry_server.core.bootstrap import REGISTRY
+from registry_server.core.environment import Environment
+from registry_server.core.writes import WriteRequest
 from registry_server.domain.errors import NotFound, RegistryError
 
 _log = logging.getLogger(__name__)
@@ -47,29 +48,31 @@ class TooManyDamaged(RuntimeError):
         super().__init__(f"{len(digests)} blobs of one round are damaged or lost")
 
 
-async def run(ports: Ports, *, bytes_per_s: float, pause_s: float, most_damaged: int, report: Report) -> None:
+async def run(env: Environment, *, bytes_per_s: float, pause_s: float, most_damaged: int, report: Report) -> None:
     """Go through all blobs by digest, at that rate, with a pause between two rounds, until cancelled."""
     while True:
         try:
-            ports.blobs.check_medium()
-            damaged = await once(ports, bytes_per_s, most_damaged=most_damaged, report=report)
+            env.blobs.check_medium()
+            damaged = await once(env, bytes_per_s, most_damaged=most_damaged, report=report)
         except TooManyDamaged as why:
             remedy = "look at the disk, then put the bytes back; they are looked at again each minute"
             report.raise_alarm(str(why), f"{', '.join(why.digests)}: {remedy}")
-            await _until_restored(ports, why.digests, bytes_per_s, report)
+            await _until_restored(env, why.digests, bytes_per_s, report)
             continue
         except RegistryError as why:
             report.raise_alarm(why.detail, why.__cause__ or why.remedy)
             _log.warning("the scrub was interrupted; it begins again in a minute", exc_info=True)
-            await ports.sleep(_AFTER_FAILURE_S)
+            await env.sleep(_AFTER_FAILURE_S)
             continue
         report.clear()
-        report.finished_at = ports.now()
+        report.finished_at = env.now()
         _log.info("all blobs were read, %d damaged ones found", damaged)
-        await ports.sleep(pause_s)
+        await env.sleep(pause_s)
 
 
-async def once(ports: Ports, bytes_per_s: float = 0.0, *, most_damaged: int = 0, report: Report | None = None) -> int:
+async def once(
+    env: Environment, bytes_per_s: float = 0.0, *, most_damaged: int = 0, report: Report | None = None
+) -> int:
     """Read every blob once, those in quarantine first, and return how many were newly found damaged.
 
     Bytes of a blob in quarantine that are back and hash right are served again.
@@ -82,12 +85,12 @@ async def once(ports: Ports, bytes_per_s: float = 0.0, *, most_damaged: int = 0,
     found: list[str] = []
     for quarantined in (True, False):
         last = ""
-        while page := await ports.database.read.artifacts.blobs(last, _PAGE):
+        while page := await env.database.read.artifacts.blobs(last, _PAGE):
             for blob in page:
                 last = blob.sha256
                 if (blob.quarantined_at is not None) != quarantined:
                     continue
-                sound = await _is_sound(ports, blob.sha256, bytes_per_s)
+                sound = await _is_sound(env, blob.sha256, bytes_per_s)
                 if quarantined:
                     report.restored += bool(sound)
                 elif sound is False:
@@ -98,23 +101,23 @@ async def once(ports: Ports, bytes_per_s: float = 0.0, *, most_damaged: int = 0,
     return len(found)
 
 
-async def quarantine_missing(ports: Ports) -> int:
+async def quarantine_missing(env: Environment) -> int:
     """Put every blob into quarantine whose file is not there, and return how many they are."""
     count, last = 0, ""
-    while page := await ports.database.read.artifacts.blobs(last, _PAGE):
+    while page := await env.database.read.artifacts.blobs(last, _PAGE):
         for blob in page:
             last = blob.sha256
-            if blob.quarantined_at is None and not ports.blobs.has_blob(blob.sha256, blob.size):
-                count += await _is_sound(ports, blob.sha256) is False
+            if blob.quarantined_at is None and not env.blobs.has_blob(blob.sha256, blob.size):
+                count += await _is_sound(env, blob.sha256) is False
     return count
 
 
-async def _until_restored(ports: Ports, digests: list[str], bytes_per_s: float, report: Report) -> None:
+async def _until_restored(env: Environment, digests: list[str], bytes_per_s: float, report: Report) -> None:
     """Verify damaged blobs each minute, until all of them are sound or removed."""
     while digests:
-        await ports.sleep(_AFTER_FAILURE_S)
+        await env.sleep(_AFTER_FAILURE_S)
         try:
-            still = [sha256 for sha256 in digests if await _is_sound(ports, sha256, bytes_per_s) is False]
+            still = [sha256 for sha256 in digests if await _is_sound(env, sha256, bytes_per_s) is False]
         except RegistryError:
             _log.warning("damaged blobs could not be looked at; it is tried again in a minute", exc_info=True)
             continue
@@ -122,11 +125,11 @@ async def _until_restored(ports: Ports, digests: list[str], bytes_per_s: float, 
         digests = still
 
 
-async def _is_sound(ports: Ports, sha256: str, bytes_per_s: float = 0.0) -> bool | None:
+async def _is_sound(env: Environment, sha256: str, bytes_per_s: float = 0.0) -> bool | None:
     """Verify a blob as the registry itself; None if it was removed meanwhile."""
-    key = ports.new_id()
-    act = Act(REGISTRY, ports.now(), f"scrub-{key[:16]}", key, f"scrub {sha256}")
+    key = env.new_id()
+    request = WriteRequest(REGISTRY, env.now(), f"scrub-{key[:16]}", key, f"scrub {sha256}")
     try:
-        return (await artifacts.verify(ports, act, sha256, bytes_per_s)).sound
+        return (await artifacts.verify(env, request, sha256, bytes_per_s)).sound
     except NotFound:
         return None

@@ -13,9 +13,10 @@ import msgspec
 
 from common_lib.rules import names
 from registry_server.core import artifacts
-from registry_server.core.acts import Act, Ports
+from registry_server.core.environment import Environment
 from registry_server.core.ports import Records
 from registry_server.core.rights import Caller, Right
+from registry_server.core.writes import WriteRequest
 from registry_server.domain.artifacts import Progress, Upload
 from registry_server.domain.errors import (
     Conflict,
@@ -38,7 +39,7 @@ class Quota(NamedTuple):
     announced_bytes: int
 
 
-async def begin(ports: Ports, act: Act, sha256: str, size: int, quota: Quota) -> Upload:
+async def begin(env: Environment, request: WriteRequest, sha256: str, size: int, quota: Quota) -> Upload:
     """How much of these bytes is here already: all, if the blob is the caller's to know; else what came of its own.
 
     Raises:
@@ -46,7 +47,7 @@ async def begin(ports: Ports, act: Act, sha256: str, size: int, quota: Quota) ->
         Conflict: the caller is sending bytes of another size under that digest.
         RateLimited: the caller has too many uploads under way, or has announced too many bytes.
     """
-    act.caller.require(Right.UPLOAD)
+    request.caller.require(Right.UPLOAD)
     names.check_sha256(sha256)
     if size > quota.blob_bytes:
         raise TooLarge(
@@ -55,7 +56,7 @@ async def begin(ports: Ports, act: Act, sha256: str, size: int, quota: Quota) ->
             field="size",
             value=size,
         )
-    who, until = act.caller.name, act.at + artifacts.LEASE
+    who, until = request.caller.name, request.at + artifacts.LEASE
 
     async def open_(records: Records) -> Progress:
         # The lease comes before the look: what is seen after it is not removed.
@@ -69,29 +70,29 @@ async def begin(ports: Ports, act: Act, sha256: str, size: int, quota: Quota) ->
                 value=size,
             )
         if found is None:
-            await _check_quota(records, act, size, quota)
+            await _check_quota(records, request, size, quota)
         progress = found or Progress(sha256, who, size, 0, _NOTHING, until)
         progress = msgspec.structs.replace(progress, expires_at=until)
         await records.artifacts.put_upload(progress)
         return progress
 
-    progress = await ports.database.write(open_)
-    read = ports.database.read
+    progress = await env.database.write(open_)
+    read = env.database.read
     blob = await read.artifacts.blob(sha256)
-    if blob is not None and artifacts.is_here(ports, blob) and await artifacts.of_caller(read, act.caller, [sha256]):
+    if blob is not None and artifacts.is_here(env, blob) and await artifacts.of_caller(read, request.caller, [sha256]):
         # A part that is still on its way forgets the upload itself, or leaves it to expire.
-        with contextlib.suppress(RequestInFlight), _alone(ports, progress.principal, sha256):
-            await _forget(ports, progress)
+        with contextlib.suppress(RequestInFlight), _alone(env, progress.principal, sha256):
+            await _forget(env, progress)
         return Upload(sha256, blob.size, blob.size, complete=True, expires_at=until)
     return _shown(progress)
 
 
-async def _check_quota(records: Records, act: Act, size: int, quota: Quota) -> None:
-    uploads, announced = await records.artifacts.announced(act.caller.name, act.at)
+async def _check_quota(records: Records, request: WriteRequest, size: int, quota: Quota) -> None:
+    uploads, announced = await records.artifacts.announced(request.caller.name, request.at)
     if quota.uploads and uploads >= quota.uploads:
-        detail = f"{act.caller.name} has {uploads} uploads under way, of at most {quota.uploads}"
+        detail = f"{request.caller.name} has {uploads} uploads under way, of at most {quota.uploads}"
     elif quota.announced_bytes and announced + size > quota.announced_bytes:
-        detail = f"the uploads of {act.caller.name} would announce more than {quota.announced_bytes} bytes"
+        detail = f"the uploads of {request.caller.name} would announce more than {quota.announced_bytes} bytes"
     else:
         return
     raise RateLimited(
@@ -107,17 +108,23 @@ async def _check_quota(records: Records, act: Act, size: int, quota: Quota) -> N
     )
 
 
-async def find(ports: Ports, caller: Caller, sha256: str) -> Upload:
+async def find(env: Environment, caller: Caller, sha256: str) -> Upload:
     """How far the caller's upload of these bytes is.
 
     Raises:
         NotFound: there is none; somebody else's is none of the caller's.
     """
-    return _shown(await _own(ports, caller, sha256))
+    return _shown(await _own(env, caller, sha256))
 
 
 async def append(
-    ports: Ports, act: Act, sha256: str, chunks: AsyncIterator[bytes], *, start: int, prefix_sha256: str
+    env: Environment,
+    request: WriteRequest,
+    sha256: str,
+    chunks: AsyncIterator[bytes],
+    *,
+    start: int,
+    prefix_sha256: str,
 ) -> Upload:
     """Take the next part; with the last one the blob is published.
 
@@ -127,8 +134,8 @@ async def append(
         RequestInFlight: another part of the upload is on its way.
     """
     names.check_sha256(prefix_sha256)
-    with _alone(ports, act.caller.name, sha256):
-        own = await _own(ports, act.caller, sha256)
+    with _alone(env, request.caller.name, sha256):
+        own = await _own(env, request.caller, sha256)
         if start != own.received:
             raise Conflict(
                 f"the part begins at {start}, but {own.received} of {own.size} bytes are here",
@@ -137,47 +144,49 @@ async def append(
                 value=start,
                 code="upload_out_of_step",
             )
-        return await _append(ports, act, own, prefix_sha256, chunks)
+        return await _append(env, request, own, prefix_sha256, chunks)
 
 
-async def abandon(ports: Ports, caller: Caller, sha256: str) -> None:
+async def abandon(env: Environment, caller: Caller, sha256: str) -> None:
     """Forget the caller's upload and remove what came of it.
 
     Raises:
         RequestInFlight: a part of the upload is on its way.
     """
-    with _alone(ports, caller.name, sha256):
-        await _forget(ports, await _own(ports, caller, sha256))
+    with _alone(env, caller.name, sha256):
+        await _forget(env, await _own(env, caller, sha256))
 
 
-async def expire(ports: Ports) -> int:
+async def expire(env: Environment) -> int:
     """Forget the uploads that nobody went on with, and say how many."""
     count = 0
-    for upload in await ports.database.read.artifacts.expired_uploads(ports.now()):
-        with contextlib.suppress(RequestInFlight), _alone(ports, upload.principal, upload.sha256):
-            await _forget(ports, upload)
+    for upload in await env.database.read.artifacts.expired_uploads(env.now()):
+        with contextlib.suppress(RequestInFlight), _alone(env, upload.principal, upload.sha256):
+            await _forget(env, upload)
             count += 1
     return count
 
 
 @contextlib.contextmanager
-def _alone(ports: Ports, principal: str, sha256: str) -> Iterator[None]:
+def _alone(env: Environment, principal: str, sha256: str) -> Iterator[None]:
     """A block in which nobody else writes to the upload or takes its bytes away."""
     claim = (f"upload of {principal}", sha256)
-    if claim in ports.in_flight:
+    if claim in env.in_flight:
         raise RequestInFlight(
             "a part of this upload is on its way", remedy="send one part after the other", field="sha256", value=sha256
         )
-    ports.in_flight.add(claim)
+    env.in_flight.add(claim)
     try:
         yield
     finally:
-        ports.in_flight.discard(claim)
+        env.in_flight.discard(claim)
 
 
-async def _append(ports: Ports, act: Act, own: Progress, prefix_sha256: str, chunks: AsyncIterator[bytes]) -> Upload:
+async def _append(
+    env: Environment, request: WriteRequest, own: Progress, prefix_sha256: str, chunks: AsyncIterator[bytes]
+) -> Upload:
     try:
-        received = await ports.blobs.append_part(
+        received = await env.blobs.append_part(
             _name(own),
             chunks,
             start=own.received,
@@ -186,13 +195,13 @@ async def _append(ports: Ports, act: Act, own: Progress, prefix_sha256: str, chu
             prefix_sha256=prefix_sha256,
         )
     except NotFound:
-        await _keep(ports, act, own, 0, _NOTHING)
+        await _keep(env, request, own, 0, _NOTHING)
         raise
     if received < own.size:
-        return _shown(await _keep(ports, act, own, received, prefix_sha256))
+        return _shown(await _keep(env, request, own, received, prefix_sha256))
     if prefix_sha256 != own.sha256:
         # All bytes are here and each part was what the client said: so it is the announcement that is wrong.
-        await _forget(ports, own)
+        await _forget(env, own)
         raise InvalidRequest(
             f"all {own.size} bytes are here, and their digest is {prefix_sha256}",
             remedy="begin the upload again under the true digest",
@@ -200,28 +209,28 @@ async def _append(ports: Ports, act: Act, own: Progress, prefix_sha256: str, chu
             value=own.sha256,
             code="digest_mismatch",
         )
-    await ports.blobs.publish_upload(_name(own), own.sha256)
-    await artifacts.recorded(ports, act, own.sha256, own.size)
-    await _forget(ports, own)
-    return Upload(own.sha256, own.size, own.size, complete=True, expires_at=act.at + artifacts.LEASE)
+    await env.blobs.publish_upload(_name(own), own.sha256)
+    await artifacts.recorded(env, request, own.sha256, own.size)
+    await _forget(env, own)
+    return Upload(own.sha256, own.size, own.size, complete=True, expires_at=request.at + artifacts.LEASE)
 
 
-async def _keep(ports: Ports, act: Act, own: Progress, received: int, prefix_sha256: str) -> Progress:
+async def _keep(env: Environment, request: WriteRequest, own: Progress, received: int, prefix_sha256: str) -> Progress:
     now = msgspec.structs.replace(
-        own, received=received, prefix_sha256=prefix_sha256, expires_at=act.at + artifacts.LEASE
+        own, received=received, prefix_sha256=prefix_sha256, expires_at=request.at + artifacts.LEASE
     )
-    await ports.database.write(lambda records: records.artifacts.put_upload(now))
+    await env.database.write(lambda records: records.artifacts.put_upload(now))
     return now
 
 
-async def _forget(ports: Ports, own: Progress) -> None:
-    await ports.blobs.delete_upload(_name(own))
-    await ports.database.write(lambda records: records.artifacts.delete_upload(own.sha256, own.principal))
+async def _forget(env: Environment, own: Progress) -> None:
+    await env.blobs.delete_upload(_name(own))
+    await env.database.write(lambda records: records.artifacts.delete_upload(own.sha256, own.principal))
 
 
-async def _own(ports: Ports, caller: Caller, sha256: str) -> Progress:
+async def _own(env: Environment, caller: Caller, sha256: str) -> Progress:
     caller.require(Right.UPLOAD)
-    own = await ports.database.read.artifacts.upload(names.check_sha256(sha256), caller.name)
+    own = await env.database.read.artifacts.upload(names.check_sha256(sha256), caller.name)
     if own is None:
         raise NotFound(
             f"you have no upload of {sha256} under way",

@@ -9,9 +9,9 @@ from common_lib.rules import manifest, names, references
 from common_lib.rules.facts import check_facts
 from common_lib.rules.lifecycle import ModelStage, OnRecall
 from registry_server.core import changes, models, pages, timeline
-from registry_server.core.acts import Act, Outcome
 from registry_server.core.ports import Database, Records
 from registry_server.core.rights import Caller, Right, no_model
+from registry_server.core.writes import Outcome, WriteRequest
 from registry_server.domain.artifacts import FileEntry, Manifest
 from registry_server.domain.base import Page, VersionNumber
 from registry_server.domain.errors import Conflict, InvalidRequest, NotFound, Recalled, RevisionMismatch
@@ -111,34 +111,36 @@ async def search(
     return await pages.collect(fetch, window, of, lambda version: (version.version,))
 
 
-async def update(records: Records, act: Act, name: str, version: int, command: UpdateVersion) -> Outcome[ModelVersion]:
+async def update(
+    records: Records, request: WriteRequest, name: str, version: int, command: UpdateVersion
+) -> Outcome[ModelVersion]:
     """Change description or tags; everything else of a version is immutable."""
-    found = await live(records, act, Right.EDIT, name, version)
-    await expect(records, act, found, command.reason)
+    found = await live(records, request, Right.EDIT, name, version)
+    await check_revision(records, request, found, command.reason)
     given = models.given(command)
     check_facts(**given)
     differs = {field: value for field, value in given.items() if getattr(found, field) != value}
     if not differs:
         return Outcome(found, None)
-    after = changed(act, found, **differs)
+    after = changed(request, found, **differs)
     await store(records, found, after)
-    change = changes.changed("version.updated", step(found, after), reason=command.reason, forced=act.forced)
+    change = changes.changed("version.updated", step(found, after), reason=command.reason, forced=request.forced)
     return Outcome(after, change)
 
 
-async def live(records: Records, act: Act, right: Right, name: str, version: int) -> ModelVersion:
+async def live(records: Records, request: WriteRequest, right: Right, name: str, version: int) -> ModelVersion:
     """The version for a change by a caller with that right, its model kept from other writers.
 
     Raises:
         Conflict: it has a tombstone, or its model has.
     """
-    await models.live(records, act, right, name)
+    await models.live(records, request, right, name)
     found = await _load(records, name, version)
     refuse_tombstoned(found)
     return found
 
 
-async def expect(records: Records, act: Act, version: ModelVersion, reason: str) -> None:
+async def check_revision(records: Records, request: WriteRequest, version: ModelVersion, reason: str) -> None:
     """Refuse unless the caller saw the version as it is, and tell whose decision they missed.
 
     Raises:
@@ -147,7 +149,7 @@ async def expect(records: Records, act: Act, version: ModelVersion, reason: str)
         RuleViolation: it is forced without a reason.
     """
     try:
-        act.expect(version.revision, reason)
+        request.check_revision(version.revision, reason)
     except RevisionMismatch as stale:
         stale.winner = await timeline.winner(records, version, key(version.model, version.version))
         if stale.winner is not None:
@@ -155,9 +157,9 @@ async def expect(records: Records, act: Act, version: ModelVersion, reason: str)
         raise
 
 
-def changed(act: Act, version: ModelVersion, **fields: Any) -> ModelVersion:
+def changed(request: WriteRequest, version: ModelVersion, **fields: Any) -> ModelVersion:
     """The version with other fields, at its next revision."""
-    return msgspec.structs.replace(version, revision=version.revision + 1, updated_at=act.at, **fields)
+    return msgspec.structs.replace(version, revision=version.revision + 1, updated_at=request.at, **fields)
 
 
 def step(before: ModelVersion, after: ModelVersion) -> tuple[str, ModelVersion, ModelVersion]:

@@ -29,13 +29,13 @@ class Plant(NamedTuple):
 
 PLANTS = [
     Plant("server-layers", "registry_server/domain/base.py", "import registry_server.core.rights"),
-    Plant("server-layers", "registry_server/core/acts.py", "import registry_server.api.problems"),
-    Plant("server-layers", "registry_server/core/acts.py", "import registry_server.infrastructure.sqlite"),
+    Plant("server-layers", "registry_server/core/writes.py", "import registry_server.api.problems"),
+    Plant("server-layers", "registry_server/core/writes.py", "import registry_server.infrastructure.sqlite"),
     Plant("server-layers", "registry_server/api/models.py", "import registry_server.infrastructure.sqlite"),
     Plant("server-layers", "registry_server/infrastructure/sqlite.py", "import registry_server.api.problems"),
     Plant("server-layers", "registry_server/api/models.py", "import registry_server.app"),
     Plant("server-layers", "registry_server/helpers.py", "import registry_server.app"),
-    Plant("infrastructure-sees-ports", "registry_server/infrastructure/rows.py", "import registry_server.core.acts"),
+    Plant("infrastructure-sees-ports", "registry_server/infrastructure/rows.py", "import registry_server.core.writes"),
     Plant("core-knows-no-tool", "registry_server/core/models.py", "from litestar import Request"),
     Plant("core-knows-no-tool", "registry_server/domain/models.py", "import apsw"),
     Plant("server-shares-the-rules", "registry_server/domain/models.py", "from common_lib.values import Alias"),

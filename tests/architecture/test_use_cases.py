@@ -49,7 +49,7 @@ def _is_foreign(node: ast.AST) -> bool:
         return True
     given = [*call.args, *(keyword.value for keyword in call.keywords)]
     passed = any(isinstance(one, ast.Name) and one.id == "records" for one in given)
-    return not (passed or _root(call.func) == "records") or _root(call.func) in {"asyncio", "ports"}
+    return not (passed or _root(call.func) == "records") or _root(call.func) in {"asyncio", "env"}
 
 
 def _root(node: ast.expr) -> str:
@@ -69,8 +69,8 @@ def test_use_cases_await_their_records_only(file: Path) -> None:
     [
         "await asyncio.to_thread(judge, records)",
         "await asyncio.sleep(0)",
-        "await ports.blobs.verify(sha256)",
-        "await ports.database.read.models.get(name)",
+        "await env.blobs.verify(sha256)",
+        "await env.database.read.models.get(name)",
         "await done",
         "[row async for row in rows]",
         "async with lock: pass",

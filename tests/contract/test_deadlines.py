@@ -178,7 +178,7 @@ def test_a_server_that_cannot_answer_says_when_to_come_again(world: World, monke
     async def failing(*_: Any) -> NoReturn:
         raise StorageUnavailable("the database is away", remedy="try again")
 
-    database: Any = world.backend.ports.database
+    database: Any = world.backend.env.database
     monkeypatch.setattr(database, "ping", failing)
     monkeypatch.setattr(type(database.read.models), "get", failing)
     monkeypatch.setattr(type(database.read.versions), "newest", failing)

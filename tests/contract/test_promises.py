@@ -349,7 +349,7 @@ def test_who_must_come_again_is_told_when(served: Served) -> None:
         assert ("retry-after" in answer.headers) == again, code
         assert not again or int(answer.headers["retry-after"]) >= 1
     keyed = [one for one in served.operations if one.requires("Idempotency-Key")]
-    in_flight = served.world.backend.ports.in_flight
+    in_flight = served.world.backend.env.in_flight
     in_flight.add(("judge", "still-at-work"))
     try:
         for operation in keyed:

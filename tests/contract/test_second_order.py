@@ -22,7 +22,7 @@ from common_lib.staleness import ServeStale
 from registry_server.api import authentication
 from registry_server.api.deadlines import Deadlines
 from registry_server.core import principals
-from registry_server.core.acts import Act, perform
+from registry_server.core.writes import WriteRequest, execute
 from registry_server.domain import errors
 from registry_server.infrastructure.filesystem import FilesystemBlobs
 from registry_server.infrastructure.schema import SchemaMismatch
@@ -36,7 +36,7 @@ def test_a_token_is_refused_from_the_moment_of_its_expiry_on(
 ) -> None:
     """One microsecond before it is taken."""
     issued = model_registry.principals.issue_token("admin", valid_days=1)
-    call, database = model_registry_backend._portal.call, model_registry_backend.ports.database
+    call, database = model_registry_backend._portal.call, model_registry_backend.env.database
     end = issued.token.expires_at
     token, _ = call(principals.authenticate, database, issued.secret or "", end - timedelta(microseconds=1))
     assert token.id == issued.token.id
@@ -133,7 +133,7 @@ def test_a_token_that_another_server_has_revoked_is_refused_within_five_seconds(
     """Each server looks its callers up again, without any message from the other server."""
     model_registry.principals.create("bob", "service", [Grant(role=Role.ANALYSIS, models="*")])
     issued = model_registry.principals.issue_token("bob")
-    ports, token = model_registry_backend.ports, model_registry_backend.token()
+    env, token = model_registry_backend.env, model_registry_backend.token()
     client: Any = model_registry._transport._make()
 
     def asked() -> int:
@@ -142,9 +142,9 @@ def test_a_token_that_another_server_has_revoked_is_refused_within_five_seconds(
         return status
 
     async def revoke_elsewhere() -> None:
-        _, admin = await principals.authenticate(ports.database, token, ports.now())
-        act = Act(admin, ports.now(), "elsewhere", uuid.uuid4().hex, "revoke")
-        await perform(ports, act, lambda records, by: principals.revoke(records, by, issued.token.id))
+        _, admin = await principals.authenticate(env.database, token, env.now())
+        request = WriteRequest(admin, env.now(), "elsewhere", uuid.uuid4().hex, "revoke")
+        await execute(env, request, lambda records, by: principals.revoke(records, by, issued.token.id))
 
     assert asked() == 200
     model_registry_backend._portal.call(revoke_elsewhere)

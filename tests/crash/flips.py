@@ -94,7 +94,7 @@ def stored_blob(bits: Bits) -> None:
 
 def stored_manifest(bits: Bits) -> None:
     """A manifest in the database is refused before a byte is fetched."""
-    raw = bits.world.ports.database._writer.raw  # type: ignore[attr-defined]
+    raw = bits.world.env.database._writer.raw  # type: ignore[attr-defined]
     name = bits.registry.versions.resolve(REFERENCE).digest
     ((body,),) = raw.execute("SELECT body FROM documents WHERE digest = ?", (name,)).fetchall()
     raw.execute("UPDATE documents SET body = ? WHERE digest = ?", (bits.flip(body), name))
@@ -116,7 +116,7 @@ def _refused(bits: Bits, cache: Cache, errors: Any) -> None:
 
 
 def _newest(bits: Bits) -> str:
-    raw = bits.world.ports.database._writer.raw  # type: ignore[attr-defined]
+    raw = bits.world.env.database._writer.raw  # type: ignore[attr-defined]
     ((body,),) = raw.execute("SELECT body FROM events ORDER BY sequence DESC LIMIT 1").fetchall()
     kind = next(kind for kind in (b"blob.quarantined", b"blob.restored", b"") if kind in body)
     return kind.decode()

@@ -11,8 +11,9 @@ from typing import Any
 from common_lib.artifacts import cache
 from common_lib.values import Manifest
 from registry_server.core import artifacts, changes
-from registry_server.core.acts import Act, Outcome, Ports, perform
+from registry_server.core.environment import Environment
 from registry_server.core.ports import Records
+from registry_server.core.writes import Outcome, WriteRequest, execute
 from registry_server.domain.answers import Answer
 from registry_server.domain.artifacts import Blob
 from registry_server.infrastructure import filesystem
@@ -50,16 +51,18 @@ def unless(wanted: Callable[[Path], bool]) -> Callable[[Path], None]:
     return lambda path: None if wanted(path) else _sync_folder(path)
 
 
-async def row_first(ports: Ports, act: Act, sha256: str, chunks: AsyncIterator[bytes], limit: int) -> Answer:
+async def row_first(
+    env: Environment, request: WriteRequest, sha256: str, chunks: AsyncIterator[bytes], limit: int
+) -> Answer:
     """Write the row, then receive the bytes."""
 
-    async def record(records: Records, act: Act) -> Outcome[Blob]:
-        blob = Blob(sha256, 200, act.caller.name, act.at)
+    async def record(records: Records, request: WriteRequest) -> Outcome[Blob]:
+        blob = Blob(sha256, 200, request.caller.name, request.at)
         await records.artifacts.insert_blob(blob)
         return Outcome(blob, changes.created("blob.published", artifacts.key(sha256), blob), status=201)
 
-    answer = await perform(ports, act, record)
-    await ports.blobs.put(sha256, chunks, limit)
+    answer = await execute(env, request, record)
+    await env.blobs.put(sha256, chunks, limit)
     return answer
 
 
@@ -146,7 +149,7 @@ async def settle_nothing(self: Any, sha256: str) -> None:
     """Believe that bytes which were put back by hand are durable."""
 
 
-async def leave_trash(ports: Ports) -> int:
+async def leave_trash(env: Environment) -> int:
     """Take nothing back from the trash."""
     return 0
 

@@ -121,8 +121,8 @@ async def _together(session: Session) -> None:
 
 
 async def _undo(session: Session) -> None:
-    session.ports.blobs.move_to_trash(SHA256)
-    assert await collection.reconcile(session.ports) == 1
+    session.env.blobs.move_to_trash(SHA256)
+    assert await collection.reconcile(session.env) == 1
     await session.send("GET", f"/blobs/{SHA256}")
 
 
@@ -133,7 +133,7 @@ async def _quarantined(session: Session) -> None:
 
 
 async def _stray(session: Session) -> None:
-    await session.ports.blobs.put(SHA256, _once(CONTENT), 1_000)
+    await session.env.blobs.put(SHA256, _once(CONTENT), 1_000)
 
 
 async def _once(content: bytes) -> AsyncIterator[bytes]:

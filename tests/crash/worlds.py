@@ -14,7 +14,7 @@ import httpx
 from litestar import Litestar
 
 import registry_server.app as composition
-from registry_server.core.acts import Ports
+from registry_server.core.environment import Environment
 from registry_server.infrastructure import receiving
 from registry_server.infrastructure.sqlite import SqliteDatabase
 from registry_server.settings import Settings
@@ -36,9 +36,9 @@ class Refused(AssertionError):
 class Session:
     """The first admin at a server; what was acknowledged is told to whoever watches."""
 
-    def __init__(self, data: Path, ports: Ports, client: httpx.AsyncClient, kept: Callable[[str], None]) -> None:
+    def __init__(self, data: Path, env: Environment, client: httpx.AsyncClient, kept: Callable[[str], None]) -> None:
         self.data = data
-        self.ports = ports
+        self.env = env
         self.kept = kept
         self._client = client
 
@@ -144,15 +144,15 @@ async def serving(data: Path, kept: Callable[[str], None] = lambda _: None) -> A
     database = partial(SqliteDatabase, vfs=disk().name)
     # Small pieces, so that a small file is several writes.
     with mock.patch.object(composition, "SqliteDatabase", database), mock.patch.object(receiving, "CHUNK", 64):
-        async with composition.opened(Settings(data=data, access_log=False)) as ports:
-            composition.connect(_app(), ports)
+        async with composition.opened(Settings(data=data, access_log=False)) as env:
+            composition.connect(_app(), env)
             token = (data / "admin-token").read_text().strip()
             async with httpx.AsyncClient(
                 transport=httpx.ASGITransport(app=_answering),
                 base_url="http://registry.test",
                 headers={"authorization": f"Bearer {token}"},
             ) as client:
-                yield Session(data, ports, client, kept)
+                yield Session(data, env, client, kept)
 
 
 def run(
@@ -186,16 +186,16 @@ async def assert_consistent(session: Session, kept: set[str], damaged: set[str])
     found = {path.name: digest(path.read_bytes()) for path in (blobs / "sha256").rglob("*") if path.is_file()}
     wrong = {name for name, actual in found.items() if name != actual}
     assert wrong <= damaged, f"other bytes under a final name: {wrong}"
-    rows = await session.ports.database.read.artifacts.blobs("", 1_000)
+    rows = await session.env.database.read.artifacts.blobs("", 1_000)
     sound = {row.sha256 for row in rows if row.quarantined_at is None}
     digests = {one for one in kept if "/" not in one}
     assert digests - damaged <= sound, "an acknowledged row was lost"
     for version in kept - digests:
         model, number = version.split("/")
-        assert await session.ports.database.read.versions.get(model, int(number)), "an acknowledged version was lost"
+        assert await session.env.database.read.versions.get(model, int(number)), "an acknowledged version was lost"
     assert sound - damaged <= set(found), "a row without bytes"
     for row in rows:
         if row.sha256 in found and row.sha256 not in damaged:
             assert row.size == (blobs / "sha256" / row.sha256[:2] / row.sha256).stat().st_size
-    database: Any = session.ports.database
+    database: Any = session.env.database
     await assert_events_tell_the_state(database._writer)

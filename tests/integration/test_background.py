@@ -73,17 +73,15 @@ async def world_of(data: Path, **settings: Any) -> AsyncIterator[World]:
     async with composition.opened(chosen) as real:
         blobs: Any = real.blobs
         blobs._sleep = clock.sleep
-        ports = msgspec.structs.replace(real, now=clock.now, sleep=clock.sleep)
-        composition.connect(application, ports)
+        env = msgspec.structs.replace(real, now=clock.now, sleep=clock.sleep)
+        composition.connect(application, env)
         transport = httpx.ASGITransport(app=application)  # type: ignore[arg-type]
         token = (data / "admin-token").read_text().strip()
         headers = {"authorization": f"Bearer {token}"}
         async with httpx.AsyncClient(transport=transport, base_url="http://registry.test", headers=headers) as http:
             world = World(data, http, clock)
             await world.put(*BLOBS)
-            tasks = [
-                asyncio.create_task(work) for work in composition.background(chosen, ports, application.state.scrub)
-            ]
+            tasks = [asyncio.create_task(work) for work in composition.background(chosen, env, application.state.scrub)]
             assert len(tasks) == TASKS
             try:
                 yield world

@@ -205,7 +205,7 @@ def test_a_deadline_on_a_resumed_upload_leaves_the_descriptors_of_others_alone(
         url = f"/v1/uploads/{SHA256}/parts/0"
         first = http.put(url, content=CONTENT[:HALF], headers={"x-prefix-sha256": PREFIX})
         assert first.status_code < 300, first.text
-        model_registry_backend.ports.blobs._running.clear()  # type: ignore[attr-defined]
+        model_registry_backend.env.blobs._running.clear()  # type: ignore[attr-defined]
         held = Held(monkeypatch, "read")
         began = time.monotonic()
 

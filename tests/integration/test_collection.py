@@ -34,7 +34,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 
 async def _sql(world: World) -> Any:
-    database: Any = world.backend.ports.database
+    database: Any = world.backend.env.database
     return getattr(database, "_writer", None) or database.read.models._sql
 
 
@@ -299,9 +299,9 @@ def test_who_comes_while_the_collector_is_at_work_saves_bytes(
 
     async def late(records: ArtifactRecords, before: datetime) -> list[str]:
         due = await real(records, before)
-        ports = world.backend.ports
-        until = ports.now() + timedelta(hours=1)
-        await ports.database.write(lambda rows: rows.artifacts.lease([wanted], "admin", until))
+        env = world.backend.env
+        until = env.now() + timedelta(hours=1)
+        await env.database.write(lambda rows: rows.artifacts.lease([wanted], "admin", until))
         return due
 
     monkeypatch.setattr(ArtifactRecords, "condemned", late)

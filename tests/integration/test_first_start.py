@@ -10,8 +10,8 @@ import pytest
 
 from common_lib.own_files import replace_own
 from registry_server.core import principals
-from registry_server.core.acts import Ports
 from registry_server.core.bootstrap import ensure_admin
+from registry_server.core.environment import Environment
 from registry_server.infrastructure.postgres import PostgresDatabase
 from registry_server.infrastructure.sqlite import SqliteDatabase
 
@@ -24,9 +24,9 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def _ports(database: Any) -> Ports:
+def _environment(database: Any) -> Environment:
     blobs: Any = None
-    return Ports(database, blobs, lambda: datetime.now(UTC), lambda: uuid.uuid4().hex, set())
+    return Environment(database, blobs, lambda: datetime.now(UTC), lambda: uuid.uuid4().hex, set())
 
 
 async def test_the_token_in_the_file_works(tmp_path: Path) -> None:
@@ -34,9 +34,9 @@ async def test_the_token_in_the_file_works(tmp_path: Path) -> None:
     database = SqliteDatabase(None)
     await database.open()
     file = tmp_path / "admin-token"
-    await ensure_admin(_ports(database), file, replace_own)
+    await ensure_admin(_environment(database), file, replace_own)
     secret = file.read_text().strip()
-    await ensure_admin(_ports(database), file, replace_own)
+    await ensure_admin(_environment(database), file, replace_own)
     assert file.read_text().strip() == secret
     _, caller = await principals.authenticate(database, secret, datetime.now(UTC))
     assert caller.name == "admin"
@@ -53,8 +53,8 @@ async def test_a_start_that_died_halfway_is_made_good(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        await ensure_admin(_ports(database), file, dies)
-    await ensure_admin(_ports(database), file, replace_own)
+        await ensure_admin(_environment(database), file, dies)
+    await ensure_admin(_environment(database), file, replace_own)
     await principals.authenticate(database, file.read_text().strip(), datetime.now(UTC))
     await database.close()
 
@@ -65,7 +65,9 @@ async def test_of_many_first_starts_at_once_one_makes_the_token(postgres_url: st
     for database in databases:
         await database.open()
     files = [tmp_path / f"token-{n}" for n in range(6)]
-    await asyncio.gather(*(ensure_admin(_ports(d), f, replace_own) for d, f in zip(databases, files, strict=True)))
+    await asyncio.gather(
+        *(ensure_admin(_environment(d), f, replace_own) for d, f in zip(databases, files, strict=True))
+    )
     left = [file for file in files if file.exists()]
     assert len(left) == 1
     await principals.authenticate(databases[0], left[0].read_text().strip(), datetime.now(UTC))

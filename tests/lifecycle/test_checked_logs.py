@@ -28,7 +28,7 @@ def test_a_change_behind_the_log_is_noticed_in_memory(model_registry_backend: Te
     watching.__enter__()
     with model_registry_backend.registry() as registry:
         registry.models.create("eurusd", "regression")
-    model_registry_backend.ports.database._writer.raw.execute(CHANGE)  # type: ignore[attr-defined]
+    model_registry_backend.env.database._writer.raw.execute(CHANGE)  # type: ignore[attr-defined]
     with pytest.raises(AssertionError, match="somebody else"):
         watching.__exit__(None, None, None)
 

@@ -5,7 +5,7 @@ They stand in the TOML files of this folder, one for each part of the code. A fa
     [[fault]]
     name = "a short sentence"                # what is wrong with the code then
     kind = "PostgreSQL alone"                # the kind of fault that it is an example of
-    file = "registry_server/core/acts.py"
+    file = "registry_server/core/writes.py"
     old = '''text that occurs once'''        # exact, so that an entry out of date is an error and no silent gap
     new = '''text in its place'''
     tests = ["tests/unit/test_rules.py::test_x"]  # each has to fail; without `[…]`, with one of its parameters at least

@@ -13,8 +13,8 @@ import pytest
 from common_lib import Grant, HttpRegistry, Role
 from registry_server.app import connect
 from registry_server.core import artifacts, collection
-from registry_server.core.acts import Act
 from registry_server.core.bootstrap import REGISTRY
+from registry_server.core.writes import WriteRequest
 from registry_server.domain.artifacts import CollectionRequest
 from tests.security.worlds import World, opened
 from tests.support.steps import version_of
@@ -109,23 +109,23 @@ class Clock:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.before = world.backend.ports
+        self.before = world.backend.env
         self.time = self.before.now() + DAY
-        ports = msgspec.structs.replace(self.before, now=lambda: self.time)
-        world.backend.ports = ports
-        connect(world.backend._app, ports)
+        env = msgspec.structs.replace(self.before, now=lambda: self.time)
+        world.backend.env = env
+        connect(world.backend._app, env)
 
     def close(self) -> None:
         """Let the application have its own clock again."""
-        self.world.backend.ports = self.before
+        self.world.backend.env = self.before
         connect(self.world.backend._app, self.before)
 
     def collect(self, **order: Any) -> Any:
         """Collect garbage at this moment."""
-        ports: Any = self.world.backend.ports
-        act = Act(REGISTRY, self.time, "test", ports.new_id(), "collect")
+        env: Any = self.world.backend.env
+        request = WriteRequest(REGISTRY, self.time, "test", env.new_id(), "collect")
         wanted = CollectionRequest(**order)
-        return self.world.backend._portal.call(collection.collect, ports, act, wanted)
+        return self.world.backend._portal.call(collection.collect, env, request, wanted)
 
 
 @pytest.fixture
@@ -216,7 +216,7 @@ def test_an_upload_expires_at_its_moment(world: World, clock: Clock) -> None:
 
 def test_a_first_answer_is_kept_for_a_day_at_least(world: World, clock: Clock) -> None:
     """At 24 hours to the microsecond it is still there."""
-    ports: Any = world.backend.ports
+    env: Any = world.backend.env
     name, began = f"m-{uuid.uuid4().hex[:8]}", clock.time
     request: dict[str, Any] = {"json": {"name": name, "type": "regression"}}
     headers = {"idempotency-key": uuid.uuid4().hex}
@@ -224,7 +224,7 @@ def test_a_first_answer_is_kept_for_a_day_at_least(world: World, clock: Clock) -
         first = http.post("/v1/models", headers=headers, **request)
 
         async def prune() -> None:
-            await ports.database.write(lambda records: records.idempotency.forget(ports.now() - DAY))
+            await env.database.write(lambda records: records.idempotency.forget(env.now() - DAY))
 
         clock.time = began + DAY
         world.backend._portal.call(prune)

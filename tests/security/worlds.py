@@ -72,8 +72,8 @@ class World:
 
     def later(self, by: timedelta) -> None:
         """Let time pass."""
-        ports = self.backend.ports
-        self._connect(msgspec.structs.replace(ports, now=lambda: ports.now() + by))
+        env = self.backend.env
+        self._connect(msgspec.structs.replace(env, now=lambda: env.now() + by))
 
     def copied(self) -> "contextlib.AbstractContextManager[None]":
         """A block that changes a copy of all rows; afterwards all is as it was. For SQLite only."""
@@ -81,21 +81,21 @@ class World:
 
     def close(self) -> None:
         """Close the database."""
-        self.backend._portal.call(self.backend.ports.database.close)  # type: ignore[attr-defined]
+        self.backend._portal.call(self.backend.env.database.close)  # type: ignore[attr-defined]
 
-    def _connect(self, ports: Any) -> None:
-        self.backend.ports = ports
-        connect(self.backend._app, ports)
+    def _connect(self, env: Any) -> None:
+        self.backend.env = env
+        connect(self.backend._app, env)
 
     async def _move(self, database_url: str) -> None:
         database = postgres.PostgresDatabase(database_url)
         await database.open()
-        ports = msgspec.structs.replace(self.backend.ports, database=database)
-        await ensure_admin(ports, self.backend._home / "admin-token", replace_own)
-        self._connect(ports)
+        env = msgspec.structs.replace(self.backend.env, database=database)
+        await ensure_admin(env, self.backend._home / "admin-token", replace_own)
+        self._connect(env)
 
     async def _kept(self) -> dict[str, Any]:
-        database: Any = self.backend.ports.database
+        database: Any = self.backend.env.database
         on_postgres = isinstance(database, postgres.PostgresDatabase)
         sql: Sql = postgres.Connection(database._pool) if on_postgres else database._writer
         tables = [row[0] for row in await sql.fetch(TABLES["postgres" if on_postgres else "sqlite"])]
@@ -110,7 +110,7 @@ class World:
 
 @contextlib.contextmanager
 def _copied(world: World) -> Iterator[None]:
-    before = world.backend.ports
+    before = world.backend.env
     original: Any = before.database
 
     async def copy() -> sqlite.SqliteDatabase:

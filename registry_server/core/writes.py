@@ -1,6 +1,5 @@
 """The ceremony of a write: first answer if there is one, use case, exactly one event, answer; one transaction."""
 
-import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -11,7 +10,8 @@ import msgspec
 from common_lib.rules import lifecycle, names
 from common_lib.rules.violation import RuleViolation
 from registry_server.core import timeline
-from registry_server.core.ports import BlobStore, Database, Records
+from registry_server.core.environment import Environment
+from registry_server.core.ports import Records
 from registry_server.core.rights import Caller, Right
 from registry_server.domain import events
 from registry_server.domain.answers import Answer
@@ -29,22 +29,11 @@ _encode = msgspec.json.Encoder().encode
 _ETAG = re.compile(r'^(W/)?"([1-9][0-9]{0,9})(?:\.[0-9.]{0,32})?"$(?!\n)')
 
 
-class Ports(msgspec.Struct, frozen=True):
-    """The outside world as the use cases see it."""
-
-    database: Database
-    blobs: BlobStore
-    now: Callable[[], datetime]
-    new_id: Callable[[], str]
-    in_flight: set[tuple[str, str]]
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-
-
 # A right, and the model that it must cover; None if any will do.
 Need = tuple[Right, str | None]
 
 
-class Act(msgspec.Struct, frozen=True):
+class WriteRequest(msgspec.Struct, frozen=True):
     """One request to change something: who, when, on which revision, and what makes it the same request again.
 
     `needs` are the rights without which the caller does not even get the first answer again.
@@ -64,7 +53,7 @@ class Act(msgspec.Struct, frozen=True):
         """Whether the caller said to go on whatever the revision is."""
         return self.if_match == "*"
 
-    def expect(self, revision: int, reason: str) -> None:
+    def check_revision(self, revision: int, reason: str) -> None:
         """Refuse unless the caller saw this revision, or forces the change and says why.
 
         Raises:
@@ -118,13 +107,13 @@ class Outcome(msgspec.Struct, Generic[T], frozen=True):
     change: events.Change | None
     status: int = 200
     location: str | None = None
-    kept: T | None = None
+    replay_entity: T | None = None
 
 
-UseCase = Callable[[Records, Act], Awaitable[Outcome[Any]]]
+UseCase = Callable[[Records, WriteRequest], Awaitable[Outcome[Any]]]
 
 
-async def perform(ports: Ports, act: Act, use_case: UseCase) -> Answer:
+async def execute(env: Environment, request: WriteRequest, use_case: UseCase) -> Answer:
     """Run a use case once for its idempotency key, in one transaction with its event and its answer.
 
     A refused request leaves no trace, so the same key may be sent again after the cause is mended.
@@ -134,72 +123,76 @@ async def perform(ports: Ports, act: Act, use_case: UseCase) -> Answer:
         RequestInFlight: the first request with this key is still at work.
         IdempotencyKeyReused: the key came with another request before.
     """
-    for right, model in act.needs:
-        act.caller.require(right, model)
-    claim = (act.caller.name, act.key)
-    if claim in ports.in_flight:
-        return await _answer_of_another(ports.database.read, act)
-    ports.in_flight.add(claim)
+    for right, model in request.needs:
+        request.caller.require(right, model)
+    claim = (request.caller.name, request.key)
+    if claim in env.in_flight:
+        return await _answer_of_another(env.database.read, request)
+    env.in_flight.add(claim)
 
     async def ceremony(records: Records) -> Answer:
         if not await records.idempotency.claim(*claim):
-            return await _answer_of_another(records, act)
-        if (answer := await _first_answer(records, act)) is not None:
+            return await _answer_of_another(records, request)
+        if (answer := await _first_answer(records, request)) is not None:
             return answer
         try:
-            outcome = await use_case(records, act)
+            outcome = await use_case(records, request)
         except RuleViolation as violation:
             raise RuleBroken(violation) from None
         if outcome.change is not None:
-            await _record(ports, records, act, outcome.change)
+            await _record(env, records, request, outcome.change)
         etag = getattr(outcome.entity, "etag", None)
         body = b"" if outcome.entity is None else _encode(outcome.entity)
         answer = Answer(outcome.status, body, etag, outcome.location)
-        kept = answer if outcome.kept is None else msgspec.structs.replace(answer, body=_encode(outcome.kept))
-        await records.idempotency.insert(*claim, act.fingerprint, kept, act.at)
+        replay_entity = (
+            answer
+            if outcome.replay_entity is None
+            else msgspec.structs.replace(answer, body=_encode(outcome.replay_entity))
+        )
+        await records.idempotency.insert(*claim, request.fingerprint, replay_entity, request.at)
         return answer
 
     try:
-        return await ports.database.write(ceremony)
+        return await env.database.write(ceremony)
     finally:
-        ports.in_flight.discard(claim)
+        env.in_flight.discard(claim)
 
 
-async def _answer_of_another(records: Records, act: Act) -> Answer:
+async def _answer_of_another(records: Records, request: WriteRequest) -> Answer:
     """The first answer, when somebody holds the key: perhaps only to repeat it, as this request would."""
-    answer = await _first_answer(records, act)
+    answer = await _first_answer(records, request)
     if answer is None:
         raise RequestInFlight(
             "the first request with this Idempotency-Key is still at work",
             remedy="send it again in a moment; its answer will be the first one's",
             field="Idempotency-Key",
-            value=act.key,
+            value=request.key,
         )
     return answer
 
 
-async def _first_answer(records: Records, act: Act) -> Answer | None:
-    first = await records.idempotency.find(act.caller.name, act.key)
-    if first is not None and first.fingerprint != act.fingerprint:
+async def _first_answer(records: Records, request: WriteRequest) -> Answer | None:
+    first = await records.idempotency.find(request.caller.name, request.key)
+    if first is not None and first.fingerprint != request.fingerprint:
         raise IdempotencyKeyReused(
             "this Idempotency-Key came with another request before",
             remedy="use a new key for a new request",
             field="Idempotency-Key",
-            value=act.key,
+            value=request.key,
         )
     return None if first is None else first.answer
 
 
-async def _record(ports: Ports, records: Records, act: Act, change: events.Change) -> None:
-    sequence, time = await records.events.next_place(ports.now())
+async def _record(env: Environment, records: Records, request: WriteRequest, change: events.Change) -> None:
+    sequence, time = await records.events.next_place(env.now())
     body, parts = events.encode(
         change,
         sequence=sequence,
-        event_id=ports.new_id(),
+        event_id=env.new_id(),
         time=time,
-        actor=act.caller.name,
-        request_id=act.request_id,
-        source=ports.database.source,
+        actor=request.caller.name,
+        request_id=request.request_id,
+        source=env.database.source,
     )
     for digest, part in parts.items():
         await records.artifacts.insert_document(digest, part)

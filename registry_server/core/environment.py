@@ -1,0 +1,24 @@
+"""What the use cases work with: database, blob store, clock, ids and waiting, one set for each running server."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+import msgspec
+
+from registry_server.core.ports import BlobStore, Database
+
+
+class Environment(msgspec.Struct, frozen=True):
+    """The database, the blob store, the clock and the other means of one running server.
+
+    `in_flight` holds the claims of this process: (principal, idempotency key) while a write runs, and each upload that
+    a part is being appended to.
+    """
+
+    database: Database
+    blobs: BlobStore
+    now: Callable[[], datetime]
+    new_id: Callable[[], str]
+    in_flight: set[tuple[str, str]]
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
