@@ -13,8 +13,9 @@ from common_lib.operations.base import Operation
 from common_lib.operations.versions import Resolution
 from common_lib.registry import AsyncModelRegistry
 from common_lib.rules.lifecycle import ModelStage, ModelType
-from common_lib.staleness import Known, ServeStale, Staleness
-from common_lib.values import ModelVersion, RegisteredModel
+from common_lib.staleness import Provenance, ServeStale, Staleness
+from common_lib.types.models import RegisteredModel
+from common_lib.types.versions import ModelVersion
 
 T = TypeVar("T")
 _SERVE = ServeStale()
@@ -22,7 +23,7 @@ _MOST_LISTS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class ProductionModel(Known):
+class ProductionModel(Provenance):
     """A model and the version of it that is in production; and how that is known."""
 
     model: RegisteredModel

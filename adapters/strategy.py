@@ -11,15 +11,15 @@ from common_lib.errors import InvalidConfiguration
 from common_lib.last_good import last_good_for
 from common_lib.operations.base import Operation
 from common_lib.registry import ModelRegistry
-from common_lib.staleness import KeepLastGood, Known, Staleness
-from common_lib.values import ModelVersion
+from common_lib.staleness import KeepLastGood, Provenance, Staleness
+from common_lib.types.versions import ModelVersion
 
 T = TypeVar("T")
 _KEEP = KeepLastGood(max_age_s=86_400)
 
 
 @dataclass(frozen=True, slots=True)
-class TradingModel(Known):
+class TradingModel(Provenance):
     """A version whose verified files stand in a local folder, ready to be loaded; and how it is known to be the one."""
 
     version: ModelVersion
@@ -67,7 +67,7 @@ class Strategy(ModelRegistry):
         """
         local_version = self.fetch(f"models:/{name}/production", local_files_only=local_files_only)
         if self._folder is None:
-            return TradingModel(local_version.version, local_version.folder, **local_version.how())
+            return TradingModel(local_version.version, local_version.folder, **local_version.as_fields())
         folder = self._folder / local_version.version.digest.removeprefix("sha256:")
         self.download(local_version.version.reference, folder, local_files_only=True)
-        return TradingModel(local_version.version, folder, **local_version.how())
+        return TradingModel(local_version.version, folder, **local_version.as_fields())

@@ -11,7 +11,9 @@ from common_lib.operations.base import Operation
 from common_lib.registry import ModelRegistry
 from common_lib.repetition import chained
 from common_lib.rules.lifecycle import ModelStage, ModelType
-from common_lib.values import Lineage, ModelVersion, RegisteredModel, Scalar, Signature
+from common_lib.types.base import Scalar
+from common_lib.types.models import RegisteredModel
+from common_lib.types.versions import Lineage, ModelVersion, Signature
 
 T = TypeVar("T")
 

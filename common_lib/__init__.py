@@ -13,7 +13,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from common_lib.access import Grant, Principal
     from common_lib.artifacts.cache import Cache
     from common_lib.artifacts.local_version import LocalVersion
     from common_lib.client.http_registry import AsyncHttpRegistry, HttpRegistry
@@ -24,45 +23,40 @@ if TYPE_CHECKING:
     from common_lib.rules.access import PrincipalKind, Role
     from common_lib.rules.lifecycle import ModelStage, ModelType, Replaced
     from common_lib.staleness import FailClosed, KeepLastGood, ServeStale
-    from common_lib.values import (
-        Alias,
-        FieldSpec,
-        FileEntry,
-        Lineage,
-        Manifest,
-        ModelVersion,
-        RegisteredModel,
-        Signature,
-    )
+    from common_lib.types.aliases import Alias
+    from common_lib.types.artifacts import FileEntry, Manifest
+    from common_lib.types.models import RegisteredModel
+    from common_lib.types.principals import Grant, Principal
+    from common_lib.types.versions import FieldSpec, Lineage, ModelVersion, Signature
 
 _PLACES = {
-    "Alias": "values",
+    "Alias": "types.aliases",
     "AsyncHttpRegistry": "client.http_registry",
     "AsyncModelRegistry": "registry",
     "Cache": "artifacts.cache",
     "FailClosed": "staleness",
-    "FieldSpec": "values",
-    "FileEntry": "values",
-    "Grant": "access",
+    "FieldSpec": "types.versions",
+    "FileEntry": "types.artifacts",
+    "Grant": "types.principals",
     "HttpRegistry": "client.http_registry",
     "KeepLastGood": "staleness",
-    "Lineage": "values",
+    "Lineage": "types.versions",
     "LocalVersion": "artifacts.local_version",
-    "Manifest": "values",
+    "Manifest": "types.artifacts",
     "ModelRegistry": "registry",
     "ModelStage": "rules.lifecycle",
     "ModelType": "rules.lifecycle",
-    "ModelVersion": "values",
+    "ModelVersion": "types.versions",
     "Operation": "operations.base",
-    "Principal": "access",
+    "Principal": "types.principals",
     "PrincipalKind": "rules.access",
-    "RegisteredModel": "values",
+    "RegisteredModel": "types.models",
     "RegistryConfig": "config",
     "RegistryError": "errors",
     "Replaced": "rules.lifecycle",
     "Role": "rules.access",
     "ServeStale": "staleness",
-    "Signature": "values",
+    "Signature": "types.versions",
 }
 
 __all__ = [

@@ -17,7 +17,7 @@ from common_lib.errors import InvalidRequest, LocalDiskFailed
 from common_lib.operations.answers import Cursor
 from common_lib.operations.base import Blocking, Flow, Operation, Together, following
 from common_lib.repetition import REPEATABLE, Recording
-from common_lib.values import Page
+from common_lib.types.base import Page
 
 _SHOWN = 400
 P = ParamSpec("P")

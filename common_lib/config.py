@@ -67,18 +67,16 @@ class ResolveRules:
     """How long an answer to a resolve is good; times are seconds.
 
     Younger than `fresh_s` it is given as it is; younger than `revalidate_s` too, and asked for in the background;
-    older, the registry is asked, and if it does not answer, what is younger than `stale_s` is given. `through_denial`
-    gives it also when the token is no longer valid. `snapshot` is the file through which the next process knows the
-    same: by default one in the cache folder of this machine, for this address and this token alone.
-
-    Raises:
-        InvalidConfiguration: a number is none, is negative, or contradicts another.
+    older, the registry is asked, and if it does not answer, what is younger than `stale_s` is given.
+    `serve_on_auth_failure` gives it also when the token is no longer valid. `snapshot` is the file through which the
+    next process knows the same: by default one in the cache folder of this machine, for this address and this token
+    alone.
     """
 
     fresh_s: float = 5.0
     revalidate_s: float = 60.0
     stale_s: float = 86_400.0
-    through_denial: bool = False
+    serve_on_auth_failure: bool = False
     snapshot: Path | bool = True
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ from common_lib.errors import (
     Unauthenticated,
 )
 from common_lib.operations.base import Answer, Flow, Operation
-from common_lib.staleness import Known, Staleness
+from common_lib.staleness import Provenance, Staleness
 
 T = TypeVar("T")
 _MOST: Final = 10_000
@@ -66,14 +66,14 @@ class LastGood:
     def _keep(self, path: str, answer: Answer) -> None:
         kept = self._kept
         kept.pop(path, None)
-        kept[path] = (answer, self._clock() - answer.known.age_s)
+        kept[path] = (answer, self._clock() - answer.provenance.age_s)
         while len(kept) > _MOST:
             kept.pop(next(iter(kept)), None)
 
     def _instead(self, path: str, error: RegistryError, staleness: Staleness) -> Answer | None:
         """What is given in the place of that error, if it is no decision of the registry that has to be told."""
         told = isinstance(error, RegistryUnavailable | ProtocolError)
-        if not told and not (staleness.through_denial and isinstance(error, _DENIED)):
+        if not told and not (staleness.serve_on_auth_failure and isinstance(error, _DENIED)):
             self._kept.pop(path, None)
             return None
         if (found := self._kept.get(path)) is None:
@@ -82,7 +82,7 @@ class LastGood:
         age_s = max(0.0, self._clock() - at)
         if age_s > staleness.max_age_s:
             return None
-        return replace(answer, known=Known(stale=True, age_s=age_s, source="cache", reason=str(error)))
+        return replace(answer, provenance=Provenance(stale=True, age_s=age_s, source="cache", reason=str(error)))
 
 
 def last_good_for(staleness: Any, adapter: str) -> LastGood:

@@ -27,7 +27,7 @@ class Staleness:
     """
 
     max_age_s: float
-    through_denial: ClassVar[bool] = False
+    serve_on_auth_failure: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_seconds("max_age_s", self.max_age_s)
@@ -54,11 +54,11 @@ class KeepLastGood(Staleness):
     """While nobody answers, or the token is refused, what was known up to `max_age_s` seconds ago."""
 
     max_age_s: float
-    through_denial: ClassVar[bool] = True
+    serve_on_auth_failure: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class Provenance:
     """How an answer is known.
 
     `source` is `registry`, `cache`, `snapshot`, the file that an earlier process left, or `files`, the fetched ones
@@ -71,6 +71,6 @@ class Known:
     source: str = "registry"
     reason: str = ""
 
-    def how(self) -> dict[str, Any]:
+    def as_fields(self) -> dict[str, Any]:
         """The same as keywords, for a result that says it too."""
         return {"stale": self.stale, "age_s": self.age_s, "source": self.source, "reason": self.reason}

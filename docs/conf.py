@@ -3,14 +3,17 @@
 sphinx-build -W -b html docs docs/_build
 """
 
+import importlib
 import inspect
+import pkgutil
 import re
 import tomllib
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_type_hints
 
-from common_lib import access, values
+import common_lib.types
+from common_lib.types.base import Value
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -41,9 +44,10 @@ html_show_copyright = False
 
 def setup(app: "Sphinx") -> None:
     """Sphinx calls this by name."""
-    for kind in (*vars(values).values(), *vars(access).values()):
-        if isinstance(kind, type) and issubclass(kind, values.Value):
-            _show_plain_types(kind)
+    for found in pkgutil.iter_modules(common_lib.types.__path__, "common_lib.types."):
+        for kind in vars(importlib.import_module(found.name)).values():
+            if isinstance(kind, type) and issubclass(kind, Value):
+                _show_plain_types(kind)
     app.connect("autodoc-process-docstring", _draw_tree)
     app.connect("autodoc-process-signature", _show_result)
 

@@ -16,11 +16,11 @@ import httpx
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from litestar import Litestar
 
-from common_lib.access import Grant
 from common_lib.client.http_registry import AsyncHttpRegistry, HttpRegistry
 from common_lib.config import RegistryConfig, ResolveRules
 from common_lib.own_files import replace_own
 from common_lib.rules.access import PrincipalKind, Role
+from common_lib.types.principals import Grant
 from registry_server.app import connect, create_app
 from registry_server.core.bootstrap import ensure_admin
 from registry_server.core.environment import Environment

@@ -34,8 +34,9 @@ from common_lib.artifacts.sweep import ABANDONED_S, sweep, sweep_links
 from common_lib.bookkeeping import optional
 from common_lib.errors import DigestMismatch, InvalidConfiguration
 from common_lib.own_files import check_folder, make_folder, name_path_in_errors, read_own, replace_own
-from common_lib.staleness import Known
-from common_lib.values import FileEntry, Manifest, ModelVersion
+from common_lib.staleness import Provenance
+from common_lib.types.artifacts import FileEntry, Manifest
+from common_lib.types.versions import ModelVersion
 
 _CHUNK = 1024**2
 _MOST_BYTES = 64 * 1024**2
@@ -101,7 +102,7 @@ class Cache:
         """The bytes of a file on their way in, beginning with what an earlier, abandoned download brought."""
         return PartialDownload(self, entry, report)
 
-    def local_version(self, version: ModelVersion, manifest: Manifest, known: Known) -> LocalVersion:
+    def local_version(self, version: ModelVersion, manifest: Manifest, provenance: Provenance) -> LocalVersion:
         """The files of a version as a folder, out of bytes that are here and were just verified."""
         folder = self.root / "snapshots" / manifest.digest.removeprefix("sha256:")
         for parent in _folders(folder, manifest):
@@ -113,7 +114,7 @@ class Cache:
             target = os.path.relpath(self.blob(entry.sha256), place.parent)
             if not place.is_symlink() or str(place.readlink()) != target:
                 _link(place, target)
-        return LocalVersion(version, manifest, folder, **known.how())
+        return LocalVersion(version, manifest, folder, **provenance.as_fields())
 
     def check(self) -> None:
         """Raise unless the folders of the cache that exist belong to this user, and nobody else can write in them.

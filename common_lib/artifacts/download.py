@@ -17,7 +17,8 @@ from common_lib.operations import artifacts, versions
 from common_lib.operations.base import Blocking, Flow, Together, checked
 from common_lib.rules.manifest import File, check_files, digest
 from common_lib.rules.references import parse
-from common_lib.values import FileEntry, Manifest, ModelVersion
+from common_lib.types.artifacts import FileEntry, Manifest
+from common_lib.types.versions import ModelVersion
 
 _NOT_ASKED = "local_files_only: the registry was not asked"
 

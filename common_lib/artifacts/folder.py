@@ -12,7 +12,7 @@ from common_lib.artifacts.cache import is_intact
 from common_lib.artifacts.sweep import sweep_copies
 from common_lib.errors import DigestMismatch, InvalidRequest
 from common_lib.own_files import name_path_in_errors
-from common_lib.values import FileEntry, Manifest
+from common_lib.types.artifacts import FileEntry, Manifest
 
 _PARTIAL = re.compile(r"\.[0-9a-f]{32}\.partial")
 

@@ -14,7 +14,7 @@ from common_lib.own_files import name_path_in_errors
 from common_lib.rules.formats import media_type_of
 from common_lib.rules.manifest import MAX_FILES
 from common_lib.rules.names import check_artifact_path
-from common_lib.values import FileEntry
+from common_lib.types.artifacts import FileEntry
 
 # Parts are as large as what may have to be sent again after a cut, and what need not be sent in parts at all.
 PART_BYTES = 32 * 1024**2

@@ -20,7 +20,7 @@ from common_lib.loaders.budget import Budget, OverBudget, bound_for
 from common_lib.loaders.saving import SavedModel, save_model
 from common_lib.rules import formats, manifest
 from common_lib.rules.violation import RuleViolation
-from common_lib.values import FileEntry
+from common_lib.types.artifacts import FileEntry
 
 GROUP: Final = "model_registry.loaders"
 # A name of ours means our module, whatever else is installed under that name.

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from common_lib.staleness import Known
-from common_lib.values import Manifest, ModelVersion
+from common_lib.staleness import Provenance
+from common_lib.types.artifacts import Manifest
+from common_lib.types.versions import ModelVersion
 
 
 @dataclass(frozen=True, slots=True)
-class LocalVersion(Known):
+class LocalVersion(Provenance):
     """A version whose files stand, verified and read-only, in a folder of the local cache; and how it is known."""
 
     version: ModelVersion

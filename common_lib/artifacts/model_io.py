@@ -15,7 +15,7 @@ from common_lib.artifacts.trust import Trust
 from common_lib.artifacts.upload import register
 from common_lib.loaders.saving import SavedModel
 from common_lib.operations.base import Blocking, Flow
-from common_lib.values import Lineage, ModelVersion
+from common_lib.types.versions import Lineage, ModelVersion
 
 
 def load(

@@ -15,7 +15,8 @@ from common_lib.errors import NotCached, VersionRecalled
 from common_lib.origin import file_name, key_of
 from common_lib.own_files import UnsafeFile
 from common_lib.sealed import read_sealed, write_sealed
-from common_lib.values import ModelVersion, Value
+from common_lib.types.base import Value
+from common_lib.types.versions import ModelVersion
 
 _MOST_BYTES: Final = 16 * 1024**2
 

@@ -11,8 +11,10 @@ from common_lib.errors import RegistryUnavailable, RequestInFlight, UploadNotFou
 from common_lib.operations import artifacts, versions
 from common_lib.operations.base import Blocking, Flow, Source, Together
 from common_lib.rules.transfers import MAX_ASKED, MAX_TOGETHER
-from common_lib.transfers import Upload
-from common_lib.values import FileEntry, Lineage, ModelVersion, Scalar, Signature
+from common_lib.types.artifacts import FileEntry
+from common_lib.types.base import Scalar
+from common_lib.types.uploads import Upload
+from common_lib.types.versions import Lineage, ModelVersion, Signature
 
 _SMALL_BYTES = 256 * 1024
 _BATCH_BYTES = 4 * 1024**2

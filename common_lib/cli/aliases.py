@@ -10,7 +10,7 @@ from common_lib.cli.session import Session, connected
 from common_lib.cli.values import based_on, change_options, check_basis, reason_option
 
 if TYPE_CHECKING:
-    from common_lib.values import Alias
+    from common_lib.types.aliases import Alias
 
 
 @click.group()

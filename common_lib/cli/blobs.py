@@ -13,7 +13,7 @@ from common_lib.errors import BlobNotFound
 
 if TYPE_CHECKING:
     from common_lib.client.http_registry import HttpRegistry
-    from common_lib.transfers import Verification
+    from common_lib.types.artifacts import Verification
 
 # The registry says nothing while it hashes, which may be 64 GiB from a slow disk.
 _HASHING_S = 1_800.0

@@ -15,7 +15,7 @@ from common_lib.cli.values import based_on, change_options, check_basis, moment
 from common_lib.rules.lifecycle import Replaced
 
 if TYPE_CHECKING:
-    from common_lib.promotion import Check, Decision, InProduction
+    from common_lib.types.production import Check, Decision, InProduction
 
 _PAGE = 1000
 _REASON = click.option("--reason", required=True, help="Why; kept in the audit log.")

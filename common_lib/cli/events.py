@@ -12,7 +12,7 @@ from common_lib.cli.session import Session, connected
 
 if TYPE_CHECKING:
     from common_lib.registry import ModelRegistry
-    from common_lib.values import Event
+    from common_lib.types.events import Event
 
 _PAGE = 1000
 

@@ -23,7 +23,7 @@ from common_lib.cli.values import (
 from common_lib.rules.lifecycle import ModelStage, ModelType
 
 if TYPE_CHECKING:
-    from common_lib.values import RegisteredModel
+    from common_lib.types.models import RegisteredModel
 
 TYPES = click.Choice([str(kind) for kind in ModelType])
 STAGES = click.Choice([str(stage) for stage in ModelStage])

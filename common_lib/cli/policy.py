@@ -14,7 +14,7 @@ from common_lib.errors import InvalidRequest
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from common_lib.promotion import Policy, PromotionRules
+    from common_lib.types.policies import Policy, PromotionRules
 
 
 @click.group()
@@ -51,7 +51,7 @@ def set_policy(session: Session, *, name: str, file: Path, reason: str, revision
 
 
 def _rules(file: Path) -> "PromotionRules":
-    from common_lib.promotion import PromotionRules  # noqa: PLC0415 - pydantic is for those who need it
+    from common_lib.types.policies import PromotionRules  # noqa: PLC0415 - pydantic is for those who need it
 
     try:
         return PromotionRules.from_json(file.read_bytes())

@@ -16,7 +16,8 @@ from common_lib.escapes import escape, escape_json
 from common_lib.rules.comparison import described
 
 if TYPE_CHECKING:
-    from common_lib.values import Recall, Signature, Tombstone
+    from common_lib.types.base import Tombstone
+    from common_lib.types.versions import Recall, Signature
 
 # Into a pipe or a file nothing is wrapped or cut, whatever its length.
 _UNBOUNDED = 100_000

@@ -27,7 +27,8 @@ from common_lib.cli.values import (
 
 if TYPE_CHECKING:
     from common_lib.client.http_registry import HttpRegistry
-    from common_lib.values import Manifest, ModelVersion, Signature
+    from common_lib.types.artifacts import Manifest
+    from common_lib.types.versions import ModelVersion, Signature
 
 _PAGE = 1000
 _METRICS = 4
@@ -109,7 +110,7 @@ def register(
 
     After a cut the same command goes on where it ended.
     """
-    from common_lib.values import Lineage  # noqa: PLC0415 - pydantic is for those who need it
+    from common_lib.types.versions import Lineage  # noqa: PLC0415 - pydantic is for those who need it
 
     with session.transfer(f"Hashing and sending {path.name}") as progress:
         version = session.registry.register(
@@ -178,7 +179,7 @@ def selected(registry: "HttpRegistry", name: str, selector: str) -> "ModelVersio
 
 
 def _signature(file: Path) -> "Signature":
-    from common_lib.values import Signature  # noqa: PLC0415 - see above
+    from common_lib.types.versions import Signature  # noqa: PLC0415 - see above
 
     try:
         return Signature.model_validate_json(file.read_bytes())

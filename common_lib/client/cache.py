@@ -41,7 +41,7 @@ from common_lib.errors import (
     Unauthenticated,
 )
 from common_lib.operations.base import Answer, Operation
-from common_lib.staleness import Known, Staleness
+from common_lib.staleness import Provenance, Staleness
 
 _SAVED_EVERY_S: Final = 5.0
 _MOST: Final = 10_000
@@ -95,7 +95,7 @@ class _Limits:
     fresh_s: float
     revalidate_s: float
     stale_s: float
-    through_denial: bool
+    serve_on_auth_failure: bool
 
 
 class ResolveCache:
@@ -111,7 +111,7 @@ class ResolveCache:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rules = rules
-        self._usual = _Limits(rules.fresh_s, rules.revalidate_s, rules.stale_s, rules.through_denial)
+        self._usual = _Limits(rules.fresh_s, rules.revalidate_s, rules.stale_s, rules.serve_on_auth_failure)
         self._telemetry = telemetry
         self._file = file
         self._patience_s = patience_s
@@ -227,7 +227,7 @@ class ResolveCache:
             return kept
         if said is None or (isinstance(said, RequestRefused) and not isinstance(said, _DENIED)):
             return answer
-        if isinstance(said, _DENIED) and not limits.through_denial:
+        if isinstance(said, _DENIED) and not limits.serve_on_auth_failure:
             return answer
         return self._kept(operation.path, limits, str(said)) or answer
 
@@ -309,11 +309,13 @@ class ResolveCache:
     def _accepted(self, staleness: Staleness) -> _Limits:
         rules, max_age_s = self._rules, staleness.max_age_s
         revalidate_s = min(rules.revalidate_s, max(rules.fresh_s, max_age_s))
-        return _Limits(rules.fresh_s, revalidate_s, max_age_s, rules.through_denial or staleness.through_denial)
+        return _Limits(
+            rules.fresh_s, revalidate_s, max_age_s, rules.serve_on_auth_failure or staleness.serve_on_auth_failure
+        )
 
     def _need_not_wait(self, path: str, entry: _Entry, age: float, limits: _Limits) -> bool:
         """Whether what is kept is told at once, and asked for in the background."""
-        if entry.denied and not limits.through_denial:
+        if entry.denied and not limits.serve_on_auth_failure:
             return False
         if age < limits.revalidate_s:
             return True
@@ -323,7 +325,7 @@ class ResolveCache:
 
     def _kept(self, path: str, limits: _Limits, reason: str) -> Answer | None:
         entry = self._entries.get(path)
-        if entry is None or (entry.denied and not limits.through_denial):
+        if entry is None or (entry.denied and not limits.serve_on_auth_failure):
             return None
         age = self._clock() - entry.at
         return self._told(entry, age, reason) if age <= limits.stale_s else None
@@ -332,7 +334,7 @@ class ResolveCache:
         if reason:
             isolated(self._telemetry, "stale", "resolve", age_s=round(age, 3), reason=reason)
         stale = age >= self._rules.fresh_s or bool(reason)
-        known = Known(stale=stale, age_s=age, source=entry.source, reason=reason or (otherwise if stale else ""))
+        known = Provenance(stale=stale, age_s=age, source=entry.source, reason=reason or (otherwise if stale else ""))
         return Answer(entry.answer.status, entry.answer.headers, entry.answer.body, known)
 
     def _forget_model(self, path: str) -> None:

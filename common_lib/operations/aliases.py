@@ -3,9 +3,8 @@
 from common_lib.errors import AliasNotFound
 from common_lib.operations.answers import about
 from common_lib.operations.base import Flow, Operation, checked, given, nothing, path, query, reads, unsafe
-from common_lib.requests import SetAlias
 from common_lib.rules.names import check_alias, check_model_name, check_new_alias
-from common_lib.values import Alias
+from common_lib.types.aliases import Alias, SetAlias
 
 _alias = reads(Alias)
 _aliases = reads(list[Alias])

@@ -1,7 +1,7 @@
 """Checks of an answer before anything in it is used, and the sentences for an answer that is something else.
 
 A server is not trusted: what it sends becomes names of files, addresses, sizes and cursors. The types of
-`common_lib.values` define what each value may look like; here is the rest: that an answer is about what was asked for,
+`common_lib.types` define what each value may look like; here is the rest: that an answer is about what was asked for,
 that a list ends, and a sentence that names the cause when something other than a registry has answered.
 """
 

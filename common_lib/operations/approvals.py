@@ -2,10 +2,9 @@
 
 from common_lib.operations.answers import about
 from common_lib.operations.base import Operation, checked, given, path, reads, unsafe
-from common_lib.promotion import Approval
-from common_lib.requests import VerdictRequest
 from common_lib.rules.lifecycle import Verdict
 from common_lib.rules.names import check_model_name
+from common_lib.types.approvals import Approval, VerdictRequest
 
 _approval = reads(Approval)
 _approvals = reads(list[Approval])

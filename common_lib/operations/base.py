@@ -14,12 +14,13 @@ from common_lib.errors import CODES, InvalidRequest, RateLimited, RegistryError,
 from common_lib.operations import answers
 from common_lib.rules.names import check_text
 from common_lib.rules.violation import RuleViolation
-from common_lib.staleness import Known, Staleness
-from common_lib.values import Given, Page, Problem
+from common_lib.staleness import Provenance, Staleness
+from common_lib.types.base import Page, RequestModel
+from common_lib.types.problems import Problem
 
 T = TypeVar("T")
 V = TypeVar("V")
-M = TypeVar("M", bound=Given)
+M = TypeVar("M", bound=RequestModel)
 RouteClass = Literal["resolve", "read", "write", "blob"]
 _TOO_MANY = 429
 _MAX_VALUE_TEXT = 200
@@ -27,20 +28,20 @@ _MAX_TEXT = 10_000
 _MAX_PROBLEM_TEXT = 2_000
 # Of a partial answer too: more of bytes whose beginning is here.
 _WITH_BYTES = frozenset({200, 206})
-_FROM_THE_REGISTRY = Known()
+_FROM_THE_REGISTRY = Provenance()
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """An answer as it came: headers have lower-case names; the body is empty if it went into a sink.
 
-    `known` is never the server's word but that of a cache on this side, and `url` the address that was asked.
+    `provenance` comes from a cache of this client, never from the server; `url` is the requested address.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
-    known: Known = _FROM_THE_REGISTRY
+    provenance: Provenance = _FROM_THE_REGISTRY
     url: str = ""
 
 
@@ -167,7 +168,7 @@ def given(request: type[M], **fields: Any) -> bytes:
     """
     value = request(**{name: field for name, field in fields.items() if field is not None})
     try:
-        value.keep_rules()
+        value.check_rules()
     except RuleViolation as violation:
         # As the server would write it, so that an error is the same whichever side refuses.
         violation.value = str(violation.value)[:_MAX_VALUE_TEXT]

@@ -2,7 +2,7 @@
 
 from common_lib.operations.answers import wrong
 from common_lib.operations.base import Answer, Operation, path, query, reads
-from common_lib.values import Event
+from common_lib.types.events import Event
 
 _events = reads(list[Event])
 

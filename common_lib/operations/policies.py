@@ -2,9 +2,8 @@
 
 from common_lib.operations.answers import about
 from common_lib.operations.base import Operation, checked, given, path, reads, unsafe
-from common_lib.promotion import Policy, PromotionRules
-from common_lib.requests import SetPolicy
 from common_lib.rules.names import check_model_name
+from common_lib.types.policies import Policy, PromotionRules, SetPolicy
 
 _policy = reads(Policy)
 

@@ -2,7 +2,12 @@
 
 from collections.abc import Iterable
 
-from common_lib.access import (
+from common_lib.operations.answers import about
+from common_lib.operations.base import Operation, checked, given, one_of, path, query, reads, unsafe
+from common_lib.rules.access import PrincipalKind
+from common_lib.rules.names import check_principal_name, check_token_id
+from common_lib.types.base import Page
+from common_lib.types.principals import (
     CreatePrincipal,
     CreateToken,
     Grant,
@@ -11,11 +16,6 @@ from common_lib.access import (
     Token,
     UpdatePrincipal,
 )
-from common_lib.operations.answers import about
-from common_lib.operations.base import Operation, checked, given, one_of, path, query, reads, unsafe
-from common_lib.rules.access import PrincipalKind
-from common_lib.rules.names import check_principal_name, check_token_id
-from common_lib.values import Page
 
 _principal = reads(Principal)
 _principals = reads(Page[Principal])

@@ -7,16 +7,17 @@ from typing import Literal
 from common_lib.errors import DigestMismatch
 from common_lib.operations.answers import about, wrong
 from common_lib.operations.base import Answer, Operation, checked, given, one_of, path, query, reads, unsafe
-from common_lib.promotion import VersionDiff
-from common_lib.requests import CreateVersion, RecallRequest, TombstoneRequest, TransitionRequest, UpdateVersion
 from common_lib.rules.lifecycle import ModelStage
 from common_lib.rules.manifest import File, check_files, digest
 from common_lib.rules.names import check_model_name
 from common_lib.rules.references import parse, written
 from common_lib.rules.violation import RuleViolation
 from common_lib.scalars import numbers, scalars, texts
-from common_lib.staleness import Known
-from common_lib.values import FileEntry, Lineage, Manifest, ModelVersion, Page, Scalar, Signature
+from common_lib.staleness import Provenance
+from common_lib.types.artifacts import FileEntry, Manifest
+from common_lib.types.base import Page, Scalar, TombstoneRequest
+from common_lib.types.lifecycle import RecallRequest, TransitionRequest
+from common_lib.types.versions import CreateVersion, Lineage, ModelVersion, Signature, UpdateVersion, VersionDiff
 
 VersionOrder = Literal["version", "-version"]
 _version = reads(ModelVersion)
@@ -26,7 +27,7 @@ _diff = reads(VersionDiff)
 
 
 @dataclass(frozen=True, slots=True)
-class Resolution(Known):
+class Resolution(Provenance):
     """A version, and how it is known."""
 
     version: ModelVersion
@@ -80,7 +81,7 @@ def resolution(reference: str) -> Operation[Resolution]:
     asked = resolve(reference)
 
     def read(answer: Answer) -> Resolution:
-        return Resolution(asked.read(answer), **answer.known.how())
+        return Resolution(asked.read(answer), **answer.provenance.as_fields())
 
     return replace(asked, read=read)  # type: ignore[arg-type,return-value]
 

@@ -13,7 +13,7 @@ from registry_server.cli.options import duration, reach
 from registry_server.settings import Settings
 
 if TYPE_CHECKING:
-    from common_lib.transfers import Collection
+    from common_lib.types.collection import Collection
 
 
 def _time(name: str, default: str, about: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -17,7 +17,7 @@ from common_lib.rules.transfers import DAY_S, LONGEST_S
 from registry_server.settings import InvalidSetting, Settings, default_data_folder, from_variables
 
 if TYPE_CHECKING:
-    from common_lib.access import Grant
+    from common_lib.types.principals import Grant
 
 _ROLES = [str(role) for role in Role]
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": DAY_S}
@@ -82,8 +82,8 @@ def duration(text: str) -> int:
 
 def grant_type(text: str) -> "Grant":
     """The grant that is written ROLE:PATTERN."""
-    from common_lib.access import Grant  # noqa: PLC0415 - help does not wait for the imports
     from common_lib.errors import InvalidRequest  # noqa: PLC0415 - see above
+    from common_lib.types.principals import Grant  # noqa: PLC0415 - help does not wait for the imports
 
     role, _, models = text.partition(":")
     if role not in _ROLES:

@@ -15,7 +15,7 @@ from registry_server.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from common_lib.access import Grant, Principal
+    from common_lib.types.principals import Grant, Principal
 
 
 @click.group(epilog=EXIT_CODES)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
 
-    from common_lib.access import Grant, IssuedToken, Token
     from common_lib.registry import ModelRegistry
+    from common_lib.types.principals import Grant, IssuedToken, Token
 
 _SOON = timedelta(days=14)
 

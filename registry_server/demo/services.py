@@ -10,9 +10,9 @@ from adapters import Analysis, Integration, Strategy, Workbench
 from adapters.analysis import ProductionModel
 from common_lib import Alias, Cache, FieldSpec, ModelRegistry, ModelStage, ModelType, ModelVersion, Signature
 from common_lib.errors import RequestRefused
-from common_lib.promotion import MetricRule, PromotionRules
 from common_lib.rules.promotion import Direction
-from common_lib.values import Event
+from common_lib.types.events import Event
+from common_lib.types.policies import MetricRule, PromotionRules
 from registry_server.demo.data import Rates, next_row
 from registry_server.demo.training import (
     DIRECTION,

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from adapters.analysis import ProductionModel
 from common_lib import ModelStage, ModelVersion, Principal
-from common_lib.values import Event
+from common_lib.types.events import Event
 from registry_server.demo.services import MODELS, Forecast, Promotion, Refusal
 from registry_server.demo.training import DIRECTION, VOLATILITY
 

@@ -38,7 +38,7 @@ PLANTS = [
     Plant("infrastructure-sees-ports", "registry_server/infrastructure/rows.py", "import registry_server.core.writes"),
     Plant("core-knows-no-tool", "registry_server/core/models.py", "from litestar import Request"),
     Plant("core-knows-no-tool", "registry_server/domain/models.py", "import apsw"),
-    Plant("server-shares-the-rules", "registry_server/domain/models.py", "from common_lib.values import Alias"),
+    Plant("server-shares-the-rules", "registry_server/domain/models.py", "from common_lib.types.aliases import Alias"),
     Plant("server-shares-the-rules", "registry_server/domain/models.py", "import pydantic"),
     Plant("server-shares-the-rules", "registry_server/api/models.py", "from common_lib import RegistryError"),
     Plant("adapters-only-in-the-demo", "registry_server/core/models.py", "from adapters.workbench import Workbench"),
@@ -46,7 +46,7 @@ PLANTS = [
     Plant("engines-in-infrastructure", "registry_server/app.py", "import asyncpg"),
     Plant("litestar-at-the-edge", "registry_server/infrastructure/filesystem.py", "from litestar import Request"),
     Plant("client-side-is-light", "adapters/analysis.py", "import registry_server.testing"),
-    Plant("client-side-is-light", "common_lib/values.py", "def late():\n    import msgspec"),
+    Plant("client-side-is-light", "common_lib/types/base.py", "def late():\n    import msgspec"),
     Plant("telemetry-in-one-file-each", "common_lib/client/policy.py", "import opentelemetry.trace"),
     Plant("telemetry-in-one-file-each", "common_lib/client/telemetry.py", "import prometheus_client"),
     Plant("transport-in-client", "common_lib/operations/base.py", "import httpx"),
@@ -61,7 +61,7 @@ PLANTS = [
     Plant("terminal-in-the-command-lines", "common_lib/registry.py", "import rich.table"),
     Plant("terminal-in-the-command-lines", "registry_server/app.py", "import rich_click as click"),
     Plant("no-cycles", "registry_server/domain/base.py", "import registry_server.domain.models"),
-    Plant("no-cycles", "common_lib/values.py", "if TYPE_CHECKING:\n    import common_lib.requests"),
+    Plant("no-cycles", "common_lib/types/base.py", "if TYPE_CHECKING:\n    import common_lib.types.aliases"),
 ]
 
 

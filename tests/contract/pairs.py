@@ -13,7 +13,8 @@ from pydantic import BaseModel, TypeAdapter
 import common_lib
 import registry_server.api
 import registry_server.domain
-from common_lib import values
+from common_lib.types.base import Page, RequestModel
+from common_lib.types.models import RegisteredModel
 from registry_server.domain import base, models
 
 # A client's name, where the server has another.
@@ -21,7 +22,7 @@ OTHER_NAMES = {"FieldSpec": "Field"}
 CLIENT_ALONE = {
     "_Entry": "what a file of the client's cache holds, never sent",
     "Value": "a base without fields",
-    "Given": "a base without fields",
+    "RequestModel": "a base without fields",
     "Event": "the server sends events as the bytes it stored; compared with CloudEvent, of which it reads a part",
 }
 SERVER_ALONE = {
@@ -55,14 +56,14 @@ class Pair(NamedTuple):
     @property
     def is_request(self) -> bool:
         """Whether it is sent to the server, whole or as a part, so that unknown fields are refused."""
-        return issubclass(self.client, values.Given)
+        return issubclass(self.client, RequestModel)
 
 
 def client_values() -> dict[str, type[BaseModel]]:
     """Every pydantic model that common_lib defines, by name."""
     return {
         thing.__name__: thing
-        for module in _modules(common_lib)
+        for module in modules_of(common_lib)
         for thing in vars(module).values()
         if isinstance(thing, type) and issubclass(thing, BaseModel) and thing.__module__ == module.__name__
     }
@@ -73,7 +74,7 @@ def server_values() -> dict[str, type[msgspec.Struct]]:
     return {
         thing.__name__: thing
         for package in (registry_server.domain, registry_server.api)
-        for module in _modules(package)
+        for module in modules_of(package)
         for thing in vars(module).values()
         if isinstance(thing, type) and issubclass(thing, msgspec.Struct) and thing.__module__ == module.__name__
     }
@@ -87,7 +88,7 @@ def pairs() -> list[Pair]:
         for name, client in client_values().items()
         if OTHER_NAMES.get(name, name) in server and name not in {*CLIENT_ALONE, "Page"} and "[" not in name
     ]
-    found.append(Pair(values.Page[values.RegisteredModel], base.Page[models.RegisteredModel]))
+    found.append(Pair(Page[RegisteredModel], base.Page[models.RegisteredModel]))
     return sorted(found, key=lambda pair: pair.name)
 
 
@@ -134,7 +135,8 @@ def canonical(schema: Any, definitions: dict[str, Any]) -> Any:
     return result
 
 
-def _modules(package: ModuleType) -> Iterator[ModuleType]:
+def modules_of(package: ModuleType) -> Iterator[ModuleType]:
+    """Import every module below a package and yield it."""
     for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         # The command line is an extra, and defines no values.
         if found.name.split(".")[1] != "cli":

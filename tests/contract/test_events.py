@@ -11,9 +11,9 @@ import pytest
 
 from common_lib import ModelRegistry
 from common_lib.errors import RequestRefused
-from common_lib.promotion import PromotionRules
 from common_lib.rules import canonical
-from common_lib.values import Event
+from common_lib.types.events import Event
+from common_lib.types.policies import PromotionRules
 from tests.support.steps import version_of
 
 

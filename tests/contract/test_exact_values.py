@@ -14,8 +14,8 @@ import pytest
 
 from common_lib import ModelRegistry
 from common_lib.errors import InvalidRequest
-from common_lib.promotion import MetricRule, PromotionRules
 from common_lib.rules.promotion import Direction
+from common_lib.types.policies import MetricRule, PromotionRules
 from tests.support.steps import version_of
 
 np = pytest.importorskip("numpy")

@@ -12,7 +12,8 @@ from common_lib.errors import InvalidRequest
 from common_lib.operations import models as model_operations
 from common_lib.operations import versions as version_operations
 from common_lib.rules import facts, lifecycle
-from common_lib.values import FieldSpec, FileEntry, Signature
+from common_lib.types.artifacts import FileEntry
+from common_lib.types.versions import FieldSpec, Signature
 from registry_server.api import request_body
 from registry_server.core import pages
 from tests.security.worlds import CONTENT, MODEL, SHA256, World, opened, problem

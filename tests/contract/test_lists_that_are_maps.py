@@ -12,8 +12,9 @@ from common_lib.errors import InvalidRequest
 from common_lib.operations import policies as policy_operations
 from common_lib.operations import principals as principal_operations
 from common_lib.operations import versions as version_operations
-from common_lib.promotion import PromotionRules
-from common_lib.values import FileEntry, Signature
+from common_lib.types.artifacts import FileEntry
+from common_lib.types.policies import PromotionRules
+from common_lib.types.versions import Signature
 from tests.security.worlds import CONTENT, MODEL, SHA256, World, nothing_happens, opened, problem
 
 FILE = {"path": "model.bin", "size": len(CONTENT), "sha256": SHA256}

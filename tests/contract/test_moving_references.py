@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from common_lib import HttpRegistry
-from common_lib.promotion import PromotionRules
 from common_lib.rules.lifecycle import OnRecall
+from common_lib.types.policies import PromotionRules
 from tests.security.worlds import World, opened, problem
 from tests.support.steps import version_of
 

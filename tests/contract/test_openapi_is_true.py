@@ -24,10 +24,11 @@ from common_lib.errors import (
 )
 from common_lib.operations import versions
 from common_lib.operations.base import Source
-from common_lib.promotion import ChangeHours, ChangeWindows, MetricRule, PromotionRules
 from common_lib.rules.promotion import Direction
 from common_lib.rules.windows import Weekday
-from common_lib.values import FieldSpec, FileEntry, Lineage, Signature
+from common_lib.types.artifacts import FileEntry
+from common_lib.types.policies import ChangeHours, ChangeWindows, MetricRule, PromotionRules
+from common_lib.types.versions import FieldSpec, Lineage, Signature
 from registry_server.api.openapi import build
 from registry_server.inprocess import URL, PortalTransport
 from registry_server.testing import TestBackend

@@ -16,11 +16,12 @@ from common_lib.errors import (
     RevisionMismatch,
     RevisionRequired,
 )
-from common_lib.promotion import ChangeHours, ChangeWindows, Check, MetricRule, PromotionRules
 from common_lib.rules.access import PrincipalKind
 from common_lib.rules.promotion import Direction
 from common_lib.rules.windows import Weekday
-from common_lib.values import FieldSpec, Signature
+from common_lib.types.policies import ChangeHours, ChangeWindows, MetricRule, PromotionRules
+from common_lib.types.production import Check
+from common_lib.types.versions import FieldSpec, Signature
 from tests.support.people import Person, people
 from tests.support.steps import version_of
 

@@ -15,8 +15,8 @@ from common_lib.errors import (
     Tombstoned,
     VersionRecalled,
 )
-from common_lib.promotion import PromotionRules
 from common_lib.rules.lifecycle import OnRecall
+from common_lib.types.policies import PromotionRules
 from tests.support.steps import promoted, version_of
 
 

@@ -18,7 +18,7 @@ from common_lib.operations import principals as principal_operations
 from common_lib.operations import versions as version_operations
 from common_lib.rules import names
 from common_lib.rules.violation import RuleViolation
-from common_lib.values import FileEntry
+from common_lib.types.artifacts import FileEntry
 from registry_server.testing import TestBackend
 from tests.security.worlds import CONTENT, MODEL, SHA256, World, nothing_happens, opened, problem
 

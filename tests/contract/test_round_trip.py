@@ -13,23 +13,28 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from pydantic import Field, TypeAdapter, ValidationError
 
-from common_lib import requests, transfers, values
+import common_lib.types
+import registry_server.domain
 from common_lib.errors import InvalidRequest
 from common_lib.operations.base import Answer, reads
 from common_lib.operations.base import given as body_of
 from common_lib.operations.models import create
 from common_lib.rules import canonical, names
 from common_lib.rules.violation import RuleViolation
-from registry_server.domain import aliases, artifacts, base, events, models, principals, versions
+from common_lib.types.base import Value
+from common_lib.types.events import Event
+from common_lib.types.versions import CreateVersion
+from registry_server.domain import base, events
 from tests.contract.documents import TEXT, documents, encoded, spoilt, with_unknown_fields
-from tests.contract.pairs import Pair, pairs, server_schema
+from tests.contract.pairs import Pair, modules_of, pairs, server_schema
 
 ALL = [pytest.param(pair, id=pair.name) for pair in pairs()]
 REQUESTS = [pytest.param(pair, id=pair.name) for pair in pairs() if pair.is_request]
 ANSWERS = [pytest.param(pair, id=pair.name) for pair in pairs() if not pair.is_request]
-STRICT = values.Value.model_config
+STRICT = Value.model_config
 
-PLACES = (aliases, artifacts, base, models, principals, versions)
+CLIENT_MODULES = list(modules_of(common_lib.types))
+SERVER_MODULES = list(modules_of(registry_server.domain))
 
 # The field types that both sides define, by the name that they have on both sides.
 TYPES = [
@@ -50,6 +55,12 @@ TYPES = [
     "MediaType",
     "Scalar",
     "Seconds",
+    "Key",
+    "Clock",
+    "Day",
+    "Zone",
+    "Tolerance",
+    "Approvals",
 ]
 RULES = {
     "ModelName": names.check_model_name,
@@ -109,8 +120,11 @@ def server_reads(kind: Any, body: bytes) -> bool:
 
 def types_of(name: str) -> tuple[Any, Any]:
     """A field type as the client and as the server defines it."""
-    (there,) = {getattr(place, name) for place in PLACES if hasattr(place, name)}
-    return getattr(transfers if name == "Seconds" else values, name), there
+    here, there = (
+        next(getattr(module, name) for module in modules if hasattr(module, name))
+        for modules in (CLIENT_MODULES, SERVER_MODULES)
+    )
+    return here, there
 
 
 @pytest.mark.parametrize("pair", ALL)
@@ -198,11 +212,11 @@ def test_no_field_type_is_forgotten() -> None:
     """Every field type that either side names is compared."""
     found = {
         name
-        for module in (values, transfers, *PLACES)
+        for module in (*CLIENT_MODULES, *SERVER_MODULES)
         for name, thing in vars(module).items()
         if name[0].isupper() and not isinstance(thing, type) and get_args(thing)
     }
-    assert found == {*TYPES, "Time", "Moment"}
+    assert found == {*TYPES, "Time", "Moment", "TokenId", "Exact"}
 
 
 @pytest.mark.parametrize("name", [name for name in TYPES if "pattern" in server_schema(types_of(name)[1])])
@@ -250,7 +264,7 @@ def test_what_a_rule_takes_both_sides_take(name: str, data: st.DataObject) -> No
 def test_what_is_no_number_is_refused(number: str, field: str) -> None:
     """NaN and the infinities are no JSON; a number beyond the doubles would become one, so it is refused as well."""
     body = f'{{"files": [], "framework": "onnx", "{field}": {{"loss": {number}}}}}'.encode()
-    assert not client_reads(requests.CreateVersion, body)
+    assert not client_reads(CreateVersion, body)
     with pytest.raises(msgspec.DecodeError):
         msgspec.json.decode(body, type=next(pair.server for pair in pairs() if pair.name == "CreateVersion"))
 
@@ -286,7 +300,7 @@ def test_the_client_reads_the_stored_bytes_of_an_event(
     body, _ = events.encode(change, sequence=sequence, time=time, **about)
     documented = msgspec.json.decode(body, type=events.CloudEvent)
     assert set(json.loads(body)) == set(documented.__struct_fields__)
-    (event,) = reads(list[values.Event])(Answer(200, {}, b"[" + body + b"]"))
+    (event,) = reads(list[Event])(Answer(200, {}, b"[" + body + b"]"))
     assert (event.id, event.actor, event.requestid, event.source) == ("e1", "admin", "r1", "urn:uuid:1")
     assert (int(event.sequence), event.time, event.subject) == (sequence, time, "models/eurusd")
     assert event.type == "registry.model.updated"

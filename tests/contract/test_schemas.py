@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from pydantic import TypeAdapter
 
-from common_lib import values
+from common_lib.types.events import Event
 from registry_server.domain.events import CloudEvent
 from tests.contract.pairs import (
     CLIENT_ALONE,
@@ -63,7 +63,7 @@ def test_no_value_is_without_a_partner() -> None:
 
 def test_what_the_client_reads_of_an_event_is_what_the_server_documents() -> None:
     """Each field of an event that the client reads has the same schema in both, and all of them are always there."""
-    read, documented = client_schema(values.Event), server_schema(CloudEvent)
+    read, documented = client_schema(Event), server_schema(CloudEvent)
     assert {name: documented["properties"].get(name) for name in read["properties"]} == read["properties"]
     assert documented["required"] == sorted(documented["properties"])
     assert read["required"] == sorted(read["properties"])

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from common_lib.artifacts import cache
-from common_lib.values import Manifest
+from common_lib.types.artifacts import Manifest
 from registry_server.core import artifacts, changes
 from registry_server.core.environment import Environment
 from registry_server.core.ports import Records

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from common_lib import Cache
-from common_lib.values import FileEntry
+from common_lib.types.artifacts import FileEntry
 from registry_server.infrastructure.filesystem import FilesystemBlobs
 from registry_server.testing import PortalTransport, TestBackend
 from registry_server.threads import ended, in_thread

@@ -12,7 +12,7 @@ from anyio.from_thread import start_blocking_portal
 
 from common_lib import AsyncHttpRegistry, HttpRegistry, ModelRegistry, RegistryConfig
 from common_lib.errors import AnswerTimedOut, ConnectionFailed, RegistryUnavailable
-from common_lib.values import Event
+from common_lib.types.events import Event
 from tests.conftest import Server, ViaAsync
 from tests.support.fault_proxy import (
     ByteByByte,

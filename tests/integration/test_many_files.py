@@ -10,9 +10,9 @@ import pytest
 
 from common_lib import HttpRegistry, ModelRegistry
 from common_lib.errors import PolicyNotMet
-from common_lib.promotion import PromotionRules
 from common_lib.rules.promotion import MAX_RULES
-from common_lib.values import FileEntry
+from common_lib.types.artifacts import FileEntry
+from common_lib.types.policies import PromotionRules
 from registry_server.core import promotion
 from tests.conftest import Server
 

@@ -11,9 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from common_lib import FileEntry, ModelRegistry
 from common_lib.errors import RequestRefused
-from common_lib.promotion import MetricRule, PromotionRules
 from common_lib.rules.lifecycle import OnRecall
 from common_lib.rules.promotion import Direction
+from common_lib.types.policies import MetricRule, PromotionRules
 from tests.lifecycle.model import ANN, BOB, GUEST, ROBOT, Act, Model, Refused, Rules
 
 CONTENT = b"weights"

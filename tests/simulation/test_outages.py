@@ -45,7 +45,7 @@ def test_what_was_resolved_before_is_resolved_in_an_outage(seed: int, processes:
     outage.run(0.0, outage.end, lambda n: f"model-{n % NAMES}")
     calls = outage.during()
     answered = share(sum(call.answer is not None for call in calls), len(calls))
-    known = [call.answer.known for call in calls if call.answer]
+    known = [call.answer.provenance for call in calls if call.answer]
     waits = sorted(call.took_s for call in calls)
     attempts = sum(process.attempts for process in outage.processes) / len(calls)
     beside(
@@ -93,7 +93,7 @@ def test_a_repair_is_seen_within_seconds(seed: int, processes: int, *, silent: b
     outage.run(0.0, outage.end + 60, lambda n: f"model-{n % NAMES}")
     later = [call for call in all_calls(outage.processes) if call.began >= outage.end + WITHIN_S]
     # Heard since the repair, and no failure is told any more.
-    fresh = [call for call in later if call.answer and call.answer.known.age_s <= call.ended - outage.end]
+    fresh = [call for call in later if call.answer and call.answer.provenance.age_s <= call.ended - outage.end]
     probes = max(process.most_probes for process in outage.processes)
     beside(
         f"repair of a server that {'hung' if silent else 'refused'}, {processes} processes, seed {seed}",

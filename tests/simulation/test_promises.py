@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from common_lib import HttpRegistry, RegistryConfig
-from common_lib.access import Grant
 from common_lib.config import ResolveRules
 from common_lib.errors import RevisionMismatch, Unauthenticated, VersionRecalled
 from common_lib.operations import versions
 from common_lib.operations.base import Operation
 from common_lib.rules.access import Role
 from common_lib.staleness import KeepLastGood
+from common_lib.types.principals import Grant
 from registry_server.serving import running
 from registry_server.settings import Settings
 from registry_server.testing import TestBackend

@@ -230,7 +230,7 @@ def test_a_wall_clock_set_back_an_hour_changes_nothing(monkeypatch: pytest.Monke
         for tick in range(1_000):
             clock.at(tick / 10, partial(process.call, NAME))
         clock.run(120)
-        known = [call.answer.known if call.answer else None for call in process.calls]
+        known = [call.answer.provenance if call.answer else None for call in process.calls]
         ends.append((known, dict(process.noticed.happenings), process.attempts))
     beside("wall clock set back an hour", "no effect", "same" if ends[0] == ends[1] else "different")
     assert ends[0] == ends[1]

@@ -9,7 +9,8 @@ from common_lib.artifacts.local_version import LocalVersion
 from common_lib.rules import manifest
 from common_lib.rules.formats import media_type_of
 from common_lib.rules.lifecycle import ModelStage
-from common_lib.values import FileEntry, Manifest, ModelVersion
+from common_lib.types.artifacts import FileEntry, Manifest
+from common_lib.types.versions import ModelVersion
 
 
 def make_local_version(

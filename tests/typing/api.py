@@ -32,13 +32,18 @@ from common_lib import (
     RegistryConfig,
     Role,
 )
-from common_lib.access import IssuedToken, Token
 from common_lib.errors import Attempt, DigestMismatch, RegistryUnavailable, RequestRefused, Winner
 from common_lib.operations import models, versions
 from common_lib.operations.versions import Resolution
-from common_lib.promotion import Approval, Check, Decision, InProduction, Policy, PromotionRules, VersionDiff
-from common_lib.transfers import Blob, Presence, Upload
-from common_lib.values import Event, Page, Scalar
+from common_lib.types.approvals import Approval
+from common_lib.types.artifacts import Blob, Presence
+from common_lib.types.base import Page, Scalar
+from common_lib.types.events import Event
+from common_lib.types.policies import Policy, PromotionRules
+from common_lib.types.principals import IssuedToken, Token
+from common_lib.types.production import Check, Decision, InProduction
+from common_lib.types.uploads import Upload
+from common_lib.types.versions import VersionDiff
 
 
 def results_of_blocking_calls(registry: ModelRegistry) -> None:

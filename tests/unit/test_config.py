@@ -58,7 +58,7 @@ def test_no_number_is_something_else(wrong: Any) -> None:
         (lambda: BreakerRules(probes=0), "probes is 0: it must be positive"),
         (lambda: BreakerRules(minimum_calls=2.5), "a whole number"),  # type: ignore[arg-type]
         (lambda: ResolveRules(fresh_s=90), "fresh_s is 90 and revalidate_s is 60.0"),
-        (lambda: ResolveRules(through_denial=1), "through_denial is 1: it must be True or False"),  # type: ignore[arg-type]
+        (lambda: ResolveRules(serve_on_auth_failure=1), "serve_on_auth_failure is 1: it must be True or False"),  # type: ignore[arg-type]
         (lambda: ResolveRules(snapshot="here"), "snapshot is 'here'"),  # type: ignore[arg-type]
         (lambda: RegistryConfig(first_pause_s=3), "first_pause_s is 3 and longest_pause_s is 2.0"),
         (lambda: RegistryConfig(replicas="http://b"), "a tuple of addresses"),  # type: ignore[arg-type]
@@ -83,8 +83,9 @@ def test_the_environment_names_addresses_and_the_snapshot() -> None:
     )
     assert found.urls == ("http://a", "http://b", "http://c")
     assert found.resolve == ResolveRules(snapshot=Path("/x/y"))
-    off = RegistryConfig.from_environment({"REGISTRY_RESOLVE_SNAPSHOT": "no", "REGISTRY_RESOLVE_THROUGH_DENIAL": "yes"})
-    assert off.resolve == ResolveRules(snapshot=False, through_denial=True)
+    variables = {"REGISTRY_RESOLVE_SNAPSHOT": "no", "REGISTRY_RESOLVE_SERVE_ON_AUTH_FAILURE": "yes"}
+    off = RegistryConfig.from_environment(variables)
+    assert off.resolve == ResolveRules(snapshot=False, serve_on_auth_failure=True)
     assert RegistryConfig.from_environment({"REGISTRY_RESOLVE": "off"}).resolve is None
     assert RegistryConfig.from_environment({"REGISTRY_DEADLINE_S": "", "REGISTRY_REPLICAS": " "}) == RegistryConfig()
     with pytest.raises(InvalidConfiguration, match="REGISTRY_RESOLVE is 'perhaps': it must be yes or no"):

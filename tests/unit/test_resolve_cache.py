@@ -25,7 +25,7 @@ from common_lib.deadline import deadline
 from common_lib.errors import AnswerTimedOut, ConnectionFailed, DeadlineExceeded, ProtocolError, RegistryUnavailable
 from common_lib.operations import aliases, versions
 from common_lib.operations.base import Answer, Operation
-from common_lib.staleness import FailClosed, KeepLastGood, Known, ServeStale
+from common_lib.staleness import FailClosed, KeepLastGood, Provenance, ServeStale
 from tests.support.answers import problem_answer, version_answer
 
 RESOLVE = versions.resolve("models:/eurusd/production")
@@ -77,7 +77,7 @@ class World:
     def told(self, operation: Operation[Any] = RESOLVE) -> tuple[int, bool, str]:
         """Which version an answer names, whether it is stale, and where it is from."""
         answer = self.call(operation)
-        return operation.result(answer).version, answer.known.stale, answer.known.source
+        return operation.result(answer).version, answer.provenance.stale, answer.provenance.source
 
     def later(self, seconds: float) -> None:
         """Let time pass."""
@@ -145,7 +145,7 @@ def test_an_answer_is_as_old_as_its_question() -> None:
     world = World(lambda: version_answer(1))
     world.attempt_s = 3.0
     world.call()
-    assert world.call().known.age_s == 3.0
+    assert world.call().provenance.age_s == 3.0
 
 
 def test_in_an_outage_everything_is_answered_for_a_day() -> None:
@@ -157,7 +157,7 @@ def test_in_an_outage_everything_is_answered_for_a_day() -> None:
         world.later(1)
         assert world.told()[0] == 1
         world.refresh()
-    known = world.call().known
+    known = world.call().provenance
     assert (known.stale, known.age_s, known.source) == (True, 600.0, "cache")
     assert known.reason
     # Beside what opened it, a probe each time that the circuit was open, for 4.5 s at least: a quarter less than 6.
@@ -192,7 +192,7 @@ def test_a_failed_refresh_is_tried_again() -> None:
         assert world.told() == (1, True, "cache")
         assert len(world.refreshing) == 1
         world.refresh()
-    assert "ReadError" in world.call().known.reason
+    assert "ReadError" in world.call().provenance.reason
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_a_denial_is_told_and_covers_nothing_up() -> None:
 @pytest.mark.parametrize(("status", "code"), [(401, "unauthenticated"), (403, "forbidden"), (404, "model_not_found")])
 def test_trading_goes_on_through_an_expired_token(status: int, code: str, by: str) -> None:
     """Where that is wanted, saying why, and never through what is gone."""
-    world = World(lambda: version_answer(1), through_denial=by == "rule")
+    world = World(lambda: version_answer(1), serve_on_auth_failure=by == "rule")
     operation = RESOLVE if by == "rule" else asking(KeepLastGood(max_age_s=3600))
     world.call(operation)
     world.later(61)
@@ -239,8 +239,8 @@ def test_trading_goes_on_through_an_expired_token(status: int, code: str, by: st
     if status == 404:
         assert answer.status == 404
     else:
-        assert (answer.known.stale, answer.known.age_s) == (True, 61.0)
-        assert answer.known.reason == f"it is {code} [{code}]"
+        assert (answer.provenance.stale, answer.provenance.age_s) == (True, 61.0)
+        assert answer.provenance.reason == f"it is {code} [{code}]"
         world.later(86_400)
         assert world.call(operation).status == status
 
@@ -312,7 +312,7 @@ def test_what_somebody_on_the_way_says_is_no_answer(noise: Answer) -> None:
     world.later(61)
     world.serve = lambda: noise
     assert world.told() == (1, True, "cache")
-    assert str(noise.status) in world.call().known.reason or "not a ModelVersion" in world.call().known.reason
+    assert str(noise.status) in world.call().provenance.reason or "not a ModelVersion" in world.call().provenance.reason
     world.serve = lambda: CUT
     assert world.told() == (1, True, "cache")
 
@@ -445,8 +445,8 @@ def test_a_new_process_knows_what_the_last_one_knew(tmp_path: Path) -> None:
     world.restart()
     world.serve = lambda: CUT
     answer = world.call()
-    assert (RESOLVE.result(answer).version, answer.known.source) == (1, "snapshot")
-    assert answer.known.age_s == pytest.approx(3_600, abs=11)
+    assert (RESOLVE.result(answer).version, answer.provenance.source) == (1, "snapshot")
+    assert answer.provenance.age_s == pytest.approx(3_600, abs=11)
     assert (tmp_path / "resolves" / "one").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "resolves").stat().st_mode & 0o777 == 0o700
     assert [file.name for file in (tmp_path / "resolves").iterdir()] == ["one"]
@@ -624,7 +624,7 @@ def test_what_is_not_resolved_is_always_asked_for() -> None:
     """A read of a version, a write."""
     world = World(lambda: version_answer(1))
     for _ in range(3):
-        assert world.call(versions.get("eurusd", 1)).known == Known()
+        assert world.call(versions.get("eurusd", 1)).provenance == Provenance()
     assert world.asked == 3
 
 

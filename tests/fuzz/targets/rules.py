@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from common_lib.errors import RegistryError
 from common_lib.rules import canonical, manifest, names, references
 from common_lib.rules.violation import RuleViolation
-from common_lib.values import FileEntry as UsedEntry
+from common_lib.types.artifacts import FileEntry as UsedEntry
 from registry_server.domain.artifacts import FileEntry as ServedEntry
 from tests.fuzz.harness import Target, calling
 from tests.fuzz.mutators import any_json, any_text, near

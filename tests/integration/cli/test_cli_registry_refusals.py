@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from common_lib import HttpRegistry, RegistryConfig
-from common_lib.access import Grant, Role
+from common_lib.rules.access import Role
+from common_lib.types.principals import Grant
 from tests.support.cli import Cli
 
 REFUSALS: list[tuple[int, str, list[str]]] = [

@@ -1,4 +1,4 @@
-"""Principals, grants and tokens: who the registry knows."""
+"""Principals, their grants, and their tokens."""
 
 from typing import Annotated
 
@@ -7,20 +7,20 @@ from pydantic import Field
 from common_lib.rules import names
 from common_lib.rules.access import MAX_TOKEN_DAYS, PrincipalKind, Role, check_grants
 from common_lib.rules.names import check_new_principal_name
-from common_lib.values import Given, ModelPattern, Moment, PrincipalName, Reason, Revision, ShortText, Value
+from common_lib.types.base import ModelPattern, Moment, PrincipalName, Reason, RequestModel, Revision, ShortText, Value
 
 TokenId = Annotated[str, Field(pattern=names.TOKEN_ID)]
 
 
-class Grant(Given):
-    """A role on the models whose name fits the pattern: a name, a prefix followed by `*`, or `*` for all."""
+class Grant(RequestModel):
+    """A role on the models whose name matches a pattern: a name, a prefix followed by `*`, or `*` for all."""
 
     role: Role
     models: ModelPattern
 
 
 class Principal(Value):
-    """A human or a service that the registry knows."""
+    """A human or a service with an account at the registry."""
 
     name: PrincipalName
     kind: PrincipalKind
@@ -32,7 +32,7 @@ class Principal(Value):
 
 
 class Token(Value):
-    """A token without its secret; the registry keeps only the SHA-256 of the secret."""
+    """A token without its secret; the registry stores only the SHA-256 of the secret."""
 
     id: TokenId
     principal: PrincipalName
@@ -43,37 +43,37 @@ class Token(Value):
 
 
 class IssuedToken(Value):
-    """A token with its secret, which is shown this once: a repeated request is answered with null."""
+    """A token with its secret, which is returned only once: a repeated request gets null."""
 
     token: Token
     secret: Annotated[str | None, Field(repr=False)]
 
 
-class CreatePrincipal(Given):
-    """The request to make a principal known."""
+class CreatePrincipal(RequestModel):
+    """The request to create a principal."""
 
     name: PrincipalName
     kind: PrincipalKind
     grants: list[Grant]
 
-    def keep_rules(self) -> None:
+    def check_rules(self) -> None:
         """Check the name and the grants."""
         check_new_principal_name(self.name)
         check_grants(self.grants)
 
 
-class UpdatePrincipal(Given):
-    """The request to replace the grants of a principal; by force it needs a reason."""
+class UpdatePrincipal(RequestModel):
+    """The request to replace the grants of a principal; a forced change needs a reason."""
 
     grants: list[Grant]
     reason: Reason = ""
 
-    def keep_rules(self) -> None:
+    def check_rules(self) -> None:
         """Check the grants."""
         check_grants(self.grants)
 
 
-class CreateToken(Given):
-    """The request for a token that is valid for so many days."""
+class CreateToken(RequestModel):
+    """The request for a token that is valid for `valid_days` days."""
 
     valid_days: Annotated[int, Field(ge=1, le=MAX_TOKEN_DAYS)] = 90

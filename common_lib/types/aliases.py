@@ -1,0 +1,31 @@
+"""Aliases: movable pointers to versions."""
+
+from common_lib.types.base import (
+    AliasName,
+    ModelName,
+    Moment,
+    Reason,
+    RequestModel,
+    Revision,
+    ShortText,
+    Value,
+    VersionNumber,
+)
+
+
+class Alias(Value):
+    """A pointer to a version of a model, moved by compare-and-set on its revision."""
+
+    model: ModelName
+    alias: AliasName
+    version: VersionNumber
+    revision: Revision
+    updated_by: ShortText
+    updated_at: Moment
+
+
+class SetAlias(RequestModel):
+    """The request to point an alias at a version."""
+
+    version: VersionNumber
+    reason: Reason = ""

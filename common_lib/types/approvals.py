@@ -1,0 +1,28 @@
+"""Approvals and refusals of versions."""
+
+from common_lib.rules.lifecycle import Verdict
+from common_lib.types.base import Count, ModelName, Moment, PrincipalName, Reason, RequestModel, Value, VersionNumber
+
+
+class Approval(Value):
+    """The latest verdict of one human about a version.
+
+    `subject` is the digest of what the verdict covers: the facts of the version, its tags and description, and the
+    revision of the policy. When one of these changes, the verdict is void.
+    """
+
+    model: ModelName
+    version: VersionNumber
+    approver: PrincipalName
+    verdict: Verdict
+    reason: Reason
+    subject: str
+    policy: Count
+    at: Moment
+
+
+class VerdictRequest(RequestModel):
+    """The request to approve or to refuse a version."""
+
+    verdict: Verdict
+    reason: Reason

@@ -1,0 +1,129 @@
+"""What all values share: base classes, field types with their limits, pages and tombstones."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+
+from common_lib.errors import InvalidRequest
+from common_lib.rules import names
+from common_lib.rules.facts import check_facts
+from common_lib.rules.references import MAX_VERSION
+
+T = TypeVar("T")
+
+ModelName = Annotated[str, Field(pattern=names.MODEL_NAME, max_length=names.NAME_LENGTH)]
+AliasName = Annotated[str, Field(pattern=names.ALIAS_NAME, max_length=names.SHORT_NAME_LENGTH)]
+PrincipalName = Annotated[str, Field(pattern=names.PRINCIPAL_NAME, max_length=names.SHORT_NAME_LENGTH)]
+ModelPattern = Annotated[str, Field(pattern=names.MODEL_PATTERN, max_length=names.NAME_LENGTH)]
+Sha256 = Annotated[str, Field(pattern=names.SHA256)]
+VersionNumber = Annotated[int, Field(ge=1, le=MAX_VERSION)]
+Revision = Annotated[int, Field(ge=1, le=names.LARGEST_COUNT)]
+Count = Annotated[int, Field(ge=0, le=names.LARGEST_COUNT)]
+Digest = Annotated[str, Field(pattern=names.DIGEST)]
+PageToken = Annotated[str, Field(pattern=names.PAGE_TOKEN)]
+# Within these years every time zone stays inside the years that Python knows.
+Moment = Annotated[
+    AwareDatetime,
+    Field(ge=datetime(2, 1, 1, tzinfo=UTC), lt=datetime(9999, 1, 1, tzinfo=UTC)),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+Reason = Annotated[str, Field(max_length=names.REASON_LENGTH)]
+Description = Annotated[str, Field(max_length=names.DESCRIPTION_LENGTH)]
+ShortText = Annotated[str, Field(max_length=names.SHORT_TEXT_LENGTH)]
+Scalar = str | int | float | bool | None
+_FACTS = ("owner", "framework", "description", "tags", "metadata", "parameters", "metrics")
+_MAX_VALUE_TEXT = 200
+
+
+class Value(BaseModel):
+    """A frozen answer of the registry.
+
+    Raises:
+        InvalidRequest: the constructor was called with a missing or a wrong field.
+    """
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        frozen=True, strict=True, extra="ignore", allow_inf_nan=False, regex_engine="python-re", protected_namespaces=()
+    )
+
+    def __init__(self, /, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise _invalid_request(error) from None
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Self:
+        """Parse a JSON document.
+
+        Raises:
+            InvalidRequest: the document is not JSON, or not a value of this class.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise _invalid_request(error) from None
+
+    # pydantic marks its own constructor like this. Without the mark, pydantic would call the constructor above for
+    # every value inside an answer, one by one, instead of making all of them in Rust.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+
+class RequestModel(Value):
+    """A frozen request, or a part of one; unknown fields are refused."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    def check_rules(self) -> None:
+        """Check the rules that a schema cannot express; the server checks the same ones.
+
+        Raises:
+            RuleViolation: a value breaks a rule.
+        """
+        present = {name: getattr(self, name) for name in _FACTS if name in self.model_fields_set}
+        check_facts(**{name: value for name, value in present.items() if value is not None})
+
+
+class Tombstone(Value):
+    """When, by whom and why something was taken out of use; its number or name is never given again."""
+
+    at: Moment
+    by: ShortText
+    reason: Reason
+
+
+class TombstoneRequest(RequestModel):
+    """The request to take something out of use."""
+
+    reason: Reason
+
+
+class Page(Value, Generic[T]):
+    """One page of a list; `next_page_token` is null on the last one."""
+
+    items: list[T]
+    next_page_token: PageToken | None = None
+
+
+def _invalid_request(error: ValidationError) -> InvalidRequest:
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(step) for step in first["loc"])
+    if first["type"] == "missing":
+        # For a missing field, pydantic's input is the whole object around it.
+        return InvalidRequest(f"{field} is missing", code="invalid_request", remedy=f"pass {field}", field=field)
+    return InvalidRequest(
+        f"{field}: {first['msg']}, not {_format_value(first['input'])}",
+        code="invalid_request",
+        remedy="pass a value of that kind",
+        field=field,
+        value=first["input"],
+    )
+
+
+def _format_value(value: object) -> str:
+    try:
+        return f"{value!r:.{_MAX_VALUE_TEXT}}"
+    except ValueError:
+        # Python does not format integers of more than 4,300 digits.
+        return "a number of thousands of digits"

@@ -1,0 +1,22 @@
+"""Events: the log of all changes of state."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from common_lib.rules import names
+from common_lib.types.base import Moment, Value
+
+
+class Event(Value):
+    """One change of state as a CloudEvents 1.0 object; `data` holds `before`, `after`, `reason` and `forced`."""
+
+    id: str
+    sequence: Annotated[str, Field(pattern=names.SEQUENCE)]
+    type: str
+    subject: str
+    time: Moment
+    actor: str
+    requestid: str
+    source: str
+    data: dict[str, Any]

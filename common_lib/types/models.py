@@ -1,0 +1,62 @@
+"""Registered models."""
+
+from pydantic import Field
+
+from common_lib.rules.lifecycle import ModelType
+from common_lib.types.base import (
+    Count,
+    Description,
+    ModelName,
+    Moment,
+    Reason,
+    RequestModel,
+    Revision,
+    Scalar,
+    ShortText,
+    Tombstone,
+    Value,
+    VersionNumber,
+)
+
+
+class RegisteredModel(Value):
+    """A named model; its versions are numbered 1, 2, 3 … without gaps."""
+
+    name: ModelName
+    type: ModelType
+    owner: ShortText
+    description: Description
+    tags: dict[str, str]
+    metadata: dict[str, Scalar]
+    latest_version: Count
+    production_version: VersionNumber | None
+    revision: Revision
+    created_by: ShortText
+    created_at: Moment
+    updated_at: Moment
+    tombstone: Tombstone | None
+
+
+class CreateModel(RequestModel):
+    """The request to create a registered model; without `owner` the caller owns the model."""
+
+    name: ModelName
+    type: ModelType
+    owner: ShortText | None = None
+    description: Description = ""
+    tags: dict[str, str] = {}
+    metadata: dict[str, Scalar] = {}
+
+
+class UpdateModel(RequestModel):
+    """The request to change a registered model; each given field replaces the stored value as a whole.
+
+    A forced change needs a reason.
+    """
+
+    # A factory keeps the default out of the JSON Schema: fields that are not given are not sent.
+    owner: ShortText = Field(default_factory=str)
+    description: Description = Field(default_factory=str)
+    tags: dict[str, str] = Field(default_factory=dict)
+    metadata: dict[str, Scalar] = Field(default_factory=dict)
+    reason: Reason = ""

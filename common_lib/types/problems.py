@@ -1,0 +1,24 @@
+"""Problems: refusals and failures of the registry as RFC 9457 writes them."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from common_lib.errors import Winner
+from common_lib.rules import names
+from common_lib.types.base import Value
+
+
+class Problem(Value):
+    """Reason why the registry refused a request or failed to carry it out (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    code: Annotated[str, Field(pattern=names.CODE)]
+    detail: str
+    remedy: str
+    request_id: Annotated[str, Field(pattern=names.REQUEST_ID)]
+    field: str | None = None
+    value: str | None = None
+    winner: Winner | None = None
