@@ -47,7 +47,8 @@ from registry_server.core.bootstrap import ensure_admin
 from registry_server.core.collection import reconcile
 from registry_server.core.environment import Environment
 from registry_server.domain.errors import RegistryError
-from registry_server.infrastructure.filesystem import FilesystemBlobs, sync_folder
+from registry_server.infrastructure.durable_blobs import sync_folder
+from registry_server.infrastructure.filesystem import FilesystemBlobs
 from registry_server.infrastructure.sqlite import SqliteDatabase
 from registry_server.invariants import adoption, checks, marker
 from registry_server.settings import Settings
@@ -191,7 +192,7 @@ async def opened(settings: Settings, *, adopt: bool = False, lost: bool = False)
         facts = None if settings.memory else await checks.require_store(settings, adopt=adopt, lost=lost)
         store = "" if facts is None else adoption.chosen_id(facts, adopt=adopt)
         root = settings.data.absolute() / "blobs"
-        blobs = FilesystemBlobs(root, medium=(lambda: marker.medium_fault(root, store)) if store else lambda: "")
+        blobs = FilesystemBlobs(root, medium_fault=(lambda: marker.medium_fault(root, store)) if store else lambda: "")
         blobs.open_store()
         database = _database(settings)
         await database.open()

@@ -374,7 +374,7 @@ class BlobStore(Protocol):
         *,
         start: int,
         start_sha256: str,
-        most: int,
+        limit: int,
         prefix_sha256: str,
     ) -> int:
         """Store one part of an upload behind the bytes that are there, and return how many there are then."""

@@ -191,7 +191,7 @@ async def _append(
             chunks,
             start=own.received,
             start_sha256=own.prefix_sha256,
-            most=own.size - own.received,
+            limit=own.size - own.received,
             prefix_sha256=prefix_sha256,
         )
     except NotFound:

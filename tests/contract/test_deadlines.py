@@ -11,7 +11,7 @@ import pytest
 
 from registry_server.core import diff
 from registry_server.domain.errors import StorageUnavailable
-from registry_server.infrastructure import filesystem
+from registry_server.infrastructure import durable_blobs
 from registry_server.infrastructure.filesystem import FilesystemBlobs
 from registry_server.infrastructure.records.artifacts import ArtifactRecords
 from registry_server.infrastructure.sqlite import SqliteDatabase
@@ -136,7 +136,7 @@ def test_a_verification_ends_in_between(world: World, monkeypatch: pytest.Monkey
         counted.append(1)
         return 1 if len(counted) < 100_000 else 0
 
-    monkeypatch.setattr(filesystem, "_read_into", endless)
+    monkeypatch.setattr(durable_blobs, "_read_into", endless)
     answer = asked(world, "POST", f"/v1/blobs/{SHA256}/verify")
     assert (answer.status_code, problem(answer)["code"]) == (504, "deadline_exceeded")
     read = len(counted)

@@ -10,7 +10,7 @@ import registry_server.app as composition
 from common_lib.artifacts import cache, download, folder, references
 from registry_server.core import artifacts, versions
 from registry_server.domain.errors import StorageUnavailable
-from registry_server.infrastructure import filesystem
+from registry_server.infrastructure import durable_blobs, filesystem, stream_to_file
 from registry_server.infrastructure.filesystem import FilesystemBlobs
 from registry_server.infrastructure.group_commit import GroupCommit
 from registry_server.infrastructure.sqlite import SqliteDatabase
@@ -33,62 +33,64 @@ FAULTS: Final = {
     for fault in (
         Fault(
             "no fsync of the file",
-            filesystem,
+            durable_blobs,
             "os",
             mistakes.Os(fsync=mistakes.sync_no_file),
             (("order", "put"), ("order", "parts"), ("cut", "put")),
+            (filesystem, "os", mistakes.Os(fsync=mistakes.sync_no_file)),
         ),
         Fault(
             "no fsync of any folder",
-            filesystem,
+            durable_blobs,
             "sync_folder",
             mistakes.unless(lambda path: True),
             (("order", "put"), ("order", "collect"), ("cut", "put"), ("cut", "parts")),
         ),
         Fault(
             "no fsync of the folder of a blob",
-            filesystem,
+            durable_blobs,
             "sync_folder",
             mistakes.unless(lambda path: len(path.name) == 2),
             (("order", "put"), ("order", "quarantine"), ("cut", "put")),
         ),
         Fault(
             "no fsync of the folder of those folders",
-            filesystem,
+            durable_blobs,
             "sync_folder",
             mistakes.unless(lambda path: path.name == "sha256"),
             (("order", "put"), ("cut", "put")),
         ),
         Fault(
             "no fsync of the folder of uploads",
-            filesystem,
+            durable_blobs,
             "sync_folder",
             mistakes.unless(lambda path: path.name == "uploads"),
             (("order", "parts"),),
         ),
         Fault(
             "no fsync of the trash",
-            filesystem,
+            durable_blobs,
             "sync_folder",
             mistakes.unless(lambda path: path.name == "trash"),
             (("order", "collect"),),
         ),
         Fault(
             "no fsync of the quarantine",
-            filesystem,
+            durable_blobs,
             "sync_folder",
             mistakes.unless(lambda path: path.name == "quarantine"),
             (("order", "quarantine"),),
         ),
         Fault(
             "EIO of fsync swallowed",
-            filesystem,
+            durable_blobs,
             "os",
             mistakes.Os(fsync=mistakes.sync_and_hope),
             (("error", "put"), ("error", "parts"), ("error", "collect")),
+            (filesystem, "os", mistakes.Os(fsync=mistakes.sync_and_hope)),
         ),
         Fault("row before bytes", artifacts, "publish", mistakes.row_first, (("order", "put"), ("kill", "put"))),
-        Fault("verification skipped", filesystem, "_require", lambda *_: None, (("refusal", "wrong"),)),
+        Fault("verification skipped", filesystem, "_check_digest", lambda *_: None, (("refusal", "wrong"),)),
         Fault(
             "an unverified file renamed over the final name",
             FilesystemBlobs,
@@ -149,7 +151,7 @@ FAULTS: Final = {
         ),
         Fault(
             "the trash is not synced when bytes leave it",
-            filesystem,
+            durable_blobs,
             "sync_folder",
             mistakes.unless(lambda path: path.name == "trash"),
             (("order", "purge"), ("order", "undo"), ("order", "stray")),
@@ -163,8 +165,8 @@ FAULTS: Final = {
         ),
         Fault(
             "a full disk told as a broken one",
-            filesystem,
-            "unavailable",
+            stream_to_file,
+            "disk_failure",
             lambda error: StorageUnavailable("the disk failed", remedy="try again"),
             (("error", "put"),),
         ),

@@ -16,7 +16,7 @@ from registry_server.core.ports import Records
 from registry_server.core.writes import Outcome, WriteRequest, execute
 from registry_server.domain.answers import Answer
 from registry_server.domain.artifacts import Blob
-from registry_server.infrastructure import filesystem
+from registry_server.infrastructure import durable_blobs, filesystem
 from registry_server.infrastructure.group_commit import GroupCommit
 from registry_server.infrastructure.sqlite import SqliteDatabase
 
@@ -43,7 +43,7 @@ def sync_and_hope(descriptor: int) -> None:
         os.fsync(descriptor)
 
 
-_sync_folder = filesystem.sync_folder
+_sync_folder = durable_blobs.sync_folder
 
 
 def unless(wanted: Callable[[Path], bool]) -> Callable[[Path], None]:
@@ -72,13 +72,13 @@ async def put_then_look(self: Any, sha256: str, chunks: AsyncIterator[bytes], li
     size = await _written(staged, chunks)
     final = self._path(sha256)
     final.parent.mkdir(exist_ok=True)
-    filesystem.sync_folder(self._blobs)
+    durable_blobs.sync_folder(self._blobs)
     os.replace(staged, final)  # noqa: PTH105 - as the real one does
-    filesystem.sync_folder(final.parent)
+    durable_blobs.sync_folder(final.parent)
     actual = filesystem.hashlib.sha256(final.read_bytes()).hexdigest()
     if actual != sha256:
         final.unlink()
-        filesystem._require(actual, sha256, size)
+        filesystem._check_digest(actual, sha256, size)
     return size
 
 
@@ -87,8 +87,8 @@ async def put_under_the_name(self: Any, sha256: str, chunks: AsyncIterator[bytes
     final = self._path(sha256)
     final.parent.mkdir(exist_ok=True)
     size = await _written(final, chunks)
-    filesystem.sync_folder(final.parent)
-    filesystem.sync_folder(self._blobs)
+    durable_blobs.sync_folder(final.parent)
+    durable_blobs.sync_folder(self._blobs)
     return size
 
 

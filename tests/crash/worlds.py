@@ -15,7 +15,7 @@ from litestar import Litestar
 
 import registry_server.app as composition
 from registry_server.core.environment import Environment
-from registry_server.infrastructure import receiving
+from registry_server.infrastructure import stream_to_file
 from registry_server.infrastructure.sqlite import SqliteDatabase
 from registry_server.settings import Settings
 from tests.crash.calls import Disk, Recorder, recorded
@@ -143,7 +143,7 @@ async def serving(data: Path, kept: Callable[[str], None] = lambda _: None) -> A
     """A server on that folder, and a session at it."""
     database = partial(SqliteDatabase, vfs=disk().name)
     # Small pieces, so that a small file is several writes.
-    with mock.patch.object(composition, "SqliteDatabase", database), mock.patch.object(receiving, "CHUNK", 64):
+    with mock.patch.object(composition, "SqliteDatabase", database), mock.patch.object(stream_to_file, "CHUNK", 64):
         async with composition.opened(Settings(data=data, access_log=False)) as env:
             composition.connect(_app(), env)
             token = (data / "admin-token").read_text().strip()

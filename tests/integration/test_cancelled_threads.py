@@ -1,4 +1,4 @@
-"""Work on files that is cancelled: nothing is closed under a thread that still uses it, on either side."""
+"""Cancelled work on files: neither the server nor the client closes a file that a thread still uses."""
 
 import asyncio
 import hashlib
@@ -25,30 +25,30 @@ PREFIX = hashlib.sha256(CONTENT[:HALF]).hexdigest()
 LONGEST_S = 30.0
 
 
-class Held:
-    """A call of the operating system that waits within, and looks whether its descriptor stays what it was."""
+class BlockedCall:
+    """A system call that waits until it is released, and records whether its descriptor is still the same file."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         self._real = getattr(os, name)
         self.entered = threading.Event()
-        self.go_on = threading.Event()
+        self.release = threading.Event()
         self.same: list[bool] = []
-        self.left = threading.Event()
+        self.resumed = threading.Event()
         monkeypatch.setattr(os, name, self)
 
     def __call__(self, descriptor: int, *args: Any) -> Any:
-        """Wait once, then do what the call does."""
+        """Wait at the first call, then make the real system call."""
         if self.entered.is_set():
             return self._real(descriptor, *args)
         before = os.fstat(descriptor)
         self.entered.set()
-        assert self.go_on.wait(LONGEST_S)
+        assert self.release.wait(LONGEST_S)
         try:
             after = os.fstat(descriptor)
             self.same.append((before.st_dev, before.st_ino) == (after.st_dev, after.st_ino))
         except OSError:
             self.same.append(False)
-        self.left.set()
+        self.resumed.set()
         return self._real(descriptor, *args)
 
 
@@ -58,10 +58,12 @@ async def chunks(content: bytes) -> AsyncIterator[bytes]:
 
 
 def part(store: FilesystemBlobs, start: int) -> Awaitable[int]:
-    """Send one half of the content as a part of an upload."""
+    """Append one half of the content to an upload."""
     content, end = (CONTENT[:HALF], PREFIX) if start == 0 else (CONTENT[HALF:], SHA256)
     begin = PREFIX if start else hashlib.sha256().hexdigest()
-    return store.append_part("alice.up", chunks(content), start=start, start_sha256=begin, most=HALF, prefix_sha256=end)
+    return store.append_part(
+        "alice.up", chunks(content), start=start, start_sha256=begin, limit=HALF, prefix_sha256=end
+    )
 
 
 async def whole(store: FilesystemBlobs) -> None:
@@ -70,9 +72,9 @@ async def whole(store: FilesystemBlobs) -> None:
 
 
 async def half(store: FilesystemBlobs) -> None:
-    """Store the first half as a part, and forget its running digest, as a restart of the server does."""
+    """Store the first half as a part and drop its running digest, like a restart of the server."""
     await part(store, 0)
-    store._running.clear()
+    store._upload_digests.clear()
 
 
 async def both(store: FilesystemBlobs) -> None:
@@ -86,31 +88,31 @@ async def nothing(store: FilesystemBlobs) -> None:
 
 
 async def whole_and_parts(store: FilesystemBlobs) -> None:
-    """Store the content, and all of it as an upload too."""
+    """Store the content as a blob and also as a complete upload."""
     await whole(store)
     await both(store)
 
 
-Begin = Callable[[FilesystemBlobs], Awaitable[Any]]
-PATHS: dict[str, tuple[Begin, str, Begin]] = {
+Operation = Callable[[FilesystemBlobs], Awaitable[Any]]
+OPERATIONS: dict[str, tuple[Operation, str, Operation]] = {
     "put: written": (nothing, "write", lambda store: store.put(SHA256, chunks(CONTENT), len(CONTENT))),
     "put: synced": (nothing, "fsync", lambda store: store.put(SHA256, chunks(CONTENT), len(CONTENT))),
     "put: compared": (whole, "read", lambda store: store.put(SHA256, chunks(CONTENT), len(CONTENT))),
-    "put together: written": (nothing, "write", lambda store: store.put_many({SHA256: CONTENT})),
-    "put together: synced": (nothing, "fsync", lambda store: store.put_many({SHA256: CONTENT})),
-    "append: written": (nothing, "write", lambda store: part(store, 0)),
-    "append: synced": (nothing, "fsync", lambda store: part(store, 0)),
-    "append: resumed": (half, "read", lambda store: part(store, HALF)),
-    "assemble: synced": (both, "fsync", lambda store: store.publish_upload("alice.up", SHA256)),
-    "assemble: compared": (whole_and_parts, "read", lambda store: store.publish_upload("alice.up", SHA256)),
-    "damage": (whole, "read", lambda store: store.verify(SHA256)),
-    "settle": (whole, "fsync", lambda store: store.make_durable(SHA256)),
+    "put_many: written": (nothing, "write", lambda store: store.put_many({SHA256: CONTENT})),
+    "put_many: synced": (nothing, "fsync", lambda store: store.put_many({SHA256: CONTENT})),
+    "append_part: written": (nothing, "write", lambda store: part(store, 0)),
+    "append_part: synced": (nothing, "fsync", lambda store: part(store, 0)),
+    "append_part: resumed": (half, "read", lambda store: part(store, HALF)),
+    "publish_upload: synced": (both, "fsync", lambda store: store.publish_upload("alice.up", SHA256)),
+    "publish_upload: compared": (whole_and_parts, "read", lambda store: store.publish_upload("alice.up", SHA256)),
+    "verify": (whole, "read", lambda store: store.verify(SHA256)),
+    "make_durable": (whole, "fsync", lambda store: store.make_durable(SHA256)),
 }
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> FilesystemBlobs:
-    """An empty store."""
+    """Provide an empty blob store."""
     found = FilesystemBlobs(tmp_path / "blobs")
     found.open_store()
     return found
@@ -118,54 +120,56 @@ def store(tmp_path: Path) -> FilesystemBlobs:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("times", [1, 3])
-@pytest.mark.parametrize("path", PATHS)
-async def test_a_thread_keeps_its_descriptor_however_often_its_request_is_cancelled(
+@pytest.mark.parametrize("path", OPERATIONS)
+async def test_a_cancelled_request_leaves_the_descriptor_to_its_thread(
     store: FilesystemBlobs, monkeypatch: pytest.MonkeyPatch, path: str, times: int
 ) -> None:
-    """A cancelled request ends only after its thread; the store works on afterwards."""
-    before, call, begin = PATHS[path]
-    await before(store)
-    held = Held(monkeypatch, call)
-    task = asyncio.ensure_future(begin(store))
+    """A request ends only after its thread, also when it is cancelled several times; the store stays usable."""
+    prepare, call, operation = OPERATIONS[path]
+    await prepare(store)
+    blocked = BlockedCall(monkeypatch, call)
+    task = asyncio.ensure_future(operation(store))
     try:
-        assert await asyncio.to_thread(held.entered.wait, LONGEST_S)
+        assert await asyncio.to_thread(blocked.entered.wait, LONGEST_S)
         for _ in range(times):
             task.cancel()
             for _ in range(5):
                 await asyncio.sleep(0)
         assert not task.done(), "the request ended before its thread"
     finally:
-        held.go_on.set()
+        blocked.release.set()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert held.left.is_set()
-    assert held.same == [True]
-    store._running.clear()
+    assert blocked.resumed.is_set()
+    assert blocked.same == [True]
+    store._upload_digests.clear()
     await whole(store)
     assert await store.verify(SHA256) is None
     assert list((store._root / "staging").iterdir()) == []
 
 
 @pytest.mark.anyio
-async def test_work_that_nobody_waits_for_ends_early(store: FilesystemBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bytes that came before are not read to their end for a request that was cancelled."""
-    monkeypatch.setattr("registry_server.infrastructure.receiving.CHUNK", 100)
+async def test_the_thread_of_a_cancelled_request_ends_early(
+    store: FilesystemBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server stops hashing the earlier parts of an upload when the request is cancelled."""
+    monkeypatch.setattr("registry_server.infrastructure.stream_to_file.CHUNK", 100)
     await half(store)
-    held = Held(monkeypatch, "read")
+    blocked = BlockedCall(monkeypatch, "read")
     task = asyncio.ensure_future(part(store, HALF))
-    assert await asyncio.to_thread(held.entered.wait, LONGEST_S)
+    assert await asyncio.to_thread(blocked.entered.wait, LONGEST_S)
     task.cancel()
     await asyncio.sleep(0)
     reads = 0
-    real = held._real
+    real = blocked._real
 
     def counted(*args: Any) -> Any:
         nonlocal reads
         reads += 1
         return real(*args)
 
-    held._real = counted
-    held.go_on.set()
+    blocked._real = counted
+    blocked.release.set()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert reads == 1
@@ -173,19 +177,19 @@ async def test_work_that_nobody_waits_for_ends_early(store: FilesystemBlobs, mon
 
 @pytest.mark.anyio
 async def test_an_error_of_cancelled_work_is_not_reported_twice() -> None:
-    """The caller learns of its cancellation, and asyncio warns of nothing; without a cancellation, of the error."""
-    entered, go_on = threading.Event(), threading.Event()
+    """A cancelled caller gets the cancellation, and asyncio logs no warning; any other caller gets the error."""
+    entered, release = threading.Event(), threading.Event()
 
     def fails() -> None:
         entered.set()
-        go_on.wait(LONGEST_S)
+        release.wait(LONGEST_S)
         raise OSError("the disk failed")
 
     task = asyncio.ensure_future(in_thread(fails))
     await asyncio.to_thread(entered.wait, LONGEST_S)
     task.cancel()
     await asyncio.sleep(0)
-    go_on.set()
+    release.set()
     with pytest.raises(asyncio.CancelledError):
         await task
     with pytest.raises(OSError, match="the disk failed"):
@@ -196,7 +200,7 @@ async def test_an_error_of_cancelled_work_is_not_reported_twice() -> None:
 def test_a_deadline_on_a_resumed_upload_leaves_the_descriptors_of_others_alone(
     model_registry_backend: TestBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The answer of a request whose deadline passes while it reads comes after the read, from the same file."""
+    """A request whose deadline passes during a read is answered after the read, which used the same file."""
     transport = PortalTransport(model_registry_backend._app, model_registry_backend._portal)
     headers = {"authorization": f"Bearer {model_registry_backend.token()}"}
     with httpx.Client(transport=transport, base_url="http://registry.test", headers=headers) as http:
@@ -205,15 +209,15 @@ def test_a_deadline_on_a_resumed_upload_leaves_the_descriptors_of_others_alone(
         url = f"/v1/uploads/{SHA256}/parts/0"
         first = http.put(url, content=CONTENT[:HALF], headers={"x-prefix-sha256": PREFIX})
         assert first.status_code < 300, first.text
-        model_registry_backend.env.blobs._running.clear()  # type: ignore[attr-defined]
-        held = Held(monkeypatch, "read")
+        model_registry_backend.env.blobs._upload_digests.clear()  # type: ignore[attr-defined]
+        blocked = BlockedCall(monkeypatch, "read")
         began = time.monotonic()
 
         def release() -> None:
-            held.entered.wait(LONGEST_S)
+            blocked.entered.wait(LONGEST_S)
             while time.monotonic() < began + 0.1:
-                held.left.wait(0.01)
-            held.go_on.set()
+                blocked.resumed.wait(0.01)
+            blocked.release.set()
 
         releasing = threading.Thread(target=release)
         releasing.start()
@@ -222,7 +226,7 @@ def test_a_deadline_on_a_resumed_upload_leaves_the_descriptors_of_others_alone(
         answer = http.put(url, content=CONTENT[HALF:], headers=late)
         releasing.join(LONGEST_S)
         assert answer.json()["code"] == "deadline_exceeded"
-        assert held.same == [True]
+        assert blocked.same == [True]
         again = http.put(url, content=CONTENT[HALF:], headers={"x-prefix-sha256": SHA256})
         assert again.status_code < 300, again.text
         assert again.json()["complete"]
@@ -231,10 +235,10 @@ def test_a_deadline_on_a_resumed_upload_leaves_the_descriptors_of_others_alone(
 def test_a_download_that_is_cancelled_closes_its_file_after_the_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The client's file is not closed, and its number given to another one, while a thread writes to it."""
+    """The client does not close its file while a thread writes to it."""
     entry = FileEntry(path="model.bin", size=len(CONTENT), sha256=SHA256)
     partial = Cache(tmp_path).start_download(entry)
-    entered, go_on, order = threading.Event(), threading.Event(), []
+    entered, release, order = threading.Event(), threading.Event(), []
 
     class Slow:
         def __init__(self, file: Any) -> None:
@@ -242,7 +246,7 @@ def test_a_download_that_is_cancelled_closes_its_file_after_the_write(
 
         def write(self, view: memoryview) -> int:
             entered.set()
-            go_on.wait(LONGEST_S)
+            release.wait(LONGEST_S)
             order.append("written")
             written: int = self._file.write(view)
             return written
@@ -259,7 +263,7 @@ def test_a_download_that_is_cancelled_closes_its_file_after_the_write(
     closing.start()
     closing.join(0.05)
     assert closing.is_alive()
-    go_on.set()
+    release.set()
     writing.join(LONGEST_S)
     closing.join(LONGEST_S)
     assert order == ["written", "closed"]

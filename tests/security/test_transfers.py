@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from common_lib import HttpRegistry, RegistryConfig
-from registry_server.infrastructure import receiving
+from registry_server.infrastructure import stream_to_file
 from registry_server.serving import running
 from registry_server.settings import Settings
 from tests.security.test_sockets import DEADLINE_S, MIB, Served, status
@@ -189,7 +189,7 @@ class Counted:
         from registry_server.infrastructure.filesystem import FilesystemBlobs  # noqa: PLC0415
 
         self.chunks, self.closed = 0, False
-        plain = FilesystemBlobs.open
+        plain = FilesystemBlobs.read_chunks
 
         def counting(store: FilesystemBlobs, *args: Any) -> Iterator[bytes]:
             try:
@@ -199,20 +199,20 @@ class Counted:
             finally:
                 self.closed = True
 
-        monkeypatch.setattr(FilesystemBlobs, "open", counting)
+        monkeypatch.setattr(FilesystemBlobs, "read_chunks", counting)
 
 
 def test_a_cancelled_request_closes_no_file_under_its_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that stops cancels its requests: the number of a closed file may be that of the database by then."""
     began, go = threading.Event(), threading.Event()
-    plain = receiving.write_all
+    plain = stream_to_file.write_all
 
     def slow(descriptor: int, chunk: bytes) -> None:
         began.set()
         assert go.wait(DEADLINE_S)
         plain(descriptor, chunk)
 
-    monkeypatch.setattr(receiving, "write_all", slow)
+    monkeypatch.setattr(stream_to_file, "write_all", slow)
 
     async def endless() -> AsyncIterator[list[bytes]]:
         while True:
@@ -220,7 +220,7 @@ def test_a_cancelled_request_closes_no_file_under_its_thread(tmp_path: Path, mon
 
     async def cancelled() -> int:
         descriptor = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
-        task = asyncio.ensure_future(receiving.receive(descriptor, hashlib.sha256(), endless(), 100))
+        task = asyncio.ensure_future(stream_to_file.write_stream(descriptor, hashlib.sha256(), endless(), 100))
         await asyncio.to_thread(began.wait, DEADLINE_S)
         task.cancel()
         await asyncio.wait([task], timeout=0.1)

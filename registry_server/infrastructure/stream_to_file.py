@@ -1,11 +1,12 @@
-"""Bytes as they come in from the network: hashed and written in a thread while the next ones arrive."""
+"""Write a stream to a file: a thread hashes and writes some chunks while the next ones arrive from the network."""
 
 import asyncio
+import contextlib
 import errno
 import hashlib
 import os
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 from registry_server.domain.errors import StorageUnavailable, TooLarge
@@ -14,25 +15,25 @@ from registry_server.threads import ended
 CHUNK = 1024 * 1024
 
 
-async def gathered(chunks: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
-    """The same bytes in groups of about half a MiB: a hop to a thread for each packet would cost more than the work."""
-    held: list[bytes] = []
+async def group_chunks(chunks: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
+    """Yield the chunks in groups of about 0.5 MiB: one hop to a thread per packet would cost more than the work."""
+    group: list[bytes] = []
     length = 0
     async for chunk in chunks:
-        held.append(chunk)
+        group.append(chunk)
         length += len(chunk)
         if length >= CHUNK // 2:
-            yield held
-            held, length = [], 0
-    if held:
-        yield held
+            yield group
+            group, length = [], 0
+    if group:
+        yield group
 
 
-async def receive(descriptor: int, digest: Any, groups: AsyncIterator[list[bytes]], most: int) -> int:
-    """The number of bytes that came; they are in the file and in the digest, and nothing of them is durable yet.
+async def write_stream(descriptor: int, digest: Any, groups: AsyncIterator[list[bytes]], limit: int) -> int:
+    """Write and hash all groups, and return the number of bytes; they are not durable yet.
 
     Raises:
-        TooLarge: there are more than `most`.
+        TooLarge: there are more than `limit` bytes.
         OSError: the disk is full or broken.
     """
     size = 0
@@ -41,19 +42,19 @@ async def receive(descriptor: int, digest: Any, groups: AsyncIterator[list[bytes
     try:
         async for group in groups:
             size += sum(map(len, group))
-            if size > most:
+            if size > limit:
                 raise TooLarge(
-                    f"the body has more than {most} bytes",
+                    f"the body has more than {limit} bytes",
                     remedy="send the bytes that were announced, or raise the limit by REGISTRY_SERVER_MAX_BLOB_BYTES",
                     field="body",
                     value=size,
                 )
             if writing is not None:
                 await asyncio.shield(writing)
-            writing = loop.run_in_executor(None, keep, descriptor, digest, group)
+            writing = loop.run_in_executor(None, _hash_and_write, descriptor, digest, group)
     finally:
         if writing is not None:
-            # Also when the client is gone, or the server stops: the file must not be closed under the thread.
+            # Also after a disconnect or a shutdown: the caller must not close the file while the thread writes.
             try:
                 await ended(writing)
             finally:
@@ -63,22 +64,22 @@ async def receive(descriptor: int, digest: Any, groups: AsyncIterator[list[bytes
     return size
 
 
-def keep(descriptor: int, digest: Any, group: Sequence[bytes]) -> None:
-    """Hash the bytes and write all of them; to join them first would copy each once more."""
+def _hash_and_write(descriptor: int, digest: Any, group: Sequence[bytes]) -> None:
+    """Hash and write the chunks one by one; joining them first would copy every byte once more."""
     for chunk in group:
         digest.update(chunk)
         write_all(descriptor, chunk)
 
 
 def write_all(descriptor: int, chunk: bytes) -> None:
-    """Write all of the bytes; the kernel may take fewer at once."""
+    """Write the whole chunk; one system call may write only a part of it."""
     view = memoryview(chunk)
     while view:
         view = view[os.write(descriptor, view) :]
 
 
-def hashed(descriptor: int, length: int, stop: threading.Event | None = None) -> Any:
-    """Return the running digest of the first bytes of a file; of fewer, if it is stopped meanwhile."""
+def hash_file(descriptor: int, length: int, stop: threading.Event | None = None) -> Any:
+    """Return the running digest of the first `length` bytes, or of fewer if `stop` is set meanwhile."""
     digest, left = hashlib.sha256(), length
     while left and not (stop is not None and stop.is_set()) and (chunk := os.read(descriptor, min(left, CHUNK))):
         digest.update(chunk)
@@ -86,8 +87,17 @@ def hashed(descriptor: int, length: int, stop: threading.Event | None = None) ->
     return digest
 
 
-def unavailable(error: OSError) -> StorageUnavailable:
-    """The refusal of a disk that failed, of which nothing was kept."""
+@contextlib.contextmanager
+def translate_disk_errors() -> Iterator[None]:
+    """Raise StorageUnavailable for an error of the disk."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_failure(error) from error
+
+
+def disk_failure(error: OSError) -> StorageUnavailable:
+    """Build the error for a full or broken disk; nothing of the request was stored."""
     full = error.errno in {errno.ENOSPC, errno.EDQUOT}
     return StorageUnavailable(
         "the disk is full" if full else f"the disk failed: {errno.errorcode.get(error.errno or 0, 'unknown error')}",

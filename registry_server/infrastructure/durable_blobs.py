@@ -1,0 +1,203 @@
+"""Blobs under their final names: published durably, read, verified, quarantined, moved to the trash and back.
+
+A file is published in this order, and each step is one system call of its own: fsync of the file, mkdir of its folder,
+fsync of the folder above, link without replacing, fsync of the folder, unlink of the name in staging.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+from registry_server.infrastructure.stream_to_file import CHUNK, hash_file, translate_disk_errors
+from registry_server.threads import in_thread
+
+
+class DurableBlobs:
+    """Files named by the SHA-256 of their bytes; a file with its name is whole, and the name survives a power cut.
+
+    ```
+    root/sha256/ab/abcd…       published blobs
+    root/quarantine/<sha256>   damaged files, for the operator to look at
+    root/trash/<sha256>        files removed by the collector, until they are purged
+    ```
+    """
+
+    def __init__(self, root: Path, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        self._root = root
+        self._sleep = sleep
+        self._blobs = root / "sha256"
+        self._quarantine = root / "quarantine"
+        self._trash = root / "trash"
+        self._durable_folders: set[Path] = set()
+        # Held while a file is replaced or quarantined: otherwise quarantine could take the good replacement.
+        self._replace_lock = threading.Lock()
+
+    def has_blob(self, sha256: str, size: int) -> bool:
+        """Return whether a file of that size is published under the digest; fast enough for the event loop."""
+        with translate_disk_errors(), contextlib.suppress(FileNotFoundError):
+            return os.stat(self._path(sha256)).st_size == size
+        return False
+
+    def read_chunks(self, sha256: str, start: int, length: int) -> Generator[bytes, None, None]:
+        """Yield `length` bytes of a blob from `start` on, in chunks of 1 MiB."""
+        # Opened at the first chunk, so that no file stays open for a client that disconnects before it.
+        with self._path(sha256).open("rb", buffering=0) as file:
+            file.seek(start)
+            while length and (chunk := file.read(min(length, CHUNK))):
+                length -= len(chunk)
+                yield chunk
+
+    async def verify(self, sha256: str, bytes_per_s: float = 0.0) -> str | None:
+        """Hash the stored bytes. Return None if they match, otherwise an id of the damaged file for `quarantine`.
+
+        The id of a lost file is "lost". At most `bytes_per_s` are read in a second, if it is not 0.
+
+        Raises:
+            StorageUnavailable: the disk does not return the bytes.
+        """
+        digest = hashlib.sha256()
+        with translate_disk_errors(), contextlib.suppress(FileNotFoundError):
+            descriptor = os.open(self._path(sha256), os.O_RDONLY)
+            try:
+                while length := await in_thread(_read_into, descriptor, digest):
+                    await self._sleep(length / bytes_per_s if bytes_per_s else 0)
+                return None if digest.hexdigest() == sha256 else str(os.fstat(descriptor).st_ino)
+            finally:
+                os.close(descriptor)
+        return "lost"
+
+    async def make_durable(self, sha256: str) -> None:
+        """Sync a file that an operator put back by hand; do nothing if it is gone again."""
+
+        def sync() -> None:
+            descriptor = os.open(self._path(sha256), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            sync_folder(self._path(sha256).parent)
+
+        with translate_disk_errors(), contextlib.suppress(FileNotFoundError):
+            await in_thread(sync)
+
+    def quarantine(self, sha256: str, damaged_file: str) -> bool:
+        """Move the damaged file into quarantine; return False if a client has replaced it in the meantime."""
+        final = self._path(sha256)
+        with translate_disk_errors(), self._replace_lock:
+            if damaged_file == "lost":
+                return not final.exists()
+            try:
+                if str(os.stat(final).st_ino) != damaged_file:
+                    return False
+                self._move(final, self._quarantine / sha256)
+            except FileNotFoundError:
+                return True
+        return True
+
+    def move_to_trash(self, sha256: str) -> None:
+        """Move the file of a blob to the trash."""
+        with translate_disk_errors():
+            self._move(self._path(sha256), self._trash / sha256)
+            os.utime(self._trash / sha256)
+
+    def restore_from_trash(self, sha256: str) -> bool:
+        """Move the file back from the trash; return False if it is not there or the blob has a file already."""
+        with translate_disk_errors():
+            try:
+                os.link(self._trash / sha256, self._path(sha256))
+            except (FileNotFoundError, FileExistsError):
+                return False
+            sync_folder(self._path(sha256).parent)
+            os.unlink(self._trash / sha256)
+            sync_folder(self._trash)
+        return True
+
+    def purge(self, sha256: str) -> None:
+        """Delete a file in the trash for good."""
+        with translate_disk_errors():
+            os.unlink(self._trash / sha256)
+            sync_folder(self._trash)
+
+    def list_published(self, prefix: str) -> Iterator[tuple[str, int, float]]:
+        """Yield digest, size and age in seconds of the blobs whose digest begins with two digits, in order."""
+        now = time.time()
+        with translate_disk_errors(), contextlib.suppress(FileNotFoundError):
+            for name in sorted(os.listdir(self._blobs / prefix)):
+                with contextlib.suppress(FileNotFoundError):
+                    about = os.stat(self._blobs / prefix / name)
+                    yield name, about.st_size, now - about.st_ctime
+
+    def list_trash(self) -> Iterator[tuple[str, int, float]]:
+        """Yield digest, size and age in seconds of the files in the trash, in order."""
+        now = time.time()
+        with translate_disk_errors():
+            for name in sorted(os.listdir(self._trash)):
+                about = os.stat(self._trash / name)
+                yield name, about.st_size, now - about.st_mtime
+
+    def _path(self, sha256: str) -> Path:
+        return self._blobs / sha256[:2] / sha256
+
+    def _publish(self, descriptor: int, staged: Path, sha256: str, stop: threading.Event | None = None) -> None:
+        """Give a staged file its final name, durably, in place of a damaged file with that name."""
+        os.fsync(descriptor)
+        final = self._path(sha256)
+        if final.parent not in self._durable_folders:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(final.parent, 0o700)
+            # Also if the folder exists: the process that made it may have died before it synced the name.
+            sync_folder(self._blobs)
+            self._durable_folders.add(final.parent)
+        try:
+            os.link(staged, final)
+        except FileExistsError:
+            durable = _sync_if_sound(final, sha256, stop)
+            if stop is not None and stop.is_set():
+                return
+            if not durable:
+                with self._replace_lock:
+                    os.replace(staged, final)
+        sync_folder(final.parent)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(staged)
+
+    def _move(self, source: Path, target: Path) -> None:
+        os.replace(source, target)
+        sync_folder(target.parent)
+        sync_folder(source.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_if_sound(path: Path, sha256: str, stop: threading.Event | None = None) -> bool:
+    """Sync a published file if its bytes match the digest: the process that published it may have died before that."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            sound: bool = hash_file(descriptor, os.fstat(descriptor).st_size, stop).hexdigest() == sha256
+        except OSError:
+            # Bytes that the disk does not return are replaced by the received ones.
+            return False
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return sound
+
+
+def _read_into(descriptor: int, digest: Any) -> int:
+    chunk = os.read(descriptor, CHUNK)
+    digest.update(chunk)
+    return len(chunk)
