@@ -28,7 +28,7 @@ _NAME, _SEQUENCE, _CHUNK = "model-??????", 0, 20_000
 _COLUMNS = {
     "events": ("sequence", "body"),
     "decisions": ("model", "sequence"),
-    "tenures": ("model", "since", "sequence", "version", "beneath", "facts"),
+    "tenures": ("model", "since", "sequence", "version", "rollback_target", "facts"),
 }
 Rows = dict[str, list[tuple[Any, ...]]]
 
@@ -105,8 +105,8 @@ def _chunks(past: Past, first: int) -> Iterator[Rows]:
             body = body.replace(sequence, b"%020d" % place, 1).replace(written, _written(at), 1)
             rows["events"].append((place, body))
             rows["decisions"].append((name, place))
-            beneath = place - past.models if turn else None
-            rows["tenures"].append((name, to_micros(at), place, turn % VERSIONS_EACH + 1, beneath, facts))
+            rollback_target = place - past.models if turn else None
+            rows["tenures"].append((name, to_micros(at), place, turn % VERSIONS_EACH + 1, rollback_target, facts))
         yield rows
 
 

@@ -251,7 +251,7 @@ def background(settings: Settings, env: Environment, report: scrub.Report) -> It
 async def _prune(env: Environment) -> None:
     while True:
         try:
-            await env.database.write(lambda records: records.idempotency.forget(env.now() - _KEEP_ANSWERS))
+            await env.database.write(lambda records: records.idempotency.delete_older(env.now() - _KEEP_ANSWERS))
             await core_uploads.expire(env)
         except RegistryError:
             _log.warning("what has expired could not be dropped; it is tried again in an hour", exc_info=True)

@@ -50,7 +50,7 @@ class OwnerAuthenticator(Authenticator):
 
     async def authenticate(self, authorization: str | None, peer: str = "") -> Caller:  # noqa: ARG002 - none is asked for
         """The first admin with all rights, whatever became of their grants."""
-        admin = await self._read.principals.get(ADMIN)
+        admin = await self._read.principals.find(ADMIN)
         if admin is None:
             raise AssertionError("an opened registry has its first admin")
         return Caller(msgspec.structs.replace(admin, grants=[Grant(Role.ADMIN, "*")]), unguarded=self._force)

@@ -26,7 +26,7 @@ async def adopted(settings: Settings, *, lost: bool) -> tuple[StoreIdentity, int
     try:
         await _require_no_server(settings)
         async with opened(settings, adopt=True, lost=lost) as env:
-            identity = await env.database.read.store.get()
+            identity = await env.database.read.store.find()
             if identity is None:
                 raise AssertionError("an opened registry has its identity")
             return identity, await scrub.quarantine_missing(env) if lost else 0

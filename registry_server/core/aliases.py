@@ -26,7 +26,7 @@ async def get(database: Database, caller: Caller, name: str, alias: str) -> Alia
 async def search(database: Database, caller: Caller, name: str) -> list[Alias]:
     """All aliases of a model, by name."""
     await models.get(database, caller, name)
-    return await database.read.aliases.of_model(name)
+    return await database.read.aliases.list_of_model(name)
 
 
 async def put(records: Records, request: WriteRequest, name: str, alias: str, command: SetAlias) -> Outcome[Alias]:
@@ -34,7 +34,7 @@ async def put(records: Records, request: WriteRequest, name: str, alias: str, co
     names.check_alias(alias)
     await models.live(records, request, Right.ALIAS, name)
     names.check_text("reason", command.reason, names.REASON_LENGTH)
-    version = await records.versions.get(name, command.version)
+    version = await records.versions.find(name, command.version)
     if version is None or version.tombstone is not None:
         raise NotFound(
             f"model {name!r} has no usable version {command.version}",
@@ -51,7 +51,7 @@ async def put(records: Records, request: WriteRequest, name: str, alias: str, co
             value=request.if_match,
             code="invalid_if_match",
         )
-    found = await records.aliases.get(name, alias)
+    found = await records.aliases.find(name, alias)
     if found is None:
         return await _create(
             records, request, Alias(name, alias, command.version, 1, request.caller.name, request.at), command
@@ -91,7 +91,7 @@ async def _create(records: Records, request: WriteRequest, alias: Alias, command
         if request.if_match is not None and not request.forced:
             raise _missing(alias.model, alias.alias)
         request.check_revision(0, command.reason)
-    if len(await records.aliases.of_model(alias.model)) >= lifecycle.MAX_ALIASES:
+    if len(await records.aliases.list_of_model(alias.model)) >= lifecycle.MAX_ALIASES:
         raise RuleViolation(
             "too_many_entries",
             field="alias",
@@ -106,7 +106,7 @@ async def _create(records: Records, request: WriteRequest, alias: Alias, command
 
 
 async def _load(records: Records, name: str, alias: str) -> Alias:
-    found = await records.aliases.get(name, names.check_alias(alias))
+    found = await records.aliases.find(name, names.check_alias(alias))
     if found is None:
         raise _missing(name, alias)
     return found

@@ -25,7 +25,7 @@ def key(model: str, version: int, approver: str) -> str:
 async def search(database: Database, caller: Caller, name: str, version: int) -> list[Approval]:
     """The last word of each human about a version, by name."""
     await versions.get(database, caller, name, version)
-    return await database.read.approvals.of_version(name, version)
+    return await database.read.approvals.list_of_version(name, version)
 
 
 async def decide(
@@ -39,7 +39,7 @@ async def decide(
     names.check_text("reason", command.reason, names.REASON_LENGTH)
     policy = await policies.of(records, name)
     approver, subject = request.caller.name, promotion.subject_of(found, policy)
-    before = await records.approvals.get(name, version, approver)
+    before = await records.approvals.find(name, version, approver)
     if before is not None and (before.verdict, before.subject) == (command.verdict, subject):
         raise Conflict(
             f"{approver} has {command.verdict} version {version} of {name!r} already: {before.reason}",
@@ -48,7 +48,7 @@ async def decide(
             value=str(command.verdict),
             code="already_decided",
         )
-    if before is None and len(await records.approvals.of_version(name, version)) >= lifecycle.MAX_VERDICTS:
+    if before is None and len(await records.approvals.list_of_version(name, version)) >= lifecycle.MAX_VERDICTS:
         raise RuleViolation(
             "too_many_entries",
             field="verdict",

@@ -63,7 +63,7 @@ async def recorded(env: Environment, request: WriteRequest, sha256: str, size: i
     """The row of bytes that were just published, which the caller holds a lease on."""
 
     async def record(records: Records, request: WriteRequest) -> Outcome[Blob]:
-        again = await records.artifacts.sent_until(sha256, request.caller.name) is not None
+        again = await records.artifacts.find_sent_until(sha256, request.caller.name) is not None
         _, change = await _record(env, records, request, sha256, size)
         # Only the caller's own act: who else holds these bytes, and since when, is not for the caller to know.
         return Outcome(Blob(sha256, size, request.caller.name, request.at), change, status=200 if again else 201)
@@ -82,7 +82,7 @@ async def _record(
         raise StorageUnavailable("the bytes were removed while they came", remedy="send them again")
     if inserted:
         return blob, changes.created("blob.published", key(sha256), blob)
-    before = await records.artifacts.blob(sha256) or blob
+    before = await records.artifacts.find_blob(sha256) or blob
     if before.quarantined_at is None:
         return before, None
     return await _released(records, before)
@@ -98,7 +98,7 @@ async def _released(records: Records, before: Blob) -> tuple[Blob, Change]:
 async def find(env: Environment, caller: Caller, sha256: str) -> Blob:
     """The row of a blob whose bytes are here."""
     caller.require(Right.UPLOAD)
-    blob = await env.database.read.artifacts.blob(names.check_sha256(sha256))
+    blob = await env.database.read.artifacts.find_blob(names.check_sha256(sha256))
     if blob is not None and not is_here(env, blob):
         env.blobs.check_medium()
     if blob is None or not is_here(env, blob) or not await of_caller(env.database.read, caller, [sha256]):
@@ -115,9 +115,9 @@ async def _as_seen(records: Records, caller: Caller, blob: Blob) -> Blob:
     patterns = caller.patterns(Right.READ)
     if patterns == ("*",):
         return blob
-    if (until := await records.artifacts.sent_until(blob.sha256, caller.name)) is not None:
+    if (until := await records.artifacts.find_sent_until(blob.sha256, caller.name)) is not None:
         return msgspec.structs.replace(blob, created_by=caller.name, created_at=until - LEASE)
-    by, at = await records.artifacts.registered(blob.sha256, patterns) or (caller.name, blob.created_at)
+    by, at = await records.artifacts.find_registration(blob.sha256, patterns) or (caller.name, blob.created_at)
     return msgspec.structs.replace(blob, created_by=by, created_at=at)
 
 
@@ -138,7 +138,7 @@ async def presence(env: Environment, request: WriteRequest, digests: list[str], 
     read = env.database.read
     here = set()
     for sha256 in digests:
-        blob = await read.artifacts.blob(sha256)
+        blob = await read.artifacts.find_blob(sha256)
         if blob is not None and is_here(env, blob):
             here.add(sha256)
         elif blob is not None:
@@ -156,7 +156,7 @@ async def of_caller(records: Records, caller: Caller, digests: Sequence[str]) ->
     Of all others it must not even hear that they are here: whoever learnt a digest would get its bytes.
     """
     patterns = caller.patterns(Right.READ)
-    return set(digests) if patterns == ("*",) else await records.artifacts.shown(digests, caller.name, patterns)
+    return set(digests) if patterns == ("*",) else await records.artifacts.find_readable(digests, caller.name, patterns)
 
 
 def is_here(env: Environment, blob: Blob) -> bool:
@@ -175,7 +175,7 @@ async def verify(env: Environment, request: WriteRequest, sha256: str, bytes_per
     """
     request.caller.require(Right.READ)
     names.check_sha256(sha256)
-    blob = await env.database.read.artifacts.blob(sha256)
+    blob = await env.database.read.artifacts.find_blob(sha256)
     if blob is None or not await of_caller(env.database.read, request.caller, [sha256]):
         raise _no_blob(sha256)
     damage = await env.blobs.verify(sha256, bytes_per_s)
@@ -199,7 +199,7 @@ async def verify(env: Environment, request: WriteRequest, sha256: str, bytes_per
 async def _quarantine(
     env: Environment, records: Records, request: WriteRequest, sha256: str, damage: str
 ) -> Outcome[Blob]:
-    before = await records.artifacts.blob(sha256)
+    before = await records.artifacts.find_blob(sha256)
     if before is None:
         raise _no_blob(sha256)
     if before.quarantined_at is not None or not env.blobs.quarantine(sha256, damage):
@@ -210,7 +210,7 @@ async def _quarantine(
 
 
 async def _restore(env: Environment, records: Records, sha256: str) -> Outcome[Blob]:
-    before = await records.artifacts.blob(sha256)
+    before = await records.artifacts.find_blob(sha256)
     if before is None:
         raise _no_blob(sha256)
     if before.quarantined_at is None or not env.blobs.has_blob(sha256, before.size):
@@ -228,7 +228,7 @@ async def locate(env: Environment, caller: Caller, name: str, version: int, path
     model = await models.get(env.database, caller, name)
     found = await versions.get(env.database, caller, name, version)
     names.check_artifact_path(path)
-    file = await env.database.read.versions.file(name, version, path)
+    file = await env.database.read.versions.find_file(name, version, path)
     if not caller.may(Right.READ_LOG):
         # Whoever reads the whole log may also look at what was recalled, to find out about it.
         versions.refuse_recalled(found)
@@ -240,7 +240,7 @@ async def locate(env: Environment, caller: Caller, name: str, version: int, path
             value=path,
             code="file_not_found",
         )
-    blob = await env.database.read.artifacts.blob(file.sha256)
+    blob = await env.database.read.artifacts.find_blob(file.sha256)
     if blob is None or not is_here(env, blob):
         env.blobs.check_medium()
         raise NotFound(

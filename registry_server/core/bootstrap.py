@@ -52,7 +52,7 @@ async def ensure_admin(env: Environment, file: Path, write: Callable[[Path, byte
         # Keys that are the same everywhere: whoever comes second is answered with what the first one did.
         return WriteRequest(itself, now, "first-start", f"first-start-{step}", step)
 
-    while not await read.token_page(Window(1)):
+    while not await read.list_tokens(Window(1)):
         try:
             await execute(env, request("create"), create)
             write(file, f"{secret}\n".encode())

@@ -29,7 +29,7 @@ async def collect(env: Environment, request: WriteRequest, order: CollectionRequ
     # While the medium is missing, nothing is known of the bytes on it.
     env.blobs.check_medium()
     done = Collection(order.dry_run)
-    for step in (_release, _condemn, _remove, _stray, _expire, _purge):
+    for step in (_release_tombstoned, _mark_unreferenced, _remove, _remove_orphans, _expire, _purge):
         done = msgspec.structs.replace(done, **await step(env, request, order))
     return done
 
@@ -38,38 +38,42 @@ async def reconcile(env: Environment) -> int:
     """Take back from the trash what a crash left there while its row stands, and say how many blobs that were."""
     count = 0
     for sha256, size, _ in list(env.blobs.list_trash()):
-        blob = await env.database.read.artifacts.blob(sha256)
+        blob = await env.database.read.artifacts.find_blob(sha256)
         if blob is not None and blob.quarantined_at is None and not env.blobs.has_blob(sha256, size):
             count += env.blobs.restore_from_trash(sha256)
     return count
 
 
-async def _release(env: Environment, request: WriteRequest, order: CollectionRequest) -> dict[str, int]:
+async def _release_tombstoned(env: Environment, request: WriteRequest, order: CollectionRequest) -> dict[str, int]:
     """Versions whose tombstone is old name their bytes no more."""
     before = request.at - timedelta(seconds=order.retention_s)
-    due = [(model, number) for model, number, at in await env.database.read.versions.buried() if at <= before]
+    due = [
+        (model, number)
+        for model, number, at in await env.database.read.versions.list_tombstoned_with_files()
+        if at <= before
+    ]
     if not order.dry_run:
         for model, number in due:
-            await env.database.write(partial(_let_go, model, number))
+            await env.database.write(partial(_release, model, number))
     return {"released_versions": len(due)}
 
 
-async def _let_go(model: str, number: int, records: Records) -> None:
-    await records.artifacts.release(model, number)
+async def _release(model: str, number: int, records: Records) -> None:
+    await records.artifacts.release_files(model, number)
 
 
-async def _condemn(env: Environment, request: WriteRequest, order: CollectionRequest) -> dict[str, int]:
-    unnamed = await env.database.read.artifacts.unnamed(request.at)
+async def _mark_unreferenced(env: Environment, request: WriteRequest, order: CollectionRequest) -> dict[str, int]:
+    unnamed = await env.database.read.artifacts.list_unreferenced(request.at)
     if not order.dry_run:
-        await env.database.write(lambda records: records.artifacts.condemn(unnamed, request.at))
+        await env.database.write(lambda records: records.artifacts.mark_unreferenced(unnamed, request.at))
     return {"unreferenced_blobs": len(unnamed)}
 
 
 async def _remove(env: Environment, request: WriteRequest, order: CollectionRequest) -> dict[str, int]:
-    due = await env.database.read.artifacts.condemned(request.at - timedelta(seconds=order.grace_s))
+    due = await env.database.read.artifacts.list_marked_unreferenced(request.at - timedelta(seconds=order.grace_s))
     count = size = 0
     for sha256 in due:
-        blob = await env.database.read.artifacts.blob(sha256)
+        blob = await env.database.read.artifacts.find_blob(sha256)
         if blob is None:
             continue
         removed = True
@@ -88,8 +92,8 @@ async def _remove(env: Environment, request: WriteRequest, order: CollectionRequ
 
 def _removal(env: Environment, sha256: str) -> Callable[[Records, WriteRequest], Awaitable[Outcome[Any]]]:
     async def remove(records: Records, request: WriteRequest) -> Outcome[Blob | None]:
-        blob = await records.artifacts.blob(sha256)
-        if blob is None or not await records.artifacts.is_unnamed(sha256, request.at):
+        blob = await records.artifacts.find_blob(sha256)
+        if blob is None or not await records.artifacts.is_unreferenced(sha256, request.at):
             return Outcome(blob, None)
         await records.artifacts.delete_blob(sha256)
         if blob.quarantined_at is None and env.blobs.has_blob(sha256, blob.size):
@@ -99,29 +103,29 @@ def _removal(env: Environment, sha256: str) -> Callable[[Records, WriteRequest],
     return remove
 
 
-async def _stray(env: Environment, request: WriteRequest, order: CollectionRequest) -> dict[str, int]:
+async def _remove_orphans(env: Environment, request: WriteRequest, order: CollectionRequest) -> dict[str, int]:
     """Files without a row, which a crash between the two left."""
     count = 0
     for prefix in _PREFIXES:
         for sha256, _, age_s in list(env.blobs.list_published(prefix)):
             await asyncio.sleep(0)  # others have their turn
-            if age_s < order.grace_s or await env.database.read.artifacts.blob(sha256) is not None:
+            if age_s < order.grace_s or await env.database.read.artifacts.find_blob(sha256) is not None:
                 continue
             count += 1
             if not order.dry_run:
-                await env.database.write(partial(_discard_stray, env, request, sha256))
+                await env.database.write(partial(_discard_orphan, env, request, sha256))
     return {"orphan_files": count}
 
 
-async def _discard_stray(env: Environment, request: WriteRequest, sha256: str, records: Records) -> None:
-    if await records.artifacts.blob(sha256) is None and not await records.artifacts.is_leased(sha256, request.at):
+async def _discard_orphan(env: Environment, request: WriteRequest, sha256: str, records: Records) -> None:
+    if await records.artifacts.find_blob(sha256) is None and not await records.artifacts.is_leased(sha256, request.at):
         env.blobs.move_to_trash(sha256)
 
 
 async def _expire(env: Environment, request: WriteRequest, order: CollectionRequest) -> dict[str, int]:
     if order.dry_run:
-        return {"expired_uploads": len(await env.database.read.artifacts.expired_uploads(request.at))}
-    await env.database.write(lambda records: records.artifacts.forget_leases(request.at))
+        return {"expired_uploads": len(await env.database.read.artifacts.list_expired_uploads(request.at))}
+    await env.database.write(lambda records: records.artifacts.delete_expired_leases(request.at))
     return {"expired_uploads": await uploads.expire(env)}
 
 

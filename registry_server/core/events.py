@@ -29,7 +29,7 @@ async def after(database: Database, caller: Caller, sequence: int, limit: int) -
     size = 0
     while len(found) < limit:
         asked = min(limit - len(found), _STEP)
-        more = await database.read.events.after(found[-1].sequence if found else sequence, asked)
+        more = await database.read.events.list_after(found[-1].sequence if found else sequence, asked)
         for event in more:
             size += len(event.body) + 1
             if found and size > MAX_BYTES:

@@ -18,7 +18,7 @@ async def usable_admins(records: Records, now: datetime) -> dict[str, set[str]]:
     """
     await records.principals.lock()
     found: dict[str, set[str]] = {}
-    for principal, token in await records.principals.usable(now):
+    for principal, token in await records.principals.list_usable_tokens(now):
         if Caller(principal).may(Right.ADMINISTER):
             found.setdefault(principal.name, set()).add(token.id)
     return found

@@ -133,7 +133,7 @@ async def tombstone(
             value=version,
             code="version_in_production",
         )
-    pointing = await records.aliases.of_version(name, version)
+    pointing = await records.aliases.list_of_version(name, version)
     if pointing:
         raise Conflict(
             f"aliases point at version {version} of {name!r}: {', '.join(pointing)}",
@@ -162,7 +162,7 @@ async def _incumbent(records: Records, request: WriteRequest, name: str, replaci
     Raises:
         Conflict: it is another one, or none.
     """
-    incumbent = await records.versions.in_production(name)
+    incumbent = await records.versions.find_in_production(name)
     number = None if incumbent is None else incumbent.version
     if number == replacing or request.forced:
         return incumbent

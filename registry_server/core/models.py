@@ -29,7 +29,7 @@ def key(name: str) -> str:
 async def get(database: Database, caller: Caller, name: str) -> RegisteredModel:
     """The model of that name, tombstoned or not."""
     caller.require(Right.READ, name)
-    model = await database.read.models.get(name)
+    model = await database.read.models.find(name)
     if model is None:
         raise no_model(name)
     return model
@@ -77,9 +77,9 @@ async def create(records: Records, request: WriteRequest, command: CreateModel) 
         tombstone=None,
     )
     if not await records.models.insert(model):
-        twin = await records.models.twin(command.name)
+        existing = await records.models.find_ignoring_case(command.name)
         raise Conflict(
-            f"there is a model {twin!r} already",
+            f"there is a model {existing!r} already",
             remedy="use it, or choose a name that differs in more than capitals; names are never given again",
             field="name",
             value=command.name,
@@ -109,7 +109,7 @@ async def tombstone(
     request.check_revision(model.revision, command.reason)
     lifecycle.check_reason(command.reason, "a tombstone")
     # Asked after the lock: PostgreSQL computes what a row derives from other tables before it waits for the lock.
-    incumbent = await records.versions.in_production(name)
+    incumbent = await records.versions.find_in_production(name)
     if incumbent is not None:
         raise Conflict(
             f"version {incumbent.version} of {name!r} is in production",
@@ -118,8 +118,8 @@ async def tombstone(
             value=incumbent.version,
             code="version_in_production",
         )
-    grave = Tombstone(request.at, request.caller.name, command.reason)
-    return await _replace(records, request, model, "model.tombstoned", reason=command.reason, tombstone=grave)
+    mark = Tombstone(request.at, request.caller.name, command.reason)
+    return await _replace(records, request, model, "model.tombstoned", reason=command.reason, tombstone=mark)
 
 
 async def live(records: Records, request: WriteRequest, right: Right, name: str) -> RegisteredModel:
@@ -144,7 +144,7 @@ async def open_to(records: Records, caller: Caller, right: Right, name: str) -> 
         Conflict: it has a tombstone.
     """
     caller.require(right, name)
-    model = await records.models.get(name)
+    model = await records.models.find(name)
     if model is None:
         raise no_model(name)
     refuse_tombstoned(model)

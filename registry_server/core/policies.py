@@ -24,10 +24,10 @@ async def get(database: Database, caller: Caller, name: str) -> Policy:
 
 async def of(records: Records, name: str) -> Policy:
     """The policy of a model: the one that was set, or the one that every model begins with."""
-    found = await records.policies.get(name)
+    found = await records.policies.find(name)
     if found is not None:
         return found
-    model = await records.models.get(name)
+    model = await records.models.find(name)
     if model is None:
         raise no_model(name)
     return Policy(name, PromotionRules(), 1, model.created_by, model.created_at)
@@ -39,7 +39,7 @@ async def put(records: Records, request: WriteRequest, name: str, command: SetPo
     before = await of(records, name)
     request.check_revision(before.revision, command.reason)
     lifecycle.check_reason(command.reason, "a policy")
-    promotion.check_rules(command.rules, await records.versions.metrics_of(name))
+    promotion.check_rules(command.rules, await records.versions.list_metrics(name))
     if command.rules == before.rules:
         return Outcome(before, None)
     after = Policy(name, command.rules, before.revision + 1, request.caller.name, request.at)

@@ -24,13 +24,13 @@ T = TypeVar("T")
 class Models(Protocol):
     """Registered models."""
 
-    async def get(self, name: str) -> RegisteredModel | None:
+    async def find(self, name: str) -> RegisteredModel | None:
         """The model of that name, tombstoned or not."""
 
     async def lock(self, name: str) -> RegisteredModel | None:
         """The same, kept from other writers until this transaction ends."""
 
-    async def twin(self, name: str) -> str | None:
+    async def find_ignoring_case(self, name: str) -> str | None:
         """The name of a model that differs from `name` at most in capitals."""
 
     async def insert(self, model: RegisteredModel) -> bool:
@@ -39,7 +39,7 @@ class Models(Protocol):
     async def update(self, before: RegisteredModel, model: RegisteredModel) -> bool:
         """Whether the stored model still had the revision of `before`; then it is `model` now."""
 
-    async def next_version(self, name: str) -> int:
+    async def take_next_version(self, name: str) -> int:
         """The next version number; the model's row stays locked until this transaction ends."""
 
     async def search(self, conditions: ModelFilter, order: Order, window: Window) -> list[RegisteredModel]:
@@ -49,21 +49,21 @@ class Models(Protocol):
 class Versions(Protocol):
     """Versions of models."""
 
-    async def get(self, model: str, version: int) -> ModelVersion | None:
+    async def find(self, model: str, version: int) -> ModelVersion | None:
         """The version of that number, tombstoned or not."""
 
-    async def in_production(self, model: str) -> ModelVersion | None:
+    async def find_in_production(self, model: str) -> ModelVersion | None:
         """The one version in production."""
 
-    async def to_judge(
+    async def find_for_promotion(
         self, model: str, version: int
     ) -> tuple[ModelVersion | None, ModelVersion | None, Policy | None]:
         """The version of that number, the one in production, which may be the same, and the policy that was set."""
 
-    async def newest(self, model: str, stage: ModelStage | None, *, recalled: bool = True) -> ModelVersion | None:
+    async def find_newest(self, model: str, stage: ModelStage | None, *, recalled: bool = True) -> ModelVersion | None:
         """The live version with the highest number, in that stage or in any, and perhaps none that is recalled."""
 
-    async def aliased(self, model: str, alias: str) -> ModelVersion | None:
+    async def find_by_alias(self, model: str, alias: str) -> ModelVersion | None:
         """The version that an alias points at."""
 
     async def insert(self, version: ModelVersion, files: Sequence[FileEntry]) -> None:
@@ -72,32 +72,34 @@ class Versions(Protocol):
     async def update(self, before: ModelVersion, version: ModelVersion) -> bool:
         """Whether the stored version still had the revision of `before`; then it is `version` now."""
 
-    async def page(self, model: str, conditions: VersionFilter, order: Order, window: Window) -> list[ModelVersion]:
+    async def list_page(
+        self, model: str, conditions: VersionFilter, order: Order, window: Window
+    ) -> list[ModelVersion]:
         """One window of the versions of a model, by number."""
 
-    async def file(self, model: str, version: int, path: str) -> FileEntry | None:
+    async def find_file(self, model: str, version: int, path: str) -> FileEntry | None:
         """One file of a version."""
 
-    async def paths(self, model: str, version: int) -> list[str]:
+    async def list_paths(self, model: str, version: int) -> list[str]:
         """The paths of the files of a version, sorted."""
 
-    async def metrics_of(self, model: str) -> frozenset[str] | None:
+    async def list_metrics(self, model: str) -> frozenset[str] | None:
         """The names of all metrics that live versions of a model have, or None if there is no such version."""
 
-    async def buried(self) -> list[tuple[str, int, datetime]]:
+    async def list_tombstoned_with_files(self) -> list[tuple[str, int, datetime]]:
         """Model, number and time of tombstone of the versions that still name their bytes; a model's counts too."""
 
 
 class Aliases(Protocol):
     """Pointers to versions."""
 
-    async def get(self, model: str, alias: str) -> Alias | None:
+    async def find(self, model: str, alias: str) -> Alias | None:
         """The alias of that name."""
 
-    async def of_model(self, model: str) -> list[Alias]:
+    async def list_of_model(self, model: str) -> list[Alias]:
         """All aliases of a model, by name."""
 
-    async def of_version(self, model: str, version: int) -> list[str]:
+    async def list_of_version(self, model: str, version: int) -> list[str]:
         """The names of the aliases that point at a version."""
 
     async def insert(self, alias: Alias) -> bool:
@@ -113,10 +115,10 @@ class Aliases(Protocol):
 class Artifacts(Protocol):
     """Rows about bytes: blobs, and documents small enough for a row."""
 
-    async def blob(self, sha256: str) -> Blob | None:
+    async def find_blob(self, sha256: str) -> Blob | None:
         """The row of a blob, which exists only if its bytes do."""
 
-    async def sizes(self, digests: Sequence[str]) -> dict[str, int]:
+    async def find_sizes(self, digests: Sequence[str]) -> dict[str, int]:
         """The sizes of those blobs that are there and sound; they stay until this transaction ends."""
 
     async def insert_blob(self, blob: Blob) -> bool:
@@ -128,46 +130,46 @@ class Artifacts(Protocol):
     async def delete_blob(self, sha256: str) -> bool:
         """Whether the blob was there, unnamed by any version; now it is not."""
 
-    async def blobs(self, after: str, limit: int) -> Sequence[Blob]:
+    async def list_blobs(self, after: str, limit: int) -> Sequence[Blob]:
         """Blobs by digest, beginning behind `after`."""
 
     async def lease(self, digests: Sequence[str], principal: str, until: datetime, *, sent: bool = False) -> None:
         """Keep bytes, there or not yet there, for a principal, and note it if these are bytes it sent itself."""
 
-    async def shown(self, digests: Sequence[str], principal: str, patterns: Sequence[str]) -> set[str]:
+    async def find_readable(self, digests: Sequence[str], principal: str, patterns: Sequence[str]) -> set[str]:
         """Those blobs that the principal has sent, or that a version of a model names whose name fits a pattern."""
 
-    async def sent_until(self, sha256: str, principal: str) -> datetime | None:
+    async def find_sent_until(self, sha256: str, principal: str) -> datetime | None:
         """Return until when bytes are kept for a principal that sent them; None if it did not, or long ago."""
 
-    async def registered(self, sha256: str, patterns: Sequence[str]) -> tuple[str, datetime] | None:
+    async def find_registration(self, sha256: str, patterns: Sequence[str]) -> tuple[str, datetime] | None:
         """Return who registered the oldest version with those bytes, of models that fit a pattern, and when."""
 
-    async def unnamed(self, now: datetime) -> list[str]:
+    async def list_unreferenced(self, now: datetime) -> list[str]:
         """Blobs that no version names and nobody holds a lease on."""
 
-    async def condemn(self, digests: Sequence[str], at: datetime) -> None:
+    async def mark_unreferenced(self, digests: Sequence[str], at: datetime) -> None:
         """Note when these blobs were found unnamed first; all others are not condemned any more."""
 
-    async def condemned(self, before: datetime) -> list[str]:
+    async def list_marked_unreferenced(self, before: datetime) -> list[str]:
         """Blobs that were found unnamed before that time."""
 
-    async def is_unnamed(self, sha256: str, now: datetime) -> bool:
+    async def is_unreferenced(self, sha256: str, now: datetime) -> bool:
         """Whether no version names the blob and nobody holds a lease on it; kept so until this transaction ends."""
 
-    async def forget_leases(self, now: datetime) -> int:
+    async def delete_expired_leases(self, now: datetime) -> int:
         """Drop leases that have expired, and say how many."""
 
     async def is_leased(self, sha256: str, now: datetime) -> bool:
         """Whether somebody relies on these bytes, be they there or not."""
 
-    async def release(self, model: str, version: int) -> None:
+    async def release_files(self, model: str, version: int) -> None:
         """Let a version name its bytes no more; its manifest stays."""
 
-    async def upload(self, sha256: str, principal: str) -> Progress | None:
+    async def find_upload(self, sha256: str, principal: str) -> Progress | None:
         """The upload of those bytes by that principal."""
 
-    async def announced(self, principal: str, now: datetime) -> tuple[int, int]:
+    async def count_announced(self, principal: str, now: datetime) -> tuple[int, int]:
         """Return how many uploads of the principal are under way, and how many bytes they will have."""
 
     async def put_upload(self, upload: Progress) -> None:
@@ -176,10 +178,10 @@ class Artifacts(Protocol):
     async def delete_upload(self, sha256: str, principal: str) -> None:
         """Forget an upload."""
 
-    async def expired_uploads(self, now: datetime) -> list[Progress]:
+    async def list_expired_uploads(self, now: datetime) -> list[Progress]:
         """Uploads that nobody went on with in time."""
 
-    async def document(self, digest: str) -> bytes | None:
+    async def find_document(self, digest: str) -> bytes | None:
         """A manifest or another document by its digest."""
 
     async def insert_document(self, digest: str, body: bytes) -> None:
@@ -189,10 +191,10 @@ class Artifacts(Protocol):
 class Principals(Protocol):
     """Principals and their tokens."""
 
-    async def get(self, name: str) -> Principal | None:
+    async def find(self, name: str) -> Principal | None:
         """The principal of that name."""
 
-    async def page(self, window: Window) -> list[Principal]:
+    async def list_page(self, window: Window) -> list[Principal]:
         """One window of the principals, by name."""
 
     async def insert(self, principal: Principal) -> bool:
@@ -204,13 +206,13 @@ class Principals(Protocol):
     async def lock(self) -> None:
         """Keep all principals and tokens from other writers until this transaction ends."""
 
-    async def usable(self, now: datetime) -> list[tuple[Principal, Token]]:
+    async def list_usable_tokens(self, now: datetime) -> list[tuple[Principal, Token]]:
         """Return the tokens that are neither revoked nor expired, each with its principal."""
 
-    async def token(self, token_id: str) -> Token | None:
+    async def find_token(self, token_id: str) -> Token | None:
         """The token of that id."""
 
-    async def token_page(self, window: Window) -> list[Token]:
+    async def list_tokens(self, window: Window) -> list[Token]:
         """One window of the tokens, by id."""
 
     async def insert_token(self, token: Token, secret_sha256: str) -> None:
@@ -219,20 +221,20 @@ class Principals(Protocol):
     async def revoke_token(self, token_id: str, at: datetime) -> bool:
         """Whether the token was not revoked before; now it is."""
 
-    async def by_secret(self, secret_sha256: str) -> tuple[Token, Principal] | None:
+    async def find_by_secret(self, secret_sha256: str) -> tuple[Token, Principal] | None:
         """The token with that secret and whose it is."""
 
 
 class Events(Protocol):
     """The append-only log."""
 
-    async def next_place(self, now: datetime) -> tuple[int, datetime]:
+    async def take_next_place(self, now: datetime) -> tuple[int, datetime]:
         """The next sequence number and its time, later than that of every event before, whatever the clock says.
 
         It stays locked until this transaction ends, so commit order, log order and time order are one.
         """
 
-    async def passed(self, moment: datetime) -> bool:
+    async def has_passed(self, moment: datetime) -> bool:
         """Whether no event to come can have a time up to a moment."""
 
     async def close_time(self, until: datetime) -> None:
@@ -241,14 +243,14 @@ class Events(Protocol):
     async def append(self, event: Event) -> None:
         """Put the event at its place."""
 
-    async def after(self, sequence: int, limit: int) -> Sequence[Event]:
+    async def list_after(self, sequence: int, limit: int) -> Sequence[Event]:
         """Events in order, beginning behind `sequence`."""
 
 
 class Policies(Protocol):
     """Policies of models."""
 
-    async def get(self, model: str) -> Policy | None:
+    async def find(self, model: str) -> Policy | None:
         """The policy that was set for a model."""
 
     async def put(self, policy: Policy) -> bool:
@@ -258,10 +260,10 @@ class Policies(Protocol):
 class Approvals(Protocol):
     """What humans said of versions."""
 
-    async def get(self, model: str, version: int, approver: str) -> Approval | None:
+    async def find(self, model: str, version: int, approver: str) -> Approval | None:
         """The last word of a human about a version."""
 
-    async def of_version(self, model: str, version: int) -> list[Approval]:
+    async def list_of_version(self, model: str, version: int) -> list[Approval]:
         """All last words about a version, by name."""
 
     async def put(self, approval: Approval) -> None:
@@ -271,28 +273,28 @@ class Approvals(Protocol):
 class Timeline(Protocol):
     """What follows from the log: tenures in production, and which events are decisions about a model."""
 
-    async def last(self, model: str) -> Tenure | None:
+    async def find_last(self, model: str) -> Tenure | None:
         """The newest tenure of a model."""
 
-    async def at(self, model: str, moment: datetime) -> Tenure | None:
+    async def find_at(self, model: str, moment: datetime) -> Tenure | None:
         """The tenure that holds at a moment."""
 
-    async def tenure(self, sequence: int) -> Tenure | None:
+    async def find(self, sequence: int) -> Tenure | None:
         """The tenure that an event began."""
 
-    async def begin(self, tenure: Tenure) -> None:
+    async def insert(self, tenure: Tenure) -> None:
         """Keep a new tenure."""
 
-    async def add_decision(self, model: str, sequence: int) -> None:
+    async def insert_decision(self, model: str, sequence: int) -> None:
         """Note that an event is a decision about a model."""
 
-    async def decisions(self, model: str, window: Window) -> Sequence[Event]:
+    async def list_decisions(self, model: str, window: Window) -> Sequence[Event]:
         """One window of the decisions about a model, the newest first."""
 
-    async def due(self) -> bool:
+    async def needs_rebuild(self) -> bool:
         """Whether all this must still be told from the log; kept from others until this transaction ends."""
 
-    async def settle(self) -> None:
+    async def mark_rebuilt(self) -> None:
         """Note that it was told."""
 
 
@@ -308,14 +310,14 @@ class Idempotency(Protocol):
     async def insert(self, principal: str, key: str, fingerprint: str, answer: Answer, at: datetime) -> None:
         """Keep the first answer."""
 
-    async def forget(self, before: datetime) -> int:
+    async def delete_older(self, before: datetime) -> int:
         """Drop answers that are older, and say how many."""
 
 
 class Store(Protocol):
     """The identity that ties the database to one folder of bytes."""
 
-    async def get(self) -> StoreIdentity | None:
+    async def find(self) -> StoreIdentity | None:
         """Return the identity, or None if the database has none yet."""
 
     async def claim(self, identity: StoreIdentity) -> StoreIdentity:

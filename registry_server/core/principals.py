@@ -71,7 +71,7 @@ async def authenticate(database: Database, secret: str, now: datetime) -> tuple[
         Unauthenticated: it is none of ours, unknown, expired or revoked; which of these is not told.
     """
     if is_well_formed(secret):
-        found = await database.read.principals.by_secret(digest(secret))
+        found = await database.read.principals.find_by_secret(digest(secret))
         if found is not None and found[0].revoked_at is None and now < found[0].expires_at:
             return found[0], Caller(found[1], found[0].id)
     raise Unauthenticated("the token is not valid", remedy="send Authorization: Bearer mrg_… with a current token")
@@ -88,7 +88,7 @@ async def search(database: Database, caller: Caller, limit: int, page_token: str
     """One page of the principals, by name."""
     caller.require(Right.ADMINISTER)
     window = pages.window(limit, page_token, ("principals",), tuple[PrincipalName])
-    fetch = database.read.principals.page
+    fetch = database.read.principals.list_page
     return await pages.collect(fetch, window, ("principals",), lambda principal: (principal.name,))
 
 
@@ -96,7 +96,7 @@ async def search_tokens(database: Database, caller: Caller, limit: int, page_tok
     """One page of the tokens, by id, without their secrets."""
     caller.require(Right.ADMINISTER)
     window = pages.window(limit, page_token, ("tokens",), tuple[_TokenId])
-    return await pages.collect(database.read.principals.token_page, window, ("tokens",), lambda row: (row.id,))
+    return await pages.collect(database.read.principals.list_tokens, window, ("tokens",), lambda row: (row.id,))
 
 
 async def create(records: Records, request: WriteRequest, command: CreatePrincipal) -> Outcome[Principal]:
@@ -174,7 +174,7 @@ async def revoke(records: Records, request: WriteRequest, token_id: str) -> Outc
     request.caller.require(Right.ADMINISTER)
     names.check_token_id(token_id)
     admins = await last_admin.usable_admins(records, request.at)
-    token = await records.principals.token(token_id)
+    token = await records.principals.find_token(token_id)
     if token is None:
         raise NotFound(
             f"there is no token {token_id!r}",
@@ -186,7 +186,7 @@ async def revoke(records: Records, request: WriteRequest, token_id: str) -> Outc
     remaining = last_admin.without_token(admins, token_id)
     last_admin.require_an_admin(request.caller, admins, remaining, of=token.principal)
     if not await records.principals.revoke_token(token_id, request.at):
-        return Outcome(await records.principals.token(token_id) or token, None)
+        return Outcome(await records.principals.find_token(token_id) or token, None)
     after = msgspec.structs.replace(token, revoked_at=request.at)
     return Outcome(after, changes.changed("token.revoked", (token_key(token_id), token, after)))
 
@@ -197,7 +197,7 @@ def _checked(grants: list[Grant]) -> list[Grant]:
 
 
 async def _load(records: Records, name: str) -> Principal:
-    found = await records.principals.get(names.check_principal_name(name))
+    found = await records.principals.find(names.check_principal_name(name))
     if found is None:
         raise NotFound(
             f"there is no principal {name!r}",

@@ -26,7 +26,7 @@ async def history(
     window = pages.window(limit, page_token, of, tuple[pages.LogSequence])
 
     async def fetch(part: Window) -> list[Decision]:
-        events = await database.read.timeline.decisions(name, part)
+        events = await database.read.timeline.list_decisions(name, part)
         return [await timeline.decision(database.read, event) for event in events]
 
     return await pages.collect(fetch, window, of, lambda row: (row.sequence,))
@@ -36,7 +36,7 @@ async def at(database: Database, caller: Caller, name: str, moment: datetime | N
     """What was in production at a moment, by default now, and who decided it."""
     model = await models.get(database, caller, name)
     if moment is None:
-        tenure = await database.read.timeline.last(name)
+        tenure = await database.read.timeline.find_last(name)
         moment = now if tenure is None else max(now, tenure.since)
     else:
         tenure = await _tenure(database, model, moment, now)
@@ -61,7 +61,7 @@ async def resolve(
     tenure = await _tenure(database, model, moment, now)
     found = None
     if tenure is not None and tenure.version is not None and model.tombstone is None:
-        found = await database.read.versions.get(name, tenure.version)
+        found = await database.read.versions.find(name, tenure.version)
     if tenure is None or found is None or found.tombstone is not None:
         raise NotFound(
             f"model {name!r} had no version in production at {references.written(moment)} that can be used",
@@ -94,10 +94,10 @@ async def _tenure(database: Database, model: RegisteredModel, moment: datetime, 
         begin = references.written(model.created_at)
         why, remedy = f"is before model {model.name!r} began", f"it was created at {begin}: ask from there on"
     else:
-        if not await database.read.events.passed(moment):
+        if not await database.read.events.has_passed(moment):
             # A decision under way may have its time already; once it is told of, the past does not change.
             await database.write(lambda records: records.events.close_time(now))
-        return await database.read.timeline.at(model.name, moment)
+        return await database.read.timeline.find_at(model.name, moment)
     raise InvalidRequest(
         f"{references.written(moment)} {why}",
         remedy=remedy,

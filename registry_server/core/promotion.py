@@ -111,7 +111,7 @@ def subject_of(version: ModelVersion, policy: Policy) -> str:
 async def _find_files(read: Records, policy: Policy, version: ModelVersion) -> FilesFound:
     if not policy.rules.files:
         return {}
-    paths = await read.versions.paths(version.model, version.version)
+    paths = await read.versions.list_paths(version.model, version.version)
     return await asyncio.to_thread(promotion.find_files, policy.rules.files, paths)
 
 
@@ -124,10 +124,10 @@ async def _findings(
     at: datetime,
     files: FilesFound,
 ) -> list[promotion.Finding]:
-    said = await records.approvals.of_version(version.model, version.version)
+    said = await records.approvals.list_of_version(version.model, version.version)
     if new := [pattern for pattern in policy.rules.files if pattern not in files]:
         # The policy was set after `foresee` had read it: rare, and bounded by the linear search for patterns.
-        paths = await records.versions.paths(version.model, version.version)
+        paths = await records.versions.list_paths(version.model, version.version)
         files = {**files, **promotion.find_files(new, paths)}
     subject = subject_of(version, policy) if said else ""
     facts = Facts(

@@ -66,7 +66,7 @@ async def create(
     model = await models.live(records, request, Right.REGISTER, name)
     await _require_bytes(records, request.caller, files)
     digest = manifest.digest_of(registration.document)
-    number = await records.models.next_version(name)
+    number = await records.models.take_next_version(name)
     version = ModelVersion(
         model=name,
         version=number,
@@ -105,7 +105,7 @@ def _check_words(signature: Signature | None, lineage: Lineage | None) -> None:
 
 async def _require_bytes(records: Records, caller: Caller, files: list[manifest.File]) -> None:
     digests = sorted({file.sha256 for file in files})
-    stored = await records.artifacts.sizes(digests)
+    stored = await records.artifacts.find_sizes(digests)
     known = await artifacts.of_caller(records, caller, digests)
     for file in files:
         if file.sha256 not in stored or file.sha256 not in known:

@@ -85,7 +85,7 @@ async def once(
     found: list[str] = []
     for quarantined in (True, False):
         last = ""
-        while page := await env.database.read.artifacts.blobs(last, _PAGE):
+        while page := await env.database.read.artifacts.list_blobs(last, _PAGE):
             for blob in page:
                 last = blob.sha256
                 if (blob.quarantined_at is not None) != quarantined:
@@ -104,7 +104,7 @@ async def once(
 async def quarantine_missing(env: Environment) -> int:
     """Put every blob into quarantine whose file is not there, and return how many they are."""
     count, last = 0, ""
-    while page := await env.database.read.artifacts.blobs(last, _PAGE):
+    while page := await env.database.read.artifacts.list_blobs(last, _PAGE):
         for blob in page:
             last = blob.sha256
             if blob.quarantined_at is None and not env.blobs.has_blob(blob.sha256, blob.size):

@@ -61,7 +61,7 @@ async def begin(env: Environment, request: WriteRequest, sha256: str, size: int,
     async def open_(records: Records) -> Progress:
         # The lease comes before the look: what is seen after it is not removed.
         await records.artifacts.lease([sha256], who, until)
-        found = await records.artifacts.upload(sha256, who)
+        found = await records.artifacts.find_upload(sha256, who)
         if found is not None and found.size != size:
             raise Conflict(
                 f"the upload of {sha256} was announced with {found.size} bytes, not {size}",
@@ -78,7 +78,7 @@ async def begin(env: Environment, request: WriteRequest, sha256: str, size: int,
 
     progress = await env.database.write(open_)
     read = env.database.read
-    blob = await read.artifacts.blob(sha256)
+    blob = await read.artifacts.find_blob(sha256)
     if blob is not None and artifacts.is_here(env, blob) and await artifacts.of_caller(read, request.caller, [sha256]):
         # A part that is still on its way forgets the upload itself, or leaves it to expire.
         with contextlib.suppress(RequestInFlight), _alone(env, progress.principal, sha256):
@@ -88,7 +88,7 @@ async def begin(env: Environment, request: WriteRequest, sha256: str, size: int,
 
 
 async def _check_quota(records: Records, request: WriteRequest, size: int, quota: Quota) -> None:
-    uploads, announced = await records.artifacts.announced(request.caller.name, request.at)
+    uploads, announced = await records.artifacts.count_announced(request.caller.name, request.at)
     if quota.uploads and uploads >= quota.uploads:
         detail = f"{request.caller.name} has {uploads} uploads under way, of at most {quota.uploads}"
     elif quota.announced_bytes and announced + size > quota.announced_bytes:
@@ -160,7 +160,7 @@ async def abandon(env: Environment, caller: Caller, sha256: str) -> None:
 async def expire(env: Environment) -> int:
     """Forget the uploads that nobody went on with, and say how many."""
     count = 0
-    for upload in await env.database.read.artifacts.expired_uploads(env.now()):
+    for upload in await env.database.read.artifacts.list_expired_uploads(env.now()):
         with contextlib.suppress(RequestInFlight), _alone(env, upload.principal, upload.sha256):
             await _forget(env, upload)
             count += 1
@@ -230,7 +230,7 @@ async def _forget(env: Environment, own: Progress) -> None:
 
 async def _own(env: Environment, caller: Caller, sha256: str) -> Progress:
     caller.require(Right.UPLOAD)
-    own = await env.database.read.artifacts.upload(names.check_sha256(sha256), caller.name)
+    own = await env.database.read.artifacts.find_upload(names.check_sha256(sha256), caller.name)
     if own is None:
         raise NotFound(
             f"you have no upload of {sha256} under way",

@@ -39,7 +39,7 @@ async def to_judge(
     """The version of that number, tombstoned or not, the one in production, and the policy that was set."""
     caller.require(Right.READ, name)
     if 0 < version <= references.MAX_VERSION:
-        found, incumbent, policy = await database.read.versions.to_judge(name, version)
+        found, incumbent, policy = await database.read.versions.find_for_promotion(name, version)
         if found is not None:
             return found, incumbent, policy
     raise await _no_version(database.read, name, version)
@@ -55,14 +55,14 @@ async def resolve(database: Database, caller: Caller, name: str, selector: str) 
     caller.require(Right.READ, name)
     read = database.read.versions
     if selector == "production":
-        version = await read.in_production(name)
+        version = await read.find_in_production(name)
     elif selector.startswith("@"):
-        version = await read.aliased(name, names.check_alias(selector[1:]))
+        version = await read.find_by_alias(name, names.check_alias(selector[1:]))
     elif (number := references.version_number(selector)) is not None:
-        version = await read.get(name, number)
+        version = await read.find(name, number)
     else:
         references.check_selector(selector)
-        version = await read.newest(name, None if selector == "latest" else ModelStage(selector))
+        version = await read.find_newest(name, None if selector == "latest" else ModelStage(selector))
     # A model in production has no tombstone, so the hottest path needs no second look.
     if version is not None and version.recall is None and version.stage is ModelStage.PRODUCTION:
         return version
@@ -72,7 +72,7 @@ async def resolve(database: Database, caller: Caller, name: str, selector: str) 
 async def manifest_of(database: Database, caller: Caller, name: str, version: int) -> Manifest:
     """The files of a version, also of a tombstoned one."""
     found = await get(database, caller, name, version)
-    body = await database.read.artifacts.document(found.digest)
+    body = await database.read.artifacts.find_document(found.digest)
     if body is None:  # pragma: no cover - a foreign key forbids it
         raise RuntimeError(f"manifest {found.digest} of {key(name, version)} is missing")
     if manifest.digest_of(body) != found.digest:
@@ -107,7 +107,7 @@ async def search(
         )
     of = ("versions", name, conditions, order)
     window = pages.window(limit, page_token, of, tuple[VersionNumber])
-    fetch = partial(database.read.versions.page, name, conditions, order)
+    fetch = partial(database.read.versions.list_page, name, conditions, order)
     return await pages.collect(fetch, window, of, lambda version: (version.version,))
 
 
@@ -214,14 +214,14 @@ class _Document(msgspec.Struct):
 
 
 async def _load(records: Records, name: str, version: int) -> ModelVersion:
-    found = await records.versions.get(name, version) if 0 < version <= references.MAX_VERSION else None
+    found = await records.versions.find(name, version) if 0 < version <= references.MAX_VERSION else None
     if found is not None:
         return found
     raise await _no_version(records, name, version)
 
 
 async def _no_version(records: Records, name: str, version: int) -> NotFound:
-    if await records.models.get(name) is None:
+    if await records.models.find(name) is None:
         return no_model(name)
     return NotFound(
         f"model {name!r} has no version {version}",
@@ -234,11 +234,11 @@ async def _no_version(records: Records, name: str, version: int) -> NotFound:
 
 async def _usable(database: Database, name: str, selector: str, version: ModelVersion | None) -> ModelVersion:
     """The version if it can be used, or the one that takes its place while it is recalled."""
-    model = await database.read.models.get(name)
+    model = await database.read.models.find(name)
     if model is None:
         raise no_model(name)
     if version is not None and version.recall is not None and _moves(selector) and model.tombstone is None:
-        policy = await database.read.policies.get(name)
+        policy = await database.read.policies.find(name)
         if policy is not None and policy.rules.on_recall is OnRecall.SKIP:
             instead = await _instead(database.read, name, selector)
             version = instead or version
@@ -265,4 +265,6 @@ async def _instead(records: Records, name: str, selector: str) -> ModelVersion |
     if selector == "production":
         below = await timeline.predecessor(records, name)
         return None if below is None else below[1]
-    return await records.versions.newest(name, None if selector == "latest" else ModelStage(selector), recalled=False)
+    return await records.versions.find_newest(
+        name, None if selector == "latest" else ModelStage(selector), recalled=False
+    )

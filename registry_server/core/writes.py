@@ -184,7 +184,7 @@ async def _first_answer(records: Records, request: WriteRequest) -> Answer | Non
 
 
 async def _record(env: Environment, records: Records, request: WriteRequest, change: events.Change) -> None:
-    sequence, time = await records.events.next_place(env.now())
+    sequence, time = await records.events.take_next_place(env.now())
     body, parts = events.encode(
         change,
         sequence=sequence,

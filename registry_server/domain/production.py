@@ -19,7 +19,7 @@ class Tenure(Struct, frozen=True):
     since: Time
     sequence: int
     version: int | None
-    beneath: int | None
+    rollback_target: int | None
     facts: dict[str, Any] | None
 
 

@@ -38,16 +38,16 @@ def in_production(side: dict[str, Any]) -> str | None:
     return next((key for key, fields in side.items() if fields and fields.get("stage") == stage), None)
 
 
-def beneath(last: Tenure | None, back: Tenure | None) -> int | None:
-    """The tenure that a new one lies on.
+def rollback_target(last: Tenure | None, restored: Tenure | None) -> int | None:
+    """Return the sequence of the tenure that a rollback from the new tenure returns to.
 
-    Whoever goes back stands where the one stood to whom he goes; whoever comes anew stands on the last with a version.
+    After a rollback it is the target of the restored tenure, otherwise the last tenure that had a version.
     """
-    if back is not None:
-        return back.beneath
+    if restored is not None:
+        return restored.rollback_target
     if last is None:
         return None
-    return last.beneath if last.version is None else last.sequence
+    return last.rollback_target if last.version is None else last.sequence
 
 
 def from_log(
@@ -76,7 +76,7 @@ def from_log(
                 since=datetime.fromisoformat(event["time"]),
                 sequence=sequence,
                 version=number_of(entered) if entered else None,
-                beneath=beneath(last.get(model), tenures.get(data.get("restored"))),
+                rollback_target=rollback_target(last.get(model), tenures.get(data.get("restored"))),
                 facts=known[entered] if entered else None,
             )
     return list(tenures.values()), decisions

@@ -49,7 +49,7 @@ async def gather(site: Site, sql: Sql | None) -> Facts:
     """Collect the facts; without a connection, for a database that does not exist yet."""
     stored, events, sample = None, False, list[str]()
     if sql is not None and await inspection.has_history(sql, site.engine):
-        stored = await StoreRecords(sql).get()
+        stored = await StoreRecords(sql).find()
         events = await sql.fetch_one("SELECT 1 FROM events LIMIT 1") is not None
         sample = await _sample(sql, await inspection.has_column(sql, site.engine, "blobs", "quarantined_at"))
     folder = site.blobs / "sha256"

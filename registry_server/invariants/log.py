@@ -141,7 +141,7 @@ class Log:
             since=event.time,
             sequence=sequence,
             version=timeline.number_of(entered) if entered else None,
-            beneath=timeline.beneath(None if last is None else self._find(last[1]), back),
+            rollback_target=timeline.rollback_target(None if last is None else self._find(last[1]), back),
             facts=facts,
         )
         self._scratch.put("tenure", f"{sequence:020d}", sequence, changes.fields(made))

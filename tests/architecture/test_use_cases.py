@@ -70,12 +70,12 @@ def test_use_cases_await_their_records_only(file: Path) -> None:
         "await asyncio.to_thread(judge, records)",
         "await asyncio.sleep(0)",
         "await env.blobs.verify(sha256)",
-        "await env.database.read.models.get(name)",
+        "await env.database.read.models.find(name)",
         "await done",
         "[row async for row in rows]",
         "async with lock: pass",
         "async for row in rows: pass",
-        "x = (await elsewhere(), await records.models.get(name))",
+        "x = (await elsewhere(), await records.models.find(name))",
     ],
 )
 def test_the_rule_sees_what_it_forbids(line: str) -> None:
@@ -83,7 +83,7 @@ def test_the_rule_sees_what_it_forbids(line: str) -> None:
     source = f"async def use_case(records, act):\n    {line}"
     assert foreign_waits(source)
     assert foreign_waits("def outer():\n" + textwrap.indent(source, "    "))
-    assert not foreign_waits("async def use_case(records):\n    return await records.models.get(name)")
+    assert not foreign_waits("async def use_case(records):\n    return await records.models.find(name)")
 
 
 UseCase = Callable[[Records], Awaitable[Any]]
@@ -108,7 +108,7 @@ async def database(closed: Any) -> AsyncIterator[Any]:
 async def keeps(records: Records) -> bytes | None:
     """Store a document and read it."""
     await records.artifacts.insert_document("sha256:x", b"kept")
-    return await records.artifacts.document("sha256:x")
+    return await records.artifacts.find_document("sha256:x")
 
 
 async def _sleeps_deep_inside(records: Records) -> None:
@@ -131,7 +131,7 @@ async def test_a_use_case_that_waits_for_anything_else_is_refused_by_name(databa
 
     with pytest.raises(RuntimeError, match=rf"other than its records: .*use_case > {wait.__name__}"):
         await database.write(use_case)
-    assert await database.read.artifacts.document("sha256:y") is None
+    assert await database.read.artifacts.find_document("sha256:y") is None
     assert await database.write(keeps) == b"kept"
 
 
@@ -144,7 +144,7 @@ async def test_a_use_case_that_is_cancelled_is_rolled_back(database: Any) -> Non
         await records.artifacts.insert_document("sha256:y", b"lost")
         entered.set()
         while True:
-            await records.artifacts.document("sha256:y")
+            await records.artifacts.find_document("sha256:y")
 
     if isinstance(database, SqliteDatabase):
         return  # its records never suspend, so a use case cannot be cancelled while it runs
@@ -153,5 +153,5 @@ async def test_a_use_case_that_is_cancelled_is_rolled_back(database: Any) -> Non
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await database.read.artifacts.document("sha256:y") is None
+    assert await database.read.artifacts.find_document("sha256:y") is None
     assert await database.write(keeps) == b"kept"

@@ -92,7 +92,7 @@ def asked(world: World, method: str, path: str, body: Any = None) -> httpx.Respo
 def test_a_question_after_a_thousand_blobs_ends_in_between(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Though no single look suspends."""
     counted: list[int] = []
-    monkeypatch.setattr(ArtifactRecords, "blob", slow(counted))
+    monkeypatch.setattr(ArtifactRecords, "find_blob", slow(counted))
     answer = asked(world, "POST", "/v1/presence", {"sha256": [f"{n:064x}" for n in range(1_000)]})
     assert (answer.status_code, problem(answer)["code"]) == (504, "deadline_exceeded")
     assert len(counted) < 500
@@ -101,7 +101,7 @@ def test_a_question_after_a_thousand_blobs_ends_in_between(world: World, monkeyp
 def test_a_collection_ends_in_between(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """While it looks for files without a row."""
     counted: list[int] = []
-    monkeypatch.setattr(ArtifactRecords, "blob", slow(counted, result=True))
+    monkeypatch.setattr(ArtifactRecords, "find_blob", slow(counted, result=True))
     monkeypatch.setattr(FilesystemBlobs, "list_published", lambda *_: iter([(SHA256, 7, 1e9)] * 4))
     answer = asked(world, "POST", "/v1/collection", {"dry_run": True})
     assert (answer.status_code, problem(answer)["code"]) == (504, "deadline_exceeded")
@@ -180,8 +180,8 @@ def test_a_server_that_cannot_answer_says_when_to_come_again(world: World, monke
 
     database: Any = world.backend.env.database
     monkeypatch.setattr(database, "ping", failing)
-    monkeypatch.setattr(type(database.read.models), "get", failing)
-    monkeypatch.setattr(type(database.read.versions), "newest", failing)
+    monkeypatch.setattr(type(database.read.models), "find", failing)
+    monkeypatch.setattr(type(database.read.versions), "find_newest", failing)
     with logged():
         for path in ("/health/ready", f"/v1/models/{MODEL}", f"/v1/models/{MODEL}/resolve/latest"):
             for method in ("GET", "HEAD"):

@@ -186,13 +186,13 @@ async def assert_consistent(session: Session, kept: set[str], damaged: set[str])
     found = {path.name: digest(path.read_bytes()) for path in (blobs / "sha256").rglob("*") if path.is_file()}
     wrong = {name for name, actual in found.items() if name != actual}
     assert wrong <= damaged, f"other bytes under a final name: {wrong}"
-    rows = await session.env.database.read.artifacts.blobs("", 1_000)
+    rows = await session.env.database.read.artifacts.list_blobs("", 1_000)
     sound = {row.sha256 for row in rows if row.quarantined_at is None}
     digests = {one for one in kept if "/" not in one}
     assert digests - damaged <= sound, "an acknowledged row was lost"
     for version in kept - digests:
         model, number = version.split("/")
-        assert await session.env.database.read.versions.get(model, int(number)), "an acknowledged version was lost"
+        assert await session.env.database.read.versions.find(model, int(number)), "an acknowledged version was lost"
     assert sound - damaged <= set(found), "a row without bytes"
     for row in rows:
         if row.sha256 in found and row.sha256 not in damaged:

@@ -295,7 +295,7 @@ def test_who_comes_while_the_collector_is_at_work_saves_bytes(
     world.later(DAYS_2)
     assert registry.artifacts.collect_garbage(grace_s=DAY).unreferenced_blobs == 2
     world.later(DAYS_2)
-    real = ArtifactRecords.condemned
+    real = ArtifactRecords.list_marked_unreferenced
 
     async def late(records: ArtifactRecords, before: datetime) -> list[str]:
         due = await real(records, before)
@@ -304,7 +304,7 @@ def test_who_comes_while_the_collector_is_at_work_saves_bytes(
         await env.database.write(lambda rows: rows.artifacts.lease([wanted], "admin", until))
         return due
 
-    monkeypatch.setattr(ArtifactRecords, "condemned", late)
+    monkeypatch.setattr(ArtifactRecords, "list_marked_unreferenced", late)
     assert registry.artifacts.collect_garbage(grace_s=DAY).removed_blobs == 1
     assert wanted in stored(world)
     assert unwanted not in stored(world)

@@ -43,13 +43,13 @@ async def test_a_connection_that_is_cut_in_a_write_is_told_and_replaced(database
     with pytest.raises(StorageUnavailable):
         await database.write(cut)
     await database.ping()
-    assert await database.read.artifacts.document("lost") is None
+    assert await database.read.artifacts.find_document("lost") is None
 
     async def keep(records: Records) -> None:
         await records.artifacts.insert_document("kept", b"{}")
 
     await database.write(keep)
-    assert await database.read.artifacts.document("kept") == b"{}"
+    assert await database.read.artifacts.find_document("kept") == b"{}"
 
 
 async def test_events_cannot_be_changed_removed_or_truncated(postgres_url: str, database: PostgresDatabase) -> None:

@@ -80,7 +80,7 @@ async def test_of_two_writes_that_lock_crosswise_both_are_done(postgres_url: str
             await gate.execute(f"SELECT pg_advisory_unlock({GATE})")
             assert await both == ["one", "two"]
         assert len(tries) > 2
-        assert [await database.read.artifacts.document(each) for each in ("one", "two")] == [b"{}", b"{}"]
+        assert [await database.read.artifacts.find_document(each) for each in ("one", "two")] == [b"{}", b"{}"]
     finally:
         await gate.close()
         await database.close()
@@ -105,7 +105,7 @@ async def test_a_write_that_always_loses_is_refused_in_the_end(
             await database.write(use_case)
         assert "Idempotency-Key" in refused.value.remedy
         assert len(tries) == 5
-        assert [await database.read.artifacts.document(each) for each in tries] == [None] * 5
+        assert [await database.read.artifacts.find_document(each) for each in tries] == [None] * 5
     finally:
         await database.close()
 

@@ -117,7 +117,7 @@ async def test_a_refused_write_leaves_its_neighbours_alone(database: SqliteDatab
     disk.gate.set()
     outcomes = await asyncio.gather(first, *batch, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [str, str, KeyError, str]
-    kept = [await database.read.artifacts.document(digest) for digest in ("first", "a", "b", "never")]
+    kept = [await database.read.artifacts.find_document(digest) for digest in ("first", "a", "b", "never")]
     assert kept == [b"{}", b"{}", b"{}", None]
 
 
@@ -140,7 +140,7 @@ async def test_a_failing_disk_refuses_and_recovers(
     with pytest.raises(StorageUnavailable, match=error.__name__):
         await database.write(_keep("lost"))
     disk.error = None
-    assert await database.read.artifacts.document("lost") is None
+    assert await database.read.artifacts.find_document("lost") is None
     assert await database.write(_keep("kept")) == "kept"
 
 
@@ -156,7 +156,7 @@ async def test_a_caller_that_is_gone_does_not_stop_the_writer(database: SqliteDa
     before.cancel()
     disk.gate.set()
     assert await following == "next"
-    kept = [await database.read.artifacts.document(digest) for digest in ("during", "before", "next")]
+    kept = [await database.read.artifacts.find_document(digest) for digest in ("during", "before", "next")]
     assert kept == [b"{}", None, b"{}"]
 
 
@@ -178,7 +178,7 @@ async def test_a_use_case_that_waits_for_the_world_is_refused(database: SqliteDa
     """Within a transaction only records may be awaited: anything else would stop all writers."""
 
     async def sleeps(records: Records) -> None:
-        await records.artifacts.document("x")
+        await records.artifacts.find_document("x")
         await asyncio.sleep(0)
 
     with pytest.raises(RuntimeError, match="waited for something other"):

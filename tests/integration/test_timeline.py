@@ -1,4 +1,4 @@
-"""Tenures and decisions follow from the log: a database from before they were kept is told them when it is opened."""
+"""Tenures and decisions follow from the log: a server rebuilds them when it opens a database that has none yet."""
 
 import asyncio
 import contextlib
@@ -17,20 +17,20 @@ from registry_server.settings import Settings
 from tests.support.state import assert_events_tell_the_state, noted
 from tests.support.steps import promoted, version_of
 
-# What the schema and its history were before the step.
+# Commands that take the schema back to the time before tenures existed.
 BEFORE = [
     "DROP TABLE tenures",
     "DROP TABLE decisions",
     "DROP TABLE policies",
     "DROP TABLE approvals",
     "ALTER TABLE versions DROP COLUMN recall",
-    "DELETE FROM migrations WHERE number = 3",
+    "DELETE FROM migrations WHERE number >= 3",
 ]
 
 
 @contextlib.contextmanager
 def serving(data: Path, database_url: str) -> Iterator[HttpRegistry]:
-    """The admin's registry while a server runs on the data."""
+    """Serve the data and yield the admin's registry."""
     settings = Settings(data=data, port=0, access_log=False, database_url=database_url)
     with running(settings) as url, HttpRegistry(RegistryConfig(url=url, token=_token(data))) as registry:
         yield registry
@@ -41,7 +41,7 @@ def _token(data: Path) -> str:
 
 
 def on_sqlite(data: Path, *commands: str) -> tuple[object, object]:
-    """Run commands, check that the log tells the state if there are none, and say what is noted beside it."""
+    """Run the commands; without commands, compare the log with the state and return tenures and decisions."""
     raw = apsw.Connection(str(data / "registry.sqlite3"))
     with contextlib.closing(raw):
         for command in commands:
@@ -54,7 +54,7 @@ def on_sqlite(data: Path, *commands: str) -> tuple[object, object]:
 
 
 async def on_postgres(url: str, *commands: str) -> tuple[object, object]:
-    """The same on the other engine."""
+    """Do the same on PostgreSQL."""
     raw = await asyncpg.connect(url)
     try:
         for command in commands:
@@ -69,10 +69,10 @@ async def on_postgres(url: str, *commands: str) -> tuple[object, object]:
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgres"])
-def test_a_database_from_before_is_told_what_was_in_production(
+def test_an_old_database_gets_its_tenures_from_the_log(
     request: pytest.FixtureRequest, tmp_path: Path, engine: str
 ) -> None:
-    """The same tenures and decisions as if they had been kept from the first event on; nobody asks twice."""
+    """They equal those that were stored with each event, and the next start does not rebuild them again."""
     url = request.getfixturevalue("postgres_url") if engine == "postgres" else ""
     look = (lambda *c: asyncio.run(on_postgres(url, *c))) if url else (lambda *c: on_sqlite(tmp_path, *c))
     with serving(tmp_path, url) as registry:
@@ -83,7 +83,7 @@ def test_a_database_from_before_is_told_what_was_in_production(
         registry.versions.transition("eurusd", 3, "archived", reason="it fails", force=True)
         promoted(registry, "eurusd")
         began = registry.production.at("eurusd").since
-    kept = look()
+    stored = look()
     look(*BEFORE)
     with serving(tmp_path, url) as registry:
         assert registry.production.at("eurusd", began).version == 4
@@ -91,7 +91,7 @@ def test_a_database_from_before_is_told_what_was_in_production(
         assert registry.production.rollback("eurusd", reason="it fails too", replacing=4).version == 3
         assert version_of(registry, "eurusd").recall is None
     tenures, decisions = look()
-    assert (tenures[:-1], decisions[:-1]) == kept  # type: ignore[index]
+    assert (tenures[:-1], decisions[:-1]) == stored  # type: ignore[index]
     with serving(tmp_path, url):
         pass
     assert look() == (tenures, decisions)

@@ -224,7 +224,7 @@ def test_a_first_answer_is_kept_for_a_day_at_least(world: World, clock: Clock) -
         first = http.post("/v1/models", headers=headers, **request)
 
         async def prune() -> None:
-            await env.database.write(lambda records: records.idempotency.forget(env.now() - DAY))
+            await env.database.write(lambda records: records.idempotency.delete_older(env.now() - DAY))
 
         clock.time = began + DAY
         world.backend._portal.call(prune)

@@ -131,11 +131,11 @@ def test_a_number_that_escapes_all_types_is_still_refused(world: World) -> None:
     with nothing_happens(world):
         for number in (2**63, 2**64, 2**70):
             with pytest.raises(InvalidRequest, match="beyond 64 bits"):
-                world.backend._portal.call(world.backend.env.database.read.events.after, number, 1)
+                world.backend._portal.call(world.backend.env.database.read.events.list_after, number, 1)
             with pytest.raises(InvalidRequest, match="beyond 64 bits"):
-                world.backend._portal.call(world.backend.env.database.read.versions.get, MODEL, number)
+                world.backend._portal.call(world.backend.env.database.read.versions.find, MODEL, number)
             with pytest.raises(InvalidRequest, match="beyond 64 bits"):
                 world.backend._portal.call(
                     world.backend.env.database.write,
-                    lambda records, at=number: records.timeline.add_decision(MODEL, at),
+                    lambda records, at=number: records.timeline.insert_decision(MODEL, at),
                 )

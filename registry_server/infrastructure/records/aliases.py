@@ -13,17 +13,17 @@ class AliasRecords:
     def __init__(self, sql: Sql) -> None:
         self._sql = sql
 
-    async def get(self, model: str, alias: str) -> Alias | None:
+    async def find(self, model: str, alias: str) -> Alias | None:
         row = await self._sql.fetch_one(
             f"SELECT {ALIASES.select} FROM aliases WHERE model = ?1 AND alias = ?2", model, alias
         )
         return None if row is None else ALIASES.read(row)
 
-    async def of_model(self, model: str) -> list[Alias]:
+    async def list_of_model(self, model: str) -> list[Alias]:
         rows = await self._sql.fetch(f"SELECT {ALIASES.select} FROM aliases WHERE model = ?1 ORDER BY alias", model)
         return [ALIASES.read(row) for row in rows]
 
-    async def of_version(self, model: str, version: int) -> list[str]:
+    async def list_of_version(self, model: str, version: int) -> list[str]:
         rows = await self._sql.fetch(
             "SELECT alias FROM aliases WHERE model = ?1 AND version = ?2 ORDER BY alias", model, version
         )

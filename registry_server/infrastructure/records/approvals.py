@@ -13,7 +13,7 @@ class ApprovalRecords:
     def __init__(self, sql: Sql) -> None:
         self._sql = sql
 
-    async def get(self, model: str, version: int, approver: str) -> Approval | None:
+    async def find(self, model: str, version: int, approver: str) -> Approval | None:
         row = await self._sql.fetch_one(
             f"SELECT {APPROVALS.select} FROM approvals WHERE model = ?1 AND version = ?2 AND approver = ?3",
             model,
@@ -22,7 +22,7 @@ class ApprovalRecords:
         )
         return None if row is None else APPROVALS.read(row)
 
-    async def of_version(self, model: str, version: int) -> list[Approval]:
+    async def list_of_version(self, model: str, version: int) -> list[Approval]:
         rows = await self._sql.fetch_inline(
             f"SELECT {APPROVALS.select} FROM approvals WHERE model = ?1 AND version = ?2 ORDER BY approver",
             model,

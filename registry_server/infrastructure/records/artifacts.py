@@ -25,11 +25,11 @@ class ArtifactRecords:
     def __init__(self, sql: Sql) -> None:
         self._sql = sql
 
-    async def blob(self, sha256: str) -> Blob | None:
+    async def find_blob(self, sha256: str) -> Blob | None:
         row = await self._sql.fetch_one(f"SELECT {BLOBS.select} FROM blobs WHERE sha256 = ?1", sha256)
         return None if row is None else BLOBS.read(row)
 
-    async def sizes(self, digests: Sequence[str]) -> dict[str, int]:
+    async def find_sizes(self, digests: Sequence[str]) -> dict[str, int]:
         found: dict[str, int] = {}
         for start in range(0, len(digests), _CHUNK):
             chunk = digests[start : start + _CHUNK]
@@ -52,7 +52,7 @@ class ArtifactRecords:
         await self._sql.execute("DELETE FROM condemned WHERE sha256 = ?1", sha256)
         return await self._sql.execute("DELETE FROM blobs WHERE sha256 = ?1", sha256) == 1
 
-    async def blobs(self, after: str, limit: int) -> Sequence[Blob]:
+    async def list_blobs(self, after: str, limit: int) -> Sequence[Blob]:
         rows = await self._sql.fetch(
             f"SELECT {BLOBS.select} FROM blobs WHERE sha256 > ?1 ORDER BY sha256 LIMIT ?2", after, limit
         )
@@ -66,7 +66,7 @@ class ArtifactRecords:
             [(sha256, principal, to_micros(until), int(sent)) for sha256 in digests],
         )
 
-    async def shown(self, digests: Sequence[str], principal: str, patterns: Sequence[str]) -> set[str]:
+    async def find_readable(self, digests: Sequence[str], principal: str, patterns: Sequence[str]) -> set[str]:
         found: set[str] = set()
         for start in range(0, len(digests), _CHUNK):
             values: list[Any] = [principal, *digests[start : start + _CHUNK]]
@@ -86,12 +86,12 @@ class ArtifactRecords:
             found |= {row[0] for row in rows}
         return found
 
-    async def sent_until(self, sha256: str, principal: str) -> datetime | None:
+    async def find_sent_until(self, sha256: str, principal: str) -> datetime | None:
         statement = "SELECT expires_at FROM leases WHERE sha256 = ?1 AND principal = ?2 AND sent = 1"
         row = await self._sql.fetch_one(statement, sha256, principal)
         return None if row is None else from_micros(row[0])
 
-    async def registered(self, sha256: str, patterns: Sequence[str]) -> tuple[str, datetime] | None:
+    async def find_registration(self, sha256: str, patterns: Sequence[str]) -> tuple[str, datetime] | None:
         values: list[Any] = [sha256]
 
         def bind(value: Any) -> str:
@@ -106,45 +106,45 @@ class ArtifactRecords:
         )
         return None if row is None else (row[0], from_micros(row[1]))
 
-    async def unnamed(self, now: datetime) -> list[str]:
+    async def list_unreferenced(self, now: datetime) -> list[str]:
         rows = await self._sql.fetch(f"SELECT b.sha256 FROM blobs b WHERE {_UNNAMED} ORDER BY sha256", to_micros(now))
         return [row[0] for row in rows]
 
-    async def condemn(self, digests: Sequence[str], at: datetime) -> None:
+    async def mark_unreferenced(self, digests: Sequence[str], at: datetime) -> None:
         known = {row[0] for row in await self._sql.fetch("SELECT sha256 FROM condemned")}
         gone = [(sha256,) for sha256 in sorted(known.difference(digests))]
         new = [(sha256, to_micros(at)) for sha256 in digests if sha256 not in known]
         await self._sql.execute_many("DELETE FROM condemned WHERE sha256 = ?1", gone)
         await self._sql.execute_many("INSERT INTO condemned (sha256, at) VALUES (?1, ?2)", new)
 
-    async def condemned(self, before: datetime) -> list[str]:
+    async def list_marked_unreferenced(self, before: datetime) -> list[str]:
         rows = await self._sql.fetch("SELECT sha256 FROM condemned WHERE at <= ?1 ORDER BY sha256", to_micros(before))
         return [row[0] for row in rows]
 
-    async def is_unnamed(self, sha256: str, now: datetime) -> bool:
+    async def is_unreferenced(self, sha256: str, now: datetime) -> bool:
         await self._sql.fetch("SELECT sha256 FROM blobs WHERE sha256 = ?1 FOR UPDATE", sha256)
         row = await self._sql.fetch_one(
             f"SELECT b.sha256 FROM blobs b WHERE b.sha256 = ?2 AND {_UNNAMED}", to_micros(now), sha256
         )
         return row is not None
 
-    async def forget_leases(self, now: datetime) -> int:
+    async def delete_expired_leases(self, now: datetime) -> int:
         return await self._sql.execute("DELETE FROM leases WHERE expires_at <= ?1", to_micros(now))
 
     async def is_leased(self, sha256: str, now: datetime) -> bool:
         statement = "SELECT 1 FROM leases WHERE sha256 = ?1 AND expires_at > ?2 LIMIT 1"
         return await self._sql.fetch_one(statement, sha256, to_micros(now)) is not None
 
-    async def release(self, model: str, version: int) -> None:
+    async def release_files(self, model: str, version: int) -> None:
         await self._sql.execute("DELETE FROM version_files WHERE model = ?1 AND version = ?2", model, version)
 
-    async def upload(self, sha256: str, principal: str) -> Progress | None:
+    async def find_upload(self, sha256: str, principal: str) -> Progress | None:
         row = await self._sql.fetch_one(
             f"SELECT {UPLOADS.select} FROM uploads WHERE sha256 = ?1 AND principal = ?2", sha256, principal
         )
         return None if row is None else UPLOADS.read(row)
 
-    async def announced(self, principal: str, now: datetime) -> tuple[int, int]:
+    async def count_announced(self, principal: str, now: datetime) -> tuple[int, int]:
         row = await self._sql.fetch_one(
             "SELECT count(*), coalesce(sum(size), 0) FROM uploads WHERE principal = ?1 AND expires_at > ?2",
             principal,
@@ -162,11 +162,11 @@ class ArtifactRecords:
     async def delete_upload(self, sha256: str, principal: str) -> None:
         await self._sql.execute("DELETE FROM uploads WHERE sha256 = ?1 AND principal = ?2", sha256, principal)
 
-    async def expired_uploads(self, now: datetime) -> list[Progress]:
+    async def list_expired_uploads(self, now: datetime) -> list[Progress]:
         rows = await self._sql.fetch(f"SELECT {UPLOADS.select} FROM uploads WHERE expires_at <= ?1", to_micros(now))
         return [UPLOADS.read(row) for row in rows]
 
-    async def document(self, digest: str) -> bytes | None:
+    async def find_document(self, digest: str) -> bytes | None:
         row = await self._sql.fetch_one("SELECT body FROM documents WHERE digest = ?1", digest)
         return None if row is None else row[0]
 

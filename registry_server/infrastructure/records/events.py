@@ -16,7 +16,7 @@ class EventRecords:
         # The time of the log only grows, so what it has passed once need not be asked for again.
         self._passed = 0
 
-    async def next_place(self, now: datetime) -> tuple[int, datetime]:
+    async def take_next_place(self, now: datetime) -> tuple[int, datetime]:
         (row,) = await self._sql.fetch(
             "UPDATE counters SET value = value + 1, at = CASE WHEN at < ?1 THEN ?1 ELSE at + 1 END"
             " WHERE name = 'events' RETURNING value, at",
@@ -24,7 +24,7 @@ class EventRecords:
         )
         return row[0], from_micros(row[1])
 
-    async def passed(self, moment: datetime) -> bool:
+    async def has_passed(self, moment: datetime) -> bool:
         asked = to_micros(moment)
         if self._passed < asked:
             row = await self._sql.fetch_one("SELECT at FROM counters WHERE name = 'events'")
@@ -37,7 +37,7 @@ class EventRecords:
     async def append(self, event: Event) -> None:
         await self._sql.execute("INSERT INTO events (sequence, body) VALUES (?1, ?2)", event.sequence, event.body)
 
-    async def after(self, sequence: int, limit: int) -> Sequence[Event]:
+    async def list_after(self, sequence: int, limit: int) -> Sequence[Event]:
         rows = await self._sql.fetch(
             "SELECT sequence, body FROM events WHERE sequence > ?1 ORDER BY sequence LIMIT ?2", sequence, limit
         )

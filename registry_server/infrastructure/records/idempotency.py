@@ -37,5 +37,5 @@ class IdempotencyRecords:
             to_micros(at),
         )
 
-    async def forget(self, before: datetime) -> int:
+    async def delete_older(self, before: datetime) -> int:
         return await self._sql.execute("DELETE FROM idempotency WHERE created_at < ?1", to_micros(before))

@@ -17,7 +17,7 @@ class ModelRecords:
     def __init__(self, sql: Sql) -> None:
         self._sql = sql
 
-    async def get(self, name: str) -> RegisteredModel | None:
+    async def find(self, name: str) -> RegisteredModel | None:
         row = await self._sql.fetch_one(f"SELECT {MODELS.select} FROM models WHERE name = ?1", name)
         return None if row is None else MODELS.read(row)
 
@@ -25,7 +25,7 @@ class ModelRecords:
         row = await self._sql.fetch_one(f"SELECT {MODELS.select} FROM models WHERE name = ?1 FOR UPDATE", name)
         return None if row is None else MODELS.read(row)
 
-    async def twin(self, name: str) -> str | None:
+    async def find_ignoring_case(self, name: str) -> str | None:
         row = await self._sql.fetch_one("SELECT name FROM models WHERE folded = ?1", name.lower())
         return None if row is None else row[0]
 
@@ -60,7 +60,7 @@ class ModelRecords:
             await self._add_facets(model, new - old)
         return changed == 1
 
-    async def next_version(self, name: str) -> int:
+    async def take_next_version(self, name: str) -> int:
         (row,) = await self._sql.fetch(
             "UPDATE models SET latest_version = latest_version + 1 WHERE name = ?1 RETURNING latest_version", name
         )

@@ -13,7 +13,7 @@ class PolicyRecords:
     def __init__(self, sql: Sql) -> None:
         self._sql = sql
 
-    async def get(self, model: str) -> Policy | None:
+    async def find(self, model: str) -> Policy | None:
         row = await self._sql.fetch_one(f"SELECT {POLICIES.select} FROM policies WHERE model = ?1", model)
         return None if row is None else POLICIES.read(row)
 

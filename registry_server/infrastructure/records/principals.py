@@ -18,11 +18,11 @@ class PrincipalRecords:
     def __init__(self, sql: Sql) -> None:
         self._sql = sql
 
-    async def get(self, name: str) -> Principal | None:
+    async def find(self, name: str) -> Principal | None:
         row = await self._sql.fetch_one(f"SELECT {PRINCIPALS.select} FROM principals WHERE name = ?1", name)
         return None if row is None else PRINCIPALS.read(row)
 
-    async def page(self, window: Window) -> list[Principal]:
+    async def list_page(self, window: Window) -> list[Principal]:
         after = window.after[0] if window.after else ""
         rows = await self._sql.fetch(
             f"SELECT {PRINCIPALS.select} FROM principals WHERE name > ?1 ORDER BY name LIMIT ?2",
@@ -49,7 +49,7 @@ class PrincipalRecords:
         # A row that is always there and that nothing else locks.
         await self._sql.fetch_one("SELECT value FROM meta WHERE key = 'source' FOR UPDATE")
 
-    async def usable(self, now: datetime) -> list[tuple[Principal, Token]]:
+    async def list_usable_tokens(self, now: datetime) -> list[tuple[Principal, Token]]:
         rows = await self._sql.fetch(
             f"SELECT {PRINCIPALS.select}, {TOKENS.select} FROM principals JOIN tokens"
             " ON tokens.principal = principals.name"
@@ -59,11 +59,11 @@ class PrincipalRecords:
         split = len(PRINCIPALS.stored)
         return [(PRINCIPALS.read(row[:split]), TOKENS.read(row[split:])) for row in rows]
 
-    async def token(self, token_id: str) -> Token | None:
+    async def find_token(self, token_id: str) -> Token | None:
         row = await self._sql.fetch_one(f"SELECT {TOKENS.select} FROM tokens WHERE id = ?1", token_id)
         return None if row is None else TOKENS.read(row)
 
-    async def token_page(self, window: Window) -> list[Token]:
+    async def list_tokens(self, window: Window) -> list[Token]:
         after = window.after[0] if window.after else ""
         rows = await self._sql.fetch(
             f"SELECT {TOKENS.select} FROM tokens WHERE id > ?1 ORDER BY id LIMIT ?2", after, window.limit + 1
@@ -81,7 +81,7 @@ class PrincipalRecords:
         statement = "UPDATE tokens SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL"
         return await self._sql.execute(statement, token_id, to_micros(at)) == 1
 
-    async def by_secret(self, secret_sha256: str) -> tuple[Token, Principal] | None:
+    async def find_by_secret(self, secret_sha256: str) -> tuple[Token, Principal] | None:
         row = await self._sql.fetch_one(
             f"SELECT {TOKENS.select}, {PRINCIPALS.select} FROM tokens JOIN principals"
             " ON principals.name = tokens.principal WHERE tokens.secret_sha256 = ?1",

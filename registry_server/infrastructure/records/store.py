@@ -14,7 +14,7 @@ class StoreRecords:
     def __init__(self, sql: Sql) -> None:
         self._sql = sql
 
-    async def get(self) -> StoreIdentity | None:
+    async def find(self) -> StoreIdentity | None:
         row = await self._sql.fetch_one(_SELECT)
         return None if row is None else msgspec.json.decode(row[0], type=StoreIdentity)
 
@@ -23,7 +23,7 @@ class StoreRecords:
             "INSERT INTO meta (key, value) VALUES ('store', ?1) ON CONFLICT DO NOTHING",
             msgspec.json.encode(identity).decode(),
         )
-        return await self.get() or identity
+        return await self.find() or identity
 
     async def put(self, identity: StoreIdentity) -> None:
         await self._sql.execute(

@@ -20,22 +20,22 @@ class TimelineRecords:
     def __init__(self, sql: Sql) -> None:
         self._sql = sql
 
-    async def last(self, model: str) -> Tenure | None:
+    async def find_last(self, model: str) -> Tenure | None:
         return await self._one(f"model = ?1 {_LAST}", model)
 
-    async def at(self, model: str, moment: datetime) -> Tenure | None:
+    async def find_at(self, model: str, moment: datetime) -> Tenure | None:
         return await self._one(f"model = ?1 AND since <= ?2 {_LAST}", model, to_micros(moment))
 
-    async def tenure(self, sequence: int) -> Tenure | None:
+    async def find(self, sequence: int) -> Tenure | None:
         return await self._one("sequence = ?1", sequence)
 
-    async def begin(self, tenure: Tenure) -> None:
+    async def insert(self, tenure: Tenure) -> None:
         await self._sql.execute(TENURES.insert, *TENURES.values(tenure))
 
-    async def add_decision(self, model: str, sequence: int) -> None:
+    async def insert_decision(self, model: str, sequence: int) -> None:
         await self._sql.execute("INSERT INTO decisions (model, sequence) VALUES (?1, ?2)", model, sequence)
 
-    async def decisions(self, model: str, window: Window) -> Sequence[Event]:
+    async def list_decisions(self, model: str, window: Window) -> Sequence[Event]:
         before = "AND d.sequence < ?2" if window.after else ""
         rows = await self._sql.fetch(
             "SELECT e.sequence, e.body FROM decisions d JOIN events e ON e.sequence = d.sequence"
@@ -45,12 +45,12 @@ class TimelineRecords:
         )
         return [Event(*row) for row in rows]
 
-    async def due(self) -> bool:
+    async def needs_rebuild(self) -> bool:
         row = await self._sql.fetch_one("SELECT value FROM meta WHERE key = 'timeline' FOR UPDATE")
         return row is not None and row[0] == "due"
 
-    async def settle(self) -> None:
-        await self._sql.execute("UPDATE meta SET value = 'told' WHERE key = 'timeline'")
+    async def mark_rebuilt(self) -> None:
+        await self._sql.execute("UPDATE meta SET value = 'done' WHERE key = 'timeline'")
 
     async def _one(self, where: str, *values: object) -> Tenure | None:
         row = await self._sql.fetch_one(f"SELECT {TENURES.select} FROM tenures WHERE {where}", *values)

@@ -28,13 +28,13 @@ class VersionRecords:
     def __init__(self, sql: Sql) -> None:
         self._sql = sql
 
-    async def get(self, model: str, version: int) -> ModelVersion | None:
+    async def find(self, model: str, version: int) -> ModelVersion | None:
         return await self._one("model = ?1 AND version = ?2", model, version)
 
-    async def in_production(self, model: str) -> ModelVersion | None:
+    async def find_in_production(self, model: str) -> ModelVersion | None:
         return await self._one("model = ?1 AND stage = 'production'", model)
 
-    async def to_judge(
+    async def find_for_promotion(
         self, model: str, version: int
     ) -> tuple[ModelVersion | None, ModelVersion | None, Policy | None]:
         both = (
@@ -53,14 +53,14 @@ class VersionRecords:
         policy = rows[0][width:] if rows else ()
         return found, incumbent, POLICIES.read(policy) if policy and policy[0] is not None else None
 
-    async def newest(self, model: str, stage: ModelStage | None, *, recalled: bool = True) -> ModelVersion | None:
+    async def find_newest(self, model: str, stage: ModelStage | None, *, recalled: bool = True) -> ModelVersion | None:
         usable = "" if recalled else " AND recall IS NULL"
         newest = f"tombstone IS NULL{usable} ORDER BY version DESC LIMIT 1"
         if stage is None:
             return await self._one(f"model = ?1 AND {newest}", model)
         return await self._one(f"model = ?1 AND stage = ?2 AND {newest}", model, str(stage))
 
-    async def aliased(self, model: str, alias: str) -> ModelVersion | None:
+    async def find_by_alias(self, model: str, alias: str) -> ModelVersion | None:
         pointed = "(SELECT a.version FROM aliases a WHERE a.model = ?1 AND a.alias = ?2)"
         return await self._one(f"model = ?1 AND version = {pointed}", model, alias)
 
@@ -90,7 +90,9 @@ class VersionRecords:
             await self._leave_stage(version.model, before.stage)
         return changed == 1
 
-    async def page(self, model: str, conditions: VersionFilter, order: Order, window: Window) -> list[ModelVersion]:
+    async def list_page(
+        self, model: str, conditions: VersionFilter, order: Order, window: Window
+    ) -> list[ModelVersion]:
         values: list[Any] = [model, window.limit + 1]
         where = "model = ?1"
         if conditions.stage is not None:
@@ -108,7 +110,7 @@ class VersionRecords:
         )
         return [VERSIONS.read(row) for row in rows]
 
-    async def file(self, model: str, version: int, path: str) -> FileEntry | None:
+    async def find_file(self, model: str, version: int, path: str) -> FileEntry | None:
         row = await self._sql.fetch_one(
             "SELECT path, size, sha256, media_type FROM version_files WHERE model = ?1 AND version = ?2 AND path = ?3",
             model,
@@ -117,25 +119,25 @@ class VersionRecords:
         )
         return None if row is None else FileEntry(*row)
 
-    async def paths(self, model: str, version: int) -> list[str]:
+    async def list_paths(self, model: str, version: int) -> list[str]:
         rows = await self._sql.fetch(
             "SELECT path FROM version_files WHERE model = ?1 AND version = ?2 ORDER BY path", model, version
         )
         return [row[0] for row in rows]
 
-    async def metrics_of(self, model: str) -> frozenset[str] | None:
+    async def list_metrics(self, model: str) -> frozenset[str] | None:
         rows = await self._sql.fetch("SELECT metrics FROM versions WHERE model = ?1 AND tombstone IS NULL", model)
         return frozenset(name for row in rows for name in msgspec.json.decode(row[0])) if rows else None
 
-    async def buried(self) -> list[tuple[str, int, datetime]]:
+    async def list_tombstoned_with_files(self) -> list[tuple[str, int, datetime]]:
         rows = await self._sql.fetch(
             "SELECT v.model, v.version, v.tombstone, m.tombstone FROM versions v JOIN models m ON m.name = v.model"
             " WHERE (v.tombstone IS NOT NULL OR m.tombstone IS NOT NULL) AND EXISTS"
             " (SELECT 1 FROM version_files f WHERE f.model = v.model AND f.version = v.version)"
             " ORDER BY v.model, v.version"
         )
-        graves = [[msgspec.json.decode(text, type=Tombstone).at for text in row[2:] if text] for row in rows]
-        return [(row[0], row[1], min(times)) for row, times in zip(rows, graves, strict=True)]
+        tombstones = [[msgspec.json.decode(text, type=Tombstone).at for text in row[2:] if text] for row in rows]
+        return [(row[0], row[1], min(times)) for row, times in zip(rows, tombstones, strict=True)]
 
     async def _one(self, where: str, *values: Any) -> ModelVersion | None:
         row = await self._sql.fetch_one(f"SELECT {VERSIONS.select} FROM versions WHERE {where}", *values)
