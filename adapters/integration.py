@@ -42,7 +42,7 @@ class Integration(AsyncModelRegistry):
         """The approval of a version by a human other than its author.
 
         Raises:
-            NotTheirs: the caller is a service, or registered the version.
+            DecisionNotAllowed: the caller is a service, or registered the version.
         """
         return await self.approvals.approve(version.model, version.version, reason=reason)
 
@@ -50,7 +50,7 @@ class Integration(AsyncModelRegistry):
         """The refusal of a version, which stands in the way until whoever refused approves.
 
         Raises:
-            NotTheirs: the caller is a service, or registered the version.
+            DecisionNotAllowed: the caller is a service, or registered the version.
         """
         return await self.approvals.refuse(version.model, version.version, reason=reason)
 

@@ -7,7 +7,7 @@ RegistryError
 │   ├── InvalidRequest               a name, field or parameter breaks a rule (also found before sending)
 │   ├── Unauthenticated              no token, or none that is valid
 │   ├── Forbidden                    the token's principal lacks the right
-│   │   └── NotTheirs                    a service, or the author, can neither approve nor refuse
+│   │   └── DecisionNotAllowed           the caller is a service, or registered the version
 │   ├── NotFound
 │   │   ├── ModelNotFound, VersionNotFound, AliasNotFound, BlobNotFound, BlobDamaged, FileNotFound,
 │   │   └── UploadNotFound, PrincipalNotFound, TokenNotFound
@@ -50,6 +50,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Final
 
+from common_lib.rules.codes import Code
 from common_lib.rules.violation import RuleViolation
 
 
@@ -141,7 +142,7 @@ class InvalidRequest(RequestRefused):
     def from_violation(cls, violation: RuleViolation) -> "InvalidRequest":
         """The refusal of a value that breaks a rule the client knows itself."""
         return cls(
-            f"{violation.field} {violation.value!r:.200}: {violation.why}",
+            violation.detail,
             code=violation.code,
             remedy=violation.remedy,
             field=violation.field,
@@ -157,8 +158,8 @@ class Forbidden(RequestRefused):
     """The token's principal lacks the right."""
 
 
-class NotTheirs(Forbidden):
-    """A service can neither approve nor refuse, and nobody can what is their own."""
+class DecisionNotAllowed(Forbidden):
+    """Services cannot approve or refuse, and nobody can decide on a version they registered."""
 
 
 class NotFound(RequestRefused):
@@ -403,79 +404,51 @@ class LibraryMissing(RegistryError):
         )
 
 
-CODES: Final[Mapping[str, type[RequestRefused] | type[ServerFailed] | type[RateLimited]]] = {
-    "malformed_request": InvalidRequest,
-    "request_timeout": InvalidRequest,
-    "misdirected_request": InvalidRequest,
-    "head_too_large": InvalidRequest,
-    "range_not_satisfiable": InvalidRequest,
-    "too_many_connections": ServerFailed,
-    "invalid_request": InvalidRequest,
-    "invalid_json": InvalidRequest,
-    "invalid_name": InvalidRequest,
-    "reserved_name": InvalidRequest,
-    "invalid_path": InvalidRequest,
-    "invalid_digest": InvalidRequest,
-    "invalid_manifest": InvalidRequest,
-    "invalid_reference": InvalidRequest,
-    "as_of_out_of_range": InvalidRequest,
-    "invalid_policy": InvalidRequest,
-    "invalid_tag": InvalidRequest,
-    "invalid_text": InvalidRequest,
-    "text_too_long": InvalidRequest,
-    "too_many_entries": InvalidRequest,
-    "field_too_large": InvalidRequest,
-    "duplicate_entry": InvalidRequest,
-    "invalid_page_token": InvalidRequest,
-    "invalid_if_match": InvalidRequest,
-    "invalid_idempotency_key": InvalidRequest,
-    "idempotency_key_required": InvalidRequest,
-    "reason_required": InvalidRequest,
-    "unauthenticated": Unauthenticated,
-    "forbidden": Forbidden,
-    "human_required": NotTheirs,
-    "self_approval": NotTheirs,
-    "not_found": NotFound,
-    "model_not_found": ModelNotFound,
-    "version_not_found": VersionNotFound,
-    "alias_not_found": AliasNotFound,
-    "blob_not_found": BlobNotFound,
-    "blob_damaged": BlobDamaged,
-    "upload_not_found": UploadNotFound,
-    "file_not_found": FileNotFound,
-    "principal_not_found": PrincipalNotFound,
-    "token_not_found": TokenNotFound,
-    "method_not_allowed": InvalidRequest,
-    "conflict": Conflict,
-    "model_exists": AlreadyExists,
-    "alias_exists": AlreadyExists,
-    "principal_exists": AlreadyExists,
-    "last_admin": Conflict,
-    "illegal_transition": IllegalTransition,
-    "tombstoned": Tombstoned,
-    "production_changed": ProductionChanged,
-    "nothing_to_return_to": NothingToReturnTo,
-    "policy_not_met": PolicyNotMet,
-    "already_decided": AlreadyDecided,
-    "version_in_production": InUse,
-    "version_aliased": InUse,
-    "blob_missing": BytesMissing,
-    "upload_out_of_step": UploadOutOfStep,
-    "request_in_flight": RequestInFlight,
-    "version_recalled": VersionRecalled,
-    "revision_mismatch": RevisionMismatch,
-    "too_large": TooLarge,
-    "unsupported_media_type": InvalidRequest,
-    "content_refused": InvalidRequest,
-    "digest_mismatch": InvalidRequest,
-    "idempotency_key_reused": IdempotencyKeyReused,
-    "revision_required": RevisionRequired,
-    "rate_limited": RateLimited,
-    "too_many_failures": RateLimited,
-    "quota_exceeded": RateLimited,
-    "internal": ServerFailed,
-    "storage_unavailable": ServerFailed,
-    "blob_store_missing": ServerFailed,
-    "deadline_exceeded": ServerFailed,
-    "storage_full": ServerFailed,
+Answered = type[RequestRefused] | type[RateLimited] | type[ServerFailed]
+_BY_STATUS: Final[Mapping[int, Answered]] = {
+    401: Unauthenticated,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    410: VersionRecalled,
+    412: RevisionMismatch,
+    413: TooLarge,
+    428: RevisionRequired,
+    429: RateLimited,
 }
+_BY_CODE: Final[Mapping[Code, Answered]] = {
+    Code.HUMAN_REQUIRED: DecisionNotAllowed,
+    Code.SELF_APPROVAL: DecisionNotAllowed,
+    Code.MODEL_NOT_FOUND: ModelNotFound,
+    Code.VERSION_NOT_FOUND: VersionNotFound,
+    Code.ALIAS_NOT_FOUND: AliasNotFound,
+    Code.BLOB_NOT_FOUND: BlobNotFound,
+    Code.BLOB_DAMAGED: BlobDamaged,
+    Code.UPLOAD_NOT_FOUND: UploadNotFound,
+    Code.FILE_NOT_FOUND: FileNotFound,
+    Code.PRINCIPAL_NOT_FOUND: PrincipalNotFound,
+    Code.TOKEN_NOT_FOUND: TokenNotFound,
+    Code.MODEL_EXISTS: AlreadyExists,
+    Code.ALIAS_EXISTS: AlreadyExists,
+    Code.PRINCIPAL_EXISTS: AlreadyExists,
+    Code.ILLEGAL_TRANSITION: IllegalTransition,
+    Code.TOMBSTONED: Tombstoned,
+    Code.PRODUCTION_CHANGED: ProductionChanged,
+    Code.NOTHING_TO_RETURN_TO: NothingToReturnTo,
+    Code.POLICY_NOT_MET: PolicyNotMet,
+    Code.ALREADY_DECIDED: AlreadyDecided,
+    Code.VERSION_IN_PRODUCTION: InUse,
+    Code.VERSION_ALIASED: InUse,
+    Code.BLOB_MISSING: BytesMissing,
+    Code.UPLOAD_OUT_OF_STEP: UploadOutOfStep,
+    Code.REQUEST_IN_FLIGHT: RequestInFlight,
+    Code.IDEMPOTENCY_KEY_REUSED: IdempotencyKeyReused,
+}
+
+
+def class_of_status(status: int) -> Answered:
+    """Return the class of an error whose code is not known, such as that of a newer server."""
+    return ServerFailed if status >= 500 else _BY_STATUS.get(status, InvalidRequest)  # noqa: PLR2004 - server's fault
+
+
+CODES: Final[Mapping[str, Answered]] = {code: _BY_CODE.get(code, class_of_status(code.status)) for code in Code}

@@ -19,7 +19,7 @@ def approve(name: str, version: int, *, reason: str) -> Operation[Approval]:
     """The approval of a version by a human other than its author; void once what is approved has changed.
 
     Raises:
-        NotTheirs: a service cannot approve, and nobody what they registered.
+        DecisionNotAllowed: the caller is a service, or registered the version.
         AlreadyDecided: the caller has approved it, and nothing has changed since.
     """
     return _decided(name, version, Verdict.APPROVED, reason)
@@ -29,7 +29,7 @@ def refuse(name: str, version: int, *, reason: str) -> Operation[Approval]:
     """The refusal of a version, which stands in the way until whoever refused approves, or the version changes.
 
     Raises:
-        NotTheirs: a service cannot refuse, and nobody what they registered.
+        DecisionNotAllowed: the caller is a service, or registered the version.
         AlreadyDecided: the caller has refused it, and nothing has changed since.
     """
     return _decided(name, version, Verdict.REFUSED, reason)

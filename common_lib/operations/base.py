@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from pydantic import TypeAdapter, ValidationError
 
-from common_lib.errors import CODES, InvalidRequest, RateLimited, RegistryError, RequestRefused, ServerFailed
+from common_lib.errors import CODES, InvalidRequest, RateLimited, RegistryError, ServerFailed, class_of_status
 from common_lib.operations import answers
 from common_lib.rules.names import check_text
 from common_lib.rules.violation import RuleViolation
@@ -282,7 +282,7 @@ def refusal(answer: Answer) -> RegistryError:
             return RateLimited(answers.sentence(answer))
         return answers.foreign(answer)
     # The status of the answer counts: the one in the body is for people.
-    kind = CODES.get(problem.code) or _of_status(answer.status)
+    kind = CODES.get(problem.code) or class_of_status(answer.status)
     detail = answers.printable(problem.detail, _MAX_PROBLEM_TEXT)
     remedy = answers.printable(problem.remedy, _MAX_PROBLEM_TEXT)
     if issubclass(kind, RateLimited):
@@ -299,21 +299,3 @@ def refusal(answer: Answer) -> RegistryError:
         request_id=problem.request_id,
         winner=problem.winner,
     )
-
-
-def _of_status(status: int) -> type[RequestRefused] | type[ServerFailed] | type[RateLimited]:
-    # A code that a newer server knows and we do not: its status still tells the branch of the tree.
-    if status >= 500:  # noqa: PLR2004 - see above
-        return ServerFailed
-    by_status = {
-        401: "unauthenticated",
-        403: "forbidden",
-        404: "not_found",
-        409: "conflict",
-        410: "version_recalled",
-        412: "revision_mismatch",
-        413: "too_large",
-        428: "revision_required",
-        429: "rate_limited",
-    }
-    return CODES[by_status.get(status, "invalid_request")]

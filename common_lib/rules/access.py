@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from common_lib.rules import facts
+from common_lib.rules.codes import Code
 from common_lib.rules.violation import RuleViolation
 
 MAX_TOKEN_DAYS: Final = 3_650
@@ -49,11 +50,11 @@ def check_grants(grants: Sequence[Grant]) -> None:
     """
     if len(grants) > MAX_GRANTS:
         raise RuleViolation(
-            "invalid_request",
+            Code.INVALID_REQUEST,
             field="grants",
             value=len(grants),
-            why=f"are more than {MAX_GRANTS} grants",
-            remedy="use patterns such as 'eurusd-*'",
+            why=f"there are more than {MAX_GRANTS} grants",
+            remedy="cover several models with one pattern, such as 'eurusd-*'",
         )
     given = [f"{grant.role} on {grant.models.lower()}" for grant in grants]
-    facts.check_unique("grants", given, "is granted twice", code="duplicate_entry")
+    facts.check_unique("grants", given, "is granted twice", code=Code.DUPLICATE_ENTRY)

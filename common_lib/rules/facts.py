@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from common_lib.rules import names
+from common_lib.rules.codes import Code
 from common_lib.rules.violation import RuleViolation
 
 KIB: Final = 1024
@@ -60,15 +61,15 @@ def check_size(field: str, value: Any) -> None:
     size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
     if size > limit:
         raise RuleViolation(
-            "field_too_large",
+            Code.FIELD_TOO_LARGE,
             field=field,
             value=size,
-            why=f"has {size} bytes as JSON, more than {limit}",
+            why=f"has {size} bytes as JSON, but at most {limit} are allowed",
             remedy="shorten it, or store it in a file of a version",
         )
 
 
-def check_unique(field: str, values: Iterable[str], why: str, *, code: str) -> None:
+def check_unique(field: str, values: Iterable[str], why: str, *, code: Code) -> None:
     """Refuse a list that stands for a map if two of its entries have the same key.
 
     Raises:
@@ -81,8 +82,8 @@ def check_unique(field: str, values: Iterable[str], why: str, *, code: str) -> N
                 code,
                 field=f"{field}[{place}]",
                 value=value,
-                why=f"{why}, first at place {seen[value]}",
-                remedy="leave one of them out, or give it another name",
+                why=f"{why}, first at index {seen[value]}",
+                remedy="remove or rename one of the two entries",
             )
         seen[value] = place
 
@@ -91,12 +92,12 @@ def check_integer(field: str, value: int) -> None:
     """Refuse an integer with more than 100 digits: readers of JSON cannot take it, and Python stops at 4,300."""
     if not -_TOO_LARGE < value < _TOO_LARGE:
         raise RuleViolation(
-            "invalid_request",
+            Code.INVALID_REQUEST,
             field=field,
             # Not written out: beyond 4,300 digits Python refuses to.
             value=f"an integer of {value.bit_length()} bits",
             why=f"has more than {MAX_DIGITS} digits",
-            remedy="give it as a text",
+            remedy="send it as a string",
         )
 
 
@@ -112,11 +113,11 @@ def _check_number(field: str, value: float) -> None:
         check_integer(field, value)
     elif not math.isfinite(value):
         raise RuleViolation(
-            "invalid_request",
+            Code.INVALID_REQUEST,
             field=field,
             value=repr(value),
-            why="is not a number that JSON knows",
-            remedy="leave it out, or give it as a text",
+            why="is not a number that JSON can represent",
+            remedy="leave it out, or send it as a string",
         )
 
 

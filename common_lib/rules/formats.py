@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from common_lib.rules.codes import Code
 from common_lib.rules.containers import protobuf_fields, zip_names
 from common_lib.rules.violation import RuleViolation
 
@@ -62,21 +63,21 @@ def declared(path: str, media_type: str) -> Declaration | None:
     if by_suffix:
         if media_type != UNDECLARED and media_type not in by_suffix.vaguer:
             raise RuleViolation(
-                "format_mismatch",
+                Code.INVALID_MANIFEST,
                 field="media_type",
                 value=media_type,
-                why=f"contradicts the name {path!r}, which is that of {by_suffix.name}",
-                remedy=f"register it as {by_suffix.media_type} or under the name of what it is",
+                why=f"does not match the file name {path!r}, which is a {by_suffix.name} name",
+                remedy=f"register it as {by_suffix.media_type}, or under a name of its real format",
             )
         return Declaration(by_suffix.loader, by_suffix)
     if by_type:
         if _generic(by_type) or "." not in path.rpartition("/")[2]:
             return Declaration(by_type.loader, by_type)
         raise RuleViolation(
-            "format_mismatch",
+            Code.INVALID_MANIFEST,
             field="path",
             value=path,
-            why=f"is not the name of a {by_type.name} file, which its media type says it is",
+            why=f"is not the name of a {by_type.name} file, but its media type is {media_type}",
             remedy=f"name it {' or '.join('*' + suffix for suffix in by_type.suffixes)}",
         )
     return _of_third_party(path, media_type)

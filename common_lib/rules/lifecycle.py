@@ -4,6 +4,7 @@ from enum import Enum, StrEnum
 from typing import Final, NamedTuple
 
 from common_lib.rules import names
+from common_lib.rules.codes import Code
 from common_lib.rules.violation import RuleViolation
 
 # These lists come whole, without pages.
@@ -114,10 +115,10 @@ def check_transition(current: ModelStage, target: ModelStage, reason: str) -> Mo
             else ""
         )
         raise RuleViolation(
-            "illegal_transition",
+            Code.ILLEGAL_TRANSITION,
             field="to",
             value=str(target),
-            why="is where it stands already" if target is current else f"cannot be reached from {current}",
+            why="the version is already in this stage" if target is current else f"cannot be reached from {current}",
             remedy=f"from {current} a version can move to {' or '.join(sorted(legal))}{back}",
         )
     if legal[target].needs_reason:
@@ -138,9 +139,9 @@ def check_reason(reason: str, act: str) -> None:
     """Acts that somebody will ask about later carry a reason."""
     if not names.is_visible(reason):
         raise RuleViolation(
-            "reason_required",
+            Code.REASON_REQUIRED,
             field="reason",
             value=reason,
-            why=f"is empty, and {act} needs one",
-            remedy="say why in a sentence; it is kept in the audit log",
+            why=f"is empty, but {act} needs a reason",
+            remedy="write a sentence that says why; it is stored in the audit log",
         )

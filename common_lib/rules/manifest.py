@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from common_lib.rules import canonical, names
+from common_lib.rules.codes import Code
 from common_lib.rules.violation import RuleViolation
 
 MAX_FILES: Final = 10_000
@@ -24,32 +25,32 @@ def check_files(files: Sequence[File]) -> None:
     """A manifest has 1–10,000 files; no two paths collide, also not by case, and no path is a folder of another."""
     if not 1 <= len(files) <= MAX_FILES:
         raise RuleViolation(
-            "invalid_manifest",
+            Code.INVALID_MANIFEST,
             field="files",
             value=len(files),
-            why=f"is not between 1 and {MAX_FILES} files",
-            remedy="pack the many small files of a version into fewer large ones",
+            why=f"a version has between 1 and {MAX_FILES} files",
+            remedy="add a file, or pack many small files into fewer large ones",
         )
     for file in files:
         names.check_artifact_path(file.path)
         names.check_sha256(file.sha256)
         if not 0 <= file.size <= _MAX_SIZE:
             raise RuleViolation(
-                "invalid_manifest",
+                Code.INVALID_MANIFEST,
                 field="size",
                 value=file.size,
-                why=f"is not a size in bytes of {file.path}",
-                remedy="give the length of the file",
+                why=f"is not a valid size of {file.path} in bytes",
+                remedy="send the length of the file in bytes",
             )
     seen: dict[str, str] = {}
     for file in files:
         if file.path.lower() in seen:
             raise RuleViolation(
-                "invalid_manifest",
+                Code.INVALID_MANIFEST,
                 field="path",
                 value=file.path,
-                why=f"stands twice in the manifest, first as {seen[file.path.lower()]!r}",
-                remedy="give each file a path of its own, also without regard to capitals",
+                why=f"is in the manifest twice, first as {seen[file.path.lower()]!r}",
+                remedy="give each file its own path; paths that differ only in upper and lower case are the same",
             )
         seen[file.path.lower()] = file.path
     for path, original in seen.items():
@@ -57,10 +58,10 @@ def check_files(files: Sequence[File]) -> None:
         while folder:
             if folder in seen:
                 raise RuleViolation(
-                    "invalid_manifest",
+                    Code.INVALID_MANIFEST,
                     field="path",
                     value=seen[folder],
-                    why=f"is a file, and the folder of {original!r} too",
+                    why=f"is a file, but also the folder of {original!r}",
                     remedy="rename one of them",
                 )
             folder = folder.rpartition("/")[0]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Final
 
+from common_lib.rules.codes import Code
 from common_lib.rules.violation import RuleViolation
 
 MODEL_NAME: Final = r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?$(?!\n)"
@@ -70,11 +71,11 @@ def check_model_name(name: str) -> str:
     """
     if not matches(MODEL_NAME, name) or ".." in name:
         raise RuleViolation(
-            "invalid_name",
+            Code.INVALID_NAME,
             field="name",
             value=name,
             why="is not a model name",
-            remedy="use 1-128 ASCII letters, digits, '.', '_' or '-', a letter or digit first and last, no '..'",
+            remedy="use 1-128 ASCII letters, digits, '.', '_' or '-', with a letter or digit first and last, no '..'",
         )
     return _not_a_device(name, "name")
 
@@ -83,11 +84,11 @@ def check_model_prefix(prefix: str) -> str:
     """A prefix is what model names can begin with; one that none begins with is a mistake."""
     if not matches(MODEL_PREFIX, prefix):
         raise RuleViolation(
-            "invalid_name",
+            Code.INVALID_NAME,
             field="prefix",
             value=prefix,
-            why="is not the beginning of a model name",
-            remedy="use 1-128 ASCII letters, digits, '.', '_' or '-', a letter or digit first",
+            why="cannot be the beginning of a model name",
+            remedy="use 1-128 ASCII letters, digits, '.', '_' or '-', beginning with a letter or digit",
         )
     return prefix
 
@@ -96,18 +97,18 @@ def check_alias(alias: str) -> str:
     """An alias is 1–64 lower-case letters, digits, `_`, `-`; `latest`, stage names and `v<digits>` are reserved."""
     if not matches(ALIAS_NAME, alias):
         raise RuleViolation(
-            "invalid_name",
+            Code.INVALID_NAME,
             field="alias",
             value=alias,
             why="is not an alias",
-            remedy="use 1-64 lower-case letters, digits, '_' or '-', with a letter first and no sign last",
+            remedy="use 1-64 lower-case letters, digits, '_' or '-', with a letter first and a letter or digit last",
         )
     if alias in _RESERVED_ALIASES or re.match(r"^v\d+$", alias):
         raise RuleViolation(
-            "reserved_name",
+            Code.RESERVED_NAME,
             field="alias",
             value=alias,
-            why="already has a meaning of its own in references",
+            why="already has another meaning in references",
             remedy="choose another word, such as 'champion' or 'shadow'",
         )
     return alias
@@ -122,7 +123,7 @@ def check_principal_name(name: str) -> str:
     """A principal name is 1–64 lower-case letters, digits, `.`, `_`, `-`."""
     if not matches(PRINCIPAL_NAME, name):
         raise RuleViolation(
-            "invalid_name",
+            Code.INVALID_NAME,
             field="name",
             value=name,
             why="is not a principal name",
@@ -140,12 +141,12 @@ def check_token_id(token_id: str) -> str:
     """The id of a token is 16 lower-case hexadecimal digits, the beginning of its secret's SHA-256."""
     if not matches(TOKEN_ID, token_id):
         raise RuleViolation(
-            "invalid_name",
+            Code.INVALID_NAME,
             field="id",
             # Who pastes the secret instead must not read it again in logs.
-            value="mrg_… (a secret, not shown)" if str(token_id).startswith("mrg_") else token_id,
+            value="mrg_… (a secret, hidden)" if str(token_id).startswith("mrg_") else token_id,
             why="is not the id of a token",
-            remedy="give 16 lower-case hexadecimal digits, as the list of tokens shows them; never the secret itself",
+            remedy="send 16 lower-case hexadecimal digits, as in the list of tokens; never send the secret itself",
         )
     return token_id
 
@@ -155,7 +156,7 @@ def check_keys(field: str, mapping: Iterable[str], limit: int = MAX_ENTRIES) -> 
     keys = list(mapping)
     if len(keys) > limit:
         raise RuleViolation(
-            "too_many_entries",
+            Code.TOO_MANY_ENTRIES,
             field=field,
             value=len(keys),
             why=f"has more than {limit} entries",
@@ -164,11 +165,11 @@ def check_keys(field: str, mapping: Iterable[str], limit: int = MAX_ENTRIES) -> 
     for key in keys:
         if not matches(KEY, key) or ".." in key:
             raise RuleViolation(
-                "invalid_name",
+                Code.INVALID_NAME,
                 field=field,
                 value=key,
-                why="is not a key",
-                remedy="use 1-128 ASCII letters, digits and '._/@-', no sign but '_' first or last, no '..'",
+                why="is not a valid key",
+                remedy="use 1-128 ASCII letters, digits and '._/@-', a letter, digit or '_' first and last, no '..'",
             )
 
 
@@ -180,10 +181,10 @@ def check_tags(tags: Mapping[str, str]) -> None:
             _not_a_device(segment, "tags")
         if len(value) > SHORT_TEXT_LENGTH or not value.isprintable():
             raise RuleViolation(
-                "invalid_tag",
+                Code.INVALID_TAG,
                 field=f"tags.{key}",
                 value=value,
-                why="is not a tag value",
+                why="is not a valid tag value",
                 remedy=f"use at most {SHORT_TEXT_LENGTH} printable characters on one line",
             )
 
@@ -201,7 +202,7 @@ def check_text(field: str, text: str, limit: int) -> str:
     """Free text has a length limit and holds no control characters but newline and tab, and no lone surrogates."""
     if len(text) > limit:
         raise RuleViolation(
-            "text_too_long",
+            Code.TEXT_TOO_LONG,
             field=field,
             value=f"{text[:40]}… ({len(text)} characters)",
             why=f"is longer than {limit} characters",
@@ -209,11 +210,11 @@ def check_text(field: str, text: str, limit: int) -> str:
         )
     if forbidden := _CONTROL.search(text):
         raise RuleViolation(
-            "invalid_text",
+            Code.INVALID_TEXT,
             field=field,
             value=forbidden[0],
             why="is a control character or a lone surrogate",
-            remedy="remove it from the text",
+            remedy="remove this character from the text",
         )
     return text
 
@@ -231,12 +232,12 @@ def check_artifact_path(path: str) -> str:
     fits = len(segments) <= _MAX_SEGMENTS and all(_SEGMENT.match(segment) for segment in segments)
     if not fits or len(path) > PATH_LENGTH:
         raise RuleViolation(
-            "invalid_path",
+            Code.INVALID_PATH,
             field="path",
             value=path,
             why="is not an artifact path",
             remedy=f"use a relative path of at most {_MAX_SEGMENTS} segments and {PATH_LENGTH} bytes, joined by '/', "
-            "of ASCII letters, digits, spaces and '._+=@,()[]-', no segment beginning or ending with a dot or space",
+            "of ASCII letters, digits, spaces and '._+=@,()[]-', where no segment begins or ends with a dot or space",
         )
     for segment in segments:
         _not_a_device(segment, "path")
@@ -247,11 +248,11 @@ def check_sha256(digest: str) -> str:
     """A digest is 64 lower-case hexadecimal digits."""
     if not matches(SHA256, digest):
         raise RuleViolation(
-            "invalid_digest",
+            Code.INVALID_DIGEST,
             field="sha256",
             value=digest,
             why="is not a SHA-256 digest",
-            remedy="give 64 lower-case hexadecimal digits",
+            remedy="send 64 lower-case hexadecimal digits",
         )
     return digest
 
@@ -260,10 +261,10 @@ def check_idempotency_key(key: str) -> str:
     """An idempotency key is 8–128 letters, digits, `_` and `-`; a random UUID is a good one."""
     if not matches(IDEMPOTENCY_KEY, key):
         raise RuleViolation(
-            "invalid_idempotency_key",
+            Code.INVALID_IDEMPOTENCY_KEY,
             field="Idempotency-Key",
             value=key,
-            why="is not an idempotency key",
+            why="is not a valid idempotency key",
             remedy="use 8-128 letters, digits, '_' or '-', such as a random UUID",
         )
     return key
@@ -273,7 +274,7 @@ def _not_a_device(name: str, field: str) -> str:
     # Windows looks at what stands before the first dot or colon, and overlooks spaces behind it.
     if name.partition(".")[0].partition(":")[0].rstrip(" ").lower() in _DEVICES:
         raise RuleViolation(
-            "reserved_name",
+            Code.RESERVED_NAME,
             field=field,
             value=name,
             why="is the name of a device on Windows",

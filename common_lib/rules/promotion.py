@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, Protocol
 
 from common_lib.rules import facts as limits
 from common_lib.rules import names, signatures, windows
+from common_lib.rules.codes import Code
 from common_lib.rules.lifecycle import ModelStage, OnRecall, Verdict
 from common_lib.rules.patterns import Paths
 from common_lib.rules.references import written
@@ -163,36 +164,36 @@ def check_rules(rules: Rules, known: frozenset[str] | None) -> None:
     kinds = [
         f"{rule.metric} {rule.direction} {'the incumbent' * (rule.than is None)}".strip() for rule in rules.metrics
     ]
-    limits.check_unique("rules.metrics", kinds, "is another rule's too", code="invalid_policy")
-    limits.check_unique("rules.files", rules.files, "is another pattern too", code="invalid_policy")
+    limits.check_unique("rules.metrics", kinds, "is the subject of two rules", code=Code.INVALID_POLICY)
+    limits.check_unique("rules.files", rules.files, "is listed twice", code=Code.INVALID_POLICY)
     for place, rule in enumerate(rules.metrics):
         if known is not None and rule.metric not in known:
-            there = ", ".join(sorted(known)[:10]) or "none at all"
+            there = ", ".join(sorted(known)[:10]) or "no metrics"
             raise RuleViolation(
-                "invalid_policy",
+                Code.INVALID_POLICY,
                 field=f"rules.metrics[{place}].metric",
                 value=rule.metric,
-                why="is no metric that a version of this model has",
-                remedy=f"they have {there}; register a version with it first, or correct the name",
+                why="no version of this model has this metric",
+                remedy=f"the versions have {there}; correct the name, or register a version with this metric first",
             )
     for place, pattern in enumerate(rules.files):
         try:
             names.check_artifact_path(pattern.replace("*", "x"))
         except RuleViolation as violation:
             raise RuleViolation(
-                "invalid_policy",
+                Code.INVALID_POLICY,
                 field=f"rules.files[{place}]",
                 value=pattern,
-                why="fits no path that a file can have",
+                why="cannot match the path of a file",
                 remedy=violation.remedy,
             ) from None
         if (stars := pattern.count("*")) > MAX_STARS:
             raise RuleViolation(
-                "invalid_policy",
+                Code.INVALID_POLICY,
                 field=f"rules.files[{place}]",
                 value=pattern,
-                why=f"has {stars} times `*`, and each takes time with each file",
-                remedy=f"use at most {MAX_STARS}",
+                why=f"contains `*` {stars} times, and each one costs time for each file",
+                remedy=f"use `*` at most {MAX_STARS} times",
             )
     if rules.windows is not None:
         windows.check_windows(rules.windows)

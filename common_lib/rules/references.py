@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from common_lib.rules import names
+from common_lib.rules.codes import Code
 from common_lib.rules.lifecycle import ModelStage
 from common_lib.rules.violation import RuleViolation
 
@@ -67,11 +68,11 @@ def check_has_history(selector: str) -> str:
     """What was in production at a moment is known; what an alias, another stage or `latest` meant is not."""
     if selector != "production":
         raise RuleViolation(
-            "invalid_reference",
+            Code.INVALID_REFERENCE,
             field="selector",
             value=selector,
-            why="has no history that could be asked for by as_of",
-            remedy="as_of goes with production; the model's history tells who moved an alias when",
+            why="cannot be combined with as_of, because only production has a history",
+            remedy="use as_of with production; the model's history lists who moved an alias and when",
         )
     return selector
 
@@ -109,10 +110,10 @@ def version_number(selector: str) -> int | None:
 
 def _refused(text: str) -> RuleViolation:
     return RuleViolation(
-        "invalid_reference",
+        Code.INVALID_REFERENCE,
         field="reference",
         value=text,
-        why="names no version",
+        why="does not refer to a version",
         remedy="write models:/name/7, models:/name@champion, models:/name/production, /staging, /archived, "
         "/development, /latest, or models:/name/production?as_of=2026-03-01T00:00:00Z",
     )
@@ -120,9 +121,9 @@ def _refused(text: str) -> RuleViolation:
 
 def _no_moment(field: str, text: str) -> datetime:
     raise RuleViolation(
-        "invalid_reference",
+        Code.INVALID_REFERENCE,
         field=field,
         value=text,
-        why="is no moment with its time zone",
+        why="is not a time with a time zone",
         remedy="write it as 2026-03-01T00:00:00Z",
     )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from common_lib.rules import facts, names
+from common_lib.rules.codes import Code
 
 MAX_FIELDS: Final = 256
 MAX_DIMENSIONS: Final = 32
@@ -52,8 +53,8 @@ def check_signature(signature: Signature) -> None:
         for field in fields:
             names.check_text(f"signature.{side}.name", field.name, names.SHORT_TEXT_LENGTH)
             names.check_text(f"signature.{side}.dtype", field.dtype, names.SHORT_TEXT_LENGTH)
-        why = f"is the name of another {side.removesuffix('s')} too"
-        facts.check_unique(f"signature.{side}", (field.name for field in fields), why, code="duplicate_entry")
+        why = f"is the name of two {side}"
+        facts.check_unique(f"signature.{side}", (field.name for field in fields), why, code=Code.DUPLICATE_ENTRY)
     facts.check_size("signature", facts.signature_as_json(signature.inputs, signature.outputs))
 
 

@@ -1,19 +1,26 @@
-"""The one way a rule says no."""
+"""The error of all rules that client and server share."""
 
 from typing import Any
 
+from common_lib.rules.codes import Code
+
 
 class RuleViolation(ValueError):
-    """A value breaks a rule of the registry.
+    """A value that breaks a rule of the registry.
 
-    Carries what a person needs to go on: the stable `code` of the rule, the `field` and the offending `value`,
-    `why` it is refused and the `remedy`.
+    `code` is the stable code of the rule, `field` and `value` are what broke it, `why` says what is wrong, and `remedy`
+    says what to do.
     """
 
-    def __init__(self, code: str, *, field: str, value: Any, why: str, remedy: str) -> None:
+    def __init__(self, code: Code, *, field: str, value: Any, why: str, remedy: str) -> None:
         self.code = code
         self.field = field
         self.value = value
         self.why = why
         self.remedy = remedy
-        super().__init__(f"{field} {value!r:.200}: {why}; {remedy}")
+        super().__init__(f"{self.detail}; {remedy}")
+
+    @property
+    def detail(self) -> str:
+        """The field, its value and what is wrong with it."""
+        return f"{self.field} {self.value!r:.200}: {self.why}"

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final, Protocol
 from zoneinfo import ZoneInfo
 
+from common_lib.rules.codes import Code
 from common_lib.rules.facts import check_unique
 from common_lib.rules.violation import RuleViolation
 
@@ -73,23 +74,25 @@ def check_windows(windows: Windows) -> None:
         RuleViolation: `invalid_policy`, naming the part.
     """
     _zone(windows.zone)
-    check_unique("rules.windows.closed", windows.closed, "is closed twice", code="invalid_policy")
+    check_unique("rules.windows.closed", windows.closed, "is listed twice", code=Code.INVALID_POLICY)
     spans = [f"{', '.join(sorted(hours.days))} {hours.since}-{hours.until}" for hours in windows.hours]
-    check_unique("rules.windows.hours", spans, "opens twice", code="invalid_policy")
+    check_unique("rules.windows.hours", spans, "is listed twice", code=Code.INVALID_POLICY)
     for place, hours in enumerate(windows.hours):
-        check_unique(f"rules.windows.hours[{place}].days", hours.days, "is a day twice", code="invalid_policy")
+        check_unique(f"rules.windows.hours[{place}].days", hours.days, "is listed twice", code=Code.INVALID_POLICY)
     for place, day in enumerate(windows.closed):
         try:
             date.fromisoformat(day)
         except ValueError:
-            raise _refused(f"closed[{place}]", day, "is no date", "write it as 2026-12-24") from None
+            raise _refused(f"closed[{place}]", day, "is not a date", "write it as 2026-12-24") from None
     for place, hours in enumerate(windows.hours):
         if not hours.days or hours.since >= hours.until:
-            said = f"{', '.join(hours.days) or 'no day'} {hours.since}-{hours.until}"
-            remedy = "name days, and an end after the begin; for hours over midnight write two, one up to 24:00"
-            raise _refused(f"hours[{place}]", said, "never opens", remedy)
+            span = f"{', '.join(hours.days) or 'no day'} {hours.since}-{hours.until}"
+            remedy = "name days, and an end after the start; past midnight, write two entries, the first until 24:00"
+            raise _refused(f"hours[{place}]", span, "is never open", remedy)
     if not windows.hours:
-        raise _refused("hours", "none", "never open", "name hours, or leave the windows out to allow all")
+        raise _refused(
+            "hours", "none", "the windows are never open", "name hours, or leave the windows out to allow all times"
+        )
 
 
 def is_open(windows: Windows, at: datetime) -> bool:
@@ -142,9 +145,9 @@ def _zone(name: str) -> ZoneInfo:
     if _OF_A_MACHINE.isdisjoint(name.split("/")):
         with contextlib.suppress(KeyError, ValueError, OSError):
             return ZoneInfo(name)
-    remedy = "name one of IANA, such as Europe/Berlin or UTC"
-    raise _refused("zone", name, "is no time zone that is known here", remedy)
+    remedy = "use a name of the IANA database, such as Europe/Berlin or UTC"
+    raise _refused("zone", name, "is not a known time zone", remedy)
 
 
 def _refused(field: str, value: str, why: str, remedy: str) -> RuleViolation:
-    return RuleViolation("invalid_policy", field=f"rules.windows.{field}", value=value, why=why, remedy=remedy)
+    return RuleViolation(Code.INVALID_POLICY, field=f"rules.windows.{field}", value=value, why=why, remedy=remedy)

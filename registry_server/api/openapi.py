@@ -16,9 +16,10 @@ from litestar.status_codes import HTTP_200_OK, HTTP_304_NOT_MODIFIED
 from msgspec import Meta
 
 from common_lib.rules import names
+from common_lib.rules.codes import Code
 from common_lib.rules.transfers import BLOBS_MEDIA_TYPE
 from registry_server.api.http import HttpRequest, RawResponse, is_not_modified
-from registry_server.api.problems import PROBLEMS, Problem
+from registry_server.api.problems import Problem
 from registry_server.api.telemetry import find_header
 from registry_server.core import models, versions
 from registry_server.domain.base import (
@@ -155,7 +156,7 @@ def build(app: Litestar) -> dict[str, Any]:
         "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "mrg_…"}},
     }
     problem = {
-        "description": "A problem: " + ", ".join(f"`{code}` ({kind.status})" for code, kind in PROBLEMS.items()),
+        "description": "A problem: " + ", ".join(f"`{code}` ({code.status})" for code in Code),
         "headers": _shown(["X-Request-Id"]),
         "content": {"application/problem+json": {"schema": schema_of[repr(Problem)]}},
     }

@@ -5,7 +5,7 @@ from typing import Final
 from registry_server.domain.errors import RegistryError
 
 MOST_HEADERS: Final = 100
-REFUSALS: Final = {
+REFUSALS: Final[dict[str, RegistryError]] = {
     refusal.reason_code: refusal
     for refusal in (
         RegistryError(

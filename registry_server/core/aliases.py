@@ -3,6 +3,7 @@
 import msgspec
 
 from common_lib.rules import lifecycle, names
+from common_lib.rules.codes import Code
 from common_lib.rules.violation import RuleViolation
 from registry_server.core import changes, models
 from registry_server.core.ports import Database, Records
@@ -93,7 +94,7 @@ async def _create(records: Records, request: WriteRequest, alias: Alias, command
         request.check_revision(0, command.reason)
     if len(await records.aliases.list_of_model(alias.model)) >= lifecycle.MAX_ALIASES:
         raise RuleViolation(
-            "too_many_entries",
+            Code.TOO_MANY_ENTRIES,
             field="alias",
             value=alias.alias,
             why=f"would be one more than the {lifecycle.MAX_ALIASES} aliases that model {alias.model!r} has",

@@ -4,6 +4,7 @@ from typing import Final
 
 from common_lib.rules import lifecycle, names
 from common_lib.rules.access import PrincipalKind
+from common_lib.rules.codes import Code
 from common_lib.rules.lifecycle import Verdict
 from common_lib.rules.violation import RuleViolation
 from registry_server.core import changes, policies, promotion, versions
@@ -50,7 +51,7 @@ async def decide(
         )
     if before is None and len(await records.approvals.list_of_version(name, version)) >= lifecycle.MAX_VERDICTS:
         raise RuleViolation(
-            "too_many_entries",
+            Code.TOO_MANY_ENTRIES,
             field="verdict",
             value=str(command.verdict),
             why=f"would be of one more than the {lifecycle.MAX_VERDICTS} humans who decided about version {version}",

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from common_lib.rules import lifecycle, names
+from common_lib.rules.codes import Code
 from common_lib.rules.facts import check_facts, check_unique
 from registry_server.core import changes, pages
 from registry_server.core.ports import Database, Records
@@ -181,7 +182,7 @@ def _check_conditions(conditions: ModelFilter) -> None:
         names.check_model_prefix(conditions.prefix)
     keys = [key for key, _ in conditions.tags]
     names.check_keys("tag", keys, limit=names.MAX_TAGS)
-    check_unique("tag", keys, "is asked for twice", code="duplicate_entry")
+    check_unique("tag", keys, "is asked for twice", code=Code.DUPLICATE_ENTRY)
     for key, value in conditions.tags:
         names.check_tags({key: value})
 

@@ -21,6 +21,7 @@ RegistryError
 
 from typing import Any, ClassVar
 
+from common_lib.rules.codes import Code
 from common_lib.rules.violation import RuleViolation
 from registry_server.domain.production import Winner
 
@@ -48,7 +49,7 @@ class RegistryError(Exception):
         self.remedy = remedy
         self.field = field
         self.value = value
-        self.reason_code = code or self.code
+        self.reason_code = Code[(code or self.code).upper()]
         self.winner = winner
         self.retry_after_s = retry_after_s
         super().__init__(detail)
@@ -65,7 +66,7 @@ class RuleBroken(InvalidRequest):
 
     def __init__(self, violation: RuleViolation) -> None:
         super().__init__(
-            f"{violation.field} {violation.value!r:.200}: {violation.why}",
+            violation.detail,
             remedy=violation.remedy,
             field=violation.field,
             value=violation.value,

@@ -15,9 +15,9 @@ import pytest
 from common_lib import Grant, HttpRegistry, RegistryConfig, Role
 from common_lib.errors import (
     Conflict,
+    DecisionNotAllowed,
     InvalidRequest,
     NotFound,
-    NotTheirs,
     RevisionRequired,
     Unauthenticated,
     VersionRecalled,
@@ -302,7 +302,7 @@ def _use_lifecycle(registry: HttpRegistry) -> None:
     with pytest.raises(VersionRecalled):
         registry.resolve("models:/eurusd/2")
     registry.versions.reinstate("eurusd", 2, reason="the data was right", revision=recalled.revision)
-    with pytest.raises(NotTheirs):
+    with pytest.raises(DecisionNotAllowed):
         registry.approvals.approve("eurusd", 2, reason="mine")
     assert len(list(registry.production.history("eurusd", page_size=2))) == 8
     now = registry.production.at("eurusd")

@@ -8,10 +8,10 @@ import pytest
 from common_lib import HttpRegistry, ModelRegistry, RegistryConfig, Role
 from common_lib.errors import (
     AlreadyDecided,
+    DecisionNotAllowed,
     Forbidden,
     IllegalTransition,
     InvalidRequest,
-    NotTheirs,
     PolicyNotMet,
     RevisionMismatch,
     RevisionRequired,
@@ -177,7 +177,7 @@ class TestApprovals:
             (person("deployer", kind=PrincipalKind.SERVICE), "human_required"),
         ):
             for decide in (registry.approvals.approve, registry.approvals.refuse):
-                with pytest.raises(NotTheirs) as refused:
+                with pytest.raises(DecisionNotAllowed) as refused:
                     decide(name, number, reason="it is fine")
                 assert refused.value.code == code
                 assert refused.value.remedy

@@ -8,6 +8,7 @@ import httpx
 import msgspec
 import pytest
 
+from common_lib.rules.codes import Code
 from registry_server.api import openapi, problems
 from registry_server.domain.errors import RegistryError
 from registry_server.testing import backend
@@ -343,9 +344,9 @@ def repeated_part(answer: httpx.Response) -> Any:
 
 def test_who_must_come_again_is_told_when(served: Served) -> None:
     """Retry-After on each 503, 429, and request that is still at work."""
-    for code, kind in problems.PROBLEMS.items():
+    for code in Code:
         answer = problems.answer(RegistryError("x", remedy="y", code=code), "id")
-        again = kind.status in {429, 503} or code == "request_in_flight"
+        again = code.status in {429, 503} or code is Code.REQUEST_IN_FLIGHT
         assert ("retry-after" in answer.headers) == again, code
         assert not again or int(answer.headers["retry-after"]) >= 1
     keyed = [one for one in served.operations if one.requires("Idempotency-Key")]

@@ -16,7 +16,7 @@ MANIFEST = {
 }
 PROBLEM = {
     "type": "urn:model-registry:problem:model_not_found",
-    "title": "There is no such model",
+    "title": "The model does not exist",
     "status": 404,
     "code": "model_not_found",
     "detail": "there is no model 'x' for you",

@@ -11,7 +11,7 @@ from typing import Any, Final
 from unittest import mock
 from urllib.parse import unquote_to_bytes
 
-from registry_server.api.problems import PROBLEMS
+from common_lib.rules.codes import Code
 from registry_server.core import pages
 from tests.fuzz.harness import Run, Target, calling
 from tests.fuzz.mutators import NUMBERS, TEXTS, any_bytes, any_json, any_text, any_value
@@ -57,7 +57,7 @@ def ask(request: Request) -> None:
         assert headers["content-type"] == "application/problem+json", headers
         problem = json.loads(answer.body) if answer.body else {"code": "none", "status": answer.status}
         assert problem["status"] == answer.status
-        assert not answer.body or PROBLEMS[problem["code"]].status == answer.status, problem
+        assert not answer.body or Code(problem["code"]).status == answer.status, problem
         raise Refused(problem["code"])
 
 
