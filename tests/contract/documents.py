@@ -1,4 +1,4 @@
-"""JSON documents made by a JSON Schema, and the same documents with one thing wrong."""
+"""JSON documents that a JSON Schema allows, and the same documents with one mistake."""
 
 import copy
 import json
@@ -19,7 +19,7 @@ UNKNOWN = "a-field-of-the-future"
 
 
 def documents(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
-    """Documents that a canonical schema allows."""
+    """Return a strategy of documents that a canonical schema allows."""
     if "anyOf" in schema:
         return st.one_of([documents(one) for one in schema["anyOf"]])
     if "enum" in schema:
@@ -64,7 +64,7 @@ def _texts(schema: dict[str, Any]) -> st.SearchStrategy[str]:
 
 @st.composite
 def spoilt(draw: st.DrawFn, sound: st.SearchStrategy[Any]) -> Any:
-    """A document with one thing changed: a value, a field too many or too few, a text too long or ending in a line."""
+    """Change one thing of a document: a value, a missing or extra field, a longer text, or a final line break."""
     document = {"document": draw(sound)}
     holder, key = draw(st.sampled_from(list(_places(document))))
     value = holder[key]
@@ -83,7 +83,7 @@ def spoilt(draw: st.DrawFn, sound: st.SearchStrategy[Any]) -> Any:
 
 
 def with_unknown_fields(document: Any, schema: dict[str, Any], *, deep: bool) -> Any:
-    """The document with a field that no schema knows, in the outermost object or in every one with known fields."""
+    """Add a field that no schema has, to the outermost object or to every object with declared fields."""
     for one in schema.get("anyOf", []):
         if one.get("type") in {"object", "array"} and isinstance(document, dict | list):
             return with_unknown_fields(document, one, deep=deep)
@@ -99,7 +99,7 @@ def with_unknown_fields(document: Any, schema: dict[str, Any], *, deep: bool) ->
 
 
 def encoded(document: Any) -> bytes:
-    """The document as it travels."""
+    """Encode the document as it travels."""
     return json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
 
 

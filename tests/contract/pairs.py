@@ -1,4 +1,4 @@
-"""The two definitions of each value, found by name, and what their schemas have in common."""
+"""Pairs of the two definitions of each value, found by name, and the common form of their schemas."""
 
 import importlib
 import json
@@ -43,24 +43,24 @@ SERVER_ALONE = {
 
 
 class Pair(NamedTuple):
-    """One value as the client and as the server defines it."""
+    """One value as the client and as the server define it."""
 
     client: Any
     server: Any
 
     @property
     def name(self) -> str:
-        """The client's name for it."""
+        """The client's name of the value."""
         return str(self.client.__name__)
 
     @property
     def is_request(self) -> bool:
-        """Whether it is sent to the server, whole or as a part, so that unknown fields are refused."""
+        """True if the client sends the value, whole or as a part, so that unknown fields are refused."""
         return issubclass(self.client, RequestModel)
 
 
 def client_values() -> dict[str, type[BaseModel]]:
-    """Every pydantic model that common_lib defines, by name."""
+    """Return every pydantic model that common_lib defines, by name."""
     return {
         thing.__name__: thing
         for module in modules_of(common_lib)
@@ -70,7 +70,7 @@ def client_values() -> dict[str, type[BaseModel]]:
 
 
 def server_values() -> dict[str, type[msgspec.Struct]]:
-    """Every Struct that the server's domain and its api define, by name."""
+    """Return every Struct that the server's domain and api define, by name."""
     return {
         thing.__name__: thing
         for package in (registry_server.domain, registry_server.api)
@@ -81,7 +81,7 @@ def server_values() -> dict[str, type[msgspec.Struct]]:
 
 
 def pairs() -> list[Pair]:
-    """All pairs; lists stand for every kind of page by the pages of models."""
+    """Return all pairs; the pages of models stand for every kind of page."""
     server = server_values()
     found = [
         Pair(client, server[OTHER_NAMES.get(name, name)])
@@ -93,19 +93,19 @@ def pairs() -> list[Pair]:
 
 
 def client_schema(kind: Any) -> Any:
-    """The JSON Schema of a value of the client in canonical form."""
+    """Return the canonical JSON Schema of a value of the client."""
     schema = TypeAdapter(kind).json_schema()
     return canonical(schema, schema.get("$defs", {}))
 
 
 def server_schema(kind: Any) -> Any:
-    """The JSON Schema of a value of the server in canonical form."""
+    """Return the canonical JSON Schema of a value of the server."""
     schema = msgspec.json.schema(kind)
     return canonical(schema, schema.get("$defs", {}))
 
 
 def canonical(schema: Any, definitions: dict[str, Any]) -> Any:
-    """A schema with references inlined, alternatives and sets sorted, and words for people left out."""
+    """Return a schema with inlined references, sorted alternatives and sets, and no text for people."""
     if "$ref" in schema:
         whole = definitions[schema["$ref"].rpartition("/")[2]]
         return canonical(whole | {key: value for key, value in schema.items() if key != "$ref"}, definitions)

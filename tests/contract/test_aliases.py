@@ -1,4 +1,4 @@
-"""Aliases, as every client sees them on every engine."""
+"""Aliases, through every client on every engine."""
 
 import pytest
 
@@ -14,8 +14,8 @@ from common_lib.errors import (
 from tests.support.steps import version_of
 
 
-def test_an_alias_points_until_it_is_moved(registry: ModelRegistry, name: str) -> None:
-    """It is created once, then moved by whoever saw where it pointed."""
+def test_an_alias_is_created_once_and_moved_by_its_revision(registry: ModelRegistry, name: str) -> None:
+    """The caller that moves an alias passes the revision that it read."""
     registry.models.create(name, "regression")
     version_of(registry, name)
     version_of(registry, name)
@@ -31,8 +31,8 @@ def test_an_alias_points_until_it_is_moved(registry: ModelRegistry, name: str) -
         registry.aliases.move(name, "champion", 1)
 
 
-def test_an_alias_is_set_whether_it_is_there_or_not(registry: ModelRegistry, name: str) -> None:
-    """It is created or moved; based on a revision, it is moved only from there; forced, wherever it points."""
+def test_set_creates_or_moves_an_alias(registry: ModelRegistry, name: str) -> None:
+    """With a revision it moves the alias of that revision only; with force it moves any."""
     registry.models.create(name, "regression")
     for _ in range(3):
         version_of(registry, name)
@@ -46,8 +46,8 @@ def test_an_alias_is_set_whether_it_is_there_or_not(registry: ModelRegistry, nam
     assert registry.set_alias(name, "shadow", 1, force=True, reason="now").revision == 1
 
 
-def test_moving_an_alias_to_where_it_points_changes_nothing(registry: ModelRegistry, name: str) -> None:
-    """Saying what is so already is no change."""
+def test_moving_an_alias_to_its_own_version_changes_nothing(registry: ModelRegistry, name: str) -> None:
+    """The revision stays, and no event is written."""
     registry.models.create(name, "regression")
     version_of(registry, name)
     created = registry.aliases.create(name, "champion", 1)
@@ -55,7 +55,7 @@ def test_moving_an_alias_to_where_it_points_changes_nothing(registry: ModelRegis
 
 
 def test_an_alias_points_at_live_versions_only(registry: ModelRegistry, name: str) -> None:
-    """Neither at a number that is not there nor at a tombstone."""
+    """A missing version and a tombstoned version are refused."""
     registry.models.create(name, "regression")
     version_of(registry, name)
     registry.versions.tombstone(name, 1, reason="gone", revision=1)
@@ -65,7 +65,7 @@ def test_an_alias_points_at_live_versions_only(registry: ModelRegistry, name: st
 
 
 def test_aliases_are_listed_by_name_and_deleted(registry: ModelRegistry, name: str) -> None:
-    """Deleting needs the revision too."""
+    """Deleting an alias needs its revision, too."""
     registry.models.create(name, "regression")
     version_of(registry, name)
     for alias in ("shadow", "champion"):
@@ -79,8 +79,8 @@ def test_aliases_are_listed_by_name_and_deleted(registry: ModelRegistry, name: s
     assert registry.aliases.create(name, "shadow", 1).revision == 1
 
 
-def test_force_moves_an_alias_whatever_its_revision(registry: ModelRegistry, name: str) -> None:
-    """And creates it where there is none."""
+def test_force_moves_or_creates_an_alias_at_any_revision(registry: ModelRegistry, name: str) -> None:
+    """A forced change needs no revision and creates a missing alias."""
     registry.models.create(name, "regression")
     version_of(registry, name)
     version_of(registry, name)
@@ -88,8 +88,8 @@ def test_force_moves_an_alias_whatever_its_revision(registry: ModelRegistry, nam
     assert registry.aliases.move(name, "champion", 2, force=True, reason="now").revision == 2
 
 
-def test_an_alias_with_a_revision_that_is_not_there_is_not_created(registry: ModelRegistry, name: str) -> None:
-    """Whoever saw an alias that is gone by now is told so."""
+def test_a_deleted_alias_is_not_created_again_by_its_old_revision(registry: ModelRegistry, name: str) -> None:
+    """The caller read an alias that another caller has deleted since, and gets an error."""
     registry.models.create(name, "regression")
     version_of(registry, name)
     with pytest.raises(AliasNotFound):
@@ -99,7 +99,7 @@ def test_an_alias_with_a_revision_that_is_not_there_is_not_created(registry: Mod
 
 
 @pytest.mark.parametrize("alias", ["latest", "production", "v7", "V7", "7", "a b", "", "-x", "x" * 65, "champion\n"])
-def test_what_is_no_alias_is_refused(registry: ModelRegistry, name: str, alias: str) -> None:
-    """Reserved words would make references mean two things."""
+def test_reserved_and_malformed_aliases_are_refused(registry: ModelRegistry, name: str, alias: str) -> None:
+    """With reserved words as aliases, a reference would have two meanings."""
     with pytest.raises(InvalidRequest):
         registry.aliases.create(name, alias, 1)

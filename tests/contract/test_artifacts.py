@@ -1,4 +1,4 @@
-"""Bytes on their way in and out, as every client moves them on every engine."""
+"""Upload and download of bytes, through every client on every engine."""
 
 import hashlib
 from pathlib import Path
@@ -11,8 +11,8 @@ from common_lib.operations.base import Operation
 from tests.support.steps import version_of
 
 
-def test_a_folder_comes_back_as_it_was(registry: ModelRegistry, name: str, tmp_path: Path) -> None:
-    """Paths, bytes, empty files and files larger than one chunk."""
+def test_a_downloaded_folder_equals_the_registered_one(registry: ModelRegistry, name: str, tmp_path: Path) -> None:
+    """Paths, bytes, empty files and files larger than one chunk are preserved."""
     trained = tmp_path / "trained"
     (trained / "layers" / "deep").mkdir(parents=True)
     contents = {"config.json": b"{}", "empty.txt": b"", "layers/deep/w (1).bin": bytes(range(256)) * 10_000}
@@ -26,7 +26,7 @@ def test_a_folder_comes_back_as_it_was(registry: ModelRegistry, name: str, tmp_p
     assert {p.relative_to(got).as_posix(): p.read_bytes() for p in got.rglob("*") if p.is_file()} == contents
 
 
-def test_bytes_that_are_there_are_not_sent_again(registry: ModelRegistry, name: str, tmp_path: Path) -> None:
+def test_stored_bytes_are_not_sent_again(registry: ModelRegistry, name: str, tmp_path: Path) -> None:
     """The second registration of the same file uploads nothing."""
     registry.models.create(name, "regression")
     sent: list[str] = []
@@ -41,7 +41,9 @@ def test_bytes_that_are_there_are_not_sent_again(registry: ModelRegistry, name: 
     assert sent.count("PUT") == 1
 
 
-def test_a_download_verifies_before_it_names(registry: ModelRegistry, name: str, tmp_path: Path) -> None:
+def test_a_download_verifies_bytes_before_the_file_gets_its_name(
+    registry: ModelRegistry, name: str, tmp_path: Path
+) -> None:
     """A flipped bit on the way is an error, and no file appears, not even a partial one."""
     registry.models.create(name, "regression")
     version_of(registry, name, b"precious")
@@ -61,8 +63,8 @@ def test_a_download_verifies_before_it_names(registry: ModelRegistry, name: str,
     assert (tmp_path / "got" / "model.bin").read_bytes() == b"precious"
 
 
-def test_a_file_of_somebody_else_is_not_overwritten(registry: ModelRegistry, name: str, tmp_path: Path) -> None:
-    """A download keeps right files and refuses to replace others."""
+def test_a_download_does_not_overwrite_other_files(registry: ModelRegistry, name: str, tmp_path: Path) -> None:
+    """A download leaves correct files in place and refuses to replace others."""
     registry.models.create(name, "regression")
     version_of(registry, name, b"precious")
     registry.download(f"models:/{name}/1", tmp_path)
@@ -74,7 +76,7 @@ def test_a_file_of_somebody_else_is_not_overwritten(registry: ModelRegistry, nam
 
 
 def test_bytes_with_another_digest_are_refused(registry: ModelRegistry, tmp_path: Path, name: str) -> None:
-    """What was announced is what must come; nothing is kept of anything else."""
+    """The bytes must match the announced digest; otherwise the server stores nothing."""
     file = tmp_path / "model.bin"
     file.write_bytes(b"other")
     announced = hashlib.sha256(name.encode()).hexdigest()
@@ -85,8 +87,8 @@ def test_bytes_with_another_digest_are_refused(registry: ModelRegistry, tmp_path
         registry.artifacts.find_blob(announced)
 
 
-def test_a_file_that_the_manifest_does_not_name_is_not_served(registry: ModelRegistry, name: str) -> None:
-    """Bytes are reached through their version only."""
+def test_a_file_outside_the_manifest_is_not_served(registry: ModelRegistry, name: str) -> None:
+    """Bytes are reached only through a version that names them."""
     registry.models.create(name, "regression")
     version_of(registry, name)
 
@@ -101,8 +103,8 @@ def test_a_file_that_the_manifest_does_not_name_is_not_served(registry: ModelReg
         registry.artifacts.get_file(name, 1, "other.bin", Nowhere())
 
 
-def test_a_link_is_not_registered(registry: ModelRegistry, name: str, tmp_path: Path) -> None:
-    """What a link points at may lie outside the folder."""
+def test_a_symbolic_link_is_not_registered(registry: ModelRegistry, name: str, tmp_path: Path) -> None:
+    """The target of a link may lie outside the folder."""
     (tmp_path / "trained").mkdir()
     (tmp_path / "trained" / "secrets").symlink_to("/etc/hostname")
     registry.models.create(name, "regression")
@@ -111,8 +113,10 @@ def test_a_link_is_not_registered(registry: ModelRegistry, name: str, tmp_path: 
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty"])
-def test_nothing_is_not_registered(registry: ModelRegistry, name: str, tmp_path: Path, kind: str) -> None:
-    """Neither a path that is not there nor an empty folder."""
+def test_a_missing_path_and_an_empty_folder_are_not_registered(
+    registry: ModelRegistry, name: str, tmp_path: Path, kind: str
+) -> None:
+    """A version has at least one file."""
     registry.models.create(name, "regression")
     path = tmp_path / "trained"
     if kind == "empty":
@@ -122,7 +126,7 @@ def test_nothing_is_not_registered(registry: ModelRegistry, name: str, tmp_path:
 
 
 def test_a_download_does_not_follow_links(registry: ModelRegistry, name: str, tmp_path: Path) -> None:
-    """Whoever can put a link into the folder must not choose where a file appears."""
+    """A link in the destination folder must not choose where a file is written."""
     trained, target, outside = tmp_path / "trained", tmp_path / "target", tmp_path / "outside"
     for folder in (trained / "sub", target, outside):
         folder.mkdir(parents=True)
@@ -135,8 +139,8 @@ def test_a_download_does_not_follow_links(registry: ModelRegistry, name: str, tm
     assert list(outside.iterdir()) == []
 
 
-def test_more_bytes_than_announced_are_not_written(registry: ModelRegistry, name: str, tmp_path: Path) -> None:
-    """An endless answer ends at the size that the manifest tells."""
+def test_a_download_ends_at_the_size_in_the_manifest(registry: ModelRegistry, name: str, tmp_path: Path) -> None:
+    """The client reads no further when a server sends more bytes than the manifest announces."""
     registry.models.create(name, "regression")
     version_of(registry, name, b"precious")
 
@@ -152,8 +156,8 @@ def test_more_bytes_than_announced_are_not_written(registry: ModelRegistry, name
         Endless().download(f"models:/{name}/1", tmp_path / "got")
 
 
-def test_a_manifest_of_other_files_is_refused(registry: ModelRegistry, name: str, tmp_path: Path) -> None:
-    """The version's digest is the identity of its files; a server that mixes them up is found out."""
+def test_a_manifest_with_another_digest_is_refused(registry: ModelRegistry, name: str, tmp_path: Path) -> None:
+    """The digest of a version identifies its files, so the client detects a wrong manifest."""
     registry.models.create(name, "regression")
     version_of(registry, name, b"one")
     version_of(registry, name, b"two")

@@ -1,4 +1,4 @@
-"""The server works for a caller as long as the caller waits, and not ten times longer: on every route."""
+"""Deadlines on every route: the server stops its work for a caller soon after the caller stops waiting."""
 
 import asyncio
 import time
@@ -26,13 +26,13 @@ HANG_S = 1.0
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    """One registry for all of this file."""
+    """Provide one registry for all tests of this file."""
     with in_memory() as shared:
         yield shared
 
 
 class Hanging:
-    """A gate at which everybody waits; it counts those who were let go."""
+    """An authenticator that waits for too long; it counts the callers that it let through."""
 
     def __init__(self) -> None:
         self.waited = self.given_up = 0
@@ -49,7 +49,7 @@ class Hanging:
 
 
 def test_every_route_ends_with_the_deadline_of_its_caller(world: World) -> None:
-    """Within a few times of it all together, with 504, and the work on it is given up."""
+    """The answer is 504 within a few times the deadline, and the work is cancelled."""
     routes = [(method.upper(), filled(path)) for path, methods in addresses(world).items() for method in methods]
     routes = [(m, path) for m, path in routes if not path.startswith(("/health", "/openapi"))]
     routes += [("HEAD", path) for m, path in routes if m == "GET"]
@@ -72,7 +72,7 @@ def test_every_route_ends_with_the_deadline_of_its_caller(world: World) -> None:
 
 
 def slow(counted: list[int], result: Any = None) -> Callable[..., Any]:
-    """Wrap a look at the disk or the database so that it takes a millisecond of the event loop's time."""
+    """Wrap a check of the disk or the database so that it blocks the event loop for a millisecond."""
 
     async def look(*_: Any) -> Any:
         counted.append(1)
@@ -84,32 +84,34 @@ def slow(counted: list[int], result: Any = None) -> Callable[..., Any]:
     return look
 
 
-def asked(world: World, method: str, path: str, body: Any = None) -> httpx.Response:
+def send_with_short_deadline(world: World, method: str, path: str, body: Any = None) -> httpx.Response:
     """Send the request of a caller that waits for 50 ms."""
     return world.send(method, path, body, {"x-request-deadline-ms": str(DEADLINE_MS)})
 
 
-def test_a_question_after_a_thousand_blobs_ends_in_between(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Though no single look suspends."""
+def test_a_presence_check_of_a_thousand_blobs_stops_at_the_deadline(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stops although no single check suspends."""
     counted: list[int] = []
     monkeypatch.setattr(ArtifactRecords, "find_blob", slow(counted))
-    answer = asked(world, "POST", "/v1/presence", {"sha256": [f"{n:064x}" for n in range(1_000)]})
+    answer = send_with_short_deadline(world, "POST", "/v1/presence", {"sha256": [f"{n:064x}" for n in range(1_000)]})
     assert (answer.status_code, problem(answer)["code"]) == (504, "deadline_exceeded")
     assert len(counted) < 500
 
 
-def test_a_collection_ends_in_between(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While it looks for files without a row."""
+def test_a_collection_stops_at_the_deadline(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stops while it looks for orphaned files."""
     counted: list[int] = []
     monkeypatch.setattr(ArtifactRecords, "find_blob", slow(counted, result=True))
     monkeypatch.setattr(FilesystemBlobs, "list_published", lambda *_: iter([(SHA256, 7, 1e9)] * 4))
-    answer = asked(world, "POST", "/v1/collection", {"dry_run": True})
+    answer = send_with_short_deadline(world, "POST", "/v1/collection", {"dry_run": True})
     assert (answer.status_code, problem(answer)["code"]) == (504, "deadline_exceeded")
     assert 0 < len(counted) < 500
 
 
-def test_a_comparison_ends_in_between(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of however many files."""
+def test_a_comparison_stops_at_the_deadline(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stops although the two versions have many files."""
     counted: list[int] = []
     compared = diff.comparison.compared
 
@@ -123,13 +125,13 @@ def test_a_comparison_ends_in_between(world: World, monkeypatch: pytest.MonkeyPa
             yield one
 
     monkeypatch.setattr(diff.comparison, "compared", long)
-    answer = asked(world, "GET", f"/v1/models/{MODEL}/versions/1/diff/2")
+    answer = send_with_short_deadline(world, "GET", f"/v1/models/{MODEL}/versions/1/diff/2")
     assert (answer.status_code, problem(answer)["code"]) == (504, "deadline_exceeded")
     assert len(counted) < 10_000
 
 
-def test_a_verification_ends_in_between(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that never ends is not read on."""
+def test_a_verification_stops_at_the_deadline(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file without end is not read further."""
     counted: list[int] = []
 
     def endless(*_: Any) -> int:
@@ -137,15 +139,15 @@ def test_a_verification_ends_in_between(world: World, monkeypatch: pytest.Monkey
         return 1 if len(counted) < 100_000 else 0
 
     monkeypatch.setattr(durable_blobs, "_read_into", endless)
-    answer = asked(world, "POST", f"/v1/blobs/{SHA256}/verify")
+    answer = send_with_short_deadline(world, "POST", f"/v1/blobs/{SHA256}/verify")
     assert (answer.status_code, problem(answer)["code"]) == (504, "deadline_exceeded")
     read = len(counted)
     assert world.send("GET", "/v1/whoami").status_code == 200
     assert 0 < len(counted) <= read + 1
 
 
-def test_a_list_that_nobody_waits_for_does_not_hold_up_the_next(tmp_path: Path) -> None:
-    """SQLite is interrupted, and only the statement that was given up ends."""
+def test_an_abandoned_list_does_not_delay_the_next(tmp_path: Path) -> None:
+    """SQLite interrupts the abandoned statement, and no other."""
     asyncio.run(_give_up(tmp_path / "registry.sqlite3"))
 
 
@@ -172,8 +174,8 @@ async def _give_up(path: Path) -> None:
         await database.close()
 
 
-def test_a_server_that_cannot_answer_says_when_to_come_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """503 with Retry-After, from what is asked before a token is, and from what is asked with one."""
+def test_an_unavailable_server_says_when_to_retry(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer is 503 with Retry-After, both before and after the token is checked."""
 
     async def failing(*_: Any) -> NoReturn:
         raise StorageUnavailable("the database is away", remedy="try again")

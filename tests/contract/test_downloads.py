@@ -1,4 +1,4 @@
-"""After a download a folder is the version and nothing else; whatever else is there is refused and left alone."""
+"""After a download, a folder holds one version and no other file; other files are refused and left alone."""
 
 from pathlib import Path
 
@@ -10,13 +10,13 @@ from common_lib.operations.base import Operation
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file of a folder, by its path."""
+    """Return the bytes of every file of a folder, by path."""
     return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 @pytest.fixture
 def versions(registry: ModelRegistry, name: str, tmp_path: Path) -> list[dict[str, bytes]]:
-    """Two versions of a model: both have a `shared.bin`, and each has a file that the other lacks."""
+    """Create two versions: both have a `shared.bin`, and each has a file that the other lacks."""
     registry.models.create(name, "regression")
     made = [{"old/a.bin": b"one", "shared.bin": b"same"}, {"new.bin": b"two", "shared.bin": b"same"}]
     for number, files in enumerate(made):
@@ -38,7 +38,7 @@ def test_a_folder_never_holds_a_mix_of_versions(
     first: int,
     surplus: str,
 ) -> None:
-    """A file that only the other version has is named, and no byte of the new one arrives."""
+    """The error names the file of the other version, and no byte of the new version arrives."""
     folder = tmp_path / "folder"
     registry.download(f"models:/{name}/{first}", folder)
     with pytest.raises(InvalidRequest, match="is no file of this version") as refused:
@@ -51,7 +51,7 @@ def test_a_folder_never_holds_a_mix_of_versions(
 def test_a_repeated_download_changes_nothing(
     registry: ModelRegistry, name: str, tmp_path: Path, versions: list[dict[str, bytes]]
 ) -> None:
-    """What is there with the right bytes is kept as it is; what is missing is fetched."""
+    """Correct files stay as they are; missing files are fetched."""
     registry.download(f"models:/{name}/1", tmp_path / "folder")
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "folder").rglob("*")}
     registry.download(f"models:/{name}/1", tmp_path / "folder")
@@ -62,10 +62,10 @@ def test_a_repeated_download_changes_nothing(
 
 
 @pytest.mark.parametrize("stranger", ["notes.txt", "deep/er/notes.txt", ".hidden", "link"])
-def test_a_file_of_nobody_is_refused_before_a_byte_arrives(
+def test_a_foreign_file_is_refused_before_a_byte_arrives(
     registry: ModelRegistry, name: str, tmp_path: Path, versions: list[dict[str, bytes]], stranger: str
 ) -> None:
-    """At any depth, hidden or a link; it stays as it was."""
+    """The file may be at any depth, hidden or a link; it stays as it was."""
     folder = tmp_path / "folder"
     (folder / stranger).parent.mkdir(parents=True)
     if stranger == "link":
@@ -77,10 +77,10 @@ def test_a_file_of_nobody_is_refused_before_a_byte_arrives(
     assert [file for file in folder.rglob("*") if not file.is_dir() or file.is_symlink()] == [folder / stranger]
 
 
-def test_files_that_came_meanwhile_are_found(
+def test_files_that_appear_during_a_download_are_reported(
     registry: ModelRegistry, name: str, tmp_path: Path, versions: list[dict[str, bytes]]
 ) -> None:
-    """Whoever fetches another version into the same folder at the same time is told; a partial file is no stranger."""
+    """A second download into the same folder gets an error; a partial file counts as our own."""
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / f".{'0' * 32}.partial").write_bytes(b"on its way")
     registry.download(f"models:/{name}/1", tmp_path / "folder")
@@ -97,8 +97,8 @@ def test_files_that_came_meanwhile_are_found(
 
 
 @pytest.mark.parametrize("folder", [None, 7])
-def test_what_is_no_path_is_refused_by_the_library(registry: ModelRegistry, name: str, folder: object) -> None:
-    """Before anything is asked of the registry."""
+def test_an_invalid_path_is_refused_before_any_request(registry: ModelRegistry, name: str, folder: object) -> None:
+    """The library refuses it with a typed error."""
     with pytest.raises(InvalidRequest, match="is not a path"):
         registry.download(f"models:/{name}/1", folder)  # type: ignore[arg-type]
 
@@ -106,7 +106,7 @@ def test_what_is_no_path_is_refused_by_the_library(registry: ModelRegistry, name
 def test_a_file_in_place_of_the_folder_is_refused(
     registry: ModelRegistry, name: str, tmp_path: Path, versions: list[dict[str, bytes]]
 ) -> None:
-    """And left as it is."""
+    """The file stays as it was."""
     (tmp_path / "file").write_bytes(b"mine")
     with pytest.raises(InvalidRequest, match="other bytes, or as something else"):
         registry.download(f"models:/{name}/1", tmp_path / "file")

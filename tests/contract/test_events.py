@@ -1,4 +1,4 @@
-"""The log: one event for each change, in its final bytes."""
+"""The event log: one event for each change, stored in its final bytes."""
 
 import json
 import re
@@ -31,7 +31,7 @@ def _of(registry: ModelRegistry, name: str) -> list[Event]:
 
 
 class Watched:
-    """A model whose every object is compared before and after each act with what the log says of the act."""
+    """A model; after each change, its objects are compared with the event of that change."""
 
     def __init__(self, registry: ModelRegistry, name: str) -> None:
         self.registry = registry
@@ -40,13 +40,13 @@ class Watched:
         self.last = int(_all(registry)[-1].sequence)
 
     def news(self) -> list[Event]:
-        """Return the events of the model that came since the last call."""
+        """Return the events of the model since the last call."""
         events = self.registry.events.after(self.last, limit=1000)
         self.last = int(events[-1].sequence) if events else self.last
         return [event for event in events if event.subject.startswith(f"models/{self.name}")]
 
     def state(self) -> dict[str, dict[str, Any]]:
-        """Return each object of the model by its key, as in answers, without fields that follow from other objects."""
+        """Return each object of the model by its key, without fields that follow from other objects."""
         registry, name, root = self.registry, self.name, f"models/{self.name}"
         found = {f"{root}": registry.models.get(name).model_dump(mode="json", exclude={"production_version"})}
         for version in registry.versions.search(name, tombstoned=True):
@@ -59,7 +59,7 @@ class Watched:
         return found
 
     def act(self, kind: str, act: Callable[[], Any], *, reason: str = "", forced: bool = False) -> Event:
-        """Do something, and fail unless it is one event that tells exactly what changed."""
+        """Run a change, and fail unless it writes one event that describes exactly what changed."""
         before = self.state()
         act()
         after, events = self.state(), self.news()
@@ -84,15 +84,15 @@ class Watched:
         self.seen.append(event)
         return event
 
-    def nothing(self, act: Callable[[], Any]) -> None:
-        """Do something, and fail if anything changes or is published."""
+    def expect_no_change(self, act: Callable[[], Any]) -> None:
+        """Run an action, and fail if anything changes or an event is written."""
         before = self.state()
         act()
         assert (self.state(), self.news()) == (before, [])
 
 
 def _plain(value: Any) -> Any:
-    """Return a value of an event or an answer, with its times as times."""
+    """Return a value of an event or a response with times as datetimes."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in canonical.with_floats(value).items()}
     if isinstance(value, list):
@@ -102,8 +102,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def test_every_change_is_exactly_one_event(registry: ModelRegistry, name: str) -> None:
-    """Events hold actor, act, reason, and each field before and after; a refused or empty change leaves none."""
+def test_every_change_writes_exactly_one_event(registry: ModelRegistry, name: str) -> None:
+    """Events hold actor, action, reason, and each field before and after; refused and empty changes write none."""
     registry.models.create(name, "regression", tags={"team": "fx"})
     assert [event.type for event in _of(registry, name)] == ["registry.model.created"]
     watched, versions, aliases = Watched(registry, name), registry.versions, registry.aliases
@@ -118,8 +118,8 @@ def test_every_change_is_exactly_one_event(registry: ModelRegistry, name: str) -
     assert second.data["before"].keys() == {f"models/{name}/versions/{number}" for number in (1, 2)}
     watched.act("version.rolled_back", lambda: rollback(name, reason="it fails", replacing=2), reason="it fails")
     watched.act("model.updated", lambda: registry.models.update(name, revision=1, description="x", metadata={"a": 0.5}))
-    watched.nothing(lambda: registry.models.update(name, revision=2, description="x"))
-    watched.nothing(lambda: _refused(lambda: registry.models.update(name, revision=1, description="y")))
+    watched.expect_no_change(lambda: registry.models.update(name, revision=2, description="x"))
+    watched.expect_no_change(lambda: _refused(lambda: registry.models.update(name, revision=1, description="y")))
     update, rules = versions.update, PromotionRules(tags={"ok": None}, files=["*.bin"])
     watched.act("version.updated", lambda: update(name, 3, revision=2, tags={"a": "b"}, description="third"))
     watched.act("alias.set", lambda: aliases.create(name, "champion", 2))
@@ -151,7 +151,7 @@ def _refused(act: Callable[[], Any]) -> None:
 
 
 def test_sequence_and_time_never_go_back(registry: ModelRegistry, name: str) -> None:
-    """Sequences have no gap, and of two events the later one has the later time."""
+    """Sequences have no gap, and a later event never has an earlier time."""
     for number in range(3):
         registry.models.create(f"{name}-{number}", "regression")
     events = _all(registry)
@@ -163,8 +163,8 @@ def test_sequence_and_time_never_go_back(registry: ModelRegistry, name: str) -> 
     assert all(earlier.time < later.time for earlier, later in pairwise(events))
 
 
-def test_large_facts_move_out_of_the_event(registry: ModelRegistry, name: str) -> None:
-    """An event stays within 16 KiB; replaying it still gives the whole state, as the fixture checks."""
+def test_large_facts_are_stored_beside_the_event(registry: ModelRegistry, name: str) -> None:
+    """An event stays within 16 KiB, and its replay gives the whole state, as the fixture checks."""
     registry.models.create(
         name, "regression", description="d" * 10_000, metadata={f"k{n}": "v" * 900 for n in range(50)}
     )

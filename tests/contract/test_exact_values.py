@@ -1,4 +1,4 @@
-"""Values of parameters, metadata, metrics, tags and rules: exactly what was given comes back, or it is refused."""
+"""Parameters, metadata, metrics, tags and rules: the registry returns exactly the value it got, or refuses it."""
 
 import datetime as dt
 import json
@@ -22,25 +22,25 @@ np = pytest.importorskip("numpy")
 
 
 class Whole(IntEnum):
-    """A number with a name."""
+    """An integer enum."""
 
     THREE = 3
 
 
 class Word(StrEnum):
-    """A text with a name."""
+    """A text enum."""
 
     GINI = "gini"
 
 
 class Mixed(str, Enum):  # noqa: UP042 - this is what older code has
-    """A text that shows itself as something else."""
+    """A text whose `str` is another text."""
 
     RED = "red"
 
 
 class Loud(str):
-    """A text that says something else when it is asked for its text."""
+    """A text whose `__str__` returns another text."""
 
     __slots__ = ()
 
@@ -49,7 +49,7 @@ class Loud(str):
 
 
 class Odd(float):
-    """A number of a class of its own."""
+    """A number of a class that the registry does not know."""
 
     __slots__ = ()
 
@@ -129,8 +129,8 @@ def same(given: Any, found: Any) -> bool:
     return type(given) is type(found) and given == found and str(given) == str(found)
 
 
-def test_what_has_an_exact_form_comes_back(registry: ModelRegistry, name: str) -> None:
-    """As parameters of a version and as metadata of a model, also after a change, and for every reader."""
+def test_values_with_an_exact_json_form_are_preserved(registry: ModelRegistry, name: str) -> None:
+    """As parameters and as metadata, after a change too, for every reader."""
     given = {key.replace(" ", "-") + "-v": value for key, (value, _) in EXACT.items()}
     wanted = {key.replace(" ", "-") + "-v": value for key, (_, value) in EXACT.items()}
     registry.models.create(name, "regression", metadata=given)
@@ -149,8 +149,10 @@ def test_what_has_an_exact_form_comes_back(registry: ModelRegistry, name: str) -
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_what_has_none_is_refused_by_name(model_registry: ModelRegistry, name: str, kind: str, tmp_path: Path) -> None:
-    """With the field, the value, and what to do; nothing is sent."""
+def test_values_without_an_exact_json_form_are_refused(
+    model_registry: ModelRegistry, name: str, kind: str, tmp_path: Path
+) -> None:
+    """The error names field, value and remedy; no request is sent."""
     value = REFUSED[kind]
     file = tmp_path / "model.bin"
     file.write_bytes(b"weights")
@@ -173,8 +175,8 @@ def test_what_has_none_is_refused_by_name(model_registry: ModelRegistry, name: s
 
 
 @pytest.mark.parametrize("value", [True, np.bool_(True), "0.5", np.str_("0.5"), None, 2**53 + 1, np.int64(2**53 + 1)])
-def test_a_metric_is_a_number_that_a_float_has(model_registry: ModelRegistry, name: str, value: Any) -> None:
-    """Text and bool are none; a large integer would be rounded in silence."""
+def test_a_metric_that_a_float_cannot_hold_is_refused(model_registry: ModelRegistry, name: str, value: Any) -> None:
+    """Texts and booleans are not metrics, and a large integer would be rounded silently."""
     model_registry.models.create(name, "regression")
     with pytest.raises(InvalidRequest, match=r"metrics\.rmse is .*that is (not a number|a number that no float has)"):
         version_of(model_registry, name, metrics={"rmse": value})
@@ -182,7 +184,7 @@ def test_a_metric_is_a_number_that_a_float_has(model_registry: ModelRegistry, na
 
 
 def test_metrics_come_back_as_floats(registry: ModelRegistry, name: str) -> None:
-    """Of every kind of number."""
+    """Numbers of every numeric type become floats."""
     registry.models.create(name, "regression")
     given = {
         "int": 2**53,
@@ -200,8 +202,8 @@ def test_metrics_come_back_as_floats(registry: ModelRegistry, name: str) -> None
 
 
 @pytest.mark.parametrize("mapping", [{1: "x"}, {None: "x"}, {True: "x"}, {b"a": "x"}, [("a", "x")], "a=x", 3])
-def test_what_is_no_mapping_from_text_is_refused(model_registry: ModelRegistry, name: str, mapping: Any) -> None:
-    """Keys are not turned into text in silence."""
+def test_a_mapping_with_keys_other_than_text_is_refused(model_registry: ModelRegistry, name: str, mapping: Any) -> None:
+    """Keys are not converted to text silently."""
     model_registry.models.create(name, "regression")
     for field in ("parameters", "metrics", "tags"):
         with pytest.raises(InvalidRequest, match=f"^{field} is "):
@@ -211,8 +213,8 @@ def test_what_is_no_mapping_from_text_is_refused(model_registry: ModelRegistry, 
 
 
 @pytest.mark.parametrize("value", [True, "0.5", 2**53 + 1, Decimal("0.1"), Fraction(1, 3), math.nan, math.inf, 1j, [1]])
-def test_the_numbers_of_a_policy_are_as_exact(value: Any) -> None:
-    """A bound that is rounded would let other versions pass."""
+def test_the_numbers_of_a_policy_are_exact(value: Any) -> None:
+    """A rounded bound would let other versions pass."""
     for field in ("than", "tolerance"):
         with pytest.raises(InvalidRequest, match=field):
             MetricRule(**{"metric": "rmse", "direction": Direction.AT_MOST, field: value})
@@ -220,8 +222,8 @@ def test_the_numbers_of_a_policy_are_as_exact(value: Any) -> None:
         PromotionRules(approvals=value)
 
 
-def test_a_policy_takes_numbers_of_numpy(model_registry: ModelRegistry, name: str) -> None:
-    """And they come back as they are."""
+def test_a_policy_accepts_numpy_numbers(model_registry: ModelRegistry, name: str) -> None:
+    """They are returned with the same value."""
     model_registry.models.create(name, "regression")
     rule = MetricRule(metric="rmse", direction=Direction.AT_MOST, than=np.float32(0.1), tolerance=np.int64(1))
     rules = PromotionRules(metrics=[rule], approvals=np.int64(2))
@@ -231,8 +233,8 @@ def test_a_policy_takes_numbers_of_numpy(model_registry: ModelRegistry, name: st
     assert (type(found.metrics[0].tolerance), type(found.approvals)) == (float, int)
 
 
-def test_parameters_make_the_estimator_again(model_registry: ModelRegistry, name: str) -> None:
-    """Whatever library counted them."""
+def test_stored_parameters_rebuild_the_estimator(model_registry: ModelRegistry, name: str) -> None:
+    """The parameters of a library's estimator are enough to create an equal one."""
     ensemble = pytest.importorskip("sklearn.ensemble")
     given = {
         "n_estimators": np.int64(7),

@@ -1,4 +1,4 @@
-"""Facts and pages are bounded in bytes, so that no list of the registry is more than a client takes."""
+"""Limits of facts and pages in bytes, so that every list fits into the memory of a client."""
 
 import json
 import uuid
@@ -24,14 +24,14 @@ FILE = {"path": "model.bin", "size": len(CONTENT), "sha256": SHA256}
 
 @pytest.fixture(scope="module", params=["memory", "postgres"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """A furnished registry on each engine."""
+    """Provide a registry with data on each engine."""
     with opened(request) as this:
         yield this
 
 
 @pytest.fixture
 def registry(world: World) -> Iterator[HttpRegistry]:
-    """Its admin."""
+    """Provide a registry client of the admin."""
     with world.backend.registry() as this:
         yield this
 
@@ -42,7 +42,7 @@ def size(value: Any) -> int:
 
 
 def filled(room: int, count: int, length: int) -> list[str]:
-    """Return so many texts of at most that length, of as many bytes together as there is room."""
+    """Return as many texts of the given length as fit into the given number of bytes."""
     texts = []
     for _ in range(count):
         wide = min(length, room // 3)
@@ -54,14 +54,14 @@ def filled(room: int, count: int, length: int) -> list[str]:
 
 
 def of_size(count: int, entries: int, length: int) -> dict[str, Any]:
-    """Return an object of exactly so many bytes as JSON."""
+    """Return an object of exactly that many bytes as JSON."""
     keys = [f"k{number:03}" for number in range(entries)]
     room = count - size(dict.fromkeys(keys, ""))
     return dict(zip(keys, filled(room, entries, length), strict=True))
 
 
 def signed(count: int) -> dict[str, Any]:
-    """Return a signature of exactly so many bytes as JSON."""
+    """Return a signature of exactly that many bytes as JSON."""
     fields = [{"name": f"f{number:03}", "dtype": "", "shape": []} for number in range(250)]
     found = {"inputs": fields, "outputs": []}
     for field, text in zip(fields, filled(count - size(found), 250, 256), strict=True):
@@ -90,7 +90,7 @@ def create(world: World, field: str, value: Any) -> Any:
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_field_has_a_limit_in_bytes(world: World, field: str) -> None:
-    """At the limit it is taken; one byte more is refused, and the answer names field, size and limit."""
+    """A value at the limit is accepted; one more byte is refused with field, size and limit."""
     limit = facts.MAX_BYTES[field]
     taken = create(world, field, FIELDS[field](limit))
     assert taken.status_code == 201, taken.text
@@ -103,8 +103,8 @@ def test_a_field_has_a_limit_in_bytes(world: World, field: str) -> None:
 
 
 @pytest.mark.parametrize("field", [name for name in FIELDS if name in OF_A_MODEL])
-def test_a_change_has_the_same_limit(world: World, field: str) -> None:
-    """A value that cannot be created cannot be made by an update either, of a model or of a version."""
+def test_an_update_has_the_same_limit_as_a_creation(world: World, field: str) -> None:
+    """An update of a model or a version cannot store a value that a creation refuses."""
     value = FIELDS[field](facts.MAX_BYTES[field] + 1)
     targets = [f"/v1/models/{MODEL}"] + [f"/v1/models/{MODEL}/versions/1"] * (field != "metadata")
     for target in targets:
@@ -113,8 +113,8 @@ def test_a_change_has_the_same_limit(world: World, field: str) -> None:
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_the_client_refuses_the_same_before_it_sends(field: str) -> None:
-    """The same rule with the same limit, whichever operation it is."""
+def test_the_client_checks_the_same_limits_before_it_sends(field: str) -> None:
+    """Every operation applies the same rule with the same limit."""
     limit = facts.MAX_BYTES[field]
 
     def build(count: int) -> None:
@@ -134,10 +134,10 @@ def test_the_client_refuses_the_same_before_it_sends(field: str) -> None:
     assert (caught.value.code, caught.value.field) == ("field_too_large", field)
 
 
-def test_models_that_were_too_large_before_there_was_a_limit_can_be_listed(
+def test_models_larger_than_the_limit_can_still_be_listed(
     world: World, registry: HttpRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pages end early, at least one row each, and together they hold every model once, in either order."""
+    """Pages end early, hold at least one row each, and together hold every model once, in either order."""
     monkeypatch.setitem(facts.MAX_BYTES, "metadata", 2 * pages.MAX_BYTES)
     monkeypatch.setattr(request_body, "MAX_JSON_BYTES", 2 * pages.MAX_BYTES)
     body = {f"k{number:03}": "\N{GRINNING FACE}" * 1_000 for number in range(255)}
@@ -162,7 +162,7 @@ def test_models_that_were_too_large_before_there_was_a_limit_can_be_listed(
 
 
 def rows_of(world: World, target: str) -> list[Any]:
-    """Follow the pages of a list, and return its rows; no page is larger than a page may be."""
+    """Follow the pages of a list and return its rows; fail if a page exceeds its limit."""
     found, token = [], ""
     while token is not None:
         answer = world.send("GET", f"{target}?limit=1000" + (f"&page_token={token}" if token else ""))
@@ -174,7 +174,7 @@ def rows_of(world: World, target: str) -> list[Any]:
 
 
 def test_every_list_ends_its_pages_early(world: World, registry: HttpRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Models, versions, decisions, principals, tokens: nothing is left out or twice, however small a page is."""
+    """Models, versions, decisions, principals, tokens: small pages neither skip nor repeat a row."""
     for number in range(4):
         name = f"people-{number}-{uuid.uuid4().hex[:6]}"
         registry.principals.create(name, "human", [Grant(role=Role.ANALYSIS, models=f"m{n}*") for n in range(20)])
@@ -201,8 +201,10 @@ def _paged(world: World, target: str, most: int) -> Iterator[Any]:
         token = page["next_page_token"]
 
 
-def test_events_come_in_pieces_too(world: World, registry: HttpRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reader who goes on behind the last sequence it received gets all of them, whatever they weigh."""
+def test_large_events_are_read_page_by_page(
+    world: World, registry: HttpRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that continues after its last sequence gets every event, of any size."""
     whole = world.send("GET", "/v1/events?limit=1000").json()
     monkeypatch.setattr("registry_server.core.events.MAX_BYTES", 3_000)
     found: list[Any] = []
@@ -215,7 +217,7 @@ def test_events_come_in_pieces_too(world: World, registry: HttpRegistry, monkeyp
 def test_lists_without_pages_have_a_limit(
     world: World, registry: HttpRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A model has so many aliases at most, and a version so many verdicts; what is there can still be changed."""
+    """Aliases of a model and verdicts on a version are limited in number; existing ones can still be changed."""
     monkeypatch.setattr(lifecycle, "MAX_ALIASES", 2)
     registry.models.create("pointed-at", "regression")
     version_of(registry, "pointed-at", CONTENT)

@@ -1,4 +1,4 @@
-"""Lists whose entries are found by a name: nothing stands in them twice, on either side."""
+"""Lists whose entries are found by name: both sides refuse duplicates."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ DAYS = {"days": ["monday", "friday"], "since": "09:00", "until": "17:00"}
 
 @pytest.fixture(scope="module", params=["memory", "postgres"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """A furnished registry on each engine."""
+    """Provide a registry with data on each engine."""
     with opened(request) as this:
         yield this
 
@@ -85,8 +85,8 @@ TWICE: dict[str, tuple[tuple[str, str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize("what", TWICE)
-def test_what_stands_twice_is_refused_by_the_server(world: World, what: str) -> None:
-    """Which of the two counts would be a guess; nothing is kept, and the answer names the second one."""
+def test_the_server_refuses_duplicate_entries(world: World, what: str) -> None:
+    """The server would have to guess which entry counts; it stores nothing and names the second entry."""
     (method, target, body), code, field = TWICE[what]
     with nothing_happens(world):
         refusal = problem(world.send(method, target, body))
@@ -95,8 +95,8 @@ def test_what_stands_twice_is_refused_by_the_server(world: World, what: str) -> 
     assert refusal["value"]
 
 
-def test_an_update_of_grants_has_the_same_rule(world: World) -> None:
-    """Grants that cannot be created cannot be made by a change."""
+def test_an_update_of_grants_refuses_duplicates_too(world: World) -> None:
+    """An update cannot store grants that a creation refuses."""
     grant = {"role": "analysis", "models": "*"}
     refusal = problem(world.send("PATCH", "/v1/principals/admin", {"grants": [grant, grant], "reason": "twice"}))
     assert (refusal["code"], refusal["field"]) == ("duplicate_entry", "grants[1]")
@@ -112,8 +112,8 @@ def test_an_update_of_grants_has_the_same_rule(world: World) -> None:
     ],
     ids=["signature", "policy", "windows", "grants"],
 )
-def test_what_only_looks_alike_is_taken(world: World, request_: tuple[str, str, Any]) -> None:
-    """Other capitals of an input, a band around a metric, hours that overlap, two roles on the same models."""
+def test_entries_that_only_resemble_each_other_are_accepted(world: World, request_: tuple[str, str, Any]) -> None:
+    """Other capitals of an input, two bounds of a metric, overlapping hours, two roles on the same models."""
     if "policy" in request_[1]:
         world.send(*version(metrics={"auc": 0.6}))
     answer = world.send(*request_)
@@ -135,8 +135,8 @@ def _build(target: str, body: Any) -> Callable[[], Any]:
 
 
 @pytest.mark.parametrize("what", TWICE)
-def test_what_stands_twice_is_refused_by_the_client(what: str) -> None:
-    """Before anything is sent, by the same rule."""
+def test_the_client_refuses_duplicate_entries(what: str) -> None:
+    """It applies the same rule before it sends a request."""
     (_, target, body), code, field = TWICE[what]
     with pytest.raises(InvalidRequest) as caught:
         _build(target, body)()
@@ -145,31 +145,31 @@ def test_what_stands_twice_is_refused_by_the_client(what: str) -> None:
 
 
 @pytest.mark.parametrize("query", ["tag=team%3Dfx&tag=team%3Deq", "tag=team%3Dfx&tag=a%3Db&tag=team%3Dfx"])
-def test_a_search_asks_for_each_tag_once(world: World, query: str) -> None:
-    """A tag has one value, so nothing could have both."""
+def test_a_search_refuses_one_tag_with_two_values(world: World, query: str) -> None:
+    """A tag has one value, so no model could match both."""
     refusal = problem(world.send("GET", f"/v1/models?{query}"))
     assert (refusal["code"], refusal["value"]) == ("duplicate_entry", "team")
 
 
 class Silent(ModelRegistry):
-    """A registry that notes what it is asked, and answers nothing."""
+    """A registry that records operations and returns no answer."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.sent: list[str] = []
 
     def call(self, operation: Operation[Any]) -> Any:
-        """Note it."""
-        self.asked.append(operation.path)
+        """Record the path of the operation."""
+        self.sent.append(operation.path)
         raise AssertionError(operation.path)
 
 
 @pytest.mark.parametrize("facts", [{"tags": {"nul.txt": "x"}}, {"signature": None}, {"parameters": {"a": "x" * 1_001}}])
-def test_nothing_is_sent_of_a_version_that_can_never_be(tmp_path: Path, facts: dict[str, Any]) -> None:
-    """Neither a question nor bytes: what the rules refuse is refused first."""
+def test_an_invalid_registration_sends_no_request(tmp_path: Path, facts: dict[str, Any]) -> None:
+    """The rules are checked before any question to the server and before any upload."""
     (tmp_path / "model.bin").write_bytes(CONTENT)
     if "signature" in facts:
         facts = {"signature": Signature.from_json(json.dumps({"inputs": [PRICE, PRICE], "outputs": []}).encode())}
     registry = Silent()
     with pytest.raises(InvalidRequest):
         registry.register("m", tmp_path / "model.bin", framework="test", **facts)
-    assert registry.asked == []
+    assert registry.sent == []

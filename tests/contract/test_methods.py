@@ -1,4 +1,4 @@
-"""HEAD is GET without its body, and every address tells all of its methods: generated from the OpenAPI document."""
+"""HEAD equals GET without a body, and every address lists all its methods: generated from the OpenAPI document."""
 
 import functools
 import re
@@ -32,14 +32,14 @@ RESOLVE = f"/v1/models/{MODEL}/resolve/latest"
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    """One registry for all of this file, which nothing here changes."""
+    """Provide one registry for all tests of this file; no test changes it."""
     with in_memory() as shared:
         yield shared
 
 
 @functools.cache
 def addresses(world: World) -> dict[str, set[str]]:
-    """Return each address that is served, with the methods that the document names for it."""
+    """Return each served address with the methods that the document lists for it."""
     with world.http() as http:
         paths: dict[str, Any] = http.get("/openapi.json").json()["paths"]
     found = {path: set(operations) for path, operations in paths.items()} | UNDOCUMENTED
@@ -49,26 +49,26 @@ def addresses(world: World) -> dict[str, set[str]]:
 
 
 def filled(path: str) -> str:
-    """Return the address of a thing that exists."""
+    """Return the address with the names of existing objects filled in."""
     places = PLACES | ({"name": "admin"} if path.startswith("/v1/principals") else {})
     return path.format(**places)
 
 
 def status_and_headers(answer: httpx.Response) -> tuple[int, dict[str, str]]:
-    """Status and headers, but for what differs from one request to the next."""
+    """Return status and headers without those that differ from request to request."""
     return answer.status_code, {
         name: value for name, value in answer.headers.items() if name not in {"x-request-id", "date"}
     }
 
 
 def reading(world: World) -> list[str]:
-    """Return every address that takes GET."""
+    """Return every address that accepts GET."""
     return [filled(path) for path, methods in addresses(world).items() if "get" in methods]
 
 
 @pytest.mark.parametrize("token", ["admin", "none", "wrong"])
-def test_head_answers_as_get_without_the_body(world: World, token: str) -> None:
-    """Status and all headers, the length of the body too; refusals as well."""
+def test_head_returns_the_status_and_headers_of_get(world: World, token: str) -> None:
+    """Content-Length is included, and errors are equal, too."""
     tokens = {"admin": world.token, "none": None, "wrong": "mrg_wrong"}
     with nothing_happens(world), world.http(tokens[token]) as http:
         # Metrics count requests, so they never say the same twice.
@@ -102,16 +102,16 @@ def test_head_answers_as_get_without_the_body(world: World, token: str) -> None:
         ("/v1/models/%ff", {}),
     ],
 )
-def test_head_of_what_is_unusual_answers_as_get(world: World, path: str, headers: dict[str, str]) -> None:
-    """Ranges, what the caller has, queries, and what is not there."""
+def test_head_with_ranges_conditions_and_queries_equals_get(world: World, path: str, headers: dict[str, str]) -> None:
+    """Ranges, If-None-Match, query parameters, and addresses of missing objects."""
     with nothing_happens(world), world.http(world.token) as http:
         got, head = (http.request(method, path, headers=headers) for method in ("GET", "HEAD"))
         assert status_and_headers(head) == status_and_headers(got)
         assert head.content == b""
 
 
-def test_an_answer_to_head_has_no_body_for_any_server(world: World) -> None:
-    """A client or a server of ASGI may drop the bytes by itself; there are none to drop."""
+def test_the_application_sends_no_body_for_head(world: World) -> None:
+    """The application itself sends no bytes, so no ASGI server has to drop them."""
     for path in {*reading(world), FILE, "/v1/nothing", "/v1/presence"}:
         for token in (world.token, None):
             _, *rest = raw(world, "HEAD", path, token, {})
@@ -119,8 +119,8 @@ def test_an_answer_to_head_has_no_body_for_any_server(world: World) -> None:
             assert not rest[-1].get("more_body", False)
 
 
-def test_head_of_a_file_opens_no_bytes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However large it is."""
+def test_head_of_a_file_opens_no_file(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The size of the file does not matter."""
     opened: list[str] = []
     whole = FilesystemBlobs.read_chunks
 
@@ -136,8 +136,8 @@ def test_head_of_a_file_opens_no_bytes(world: World, monkeypatch: pytest.MonkeyP
         assert opened == [SHA256]
 
 
-def test_head_where_there_is_no_get_is_refused_with_the_methods_there_are(world: World) -> None:
-    """And changes nothing."""
+def test_head_without_get_is_refused_with_the_allowed_methods(world: World) -> None:
+    """Nothing is changed."""
     with nothing_happens(world), world.http(world.token) as http:
         for path, methods in addresses(world).items():
             if "get" not in methods:
@@ -147,13 +147,13 @@ def test_head_where_there_is_no_get_is_refused_with_the_methods_there_are(world:
 
 
 def allowed(methods: set[str]) -> str:
-    """Return the `Allow` of an address with these methods."""
+    """Return the `Allow` header of an address with these methods."""
     every = {method.upper() for method in methods} | {"OPTIONS"}
     return ", ".join(sorted(every | ({"HEAD"} if "GET" in every else set())))
 
 
-def test_options_tell_all_methods_of_every_address(world: World) -> None:
-    """To everybody, whatever stands in the place of a name, and whether a slow or a fast way leads there."""
+def test_options_lists_all_methods_of_every_address(world: World) -> None:
+    """For every caller, for any names in the path, on the normal and on the short path of a resolve."""
     with nothing_happens(world), world.http() as http:
         for path, methods in addresses(world).items():
             for address in {filled(path), re.sub(r"\{(name|alias|sha256|path|selector|token_id)\}", "x", filled(path))}:
@@ -165,7 +165,7 @@ def test_options_tell_all_methods_of_every_address(world: World) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "GET", "TRACE", "CONNECT", "BREW"])
 def test_other_methods_are_refused_with_all_methods_of_the_address(world: World, method: str) -> None:
-    """On every address, with a problem that names them, with and without a token."""
+    """Every address refuses them with a problem that lists its methods, with and without a token."""
     with nothing_happens(world):
         for token in (None, world.token):
             with world.http(token) as http:
@@ -180,8 +180,8 @@ def test_other_methods_are_refused_with_all_methods_of_the_address(world: World,
                     assert refusal["value"] == method
 
 
-def test_over_a_socket_head_has_no_body_and_the_connection_goes_on(server: Server, name: str) -> None:
-    """The next answer on it is the next request's, and both engines tell the same."""
+def test_over_a_socket_head_has_no_body_and_the_connection_is_reused(server: Server, name: str) -> None:
+    """The next answer belongs to the next request, and both engines return the same."""
     with server.registry() as registry:
         registry.models.create(name, "regression")
         promoted(registry, name)

@@ -1,4 +1,4 @@
-"""Registered models, as every client sees them on every engine."""
+"""Registered models, through every client on every engine."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -17,8 +17,8 @@ from common_lib.errors import (
 from tests.support.steps import promoted, version_of
 
 
-def test_a_model_is_what_it_was_created_as(registry: ModelRegistry, name: str) -> None:
-    """Every fact given at creation comes back; the rest has its default."""
+def test_a_model_has_the_fields_it_was_created_with(registry: ModelRegistry, name: str) -> None:
+    """Omitted fields have their defaults."""
     created = registry.models.create(
         name,
         "forecasting",
@@ -40,8 +40,8 @@ def test_a_model_without_owner_belongs_to_its_creator(registry: ModelRegistry, n
     assert registry.models.create(name, "regression").owner == registry.principals.whoami().name
 
 
-def test_a_name_is_unique_without_regard_to_capitals(registry: ModelRegistry, name: str) -> None:
-    """A name that differs only in case is refused and the first one named."""
+def test_model_names_are_unique_ignoring_case(registry: ModelRegistry, name: str) -> None:
+    """A name that differs only in case is refused, and the error names the existing model."""
     registry.models.create(name, "regression")
     with pytest.raises(AlreadyExists, match=name):
         registry.models.create(name.upper(), "regression")
@@ -49,8 +49,8 @@ def test_a_name_is_unique_without_regard_to_capitals(registry: ModelRegistry, na
         registry.models.get(name.upper())
 
 
-def test_an_update_replaces_what_is_given_and_keeps_the_rest(registry: ModelRegistry, name: str) -> None:
-    """Fields that are not given stay, and the revision counts up."""
+def test_an_update_changes_only_the_fields_it_passes(registry: ModelRegistry, name: str) -> None:
+    """Other fields stay, and the revision increases by one."""
     created = registry.models.create(name, "regression", description="first", tags={"a": "1"})
     updated = registry.models.update(name, revision=1, tags={"b": "2"})
     assert (updated.tags, updated.description, updated.revision) == ({"b": "2"}, "first", 2)
@@ -58,13 +58,13 @@ def test_an_update_replaces_what_is_given_and_keeps_the_rest(registry: ModelRegi
 
 
 def test_an_update_that_changes_nothing_leaves_the_revision(registry: ModelRegistry, name: str) -> None:
-    """Saying what is so already is no change."""
+    """Equal values are not a change."""
     created = registry.models.create(name, "regression", description="same")
     assert registry.models.update(name, revision=1, description="same") == created
 
 
-def test_of_two_updates_of_one_revision_the_second_is_refused(registry: ModelRegistry, name: str) -> None:
-    """Nobody overwrites what they have not seen, unless they force it."""
+def test_the_second_update_of_one_revision_is_refused(registry: ModelRegistry, name: str) -> None:
+    """Nobody overwrites a change that they have not read, except by force."""
     registry.models.create(name, "regression")
     registry.models.update(name, revision=1, description="mine")
     with pytest.raises(RevisionMismatch, match="at revision 2, and If-Match is"):
@@ -75,15 +75,17 @@ def test_of_two_updates_of_one_revision_the_second_is_refused(registry: ModelReg
     assert registry.models.update(name, force=True, reason="now", description="theirs").revision == 3
 
 
-def test_creating_versions_does_not_disturb_an_edit(registry: ModelRegistry, name: str, tmp_path: object) -> None:
+def test_a_new_version_does_not_change_the_revision_of_its_model(
+    registry: ModelRegistry, name: str, tmp_path: object
+) -> None:
     """The revision counts edits of the model, not its versions."""
     seen = registry.models.create(name, "regression")
     version_of(registry, name)
     assert registry.models.update(name, revision=seen.revision, description="still mine").latest_version == 1
 
 
-def test_a_tombstoned_model_keeps_its_name_and_its_story(registry: ModelRegistry, name: str) -> None:
-    """It can be read but not changed, and its name is never given again."""
+def test_a_tombstoned_model_can_be_read_but_not_changed(registry: ModelRegistry, name: str) -> None:
+    """Its name is never available again."""
     registry.models.create(name, "regression")
     grave = registry.models.tombstone(name, reason="superseded", revision=1).tombstone
     assert grave is not None
@@ -98,7 +100,7 @@ def test_a_tombstoned_model_keeps_its_name_and_its_story(registry: ModelRegistry
 
 
 def test_a_model_in_production_cannot_be_tombstoned(registry: ModelRegistry, name: str) -> None:
-    """What is in use is not taken away."""
+    """The error names the version in production."""
     registry.models.create(name, "regression")
     promoted(registry, name)
     with pytest.raises(InUse, match="version 1"):
@@ -106,13 +108,13 @@ def test_a_model_in_production_cannot_be_tombstoned(registry: ModelRegistry, nam
 
 
 def test_a_tombstone_needs_a_reason(registry: ModelRegistry, name: str) -> None:
-    """Blank is no reason."""
+    """A blank text is not a reason."""
     registry.models.create(name, "regression")
     with pytest.raises(InvalidRequest, match="reason"):
         registry.models.tombstone(name, reason="  ", revision=1)
 
 
-def test_a_search_takes_every_condition(registry: ModelRegistry, name: str) -> None:
+def test_a_search_combines_all_conditions(registry: ModelRegistry, name: str) -> None:
     """Type, stage, tags, owner, prefix and time narrow the result together."""
     for number, kind in enumerate(["regression", "forecasting", "regression"]):
         registry.models.create(
@@ -137,8 +139,8 @@ def test_a_search_takes_every_condition(registry: ModelRegistry, name: str) -> N
 
 
 @pytest.mark.parametrize("order", ["name", "-name", "created_at", "-created_at"])
-def test_pages_neither_skip_nor_repeat(registry: ModelRegistry, name: str, order: str) -> None:
-    """Page by page is the same as all at once, also while others create models."""
+def test_pages_of_models_neither_skip_nor_repeat(registry: ModelRegistry, name: str, order: str) -> None:
+    """All pages together equal the whole list, also while others create models."""
     for number in range(7):
         registry.models.create(f"{name}-{number}", "regression", tags={"of": name})
     whole = [model.name for model in registry.models.search(tags={"of": name}, order=order)]  # type: ignore[arg-type]
@@ -151,8 +153,8 @@ def test_pages_neither_skip_nor_repeat(registry: ModelRegistry, name: str, order
     assert [one for one in seen if one in whole] == whole
 
 
-def test_a_stage_facet_follows_the_versions(registry: ModelRegistry, name: str) -> None:
-    """A model is found by a stage exactly as long as a live version stands there."""
+def test_a_search_by_stage_follows_the_versions(registry: ModelRegistry, name: str) -> None:
+    """A model matches a stage exactly while one of its live versions is in that stage."""
     registry.models.create(name, "regression")
     version = version_of(registry, name)
 

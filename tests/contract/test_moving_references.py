@@ -1,4 +1,4 @@
-"""The meaning of each selector in each state of its version: by the short way and by the handler, on both engines."""
+"""The meaning of each selector for each state of its version: on the short path and in the handler, on both engines."""
 
 import uuid
 from collections.abc import Iterator
@@ -21,20 +21,20 @@ RECALLED: list[set[int]] = [set(), {3}, {2, 3}, {1, 2, 3}, {5}, {4, 5}, {7}, {6,
 
 @pytest.fixture(scope="module", params=["memory", "postgres"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """A registry on each engine."""
+    """Provide a registry on each engine."""
     with opened(request) as this:
         yield this
 
 
 @pytest.fixture
 def registry(world: World) -> Iterator[HttpRegistry]:
-    """Its admin."""
+    """Provide a registry client of the admin."""
     with world.backend.registry() as this:
         yield this
 
 
 def furnished(registry: HttpRegistry, rule: OnRecall) -> str:
-    """Make a model with seven versions, two aliases and that policy, and return its name."""
+    """Create a model with seven versions, two aliases and that policy; return its name."""
     name = f"moving-{uuid.uuid4().hex[:8]}"
     registry.models.create(name, "regression")
     registry.policies.put(name, PromotionRules(on_recall=rule), reason="as decided", force=True)
@@ -50,7 +50,7 @@ def furnished(registry: HttpRegistry, rule: OnRecall) -> str:
 
 
 def meant(selector: str, rule: OnRecall, recalled: set[int], gone: set[int]) -> int | str:
-    """Return the number of the version that a selector means, or the code of the refusal."""
+    """Return the version number that a selector resolves to, or the code of the error."""
     fixed = int(selector) if selector.isdigit() else ALIASES.get(selector)
     if fixed is not None:
         if fixed in gone:
@@ -70,7 +70,7 @@ def meant(selector: str, rule: OnRecall, recalled: set[int], gone: set[int]) -> 
 
 
 def resolved(world: World, name: str, selector: str) -> list[int | str]:
-    """Resolve by the short way, and by the handler, which takes escapes too; return both answers."""
+    """Resolve on the short path and in the handler, which also decodes escapes; return both answers."""
     escaped = f"%{ord(selector[0]):02X}{selector[1:]}"
     found: list[int | str] = []
     for spelling in (selector, escaped):
@@ -80,8 +80,10 @@ def resolved(world: World, name: str, selector: str) -> list[int | str]:
 
 
 @pytest.mark.parametrize("rule", list(OnRecall))
-def test_each_selector_in_each_state(world: World, registry: HttpRegistry, rule: OnRecall) -> None:
-    """Stages and `latest` move on under `skip`; numbers and aliases never do, and nothing is a failure of ours."""
+def test_each_selector_resolves_in_each_state_as_specified(
+    world: World, registry: HttpRegistry, rule: OnRecall
+) -> None:
+    """Under `skip`, stages and `latest` move on; numbers and aliases never do, and no case is a server error."""
     name = furnished(registry, rule)
     for recalled in RECALLED:
         for number in sorted(recalled):
@@ -108,8 +110,8 @@ def _check(world: World, name: str, rule: OnRecall, recalled: set[int], gone: se
 
 
 @pytest.mark.parametrize("rule", list(OnRecall))
-def test_a_model_out_of_use_resolves_to_nothing(world: World, registry: HttpRegistry, rule: OnRecall) -> None:
-    """Whatever is asked for, recalled or not."""
+def test_a_tombstoned_model_resolves_to_no_version(world: World, registry: HttpRegistry, rule: OnRecall) -> None:
+    """For every selector, recalled or not."""
     name = furnished(registry, rule)
     registry.versions.recall(name, 5, reason="leak", force=True)
     registry.versions.transition(name, 3, "archived", reason="the end", force=True)
@@ -119,8 +121,8 @@ def test_a_model_out_of_use_resolves_to_nothing(world: World, registry: HttpRegi
 
 
 @pytest.mark.parametrize("rule", list(OnRecall))
-def test_what_is_not_a_selector_is_refused_as_such(world: World, registry: HttpRegistry, rule: OnRecall) -> None:
-    """With a code of its own kind, and under `skip` as under `refuse`."""
+def test_an_invalid_selector_has_its_own_error_code(world: World, registry: HttpRegistry, rule: OnRecall) -> None:
+    """Under `skip` as under `refuse`."""
     name = furnished(registry, rule)
     registry.versions.recall(name, 3, reason="leak", force=True)
     codes = {"invalid_reference", "invalid_name", "reserved_name", "version_not_found", "not_found"}

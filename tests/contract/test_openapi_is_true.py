@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of a request and of its answer is so, for every operation there is."""
+"""The OpenAPI document describes every request and response exactly."""
 
 import hashlib
 import json
@@ -41,7 +41,7 @@ TRANSPORT_HEADERS |= {"x-request-deadline-ms"}
 
 
 class Watched(httpx.BaseTransport):
-    """Passes requests on, and holds each, and its answer, against the document."""
+    """Pass requests on, and validate each request and response against the document."""
 
     def __init__(self, backend: TestBackend) -> None:
         self.document: dict[str, Any] = json.loads(json.dumps(build(backend._app)))
@@ -133,7 +133,7 @@ def _pattern(path: str) -> str:
 
 
 def _typed(schema: dict[str, Any], text: str) -> Any:
-    """A parameter's text as the value it stands for."""
+    """Convert the text of a parameter to the value that it stands for."""
     match schema.get("type"):
         case "integer":
             return int(text)
@@ -146,14 +146,14 @@ def _typed(schema: dict[str, Any], text: str) -> Any:
 
 @pytest.fixture
 def watched(model_registry_backend: TestBackend) -> Watched:
-    """The application, watched."""
+    """Provide the application behind the validator."""
     return Watched(model_registry_backend)
 
 
-def test_every_operation_does_what_the_document_says(
+def test_every_operation_matches_the_document(
     watched: Watched, model_registry_backend: TestBackend, tmp_path: Path
 ) -> None:
-    """Requests and answers of every operation, successes and refusals, fit their description to the letter."""
+    """Requests and responses of every operation, successes and errors, match their schemas."""
     token = model_registry_backend.token()
     (tmp_path / "model.onnx").write_bytes(b"weights")
     with HttpRegistry(RegistryConfig(url=URL, token=token), transport=watched) as registry:
@@ -164,7 +164,7 @@ def test_every_operation_does_what_the_document_says(
         judge.approvals.approve("eurusd", 1, reason="it is sound")
         judge.approvals.of_version("eurusd", 1)
     with httpx.Client(base_url=URL, transport=watched, headers={"authorization": f"Bearer {token}"}) as client:
-        _ask_again(client)
+        _revalidate(client)
         assert client.get("/health/live").json() == {"status": "live"}
         assert client.get("/health/ready").json() == {"status": "ready"}
         assert client.get("/metrics").is_success
@@ -220,8 +220,8 @@ LIES: dict[str, tuple[Lie, str]] = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_document_that_lies_is_found_out(watched: Watched, model_registry_backend: TestBackend, lie: str) -> None:
-    """The document is really compared: with one word of it changed, the same request fails, because of that word."""
+def test_a_wrong_document_is_detected(watched: Watched, model_registry_backend: TestBackend, lie: str) -> None:
+    """With one word of the document changed, the same request fails because of that word."""
     change, found = LIES[lie]
     change(watched.document["paths"]["/v1/models"]["post"], watched.document["components"]["schemas"])
     config = RegistryConfig(url=URL, token=model_registry_backend.token())
@@ -337,8 +337,8 @@ def _use_principals(registry: HttpRegistry) -> None:
     registry.principals.revoke_token(issued.token.id)
 
 
-def _ask_again(client: httpx.Client) -> None:
-    """Every answer with an ETag is asked for again by that ETag, and is not sent again."""
+def _revalidate(client: httpx.Client) -> None:
+    """Repeat every GET that returned an ETag with If-None-Match, and expect 304."""
     for path in ("models/eurusd", "models/eurusd/versions/1", "models/eurusd/resolve/production", "whoami"):
         _ask_again_for(client, path)
     for path in ("models/eurusd/policy", "principals/bot"):

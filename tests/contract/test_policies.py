@@ -1,4 +1,4 @@
-"""Policies and approvals: what a promotion must fulfil, who may say so, and what the event tells of it."""
+"""Policies and approvals: conditions of a promotion, who may approve, and what the event records."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -31,39 +31,39 @@ BETTER = MetricRule(metric="auc", direction=Direction.AT_LEAST, tolerance=0.01)
 
 @pytest.fixture
 def admin(server: Any) -> Iterator[ModelRegistry]:
-    """The first admin, on each engine."""
+    """Provide a registry client of the first admin, on each engine."""
     with server.registry() as registry:
         yield registry
 
 
 @pytest.fixture
 def person(server: Any, admin: ModelRegistry) -> Iterator[Person]:
-    """Makes humans and services."""
+    """Provide a function that creates human and service principals."""
     with people(admin, lambda token: HttpRegistry(RegistryConfig(url=server.url, token=token))) as made:
         yield made
 
 
 def staged(registry: ModelRegistry, name: str, **facts: Any) -> int:
-    """The number of a new version in staging."""
+    """Provide the number of a new version in staging."""
     number = version_of(registry, name, **facts).version
     registry.versions.transition(name, number, "staging", revision=1)
     return number
 
 
 def governed(registry: ModelRegistry, name: str, rules: PromotionRules) -> None:
-    """A model with a policy from the beginning."""
+    """Create a model with a policy from the beginning."""
     registry.models.create(name, "classification")
     registry.policies.put(name, rules, reason="as the committee decided", revision=1)
 
 
 def missing(check: Check) -> list[str]:
-    """What keeps a version from production, in short."""
+    """Return the findings that are not met, in short form."""
     return [f"{finding.rule} {finding.subject}".strip() for finding in check.findings if not finding.met]
 
 
 class TestPolicy:
     def test_a_model_begins_without_conditions(self, registry: ModelRegistry, name: str) -> None:
-        """And its policy has a revision to be based on."""
+        """Its policy has a revision from the beginning, so that the first change can name it."""
         model = registry.models.create(name, "classification")
         policy = registry.policies.get(name)
         assert (policy.rules, policy.revision, policy.updated_at) == (PromotionRules(), 1, model.created_at)
@@ -72,8 +72,8 @@ class TestPolicy:
         assert (check.met, check.policy, check.replacing) == (True, 1, None)
         registry.production.promote(name, number, reason="the first")
 
-    def test_it_is_changed_by_compare_and_set(self, registry: ModelRegistry, name: str) -> None:
-        """With a reason; what changes nothing makes no revision."""
+    def test_a_policy_is_changed_by_compare_and_set(self, registry: ModelRegistry, name: str) -> None:
+        """A change needs a reason; a change without effect makes no revision."""
         governed(registry, name, PromotionRules(approvals=1))
         with pytest.raises(RevisionRequired):
             registry.policies.put(name, PromotionRules(), reason="x")
@@ -85,8 +85,10 @@ class TestPolicy:
         assert registry.policies.put(name, PromotionRules(approvals=2), reason="x", revision=2).revision == 3
         assert [decision.what for decision in registry.production.history(name)] == ["policy.set"] * 2
 
-    def test_an_unknown_metric_is_refused_once_versions_can_tell(self, registry: ModelRegistry, name: str) -> None:
-        """A model without versions may be given any; later a misspelt one would refuse every promotion."""
+    def test_a_rule_for_an_unknown_metric_is_refused_once_versions_exist(
+        self, registry: ModelRegistry, name: str
+    ) -> None:
+        """Without versions any metric is accepted; later, a misspelt metric would refuse every promotion."""
         governed(registry, name, PromotionRules(metrics=[AUC]))
         version_of(registry, name, metrics={"accuracy": 0.5})
         rules = PromotionRules(metrics=[AUC], approvals=1)
@@ -96,8 +98,8 @@ class TestPolicy:
         version_of(registry, name, metrics={"auc": 0.5})
         assert registry.policies.put(name, rules, reason="x", revision=2).revision == 3
 
-    def test_every_rule_is_judged_and_told(self, registry: ModelRegistry, name: str) -> None:
-        """The check says what is wanted and found, changes nothing, and is what a promotion comes to."""
+    def test_the_check_reports_every_rule(self, registry: ModelRegistry, name: str) -> None:
+        """It lists what is wanted and found, changes nothing, and agrees with the promotion itself."""
         hours = [ChangeHours(days=[*Weekday], since="00:00", until="24:00")]
         rules = PromotionRules(
             metrics=[AUC, MetricRule(metric="loss", direction=Direction.AT_MOST, than=0.5, tolerance=0.1)],
@@ -118,12 +120,12 @@ class TestPolicy:
         assert by_rule["window Europe/Berlin"].met
         with pytest.raises(PolicyNotMet) as refused:
             registry.production.promote(name, number, reason="now")
-        for told in (*missing(check), "revision 2"):
-            assert told in refused.value.detail
+        for reported in (*missing(check), "revision 2"):
+            assert reported in refused.value.detail
         assert len(list(registry.production.history(name))) == events
 
-    def test_the_incumbent_is_the_bar(self, registry: ModelRegistry, name: str) -> None:
-        """With a tolerance; without one in production the metric must only be there."""
+    def test_metrics_are_compared_with_the_incumbent(self, registry: ModelRegistry, name: str) -> None:
+        """With a tolerance; without an incumbent the metric must only exist."""
         governed(registry, name, PromotionRules(metrics=[BETTER]))
         first, worse, near = (staged(registry, name, metrics={"auc": auc}) for auc in (0.7, 0.689, 0.691))
         nothing = staged(registry, name)
@@ -136,8 +138,8 @@ class TestPolicy:
             registry.production.promote(name, worse, reason="nearly")
         registry.production.promote(name, near, reason="near enough", replacing=check.replacing)
 
-    def test_the_signature_must_fit_the_incumbents(self, registry: ModelRegistry, name: str) -> None:
-        """Its users must not notice; what it differs in is told."""
+    def test_the_signature_must_be_compatible_with_the_incumbent(self, registry: ModelRegistry, name: str) -> None:
+        """The finding names the difference."""
         governed(registry, name, PromotionRules(signature=True))
         rates = FieldSpec(name="rates", dtype="float64", shape=[-1, 22])
         up = FieldSpec(name="up", dtype="bool", shape=[-1])
@@ -153,7 +155,7 @@ class TestPolicy:
 
 class TestApprovals:
     def test_humans_other_than_the_author_approve(self, admin: ModelRegistry, person: Person, name: str) -> None:
-        """As many as the policy says; each once."""
+        """The policy sets their number, and each human counts once."""
         governed(admin, name, PromotionRules(approvals=2))
         number = staged(admin, name)
         alice, bob = person("alice"), person("bob")
@@ -167,8 +169,8 @@ class TestApprovals:
         alice.production.promote(name, number, reason="ready")
         assert [found.reason for found in bob.approvals.of_version(name, number)] == ["I have run it", "so have I"]
 
-    def test_neither_services_nor_authors_do(self, admin: ModelRegistry, person: Person, name: str) -> None:
-        """Nor those without the right; each is told why."""
+    def test_services_and_authors_cannot_approve(self, admin: ModelRegistry, person: Person, name: str) -> None:
+        """A caller without the right cannot, either; each error says why."""
         governed(admin, name, PromotionRules(approvals=1))
         author = person("author", Role.ADMIN)
         number = staged(author, name)
@@ -188,10 +190,10 @@ class TestApprovals:
         assert admin.approvals.of_version(name, number) == []
 
     @pytest.mark.parametrize("changed", ["tags", "description", "policy"])
-    def test_an_approval_is_void_once_what_was_approved_has_changed(
+    def test_an_approval_is_void_after_the_version_or_policy_changes(
         self, admin: ModelRegistry, person: Person, name: str, changed: str
     ) -> None:
-        """Tags, description or policy; then the same human may approve anew."""
+        """After a change of tags, description or policy the same human can approve again."""
         governed(admin, name, PromotionRules(approvals=1))
         number = staged(admin, name)
         alice = person("alice")
@@ -207,26 +209,30 @@ class TestApprovals:
         assert any("void" in finding.found and first.approver in finding.found for finding in check.findings)
         assert alice.approvals.approve(name, number, reason="as it is now").subject != first.subject
         assert admin.production.check(name, number).met
-        told = [decision.what for decision in admin.production.history(name)]
-        assert (told.count("approval.given"), told.count("approval.refused")) == (2, 0)
+        reported = [decision.what for decision in admin.production.history(name)]
+        assert (reported.count("approval.given"), reported.count("approval.refused")) == (2, 0)
 
-    def test_a_refusal_stands_in_the_way(self, admin: ModelRegistry, person: Person, name: str) -> None:
-        """Whatever the policy, until whoever refused approves."""
+    def test_a_refusal_blocks_the_promotion(self, admin: ModelRegistry, person: Person, name: str) -> None:
+        """Under any policy, until the human who refused approves."""
         admin.models.create(name, "classification")
         number = staged(admin, name)
         alice = person("alice")
         word = alice.approvals.refuse(name, number, reason="it has seen the holdout")
         with pytest.raises(PolicyNotMet, match=f"refused by {word.approver}"):
             admin.production.promote(name, number, reason="ready")
-        told = next(admin.production.history(name))
-        assert (told.what, told.by, told.reason) == ("approval.refused", word.approver, "it has seen the holdout")
+        reported = next(admin.production.history(name))
+        assert (reported.what, reported.by, reported.reason) == (
+            "approval.refused",
+            word.approver,
+            "it has seen the holdout",
+        )
         alice.approvals.approve(name, number, reason="it has not")
         admin.production.promote(name, number, reason="ready")
 
 
 class TestOverride:
-    def test_it_is_a_right_of_its_own(self, admin: ModelRegistry, person: Person, name: str) -> None:
-        """Integration promotes, but only an admin overrides; what was overridden stands in the history."""
+    def test_overriding_a_policy_needs_its_own_right(self, admin: ModelRegistry, person: Person, name: str) -> None:
+        """Integration promotes, but only an admin overrides; the history lists what was overridden."""
         governed(admin, name, PromotionRules(metrics=[AUC], approvals=1))
         number = staged(admin, name, metrics={"auc": 0.5})
         alice = person("alice")
@@ -239,15 +245,15 @@ class TestOverride:
         assert (decision.policy, decision.overridden) == (2, ["metric auc", "approvals"])
 
     def test_the_lifecycle_itself_cannot_be_overridden(self, registry: ModelRegistry, name: str) -> None:
-        """What is not in staging has not been submitted."""
+        """A version outside staging cannot be promoted by an override."""
         registry.models.create(name, "classification")
         version_of(registry, name)
         with pytest.raises(IllegalTransition, match="illegal_transition"):
             registry.production.promote(name, 1, reason="now", override=True)
 
 
-def test_the_event_says_which_revision_judged_and_by_what_values(registry: ModelRegistry, name: str) -> None:
-    """Numbers stand exactly; whoever reads it later needs nothing else."""
+def test_the_event_records_the_policy_revision_and_the_compared_values(registry: ModelRegistry, name: str) -> None:
+    """Numbers are stored exactly, so the decision can be recomputed from the event alone."""
     governed(registry, name, PromotionRules(metrics=[BETTER]))
     for auc in (0.1 + 0.2, 0.7):
         number = staged(registry, name, metrics={"auc": auc})
@@ -264,8 +270,8 @@ def test_the_event_says_which_revision_judged_and_by_what_values(registry: Model
     assert "version 1" in metric["wanted"]
 
 
-def test_a_judgement_that_is_too_long_is_kept_beside_its_event(registry: ModelRegistry, name: str) -> None:
-    """64 rules with long names would not fit; the event still is within its limit, and the history still reads it."""
+def test_long_findings_are_stored_beside_their_event(registry: ModelRegistry, name: str) -> None:
+    """64 rules with long names exceed an event's limit; the history still reads them."""
     names = [f"metric/{'x' * 100}/{number}" for number in range(64)]
     rules = [MetricRule(metric=metric, direction=Direction.AT_LEAST, than=1 / 3) for metric in names]
     governed(registry, name, PromotionRules(metrics=rules))

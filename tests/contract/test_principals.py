@@ -1,4 +1,4 @@
-"""Principals and tokens, as every client sees them on every engine."""
+"""Principals and tokens, through every client on every engine."""
 
 import pytest
 
@@ -6,8 +6,8 @@ from common_lib import Grant, ModelRegistry, Role
 from common_lib.errors import AlreadyExists, InvalidRequest, PrincipalNotFound, TokenNotFound
 
 
-def test_a_principal_gets_a_token_whose_secret_is_shown_once(registry: ModelRegistry, name: str) -> None:
-    """Lists know the token but not its secret."""
+def test_the_secret_of_a_token_is_returned_once(registry: ModelRegistry, name: str) -> None:
+    """Lists contain the token without its secret."""
     principal = registry.principals.create(name, "service", [Grant(role=Role.ANALYSIS, models="eurusd-*")])
     assert registry.principals.get(name) == principal
     issued = registry.principals.issue_token(name, valid_days=1)
@@ -20,7 +20,7 @@ def test_a_principal_gets_a_token_whose_secret_is_shown_once(registry: ModelRegi
 
 
 def test_a_revoked_token_stays_revoked(registry: ModelRegistry, name: str) -> None:
-    """Revoking again changes nothing."""
+    """A second revocation changes nothing."""
     registry.principals.create(name, "human", [])
     token = registry.principals.issue_token(name).token
     revoked = registry.principals.revoke_token(token.id)
@@ -28,8 +28,8 @@ def test_a_revoked_token_stays_revoked(registry: ModelRegistry, name: str) -> No
     assert registry.principals.revoke_token(token.id) == revoked
 
 
-def test_grants_are_replaced_by_whoever_saw_them(registry: ModelRegistry, name: str) -> None:
-    """The revision counts up with each change."""
+def test_grants_are_replaced_by_compare_and_set(registry: ModelRegistry, name: str) -> None:
+    """The revision increases with each change."""
     registry.principals.create(name, "human", [])
     updated = registry.principals.update(name, [Grant(role=Role.AUDITOR, models="*")], revision=1)
     assert updated.grants == [Grant(role=Role.AUDITOR, models="*")]
@@ -38,7 +38,7 @@ def test_grants_are_replaced_by_whoever_saw_them(registry: ModelRegistry, name: 
 
 
 def test_names_of_principals_are_unique(registry: ModelRegistry, name: str) -> None:
-    """And what is not there is not found."""
+    """A missing principal is not found."""
     registry.principals.create(name, "human", [])
     with pytest.raises(AlreadyExists):
         registry.principals.create(name, "service", [])
@@ -49,7 +49,7 @@ def test_names_of_principals_are_unique(registry: ModelRegistry, name: str) -> N
 
 
 @pytest.mark.parametrize("wrong", ["", "Admin", "a b", "a\n", "x" * 65, "-a"])
-def test_what_is_no_name_of_a_principal_is_refused(registry: ModelRegistry, wrong: str) -> None:
-    """Names stand as actors in the log."""
+def test_invalid_names_of_principals_are_refused(registry: ModelRegistry, wrong: str) -> None:
+    """The names are the actors in the log."""
     with pytest.raises(InvalidRequest):
         registry.principals.create(wrong, "human", [])

@@ -1,4 +1,4 @@
-"""Production: promoted by compare-and-set, rolled back, and known for every moment."""
+"""Production: promotion by compare-and-set, rollback, and the production version at any moment."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -21,14 +21,14 @@ from tests.support.steps import promoted, version_of
 
 
 def staged(registry: ModelRegistry, name: str, content: bytes = b"weights") -> int:
-    """The number of a new version in staging."""
+    """Provide the number of a new version in staging."""
     number = version_of(registry, name, content).version
     registry.versions.transition(name, number, "staging", revision=1)
     return number
 
 
 def production(registry: ModelRegistry, name: str) -> int | None:
-    """What is in production, by all that can be asked, which must agree."""
+    """Return the production version by every way to query it; fail if they disagree."""
     model = registry.models.get(name).production_version
     assert registry.production.at(name).version == model
     assert [version.version for version in registry.versions.search(name, stage="production")] == (
@@ -38,8 +38,8 @@ def production(registry: ModelRegistry, name: str) -> int | None:
 
 
 class TestPromotion:
-    def test_a_promotion_says_what_it_replaces(self, registry: ModelRegistry, name: str) -> None:
-        """Of two that were decided against the same incumbent one wins; the other is told who did, when and why."""
+    def test_of_two_promotions_over_the_same_incumbent_one_wins(self, registry: ModelRegistry, name: str) -> None:
+        """The other gets an error that names the winner, the time and the reason."""
         registry.models.create(name, "regression")
         promoted(registry, name)
         first, second = staged(registry, name), staged(registry, name)
@@ -54,8 +54,8 @@ class TestPromotion:
         assert production(registry, name) == first
         assert registry.versions.get(name, second).stage is ModelStage.STAGING
 
-    def test_nothing_in_production_is_said_too(self, registry: ModelRegistry, name: str) -> None:
-        """The first promotion replaces nothing; whoever thought so too late is told."""
+    def test_a_first_promotion_states_that_it_replaces_no_version(self, registry: ModelRegistry, name: str) -> None:
+        """A second caller that expects no version in production gets an error."""
         registry.models.create(name, "regression")
         first, second = staged(registry, name), staged(registry, name)
         registry.versions.transition(name, first, "production", reason="the first", revision=2)
@@ -68,8 +68,8 @@ class TestPromotion:
         assert lost.value.winner is not None
         assert (lost.value.winner.version, lost.value.winner.reason) == (None, "broken")
 
-    def test_two_promotions_of_one_version_are_told_apart(self, registry: ModelRegistry, name: str) -> None:
-        """The one that comes second learns who was first."""
+    def test_the_second_promotion_of_one_version_names_the_first(self, registry: ModelRegistry, name: str) -> None:
+        """The error names the principal whose promotion came first."""
         registry.models.create(name, "regression")
         number = staged(registry, name)
         registry.production.promote(name, number, reason="first", revision=2)
@@ -78,8 +78,8 @@ class TestPromotion:
         assert lost.value.winner is not None
         assert (lost.value.winner.version, lost.value.winner.reason) == (number, "first")
 
-    def test_who_is_late_for_another_reason_learns_no_winner(self, registry: ModelRegistry, name: str) -> None:
-        """A changed description is no decision."""
+    def test_a_stale_revision_without_a_decision_names_no_winner(self, registry: ModelRegistry, name: str) -> None:
+        """A changed description is not a decision."""
         registry.models.create(name, "regression")
         number = version_of(registry, name).version
         registry.versions.update(name, number, description="other", revision=1)
@@ -87,8 +87,8 @@ class TestPromotion:
             registry.versions.transition(name, number, "staging", revision=1)
         assert lost.value.winner is None
 
-    def test_whose_decision_the_caller_knew_is_no_winner(self, registry: ModelRegistry, name: str) -> None:
-        """Only who made the revision that is there has won; of edits that come too late the same is told."""
+    def test_a_decision_that_the_caller_had_read_names_no_winner(self, registry: ModelRegistry, name: str) -> None:
+        """Only the author of the current revision is a winner; the same holds for late edits."""
         registry.models.create(name, "regression")
         number = staged(registry, name)
         registry.versions.update(name, number, description="other", revision=2)
@@ -101,8 +101,10 @@ class TestPromotion:
         assert lost.value.winner is not None
         assert lost.value.winner.reason == "in time"
 
-    def test_what_is_out_of_use_is_not_checked_for_promotion(self, registry: ModelRegistry, name: str) -> None:
-        """The answer is that of the promotion itself, for a version and for a whole model."""
+    def test_a_check_of_a_tombstoned_version_is_refused_like_its_promotion(
+        self, registry: ModelRegistry, name: str
+    ) -> None:
+        """The same holds for a tombstoned model."""
         registry.models.create(name, "regression")
         first, second = staged(registry, name), staged(registry, name)
         registry.versions.tombstone(name, first, reason="wrong data", revision=2)
@@ -112,8 +114,10 @@ class TestPromotion:
         with pytest.raises(Tombstoned, match="wrong question"):
             registry.production.check(name, second)
 
-    def test_force_goes_on_whatever_is_there_and_says_why(self, registry: ModelRegistry, name: str) -> None:
-        """Neither revision nor incumbent are looked at; the history says that it was forced."""
+    def test_a_forced_promotion_needs_a_reason_and_ignores_revision_and_incumbent(
+        self, registry: ModelRegistry, name: str
+    ) -> None:
+        """The history records that it was forced."""
         registry.models.create(name, "regression")
         promoted(registry, name)
         number = staged(registry, name)
@@ -123,8 +127,10 @@ class TestPromotion:
         assert production(registry, name) == number
         assert next(registry.production.history(name)).forced
 
-    def test_only_a_rollback_leads_from_the_archive_to_production(self, registry: ModelRegistry, name: str) -> None:
-        """The refusal says so."""
+    def test_an_archived_version_returns_to_production_only_by_rollback(
+        self, registry: ModelRegistry, name: str
+    ) -> None:
+        """The error says so."""
         registry.models.create(name, "regression")
         promoted(registry, name)
         promoted(registry, name)
@@ -133,8 +139,8 @@ class TestPromotion:
 
 
 class TestRollback:
-    def test_it_returns_to_what_was_there_before(self, registry: ModelRegistry, name: str) -> None:
-        """Each goes back one further; a new promotion begins from where one has come back to."""
+    def test_a_rollback_returns_to_the_previous_production_version(self, registry: ModelRegistry, name: str) -> None:
+        """Each rollback goes one step further back; a new promotion starts from the restored version."""
         registry.models.create(name, "regression")
         for _ in range(3):
             promoted(registry, name)
@@ -147,8 +153,10 @@ class TestRollback:
         fourth = promoted(registry, name).version
         assert registry.production.rollback(name, reason="it fails", replacing=fourth).version == 1
 
-    def test_of_an_empty_production_it_returns_to_the_last(self, registry: ModelRegistry, name: str) -> None:
-        """Whoever archived by mistake gets back what was archived."""
+    def test_a_rollback_of_an_empty_production_restores_the_last_version(
+        self, registry: ModelRegistry, name: str
+    ) -> None:
+        """A version that was archived by mistake comes back."""
         registry.models.create(name, "regression")
         promoted(registry, name)
         second = promoted(registry, name)
@@ -157,8 +165,8 @@ class TestRollback:
         assert registry.production.rollback(name, reason="it was a slip").version == 2
         assert registry.production.rollback(name, reason="it fails", replacing=2).version == 1
 
-    def test_what_cannot_be_used_is_passed_over(self, registry: ModelRegistry, name: str) -> None:
-        """Recalled, tombstoned, or taken back to staging."""
+    def test_a_rollback_skips_unusable_versions(self, registry: ModelRegistry, name: str) -> None:
+        """Recalled, tombstoned, or returned to staging."""
         registry.models.create(name, "regression")
         for _ in range(5):
             promoted(registry, name)
@@ -167,8 +175,8 @@ class TestRollback:
         registry.versions.transition(name, 2, "staging", reason="once more", force=True)
         assert registry.production.rollback(name, reason="it fails", replacing=5).version == 1
 
-    def test_it_is_refused_if_something_else_is_there(self, registry: ModelRegistry, name: str) -> None:
-        """Whoever would take back what somebody else promoted in between is told."""
+    def test_a_rollback_is_refused_after_another_promotion(self, registry: ModelRegistry, name: str) -> None:
+        """It would undo a promotion that the caller has not read."""
         registry.models.create(name, "regression")
         for _ in range(3):
             promoted(registry, name)
@@ -179,8 +187,10 @@ class TestRollback:
             assert lost.value.winner.version == 3
         assert production(registry, name) == 3
 
-    def test_of_a_model_that_never_had_production_there_is_none(self, registry: ModelRegistry, name: str) -> None:
-        """Nor with versions in staging."""
+    def test_a_model_that_never_was_in_production_cannot_be_rolled_back(
+        self, registry: ModelRegistry, name: str
+    ) -> None:
+        """Versions in staging do not count."""
         registry.models.create(name, "regression")
         staged(registry, name)
         with pytest.raises(NothingToReturnTo):
@@ -189,8 +199,8 @@ class TestRollback:
 
 
 class TestHistory:
-    def test_it_says_who_decided_what_when_and_why(self, registry: ModelRegistry, name: str) -> None:
-        """The newest first, each with the stages that it changed, on pages that neither skip nor repeat."""
+    def test_the_history_lists_who_decided_what_when_and_why(self, registry: ModelRegistry, name: str) -> None:
+        """Newest first, each with the stages that it changed; pages neither skip nor repeat."""
         registry.models.create(name, "regression")
         promoted(registry, name)
         promoted(registry, name)
@@ -207,8 +217,8 @@ class TestHistory:
         assert (found[0].by, found[0].reason, found[0].subject) == ("admin", "it fails", f"models/{name}/versions/1")
         assert all(later.at > earlier.at and later.sequence > earlier.sequence for later, earlier in pairwise(found))
 
-    def test_every_move_is_one_of_those_that_are_drawn(self, registry: ModelRegistry, name: str) -> None:
-        """Stages change as the table of moves says, by the event that it names."""
+    def test_every_move_in_the_history_is_a_legal_move(self, registry: ModelRegistry, name: str) -> None:
+        """Stages change as the table of moves defines, by the event that it names."""
         registry.models.create(name, "regression")
         promoted(registry, name)
         promoted(registry, name)
@@ -227,8 +237,8 @@ class TestHistory:
 
 
 class TestAsOf:
-    def test_every_moment_has_its_version(self, registry: ModelRegistry, name: str) -> None:
-        """From the instant of one decision up to the instant before the next."""
+    def test_every_moment_has_one_production_version(self, registry: ModelRegistry, name: str) -> None:
+        """From the instant of a decision until just before the next."""
         registry.models.create(name, "regression")
         for _ in range(3):
             promoted(registry, name)
@@ -254,8 +264,8 @@ class TestAsOf:
                     assert registry.resolve(reference).version == version
         assert registry.production.at(name, moves[-1].at - tick).version is None
 
-    def test_nothing_later_is_told(self, registry: ModelRegistry, name: str) -> None:
-        """Stage, tags and description are those of the moment it came to production: a backtest must not see more."""
+    def test_a_past_moment_returns_no_later_facts(self, registry: ModelRegistry, name: str) -> None:
+        """Stage, tags and description are those at the start of the tenure: a backtest must not see the future."""
         registry.models.create(name, "regression")
         before = promoted(registry, name)
         moment = registry.production.at(name).since
@@ -265,8 +275,8 @@ class TestAsOf:
         promoted(registry, name)
         assert registry.resolve(f"models:/{name}/production?as_of={moment.isoformat()}") == before
 
-    def test_what_is_recalled_now_is_refused_for_every_moment(self, registry: ModelRegistry, name: str) -> None:
-        """The history still says what it was."""
+    def test_a_recalled_version_is_refused_for_every_past_moment(self, registry: ModelRegistry, name: str) -> None:
+        """The history still names the version."""
         registry.models.create(name, "regression")
         promoted(registry, name)
         moment = registry.production.at(name).since
@@ -275,10 +285,8 @@ class TestAsOf:
             registry.resolve(f"models:/{name}/production?as_of={moment.isoformat()}")
         assert registry.production.at(name, moment).version == 1
 
-    def test_before_the_beginning_and_in_the_future_there_is_no_answer(
-        self, registry: ModelRegistry, name: str
-    ) -> None:
-        """The refusal says from when on, or up to when, one can ask."""
+    def test_moments_before_the_model_and_in_the_future_are_refused(self, registry: ModelRegistry, name: str) -> None:
+        """The error names the first or last moment that can be queried."""
         began = registry.models.create(name, "regression").created_at
         for moment, why in (
             (began - timedelta(microseconds=1), "was created at"),

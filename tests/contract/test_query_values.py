@@ -1,4 +1,4 @@
-"""A query parameter is what its type says or is refused, and never taken for one left out: each × each spelling."""
+"""Query parameters: each has a value of its type or is refused, never ignored: each parameter × each spelling."""
 
 import datetime as dt
 import functools
@@ -65,20 +65,20 @@ class Parameter(NamedTuple):
 
     @property
     def target(self) -> str:
-        """The address, without the query."""
+        """The address without its query."""
         return filled(self.path)
 
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    """A registry that nothing here changes."""
+    """Provide a registry that no test of this file changes."""
     with in_memory() as shared:
         yield shared
 
 
 @pytest.fixture(scope="module", params=["memory", "postgres"])
 def either(request: pytest.FixtureRequest) -> Iterator[World]:
-    """The same on either engine, for values that reach one."""
+    """Provide the same registry on each engine, for values that reach the engine."""
     with opened(request) as this:
         yield this
 
@@ -100,8 +100,8 @@ def parameters(world: World) -> list[Parameter]:
 
 
 @pytest.mark.parametrize("nonsense", NONSENSE)
-def test_nonsense_is_refused_with_its_value(world: World, nonsense: str) -> None:
-    """For every parameter that is not free text; a free text is looked for and not found, and never ignored."""
+def test_a_value_of_the_wrong_type_is_refused(world: World, nonsense: str) -> None:
+    """For every parameter except free texts, which are searched for and never ignored."""
     with nothing_happens(world):
         for one in parameters(world):
             if one.name == "reason" or (nonsense in NUMBERS and one.name == "after"):
@@ -116,8 +116,8 @@ def test_nonsense_is_refused_with_its_value(world: World, nonsense: str) -> None
 
 
 @pytest.mark.parametrize("broken", BROKEN)
-def test_what_is_not_utf8_is_refused(world: World, broken: str) -> None:
-    """For every parameter, free text too, in its value and in its name."""
+def test_bytes_that_are_not_utf8_are_refused(world: World, broken: str) -> None:
+    """In the value and in the name of every parameter, free texts included."""
     with nothing_happens(world):
         for one in parameters(world):
             for query in (f"{one.name}={BROKEN[broken]}", f"{BROKEN[broken]}={one.name}"):
@@ -125,8 +125,8 @@ def test_what_is_not_utf8_is_refused(world: World, broken: str) -> None:
                 assert (answer.status_code, problem(answer)["field"]) == (422, "query"), one
 
 
-def test_no_parameter_may_stand_twice_or_under_another_name(world: World) -> None:
-    """But for the tags of a search, of which there may be several."""
+def test_duplicate_and_unknown_parameters_are_refused(world: World) -> None:
+    """Except tags of a search, which may repeat."""
     with nothing_happens(world):
         for one in parameters(world):
             value = str(one.schema.get("default", (one.schema.get("enum") or ["1"])[0])).lower()
@@ -148,8 +148,8 @@ def test_no_parameter_may_stand_twice_or_under_another_name(world: World) -> Non
         ("9999-12-31T23:59:59-23:59", True),
     ],
 )
-def test_the_ends_of_the_calendar_are_times(either: World, field: str, text: str, *, later: bool) -> None:
-    """Even where the same moment has no date in UTC; a page of such a search has another one behind it."""
+def test_times_at_the_ends_of_the_calendar_are_accepted(either: World, field: str, text: str, *, later: bool) -> None:
+    """Also where the same moment has no date in UTC; such a search has further pages."""
     found = either.send("GET", f"/v1/models?{field}={text}")
     assert found.status_code == 200, found.text
     assert bool(found.json()["items"]) == (later == (field == "created_before"))
@@ -157,15 +157,15 @@ def test_the_ends_of_the_calendar_are_times(either: World, field: str, text: str
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00%2B23:59", "9999-12-31T23:59:59-23:59", "9999-12-31T23:59:59Z"])
 @pytest.mark.parametrize("path", ["production", "resolve/production"])
-def test_a_moment_at_the_ends_of_the_calendar_is_refused(either: World, path: str, text: str) -> None:
-    """It is outside the model's life, or has no date in UTC."""
+def test_as_of_at_the_ends_of_the_calendar_is_refused(either: World, path: str, text: str) -> None:
+    """It is outside the life of the model, or has no date in UTC."""
     with nothing_happens(either):
         answer = either.send("GET", f"/v1/models/{MODEL}/{path}?as_of={text}")
     assert (answer.status_code, problem(answer)["field"]) == (422, "as_of")
 
 
-def test_what_is_right_is_still_taken(either: World) -> None:
-    """Every parameter has a value that is."""
+def test_a_valid_value_of_each_parameter_is_accepted(either: World) -> None:
+    """The checks above do not refuse everything."""
     right = {
         "as_of": dt.datetime.now(dt.UTC).isoformat().replace("+", "%2B"),
         "created_from": "2026-03-01t00:00:00.5%2B01:00",

@@ -1,4 +1,4 @@
-"""Recall: a version blocked for everyone, at once, until somebody decides otherwise."""
+"""Recall: a version is blocked for everyone at once, until it is reinstated."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,12 +21,12 @@ from tests.support.steps import promoted, version_of
 
 
 def skipping(registry: ModelRegistry, name: str) -> None:
-    """Let references that move pass over what is recalled."""
+    """Set the policy so that moving references skip recalled versions."""
     registry.policies.put(name, PromotionRules(on_recall=OnRecall.SKIP), reason="never stall", revision=1)
 
 
-def test_a_recalled_version_is_refused_whatever_means_it(registry: ModelRegistry, name: str) -> None:
-    """By number, alias, stage or as the latest; who did it and why is told, and what is known of it can be read."""
+def test_a_recalled_version_is_refused_by_every_reference(registry: ModelRegistry, name: str) -> None:
+    """By number, alias, stage and latest; the error names who recalled it and why, and its facts can be read."""
     registry.models.create(name, "regression")
     promoted(registry, name)
     registry.aliases.create(name, "champion", 1)
@@ -42,8 +42,8 @@ def test_a_recalled_version_is_refused_whatever_means_it(registry: ModelRegistry
     assert registry.models.get(name).production_version == 1
 
 
-def test_lifting_it_is_a_decision_of_its_own(registry: ModelRegistry, name: str) -> None:
-    """Then everything is as before, and the history has both."""
+def test_reinstating_is_a_decision_in_the_history(registry: ModelRegistry, name: str) -> None:
+    """The version works as before, and the history has both decisions."""
     registry.models.create(name, "regression")
     before = promoted(registry, name)
     recalled = registry.versions.recall(name, 1, reason="it leaks", revision=before.revision)
@@ -56,12 +56,12 @@ def test_lifting_it_is_a_decision_of_its_own(registry: ModelRegistry, name: str)
     assert registry.resolve(f"models:/{name}/production") == after
     with pytest.raises(IllegalTransition, match="not recalled"):
         registry.versions.reinstate(name, 1, reason="again", revision=after.revision)
-    told = [(decision.what, decision.reason) for decision in registry.production.history(name)][:2]
-    assert told == [("version.reinstated", "it does not"), ("version.recalled", "it leaks")]
+    decisions = [(decision.what, decision.reason) for decision in registry.production.history(name)][:2]
+    assert decisions == [("version.reinstated", "it does not"), ("version.recalled", "it leaks")]
 
 
-def test_a_policy_may_say_to_skip_it(registry: ModelRegistry, name: str) -> None:
-    """What moves means the one before; what somebody named is refused all the same."""
+def test_a_policy_can_skip_recalled_versions(registry: ModelRegistry, name: str) -> None:
+    """Moving references resolve to the version before; a number or an alias is still refused."""
     registry.models.create(name, "regression")
     for _ in range(3):
         promoted(registry, name)
@@ -81,8 +81,8 @@ def test_a_policy_may_say_to_skip_it(registry: ModelRegistry, name: str) -> None
         registry.resolve(f"models:/{name}/production")
 
 
-def test_a_recalled_version_moves_out_of_the_way_only(registry: ModelRegistry, name: str) -> None:
-    """It may be archived or tombstoned, and is neither submitted nor promoted."""
+def test_a_recalled_version_can_only_be_archived_or_tombstoned(registry: ModelRegistry, name: str) -> None:
+    """It is neither submitted nor promoted."""
     registry.models.create(name, "regression")
     version_of(registry, name)
     registry.versions.transition(name, 1, "staging", revision=1)
@@ -98,8 +98,10 @@ def test_a_recalled_version_moves_out_of_the_way_only(registry: ModelRegistry, n
         registry.versions.reinstate(name, 1, reason="it was right", revision=5)
 
 
-def test_it_is_neither_fetched_nor_loaded(model_registry: ModelRegistry, name: str, tmp_path: Path) -> None:
-    """Not by who has its files already, and, once the recall is known here, also not while nobody is asked."""
+def test_a_recalled_version_is_neither_fetched_nor_loaded(
+    model_registry: ModelRegistry, name: str, tmp_path: Path
+) -> None:
+    """Also from the cache, and offline once this machine knows of the recall."""
     registry = model_registry
     registry.models.create(name, "regression")
     (tmp_path / "model.json").write_text("{}")

@@ -1,4 +1,4 @@
-"""Values that JSON, Python or another system reads in two ways: refused with a typed error, on both sides."""
+"""Values that JSON, Python or another system reads in two ways: both sides refuse them with a typed error."""
 
 import hashlib
 import json
@@ -40,7 +40,7 @@ DEVICES = [
 
 @pytest.fixture(scope="module", params=["memory", "postgres"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """A furnished registry on each engine."""
+    """Provide a registry with data on each engine."""
     with opened(request) as this:
         yield this
 
@@ -65,8 +65,8 @@ NUMBERS = {
 
 @pytest.mark.parametrize("field", ["metadata", "parameters", "metrics"])
 @pytest.mark.parametrize("what", NUMBERS)
-def test_a_value_that_others_read_differently_is_refused_by_the_server(world: World, field: str, what: str) -> None:
-    """As a typed problem, and nothing is kept."""
+def test_the_server_refuses_ambiguous_values(world: World, field: str, what: str) -> None:
+    """The answer is a typed problem, and the server stores nothing."""
     body: dict[str, Any] = {"name": "new", "type": "regression"}
     target = "/v1/models"
     if field != "metadata":
@@ -82,8 +82,8 @@ def test_a_value_that_others_read_differently_is_refused_by_the_server(world: Wo
 
 @pytest.mark.parametrize("field", ["metadata", "parameters"])
 @pytest.mark.parametrize("value", [10**100 - 1, -(10**100) + 1, 2**64, -0.0, 5e-324, 1.7976931348623157e308, "9" * 999])
-def test_a_value_within_the_limits_comes_back_as_it_was(world: World, field: str, value: Any) -> None:
-    """Integers beyond 64 bits too, exactly."""
+def test_values_within_the_limits_are_preserved(world: World, field: str, value: Any) -> None:
+    """Integers beyond 64 bits are preserved exactly, too."""
     with world.backend.registry() as registry:
         if field == "metadata":
             name = f"m-{uuid.uuid4().hex[:8]}"
@@ -110,7 +110,7 @@ BAD: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_the_client_refuses_the_same_before_it_sends(what: str) -> None:
+def test_the_client_refuses_ambiguous_values_before_it_sends(what: str) -> None:
     """In metadata and parameters, of a new model or version and of a change."""
     value = BAD[what]
     builds: list[Callable[[], Any]] = [
@@ -126,7 +126,7 @@ def test_the_client_refuses_the_same_before_it_sends(what: str) -> None:
 
 
 def test_five_thousand_keys_are_refused(world: World) -> None:
-    """On both sides, by number."""
+    """Both sides refuse them, and the error states the number."""
     many = {f"k{number}": 1 for number in range(5_000)}
     with pytest.raises(InvalidRequest) as caught:
         model_operations.create("m", "regression", metadata=many)
@@ -136,11 +136,11 @@ def test_five_thousand_keys_are_refused(world: World) -> None:
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_the_name_of_a_device_is_refused_wherever_names_are_given(world: World, device: str) -> None:
-    """As a model, a tag key, a principal, an alias and part of a path, in capitals or not."""
+def test_device_names_are_refused_everywhere(world: World, device: str) -> None:
+    """As a model, tag key, principal, alias and part of a path, in any case."""
     alias = f"/v1/models/{MODEL}/aliases/{device.lower().partition('.')[0].strip()}"
     new = {"if-match": None, "if-none-match": "*"}
-    asked = [
+    answers = [
         world.send("POST", "/v1/models", {"name": device, "type": "regression"}),
         world.send("POST", "/v1/models", {"name": "new", "type": "regression", "tags": {device: "x"}}),
         world.send("POST", "/v1/models", {"name": "new", "type": "regression", "tags": {f"a/{device}": "x"}}),
@@ -150,14 +150,14 @@ def test_the_name_of_a_device_is_refused_wherever_names_are_given(world: World, 
     ]
     for path in (device, f"a/{device}", f"{device}/b"):
         body = {"files": [FILE | {"path": path}], "framework": "test"}
-        asked.append(world.send("POST", f"/v1/models/{MODEL}/versions", body))
-    for answer in asked:
+        answers.append(world.send("POST", f"/v1/models/{MODEL}/versions", body))
+    for answer in answers:
         assert problem(answer)["code"] in {"reserved_name", "invalid_name", "invalid_path", "invalid_request"}
 
 
 @pytest.mark.parametrize("name", ["nul.txt", "con.tar.gz", "aux", "lpt1.x.y"])
-def test_a_device_has_a_code_of_its_own_on_both_sides(world: World, name: str) -> None:
-    """Where the name would be good otherwise, the answer says what it is."""
+def test_a_device_name_has_its_own_error_code_on_both_sides(world: World, name: str) -> None:
+    """The error says that the otherwise valid name is a device of Windows."""
     builds: list[Callable[[], Any]] = [
         lambda: model_operations.create(name, "regression"),
         lambda: model_operations.create("m", "regression", tags={name: "x"}),
@@ -176,8 +176,8 @@ def test_a_device_has_a_code_of_its_own_on_both_sides(world: World, name: str) -
 
 
 @pytest.mark.parametrize("name", ["nulls.txt", "contact", "auxiliary", "com10", "lpt", "console.log", "x.nul"])
-def test_a_name_that_only_begins_like_a_device_is_taken(name: str) -> None:
-    """Windows looks at what stands before the first dot, and at all of it."""
+def test_a_name_that_only_begins_like_a_device_is_accepted(name: str) -> None:
+    """Windows compares the whole text before the first dot."""
     assert names.check_model_name(name) == name
     assert names.check_new_principal_name(name) == name
     assert names.check_artifact_path(f"{name}/{name}")
@@ -186,10 +186,10 @@ def test_a_name_that_only_begins_like_a_device_is_taken(name: str) -> None:
         names.check_tags({f"{name}/nul.x": "x"})
 
 
-def test_a_principal_or_an_alias_from_before_the_rule_stays_usable(
+def test_existing_principals_and_aliases_with_device_names_stay_usable(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It can be read, moved and given other rights; only a new one is refused."""
+    """They can be read, moved and granted rights; only new ones are refused."""
     with monkeypatch.context() as patch:
         patch.setattr(names, "_DEVICES", frozenset())
         with world.backend.registry() as registry:
@@ -214,10 +214,10 @@ def test_a_principal_or_an_alias_from_before_the_rule_stays_usable(
     ],
     ids=lambda content: content[:12].decode("latin-1"),
 )
-def test_a_json_model_that_has_no_one_meaning_is_not_loaded(
+def test_an_ambiguous_json_model_is_not_loaded(
     model_registry_backend: TestBackend, tmp_path: Path, content: bytes
 ) -> None:
-    """An infinity or half a character would not be what its author wrote, and cannot be written again."""
+    """Infinities and lone surrogates cannot be written again as they were."""
     (tmp_path / "model.json").write_bytes(content)
     with model_registry_backend.registry() as registry:
         registry.models.create("m", "regression")
@@ -226,8 +226,8 @@ def test_a_json_model_that_has_no_one_meaning_is_not_loaded(
             registry.load("models:/m/1")
 
 
-def test_json_that_has_one_meaning_is_loaded() -> None:
-    """Pairs of surrogates, the largest double, a NUL in a text, an escaped backslash before a u."""
+def test_unambiguous_json_models_are_loaded() -> None:
+    """Surrogate pairs, the largest double, a NUL in a text, an escaped backslash before a u."""
     content = b'["\\ud83d\\ude02", 1.7976931348623157e308, -0.0, "a\\u0000b", "\\\\ud800"]'
     assert json_document.load(content) == [
         "\N{FACE WITH TEARS OF JOY}",
@@ -239,8 +239,8 @@ def test_json_that_has_one_meaning_is_loaded() -> None:
 
 
 @pytest.mark.parametrize("size", [0, len(CONTENT) - 1, len(CONTENT) + 1, 2**40])
-def test_a_version_cannot_be_registered_with_another_size_than_its_bytes_have(world: World, size: int) -> None:
-    """The digest is right and the bytes are here, but the manifest says another length."""
+def test_a_version_with_a_wrong_file_size_is_refused(world: World, size: int) -> None:
+    """The digest is right and the bytes are stored, but the manifest states another size."""
     with nothing_happens(world):
         body = {"files": [FILE | {"size": size}], "framework": "test"}
         refusal = problem(world.send("POST", f"/v1/models/{MODEL}/versions", body))
@@ -248,8 +248,8 @@ def test_a_version_cannot_be_registered_with_another_size_than_its_bytes_have(wo
 
 
 @pytest.mark.parametrize("size", [len(CONTENT) - 1, len(CONTENT) + 1])
-def test_bytes_of_another_size_than_the_manifest_says_get_no_name(tmp_path: Path, size: int) -> None:
-    """A registry that says so lies; the client keeps nothing, although the digest is right."""
+def test_a_download_of_the_wrong_size_gets_no_file_name(tmp_path: Path, size: int) -> None:
+    """The registry's manifest is wrong; the client stores nothing, although the digest is right."""
     partial = Cache(tmp_path).start_download(FileEntry(path="model.bin", size=size, sha256=SHA256))
     with pytest.raises(DigestMismatch):
         _arrive(partial)

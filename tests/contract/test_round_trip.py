@@ -1,4 +1,4 @@
-"""What one side writes the other reads as the same, and what one side refuses the other refuses."""
+"""Each side reads what the other writes as the same value, and refuses the same documents."""
 
 import functools
 import hashlib
@@ -75,12 +75,12 @@ fairly = settings(max_examples=30, deadline=None, print_blob=True)
 
 @functools.cache
 def sound(kind: Any) -> st.SearchStrategy[Any]:
-    """Documents that the server takes for a value of that kind."""
+    """Return a strategy of documents that the server accepts as a value of that kind."""
     return documents(server_schema(kind))
 
 
 def with_files(document: Any) -> Any:
-    """Give a version the least that a rule asks for beside its schema: a framework, and files of different paths."""
+    """Add what a rule requires of a version beside its schema: a framework, and files with distinct paths."""
     if not isinstance(document, dict) or not {"files", "framework"} <= document.keys():
         return document
     one = {"size": 0, "sha256": hashlib.sha256(b"").hexdigest()}
@@ -90,18 +90,18 @@ def with_files(document: Any) -> Any:
 
 @functools.cache
 def wrong(kind: Any) -> st.SearchStrategy[Any]:
-    """The same with one thing changed."""
+    """Return the same strategy with one mistake in each document."""
     return spoilt(sound(kind))
 
 
 @functools.cache
 def adapter(kind: Any) -> TypeAdapter[Any]:
-    """How the client reads a value of that kind; a bare field is read as strictly as within a value."""
+    """Return the client's reader of a value; a bare field is read as strictly as within a value."""
     return TypeAdapter(kind, config=None if isinstance(kind, type) else STRICT)
 
 
 def client_reads(kind: Any, body: bytes) -> bool:
-    """Whether the client takes the JSON for a value of that kind."""
+    """Return whether the client accepts the JSON as a value of that kind."""
     try:
         adapter(kind).validate_json(body)
     except ValidationError:
@@ -110,7 +110,7 @@ def client_reads(kind: Any, body: bytes) -> bool:
 
 
 def server_reads(kind: Any, body: bytes) -> bool:
-    """Whether the server takes the JSON for a value of that kind."""
+    """Return whether the server accepts the JSON as a value of that kind."""
     try:
         msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError:
@@ -119,7 +119,7 @@ def server_reads(kind: Any, body: bytes) -> bool:
 
 
 def types_of(name: str) -> tuple[Any, Any]:
-    """A field type as the client and as the server defines it."""
+    """Return a field type as the client and as the server define it."""
     here, there = (
         next(getattr(module, name) for module in modules if hasattr(module, name))
         for modules in (CLIENT_MODULES, SERVER_MODULES)
@@ -131,7 +131,7 @@ def types_of(name: str) -> tuple[Any, Any]:
 @fairly
 @given(data=st.data())
 def test_the_client_reads_what_the_server_writes(pair: Pair, data: st.DataObject) -> None:
-    """A Struct, written and read by the client, written again and read by the server, is the same Struct."""
+    """A Struct that the server wrote is the same Struct after the client read it and wrote it again."""
     struct = msgspec.json.decode(encoded(data.draw(sound(pair.server))), type=pair.server)
     value = pair.client.model_validate_json(msgspec.json.encode(struct))
     again = msgspec.json.decode(value.model_dump_json(exclude_unset=pair.is_request), type=pair.server)
@@ -142,7 +142,7 @@ def test_the_client_reads_what_the_server_writes(pair: Pair, data: st.DataObject
 @fairly
 @given(data=st.data())
 def test_the_server_reads_what_the_client_sends(pair: Pair, data: st.DataObject) -> None:
-    """A request, sent and read by the server, written again and read by the client, is the same request."""
+    """A request that the client wrote is the same request after the server read it and wrote it again."""
     value = pair.client.model_validate_json(encoded(with_files(data.draw(sound(pair.server)))))
     try:
         sent = body_of(pair.client, **{name: getattr(value, name) for name in value.model_fields_set})
@@ -157,7 +157,7 @@ def test_the_server_reads_what_the_client_sends(pair: Pair, data: st.DataObject)
 @settings(fairly, max_examples=50)
 @given(data=st.data())
 def test_both_sides_refuse_the_same_documents(pair: Pair, data: st.DataObject) -> None:
-    """A document with one thing changed is read by both or by none."""
+    """Both sides read a document with one mistake, or both refuse it."""
     _assert_both_read_or_none(pair, data)
 
 
@@ -166,7 +166,7 @@ def test_both_sides_refuse_the_same_documents(pair: Pair, data: st.DataObject) -
 @settings(fairly, max_examples=2_000)
 @given(data=st.data())
 def test_both_sides_refuse_the_same_of_many_documents(pair: Pair, data: st.DataObject) -> None:
-    """The same, of forty times as many."""
+    """The same property for forty times as many documents."""
     _assert_both_read_or_none(pair, data)
 
 
@@ -189,8 +189,8 @@ def test_the_client_ignores_unknown_fields_in_answers(pair: Pair, data: st.DataO
 @pytest.mark.parametrize("pair", REQUESTS)
 @fairly
 @given(data=st.data())
-def test_neither_side_lets_an_unknown_field_into_a_request(pair: Pair, data: st.DataObject) -> None:
-    """A misspelt field is refused by the client before sending, and by the server whoever sent it."""
+def test_both_sides_refuse_unknown_fields_of_requests(pair: Pair, data: st.DataObject) -> None:
+    """The client refuses a misspelt field before it sends, and the server refuses it from any client."""
     document = data.draw(sound(pair.server))
     body = encoded(with_unknown_fields(document, server_schema(pair.server), deep=False))
     assert not server_reads(pair.server, body)
@@ -201,15 +201,15 @@ def test_neither_side_lets_an_unknown_field_into_a_request(pair: Pair, data: st.
 @pytest.mark.parametrize("name", TYPES)
 @settings(fairly, max_examples=100)
 @given(data=st.data())
-def test_both_sides_take_the_same_fields(name: str, data: st.DataObject) -> None:
-    """Any text or number is taken by both sides or by none, whether it nearly fits or is anything at all."""
+def test_both_sides_accept_the_same_field_values(name: str, data: st.DataObject) -> None:
+    """Both sides accept a text or number, or both refuse it."""
     here, there = types_of(name)
     body = encoded(data.draw(wrong(there) | TEXT | st.integers() | st.floats(allow_nan=False, allow_infinity=False)))
     assert client_reads(here, body) == server_reads(there, body)
 
 
-def test_no_field_type_is_forgotten() -> None:
-    """Every field type that either side names is compared."""
+def test_every_field_type_is_compared() -> None:
+    """Field types of either side are all in the table above."""
     found = {
         name
         for module in (*CLIENT_MODULES, *SERVER_MODULES)
@@ -223,7 +223,7 @@ def test_no_field_type_is_forgotten() -> None:
 @fairly
 @given(data=st.data())
 def test_a_trailing_newline_is_never_part_of_a_name(name: str, data: st.DataObject) -> None:
-    """What fits is taken by both, and refused by both once a newline follows."""
+    """Both sides accept a name, and both refuse it with a newline at its end."""
     here, there = types_of(name)
     text = data.draw(sound(there))
     assert client_reads(here, encoded(text))
@@ -234,8 +234,8 @@ def test_a_trailing_newline_is_never_part_of_a_name(name: str, data: st.DataObje
 
 @pytest.mark.parametrize("name", [name for name in TYPES if "maxLength" in server_schema(types_of(name)[1])])
 @pytest.mark.parametrize("character", ["a", "é", "🙂"])
-def test_lengths_are_counted_alike(name: str, character: str) -> None:
-    """The longest text that one side takes is the longest that the other takes, in characters, not in bytes."""
+def test_both_sides_count_lengths_in_characters(name: str, character: str) -> None:
+    """The longest text that one side accepts is the longest that the other accepts."""
     here, there = types_of(name)
     longest = server_schema(there)["maxLength"]
     for length in range(longest - 2, longest + 3):
@@ -247,7 +247,7 @@ def test_lengths_are_counted_alike(name: str, character: str) -> None:
 @pytest.mark.parametrize("name", RULES)
 @settings(fairly, max_examples=100)
 @given(data=st.data())
-def test_what_a_rule_takes_both_sides_take(name: str, data: st.DataObject) -> None:
+def test_values_that_a_rule_accepts_pass_both_schemas(name: str, data: st.DataObject) -> None:
     """The rules may be stricter than the patterns on the wire, never looser."""
     here, there = types_of(name)
     text = data.draw(sound(there) | TEXT)
@@ -261,8 +261,8 @@ def test_what_a_rule_takes_both_sides_take(name: str, data: st.DataObject) -> No
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400", "-1e400"])
 @pytest.mark.parametrize("field", ["metrics", "parameters"])
-def test_what_is_no_number_is_refused(number: str, field: str) -> None:
-    """NaN and the infinities are no JSON; a number beyond the doubles would become one, so it is refused as well."""
+def test_nan_and_infinities_are_refused(number: str, field: str) -> None:
+    """They are not JSON; a number beyond the doubles would become an infinity."""
     body = f'{{"files": [], "framework": "onnx", "{field}": {{"loss": {number}}}}}'.encode()
     assert not client_reads(CreateVersion, body)
     with pytest.raises(msgspec.DecodeError):
@@ -271,7 +271,7 @@ def test_what_is_no_number_is_refused(number: str, field: str) -> None:
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 def test_the_client_sends_no_nan(number: float) -> None:
-    """Both libraries would write NaN as null, so it is refused before it is written."""
+    """Both libraries would write NaN as null, so the client refuses it first."""
     with pytest.raises(InvalidRequest):
         create("eurusd", "forecasting", metadata={"loss": number})
 
@@ -294,7 +294,7 @@ def test_the_client_sends_no_nan(number: float) -> None:
 def test_the_client_reads_the_stored_bytes_of_an_event(
     sequence: int, time: Any, state: dict[str, Any], reason: str, forced: Any
 ) -> None:
-    """An event is sent as it is stored: what was documented, in which the client finds what was written, exactly."""
+    """An event is sent as it is stored, and the client reads exactly what was written."""
     change = events.Change("model.updated", "models/eurusd", {}, {"models/eurusd": state}, reason, forced)
     about = {"event_id": "e1", "actor": "admin", "request_id": "r1", "source": "urn:uuid:1"}
     body, _ = events.encode(change, sequence=sequence, time=time, **about)
@@ -312,8 +312,8 @@ def test_the_client_reads_the_stored_bytes_of_an_event(
     }
 
 
-def test_a_difference_would_be_found() -> None:
-    """A client that took one character more, or texts for numbers, would not pass for the same."""
+def test_the_comparison_finds_a_planted_difference() -> None:
+    """A client that accepts one more character, or texts for numbers, fails the comparison."""
     body = encoded("a" * 129)
     longer = Field(max_length=129)
     assert client_reads(Annotated[str, longer], body) != server_reads(base.ModelName, body)

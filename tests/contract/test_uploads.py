@@ -1,4 +1,4 @@
-"""Bytes in parts, as every client sends them on every engine."""
+"""Uploads in parts, through every client on every engine."""
 
 import hashlib
 from collections.abc import Callable
@@ -24,7 +24,7 @@ PART = 1_000
 
 
 class Through(ModelRegistry):
-    """A registry whose way to the real one a test may meddle with."""
+    """A registry that lets a test intercept each operation."""
 
     def __init__(self, registry: ModelRegistry, meddle: Callable[[Operation[Any]], Any]) -> None:
         self._registry = registry
@@ -32,19 +32,19 @@ class Through(ModelRegistry):
         self.seen: list[Operation[Any]] = []
 
     def call(self, operation: Operation[Any]) -> Any:
-        """Answer by the real one, unless the test answers."""
+        """Let the test answer, or call the real registry."""
         self.seen.append(operation)
         found = self._meddle(operation)
         return self._registry.call(operation) if found is None else found
 
     def parts(self) -> list[int]:
-        """Where the parts began that were sent."""
+        """Offsets of the parts that were sent."""
         return [op.upload.start for op in self.seen if "/parts/" in op.path and op.upload is not None]
 
 
 @pytest.fixture(autouse=True)
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files of a few kB are sent in parts."""
+    """Send files of a few kB in parts."""
     for module in (hashing, upload):
         monkeypatch.setattr(module, "PART_BYTES", PART)
     # Hashed in pieces that end where parts end.
@@ -53,20 +53,18 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def file(tmp_path: Path, name: str) -> Path:
-    """A file of three whole parts and a bit, which nobody else has."""
+    """Provide a file of three whole parts and a remainder, with bytes that no other test has."""
     path = tmp_path / "large.bin"
     path.write_bytes((name.encode() * 1_000)[: 3 * PART + 7])
     return path
 
 
 def sha256_of(path: Path, end: int | None = None) -> str:
-    """The digest of the beginning of a file."""
+    """Return the digest of the beginning of a file."""
     return hashlib.sha256(path.read_bytes()[:end]).hexdigest()
 
 
-def test_a_large_file_goes_in_parts_and_comes_back(
-    registry: ModelRegistry, name: str, file: Path, tmp_path: Path
-) -> None:
+def test_a_large_file_is_sent_in_parts(registry: ModelRegistry, name: str, file: Path, tmp_path: Path) -> None:
     """Each part once, in order; a second registration sends nothing."""
     registry.models.create(name, "regression")
     through = Through(registry, lambda _: None)
@@ -77,8 +75,8 @@ def test_a_large_file_goes_in_parts_and_comes_back(
     assert (tmp_path / "got" / "large.bin").read_bytes() == file.read_bytes()
 
 
-def test_an_upload_goes_on_where_it_was_cut(registry: ModelRegistry, name: str, file: Path) -> None:
-    """What came before a cut is not sent again, be it the same call or the next one that goes on."""
+def test_an_interrupted_upload_continues_after_the_last_part(registry: ModelRegistry, name: str, file: Path) -> None:
+    """Parts that arrived are not sent again, in the same call or in a later one."""
     registry.models.create(name, "regression")
 
     def cut(operation: Operation[Any]) -> None:
@@ -101,7 +99,7 @@ def test_an_upload_goes_on_where_it_was_cut(registry: ModelRegistry, name: str, 
 def test_a_part_whose_answer_was_lost_is_not_sent_again(
     registry: ModelRegistry, name: str, file: Path, lost: int
 ) -> None:
-    """The registry has it, also when it was the last one; the client asks and goes on."""
+    """The client asks the registry what arrived, and continues; the last part is not special."""
     registry.models.create(name, "regression")
     answers: list[int] = []
 
@@ -116,8 +114,8 @@ def test_a_part_whose_answer_was_lost_is_not_sent_again(
     assert through.parts() == [0, PART, 2 * PART, 3 * PART]
 
 
-def test_a_part_is_checked_when_it_comes(registry: ModelRegistry, file: Path) -> None:
-    """A wrong one is refused, and what came before it stays."""
+def test_each_part_is_verified_on_arrival(registry: ModelRegistry, file: Path) -> None:
+    """A wrong part is refused, and earlier parts stay."""
     whole = sha256_of(file)
     registry.artifacts.begin_upload(whole, file.stat().st_size)
     registry.artifacts.put_part(whole, Source(file, 0, PART), sha256_of(file, PART))
@@ -130,8 +128,8 @@ def test_a_part_is_checked_when_it_comes(registry: ModelRegistry, file: Path) ->
     assert registry.artifacts.put_part(whole, wrong, sha256_of(file, 2 * PART)).received == 2 * PART
 
 
-def test_parts_come_one_after_the_other(registry: ModelRegistry, file: Path) -> None:
-    """Neither with a gap nor twice."""
+def test_parts_must_arrive_in_order(registry: ModelRegistry, file: Path) -> None:
+    """A gap and a repetition are refused."""
     whole = sha256_of(file)
     registry.artifacts.begin_upload(whole, file.stat().st_size)
     with pytest.raises(UploadOutOfStep, match="0 of 3007"):
@@ -141,8 +139,10 @@ def test_parts_come_one_after_the_other(registry: ModelRegistry, file: Path) -> 
         registry.artifacts.put_part(whole, Source(file, 0, PART), sha256_of(file, PART))
 
 
-def test_a_file_that_is_not_what_was_announced_is_forgotten(registry: ModelRegistry, file: Path, name: str) -> None:
-    """All parts right but under another digest, more bytes than announced, or another size."""
+def test_an_upload_that_differs_from_its_announcement_is_discarded(
+    registry: ModelRegistry, file: Path, name: str
+) -> None:
+    """Another digest, more bytes than announced, or another size."""
     announced, size = hashlib.sha256(name[:-1].encode()).hexdigest(), file.stat().st_size
     registry.artifacts.begin_upload(announced, size)
     with pytest.raises(InvalidRequest, match="begin the upload again"):
@@ -157,8 +157,8 @@ def test_a_file_that_is_not_what_was_announced_is_forgotten(registry: ModelRegis
     assert registry.artifacts.find_upload(announced).received == 0
 
 
-def test_an_upload_can_be_given_up(registry: ModelRegistry, file: Path) -> None:
-    """Then there is nothing of it."""
+def test_an_upload_can_be_abandoned(registry: ModelRegistry, file: Path) -> None:
+    """The server removes its parts."""
     whole = sha256_of(file)
     registry.artifacts.begin_upload(whole, file.stat().st_size)
     registry.artifacts.put_part(whole, Source(file, 0, PART), sha256_of(file, PART))
@@ -169,16 +169,16 @@ def test_an_upload_can_be_given_up(registry: ModelRegistry, file: Path) -> None:
     assert registry.artifacts.begin_upload(whole, file.stat().st_size).received == 0
 
 
-def test_bytes_that_somebody_sent_are_complete(registry: ModelRegistry, file: Path) -> None:
-    """An upload of them ends before it begins."""
+def test_an_upload_of_stored_bytes_is_complete_at_once(registry: ModelRegistry, file: Path) -> None:
+    """No part has to be sent."""
     whole = sha256_of(file)
     registry.artifacts.put_blob(whole, file)
     upload = registry.artifacts.begin_upload(whole, file.stat().st_size)
     assert (upload.complete, upload.received) == (True, file.stat().st_size)
 
 
-def test_presence_is_asked_for_many_at_once(registry: ModelRegistry, file: Path, name: str) -> None:
-    """In the order of the question; too many are refused."""
+def test_presence_is_checked_for_many_digests_at_once(registry: ModelRegistry, file: Path, name: str) -> None:
+    """The answer has the order of the request; too many digests are refused."""
     here = sha256_of(file)
     # In an order that is that of no sorting.
     missing = sorted(hashlib.sha256(f"{name} {number}".encode()).hexdigest() for number in range(5))
@@ -191,11 +191,13 @@ def test_presence_is_asked_for_many_at_once(registry: ModelRegistry, file: Path,
         registry.artifacts.presence([here] * 1_001)
 
 
-def test_a_cut_download_goes_on_where_it_ended(registry: ModelRegistry, name: str, file: Path, cache: Path) -> None:
-    """Within one call, and in a process that finds what another one has left."""
+def test_an_interrupted_download_continues_where_it_ended(
+    registry: ModelRegistry, name: str, file: Path, cache: Path
+) -> None:
+    """Within one call, and in a process that finds the partial file of another."""
     registry.models.create(name, "regression")
     registry.register(name, file, framework="test")
-    asked: list[int] = []
+    offsets: list[int] = []
 
     class Cutting(ModelRegistry):
         whole = False
@@ -203,10 +205,10 @@ def test_a_cut_download_goes_on_where_it_ended(registry: ModelRegistry, name: st
         def call(self, operation: Operation[Any]) -> Any:
             if operation.sink is None:
                 return registry.call(operation)
-            asked.append(operation.sink.held)
-            if self.whole or len(asked) not in {1, 2, 3}:
+            offsets.append(operation.sink.held)
+            if self.whole or len(offsets) not in {1, 2, 3}:
                 return registry.call(operation)
-            if len(asked) == 1:
+            if len(offsets) == 1:
                 operation.sink.begin(0)
                 operation.sink.write(file.read_bytes()[:PART])
             raise ConnectionFailed("cut")
@@ -214,16 +216,16 @@ def test_a_cut_download_goes_on_where_it_ended(registry: ModelRegistry, name: st
     cutting = Cutting()
     with pytest.raises(ConnectionFailed):
         cutting.fetch(f"models:/{name}/1")
-    assert asked == [0, PART]
+    assert offsets == [0, PART]
     cutting.whole = True
     snapshot = cutting.fetch(f"models:/{name}/1")
-    assert asked == [0, PART, PART]
+    assert offsets == [0, PART, PART]
     assert (snapshot.folder / "large.bin").read_bytes() == file.read_bytes()
     assert list((cache / "partial").iterdir()) == []
 
 
-def test_what_a_cache_has_is_not_fetched_again(registry: ModelRegistry, name: str, file: Path, cache: Path) -> None:
-    """Unless it has changed: then it is fetched, and never given to anybody."""
+def test_cached_files_are_not_fetched_again(registry: ModelRegistry, name: str, file: Path, cache: Path) -> None:
+    """A changed file is fetched again and never returned."""
     registry.models.create(name, "regression")
     registry.register(name, file, framework="test")
     through = Through(registry, lambda _: None)
@@ -238,8 +240,8 @@ def test_what_a_cache_has_is_not_fetched_again(registry: ModelRegistry, name: st
     assert len([op for op in through.seen if op.sink is not None]) == 2
 
 
-def test_small_files_go_together(registry: ModelRegistry, name: str, tmp_path: Path) -> None:
-    """Forty of them are one request and one event; a second time nothing is sent."""
+def test_small_files_are_sent_in_one_request(registry: ModelRegistry, name: str, tmp_path: Path) -> None:
+    """Forty files are one request and one event; a second time nothing is sent."""
     folder = tmp_path / "many"
     folder.mkdir()
     for number in range(45):
@@ -255,8 +257,8 @@ def test_small_files_go_together(registry: ModelRegistry, name: str, tmp_path: P
     }
 
 
-def test_of_small_blobs_all_are_stored_or_none(registry: ModelRegistry, name: str) -> None:
-    """One wrong digest refuses all; again with the right one, none is stored twice."""
+def test_a_batch_of_blobs_is_stored_whole_or_not_at_all(registry: ModelRegistry, name: str) -> None:
+    """One wrong digest refuses the batch; the corrected batch stores each blob once."""
     right = {hashlib.sha256(content).hexdigest(): content for content in (name.encode(), b"")}
     wrong = {hashlib.sha256(name[::-1].encode()).hexdigest(): b"something else"}
     with pytest.raises(InvalidRequest) as refused:

@@ -1,4 +1,4 @@
-"""Models by reference, as every client loads, converts and logs them on every engine."""
+"""Models by reference: load, convert and log, through every client on every engine."""
 
 import json
 import pickle
@@ -17,7 +17,7 @@ PARAMETERS = {"alpha": 0.5, "weights": [1, 2, 3]}
 
 @pytest.fixture
 def json_model(registry: ModelRegistry, name: str, tmp_path: Path) -> str:
-    """The reference of a model that is a JSON document."""
+    """Provide the reference of a model that is a JSON document."""
     (tmp_path / "model.json").write_text(json.dumps(PARAMETERS), "utf-8")
     registry.models.create(name, "regression")
     return registry.register(name, tmp_path / "model.json", framework="json").reference
@@ -25,19 +25,19 @@ def json_model(registry: ModelRegistry, name: str, tmp_path: Path) -> str:
 
 @pytest.fixture
 def pickled(registry: ModelRegistry, name: str, tmp_path: Path) -> Any:
-    """A version that is a pickle, as old workbenches made them."""
+    """Create a version that is a pickle."""
     (tmp_path / "model.pkl").write_bytes(pickle.dumps(PARAMETERS))
     registry.models.create(name, "regression")
     return registry.register(name, tmp_path / "model.pkl", framework="pickle", metrics={"rmse": 0.5}, tags={"a": "b"})
 
 
 def test_a_model_is_loaded_by_its_reference(registry: ModelRegistry, json_model: str) -> None:
-    """Bytes are fetched and verified first, and looked at afterwards."""
+    """The client fetches and verifies the bytes before it parses them."""
     assert registry.load(json_model) == PARAMETERS
 
 
-def test_a_model_is_loaded_while_nobody_answers(registry: ModelRegistry, json_model: str, name: str) -> None:
-    """Out of the cache; a reference that was never fetched is told."""
+def test_a_cached_model_is_loaded_during_an_outage(registry: ModelRegistry, json_model: str, name: str) -> None:
+    """A reference that was never fetched gets an error that says so."""
     registry.load(json_model)
 
     class Silent(ModelRegistry):
@@ -51,8 +51,8 @@ def test_a_model_is_loaded_while_nobody_answers(registry: ModelRegistry, json_mo
         Silent().load(f"models:/{name}/latest", local_files_only=True)
 
 
-def test_what_another_registry_meant_is_not_what_this_one_means(registry: ModelRegistry, json_model: str) -> None:
-    """The cache is shared, references are not."""
+def test_cached_references_belong_to_one_registry(registry: ModelRegistry, json_model: str) -> None:
+    """The cached bytes are shared between registries, the references are not."""
     registry.load(json_model)
 
     class Other(ModelRegistry):
@@ -65,16 +65,16 @@ def test_what_another_registry_meant_is_not_what_this_one_means(registry: ModelR
         Other().load(json_model, local_files_only=True)
 
 
-def test_a_pickle_is_loaded_by_those_who_trust_it_only(registry: ModelRegistry, pickled: Any) -> None:
-    """By the digest of the version; any other digest is not enough."""
+def test_a_pickle_is_loaded_only_by_its_trusted_digest(registry: ModelRegistry, pickled: Any) -> None:
+    """The caller trusts the digest of the version; any other digest is not enough."""
     for trust in (None, {"sha256:" + "0" * 64}):
         with pytest.raises(LoadRefused, match="trust"):
             registry.load(pickled.reference, trust=trust)
     assert registry.load(pickled.reference, trust={pickled.digest}) == PARAMETERS
 
 
-def test_a_trusted_pickle_becomes_a_safe_version(registry: ModelRegistry, pickled: Any) -> None:
-    """With the same facts, and the old version as its parent."""
+def test_a_trusted_pickle_is_converted_to_a_safe_version(registry: ModelRegistry, pickled: Any) -> None:
+    """The new version has the same facts, and the old version as its parent."""
     with pytest.raises(LoadRefused):
         registry.convert(pickled.reference, trust=set())
     safe = registry.convert(pickled.reference, trust={pickled.digest})
@@ -84,8 +84,8 @@ def test_a_trusted_pickle_becomes_a_safe_version(registry: ModelRegistry, pickle
     assert registry.load(safe.reference) == PARAMETERS
 
 
-def test_the_workbench_logs_what_it_trained(registry: ModelRegistry, name: str) -> None:
-    """In a format that it picks by itself; what has none is refused before anything is registered."""
+def test_the_workbench_saves_a_trained_model_in_a_safe_format(registry: ModelRegistry, name: str) -> None:
+    """An object without a safe format is refused before anything is registered."""
     workbench = Workbench(registry)
     workbench.ensure_model(name, "regression")
     version = workbench.log_model(name, PARAMETERS, metrics={"rmse": 0.5})

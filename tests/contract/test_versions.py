@@ -1,4 +1,4 @@
-"""Versions, as every client sees them on every engine."""
+"""Versions, through every client on every engine."""
 
 import hashlib
 from pathlib import Path
@@ -19,8 +19,8 @@ from common_lib.errors import (
 from tests.support.steps import promoted, version_of
 
 
-def test_a_version_is_what_it_was_registered_as(registry: ModelRegistry, name: str) -> None:
-    """Every fact given comes back, floats to the last bit."""
+def test_a_version_has_the_facts_it_was_registered_with(registry: ModelRegistry, name: str) -> None:
+    """Floats are equal to the last bit."""
     registry.models.create(name, "classification")
     signature = Signature(
         inputs=[FieldSpec(name="rates", dtype="float64", shape=[-1, 22])], outputs=[FieldSpec(name="up", dtype="bool")]
@@ -45,8 +45,8 @@ def test_a_version_is_what_it_was_registered_as(registry: ModelRegistry, name: s
     assert (version.size, version.file_count) == (7, 1)
 
 
-def test_the_digest_is_the_identity_of_the_files(registry: ModelRegistry, name: str) -> None:
-    """The same files have the same digest whatever the version is called, other files another one."""
+def test_the_digest_depends_on_the_files_alone(registry: ModelRegistry, name: str) -> None:
+    """The same files have the same digest in any version; other files have another."""
     registry.models.create(name, "classification")
     first, second = version_of(registry, name, b"one"), version_of(registry, name, b"one", framework="other")
     assert first.digest == second.digest
@@ -54,7 +54,7 @@ def test_the_digest_is_the_identity_of_the_files(registry: ModelRegistry, name: 
 
 
 def test_numbers_count_up_from_one(registry: ModelRegistry, name: str) -> None:
-    """1, 2, 3, and a tombstone leaves its number taken."""
+    """1, 2, 3; the number of a tombstoned version is not given again."""
     registry.models.create(name, "classification")
     version_of(registry, name)
     second = version_of(registry, name)
@@ -69,7 +69,7 @@ def test_numbers_count_up_from_one(registry: ModelRegistry, name: str) -> None:
 
 
 def test_a_refused_version_takes_no_number(registry: ModelRegistry, name: str) -> None:
-    """A version whose bytes are missing does not exist, and leaves no gap."""
+    """A version without its bytes does not exist and leaves no gap."""
     registry.models.create(name, "classification")
     missing = FileEntry(path="model.bin", size=3, sha256=hashlib.sha256(name.encode()).hexdigest())
     with pytest.raises(BytesMissing, match=r"model\.bin"):
@@ -77,8 +77,8 @@ def test_a_refused_version_takes_no_number(registry: ModelRegistry, name: str) -
     assert version_of(registry, name).version == 1
 
 
-def test_a_size_that_is_not_true_is_refused(registry: ModelRegistry, name: str) -> None:
-    """The manifest must tell the length of the bytes that are stored."""
+def test_a_wrong_size_in_the_manifest_is_refused(registry: ModelRegistry, name: str) -> None:
+    """The manifest must state the length of the stored bytes."""
     registry.models.create(name, "classification")
     version_of(registry, name, b"weights")
     wrong = FileEntry(path="model.bin", size=8, sha256=hashlib.sha256(b"weights").hexdigest())
@@ -88,7 +88,7 @@ def test_a_size_that_is_not_true_is_refused(registry: ModelRegistry, name: str) 
 
 @pytest.mark.parametrize("paths", [["a", "a"], ["a/b", "A/b"], ["a", "a/b"]])
 def test_paths_that_collide_are_refused(registry: ModelRegistry, name: str, paths: list[str]) -> None:
-    """Twice the same, the same but for capitals, or a file that is a folder too."""
+    """Equal paths, paths that differ in case only, or a file that is a folder too."""
     registry.models.create(name, "classification")
     digest = hashlib.sha256(b"").hexdigest()
     with pytest.raises(InvalidRequest, match=r"manifest|folder"):
@@ -96,7 +96,7 @@ def test_paths_that_collide_are_refused(registry: ModelRegistry, name: str, path
 
 
 def test_promotion_replaces_the_incumbent_in_one_step(registry: ModelRegistry, name: str) -> None:
-    """The newly promoted version is the only one in production; the one before is archived."""
+    """The promoted version is the only one in production; the incumbent is archived."""
     registry.models.create(name, "classification")
     promoted(registry, name, b"one")
     promoted(registry, name, b"two")
@@ -105,8 +105,8 @@ def test_promotion_replaces_the_incumbent_in_one_step(registry: ModelRegistry, n
     assert [version.version for version in registry.versions.search(name, stage="production")] == [2]
 
 
-def test_moves_that_the_lifecycle_does_not_know_are_refused(registry: ModelRegistry, name: str) -> None:
-    """The refusal says where the version can go instead."""
+def test_illegal_moves_are_refused(registry: ModelRegistry, name: str) -> None:
+    """The error lists the legal moves."""
     registry.models.create(name, "classification")
     version_of(registry, name)
     with pytest.raises(IllegalTransition) as refused:
@@ -117,7 +117,7 @@ def test_moves_that_the_lifecycle_does_not_know_are_refused(registry: ModelRegis
 
 @pytest.mark.parametrize("to", ["production", "archived"])
 def test_a_decision_needs_a_reason(registry: ModelRegistry, name: str, to: str) -> None:
-    """Promoting and archiving are asked about later."""
+    """Promoting and archiving need a reason for the history."""
     registry.models.create(name, "classification")
     version_of(registry, name)
     registry.versions.transition(name, 1, "staging", revision=1)
@@ -125,16 +125,16 @@ def test_a_decision_needs_a_reason(registry: ModelRegistry, name: str, to: str) 
         registry.versions.transition(name, 1, to, revision=2)
 
 
-def test_an_archived_version_can_come_back_through_staging(registry: ModelRegistry, name: str) -> None:
-    """Archived is not gone."""
+def test_an_archived_version_can_return_to_staging(registry: ModelRegistry, name: str) -> None:
+    """The archive is not final."""
     registry.models.create(name, "classification")
     version_of(registry, name)
     registry.versions.transition(name, 1, "archived", reason="pause", revision=1)
     assert registry.versions.transition(name, 1, "staging", revision=2).stage is ModelStage.STAGING
 
 
-def test_of_two_moves_from_one_revision_the_second_is_refused(registry: ModelRegistry, name: str) -> None:
-    """A decision on what somebody no longer sees does not count; without a revision there is none."""
+def test_the_second_move_from_one_revision_is_refused(registry: ModelRegistry, name: str) -> None:
+    """A decision on a stale revision is refused; a missing revision too."""
     registry.models.create(name, "classification")
     version_of(registry, name)
     registry.versions.transition(name, 1, "staging", revision=1)
@@ -145,8 +145,8 @@ def test_of_two_moves_from_one_revision_the_second_is_refused(registry: ModelReg
     assert registry.versions.transition(name, 1, "archived", reason="now", force=True).revision == 3
 
 
-def test_description_and_tags_may_change_and_nothing_else(registry: ModelRegistry, name: str) -> None:
-    """An update keeps bytes and facts as they were."""
+def test_only_description_and_tags_can_be_updated(registry: ModelRegistry, name: str) -> None:
+    """An update leaves bytes and facts as they were."""
     registry.models.create(name, "classification")
     before = version_of(registry, name, metrics={"auc": 0.5})
     after = registry.versions.update(name, 1, revision=1, description="kept", tags={"checked": "yes"})
@@ -155,8 +155,8 @@ def test_description_and_tags_may_change_and_nothing_else(registry: ModelRegistr
     assert (after.description, after.tags, after.revision) == ("kept", {"checked": "yes"}, 2)
 
 
-def test_a_version_in_use_is_not_taken_away(registry: ModelRegistry, name: str) -> None:
-    """Production and aliases hold a version."""
+def test_a_version_in_use_cannot_be_tombstoned(registry: ModelRegistry, name: str) -> None:
+    """Production and aliases protect a version."""
     registry.models.create(name, "classification")
     current = promoted(registry, name)
     with pytest.raises(InUse, match="production"):
@@ -167,8 +167,8 @@ def test_a_version_in_use_is_not_taken_away(registry: ModelRegistry, name: str) 
         registry.versions.tombstone(name, 2, reason="oops", revision=pointed.revision)
 
 
-def test_a_tombstoned_version_is_told_but_not_used(registry: ModelRegistry, name: str, tmp_path: Path) -> None:
-    """It is read, its manifest too, but it neither resolves nor moves nor serves bytes."""
+def test_a_tombstoned_version_can_be_read_but_not_used(registry: ModelRegistry, name: str, tmp_path: Path) -> None:
+    """Its facts and manifest are readable; it neither resolves nor moves nor serves bytes."""
     registry.models.create(name, "classification")
     version_of(registry, name)
     grave = registry.versions.tombstone(name, 1, reason="leaked labels", revision=1)
@@ -182,8 +182,8 @@ def test_a_tombstoned_version_is_told_but_not_used(registry: ModelRegistry, name
         registry.resolve(f"models:/{name}/latest")
 
 
-def test_a_reference_means_what_it_says(registry: ModelRegistry, name: str) -> None:
-    """By number, alias, stage and latest."""
+def test_references_resolve_by_number_alias_stage_and_latest(registry: ModelRegistry, name: str) -> None:
+    """The client and the server parse them alike."""
     registry.models.create(name, "classification")
     promoted(registry, name, b"one")
     version_of(registry, name, b"two")
@@ -202,8 +202,8 @@ def test_a_reference_means_what_it_says(registry: ModelRegistry, name: str) -> N
 @pytest.mark.parametrize(
     "reference", ["eurusd", "models:/", "models:/x", "models:/x/0", "models:/x/01", "models:/x/v7"]
 )
-def test_what_is_no_reference_is_refused_before_it_is_sent(registry: ModelRegistry, reference: str) -> None:
-    """The refusal shows the forms there are."""
+def test_an_invalid_reference_is_refused_before_it_is_sent(registry: ModelRegistry, reference: str) -> None:
+    """The error lists the valid forms."""
     with pytest.raises(InvalidRequest) as refused:
         registry.resolve(reference)
     assert "models:/name/production" in refused.value.remedy
@@ -211,7 +211,7 @@ def test_what_is_no_reference_is_refused_before_it_is_sent(registry: ModelRegist
 
 
 def test_pages_of_versions_neither_skip_nor_repeat(registry: ModelRegistry, name: str) -> None:
-    """Page by page in both directions."""
+    """All pages together equal the whole list, in both directions."""
     registry.models.create(name, "classification")
     for _ in range(5):
         version_of(registry, name)
