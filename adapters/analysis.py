@@ -50,7 +50,7 @@ class Analysis(AsyncModelRegistry):
 
     async def call(self, operation: Operation[T]) -> T:
         """Answer by the registry that was given, or by what it said last."""
-        return await arun(self._last_good.answer(operation), self._registry.call)
+        return await arun(self._last_good.fetch(operation), self._registry.call)
 
     async def production_model(self, name: str) -> Resolution:
         """The version of a model that is in production, and how that is known.

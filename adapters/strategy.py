@@ -52,7 +52,7 @@ class Strategy(ModelRegistry):
 
     def call(self, operation: Operation[T]) -> T:
         """Answer by the registry that was given, or by what it said last."""
-        return run(self._last_good.answer(operation), self._registry.call)
+        return run(self._last_good.fetch(operation), self._registry.call)
 
     def trading_model(self, name: str, *, local_files_only: bool = False) -> TradingModel:
         """The production version of a model, its files here and verified.

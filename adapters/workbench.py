@@ -9,7 +9,7 @@ from common_lib.errors import AlreadyExists, InvalidConfiguration, ModelNotFound
 from common_lib.loaders.saving import save_model
 from common_lib.operations.base import Operation
 from common_lib.registry import ModelRegistry
-from common_lib.repetition import chained
+from common_lib.repetition import chain_repeats
 from common_lib.rules.lifecycle import ModelStage, ModelType
 from common_lib.types.base import Scalar
 from common_lib.types.models import RegisteredModel
@@ -96,7 +96,7 @@ class Workbench(ModelRegistry):
             except RegistryUnavailable as error:
                 if error.idempotency_key is None:
                     # Its bytes were still on their way, and the file is gone: to repeat it, it is saved again.
-                    error.repeat = chained(lambda other: Workbench(other).log_model(name, estimator, **facts))
+                    error.repeat = chain_repeats(lambda other: Workbench(other).log_model(name, estimator, **facts))
                 raise
 
     def request_promotion(self, version: ModelVersion, *, reason: str = "") -> ModelVersion:

@@ -84,7 +84,7 @@ def resolve(seed: int) -> None:
     """What one process does: ask for each name, wait for the outage, and tell how long each resolve took in it."""
     names = [f"models:/model-{number}/production" for number in range(NAMES)]
     config = RegistryConfig.from_environment()
-    rules = ResolveRules(snapshot=False)
+    rules = ResolveRules(persist=False)
     with HttpRegistry(RegistryConfig(url=config.url, token=config.token, resolve=rules)) as registry:
         for name in names:
             registry.versions.resolution(name)

@@ -41,14 +41,14 @@ def measure() -> list[Figure]:
 
 def _blocking(url: str) -> list[Figure]:
     harness.say(f"resilience, blocking: {ROUNDS} rounds")
-    known = RegistryConfig(url=url, resolve=ResolveRules(fresh_s=1e6, revalidate_s=1e6, stale_s=1e6, snapshot=False))
+    known = RegistryConfig(url=url, resolve=ResolveRules(fresh_s=1e6, revalidate_s=1e6, stale_s=1e6, persist=False))
     with (
         httpx.Client(base_url=url) as bare,
         HttpRegistry(RegistryConfig(url=url, resolve=None)) as registry,
         HttpRegistry(known) as cached,
     ):
         cached.call(_ASKED)
-        registry.intercept(lambda _: _Instant())
+        registry.wrap_transport(lambda _: _Instant())
         calls: list[Callable[[], object]] = [
             lambda: bare.get(_RESOLVE.path),
             lambda: registry.call(_ASKED),

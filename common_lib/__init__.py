@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from common_lib.artifacts.cache import Cache
     from common_lib.artifacts.local_version import LocalVersion
-    from common_lib.client.http_registry import AsyncHttpRegistry, HttpRegistry
+    from common_lib.client.async_http_registry import AsyncHttpRegistry
+    from common_lib.client.http_registry import HttpRegistry
     from common_lib.config import RegistryConfig
     from common_lib.errors import RegistryError
     from common_lib.operations.base import Operation
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "Alias": "types.aliases",
-    "AsyncHttpRegistry": "client.http_registry",
+    "AsyncHttpRegistry": "client.async_http_registry",
     "AsyncModelRegistry": "registry",
     "Cache": "artifacts.cache",
     "FailClosed": "staleness",

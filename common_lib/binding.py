@@ -99,7 +99,7 @@ def _run(recording: Recording[T], registry: Any) -> T:
         try:
             return run(recording.steps(), registry.call)
         except REPEATABLE as error:
-            error.repeat = lambda other: _run(recording.again(), other)
+            error.repeat = lambda other: _run(recording.next_run(), other)
             raise
 
 
@@ -108,7 +108,7 @@ async def _arun(recording: Recording[T], registry: Any) -> T:
         try:
             return await arun(recording.steps(), registry.call)
         except REPEATABLE as error:
-            error.repeat = lambda other: _arun(recording.again(), other)
+            error.repeat = lambda other: _arun(recording.next_run(), other)
             raise
 
 

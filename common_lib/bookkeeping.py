@@ -1,6 +1,6 @@
-"""Files that only help a later call: a full or read-only disk, or a lack of permission, must not fail a call.
+"""Files that only help later calls: a full or read-only disk, or a missing permission, must not fail a call.
 
-One warning for each folder and process tells that nothing is remembered there.
+The first failure in a folder is logged as a warning, once per process.
 """
 
 import contextlib
@@ -13,15 +13,15 @@ _warned: set[str] = set()
 
 
 @contextlib.contextmanager
-def optional(folder: Path) -> Iterator[None]:
-    """Pass over an error of the operating system, with a warning for the first one in a folder."""
+def best_effort(folder: Path) -> Iterator[None]:
+    """Suppress an error of the operating system, with a warning for the first one in a folder."""
     try:
         yield
     except OSError as error:
         if str(folder) not in _warned:
             _warned.add(str(folder))
             _log.warning(
-                "%s cannot be written, so later calls and processes will not know what this one was answered: %s",
+                "%s cannot be written, so later calls and processes cannot reuse the answers of this one: %s",
                 folder,
                 error,
             )

@@ -1,4 +1,4 @@
-"""Deadlines that travel: set once around a piece of work, they bound every call of the registry within it."""
+"""Deadlines of the caller: set once around a block of work, they limit every call to the registry within it."""
 
 import contextlib
 import time
@@ -12,12 +12,12 @@ _end: ContextVar[float | None] = ContextVar("registry_deadline", default=None)
 
 @contextlib.contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """A block within which no call waits longer than to its end; of two deadlines the earlier holds.
+    """Limit all calls within a block to so many seconds from now; of nested deadlines the earlier one holds.
 
-    It counts on the monotonic clock, in this thread or task and in the tasks that it starts.
+    The time is that of the monotonic clock. The deadline holds in this thread or task and in tasks started by it.
 
     Raises:
-        InvalidConfiguration: `seconds` is no number.
+        InvalidConfiguration: `seconds` is not a number.
 
     >>> with deadline(0.5), deadline(60):
     ...     0 < remaining_s() <= 0.5
@@ -34,6 +34,6 @@ def deadline(seconds: float) -> Iterator[None]:
 
 
 def remaining_s() -> float | None:
-    """How much time is left, which may be negative; None without a deadline."""
+    """Return the seconds until the deadline, which may be negative; None without a deadline."""
     end = _end.get()
     return None if end is None else end - time.monotonic()

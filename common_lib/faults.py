@@ -1,15 +1,15 @@
-"""Outage, slowness, errors and recovery, for the tests of services that depend on the registry.
+"""Simulated outages, slow answers, errors and recovery, for the tests of services that depend on the registry.
 
-    def test_trading_goes_on_in_an_outage(model_registry):
+    def test_trading_continues_during_an_outage(model_registry):
         faults = Faults()
-        strategy = Strategy(faults.between(model_registry))
+        strategy = Strategy(faults.inject_into(model_registry))
         strategy.resolve("models:/eurusd/production")
         faults.outage()
         assert strategy.versions.resolution("models:/eurusd/production").stale
         faults.recover()
 
-On a registry over HTTP, also one of the fixtures, they happen to each attempt, below cache, retries and circuits, which
-so do what they do in production. On any other registry they happen to each call.
+In a registry over HTTP, such as that of the fixtures, the faults affect each attempt, below cache, retries and
+circuits, which therefore work as in production. In any other registry they affect each call.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from common_lib.errors import (
 )
 from common_lib.operations.base import Answer, Operation
 from common_lib.registry import AsyncModelRegistry, ModelRegistry
-from common_lib.repetition import note
+from common_lib.repetition import make_repeatable
 
 T = TypeVar("T")
 Kind = Literal["none", "outage", "slow", "errors", "denied", "lost"]
@@ -50,9 +50,10 @@ class _Fault:
 
 
 class Faults:
-    """What goes wrong between a service and its registry, from now until something else is said.
+    """Faults between a service and its registry; each method selects one, which lasts until another is selected.
 
-    `seed` decides which attempts fail where it is a share of them. `attempts` counts those that came this far.
+    `seed` determines which attempts fail if only a share of them does. `attempts` counts the attempts and calls that
+    reached the faults.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -61,64 +62,66 @@ class Faults:
         self.attempts = 0
 
     def recover(self) -> None:
-        """All is well again."""
+        """End the fault."""
         self._fault = _Fault()
 
     def outage(self) -> None:
-        """Nobody answers at that address."""
+        """Let every attempt fail to connect."""
         self._fault = _Fault("outage")
 
     def slow(self, seconds: float) -> None:
-        """Each answer takes so much longer; if that is more than an attempt may take, there is none."""
+        """Delay each answer by so many seconds; an attempt whose timeout is shorter gets none."""
         check_seconds("seconds", seconds)
         if seconds < 0:
-            raise InvalidConfiguration(f"seconds is {seconds!r}: nothing takes less than no time")
+            raise InvalidConfiguration(f"seconds is {seconds!r}: it must be zero or more")
         self._fault = _Fault("slow", seconds=seconds)
 
     def errors(self, share: float = 1.0, status: int = 503) -> None:
-        """That share of the attempts is answered by a failure of the server.
+        """Answer a share of the attempts with a failure of the server.
 
         Raises:
-            InvalidConfiguration: the share is not between 0 and 1, or the status is none of a failure.
+            InvalidConfiguration: the share is not between 0 and 1, or the status is not between 500 and 599.
         """
         if not 0 <= share <= 1:
             raise InvalidConfiguration(f"share is {share!r}: it must be between 0 and 1")
-        if not 500 <= status <= 599:  # noqa: PLR2004 - what a server says of itself
+        if not 500 <= status <= 599:  # noqa: PLR2004 - failures of the server
             raise InvalidConfiguration(f"status is {status!r}: it must be between 500 and 599")
         self._fault = _Fault("errors", share=share, status=status)
 
     def denied(self) -> None:
-        """The token has expired (401)."""
+        """Refuse the token as expired (401)."""
         self._fault = _Fault("denied")
 
     def lost_answers(self) -> None:
-        """The registry does what it is asked, and the connection is cut before its answer."""
+        """Let the registry execute each request, and cut the connection before its answer."""
         self._fault = _Fault("lost")
 
     @overload
-    def between(self, registry: ModelRegistry) -> ModelRegistry: ...
+    def inject_into(self, registry: ModelRegistry) -> ModelRegistry: ...
 
     @overload
-    def between(self, registry: AsyncModelRegistry) -> AsyncModelRegistry: ...
+    def inject_into(self, registry: AsyncModelRegistry) -> AsyncModelRegistry: ...
 
-    def between(self, registry: ModelRegistry | AsyncModelRegistry) -> ModelRegistry | AsyncModelRegistry:
-        """The registry with these faults in it: one over HTTP is the same, changed; any other is wrapped.
+    def inject_into(self, registry: ModelRegistry | AsyncModelRegistry) -> ModelRegistry | AsyncModelRegistry:
+        """Return the registry with these faults: one over HTTP is changed in place, any other is wrapped.
 
         Raises:
-            InvalidConfiguration: it is no registry.
+            InvalidConfiguration: the argument is not a registry.
         """
-        intercept = getattr(registry, "intercept", None)
-        if intercept is not None:
-            intercept(partial(_Transport if isinstance(registry, ModelRegistry) else _AsyncTransport, self))
+        wrap_transport = getattr(registry, "wrap_transport", None)
+        if wrap_transport is not None:
+            wrap_transport(
+                partial(_FaultyTransport if isinstance(registry, ModelRegistry) else _AsyncFaultyTransport, self)
+            )
             return registry
         if isinstance(registry, ModelRegistry):
-            return _Between(self, registry)
+            return _FaultyRegistry(self, registry)
         if isinstance(registry, AsyncModelRegistry):
-            return _AsyncBetween(self, registry)
-        raise InvalidConfiguration(f"faults come between a service and its registry, not {type(registry).__name__}")
+            return _AsyncFaultyRegistry(self, registry)
+        raise InvalidConfiguration(f"faults can be injected into a registry, not into {type(registry).__name__}")
 
     def next(self) -> _Fault:
-        """What happens to this attempt."""
+        """Count an attempt and return the fault that affects it."""
         self.attempts += 1
         fault = self._fault
         if fault.kind == "errors" and self._chance.random() >= fault.share:
@@ -126,8 +129,8 @@ class Faults:
         return fault
 
 
-class _Between(ModelRegistry):
-    """Another answer to `call`."""
+class _FaultyRegistry(ModelRegistry):
+    """A registry whose calls are affected by faults."""
 
     def __init__(self, faults: Faults, registry: ModelRegistry) -> None:
         self._faults = faults
@@ -144,8 +147,8 @@ class _Between(ModelRegistry):
         return found
 
 
-class _AsyncBetween(AsyncModelRegistry):
-    """Another answer to `call`, awaited."""
+class _AsyncFaultyRegistry(AsyncModelRegistry):
+    """An asynchronous registry whose calls are affected by faults."""
 
     def __init__(self, faults: Faults, registry: AsyncModelRegistry) -> None:
         self._faults = faults
@@ -175,53 +178,53 @@ def _raise_before(fault: _Fault) -> None:
 def _raise_after(fault: _Fault, operation: Operation[Any]) -> None:
     if fault.kind == "lost":
         error = ConnectionFailed(f"{_SIMULATED}: the answer was lost")
-        note(error, operation, answered=True)
+        make_repeatable(error, operation, has_answer=True)
         raise error
 
 
-class _Transport:
-    """Stands in the place of what sends the attempts of a blocking client."""
+class _FaultyTransport:
+    """A wrapper of the transport of a blocking client."""
 
     def __init__(self, faults: Faults, inner: Any) -> None:
         self._faults = faults
         self._inner = inner
 
-    def send(self, operation: Operation[Any], timeout_s: float, *more: Any) -> Answer | Failure:
+    def send(self, operation: Operation[Any], timeout_s: float, *args: Any) -> Answer | Failure:
         fault = self._faults.next()
         if fault.kind == "slow":
             time.sleep(min(fault.seconds, timeout_s))
-        if (instead := _instead(fault, timeout_s)) is not None:
-            return instead
-        return _arrived(fault, self._inner.send(operation, timeout_s - fault.seconds, *more))
+        if (replacement := _replacement(fault, timeout_s)) is not None:
+            return replacement
+        return _after_answer(fault, self._inner.send(operation, timeout_s - fault.seconds, *args))
 
     def close(self) -> None:
         self._inner.close()
 
 
-class _AsyncTransport:
-    """Stands in the place of what sends the attempts of an asynchronous client."""
+class _AsyncFaultyTransport:
+    """A wrapper of the transport of an asynchronous client."""
 
     def __init__(self, faults: Faults, inner: Any) -> None:
         self._faults = faults
         self._inner = inner
 
-    async def send(self, operation: Operation[Any], timeout_s: float, *more: Any) -> Answer | Failure:
+    async def send(self, operation: Operation[Any], timeout_s: float, *args: Any) -> Answer | Failure:
         fault = self._faults.next()
         if fault.kind == "slow":
             await asyncio.sleep(min(fault.seconds, timeout_s))
-        if (instead := _instead(fault, timeout_s)) is not None:
-            return instead
-        return _arrived(fault, await self._inner.send(operation, timeout_s - fault.seconds, *more))
+        if (replacement := _replacement(fault, timeout_s)) is not None:
+            return replacement
+        return _after_answer(fault, await self._inner.send(operation, timeout_s - fault.seconds, *args))
 
     async def close(self) -> None:
         await self._inner.close()
 
 
-def _instead(fault: _Fault, timeout_s: float) -> Answer | Failure | None:
-    """What comes of an attempt that never reaches the registry."""
+def _replacement(fault: _Fault, timeout_s: float) -> Answer | Failure | None:
+    """Return the outcome of an attempt that does not reach the registry; None if it does."""
     match fault.kind:
         case "outage":
-            return Failure(ConnectionFailed, f"{_SIMULATED}: nobody answers")
+            return Failure(ConnectionFailed, f"{_SIMULATED}: nothing answers")
         case "errors":
             return Answer(fault.status, {"content-type": "text/plain"}, _SIMULATED.encode())
         case "denied":
@@ -231,5 +234,5 @@ def _instead(fault: _Fault, timeout_s: float) -> Answer | Failure | None:
     return None
 
 
-def _arrived(fault: _Fault, outcome: Answer | Failure) -> Answer | Failure:
+def _after_answer(fault: _Fault, outcome: Answer | Failure) -> Answer | Failure:
     return Failure(ConnectionFailed, f"{_SIMULATED}: the answer was lost") if fault.kind == "lost" else outcome

@@ -1,7 +1,7 @@
-"""What an adapter was told last, for the time in which its registry gives no answer.
+"""The last good answer of an adapter, served while its registry does not answer.
 
-An adapter that holds one behaves the same on whatever registry it was given. It says with each resolve how old an
-answer it takes, which a registry with a cache of its own obeys, and keeps the last answer for one that has none.
+An adapter with a `LastGood` behaves the same on every registry. With each resolve it states how old an answer it
+accepts, which a registry with a cache of its own obeys, and stores the answer for a registry that has no cache.
 """
 
 import time
@@ -21,75 +21,75 @@ from common_lib.operations.base import Answer, Flow, Operation
 from common_lib.staleness import Provenance, Staleness
 
 T = TypeVar("T")
-_MOST: Final = 10_000
+_MAX_ENTRIES: Final = 10_000
 _DENIED: Final = (Unauthenticated, Forbidden)
 
 
 class LastGood:
-    """Answers to resolves, by path; for threads or tasks."""
+    """The last answers to resolves by path, for threads or tasks."""
 
     def __init__(self, staleness: Staleness, clock: Callable[[], float] = time.monotonic) -> None:
         self._staleness = staleness
         self._clock = clock
-        self._kept: dict[str, tuple[Answer, float]] = {}
+        self._entries: dict[str, tuple[Answer, float]] = {}
 
-    def answer(self, operation: Operation[T]) -> Flow[T]:
-        """The answer to one operation: that of the registry, or, of a resolve, the last one that is young enough.
+    def fetch(self, operation: Operation[T]) -> Flow[T]:
+        """Return the registry's result of an operation; for a resolve, in an outage, that of the last good answer.
 
         Raises:
-            RegistryError: the registry's no, or why it gave no answer, if there is nothing to give instead.
+            RegistryError: the registry refused the request, or did not answer and there is no answer to serve instead.
         """
         if operation.route_class != "resolve":
             if operation.method != "GET":
-                self._kept.clear()
-            passed: T = yield operation
-            return passed
+                self._entries.clear()
+            unchanged: T = yield operation
+            return unchanged
         read = operation.read
         staleness = operation.staleness or self._staleness
 
-        def both(told: Answer) -> Any:
-            # The answer itself is wanted too; it is read here, so that what is none is found out below.
-            return told, read(told)
+        def read_with_answer(answer: Answer) -> Any:
+            # The answer is stored only if it can be read.
+            return answer, read(answer)
 
         answer: Answer
         found: T
         try:
-            answer, found = yield replace(operation, staleness=staleness, read=both)
+            answer, found = yield replace(operation, staleness=staleness, read=read_with_answer)
         except RegistryError as error:
-            kept = self._instead(operation.path, error, staleness)
-            if kept is None:
+            stale = self._stale_answer(operation.path, error, staleness)
+            if stale is None:
                 raise
-            return read(kept)
-        self._keep(operation.path, answer)
+            return read(stale)
+        self._store(operation.path, answer)
         return found
 
-    def _keep(self, path: str, answer: Answer) -> None:
-        kept = self._kept
-        kept.pop(path, None)
-        kept[path] = (answer, self._clock() - answer.provenance.age_s)
-        while len(kept) > _MOST:
-            kept.pop(next(iter(kept)), None)
+    def _store(self, path: str, answer: Answer) -> None:
+        entries = self._entries
+        entries.pop(path, None)
+        entries[path] = (answer, self._clock() - answer.provenance.age_s)
+        while len(entries) > _MAX_ENTRIES:
+            entries.pop(next(iter(entries)), None)
 
-    def _instead(self, path: str, error: RegistryError, staleness: Staleness) -> Answer | None:
-        """What is given in the place of that error, if it is no decision of the registry that has to be told."""
-        told = isinstance(error, RegistryUnavailable | ProtocolError)
-        if not told and not (staleness.serve_on_auth_failure and isinstance(error, _DENIED)):
-            self._kept.pop(path, None)
+    def _stale_answer(self, path: str, error: RegistryError, staleness: Staleness) -> Answer | None:
+        """Return the answer to serve instead of an error, if any; after a decision of the registry remove it."""
+        is_outage = isinstance(error, RegistryUnavailable | ProtocolError)
+        if not is_outage and not (staleness.serve_on_auth_failure and isinstance(error, _DENIED)):
+            self._entries.pop(path, None)
             return None
-        if (found := self._kept.get(path)) is None:
+        if (entry := self._entries.get(path)) is None:
             return None
-        answer, at = found
-        age_s = max(0.0, self._clock() - at)
+        answer, fetched_at = entry
+        age_s = max(0.0, self._clock() - fetched_at)
         if age_s > staleness.max_age_s:
             return None
         return replace(answer, provenance=Provenance(stale=True, age_s=age_s, source="cache", reason=str(error)))
 
 
 def last_good_for(staleness: Any, adapter: str) -> LastGood:
-    """The memory of an adapter, for the policy that it was given.
+    """Make the `LastGood` of an adapter from the `staleness` that it was given.
 
     Raises:
-        InvalidConfiguration: that is none.
+        InvalidConfiguration: `staleness` is not a `Staleness`.
     """
     if not isinstance(staleness, Staleness):
         raise InvalidConfiguration(

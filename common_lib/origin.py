@@ -1,14 +1,14 @@
-"""The address of a registry, together with what authenticates the files in which a machine remembers its answers."""
+"""The address of a registry, with the key that seals the files in which this machine stores its answers."""
 
 import hashlib
 from typing import Self
 
 
 class Origin(str):
-    """The address of a registry as its client knows it, and a key that only holders of the same token can make.
+    """The address of a registry as its client knows it, and a key that only holders of the same token can compute.
 
-    It is a text everywhere; only the files of this machine ask it for the key. A plain text has a key too, made without
-    a token: it detects damage, not forgery.
+    It is used as a plain string, except by the files of this machine, which use its key. A plain string has a key too,
+    computed without a token: it detects damage, but not forgery.
 
     >>> Origin("http://127.0.0.1:8321", "mrg_…") == "http://127.0.0.1:8321"
     True
@@ -18,31 +18,31 @@ class Origin(str):
     _key: bytes
 
     def __new__(cls, url: str, token: str) -> Self:
-        """Join an address and the token of the caller."""
+        """Combine an address and the token of the caller."""
         self = super().__new__(cls, url)
         self._key = seal_key(url, token)
         return self
 
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
-        """Pickle the address alone: the key is as good as the token."""
+        """Pickle the address alone: the key is as sensitive as the token."""
         return str, (str(self),)
 
     @property
     def key(self) -> bytes:
-        """Key of the seals."""
+        """The key that seals files."""
         return self._key
 
 
 def seal_key(url: str, token: str) -> bytes:
-    """Return the key that seals what one principal was answered by one registry."""
+    """Return the key that seals the answers of one registry to one principal."""
     return f"{url}\n{token}".encode()
 
 
 def key_of(origin: str) -> bytes:
-    """Return the key of an origin; that of a plain text is made without a token."""
+    """Return the key of an origin; for a plain string it is computed without a token."""
     return origin.key if isinstance(origin, Origin) else seal_key(origin, "")
 
 
-def file_name(key: bytes, what: str = "") -> str:
-    """Return the name of a file for one principal and one thing that it is about."""
-    return hashlib.sha256(key + (f"\n{what}".encode() if what else b"")).hexdigest()
+def file_name(key: bytes, subject: str = "") -> str:
+    """Return the name of the file for one principal and one subject."""
+    return hashlib.sha256(key + (f"\n{subject}".encode() if subject else b"")).hexdigest()

@@ -25,7 +25,7 @@ from common_lib.operations import (
 from common_lib.operations import versions as version_operations
 from common_lib.operations.aliases import set_alias
 from common_lib.operations.base import Operation
-from common_lib.repetition import repeat_of
+from common_lib.repetition import get_repeat
 
 T = TypeVar("T")
 
@@ -159,7 +159,7 @@ class ModelRegistry(ABC):
         Raises:
             InvalidRequest: the error is of something that repeating cannot mend.
         """
-        return repeat_of(error)(self)
+        return get_repeat(error)(self)
 
     @cached_property
     def models(self) -> Models:
@@ -329,7 +329,7 @@ class AsyncModelRegistry(ABC):
         Raises:
             InvalidRequest: the error is of something that repeating cannot mend.
         """
-        return await repeat_of(error)(self)
+        return await get_repeat(error)(self)
 
     @cached_property
     def models(self) -> AsyncModels:

@@ -1,8 +1,8 @@
-"""Repeat a call that failed: the same request under the same key, so that the registry does it once.
+"""Repetition of a failed call: the same request under the same idempotency key, so that the registry executes it once.
 
-When no answer to a write comes, the client does not know whether it was done. Called anew, it would be sent under a
-new key, and be done twice. So the error carries what was sent, and `registry.retry(error)` sends the same again. A
-call of several requests goes on where it stopped: earlier answers are remembered, and not asked for again.
+If a write gets no answer, the client does not know whether it was executed. A new call would have a new key and might
+execute it twice. So the error carries the request, and `registry.retry(error)` sends the same request again. A call of
+several requests continues where it stopped: the answers to its earlier requests are recorded and replayed.
 """
 
 from collections import deque
@@ -13,48 +13,48 @@ from common_lib.errors import InvalidRequest, ProtocolError, RegistryError, Regi
 from common_lib.operations.base import Flow, Operation
 
 T = TypeVar("T")
-# After these the same call may succeed, or it is not known whether it has.
+# After these errors the same call may succeed, or it is unknown whether it has succeeded.
 REPEATABLE: Final = (RegistryUnavailable, ProtocolError, RequestInFlight)
 _ADVICE: Final = (
-    "it is not known whether it was done: registry.retry(error) repeats the same request under the same key, {key!r}, "
-    "and so it is done once"
+    "it is unknown whether the change was made: registry.retry(error) repeats the same request under the same key, "
+    "{key!r}, so that it is made once"
 )
 
 
-def note(error: RegistryError, operation: Operation[Any], *, answered: bool = False) -> None:
-    """Let an error carry the operation that failed and how to repeat it, and say so if it may have been done."""
+def make_repeatable(error: RegistryError, operation: Operation[Any], *, has_answer: bool = False) -> None:
+    """Attach the failed operation to its error, with a way to repeat it, and whether it may have been executed."""
     key = operation.idempotency_key
     error.operation = operation
     error.repeat = lambda registry: registry.call(operation)
     if key is None:
-        # Nothing was to be done, or bytes were sent that go by their digest.
+        # A read, or an upload of bytes, which are stored by their digest: neither is harmed by a repetition.
         error.outcome_unknown = False
         return
     error.idempotency_key = key
-    error.outcome_unknown = answered or error.outcome_unknown or isinstance(error, RequestInFlight)
+    error.outcome_unknown = has_answer or error.outcome_unknown or isinstance(error, RequestInFlight)
     if error.outcome_unknown:
         error.advice = _ADVICE.format(key=key)
 
 
-def repeat_of(error: RegistryError) -> Callable[[Any], Any]:
-    """Return what repeats the call that raised the error, by the registry that it is given.
+def get_repeat(error: RegistryError) -> Callable[[Any], Any]:
+    """Return the function that repeats the call that raised an error, through the registry that it is given.
 
     Raises:
-        InvalidRequest: the error is of something that repeating cannot mend, or comes from another process.
+        InvalidRequest: a repetition of the call cannot succeed, or the error comes from another process.
     """
     repeat: Callable[[Any], Any] | None = getattr(error, "repeat", None)
     if repeat is None:
         raise InvalidRequest(
-            f"{type(error).__name__} is not the error of a call that can be repeated",
+            f"{type(error).__name__} does not belong to a call that can be repeated",
             code="invalid_request",
-            remedy="repeat a RegistryUnavailable as it was raised; after anything else, decide again",
+            remedy="pass a RegistryUnavailable as it was raised; after any other error make a new call",
         )
     return repeat
 
 
-def chained(begin: Callable[[Any], T]) -> Callable[[Any], T]:
-    """Return what repeats a call by `begin`, and from then on by repeating what that has begun."""
-    newest = [begin]
+def chain_repeats(first: Callable[[Any], T]) -> Callable[[Any], T]:
+    """Return a function that runs `first`, and after a failure repeats the call of `first` that failed."""
+    newest = [first]
 
     def repeat(registry: Any) -> T:
         try:
@@ -67,10 +67,10 @@ def chained(begin: Callable[[Any], T]) -> Callable[[Any], T]:
 
 
 class Recording(Generic[T]):
-    """One run of a flow, with the replies to its steps, so that another run can go on where it stopped.
+    """One run of a flow, with the replies to its steps, so that another run can continue where it stopped.
 
-    All runs that repeat one call share the writes that were sent, by their place among its writes: whichever of their
-    errors is repeated, and however often, each write goes out under one key.
+    All runs of one call share the writes that were sent, by their position among its writes. So each write is sent
+    under one key, no matter which of the errors is repeated and how often.
     """
 
     def __init__(
@@ -87,47 +87,47 @@ class Recording(Generic[T]):
         self._has_written = False
 
     def steps(self) -> Flow[T]:
-        """Run the flow: first on the replies of the run before, then on those of the registry."""
+        """Run the flow, first on the recorded replies of the last run, then on new replies of the registry."""
         flow: Generator[Any, Any, T] = self._build()
-        known = deque(self._replayed)
+        recorded = deque(self._replayed)
         try:
             step = next(flow)
             while True:
-                if known:
-                    failed, reply = known.popleft()
+                if recorded:
+                    failed, reply = recorded.popleft()
                 else:
-                    step = self._same(step)
+                    step = self._reuse_write(step)
                     try:
                         failed, reply = False, (yield step)
                     except Exception as error:  # noqa: BLE001 - the flow decides
                         failed, reply = True, error
-                self._remember(step, reply, failed=failed)
+                self._record(step, reply, failed=failed)
                 step = flow.throw(reply) if failed else flow.send(reply)
         except StopIteration as done:
             return done.value  # type: ignore[no-any-return]
         finally:
             flow.close()
 
-    def again(self) -> "Recording[T]":
-        """Return the run that repeats this one: from its last step on, or, as long as nothing was written, anew."""
+    def next_run(self) -> "Recording[T]":
+        """Return the run that repeats this one: from its last step on, or from the start if nothing was written."""
         if not self._has_written:
             return Recording(self._build, sent=self._sent)
         return Recording(self._build, self._replies[:-1], self._sent)
 
-    def _same(self, step: Any) -> Any:
-        # Built anew it has another key: what is repeated is the operation that was sent before.
+    def _reuse_write(self, step: Any) -> Any:
+        # The flow has built this write with a new key: send the earlier one, with its key, instead.
         if not _is_write(step):
             return step
         before = self._sent.setdefault(self._writes, step)
         return before if (step.method, step.path) == (before.method, before.path) else step
 
-    def _remember(self, step: Any, reply: Any, *, failed: bool) -> None:
+    def _record(self, step: Any, reply: Any, *, failed: bool) -> None:
         self._replies.append((failed, reply))
         if not _is_write(step):
             return
         self._has_written = True
         if failed and not isinstance(reply, REPEATABLE):
-            # It was refused, so nothing was done: decided anew, it is another write.
+            # It was refused, so it had no effect: the next run sends a new write.
             self._sent.pop(self._writes, None)
         self._writes += 1
 

@@ -1,12 +1,12 @@
-"""How old an answer a caller still takes when the registry does not answer, and how it is told.
+"""How old an answer a caller accepts when the registry does not answer, and the provenance of an answer.
 
 ```
-FailClosed()                 nothing that is not fresh
-ServeStale(max_age_s)        what was known lately, while nobody answers
-KeepLastGood(max_age_s)      the same, also while the token is refused: an expired one must not stop trading
+FailClosed()                 only fresh answers
+ServeStale(max_age_s)        stored answers while the registry does not answer
+KeepLastGood(max_age_s)      the same, also while the token is refused: an expired token must not stop trading
 ```
 
-None of them covers up a decision of the registry: what is gone or taken out of use is refused under each.
+None of them hides a decision of the registry: a version that is deleted or out of use is refused under each.
 """
 
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ _DAY_S = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Staleness:
-    """What a caller puts up with: answers up to `max_age_s` seconds old, asked for in vain.
+    """The greatest age, in seconds, of a stored answer that a caller accepts while the registry does not answer.
 
     Raises:
-        InvalidConfiguration: `max_age_s` is no number, or negative.
+        InvalidConfiguration: `max_age_s` is not a number, or negative.
     """
 
     max_age_s: float
@@ -37,21 +37,21 @@ class Staleness:
 
 @dataclass(frozen=True, slots=True)
 class FailClosed(Staleness):
-    """Nothing that is not fresh: while nobody answers, the error is raised."""
+    """Only fresh answers: while the registry does not answer, the error is raised."""
 
     max_age_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class ServeStale(Staleness):
-    """While nobody answers, what was known up to `max_age_s` seconds ago."""
+    """Answers up to `max_age_s` seconds old while the registry does not answer."""
 
     max_age_s: float = _DAY_S
 
 
 @dataclass(frozen=True, slots=True)
 class KeepLastGood(Staleness):
-    """While nobody answers, or the token is refused, what was known up to `max_age_s` seconds ago."""
+    """Answers up to `max_age_s` seconds old while the registry does not answer or refuses the token."""
 
     max_age_s: float
     serve_on_auth_failure: ClassVar[bool] = True
@@ -59,11 +59,11 @@ class KeepLastGood(Staleness):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """How an answer is known.
+    """Where an answer comes from, and how old it is.
 
-    `source` is `registry`, `cache`, `snapshot`, the file that an earlier process left, or `files`, the fetched ones
-    alone; `stale` tells that it is older than what counts as fresh, or of unknown age, which is infinite; `reason` why
-    the registry was not heard.
+    `source` is `registry`; `cache`, the memory of this process; `disk-cache`, the file of an earlier process; or
+    `files`, fetched files alone. `stale` is True if the answer is older than what counts as fresh, or of unknown age,
+    which is infinite. `reason` says why the registry did not answer.
     """
 
     stale: bool = False
@@ -72,5 +72,5 @@ class Provenance:
     reason: str = ""
 
     def as_fields(self) -> dict[str, Any]:
-        """The same as keywords, for a result that says it too."""
+        """Return the fields as keywords, for a result that has the same fields."""
         return {"stale": self.stale, "age_s": self.age_s, "source": self.source, "reason": self.reason}

@@ -1,6 +1,6 @@
-"""Addresses: read once by a grammar of our own, which is narrower than that of every parser behind it.
+"""Addresses, parsed once by a grammar that is narrower than that of every library behind it.
 
-What passes here means the same to all of them, so that nothing raw of a library ever leaves a call.
+An address that is accepted here means the same to all of them, so that no raw error of a library leaves a call.
 """
 
 import ipaddress
@@ -10,21 +10,21 @@ from typing import Final, NamedTuple
 
 from common_lib.errors import InvalidConfiguration
 
-_SHOWN: Final = 200
-_HIGHEST_PORT: Final = 65_535
-_LONGEST_HOST: Final = 253
+_MAX_TEXT: Final = 200
+_MAX_PORT: Final = 65_535
+_MAX_HOST: Final = 253
 _LABEL: Final = re.compile(r"^[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$(?!\n)")
-# A last part like these makes every parser take the host for a number.
+# If the last label looks like these, every parser takes the host for an IPv4 address.
 _NUMERIC: Final = re.compile(r"^(?:[0-9]+|0[xX][0-9A-Fa-f]*)$(?!\n)")
 _PATH: Final = re.compile(r"^(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})+)*$(?!\n)")
 _WHITE: Final = " \t\r\n"
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-_ENCODE: Final = "name and password need percent-encoding"
+_ENCODE: Final = "the name and password need percent-encoding"
 _REMEDY: Final = "write http://HOST:PORT or https://HOST"
 
 
 class Address(NamedTuple):
-    """An address in parts: `host` in small letters, without brackets; `path` empty, or without a slash at its end."""
+    """An address in parts: `host` in lower case without brackets, `path` empty or without a slash at its end."""
 
     scheme: str
     host: str
@@ -34,60 +34,60 @@ class Address(NamedTuple):
 
     @property
     def url(self) -> str:
-        """The same written out, without name and password."""
+        """The address as text, without name and password."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}{'' if self.port is None else f':{self.port}'}{self.path}"
 
     @property
     def effective_port(self) -> int:
-        """The port that is connected to."""
+        """The port to connect to."""
         return self.port or _DEFAULT_PORTS.get(self.scheme, 1080)
 
     @property
     def is_loopback(self) -> bool:
-        """True if the host is this machine, which is reached without any network."""
+        """True if the host is this machine, which is reached without a network."""
         return is_loopback(self.host)
 
 
 def parse(
     name: str, text: object, *, schemes: Collection[str] = ("http", "https"), with_userinfo: bool = False
 ) -> Address:
-    """Read an address; white space around it, as a file or a shell leaves it there, is removed.
+    """Parse an address; white space around it, for example from a file or a shell, is removed.
 
     Raises:
-        InvalidConfiguration: it is not one; the message begins with `name`, and shows no password.
+        InvalidConfiguration: it is not a valid address; the message begins with `name` and contains no password.
     """
     if not isinstance(text, str):
-        raise InvalidConfiguration(f"{name} is {text!r:.{_SHOWN}}: it must be a text; {_REMEDY}")
+        raise InvalidConfiguration(f"{name} is {text!r:.{_MAX_TEXT}}: it must be a string; {_REMEDY}")
     whole = text.strip(_WHITE)
     try:
         return _parse(whole, schemes, with_userinfo=with_userinfo)
     except ValueError as error:
-        raise InvalidConfiguration(f"{name} is {masked(whole)}: {error}") from None
+        raise InvalidConfiguration(f"{name} is {mask_credentials(whole)}: {error}") from None
 
 
-def masked(text: str) -> str:
-    """Write an address out, escaped and shortened, with stars for a name and a password in it."""
+def mask_credentials(text: str) -> str:
+    """Return an address as an escaped and shortened literal, with stars for its name and password."""
     before, at, after = text.rpartition("@")
     if at:
         scheme, slashes, _ = before.partition("://")
         text = f"{scheme + slashes if slashes else ''}***@{after}"
-    return f"{text!r:.{_SHOWN}}"
+    return f"{text!r:.{_MAX_TEXT}}"
 
 
 def host_as_ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Return the IP address that a host is, as IPv4 if it is mapped into IPv6; None for a name."""
+    """Convert a host to an IP address, and an IPv4 address that is mapped into IPv6 to IPv4; None for a name."""
     try:
-        found = ipaddress.ip_address(host)
+        number = ipaddress.ip_address(host)
     except ValueError:
         return None
-    return (found.ipv4_mapped or found) if isinstance(found, ipaddress.IPv6Address) else found
+    return (number.ipv4_mapped or number) if isinstance(number, ipaddress.IPv6Address) else number
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine: `localhost`, a name below it, or an address of the loopback.
+    """Return whether a host is this machine: `localhost`, a name below it, or a loopback address.
 
-    Source: RFC 6761, section 6.3; the unspecified address reaches the loopback too.
+    The unspecified address counts too, because it reaches the loopback. Source: RFC 6761, section 6.3.
     """
     number = host_as_ip(host)
     if number is not None:
@@ -105,52 +105,52 @@ def _parse(text: str, schemes: Collection[str], *, with_userinfo: bool) -> Addre
     if scheme.lower() not in schemes:
         raise ValueError(f"its scheme is not one of {', '.join(schemes)}; {_REMEDY}")
     authority, slash, path = rest.partition("/")
-    userinfo, at, place = authority.rpartition("@")
+    userinfo, at, host_and_port = authority.rpartition("@")
     if at and not with_userinfo:
-        raise ValueError("it holds a name or a password; pass the token as token= or REGISTRY_TOKEN")
+        raise ValueError("it contains a name or a password; pass the token as token= or REGISTRY_TOKEN")
     if "@" in path:
-        # Most likely the slash belongs to a password, so that host, port and path are parts of it: none is shown, and
-        # no token is sent to such a host.
-        raise ValueError(f"{_ENCODE}, a slash in them as %2F; a path has no @, write %40")
+        # The slash probably belongs to a password, so that host, port and path are parts of it: the message repeats
+        # none of them, and no token is sent to such a host.
+        raise ValueError(f"{_ENCODE}: write a slash in them as %2F, and an @ in a path as %40")
     _check_characters(userinfo, _ENCODE)
-    _check_characters(place + slash + path, "")
-    host, port = _host_and_port(place)
+    _check_characters(host_and_port + slash + path, "")
+    host, port = _split_host_and_port(host_and_port)
     path = (slash + path).rstrip("/")
     if not _PATH.match(path) or {".", ".."} & set(path.split("/")):
-        raise ValueError(f"its path {path!r:.80} is not one; use plain names with single slashes between them")
+        raise ValueError(f"its path {path!r:.80} is not valid; use plain names with single slashes between them")
     return Address(scheme.lower(), host, port, path, userinfo)
 
 
 def _check_characters(text: str, remedy: str) -> None:
     if "?" in text or "#" in text:
-        raise ValueError(remedy or "it has a query or a fragment; leave out what begins with ? or #")
+        raise ValueError(remedy or "it has a query or a fragment; remove the part that begins with ? or #")
     if not text.isascii():
         raise ValueError(remedy or "it has characters outside ASCII; write an international name as xn--…")
     if any(not c.isprintable() or c in ' "<>\\^`{|}' for c in text):
-        raise ValueError(remedy or f"it has a space or another character that an address cannot have; {_REMEDY}")
+        raise ValueError(remedy or f"it has a space or another character that is not allowed in an address; {_REMEDY}")
 
 
-def _host_and_port(place: str) -> tuple[str, int | None]:
-    if place.startswith("["):
-        host, bracket, rest = place[1:].partition("]")
+def _split_host_and_port(text: str) -> tuple[str, int | None]:
+    if text.startswith("["):
+        host, bracket, rest = text[1:].partition("]")
         if not bracket or (rest and not rest.startswith(":")):
             raise ValueError("its brackets do not match; write [::1] or [::1]:8321")
         return _ipv6(host), _port(rest[1:]) if rest else None
-    host, colon, port = place.partition(":")
+    host, colon, port = text.partition(":")
     if ":" in port:
         raise ValueError("it has several colons; write an IPv6 address in brackets, such as [::1]:8321")
     return _name_or_ipv4(host), _port(port) if colon else None
 
 
 def _port(text: str) -> int:
-    if not text.isdecimal() or not text.isascii() or len(text) > 5 or not 1 <= int(text) <= _HIGHEST_PORT:  # noqa: PLR2004 - digits
-        raise ValueError(f"its port {text!r:.20} is not a number from 1 to {_HIGHEST_PORT}")
+    if not text.isdecimal() or not text.isascii() or len(text) > 5 or not 1 <= int(text) <= _MAX_PORT:  # noqa: PLR2004 - digits
+        raise ValueError(f"its port {text!r:.20} is not a number from 1 to {_MAX_PORT}")
     return int(text)
 
 
 def _ipv6(host: str) -> str:
     if "%" in host:
-        raise ValueError("it has an IPv6 zone, which cannot be used here; use a name or an address without a zone")
+        raise ValueError("it has an IPv6 zone, which is not supported; use a name or an address without a zone")
     try:
         return str(ipaddress.IPv6Address(host))
     except ValueError:
@@ -164,6 +164,6 @@ def _name_or_ipv4(host: str) -> str:
             return str(ipaddress.IPv4Address(host))
         except ValueError:
             raise ValueError(f"{host!r:.60} is not an IPv4 address; write four numbers from 0 to 255") from None
-    if not host or len(host) > _LONGEST_HOST or not all(map(_LABEL.match, labels)):
-        raise ValueError(f"{host!r:.60} is not the name of a host")
+    if not host or len(host) > _MAX_HOST or not all(map(_LABEL.match, labels)):
+        raise ValueError(f"{host!r:.60} is not a valid host name")
     return host.lower()

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from common_lib.client.http_registry import AsyncHttpRegistry, HttpRegistry
+    from common_lib.client.async_http_registry import AsyncHttpRegistry
+    from common_lib.client.http_registry import HttpRegistry
     from registry_server.testing import TestBackend
 
 

@@ -16,7 +16,8 @@ import httpx
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from litestar import Litestar
 
-from common_lib.client.http_registry import AsyncHttpRegistry, HttpRegistry
+from common_lib.client.async_http_registry import AsyncHttpRegistry
+from common_lib.client.http_registry import HttpRegistry
 from common_lib.config import RegistryConfig, ResolveRules
 from common_lib.own_files import replace_own
 from common_lib.rules.access import PrincipalKind, Role
@@ -39,7 +40,7 @@ class TestBackend:
     """
 
     __test__ = False
-    resolve = ResolveRules(fresh_s=0.0, revalidate_s=0.0, snapshot=False)
+    resolve = ResolveRules(fresh_s=0.0, revalidate_s=0.0, persist=False)
 
     def __init__(self, app: Litestar, portal: BlockingPortal, folder: Path) -> None:
         self._app = app

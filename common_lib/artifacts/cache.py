@@ -31,7 +31,7 @@ from common_lib.artifacts.local_version import LocalVersion
 from common_lib.artifacts.progress import ProgressListener, ignore_progress
 from common_lib.artifacts.references import References
 from common_lib.artifacts.sweep import ABANDONED_S, sweep, sweep_links
-from common_lib.bookkeeping import optional
+from common_lib.bookkeeping import best_effort
 from common_lib.errors import DigestMismatch, InvalidConfiguration
 from common_lib.own_files import check_folder, make_folder, name_path_in_errors, read_own, replace_own
 from common_lib.staleness import Provenance
@@ -132,7 +132,7 @@ class Cache:
 
     def remember(self, manifest: Manifest) -> None:
         """Record which files a version has, and remove what killed processes left. No error of a disk is raised."""
-        with optional(self.root):
+        with best_effort(self.root):
             if self.manifest(manifest.digest) != manifest:
                 text = manifest.model_dump_json().encode()
                 make_folder(self.root / "manifests")

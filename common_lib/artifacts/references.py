@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from common_lib.bookkeeping import optional
+from common_lib.bookkeeping import best_effort
 from common_lib.errors import NotCached, VersionRecalled
 from common_lib.origin import file_name, key_of
 from common_lib.own_files import UnsafeFile
@@ -43,7 +43,7 @@ class References:
             each._remember(reference, version, at)  # noqa: SLF001 - itself
 
     def _remember(self, reference: str, version: ModelVersion, at: float) -> None:
-        with optional(self.root):
+        with best_effort(self.root):
             known = self._replaceable(version.reference)
             own = _Entry(version=version, at=at)
             if known is not None and known.recalled is not None and at < known.recalled_at:
@@ -56,7 +56,7 @@ class References:
     def record_recall(self, reference: str, why: str, at: float) -> None:
         """Record the recall of a version, given by its own reference; of one never fetched nothing is recorded."""
         for each in self._readers():
-            with optional(self.root):
+            with best_effort(self.root):
                 known = each._replaceable(reference)  # noqa: SLF001 - itself
                 if known is not None:
                     each._write(reference, known.model_copy(update={"recalled": why, "recalled_at": at}))  # noqa: SLF001

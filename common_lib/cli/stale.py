@@ -5,7 +5,7 @@ from typing import Any
 import rich_click as click
 
 from common_lib.cli import show
-from common_lib.client.telemetry import Happening, Telemetry
+from common_lib.client.telemetry import ClientEvent, Telemetry
 
 _MINUTE_S = 60
 _HOUR_S = 3_600
@@ -17,10 +17,10 @@ class Stale(Telemetry):
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
 
-    def on(self, happening: Happening, key: str, **facts: Any) -> None:
+    def on(self, event: ClientEvent, key: str, **facts: Any) -> None:
         """Tell it, if it is that."""
         del key
-        if happening != "stale":
+        if event != "stale":
             return
         detail = f"the registry gave no answer; this is what it said {_ago(facts['age_s'])}"
         if self._as_json:

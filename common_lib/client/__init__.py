@@ -1,1 +1,1 @@
-"""The only place that knows httpx, tenacity, purgatory and websockets."""
+"""The HTTP client: the only package that imports httpx, tenacity and purgatory."""

@@ -1,4 +1,4 @@
-"""Attempts from event loops: each loop has connections of its own, which end with it."""
+"""Attempts over httpx from event loops: each loop has connections of its own, which end with it."""
 
 import asyncio
 import contextlib
@@ -9,34 +9,34 @@ from typing import Any, cast
 
 import httpx
 
-from common_lib.client import wire
-from common_lib.client.failures import FAILURES, Failure, failure
+from common_lib.client import socket_deadline
+from common_lib.client.failures import FAILURES, Failure, to_failure
 from common_lib.client.transport import (
     CHUNK,
     CLASSES,
     Body,
-    answer_of,
-    begins_at,
     chunks_of,
-    client_of,
-    holds_bytes,
-    most_calls,
-    request_of,
+    client_arguments,
+    has_raw_bytes,
+    max_calls,
+    request_arguments,
+    start_offset,
+    to_answer,
 )
 from common_lib.config import RegistryConfig
 from common_lib.errors import TooManyCalls
 from common_lib.operations.base import Answer, Operation, RouteClass, Source
 
 # How often a coroutine may await while it is closed: httpx does so a few times.
-_MOST_AWAITS = 20
+_MAX_AWAITS = 20
 
 
 class AsyncTransport:
     """Attempts over a pool of connections for each event loop that uses it, at the same time or one after the other.
 
-    An attempt that is cancelled goes on by itself until its timeout, and its connection is given back: cancelled in
-    the middle, a send under contention leaves its connection in the pool for ever (encode/httpcore#1093). What is
-    under way, wanted or not, counts against `most_calls`, so those that nobody waits for are bounded in number too.
+    An attempt that is cancelled continues by itself until its timeout, and then returns its connection: a send that is
+    cancelled under contention would leave its connection in the pool for ever (encode/httpcore#1093). All attempts
+    under way count against `most_calls`, so cancelled ones are limited in number too.
     """
 
     def __init__(self, config: RegistryConfig, transport: httpx.AsyncBaseTransport | None = None) -> None:
@@ -49,14 +49,16 @@ class AsyncTransport:
     async def send(
         self, operation: Operation[Any], timeout_s: float, headers: Sequence[tuple[str, str]] = (), url: str = ""
     ) -> Answer | Failure:
-        """Send it once within that time and read the answer whole, or its bytes into the operation's sink."""
+        """Send an operation once and read the whole answer, or write its bytes into the operation's sink."""
         pool = self._pools.get(asyncio.get_running_loop())
         if pool is None or pool.client.is_closed:
             pool = await self._open()
         sending = pool.sending[operation.route_class]
-        if len(sending) >= most_calls(self._config):
+        if len(sending) >= max_calls(self._config):
             return Failure(
-                TooManyCalls, f"{self._config.url}: {len(sending)} calls are under way or not yet ended", sent=False
+                TooManyCalls,
+                f"{self._config.url}: {len(sending)} calls are under way or have not ended yet",
+                sent=False,
             )
         wanted = asyncio.Event()
         wanted.set()
@@ -66,13 +68,13 @@ class AsyncTransport:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            # The transfer of bytes ends with the chunk it is at; nobody will take what comes behind it.
+            # The transfer of bytes ends after the current chunk; the caller does not want the rest.
             wanted.clear()
-            task.add_done_callback(_look_at)
+            task.add_done_callback(_retrieve_exception)
             raise
 
     async def close(self) -> None:
-        """Wait for what is under way, then close the pools; that of a loop that is not running ends with the loop."""
+        """Wait for attempts under way, then close the pools; that of a loop that is not running ends with its loop."""
         self._closed = True
         here = asyncio.get_running_loop()
         for loop, pool in list(self._pools.items()):
@@ -88,18 +90,18 @@ class AsyncTransport:
             await self._replaced.aclose()
 
     def drop_ended(self) -> None:
-        """Let go of the pools of event loops that have ended without closing them."""
+        """Close the sockets of event loops that have ended without closing their pools."""
         for loop, pool in list(self._pools.items()):
             if loop.is_closed():
                 pool.drop()
 
     async def _open(self) -> "_Pool":
-        """Make the pool of this loop, and forget those of loops that have ended."""
+        """Make the pool of this loop, and drop those of loops that have ended."""
         if self._closed:
             raise RuntimeError("the pools are closed")
         here = asyncio.get_running_loop()
-        client = httpx.AsyncClient(**client_of(self._config, self._replaced, httpx.AsyncHTTPTransport))
-        wire.bound(client)
+        client = httpx.AsyncClient(**client_arguments(self._config, self._replaced, httpx.AsyncHTTPTransport))
+        socket_deadline.install(client)
         pool = _Pool(client)
         with self._lock:
             ended = [loop for loop in self._pools if loop.is_closed()]
@@ -120,30 +122,30 @@ class AsyncTransport:
         *,
         wanted: asyncio.Event,
     ) -> Answer | Failure:
-        # For this task alone, which ends with the attempt.
-        wire.end_at(time.monotonic() + timeout_s)
-        address = url or self._config.url
+        # Holds for this task alone, which ends with the attempt.
+        socket_deadline.set_deadline(time.monotonic() + timeout_s)
+        endpoint = url or self._config.url
         try:
-            content = None if operation.upload is None else _threaded(operation.upload, wanted)
+            content = None if operation.upload is None else _read_in_threads(operation.upload, wanted)
             sink = operation.sink
             async with client.stream(
-                **request_of(operation, timeout_s, headers, url, self._config), content=content or operation.body
+                **request_arguments(operation, timeout_s, headers, url, self._config), content=content or operation.body
             ) as response:
-                if sink is None or not holds_bytes(response):
+                if sink is None or not has_raw_bytes(response):
                     body = Body(operation, response, self._config)
-                    async for chunk in _pieces(response):
-                        if body.has_enough_with(chunk):
+                    async for chunk in _chunks(response):
+                        if body.add(chunk):
                             break
-                    return answer_of(response, bytes(body.whole), address)
-                await asyncio.to_thread(sink.begin, begins_at(response))
-                async with contextlib.aclosing(_gathered(_pieces(response))) as pieces:
+                    return to_answer(response, bytes(body.content), endpoint)
+                await asyncio.to_thread(sink.begin, start_offset(response))
+                async with contextlib.aclosing(_batched(_chunks(response))) as pieces:
                     async for piece in pieces:
                         if not wanted.is_set():
-                            raise httpx.ReadError("nobody waits for it any more")
+                            raise httpx.ReadError("the caller no longer waits for the answer")
                         await asyncio.to_thread(sink.write, piece)
-                return answer_of(response, b"", address)
+                return to_answer(response, b"", endpoint)
         except FAILURES as error:
-            return failure(error, address)
+            return to_failure(error, endpoint)
 
 
 class _Pool:
@@ -155,23 +157,23 @@ class _Pool:
         self._hook: AsyncGenerator[None, None] | None = None
 
     async def end_with(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Let the connections be closed when the loop ends its asynchronous generators, as `asyncio.run` does."""
+        """Close the connections when the loop ends its asynchronous generators, as `asyncio.run` does."""
         if not getattr(loop, "_asyncgens_shutdown_called", False):
             self._hook = _closing(self.client)
             await anext(self._hook)
 
     async def close(self, patience_s: float) -> None:
-        """Wait for what is under way, then close the connections."""
+        """Wait for attempts under way, then close the connections."""
         if sending := set().union(*self.sending.values()):
             await asyncio.wait(sending, timeout=patience_s)
         await (self.client.aclose() if self._hook is None else self._hook.aclose())
 
     def drop(self) -> None:
-        """Close the sockets of a loop that has ended without closing them; the loop itself is not touched."""
+        """Close the sockets of a loop that has ended without closing them, without using the loop."""
         for task in set().union(*self.sending.values()):
-            _end(task.get_coro())
-            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - it ended with its loop, and that is known
-        wire.drop(self.client)
+            _close_coroutine(task.get_coro())
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - that it is pending is known
+        socket_deadline.close_sockets(self.client)
 
 
 async def _closing(client: httpx.AsyncClient) -> AsyncGenerator[None, None]:
@@ -181,34 +183,34 @@ async def _closing(client: httpx.AsyncClient) -> AsyncGenerator[None, None]:
         await client.aclose()
 
 
-def _end(work: Any) -> None:
-    """Close a coroutine whose event loop has ended, or Python would complain of it whenever it is collected."""
-    for _ in range(_MOST_AWAITS):
+def _close_coroutine(coroutine: Any) -> None:
+    """Close a coroutine whose event loop has ended; otherwise Python would warn when it is collected."""
+    for _ in range(_MAX_AWAITS):
         try:
-            work.close()
-        except Exception:  # noqa: BLE001, S112 - it awaits on its way out, or fails for want of its loop: closed again
+            coroutine.close()
+        except Exception:  # noqa: BLE001, S112 - it awaits while it is closed, or fails without its loop: closed again
             continue
         return
 
 
-def _look_at(task: "asyncio.Task[Answer | Failure]") -> None:
-    # Otherwise the event loop would complain that nobody looked at the error.
+def _retrieve_exception(task: "asyncio.Task[Answer | Failure]") -> None:
+    # Otherwise the event loop would log that the exception was never retrieved.
     if not task.cancelled():
         task.exception()
 
 
-async def _threaded(source: Source, wanted: asyncio.Event) -> AsyncIterator[bytes]:
+async def _read_in_threads(source: Source, wanted: asyncio.Event) -> AsyncIterator[bytes]:
     chunks = chunks_of(source)
     try:
         while chunk := await asyncio.to_thread(next, chunks, b""):
             if not wanted.is_set():
-                raise httpx.WriteError("nobody waits for it any more")
+                raise httpx.WriteError("the caller no longer waits for the answer")
             yield chunk
     finally:
         chunks.close()
 
 
-async def _pieces(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+async def _chunks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     if response.is_stream_consumed:
         yield response.content
         return
@@ -216,42 +218,42 @@ async def _pieces(response: httpx.Response) -> AsyncGenerator[bytes, None]:
         yield chunk
 
 
-async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """Join the bytes to larger pieces: a hop to a thread for each packet would cost more than the work."""
-    held: list[bytes] = []
+async def _batched(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """Join chunks to larger ones: a switch to a thread for each packet would cost more than the work."""
+    batch: list[bytes] = []
     length = 0
     try:
         async for chunk in chunks:
-            held.append(chunk)
+            batch.append(chunk)
             length += len(chunk)
             if length >= CHUNK:
-                yield b"".join(held)
-                held, length = [], 0
+                yield b"".join(batch)
+                batch, length = [], 0
     except httpx.HTTPError:
-        # What came before a cut need not come again.
-        yield b"".join(held)
+        # Bytes received before the connection was cut need not be sent again.
+        yield b"".join(batch)
         raise
-    if held:
-        yield b"".join(held)
+    if batch:
+        yield b"".join(batch)
 
 
-async def outcome_of(waited: Any, seconds: float) -> Any:
-    """Wait so many seconds for a future of another thread or loop; return None if it has not ended by then.
+async def wait_for_result(future: Any, seconds: float) -> Any:
+    """Return the result of a future of another thread or loop; None if it has none after so many seconds.
 
-    `asyncio.wrap_future` would call a loop that has ended meanwhile, which raises.
+    `asyncio.wrap_future` would call a loop that has ended in the meantime, which raises.
     """
     loop = asyncio.get_running_loop()
     here: asyncio.Future[Any] = loop.create_future()
 
-    def settle(value: Any) -> None:
+    def set_result(value: Any) -> None:
         if not here.done():
             here.set_result(value)
 
-    def tell(done: Any) -> None:
+    def pass_on(done: Any) -> None:
         with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(settle, cast("Any", done).result())
+            loop.call_soon_threadsafe(set_result, cast("Any", done).result())
 
-    waited.add_done_callback(tell)
+    future.add_done_callback(pass_on)
     try:
         return await asyncio.wait_for(here, seconds)
     except TimeoutError:

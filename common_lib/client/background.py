@@ -1,6 +1,6 @@
-"""Work that nobody waits for, in a few threads that live only while there is some.
+"""Work in the background, in a few threads that exist only while there is work.
 
-They are daemons: an interpreter that ends does not wait for a registry that hangs.
+The threads are daemons: when the interpreter ends, it does not wait for a registry that hangs.
 """
 
 import logging
@@ -13,33 +13,33 @@ _log = logging.getLogger(__name__)
 
 
 class Background:
-    """At most so many threads at once; what is more waits its turn."""
+    """A queue of work for at most `max_threads` threads."""
 
-    def __init__(self, most: int = 4) -> None:
-        self._most = most
+    def __init__(self, max_threads: int = 4) -> None:
+        self._max_threads = max_threads
         self._state = threading.Condition()
         self._waiting: deque[Callable[[], object]] = deque()
         self._threads = 0
         self._closed = False
 
     def submit(self, work: Callable[[], object]) -> None:
-        """Do it soon; nothing is done any more after `close`."""
+        """Add work to the queue; after `close` it is dropped."""
         with self._state:
             if self._closed:
                 return
             self._waiting.append(work)
-            if self._threads == self._most:
+            if self._threads == self._max_threads:
                 return
             self._threads += 1
         try:
             threading.Thread(target=self._work, name="registry-background", daemon=True).start()
         except RuntimeError:
-            # No thread can be started any more: the interpreter ends, or the machine is full.
+            # No thread can be started: the interpreter is ending, or the system has reached its limit.
             with self._state:
                 self._threads -= 1
 
     def close(self, timeout_s: float) -> bool:
-        """Drop what waits, and wait for what is under way; whether it has ended."""
+        """Drop queued work and wait for work under way. Return False if it has not ended in time."""
         end = time.monotonic() + timeout_s
         with self._state:
             self._closed = True
@@ -52,7 +52,7 @@ class Background:
         while (work := self._next()) is not None:
             try:
                 work()
-            except Exception:  # noqa: BLE001 - nobody else would hear of it
+            except Exception:  # noqa: BLE001 - no caller would see it
                 if not self._closed:
                     _log.exception("work in the background failed")
 

@@ -1,8 +1,8 @@
-"""The circuit breaker: purgatory's factory, context managers and events, over a memory of our own.
+"""The circuit breaker: purgatory's factory, context managers and events, over circuits of our own.
 
-purgatory counts consecutive failures, admits everybody when half open, takes a cancellation for a failure, and raises
-one shared exception whose traceback grows. Its seam is the unit of work: ours hands out a fresh context for each call,
-over a circuit that many threads and tasks share.
+purgatory counts consecutive failures, admits all calls when half open, counts a cancellation as a failure, and raises
+one shared exception whose traceback grows. It can be extended at its unit of work: ours makes a new context for each
+call, over a circuit that many threads and tasks share.
 """
 
 import logging
@@ -32,11 +32,11 @@ Listener = Callable[[str, State], None]
 
 
 class AttemptFailed(Exception):
-    """Raised within a breaker, it counts as a failure; every other exception counts as nothing."""
+    """Raised within a breaker to count the call as a failure."""
 
 
-class NothingLearnt(Exception):
-    """Raised within a breaker, it counts as nothing, as everything does that is no `AttemptFailed`."""
+class Inconclusive(Exception):
+    """Raised within a breaker to leave a call uncounted, as does every exception other than `AttemptFailed`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class _Permit:
 
 
 class Circuit:
-    """What is known of one dependency, shared by all calls to it."""
+    """The state of one dependency and its latest results, shared by all calls to it."""
 
     def __init__(
         self,
@@ -66,26 +66,26 @@ class Circuit:
         self._opened = 0
         self._probing = 0
         self._probed_at = 0.0
-        self._sick_at = -math.inf
-        # One bucket for each thirtieth of the window: [which thirtieth, calls, failures, slow ones].
+        self._last_failure_at = -math.inf
+        # One bucket for each thirtieth of the window: [number of the thirtieth, calls, failures, slow calls].
         self._buckets = [[-1, 0, 0, 0] for _ in range(_BUCKETS)]
 
     @property
     def state(self) -> State:
-        """What it is now; an open one whose time is over is half open to the next call."""
+        """The state now; an open circuit whose time is over becomes half open at the next call."""
         return self._state
 
     def remaining_s(self) -> float:
-        """How long it still rejects: while it is open, or until a probe under way is slow at the latest."""
+        """Return for how many seconds it rejects calls: while it is open, or until a probe counts as slow."""
         if self._state == OPENED:
             return max(0.0, self._until - self._clock())
         return self._probe_left_s(self._clock()) if self._probing >= self._rules.probes else 0.0
 
     def admit(self) -> tuple[_Permit, State | None]:
-        """A permit for one call, and the state that the circuit has entered by it.
+        """Return a permit for one call, and the state that the circuit enters with it, None if it stays the same.
 
         Raises:
-            CircuitOpen: a fresh one each time, so that no traceback grows.
+            CircuitOpen: the circuit rejects the call. It is a new exception each time, so that no traceback grows.
         """
         changed: State | None = None
         with self._lock:
@@ -101,11 +101,11 @@ class Circuit:
                 self._probed_at = now
             return _Permit(self._generation, now), changed
 
-    def settle(self, permit: _Permit, failed: bool | None) -> State | None:  # noqa: FBT001 - three values
-        """Count the end of a call, `None` for one that says nothing; the state that the circuit enters by it."""
+    def record(self, permit: _Permit, failed: bool | None) -> State | None:  # noqa: FBT001 - three values
+        """Count the result of a call, None if it is inconclusive. Return the state that the circuit enters, if any."""
         with self._lock:
             if permit.generation != self._generation:
-                # Begun before the last change: what it saw is no news.
+                # Admitted before the last change of state: its result is outdated.
                 return None
             now = self._clock()
             slow = now - permit.began > self._rules.slow_call_s
@@ -116,13 +116,13 @@ class Circuit:
                 return self._open(now) if failed or slow else self._close()
             if failed is None:
                 return None
-            return self._open(now) if self._is_sick(now, failed, slow) else None
+            return self._open(now) if self._has_failed(now, failed, slow) else None
 
     def _probe_left_s(self, now: float) -> float:
-        # Whatever comes of the probe: by then it has ended, or counts as slow and opens the circuit anew.
+        # By then the probe has ended, or counts as slow and opens the circuit again.
         return max(0.0, self._probed_at + min(self._rules.slow_call_s, self._rules.open_s) - now)
 
-    def _is_sick(self, now: float, failed: bool, slow: bool) -> bool:  # noqa: FBT001 - counted
+    def _has_failed(self, now: float, failed: bool, slow: bool) -> bool:  # noqa: FBT001 - they are counted
         width = self._rules.window_s / _BUCKETS
         index = int(now // width)
         bucket = self._buckets[index % _BUCKETS]
@@ -132,9 +132,9 @@ class Circuit:
         bucket[2] += failed
         bucket[3] += slow
         if failed or slow:
-            self._sick_at = now
-        elif now - self._sick_at > self._rules.window_s:
-            # The common case, and no need to count.
+            self._last_failure_at = now
+        elif now - self._last_failure_at > self._rules.window_s:
+            # The common case: nothing to count.
             return False
         recent = [b for b in self._buckets if b[0] > index - _BUCKETS]
         calls, failures, slows = (sum(b[place] for b in recent) for place in (1, 2, 3))
@@ -164,7 +164,7 @@ class Circuit:
 
 
 class Breakers:
-    """A circuit for each name, made at its first call, behind purgatory's factory."""
+    """The circuits by name, each made at its first call, behind purgatory's factory."""
 
     def __init__(
         self,
@@ -177,27 +177,27 @@ class Breakers:
         self._work = _UnitOfWork(rules, clock, uniform)
         self._factory = SyncCircuitBreakerFactory(uow=self._work)
         if listener is not None:
-            self._factory.add_listener(_isolated(listener))
+            self._factory.add_listener(_guarded_listener(listener))
 
     def guard(self, name: str) -> AbstractContextManager[object]:
-        """A context manager around one attempt.
+        """Return a context manager for one attempt.
 
         Raises:
-            CircuitOpen: when it is entered, if the circuit is open.
+            CircuitOpen: raised on entry, if the circuit is open.
         """
         return self._factory.get_breaker(name)
 
     def circuit(self, name: str) -> Circuit:
-        """The circuit of that name, to be looked at."""
+        """Return the circuit of a name, making it if there is none yet."""
         return self._work.circuits.circuit(name)
 
     def circuits(self) -> list[Circuit]:
-        """All circuits there are so far."""
+        """Return all circuits made so far."""
         return self._work.circuits.all()
 
 
-class _Call(Context):
-    """One call, as purgatory sees it."""
+class _CallContext(Context):
+    """One call in the form that purgatory expects."""
 
     def __init__(self, circuit: Circuit) -> None:
         super().__init__(circuit.name, threshold=0, ttl=0)
@@ -206,20 +206,20 @@ class _Call(Context):
 
     def handle_new_request(self) -> None:
         self._permit, changed = self._circuit.admit()
-        self._tell(changed)
+        self._publish(changed)
 
     def handle_exception(self, exc: BaseException) -> None:
-        self._settle(True if isinstance(exc, AttemptFailed) else None)
+        self._record(True if isinstance(exc, AttemptFailed) else None)
 
     def handle_end_request(self) -> None:
-        self._settle(False)
+        self._record(False)
 
-    def _settle(self, failed: bool | None) -> None:  # noqa: FBT001 - three values
+    def _record(self, failed: bool | None) -> None:  # noqa: FBT001 - three values
         if self._permit is not None:
-            self._tell(self._circuit.settle(self._permit, failed))
+            self._publish(self._circuit.record(self._permit, failed))
             self._permit = None
 
-    def _tell(self, changed: State | None) -> None:
+    def _publish(self, changed: State | None) -> None:
         if changed is not None:
             self.messages.append(ContextChanged(self.name, changed, None))
 
@@ -242,28 +242,28 @@ class _Circuits(SyncInMemoryRepository):
         return list(self._circuits.values())
 
     def get(self, name: str) -> Context:
-        return _Call(self.circuit(name))
+        return _CallContext(self.circuit(name))
 
 
 class _UnitOfWork(SyncInMemoryUnitOfWork):
     def __init__(
         self, rules: BreakerRules, clock: Callable[[], float], uniform: Callable[[float, float], float]
     ) -> None:
-        # How long a transfer takes says how large it is.
-        of_blobs = replace(rules, slow_call_s=_NEVER_S)
+        # The time of a transfer depends on its size, so it is never counted as slow.
+        blob_rules = replace(rules, slow_call_s=_NEVER_S)
         self.circuits = _Circuits(
-            lambda name: Circuit(name, of_blobs if name.endswith(" blob") else rules, clock, uniform)
+            lambda name: Circuit(name, blob_rules if name.endswith(" blob") else rules, clock, uniform)
         )
         self.contexts = self.circuits
 
 
-def _isolated(listener: Listener) -> Callable[[str, str, Any], None]:
-    def told(name: str, kind: str, event: Any) -> None:
+def _guarded_listener(listener: Listener) -> Callable[[str, str, Any], None]:
+    def on_event(name: str, kind: str, event: Any) -> None:
         if kind != "state_changed":
             return
         try:
             listener(name, event.state)
-        except Exception:  # noqa: BLE001 - whatever it is
-            _log.exception("a listener failed; the circuit %s goes on", name)
+        except Exception:  # noqa: BLE001 - of code that is not ours
+            _log.exception("a listener failed; the circuit %s is not affected", name)
 
-    return told
+    return on_event

@@ -1,6 +1,6 @@
-"""What a client does as metrics and span events of OpenTelemetry, and traces that go on at the server.
+"""Metrics and span events of a client in OpenTelemetry, and traces that continue at the server.
 
-Needs the extra `otel`, which brings the API alone: the service itself chooses and sets up an SDK.
+Needs the extra `otel`, which installs the API alone: the service chooses and configures an SDK.
 """
 
 from collections.abc import Iterable
@@ -9,15 +9,15 @@ from typing import Any, Final
 from opentelemetry import metrics, trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from common_lib.client.telemetry import Happening, Telemetry
+from common_lib.client.telemetry import ClientEvent, Telemetry
 
 _NAME: Final = "common_lib.client"
 
 
 class OpenTelemetry(Telemetry):
-    """Counts happenings, times attempts, writes both as events of the current span, and sends its `traceparent`.
+    """Counts of events and times of attempts, both also in the current span, whose `traceparent` is sent.
 
-    Source of the header: W3C Trace Context, section 3.2. Baggage is not sent: it is the service's own.
+    Source of the header: W3C Trace Context, section 3.2. Baggage is not sent: it is private to the service.
     """
 
     def __init__(
@@ -29,22 +29,22 @@ class OpenTelemetry(Telemetry):
         self._count = meter.create_counter("registry.client.happenings", "1", "Retries, stale answers, and the like.")
         self._trace_context = TraceContextTextMapPropagator()
 
-    def on(self, happening: Happening, key: str, **facts: Any) -> None:
-        """Count or time it, and note it in the current span."""
-        if happening == "attempt":
+    def on(self, event: ClientEvent, key: str, **facts: Any) -> None:
+        """Count or time the event, and add it to the current span."""
+        if event == "attempt":
             outcome = str(facts["outcome"])
-            answered = outcome.startswith("status ")
-            attributes = {"registry.circuit": key, "outcome": outcome if answered else "none"}
+            has_answer = outcome.startswith("status ")
+            attributes = {"registry.circuit": key, "outcome": outcome if has_answer else "none"}
             self._took.record(facts["took_s"], attributes)
         else:
-            self._count.add(1, {"registry.circuit": key, "happening": happening})
+            self._count.add(1, {"registry.circuit": key, "happening": event})
         span = trace.get_current_span()
         if span.is_recording():
-            told = {name: fact if isinstance(fact, str | int | float) else str(fact) for name, fact in facts.items()}
-            span.add_event(f"registry.{happening}", {"registry.circuit": key, **told})
+            values = {name: fact if isinstance(fact, str | int | float) else str(fact) for name, fact in facts.items()}
+            span.add_event(f"registry.{event}", {"registry.circuit": key, **values})
 
     def headers(self) -> Iterable[tuple[str, str]]:
-        """`traceparent` and `tracestate` of the current span, if there is one."""
+        """Return `traceparent` and `tracestate` of the current span, if there is one."""
         carrier: dict[str, str] = {}
         self._trace_context.inject(carrier)
         return carrier.items()

@@ -1,48 +1,48 @@
-"""What a client tells of itself while it works: one interface, with logging behind it by default."""
+"""The events of a client, for metrics and traces: one interface, which writes to the log by default."""
 
 import logging
 from collections.abc import Iterable
 from typing import Literal
 
-Happening = Literal["attempt", "retry", "open", "half-open", "close", "stale", "budget"]
+ClientEvent = Literal["attempt", "retry", "open", "half-open", "close", "stale", "budget"]
 _log = logging.getLogger("common_lib.client")
 _LEVELS = {"open": logging.WARNING, "close": logging.WARNING, "budget": logging.WARNING, "stale": logging.INFO}
 
 
 class Telemetry:
-    """Told of everything that happens; to be subclassed. What it raises is logged and changes nothing."""
+    """A receiver of the events of a client, to be subclassed. Its exceptions are logged and have no other effect."""
 
-    def on(self, happening: Happening, key: str, **facts: object) -> None:
-        """`key` is the circuit, an address and a class of routes, or what was asked for; the facts depend on it all."""
+    def on(self, event: ClientEvent, key: str, **facts: object) -> None:
+        """Receive an event; `key` is a circuit (endpoint and class of routes), or `resolve` for a stale answer."""
 
     def headers(self) -> Iterable[tuple[str, str]]:
-        """What is sent with a call so that a trace goes on at the server, such as `traceparent`; nothing by default."""
+        """Return headers to send with a call, such as `traceparent`, so that a trace continues at the server."""
         return ()
 
 
 class Logging(Telemetry):
-    """Writes to the logger `common_lib.client`: what opens and closes as warnings, each attempt for debugging."""
+    """Telemetry that writes to the logger `common_lib.client`: state changes as warnings, attempts for debugging."""
 
-    def on(self, happening: Happening, key: str, **facts: object) -> None:
-        """Log it."""
-        level = _LEVELS.get(happening, logging.DEBUG)
+    def on(self, event: ClientEvent, key: str, **facts: object) -> None:
+        """Log the event."""
+        level = _LEVELS.get(event, logging.DEBUG)
         if _log.isEnabledFor(level):
-            told = ", ".join(f"{name} {fact}" for name, fact in facts.items())
-            _log.log(level, "%s: %s%s", key, happening, f" ({told})" if told else "")
+            details = ", ".join(f"{name} {fact}" for name, fact in facts.items())
+            _log.log(level, "%s: %s%s", key, event, f" ({details})" if details else "")
 
 
-def isolated(telemetry: Telemetry, happening: Happening, key: str, **facts: object) -> None:
-    """Tell it, whatever it does."""
+def notify(telemetry: Telemetry, event: ClientEvent, key: str, **facts: object) -> None:
+    """Pass an event to the telemetry, and log an exception that it raises."""
     try:
-        telemetry.on(happening, key, **facts)
-    except Exception:  # noqa: BLE001 - whatever it is
-        _log.exception("the telemetry failed on %s of %s", happening, key)
+        telemetry.on(event, key, **facts)
+    except Exception:  # noqa: BLE001 - of code that is not ours
+        _log.exception("the telemetry failed on %s of %s", event, key)
 
 
-def tracing(telemetry: Telemetry) -> tuple[tuple[str, str], ...]:
-    """The headers it wants to send; none if it fails, or if they cannot be headers."""
+def trace_headers(telemetry: Telemetry) -> tuple[tuple[str, str], ...]:
+    """Return the headers that the telemetry wants to send; none if it fails, and only those that are valid."""
     try:
         return tuple((name.lower(), text) for name, text in telemetry.headers() if (name + text).isprintable())
-    except Exception:  # noqa: BLE001 - whatever it is
-        _log.exception("the telemetry failed to say what is sent")
+    except Exception:  # noqa: BLE001 - of code that is not ours
+        _log.exception("the telemetry failed to return its headers")
         return ()

@@ -1,4 +1,4 @@
-"""One attempt of one operation over httpx; what goes wrong on the way comes back as a value."""
+"""One attempt of one operation over httpx; a failure of the network is returned as a value."""
 
 import re
 import threading
@@ -9,15 +9,15 @@ from typing import Any, get_args
 
 import httpx
 
-from common_lib.client import network, wire
-from common_lib.client.failures import FAILURES, Failure, failure
+from common_lib.client import network_settings, socket_deadline
+from common_lib.client.failures import FAILURES, Failure, to_failure
 from common_lib.config import RegistryConfig
 from common_lib.errors import InvalidRequest
 from common_lib.operations.base import Answer, Operation, RouteClass, Source
 
 CHUNK = 1024 * 1024
-_MOST_BYTES = 64 * 1024 * 1024
-_MOST_BYTES_OF_A_REFUSAL = 256 * 1024
+_MAX_BYTES = 64 * 1024 * 1024
+_MAX_REFUSAL_BYTES = 256 * 1024
 CLASSES: tuple[RouteClass, ...] = get_args(RouteClass)
 
 
@@ -27,103 +27,103 @@ class Transport:
     def __init__(self, config: RegistryConfig, transport: httpx.BaseTransport | None = None) -> None:
         self._config = config
         self._replaced = transport
-        self._making = threading.Lock()
-        self._made: httpx.Client | None = None
+        self._lock = threading.Lock()
+        self._client: httpx.Client | None = None
         self._closed = False
 
     def send(
         self, operation: Operation[Any], timeout_s: float, headers: Sequence[tuple[str, str]] = (), url: str = ""
     ) -> Answer | Failure:
-        """Send it once within that time and read the answer whole, or its bytes into the operation's sink."""
-        client = self._made or self._make()
-        before = wire.end_at(time.monotonic() + timeout_s)
+        """Send an operation once and read the whole answer, or write its bytes into the operation's sink."""
+        client = self._client or self._open()
+        before = socket_deadline.set_deadline(time.monotonic() + timeout_s)
         try:
             content = None if operation.upload is None else chunks_of(operation.upload)
             sink = operation.sink
             with client.stream(
-                **request_of(operation, timeout_s, headers, url, self._config), content=content or operation.body
+                **request_arguments(operation, timeout_s, headers, url, self._config), content=content or operation.body
             ) as response:
-                if sink is None or not holds_bytes(response):
+                if sink is None or not has_raw_bytes(response):
                     body = Body(operation, response, self._config)
-                    for chunk in _pieces(response):
-                        if body.has_enough_with(chunk):
+                    for chunk in _chunks(response):
+                        if body.add(chunk):
                             break
-                    return answer_of(response, bytes(body.whole), url or self._config.url)
-                sink.begin(begins_at(response))
-                for chunk in _pieces(response):
+                    return to_answer(response, bytes(body.content), url or self._config.url)
+                sink.begin(start_offset(response))
+                for chunk in _chunks(response):
                     sink.write(chunk)
-                return answer_of(response, b"", url or self._config.url)
+                return to_answer(response, b"", url or self._config.url)
         except FAILURES as error:
-            return failure(error, url or self._config.url)
+            return to_failure(error, url or self._config.url)
         finally:
-            wire.end_at(before)
+            socket_deadline.set_deadline(before)
 
     def close(self) -> None:
         """Close the pool, if there is one."""
         self._closed = True
-        if self._made is not None:
-            self._made.close()
+        if self._client is not None:
+            self._client.close()
 
-    def _make(self) -> httpx.Client:
-        """Make the pool at the first attempt: a client that reads only this machine needs no network settings."""
-        with self._making:
-            if self._made is None:
-                client = httpx.Client(**client_of(self._config, self._replaced, httpx.HTTPTransport))
-                wire.bound(client)
+    def _open(self) -> httpx.Client:
+        """Make the pool, at the first attempt: a client that only reads local files needs no network settings."""
+        with self._lock:
+            if self._client is None:
+                client = httpx.Client(**client_arguments(self._config, self._replaced, httpx.HTTPTransport))
+                socket_deadline.install(client)
                 if self._closed:
                     client.close()
-                self._made = client
-            return self._made
+                self._client = client
+            return self._client
 
     def abandon(self) -> None:
-        """Let go of the pool in a process that was forked off; it goes on in the parent."""
-        if self._made is not None:
-            wire.abandon(self._made)
+        """Release the pool of the parent in a forked process; the parent continues to use it."""
+        if self._client is not None:
+            socket_deadline.close_inherited_sockets(self._client)
 
 
-def most_calls(config: RegistryConfig) -> int:
-    """How many calls of one class may be under way, at all addresses together."""
+def max_calls(config: RegistryConfig) -> int:
+    """Return how many calls of one class of routes may be under way, at all endpoints together."""
     return config.most_calls * len(config.urls)
 
 
-def client_of(config: RegistryConfig, replaced: Any, transport: type[Any]) -> dict[str, Any]:
-    """Return the arguments of a client of httpx: a transport that replaces the network, or what the network needs."""
-    # Bodies are read raw, so that what is hashed is what was sent.
+def client_arguments(config: RegistryConfig, replaced: Any, transport: type[Any]) -> dict[str, Any]:
+    """Return the arguments of a client of httpx, with the transport that replaces the network if there is one."""
+    # Bodies are read raw, so that the hash is that of the bytes that were sent.
     headers = {"user-agent": "model-registry-client", "accept-encoding": "identity"}
     if config.token:
         headers["authorization"] = f"Bearer {config.token}"
-    # As many as the calls of all classes together: a class that hangs must not take the connections of another.
-    most = most_calls(config)
-    limits = httpx.Limits(max_connections=most * len(CLASSES), max_keepalive_connections=most)
-    given = {"base_url": config.url, "headers": headers, "follow_redirects": False, "limits": limits}
+    # One for each call of all classes together: a class that hangs must not take the connections of another.
+    calls = max_calls(config)
+    limits = httpx.Limits(max_connections=calls * len(CLASSES), max_keepalive_connections=calls)
+    arguments = {"base_url": config.url, "headers": headers, "follow_redirects": False, "limits": limits}
     if replaced is not None:
-        return {**given, "transport": replaced, "trust_env": False, "cookies": _no_cookies()}
-    return {**given, **network.client_options(config, limits, transport), "cookies": _no_cookies()}
+        return {**arguments, "transport": replaced, "trust_env": False, "cookies": _no_cookies()}
+    return {**arguments, **network_settings.client_options(config, limits, transport), "cookies": _no_cookies()}
 
 
 def _no_cookies() -> CookieJar:
-    # Nobody here wants any: what a server sets would be kept for ever, and sent along.
+    # The registry uses no cookies: one that a server set would be stored for ever and sent with each request.
     return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
 
 
-def request_of(
-    operation: Operation[Any], timeout_s: float, more: Sequence[tuple[str, str]], url: str, config: RegistryConfig
+def request_arguments(
+    operation: Operation[Any], timeout_s: float, headers: Sequence[tuple[str, str]], url: str, config: RegistryConfig
 ) -> dict[str, Any]:
     """Return the arguments of one request of httpx."""
-    headers = [*operation.headers, *more]
-    if operation.body is not None and "content-type" not in dict(headers):
-        headers.append(("content-type", "application/json"))
+    sent = [*operation.headers, *headers]
+    if operation.body is not None and "content-type" not in dict(sent):
+        sent.append(("content-type", "application/json"))
     if operation.upload is not None:
-        headers.append(("content-type", "application/octet-stream"))
-        headers.append(("content-length", str(_length(operation.upload))))
+        sent.append(("content-type", "application/octet-stream"))
+        sent.append(("content-length", str(_length(operation.upload))))
     if operation.sink is not None and operation.sink.held:
-        headers.append(("range", f"bytes={operation.sink.held}-"))
+        sent.append(("range", f"bytes={operation.sink.held}-"))
     pause_s = min(timeout_s, config.blob_timeout_s) if operation.route_class == "blob" else timeout_s
     return {
         "method": operation.method,
         "url": url.rstrip("/") + operation.path if url else operation.path,
         "params": operation.query,
-        "headers": headers,
+        "headers": sent,
         "timeout": httpx.Timeout(pause_s, connect=min(timeout_s, config.attempt_timeout_s)),
     }
 
@@ -143,48 +143,48 @@ def _length(source: Source) -> int:
         ) from None
 
 
-def begins_at(response: httpx.Response) -> int:
-    """Where in the whole the bytes of an answer begin."""
+def start_offset(response: httpx.Response) -> int:
+    """Return the position in the file at which the bytes of an answer begin."""
     if response.status_code != httpx.codes.PARTIAL_CONTENT:
         return 0
     match = re.match(r"^bytes ([0-9]{1,18})-", response.headers.get("content-range", ""))
     if match is None:
-        raise httpx.DecodingError("a partial answer that does not say which part it is")
+        raise httpx.DecodingError("the partial answer has no valid Content-Range")
     return int(match[1])
 
 
-def answer_of(response: httpx.Response, body: bytes, url: str) -> Answer:
-    """Make an `Answer` of a response and its body."""
+def to_answer(response: httpx.Response, body: bytes, url: str) -> Answer:
+    """Convert a response and its body to an `Answer`."""
     return Answer(response.status_code, dict(response.headers), body, url=url)
 
 
-def holds_bytes(response: httpx.Response) -> bool:
-    """Return whether a body holds the bytes of a file as they are, and not a message of a proxy."""
+def has_raw_bytes(response: httpx.Response) -> bool:
+    """Return whether a body consists of the bytes of a file, neither encoded nor the message of a proxy."""
     is_plain = response.headers.get("content-encoding", "identity").strip().lower() in {"", "identity"}
     return is_plain and response.status_code in {httpx.codes.OK, httpx.codes.PARTIAL_CONTENT}
 
 
 class Body:
-    """The body of an answer as it comes in, bounded in size; of a refusal, its beginning is enough."""
+    """The body of an answer while it is received, limited in size; of a refusal only the beginning is read."""
 
     def __init__(self, operation: Operation[Any], response: httpx.Response, config: RegistryConfig) -> None:
-        self.whole = bytearray()
+        self.content = bytearray()
         self._is_success = response.is_success
         if operation.route_class == "blob":
-            # The transfer of bytes before it took as long as it took; what is said about it must come within this.
-            wire.end_within(config.blob_timeout_s)
+            # The transfer of the file had no time limit; this answer about it has one.
+            socket_deadline.cap_deadline(config.blob_timeout_s)
 
-    def has_enough_with(self, chunk: bytes) -> bool:
-        """Take the next bytes. Return whether no more are needed."""
-        if self._is_success and len(self.whole) + len(chunk) > _MOST_BYTES:
-            raise httpx.DecodingError(f"the answer has more than {_MOST_BYTES} bytes")
-        self.whole += chunk if self._is_success else chunk[: _MOST_BYTES_OF_A_REFUSAL - len(self.whole)]
-        return not self._is_success and len(self.whole) == _MOST_BYTES_OF_A_REFUSAL
+    def add(self, chunk: bytes) -> bool:
+        """Add a chunk. Return whether the rest is not needed."""
+        if self._is_success and len(self.content) + len(chunk) > _MAX_BYTES:
+            raise httpx.DecodingError(f"the answer has more than {_MAX_BYTES} bytes")
+        self.content += chunk if self._is_success else chunk[: _MAX_REFUSAL_BYTES - len(self.content)]
+        return not self._is_success and len(self.content) == _MAX_REFUSAL_BYTES
 
 
 def chunks_of(source: Source) -> Generator[bytes, None, None]:
-    """Read what is to be sent, piece by piece."""
-    # Opened here: a generator that never starts would never close what it was given.
+    """Read the bytes to send, chunk by chunk."""
+    # Opened here: a generator that never starts would never close a file that was passed to it.
     with source.path.open("rb", buffering=0) as file:
         position = file.seek(source.start)
         end = position + _length(source)
@@ -195,6 +195,6 @@ def chunks_of(source: Source) -> Generator[bytes, None, None]:
                 source.sent(position)
 
 
-def _pieces(response: httpx.Response) -> Iterator[bytes]:
-    # A transport that stands for the network in a test may bring the body whole; httpx gives that no second time.
+def _chunks(response: httpx.Response) -> Iterator[bytes]:
+    # A transport that replaces the network in a test may have read the whole body; httpx does not stream it again.
     return iter([response.content]) if response.is_stream_consumed else response.iter_raw()

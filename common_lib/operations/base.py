@@ -35,7 +35,7 @@ _FROM_THE_REGISTRY = Provenance()
 class Answer:
     """An answer as it came: headers have lower-case names; the body is empty if it went into a sink.
 
-    `provenance` comes from a cache of this client, never from the server; `url` is the requested address.
+    `provenance` is set by a cache of this client, never by the server; `url` is the requested endpoint.
     """
 
     status: int

@@ -47,7 +47,7 @@ PLANTS = [
     Plant("litestar-at-the-edge", "registry_server/infrastructure/filesystem.py", "from litestar import Request"),
     Plant("client-side-is-light", "adapters/analysis.py", "import registry_server.testing"),
     Plant("client-side-is-light", "common_lib/types/base.py", "def late():\n    import msgspec"),
-    Plant("telemetry-in-one-file-each", "common_lib/client/policy.py", "import opentelemetry.trace"),
+    Plant("telemetry-in-one-file-each", "common_lib/client/resilience.py", "import opentelemetry.trace"),
     Plant("telemetry-in-one-file-each", "common_lib/client/telemetry.py", "import prometheus_client"),
     Plant("transport-in-client", "common_lib/operations/base.py", "import httpx"),
     Plant("transport-in-client", "common_lib/registry.py", "from tenacity import Retrying"),

@@ -95,7 +95,7 @@ async def test_a_list_is_kept_as_long_as_it_may_be_old(model_registry_backend: T
     """In an outage, a list that is older is not used."""
     async with model_registry_backend.async_registry("analysis") as registry:
         faults = Faults()
-        analysis = Analysis(faults.between(registry), staleness=ServeStale(max_age_s=max_age_s))
+        analysis = Analysis(faults.inject_into(registry), staleness=ServeStale(max_age_s=max_age_s))
         assert await analysis.production_models() == []
         faults.outage()
         if max_age_s:

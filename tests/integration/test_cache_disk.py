@@ -78,7 +78,7 @@ def test_no_failing_write_of_bookkeeping_fails_a_read(
             assert (strategy.trading_model("m1").folder / "model.bin").read_bytes() == b"one"
             if state == "known":
                 faults = Faults()
-                faults.between(registry)
+                faults.inject_into(registry)
                 faults.outage()
                 assert strategy.trading_model("m1").version.version == 1
                 assert strategy.trading_model("m1", local_files_only=True).version.version == 1
@@ -145,7 +145,7 @@ def test_the_recipe_for_a_start_without_the_registry_serves_from_a_full_disk(
     recorder, _ = failing(cache, 1, errno.ENOSPC)
     registry = client()
     faults = Faults()
-    faults.between(registry)
+    faults.inject_into(registry)
     faults.outage()
     strategy = Strategy(registry)
 

@@ -268,7 +268,7 @@ def test_an_answer_from_before_a_recall_does_not_lift_it(served: TestBackend, tm
     """A client whose last answer is older than the recall that another one recorded refuses it too, in an outage."""
     cache = Cache(tmp_path / "cache")
     token = served.token("admin", "a")
-    rules = ResolveRules(fresh_s=0.0, revalidate_s=0.0, snapshot=False)
+    rules = ResolveRules(fresh_s=0.0, revalidate_s=0.0, persist=False)
     with served.registry() as admin:
 
         def client() -> HttpRegistry:
@@ -281,7 +281,7 @@ def test_an_answer_from_before_a_recall_does_not_lift_it(served: TestBackend, tm
             with pytest.raises(VersionRecalled):
                 other.fetch("models:/a/1", cache=cache)
             faults = Faults()
-            faults.between(one)
+            faults.inject_into(one)
             faults.outage()
             assert one.resolve("models:/a/1").version == 1
             for _ in range(2):

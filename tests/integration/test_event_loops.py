@@ -111,7 +111,7 @@ def test_a_loop_that_ends_in_the_middle_holds_nobody_up(run: str, sqlite_server:
         promoted(sure, name)
     reference = f"models:/{name}/production"
     with faulty(sqlite_server.url) as proxy:
-        rules = ResolveRules(fresh_s=0.0, revalidate_s=1000.0, snapshot=False)
+        rules = ResolveRules(fresh_s=0.0, revalidate_s=1000.0, persist=False)
         registry = AsyncHttpRegistry(RegistryConfig(url=proxy.url, token=sqlite_server.token, resolve=rules))
 
         async def ask() -> int:
@@ -147,7 +147,7 @@ def test_an_answer_that_another_loop_waits_for_is_no_reason_to_hang(sqlite_serve
         sure.models.create(name, "forecasting")
         promoted(sure, name)
     with faulty(sqlite_server.url) as proxy:
-        rules = ResolveRules(fresh_s=60.0, revalidate_s=60.0, snapshot=False)
+        rules = ResolveRules(fresh_s=60.0, revalidate_s=60.0, persist=False)
         config = RegistryConfig(url=proxy.url, token=sqlite_server.token, resolve=rules, attempts=1)
         registry = AsyncHttpRegistry(config)
         proxy.plan(HalfOpen())

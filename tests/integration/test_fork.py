@@ -158,7 +158,7 @@ async def work():
         pid = os.fork()
         if pid == 0:
             warnings.simplefilter("ignore", ResourceWarning)  # the parent's loop, of which the child has a copy
-            registry._last_word()
+            registry._finalizer()
             del registry
             os._exit(0) if number % 2 else os.execv(sys.executable, [sys.executable, "-c", "pass"])
         children.append(pid)

@@ -61,7 +61,7 @@ def test_a_new_process_resolves_in_an_outage_without_any_configuration(tmp_path:
         done = python(RESOLVES, config, "eurusd")
         assert (done.stdout, done.stderr) == ("1 registry\n", "")
     done = python(RESOLVES, config, "eurusd")
-    assert (done.stdout, done.stderr) == ("1 snapshot\n", "")
+    assert (done.stdout, done.stderr) == ("1 disk-cache\n", "")
     (file,) = (cache / "resolves").iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
     assert config.token not in file.read_text()
@@ -80,11 +80,11 @@ HANGS = """
 import logging
 from common_lib import HttpRegistry
 from common_lib.config import RegistryConfig, ResolveRules
-from common_lib.client.snapshot import Kept, SnapshotFile
+from common_lib.client.cache_file import CacheFile, StoredAnswer
 import time, dataclasses
 config = dataclasses.replace(RegistryConfig.from_environment(), resolve=ResolveRules())
-warm = SnapshotFile.default(config.url, config.token)
-warm.save({f"/v1/models/{name}/resolve/production": Kept(BODY, 10.0)}, {})
+warm = CacheFile.default(config.url, config.token)
+warm.save({f"/v1/models/{name}/resolve/production": StoredAnswer(BODY, 10.0)}, {})
 registry = HttpRegistry(config)
 began = time.monotonic()
 print(registry.versions.resolution(f"models:/{name}/production").source, time.monotonic() - began < 1)
@@ -101,7 +101,7 @@ def test_an_interpreter_ends_while_a_refresh_hangs(config: RegistryConfig, name:
         for ending in ("", "registry.close()\nregistry.close()"):
             began = time.monotonic()
             done = python(HANGS.replace("BODY", repr(body)) + ending, hung, name)
-            assert (done.stdout, done.stderr) == ("snapshot True\n", "")
+            assert (done.stdout, done.stderr) == ("disk-cache True\n", "")
             assert time.monotonic() - began < 5 + 5  # the interpreter and its imports, on a busy machine
 
 
@@ -156,8 +156,8 @@ print(ended)
 def test_many_threads_resolve_at_once(config: RegistryConfig, name: str) -> None:
     """64 of them begin together on a new client: one attempt, one version."""
     faults = Faults()
-    with HttpRegistry(replace(config, resolve=ResolveRules(snapshot=False))) as registry:
-        faults.between(registry)
+    with HttpRegistry(replace(config, resolve=ResolveRules(persist=False))) as registry:
+        faults.inject_into(registry)
         faults.slow(0.2)
         found: list[int] = []
         together = threading.Barrier(64)
@@ -180,8 +180,8 @@ def test_many_tasks_resolve_at_once(config: RegistryConfig, name: str) -> None:
 
     async def work() -> tuple[list[int], int]:
         faults = Faults()
-        async with AsyncHttpRegistry(replace(config, resolve=ResolveRules(snapshot=False))) as registry:
-            faults.between(registry)
+        async with AsyncHttpRegistry(replace(config, resolve=ResolveRules(persist=False))) as registry:
+            faults.inject_into(registry)
             faults.slow(0.2)
             tasks = [asyncio.ensure_future(registry.resolve(PRODUCTION.format(name))) for _ in range(200)]
             await asyncio.sleep(0.05)
@@ -200,9 +200,9 @@ def test_a_refresh_does_not_inherit_a_deadline(config: RegistryConfig, name: str
 
     async def work() -> bool:
         faults = Faults()
-        rules = ResolveRules(fresh_s=0.05, revalidate_s=60.0, snapshot=False)
+        rules = ResolveRules(fresh_s=0.05, revalidate_s=60.0, persist=False)
         async with AsyncHttpRegistry(replace(config, resolve=rules)) as registry:
-            faults.between(registry)
+            faults.inject_into(registry)
             await registry.resolve(PRODUCTION.format(name))
             await asyncio.sleep(0.06)
             faults.slow(0.3)
@@ -242,10 +242,10 @@ def test_a_client_may_be_closed_in_the_middle_of_its_calls(config: RegistryConfi
     """Each call of the other threads is answered or ends in one of our errors."""
     registry = HttpRegistry(config)
     errors: list[Exception] = []
-    begun = threading.Barrier(9)
+    started = threading.Barrier(9)
 
     def busy() -> None:
-        begun.wait()
+        started.wait()
         try:
             while True:
                 registry.models.get(name)
@@ -255,7 +255,7 @@ def test_a_client_may_be_closed_in_the_middle_of_its_calls(config: RegistryConfi
     threads = [threading.Thread(target=busy) for _ in range(8)]
     for thread in threads:
         thread.start()
-    begun.wait()
+    started.wait()
     registry.close()
     for thread in threads:
         thread.join()

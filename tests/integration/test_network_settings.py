@@ -14,7 +14,7 @@ import pytest
 
 from adapters.strategy import Strategy
 from common_lib import AsyncHttpRegistry, HttpRegistry, RegistryConfig, urls
-from common_lib.client import network
+from common_lib.client import network_settings
 from common_lib.config import ResolveRules
 from common_lib.errors import ConnectionFailed, InvalidConfiguration, RegistryError
 from tests.conftest import Server
@@ -163,7 +163,7 @@ def test_through_https_the_proxy_sees_no_token(recorder: Recorder, monkeypatch: 
 def test_exceptions_are_understood_as_curl_does(no_proxy: str, url: str, excepted: bool) -> None:  # noqa: FBT001 - a table
     """Hosts, domains, numbers, networks, ports, in every way that people write them."""
     variables = {"http_proxy": "http://proxy.example:3128", "NO_PROXY": no_proxy}
-    assert (network.proxy_for(urls.parse("url", url), variables) is None) is excepted
+    assert (network_settings.proxy_for(urls.parse("url", url), variables) is None) is excepted
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_an_exception_that_nobody_understands_is_refused(entry: str) -> None:
     """Ignored, it would send the token to the proxy."""
     variables = {"http_proxy": "http://proxy.example:3128", "no_proxy": f"localhost,{entry}"}
     with pytest.raises(InvalidConfiguration, match="no_proxy has the entry") as refused:
-        network.proxy_for(urls.parse("url", "http://10.1.2.3"), variables)
+        network_settings.proxy_for(urls.parse("url", "http://10.1.2.3"), variables)
     assert repr(entry) in str(refused.value)
 
 
@@ -182,7 +182,7 @@ def test_the_small_letters_come_first_and_an_empty_one_switches_off() -> None:
     there = urls.parse("url", "http://registry.example")
 
     def of(**variables: str) -> str | None:
-        found = network.proxy_for(there, variables)
+        found = network_settings.proxy_for(there, variables)
         return found.address.host if found else None
 
     assert of(http_proxy="http://a", HTTP_PROXY="http://b") == "a"
@@ -243,7 +243,7 @@ def test_what_is_not_understood_is_refused_by_its_name(  # noqa: PLR0917 - a tab
     value = value.replace("{folder}", str(folder))
     if "\0" in value:
         with pytest.raises(InvalidConfiguration, match=variable):
-            network.tls_context("", {variable: value})
+            network_settings.tls_context("", {variable: value})
         return
     monkeypatch.setenv(variable, value)
     error = asked(f"{scheme}://registry.example", asynchronous=asynchronous)
@@ -302,7 +302,7 @@ def test_what_is_on_this_machine_needs_no_network_settings(
         raise broken()
 
     # On the loopback no variable counts: whatever it is that cannot be set up.
-    monkeypatch.setattr(network, "proxy_for", refuse)
+    monkeypatch.setattr(network_settings, "proxy_for", refuse)
     with HttpRegistry(config) as registry:
         assert registry.fetch(reference, local_files_only=True).version.version == 1
         assert registry.versions.resolution(reference).stale
@@ -329,10 +329,10 @@ ADDRESSES: list[tuple[Any, str]] = [
     ("http://1.2.3", "not an IPv4 address"),
     ("http://0x7f.1", "not an IPv4 address"),
     ("http://2130706433", "not an IPv4 address"),
-    ("http://a..b", "not the name of a host"),
-    ("http://-a", "not the name of a host"),
-    ("http://" + "a" * 64, "not the name of a host"),
-    ("http://" + "a." * 130, "not the name of a host"),
+    ("http://a..b", "not a valid host name"),
+    ("http://-a", "not a valid host name"),
+    ("http://" + "a" * 64, "not a valid host name"),
+    ("http://" + "a." * 130, "not a valid host name"),
     ("http://h?x=1", "a query or a fragment"),
     ("http://h/?x=1", "a query or a fragment"),
     ("http://h#x", "a query or a fragment"),
@@ -360,14 +360,14 @@ ADDRESSES: list[tuple[Any, str]] = [
     ("http://h/a//b", "its path"),
     ("http://h/../b", "its path"),
     ("http://h/%zz", "its path"),
-    ("http://", "not the name of a host"),
+    ("http://", "not a valid host name"),
     ("//h", "no scheme"),
     ("h:8321", "no scheme"),
     ("", "is empty"),
     ("ftp://h", "its scheme"),
     ("file:///etc/passwd", "its scheme"),
-    (None, "must be a text"),
-    (b"http://h", "must be a text"),
+    (None, "must be a string"),
+    (b"http://h", "must be a string"),
 ]
 
 
@@ -426,7 +426,7 @@ def test_what_is_not_passed_comes_from_the_environment(sqlite_server: Server, mo
     monkeypatch.setenv("REGISTRY_RESOLVE", "off")
     assert RegistryConfig(token="x").resolve is None
     none: Any = None
-    with pytest.raises(InvalidConfiguration, match=r"token is not a text.*REGISTRY_TOKEN"):
+    with pytest.raises(InvalidConfiguration, match=r"token is not a string.*REGISTRY_TOKEN"):
         RegistryConfig(token=none)
     with pytest.raises(InvalidConfiguration, match=r"RegistryConfig\(url="):
         HttpRegistry("http://127.0.0.1:8321")  # type: ignore[arg-type]

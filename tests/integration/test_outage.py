@@ -30,21 +30,21 @@ def made(data: Path, **more: object) -> RegistryConfig:
 
 def test_a_new_process_resolves_while_nobody_answers(tmp_path: Path) -> None:
     """Out of the file of the last one; what it never resolved is a typed error."""
-    config = made(tmp_path / "data", resolve=ResolveRules(snapshot=tmp_path / "resolves.json"))
+    config = made(tmp_path / "data", resolve=ResolveRules(persist=tmp_path / "resolves.json"))
     with HttpRegistry(config) as registry:
         found = registry.versions.resolution("models:/eurusd/production")
-        assert (found.version.version, found.source) == (1, "snapshot")
+        assert (found.version.version, found.source) == (1, "disk-cache")
         with pytest.raises(RegistryUnavailable):
             registry.resolve("models:/eurusd@champion")
 
 
 def test_an_outage_is_told_and_answered(tmp_path: Path) -> None:
     """By both clients: the version, stale, and why."""
-    rules = ResolveRules(fresh_s=0.0, revalidate_s=0.0, snapshot=tmp_path / "resolves.json")
+    rules = ResolveRules(fresh_s=0.0, revalidate_s=0.0, persist=tmp_path / "resolves.json")
     config = made(tmp_path / "data", resolve=rules)
     with HttpRegistry(config) as registry:
         found = registry.versions.resolution("models:/eurusd/production")
-    assert (found.stale, found.source) == (True, "snapshot")
+    assert (found.stale, found.source) == (True, "disk-cache")
     assert "tried once" in found.reason
 
     async def ask() -> tuple[bool, str]:
@@ -52,12 +52,12 @@ def test_an_outage_is_told_and_answered(tmp_path: Path) -> None:
             found = await registry.versions.resolution("models:/eurusd/production")
             return found.stale, found.source
 
-    assert anyio.run(ask) == (True, "snapshot")
+    assert anyio.run(ask) == (True, "disk-cache")
 
 
 def test_once_the_circuit_is_open_answers_take_no_time(tmp_path: Path) -> None:
     """Nobody is waited for: the slowest of a thousand resolves in an outage is told beside the bar of a millisecond."""
-    rules = ResolveRules(fresh_s=0.0, revalidate_s=0.0, snapshot=tmp_path / "resolves.json")
+    rules = ResolveRules(fresh_s=0.0, revalidate_s=0.0, persist=tmp_path / "resolves.json")
     config = made(tmp_path / "data", resolve=rules)
     with HttpRegistry(config) as registry:
         for _ in range(20):

@@ -89,7 +89,7 @@ def reader(
 def test_trading_goes_on_in_an_outage_and_sees_the_repair(reader: ModelRegistry, writer: HttpRegistry) -> None:
     """By default for a day, with the verified files of this machine; each result says how it is known."""
     faults = Faults()
-    strategy = Strategy(faults.between(reader))
+    strategy = Strategy(faults.inject_into(reader))
     model = strategy.trading_model("eurusd")
     assert (model.version.version, model.stale, model.source) == (1, False, "registry")
     faults.outage()
@@ -106,7 +106,7 @@ def test_trading_goes_on_in_an_outage_and_sees_the_repair(reader: ModelRegistry,
 def test_trading_that_fails_closed_stops(reader: ModelRegistry) -> None:
     """With the error, as soon as the answer is not fresh."""
     faults = Faults()
-    strategy = Strategy(faults.between(reader), staleness=FailClosed())
+    strategy = Strategy(faults.inject_into(reader), staleness=FailClosed())
     assert strategy.trading_model("eurusd").version.version == 1
     faults.outage()
     with pytest.raises(RegistryUnavailable):
@@ -116,7 +116,7 @@ def test_trading_that_fails_closed_stops(reader: ModelRegistry) -> None:
 def test_trading_goes_on_for_so_long_and_no_longer(reader: ModelRegistry) -> None:
     """The greatest age is a promise."""
     faults = Faults()
-    strategy = Strategy(faults.between(reader), staleness=KeepLastGood(max_age_s=1.5))
+    strategy = Strategy(faults.inject_into(reader), staleness=KeepLastGood(max_age_s=1.5))
     strategy.resolve(PRODUCTION)
     faults.outage()
     assert strategy.resolve(PRODUCTION).version == 1
@@ -133,8 +133,8 @@ def test_trading_goes_on_for_so_long_and_no_longer(reader: ModelRegistry) -> Non
 def test_an_expired_token_stops_no_trading_and_a_refusal_does(reader: ModelRegistry, writer: HttpRegistry) -> None:
     """Who keeps the last good goes on through 401 and says why; who serves stale does not; 404 stops both."""
     faults = Faults()
-    between = faults.between(reader)
-    keeping, serving = Strategy(between), Strategy(between, staleness=ServeStale())
+    faulty = faults.inject_into(reader)
+    keeping, serving = Strategy(faulty), Strategy(faulty, staleness=ServeStale())
     for strategy in (keeping, serving):
         strategy.resolve(PRODUCTION)
     faults.denied()
@@ -174,7 +174,7 @@ def test_analysis_reads_stale_and_says_so(
     async def read() -> None:
         async with model_registry_backend.async_registry("analysis") as registry:
             faults = Faults()
-            analysis = Analysis(faults.between(made(registry)))
+            analysis = Analysis(faults.inject_into(made(registry)))
             found = await analysis.production_model("eurusd")
             (listed,) = await analysis.production_models(tags={})
             assert not found.stale
@@ -198,11 +198,11 @@ def test_analysis_reads_stale_and_says_so(
 def patient(request: pytest.FixtureRequest, writer: HttpRegistry, model_registry_backend: TestBackend) -> Iterator[Any]:
     """Faults, and a client behind them whose pauses are short, of each kind."""
     faults = Faults(seed=7)
-    more = {"first_pause_s": 0.0, "attempt_timeout_s": 0.2, "resolve": ResolveRules(snapshot=False)}
+    more = {"first_pause_s": 0.0, "attempt_timeout_s": 0.2, "resolve": ResolveRules(persist=False)}
     if request.param == "blocking":
         made = model_registry_backend.registry("analysis")
         with HttpRegistry(replace(made.config, **more), transport=made._network) as registry:
-            yield faults, faults.between(registry)
+            yield faults, faults.inject_into(registry)
     else:
         with start_blocking_portal() as portal:
 
@@ -211,7 +211,7 @@ def patient(request: pytest.FixtureRequest, writer: HttpRegistry, model_registry
                 return AsyncHttpRegistry(replace(other.config, **more), transport=other._network)
 
             asynchronous = portal.call(make)
-            yield faults, ViaAsync(portal, faults.between(asynchronous))  # type: ignore[arg-type]
+            yield faults, ViaAsync(portal, faults.inject_into(asynchronous))  # type: ignore[arg-type]
             portal.call(asynchronous.close)
 
 
@@ -255,7 +255,7 @@ def test_what_is_too_slow_is_timed_out(patient: tuple[Faults, ModelRegistry]) ->
 def test_a_lost_answer_makes_one_thing(writer: HttpRegistry) -> None:
     """The request is repeated under its key once the registry can be heard again."""
     faults = Faults()
-    registry = faults.between(writer)
+    registry = faults.inject_into(writer)
     faults.lost_answers()
     with pytest.raises(ConnectionFailed, match="tried 3 times"):
         registry.models.create("gbpusd", "forecasting")
@@ -273,7 +273,7 @@ def test_what_is_no_fault_is_refused(do: Callable[[Faults], None]) -> None:
 def test_faults_of_any_other_registry_are_errors_of_its_calls(writer: HttpRegistry) -> None:
     """Each kind as the error that a call would have ended in."""
     faults = Faults()
-    registry = faults.between(Plain(writer))
+    registry = faults.inject_into(Plain(writer))
     expected: list[tuple[Callable[[], None], type[Exception]]] = [
         (faults.outage, ConnectionFailed),
         (faults.errors, ServerFailed),
@@ -287,4 +287,4 @@ def test_faults_of_any_other_registry_are_errors_of_its_calls(writer: HttpRegist
     faults.slow(0.01)
     assert registry.resolve(PRODUCTION).version == 1
     with pytest.raises(InvalidConfiguration, match="not str"):
-        faults.between("http://127.0.0.1:8321")  # type: ignore[call-overload]
+        faults.inject_into("http://127.0.0.1:8321")  # type: ignore[call-overload]

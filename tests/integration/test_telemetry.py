@@ -65,7 +65,7 @@ def test_prometheus_has_it_all_in_few_series(model_registry: HttpRegistry, netwo
     with client(model_registry, network, Prometheus(series)) as registry:
         registry.models.get("eurusd")
         faults = Faults()
-        fail_until_open(faults.between(registry), faults)  # type: ignore[arg-type]
+        fail_until_open(faults.inject_into(registry), faults)  # type: ignore[arg-type]
     text = generate_latest(series).decode()
     assert f'registry_client_attempt_seconds_count{{circuit="{URL} read",outcome="2xx"}} 1.0' in text
     assert re.search(r'registry_client_attempt_seconds_count\{circuit="[^"]+",outcome="none"\} \d\d', text)
@@ -102,7 +102,7 @@ def test_a_trace_goes_on_at_the_server(
             == f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
         )
         faults = Faults()
-        fail_until_open(faults.between(registry), faults)  # type: ignore[arg-type]
+        fail_until_open(faults.inject_into(registry), faults)  # type: ignore[arg-type]
     (trading,) = ended.get_finished_spans()
     (event,) = trading.events
     assert event.name == "registry.attempt"

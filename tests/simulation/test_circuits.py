@@ -16,7 +16,7 @@ import pytest
 
 from common_lib import AsyncHttpRegistry, HttpRegistry, RegistryConfig
 from common_lib.client.failures import Failure
-from common_lib.client.policy import Policy
+from common_lib.client.resilience import Resilience
 from common_lib.config import BreakerRules
 from common_lib.deadline import deadline
 from common_lib.errors import AnswerTimedOut, CircuitOpen, DeadlineExceeded, RegistryUnavailable, ServerFailed
@@ -33,18 +33,18 @@ def config(**given: Any) -> RegistryConfig:
     return RegistryConfig(url=URL, resolve=None, **given)
 
 
-def opened(policy: Policy) -> Any:
+def opened(resilience: Resilience) -> Any:
     """Its circuit, after as many failures as it takes."""
-    circuit = policy.breakers.circuit(KEY)
+    circuit = resilience.breakers.circuit(KEY)
     while circuit.state != "opened":
-        circuit.settle(circuit.admit()[0], failed=True)
+        circuit.record(circuit.admit()[0], failed=True)
     return circuit
 
 
-def half_open(policy: Policy) -> Any:
+def half_open(resilience: Resilience) -> Any:
     """Its circuit, whose time is over."""
-    circuit = opened(policy)
-    circuit._until = policy.clock()
+    circuit = opened(resilience)
+    circuit._until = resilience.clock()
     return circuit
 
 
@@ -62,7 +62,7 @@ def test_of_a_thousand_tasks_at_half_open_one_is_admitted() -> None:
             return httpx.Response(200, stream=httpx.ByteStream(b"{}"))
 
         async with AsyncHttpRegistry(config(), transport=httpx.MockTransport(answer)) as registry:
-            half_open(registry.policy)
+            half_open(registry.resilience)
             calls = [asyncio.ensure_future(registry.call(NAME)) for _ in range(1_000)]
             for rejected in itertools.islice(asyncio.as_completed(calls), 999):
                 with pytest.raises(CircuitOpen):
@@ -88,7 +88,7 @@ def test_of_64_threads_at_half_open_one_is_admitted() -> None:
         return httpx.Response(200, stream=httpx.ByteStream(b"{}"))
 
     with HttpRegistry(config(), transport=httpx.MockTransport(answer)) as registry, ThreadPoolExecutor(64) as pool:
-        half_open(registry.policy)
+        half_open(registry.resilience)
 
         def call(_: int) -> bool:
             together.wait()
@@ -109,60 +109,60 @@ def test_of_64_threads_at_half_open_one_is_admitted() -> None:
 def test_a_probe_that_its_caller_ends_says_nothing(end: str) -> None:
     """The permit is back, the circuit still half open, no failure counted; the next one may probe."""
     if end == "cancelled":
-        policy = anyio.run(_cancelled)
+        resilience = anyio.run(_cancelled)
     elif end == "interrupted":
-        policy = _interrupted()
+        resilience = _interrupted()
     else:
-        policy = Policy(config(attempts=1))
-        half_open(policy)
+        resilience = Resilience(config(attempts=1))
+        half_open(resilience)
         with deadline(0.5):
-            steps = policy.steps(NAME)
+            steps = resilience.steps(NAME)
             next(steps)
             with pytest.raises(DeadlineExceeded):
                 steps.send(SLOW)
-    circuit = policy.breakers.circuit(KEY)
+    circuit = resilience.breakers.circuit(KEY)
     beside(
         f"probe {end}",
         "permit back, still half-open, 0 failures counted",
         f"{circuit.state}, {circuit._probing} probes, opened {circuit._opened} times",
     )
     assert (circuit.state, circuit._probing, circuit._opened) == ("half-opened", 0, 1)
-    steps = policy.steps(NAME)
+    steps = resilience.steps(NAME)
     next(steps)
     with pytest.raises(StopIteration):
         steps.send(OK)
     assert circuit.state == "closed"
 
 
-async def _cancelled() -> Policy:
+async def _cancelled() -> Resilience:
     async def answer(_: httpx.Request) -> httpx.Response:
         return await anyio.sleep_forever()  # type: ignore[no-any-return, func-returns-value]
 
     registry = AsyncHttpRegistry(config(attempt_timeout_s=0.1), transport=httpx.MockTransport(answer))
-    half_open(registry.policy)
+    half_open(registry.resilience)
     with anyio.move_on_after(0.05):
         await registry.call(NAME)
     await registry.close()
-    return registry.policy
+    return registry.resilience
 
 
-def _interrupted() -> Policy:
+def _interrupted() -> Resilience:
     def answer(_: httpx.Request) -> httpx.Response:
         raise KeyboardInterrupt
 
     with HttpRegistry(config(), transport=httpx.MockTransport(answer)) as registry:
-        half_open(registry.policy)
+        half_open(registry.resilience)
         with pytest.raises(KeyboardInterrupt):
             registry.call(NAME)
-    return registry.policy
+    return registry.resilience
 
 
 def test_four_bad_and_one_good_for_ever_opens_it() -> None:
     """As soon as there are enough calls to say so."""
-    policy = Policy(config(attempts=1))
+    resilience = Resilience(config(attempts=1))
     calls = 0
-    while policy.breakers.circuit(KEY).state == "closed":
-        steps = policy.steps(NAME)
+    while resilience.breakers.circuit(KEY).state == "closed":
+        steps = resilience.steps(NAME)
         next(steps)
         with pytest.raises(StopIteration if calls % 5 == 4 else RegistryUnavailable):
             steps.send(OK if calls % 5 == 4 else CUT)
@@ -174,16 +174,16 @@ def test_four_bad_and_one_good_for_ever_opens_it() -> None:
 @pytest.mark.parametrize("rejections", [50_000, pytest.param(1_000_000, marks=pytest.mark.long)])
 def test_rejections_cost_neither_memory_nor_more_time_each(rejections: int) -> None:
     """An error of its own for each, whose text stays short however many there were."""
-    policy = Policy(config(breaker=BreakerRules(open_s=1e6, longest_open_s=1e6)))
-    opened(policy)
-    _reject(policy, rejections // 20)
+    resilience = Resilience(config(breaker=BreakerRules(open_s=1e6, longest_open_s=1e6)))
+    opened(resilience)
+    _reject(resilience, rejections // 20)
     before_kib, took_s = _resident_kib(), []
     for _ in range(10):
         began = time.process_time()
-        _reject(policy, rejections // 10)
+        _reject(resilience, rejections // 10)
         took_s.append((time.process_time() - began) / (rejections // 10))
     grown_mib = (_resident_kib() - before_kib) / 1024
-    text = "".join(traceback.format_exception(_reject(policy, 1)))
+    text = "".join(traceback.format_exception(_reject(resilience, 1)))
     beside(
         f"{rejections:,} rejections (real)",
         "RSS + < 1 MB, time for each flat, formatted error < 10 kB",
@@ -194,11 +194,11 @@ def test_rejections_cost_neither_memory_nor_more_time_each(rejections: int) -> N
     assert len(text) < 10_000
 
 
-def _reject(policy: Policy, times: int) -> CircuitOpen:
+def _reject(resilience: Resilience, times: int) -> CircuitOpen:
     last = None
     for _ in range(times):
         try:
-            next(policy.steps(NAME))
+            next(resilience.steps(NAME))
         except CircuitOpen as rejected:
             last = rejected
     assert last is not None

@@ -59,13 +59,13 @@ def test_after_a_spike_it_recovers(seed: int, processes: int, *, heeds_deadlines
     base = 10.0 * processes
     server = Queue(clock, base * CAPACITY, heeds_deadlines=heeds_deadlines)
     world = [Process(clock, server, chance.getrandbits(32)) for _ in range(processes)]
-    begin, end, over = 30.0, 60.0, 130.0
+    begin, end, stop = 30.0, 60.0, 130.0
     spike = base * SPIKE * (CAPACITY if of == "capacity" else LOAD)
-    ticking(clock, base, over, lambda n: world[n % processes].call(NAME))
+    ticking(clock, base, stop, lambda n: world[n % processes].call(NAME))
     ticking(clock, spike - base, end, lambda n: world[n % processes].call(NAME), begin)
     attempts: dict[float, int] = {}
     clock.at(end + 30, lambda: attempts.update({end: sum(process.attempts for process in world)}))
-    clock.run(over + 30)
+    clock.run(stop + 30)
     calls = list(all_calls(world))
     bad = [call.began for call in calls if call.error is not None or call.took_s > 1]
     during = [call for call in calls if begin <= call.began < end]

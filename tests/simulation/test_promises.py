@@ -58,7 +58,7 @@ import sys, time
 from pathlib import Path
 from common_lib import HttpRegistry, RegistryConfig
 from common_lib.config import ResolveRules
-rules = ResolveRules(snapshot=Path(sys.argv[2]))
+rules = ResolveRules(persist=Path(sys.argv[2]))
 with HttpRegistry(RegistryConfig(url=sys.argv[1], token=sys.argv[3], resolve=rules)) as registry:
     found = [registry.versions.resolution(f"models:/model-{n}/production") for n in range(20)]
 print(sum(each.version.version == 1 for each in found), *{each.source for each in found})
@@ -68,7 +68,7 @@ print(sum(each.version.version == 1 for each in found), *{each.source for each i
 def test_the_first_resolve_of_a_new_process_is_answered_in_an_outage(tmp_path: Path) -> None:
     """By a real process of its own that never saw the registry, out of the file that another one left."""
     file = tmp_path / "resolves.json"
-    rules = ResolveRules(snapshot=file)
+    rules = ResolveRules(persist=file)
     with running(Settings(data=tmp_path / "data", port=0, access_log=False)) as url:
         token = (tmp_path / "data" / "admin-token").read_text().strip()
         with HttpRegistry(RegistryConfig(url=url, token=token, resolve=rules)) as registry:
@@ -81,7 +81,7 @@ def test_the_first_resolve_of_a_new_process_is_answered_in_an_outage(tmp_path: P
     beside(
         "the first resolves of a new process with a snapshot (real)", "100 %", f"{answered} of 20, from the {source}"
     )
-    assert (answered, source) == ("20", "snapshot")
+    assert (answered, source) == ("20", "disk-cache")
 
 
 def _refusal(registry: HttpRegistry, operation: Operation[versions.Resolution]) -> type[Exception] | None:
@@ -105,7 +105,7 @@ def test_trading_goes_on_with_a_token_that_is_no_longer_valid(tmp_path: Path) ->
                 promoted(owner, name)
             owner.principals.create("trader", "service", [Grant(role=Role.STRATEGY, models="*")])
             token = owner.principals.issue_token("trader")
-            rules = ResolveRules(fresh_s=0.05, revalidate_s=0.05, snapshot=False)
+            rules = ResolveRules(fresh_s=0.05, revalidate_s=0.05, persist=False)
             with HttpRegistry(RegistryConfig(url=url, token=token.secret or "", resolve=rules)) as registry:
                 going_on = KeepLastGood(max_age_s=3_600)
                 kept = replace(versions.resolution(PRODUCTION), staleness=going_on)

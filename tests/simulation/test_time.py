@@ -16,7 +16,8 @@ import httpx
 import pytest
 
 from common_lib import AsyncHttpRegistry, HttpRegistry, RegistryConfig
-from common_lib.client.policy import Pause, Policy, Send
+from common_lib.client.resilience import Resilience
+from common_lib.client.steps import Pause, Send
 from common_lib.client.telemetry import Telemetry
 from common_lib.config import BreakerRules, ResolveRules
 from common_lib.errors import RegistryError, RegistryUnavailable, ServerFailed
@@ -196,8 +197,10 @@ async def _churned(call: Callable[[], Any], churn_s: float) -> int:
 def test_retry_after_is_kept_to_or_given_up_at_once(deadline_s: float, sleeps: int) -> None:
     """Four seconds, of three or of five: an error now, or one sleep of that and the jitter."""
     busy, clock = Answer(503, {"retry-after": "4"}, b""), Clock()
-    policy = Policy(RegistryConfig(deadline_s=deadline_s, resolve=None), clock=clock, uniform=random.Random(0).uniform)
-    steps, slept, reply = policy.steps(NAME), [], None
+    resilience = Resilience(
+        RegistryConfig(deadline_s=deadline_s, resolve=None), clock=clock, uniform=random.Random(0).uniform
+    )
+    steps, slept, reply = resilience.steps(NAME), [], None
     try:
         while True:
             step = steps.send(reply)
@@ -214,7 +217,7 @@ def test_retry_after_is_kept_to_or_given_up_at_once(deadline_s: float, sleeps: i
     told = f"{ended} at {clock.now:.2f} s"
     beside(f"Retry-After 4 s, deadline {deadline_s:g} s", ["error at 0 s", "one sleep in [4, 4.1] s"][sleeps], told)
     assert len(slept) == sleeps
-    assert all(4 <= seconds <= 4 + policy.config.first_pause_s for seconds in slept)
+    assert all(4 <= seconds <= 4 + resilience.config.first_pause_s for seconds in slept)
     assert ended == ("answered" if sleeps else "error")
 
 
@@ -256,7 +259,7 @@ def test_both_drivers_do_the_same(seed: int) -> None:
     statuses = [*random.Random(seed).choices([200, 404, 429, 500, 503], [8, 1, 1, 1, 1], k=250), *[503] * 4_000]
     config = RegistryConfig(
         url="http://registry",
-        resolve=ResolveRules(snapshot=False, fresh_s=0.001, revalidate_s=0.001),
+        resolve=ResolveRules(persist=False, fresh_s=0.001, revalidate_s=0.001),
         first_pause_s=0.0001,
         longest_pause_s=0.0001,
         breaker=BreakerRules(open_s=1e6, longest_open_s=1e6),

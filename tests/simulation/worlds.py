@@ -12,9 +12,10 @@ from typing import Any, Protocol
 import pytest
 
 from common_lib import RegistryConfig
-from common_lib.client.cache import CallSteps, Refresh, ResolveCache, Save, Wait
 from common_lib.client.failures import Failure
-from common_lib.client.policy import Pause, Policy, Send
+from common_lib.client.resilience import Resilience
+from common_lib.client.resolve_cache import ResolveCache
+from common_lib.client.steps import CallSteps, Pause, Refresh, Save, Send, Wait
 from common_lib.client.telemetry import Telemetry
 from common_lib.config import ResolveRules
 from common_lib.errors import AnswerTimedOut, ConnectionFailed, RegistryError, RegistryUnavailable
@@ -146,7 +147,7 @@ class Process:
         self.noticed = _Noticed()
         rules = ResolveRules() if cached else None
         self.config = RegistryConfig(resolve=rules, **config)
-        self.policy = Policy(self.config, clock=clock, uniform=chance.uniform, telemetry=self.noticed)
+        self.resilience = Resilience(self.config, clock=clock, uniform=chance.uniform, telemetry=self.noticed)
         self.cache = ResolveCache(rules, self.noticed, clock=clock) if rules else None
         self.attempts = 0
         self.probes = 0
@@ -164,14 +165,16 @@ class Process:
 
     def circuit(self, route_class: str = "resolve") -> Any:
         """The circuit of a class of routes."""
-        return self.policy.breakers.circuit(f"{self.config.url} {route_class}")
+        return self.resilience.breakers.circuit(f"{self.config.url} {route_class}")
 
     def _steps(self, operation: Operation[Any]) -> CallSteps:
         if self.cache is None:
-            return self.policy.steps(operation)
-        policy = self.policy
+            return self.resilience.steps(operation)
+        resilience = self.resilience
         return self.cache.steps(
-            operation, lambda *began: policy.steps(operation, *began), lambda: policy.rejects(operation.route_class)
+            operation,
+            lambda *began: resilience.steps(operation, *began),
+            lambda: resilience.is_rejecting(operation.route_class),
         )
 
     def _drive(self, steps: CallSteps, ended: Callable[..., None], reply: Any = None) -> None:
@@ -200,7 +203,7 @@ class Process:
 
     def _refresh(self, operation: Operation[Any]) -> None:
         assert self.cache is not None
-        steps = self.cache.refreshing(operation, lambda *began: self.policy.steps(operation, *began))
+        steps = self.cache.refresh_steps(operation, lambda *began: self.resilience.steps(operation, *began))
         self._drive(steps, lambda *_: None)
 
     def _wait(self, outcome: Future[Any], seconds: float, go_on: Callable[..., None]) -> None:

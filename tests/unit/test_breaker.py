@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from common_lib.client.breaker import AttemptFailed, Breakers, NothingLearnt
+from common_lib.client.breaker import AttemptFailed, Breakers, Inconclusive
 from common_lib.config import BreakerRules
 from common_lib.errors import CircuitOpen
 
@@ -148,7 +148,7 @@ def test_of_64_threads_one_probes() -> None:
     world = World()
     world.open()
     world.now += 5
-    together, over = threading.Barrier(64), threading.Barrier(64)
+    together, finished = threading.Barrier(64), threading.Barrier(64)
 
     def probe(_: int) -> bool:
         together.wait()
@@ -156,9 +156,9 @@ def test_of_64_threads_one_probes() -> None:
         try:
             guard.__enter__()
         except CircuitOpen:
-            over.wait()
+            finished.wait()
             return False
-        over.wait()
+        finished.wait()
         guard.__exit__(None, None, None)
         return True
 
@@ -166,7 +166,7 @@ def test_of_64_threads_one_probes() -> None:
         assert sum(pool.map(probe, range(64))) == 1
 
 
-@pytest.mark.parametrize("end", [KeyboardInterrupt, GeneratorExit, NothingLearnt, ValueError])
+@pytest.mark.parametrize("end", [KeyboardInterrupt, GeneratorExit, Inconclusive, ValueError])
 def test_an_end_that_says_nothing_gives_the_permit_back(end: type[BaseException]) -> None:
     """A cancelled probe neither closes nor opens: it is still half open, and the next one may probe."""
     world = World()

@@ -16,7 +16,7 @@ NUMBERS = [
     (prefix, kind, field)
     for prefix, kind in KINDS.items()
     for field in fields(kind)
-    if type(field.default) in {int, float} and field.name != "snapshot"
+    if type(field.default) in {int, float} and field.name != "persist"
 ]
 
 
@@ -59,12 +59,12 @@ def test_no_number_is_something_else(wrong: Any) -> None:
         (lambda: BreakerRules(minimum_calls=2.5), "a whole number"),  # type: ignore[arg-type]
         (lambda: ResolveRules(fresh_s=90), "fresh_s is 90 and revalidate_s is 60.0"),
         (lambda: ResolveRules(serve_on_auth_failure=1), "serve_on_auth_failure is 1: it must be True or False"),  # type: ignore[arg-type]
-        (lambda: ResolveRules(snapshot="here"), "snapshot is 'here'"),  # type: ignore[arg-type]
+        (lambda: ResolveRules(persist="here"), "persist is 'here'"),  # type: ignore[arg-type]
         (lambda: RegistryConfig(first_pause_s=3), "first_pause_s is 3 and longest_pause_s is 2.0"),
         (lambda: RegistryConfig(replicas="http://b"), "a tuple of addresses"),  # type: ignore[arg-type]
         (lambda: RegistryConfig(replicas=("ftp://b",)), "'ftp://b': its scheme is not one of"),
-        (lambda: RegistryConfig(url="http://a", replicas=("http://a",)), "an address is given twice"),
-        (lambda: RegistryConfig(replicas=(7,)), "is 7: it must be a text"),  # type: ignore[arg-type]
+        (lambda: RegistryConfig(url="http://a", replicas=("http://a",)), "each address may be used only once"),
+        (lambda: RegistryConfig(replicas=(7,)), "is 7: it must be a string"),  # type: ignore[arg-type]
         (lambda: RegistryConfig(breaker=None), "breaker is None"),  # type: ignore[arg-type]
         (lambda: RegistryConfig(resolve=True), "resolve is True"),  # type: ignore[arg-type]
     ],
@@ -77,15 +77,16 @@ def test_what_contradicts_itself_is_refused(make: Any, told: str) -> None:
 
 
 def test_the_environment_names_addresses_and_the_snapshot() -> None:
-    """Replicas as a list with commas, the snapshot as a file, or as yes or no."""
+    """Replicas as a list with commas, the cache file as a path, or as yes or no."""
     found = RegistryConfig.from_environment(
-        {"REGISTRY_URL": "http://a", "REGISTRY_REPLICAS": "http://b, http://c", "REGISTRY_RESOLVE_SNAPSHOT": "/x/y"}
+        {"REGISTRY_URL": "http://a", "REGISTRY_REPLICAS": "http://b, http://c", "REGISTRY_RESOLVE_PERSIST": "/x/y"}
     )
     assert found.urls == ("http://a", "http://b", "http://c")
-    assert found.resolve == ResolveRules(snapshot=Path("/x/y"))
-    variables = {"REGISTRY_RESOLVE_SNAPSHOT": "no", "REGISTRY_RESOLVE_SERVE_ON_AUTH_FAILURE": "yes"}
-    off = RegistryConfig.from_environment(variables)
-    assert off.resolve == ResolveRules(snapshot=False, serve_on_auth_failure=True)
+    assert found.resolve == ResolveRules(persist=Path("/x/y"))
+    off = RegistryConfig.from_environment(
+        {"REGISTRY_RESOLVE_PERSIST": "no", "REGISTRY_RESOLVE_SERVE_ON_AUTH_FAILURE": "yes"}
+    )
+    assert off.resolve == ResolveRules(persist=False, serve_on_auth_failure=True)
     assert RegistryConfig.from_environment({"REGISTRY_RESOLVE": "off"}).resolve is None
     assert RegistryConfig.from_environment({"REGISTRY_DEADLINE_S": "", "REGISTRY_REPLICAS": " "}) == RegistryConfig()
     with pytest.raises(InvalidConfiguration, match="REGISTRY_RESOLVE is 'perhaps': it must be yes or no"):

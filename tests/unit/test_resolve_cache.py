@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from common_lib import RegistryConfig
-from common_lib.client import cache as caching
-from common_lib.client.cache import Refresh, ResolveCache, Save, Wait
+from common_lib.client import resolve_cache
+from common_lib.client.cache_file import CacheFile
 from common_lib.client.failures import Failure
-from common_lib.client.policy import Pause, Policy, Send
-from common_lib.client.snapshot import SnapshotFile
+from common_lib.client.resilience import Resilience
+from common_lib.client.resolve_cache import ResolveCache
+from common_lib.client.steps import Pause, Refresh, Save, Send, Wait
 from common_lib.client.telemetry import Logging
 from common_lib.config import ResolveRules
 from common_lib.deadline import deadline
@@ -42,16 +43,18 @@ class World:
         self.serve = serve
         self.attempt_s = 0.0
         self.asked = self.saves = 0
-        self.refreshing: list[Operation[Any]] = []
+        self.refresh_steps: list[Operation[Any]] = []
         self._rules = ResolveRules(**rules)
         self._file = file
         config = RegistryConfig(attempts=1, deadline_s=1e9)
-        self.policy = Policy(config, clock=lambda: self.now, uniform=lambda _, high: high)
+        self.resilience = Resilience(config, clock=lambda: self.now, uniform=lambda _, high: high)
         self.restart()
 
     def restart(self, principal: str = "one") -> None:
         """A new process: only the file is left."""
-        file = None if self._file is None else SnapshotFile(self._file, "http://x", principal, wall=lambda: self.wall)
+        file = (
+            None if self._file is None else CacheFile(self._file, "http://x", principal, wall_clock=lambda: self.wall)
+        )
         self.cache = ResolveCache(self._rules, Logging(), file=file, clock=lambda: self.now)
 
     def call(self, operation: Operation[Any] = RESOLVE) -> Answer:
@@ -62,16 +65,16 @@ class World:
         """The steps of one call."""
         return self.cache.steps(
             operation,
-            lambda *began: self.policy.steps(operation, *began),
-            lambda: self.policy.rejects(operation.route_class),
+            lambda *began: self.resilience.steps(operation, *began),
+            lambda: self.resilience.is_rejecting(operation.route_class),
         )
 
     def refresh(self) -> None:
         """Let what waits in the background run."""
-        while self.refreshing:
-            operation = self.refreshing.pop()
+        while self.refresh_steps:
+            operation = self.refresh_steps.pop()
             with contextlib.suppress(RegistryUnavailable):
-                steps = self.cache.refreshing(operation, lambda *began: self.policy.steps(RESOLVE, *began))
+                steps = self.cache.refresh_steps(operation, lambda *began: self.resilience.steps(RESOLVE, *began))
                 self._drive(operation, steps)
 
     def told(self, operation: Operation[Any] = RESOLVE) -> tuple[int, bool, str]:
@@ -101,7 +104,7 @@ class World:
                 case Pause(seconds):
                     self.later(seconds)
                 case Refresh(asked):
-                    self.refreshing.append(asked)
+                    self.refresh_steps.append(asked)
                 case Wait(outcome, seconds):
                     self.refresh()
                     reply = outcome.result(0) if outcome.done() else self.later(seconds)
@@ -126,7 +129,7 @@ def test_an_older_one_is_given_and_asked_for_in_the_background() -> None:
     world.serve = lambda: version_answer(2)
     world.later(30)
     assert [world.told() for _ in range(3)] == [(1, True, "cache")] * 3
-    assert (world.asked, len(world.refreshing)) == (1, 1)
+    assert (world.asked, len(world.refresh_steps)) == (1, 1)
     world.refresh()
     assert world.told() == (2, False, "cache")
 
@@ -190,7 +193,7 @@ def test_a_failed_refresh_is_tried_again() -> None:
     for _ in range(2):
         world.later(10)
         assert world.told() == (1, True, "cache")
-        assert len(world.refreshing) == 1
+        assert len(world.refresh_steps) == 1
         world.refresh()
     assert "ReadError" in world.call().provenance.reason
 
@@ -333,7 +336,7 @@ def test_a_change_of_ones_own_is_seen_at_once() -> None:
     world.call()
     world.later(10)
     world.call()
-    refresh = world.cache.refreshing(RESOLVE, lambda *began: world.policy.steps(RESOLVE, *began))
+    refresh = world.cache.refresh_steps(RESOLVE, lambda *began: world.resilience.steps(RESOLVE, *began))
     next(refresh)
     world.serve = lambda: Answer(200, {}, b"{}")
     world.call(aliases.move("eurusd", "champion", 2, revision=1))
@@ -380,7 +383,7 @@ def test_it_is_asked_once_however_many_want_it() -> None:
         expected = ConnectionFailed if outcome is CUT else StopIteration
         with pytest.raises(expected):
             leader.send(outcome)
-        told = waits[0].outcome.result(0)
+        told = waits[0].result.result(0)
         errors = []
         for follower in followers:
             with pytest.raises(expected) as ended:
@@ -396,7 +399,7 @@ def test_who_gives_up_leaves_the_question_to_the_next() -> None:
     next(leader)
     wait = next(follower)
     leader.close()
-    assert wait.outcome.result(0) is None
+    assert wait.result.result(0) is None
     assert isinstance(follower.send(None), Send)
     with deadline(0.0):
         late = world.steps()
@@ -406,7 +409,7 @@ def test_who_gives_up_leaves_the_question_to_the_next() -> None:
 
 def test_the_bound_drops_what_was_not_asked_for_longest(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was asked for since stays."""
-    monkeypatch.setattr(caching, "_MOST", 3)
+    monkeypatch.setattr(resolve_cache, "_MAX_ENTRIES", 3)
     world = World(lambda: version_answer(1))
     asked = [versions.resolve(f"models:/eurusd@other{number}") for number in range(1, 5)]
     for operation in asked[:3]:
@@ -445,7 +448,7 @@ def test_a_new_process_knows_what_the_last_one_knew(tmp_path: Path) -> None:
     world.restart()
     world.serve = lambda: CUT
     answer = world.call()
-    assert (RESOLVE.result(answer).version, answer.provenance.source) == (1, "snapshot")
+    assert (RESOLVE.result(answer).version, answer.provenance.source) == (1, "disk-cache")
     assert answer.provenance.age_s == pytest.approx(3_600, abs=11)
     assert (tmp_path / "resolves" / "one").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "resolves").stat().st_mode & 0o777 == 0o700
@@ -551,10 +554,10 @@ def test_nobody_reads_what_another_principal_may_see(tmp_path: Path) -> None:
     world.serve = lambda: CUT
     with pytest.raises(ConnectionFailed):
         world.call()
-    ours, theirs = (SnapshotFile.default("http://x", token) for token in ("one", "two"))
+    ours, theirs = (CacheFile.default("http://x", token) for token in ("one", "two"))
     assert ours is not None
     assert theirs is not None
-    assert ours.place != theirs.place
+    assert ours.path != theirs.path
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "json", "missing", "pipe", "folder"])
@@ -617,7 +620,7 @@ def test_what_comes_from_the_future_is_not_fresh(tmp_path: Path) -> None:
     world.wall -= 3_600
     world.restart()
     world.serve = lambda: CUT
-    assert world.told() == (2, True, "snapshot")
+    assert world.told() == (2, True, "disk-cache")
 
 
 def test_what_is_not_resolved_is_always_asked_for() -> None:
@@ -646,7 +649,7 @@ def test_many_threads_at_once_ask_once(tmp_path: Path) -> None:
                     reply = version_answer(1)
                 else:
                     assert isinstance(step, Wait)
-                    reply = step.outcome.result(step.seconds)
+                    reply = step.result.result(step.seconds)
         except StopIteration:
             pass
 

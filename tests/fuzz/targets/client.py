@@ -85,7 +85,7 @@ def _calling() -> Iterator[Run]:
         yield run
 
 
-def _answered() -> list[Case]:
+def _answer_cases() -> list[Case]:
     return [Case(n, one.answer) for n, one in enumerate(_exchanges()) if one.answer.status < 400]
 
 
@@ -132,7 +132,7 @@ def _settings(chance: random.Random, case: dict[str, str]) -> dict[str, str]:
 
 
 TARGETS: Final = [
-    Target(name="answers", seeds=_answered, mutate=_answers, runner=_calling, refusals=(RegistryError,)),
+    Target(name="answers", seeds=_answer_cases, mutate=_answers, runner=_calling, refusals=(RegistryError,)),
     Target(
         name="configuration",
         seeds=lambda: [

@@ -1,6 +1,7 @@
-"""An attempt ends when it should: httpx times each wait alone, so an answer of one byte a second would never end.
+"""The deadline of an attempt, enforced at each wait for the network.
 
-Below httpx, each wait for the network is cut to what is left of the attempt that waits.
+httpx limits each wait by itself, so an answer of one byte a second would never end. Below httpx, each wait is cut to
+the time that the attempt still has.
 """
 
 import math
@@ -15,26 +16,26 @@ from weakref import WeakSet
 import httpcore
 import httpx
 
-_end: ContextVar[float] = ContextVar("attempt_end", default=math.inf)
+_deadline: ContextVar[float] = ContextVar("attempt_deadline", default=math.inf)
 _HTTP = b"HTTP/"
-_SHOWN = 60
+_MAX_TEXT = 60
 _Options = Iterable[httpcore.SOCKET_OPTION]
 
 
-def end_at(end: float) -> float:
-    """Let what this thread or task waits for on the network end then, on the monotonic clock; the end before this."""
-    before = _end.get()
-    _end.set(end)
+def set_deadline(deadline: float) -> float:
+    """Set the deadline of this thread's or task's waits, on the monotonic clock. Return the deadline before this."""
+    before = _deadline.get()
+    _deadline.set(deadline)
     return before
 
 
-def end_within(seconds: float) -> None:
-    """Let it end so many seconds from now, if not earlier."""
-    _end.set(min(_end.get(), time.monotonic() + seconds))
+def cap_deadline(seconds: float) -> None:
+    """Move the deadline to so many seconds from now, if it is later."""
+    _deadline.set(min(_deadline.get(), time.monotonic() + seconds))
 
 
-def bound(client: httpx.Client | httpx.AsyncClient) -> None:
-    """Make the connections of a client keep to `end_at`; a transport without connections stays as it is."""
+def install(client: httpx.Client | httpx.AsyncClient) -> None:
+    """Make the connections of a client obey `set_deadline`; a transport without connections is left as it is."""
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001 - httpx has no way to pass it on
         pool = getattr(transport, "_pool", None)
         if isinstance(pool, httpcore.ConnectionPool):
@@ -48,9 +49,9 @@ def _is_socks(pool: object) -> bool:
     return "SOCKS" in type(pool).__name__
 
 
-def drop(client: httpx.AsyncClient) -> None:
+def close_sockets(client: httpx.AsyncClient) -> None:
     """Close the sockets of a client whose event loop has ended, without the loop, which would refuse."""
-    for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001 - as in `bound`
+    for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001 - as in `install`
         pool = getattr(transport, "_pool", None)
         if isinstance(pool, httpcore.AsyncConnectionPool) and isinstance(pool._network_backend, _AsyncNetwork):  # noqa: SLF001 - the same
             for stream in list(pool._network_backend.streams):  # noqa: SLF001 - the same
@@ -58,7 +59,7 @@ def drop(client: httpx.AsyncClient) -> None:
 
 
 def _close_socket(stream: Any) -> None:
-    # httpcore's stream holds anyio's, which may hold another one below TLS, which holds that of asyncio.
+    # httpcore's stream wraps anyio's, which may wrap another one below TLS, which wraps that of asyncio.
     below = stream
     for name in ("_stream", "_stream", "transport_stream", "_transport"):
         below = getattr(below, name, below)
@@ -68,10 +69,10 @@ def _close_socket(stream: Any) -> None:
         sock.close()
 
 
-def abandon(client: httpx.Client) -> None:
+def close_inherited_sockets(client: httpx.Client) -> None:
     """Close this process's copies of the sockets of a client that belongs to the process it was forked from.
 
-    No lock of the client is touched, for a thread that is not in this process may hold it, and nothing is sent.
+    Takes no lock of the client, which a thread of the parent may hold for ever, and sends nothing.
     """
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001 - the same
         network = getattr(getattr(transport, "_pool", None), "_network_backend", None)
@@ -79,20 +80,20 @@ def abandon(client: httpx.Client) -> None:
             stream.close()
 
 
-def _left_s(timeout: float | None, over: type[httpcore.TimeoutException]) -> float | None:
-    end = _end.get()
-    if end == math.inf:
+def _left_s(timeout: float | None, timed_out: type[httpcore.TimeoutException]) -> float | None:
+    deadline = _deadline.get()
+    if deadline == math.inf:
         return timeout
-    left_s = end - time.monotonic()
+    left_s = deadline - time.monotonic()
     if left_s <= 0:
-        raise over("the time of the attempt is over, and the answer is still not whole")
+        raise timed_out("the time of the attempt is over, and the answer is not complete")
     return left_s if timeout is None else min(timeout, left_s)
 
 
 def _check_beginning(data: bytes) -> None:
-    # The parser would wait until the head is whole: for as long as a server of another protocol sends no more.
+    # The parser would wait for a whole head: for ever, if a server of another protocol sends no more.
     if data and not _HTTP.startswith(data[: len(_HTTP)]):
-        raise httpcore.RemoteProtocolError(f"illegal status line: {data[:_SHOWN]!r}")
+        raise httpcore.RemoteProtocolError(f"illegal status line: {data[:_MAX_TEXT]!r}")
 
 
 class _Stream(httpcore.NetworkStream):
@@ -119,10 +120,10 @@ class _Stream(httpcore.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         left_s = _left_s(timeout, httpcore.ConnectTimeout)
-        below = self._stream.start_tls(ssl_context, server_hostname, left_s)
-        found = _Stream(below, self._streams, is_http=self._is_http)
-        self._streams.add(found)
-        return found
+        inner = self._stream.start_tls(ssl_context, server_hostname, left_s)
+        wrapped = _Stream(inner, self._streams, is_http=self._is_http)
+        self._streams.add(wrapped)
+        return wrapped
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
@@ -143,18 +144,18 @@ class _Network(httpcore.NetworkBackend):
         socket_options: _Options | None = None,
     ) -> httpcore.NetworkStream:
         left_s = _left_s(timeout, httpcore.ConnectTimeout)
-        return self._bound(self._network.connect_tcp(host, port, left_s, local_address, socket_options))
+        return self._wrap(self._network.connect_tcp(host, port, left_s, local_address, socket_options))
 
     def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: _Options | None = None
     ) -> httpcore.NetworkStream:
         left_s = _left_s(timeout, httpcore.ConnectTimeout)
-        return self._bound(self._network.connect_unix_socket(path, left_s, socket_options))
+        return self._wrap(self._network.connect_unix_socket(path, left_s, socket_options))
 
-    def _bound(self, stream: httpcore.NetworkStream) -> "_Stream":
-        found = _Stream(stream, self.streams, is_http=self._is_http)
-        self.streams.add(found)
-        return found
+    def _wrap(self, stream: httpcore.NetworkStream) -> "_Stream":
+        wrapped = _Stream(stream, self.streams, is_http=self._is_http)
+        self.streams.add(wrapped)
+        return wrapped
 
 
 class _AsyncStream(httpcore.AsyncNetworkStream):
@@ -202,8 +203,8 @@ class _AsyncNetwork(httpcore.AsyncNetworkBackend):
         socket_options: _Options | None = None,
     ) -> httpcore.AsyncNetworkStream:
         left_s = _left_s(timeout, httpcore.ConnectTimeout)
-        below = await self._network.connect_tcp(host, port, left_s, local_address, socket_options)
-        stream = _AsyncStream(below, is_http=self._is_http)
+        inner = await self._network.connect_tcp(host, port, left_s, local_address, socket_options)
+        stream = _AsyncStream(inner, is_http=self._is_http)
         self.streams.add(stream)
         return stream
 

@@ -8,7 +8,8 @@ import pytest
 
 from common_lib import RegistryConfig
 from common_lib.client.failures import Failure
-from common_lib.client.policy import Pause, Policy, Send
+from common_lib.client.resilience import Resilience
+from common_lib.client.steps import Pause, Send
 from common_lib.errors import CircuitOpen, ConnectionFailed, RegistryError, ServerFailed
 from common_lib.operations import models
 from common_lib.operations.base import Answer, Operation
@@ -28,13 +29,13 @@ class Clients:
         self.sent: list[str] = []
         self.pauses: list[float] = []
         self.keys: list[str] = []
-        self.policy = Policy(
+        self.resilience = Resilience(
             RegistryConfig(url=A, replicas=(B,), **config), clock=lambda: self.now, uniform=random.Random(1).uniform
         )
 
     def call(self, operation: Operation[Any] = READ) -> Answer:
         """One call."""
-        steps, reply = self.policy.steps(operation), None
+        steps, reply = self.resilience.steps(operation), None
         while True:
             try:
                 step = steps.send(reply)
@@ -101,7 +102,7 @@ def test_an_open_circuit_of_one_address_does_not_stop_the_other() -> None:
             clients.call()
     with pytest.raises(CircuitOpen) as rejected:
         clients.call()
-    states = clients.policy.circuits()
+    states = clients.resilience.circuits()
     assert {name: circuit.state for name, circuit in states.items()} == {f"{A} read": "opened", f"{B} read": "opened"}
     assert rejected.value.retry_after_s == min(circuit.retry_after_s for circuit in states.values())
     clients.now += rejected.value.retry_after_s

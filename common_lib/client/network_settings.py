@@ -1,10 +1,11 @@
-"""Settings of the network in the environment: proxies and certificates, read by ourselves at the first attempt.
+"""Proxies and certificates from the environment, read at the first attempt.
 
-Read by httpx they would fail in the constructor with whatever its parsers raise, also for clients that never leave this
-machine. Here a value that is not understood is an `InvalidConfiguration` that names its variable, raised when, and only
-when, an attempt needs it.
+If httpx read them, an invalid value would make its constructor fail with any exception of its parsers, also in a client
+that never leaves this machine. Here an invalid value raises `InvalidConfiguration` with the name of its variable, and
+only when an attempt needs it.
 
-A registry on this machine is never reached by a proxy, whatever the variables say: the token would go to the proxy.
+A registry on this machine is never reached through a proxy, even if the variables name one: the proxy would receive the
+token.
 """
 
 import fnmatch
@@ -26,8 +27,8 @@ from common_lib.config import RegistryConfig
 from common_lib.errors import InvalidConfiguration
 
 _PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
-_HASHED: Final = re.compile(r"^[0-9a-f]{8}\.r?[0-9]+$")
-_SHOWN: Final = 200
+_HASHED_NAME: Final = re.compile(r"^[0-9a-f]{8}\.r?[0-9]+$")
+_MAX_TEXT: Final = 200
 
 
 class ProxyRule(NamedTuple):
@@ -40,10 +41,10 @@ class ProxyRule(NamedTuple):
 def client_options(
     config: RegistryConfig, limits: Any, transport: type[Any], environ: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """Return the arguments by which httpx reaches these addresses, and reads nothing of the environment itself.
+    """Return the arguments with which httpx reaches the endpoints without reading the environment itself.
 
     Raises:
-        InvalidConfiguration: a variable is not understood; the message names it.
+        InvalidConfiguration: a variable is invalid; the message names it.
     """
     variables = os.environ if environ is None else environ
     addresses = [urls.parse("url", url) for url in config.urls]
@@ -63,11 +64,11 @@ def client_options(
 def proxy_for(address: urls.Address, variables: Mapping[str, str]) -> ProxyRule | None:
     """Return the proxy for an address, or None: `http_proxy`, `https_proxy`, `all_proxy`, unless `no_proxy` names it.
 
-    The variables mean what they mean to curl; those in small letters come first, and an empty one switches the other
-    off. `HTTP_PROXY` is not read within CGI, where a request sets it (httpoxy.org).
+    The variables have the same meaning as for curl. A lower-case variable has precedence, and if it is empty, the one
+    in capitals is ignored. `HTTP_PROXY` is not read within CGI, where a request can set it (httpoxy.org).
 
     Raises:
-        InvalidConfiguration: a variable that counts for this address is not understood.
+        InvalidConfiguration: a variable that applies to this address is invalid.
     """
     if address.is_loopback:
         return None
@@ -83,32 +84,32 @@ def proxy_for(address: urls.Address, variables: Mapping[str, str]) -> ProxyRule 
     proxy = urls.parse(variable, text, schemes=_PROXY_SCHEMES, with_userinfo=True)
     if proxy.path:
         raise InvalidConfiguration(
-            f"{variable} is {urls.masked(value)}: a proxy has no path; leave out {proxy.path!r:.80}"
+            f"{variable} is {urls.mask_credentials(value)}: a proxy has no path; remove {proxy.path!r:.80}"
         )
     if proxy.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
         raise InvalidConfiguration(
-            f"{variable} is {urls.masked(value)}: for a SOCKS proxy the package socksio must be installed: "
+            f"{variable} is {urls.mask_credentials(value)}: for a SOCKS proxy the package socksio must be installed: "
             "pip install socksio"
         )
     return ProxyRule(variable, proxy)
 
 
 def is_excepted(address: urls.Address, variable: str, value: str) -> bool:
-    """Return whether `no_proxy` names an address: its host, a domain above it, its network, or `*`.
+    """Return whether `no_proxy` excludes an address from the proxy: by host, parent domain, network, or `*`.
 
-    Entries are separated by commas or white space; a leading dot changes nothing; a port, if one is given, counts.
+    Entries are separated by commas or white space; a leading dot has no effect; a port has to match.
 
     Raises:
-        InvalidConfiguration: an entry that must be a number or a network is not one.
+        InvalidConfiguration: an entry looks like a number or a network, and is not valid.
     """
     return any(_excepts(entry, address, variable) for entry in re.split(r"[,\s]+", value) if entry)
 
 
 def tls_context(ca_file: str, variables: Mapping[str, str]) -> ssl.SSLContext:
-    """Trust the certificates of `ca_file`, SSL_CERT_FILE or SSL_CERT_DIR, or else those that httpx brings.
+    """Return a context that trusts `ca_file`, SSL_CERT_FILE or SSL_CERT_DIR, or else the certificates of httpx.
 
     Raises:
-        InvalidConfiguration: the file or folder is not there, or holds no certificate.
+        InvalidConfiguration: the file or folder does not exist, or contains no certificate.
     """
     if ca_file:
         return _trusting("ca_file (REGISTRY_CA_FILE)", ca_file, is_folder=False)
@@ -150,19 +151,19 @@ def _entry_parts(entry: str, variable: str) -> tuple[str, int | None]:
         if bracket and rest.startswith("/"):
             return host.partition("%")[0] + rest, None
         if not bracket or urls.host_as_ip(host.partition("%")[0]) is None:
-            raise _not_understood(variable, entry)
+            raise _invalid_entry(variable, entry)
         return host.partition("%")[0], _port(rest[1:], entry, variable) if rest else None
     if entry.count(":") == 1:
         host, _, port = entry.partition(":")
         return host, _port(port, entry, variable)
     if ":" in entry and "/" not in entry and urls.host_as_ip(entry.partition("%")[0]) is None:
-        raise _not_understood(variable, entry)
+        raise _invalid_entry(variable, entry)
     return entry.partition("%")[0] if ":" in entry else entry, None
 
 
 def _port(text: str, entry: str, variable: str) -> int:
     if not text.isascii() or not text.isdecimal() or len(text) > 5:  # noqa: PLR2004 - digits
-        raise _not_understood(variable, entry)
+        raise _invalid_entry(variable, entry)
     return int(text)
 
 
@@ -170,13 +171,13 @@ def _network(host: str, entry: str, variable: str) -> ipaddress.IPv4Network | ip
     try:
         return ipaddress.ip_network(str(urls.host_as_ip(host) or host), strict=False)
     except ValueError:
-        raise _not_understood(variable, entry) from None
+        raise _invalid_entry(variable, entry) from None
 
 
-def _not_understood(variable: str, entry: str) -> InvalidConfiguration:
+def _invalid_entry(variable: str, entry: str) -> InvalidConfiguration:
     return InvalidConfiguration(
-        f"{variable} has the entry {urls.masked(entry)}: it is neither a host nor a network; "
-        "write names, numbers such as 127.0.0.1 or [::1], or networks such as 10.0.0.0/8 or fd00::/8"
+        f"{variable} has the entry {urls.mask_credentials(entry)}: it is neither a host nor a network; "
+        "write names, addresses such as 127.0.0.1 or [::1], or networks such as 10.0.0.0/8 or fd00::/8"
     )
 
 
@@ -192,35 +193,36 @@ def _pattern(address: urls.Address) -> str:
 
 
 def _no_certificates() -> ssl.SSLContext:
-    # Nothing is encrypted: to read all certificates would take 30 ms.
+    # Nothing is encrypted, and reading all certificates would take 30 ms.
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-def _trusting(variable: str, place: str, *, is_folder: bool) -> ssl.SSLContext:
+def _trusting(variable: str, path: str, *, is_folder: bool) -> ssl.SSLContext:
     try:
         if is_folder:
-            _check_folder(place)
-            return ssl.create_default_context(capath=place)
-        _check_file(place)
-        return ssl.create_default_context(cafile=place)
+            _check_folder(path)
+            return ssl.create_default_context(capath=path)
+        _check_file(path)
+        return ssl.create_default_context(cafile=path)
     except ssl.SSLError:
-        why = "it holds no certificate in PEM form"
+        why = "it contains no certificate in PEM form"
     except OSError as error:
         why = error.strerror or str(error)
     except ValueError as error:
         why = str(error)
     raise InvalidConfiguration(
-        f"{variable} is {place!r:.{_SHOWN}}: {why}; name the certificates of the authorities to trust, or unset it"
+        f"{variable} is {path!r:.{_MAX_TEXT}}: {why}; "
+        "set it to the certificates of the authorities to trust, or unset it"
     )
 
 
-def _check_file(place: str) -> None:
-    # Before OpenSSL opens it: a pipe in its place would hold us up.
-    if not stat.S_ISREG(Path(place).stat().st_mode):
+def _check_file(path: str) -> None:
+    # Before OpenSSL opens it, which would block on a pipe.
+    if not stat.S_ISREG(Path(path).stat().st_mode):
         raise ValueError("it is not a file")
 
 
-def _check_folder(place: str) -> None:
-    folders = [Path(folder) for folder in place.split(os.pathsep) if folder]
-    if not any(_HASHED.match(entry.name) for folder in folders for entry in folder.iterdir()):
-        raise ValueError("it holds no certificate under its hash, as `openssl rehash` names them")
+def _check_folder(path: str) -> None:
+    folders = [Path(folder) for folder in path.split(os.pathsep) if folder]
+    if not any(_HASHED_NAME.match(entry.name) for folder in folders for entry in folder.iterdir()):
+        raise ValueError("it contains no certificate under the name of its hash, as `openssl rehash` makes it")

@@ -8,7 +8,8 @@ import pytest
 
 from common_lib import RegistryConfig
 from common_lib.client.failures import Failure
-from common_lib.client.policy import Pause, Policy, Send
+from common_lib.client.resilience import Resilience
+from common_lib.client.steps import Pause, Send
 from common_lib.client.telemetry import Telemetry
 from common_lib.deadline import deadline
 from common_lib.errors import (
@@ -55,9 +56,9 @@ class Run:
 
     def __call__(self, config: RegistryConfig) -> Answer:
         """The answer of one call."""
-        self.policy = Policy(config, clock=lambda: self.now, uniform=self._uniform)
-        self.full = self.policy.budget.tokens
-        steps = self.policy.steps(self._operation)
+        self.resilience = Resilience(config, clock=lambda: self.now, uniform=self._uniform)
+        self.full = self.resilience.budget.tokens
+        steps = self.resilience.steps(self._operation)
         reply: Any = None
         while True:
             try:
@@ -105,7 +106,7 @@ def test_to_wait_for_an_answer_is_no_retry() -> None:
     """It leaves the budget to those that are, but for the one after the timeout; a part of an upload is one of them."""
     run = Run(SLOW, *[WAIT] * 6, OK, operation=models.create("eurusd", "regression"))
     run(RegistryConfig())
-    assert run.policy.budget.tokens == run.full - 1
+    assert run.resilience.budget.tokens == run.full - 1
     part = Run(*[BUSY] * 3, operation=artifacts.abandon_upload("0" * 64))
     assert part(RegistryConfig(attempts=3)) == BUSY
 
@@ -195,48 +196,48 @@ def test_what_the_deadline_cuts_short_says_nothing_of_the_server() -> None:
     """Neither a failure nor a success, here or at the server, however often; the error names the deadline."""
     spent = Answer(504, {}, b'{"code":"deadline_exceeded"}')
     for outcome in (SLOW, spent):
-        policy = Policy(RegistryConfig(attempts=1))
+        resilience = Resilience(RegistryConfig(attempts=1))
         with deadline(2.0):
             for _ in range(30):
-                steps = policy.steps(models.get("eurusd"))
+                steps = resilience.steps(models.get("eurusd"))
                 next(steps)
                 with pytest.raises(DeadlineExceeded, match="cut the attempt short; tried once"):
                     _through(steps, outcome)
-        assert policy.breakers.circuit("http://127.0.0.1:8321 read").state == "closed"
+        assert resilience.breakers.circuit("http://127.0.0.1:8321 read").state == "closed"
 
 
 def test_a_deadline_shorter_than_an_attempt_hides_no_hung_server() -> None:
     """Set in the configuration it is the time that an attempt has: the circuit opens."""
     now = 0.0
-    policy = Policy(RegistryConfig(deadline_s=1.0), clock=lambda: now)
+    resilience = Resilience(RegistryConfig(deadline_s=1.0), clock=lambda: now)
     for _ in range(20):
-        steps = policy.steps(models.get("eurusd"))
+        steps = resilience.steps(models.get("eurusd"))
         next(steps)
         now += 1.0
         with pytest.raises(AnswerTimedOut):
             _through(steps, SLOW)
-    assert policy.breakers.circuit("http://127.0.0.1:8321 read").state == "opened"
+    assert resilience.breakers.circuit("http://127.0.0.1:8321 read").state == "opened"
 
 
 def test_waiting_for_a_connection_of_ones_own_opens_no_circuit() -> None:
     """It says nothing of the server."""
-    policy = Policy(RegistryConfig(attempts=1))
+    resilience = Resilience(RegistryConfig(attempts=1))
     for _ in range(40):
-        steps = policy.steps(models.get("eurusd"))
+        steps = resilience.steps(models.get("eurusd"))
         next(steps)
         with pytest.raises(TooManyCalls):
             _through(steps, Failure(TooManyCalls, "PoolTimeout"))
-    assert policy.breakers.circuit("http://127.0.0.1:8321 read").state == "closed"
+    assert resilience.breakers.circuit("http://127.0.0.1:8321 read").state == "closed"
 
 
 def test_nobody_pauses_for_what_the_circuit_will_reject() -> None:
     """The call whose failure opens it ends at once, with what was tried."""
-    policy = Policy(RegistryConfig(attempts=1), clock=lambda: 0.0)
+    resilience = Resilience(RegistryConfig(attempts=1), clock=lambda: 0.0)
     for _ in range(19):
         with pytest.raises(ConnectionFailed):
-            _unanswered(policy)
-    patient = Policy(RegistryConfig(attempts=3), clock=lambda: 0.0)
-    patient.breakers = policy.breakers
+            _unanswered(resilience)
+    patient = Resilience(RegistryConfig(attempts=3), clock=lambda: 0.0)
+    patient.breakers = resilience.breakers
     steps = patient.steps(models.get("eurusd"))
     next(steps)
     with pytest.raises(ConnectionFailed, match="tried once"):
@@ -245,33 +246,33 @@ def test_nobody_pauses_for_what_the_circuit_will_reject() -> None:
 
 def test_rejected_calls_bring_no_retries_and_cost_none() -> None:
     """Only what is sent counts, so an outage neither fills the budget nor empties it."""
-    policy = Policy(RegistryConfig(retry_most=5.0), clock=lambda: 0.0, uniform=lambda low, _: low)
+    resilience = Resilience(RegistryConfig(retry_most=5.0), clock=lambda: 0.0, uniform=lambda low, _: low)
     for _ in range(20):
         with pytest.raises(RegistryUnavailable):
-            _unanswered(policy)
-    left = policy.budget.tokens
+            _unanswered(resilience)
+    left = resilience.budget.tokens
     assert 0 <= left < 1
     for _ in range(100):
         with pytest.raises(CircuitOpen):
-            _unanswered(policy)
-    assert policy.budget.tokens == left
+            _unanswered(resilience)
+    assert resilience.budget.tokens == left
 
 
 def test_a_retry_that_is_not_let_through_is_given_back() -> None:
     """Another call opened the circuit during the pause."""
-    policy = Policy(RegistryConfig(), clock=lambda: 0.0, uniform=lambda low, _: low)
-    steps = policy.steps(models.get("eurusd"))
+    resilience = Resilience(RegistryConfig(), clock=lambda: 0.0, uniform=lambda low, _: low)
+    steps = resilience.steps(models.get("eurusd"))
     next(steps)
     assert isinstance(steps.send(CUT), Pause)
-    paid = policy.budget.tokens
-    circuit = policy.breakers.circuit("http://127.0.0.1:8321 read")
+    paid = resilience.budget.tokens
+    circuit = resilience.breakers.circuit("http://127.0.0.1:8321 read")
     for _ in range(20):
-        circuit.settle(circuit.admit()[0], failed=True)
+        circuit.record(circuit.admit()[0], failed=True)
         if circuit.state == "opened":
             break
     with pytest.raises(CircuitOpen, match="tried once"):
         steps.send(None)
-    assert policy.budget.tokens == paid + 1
+    assert resilience.budget.tokens == paid + 1
 
 
 def test_a_deadline_travels() -> None:
@@ -310,14 +311,14 @@ def test_an_error_says_what_was_tried() -> None:
 
 def test_so_many_calls_are_under_way_and_no_more() -> None:
     """Then a call is refused at once; one that ends makes room."""
-    policy = Policy(RegistryConfig(most_calls=2))
-    first, second, third = (policy.steps(models.get("eurusd")) for _ in range(3))
+    resilience = Resilience(RegistryConfig(most_calls=2))
+    first, second, third = (resilience.steps(models.get("eurusd")) for _ in range(3))
     next(first)
     next(second)
     with pytest.raises(TooManyCalls, match="2 calls are under way"):
         next(third)
     first.close()
-    assert isinstance(next(policy.steps(models.get("eurusd"))), Send)
+    assert isinstance(next(resilience.steps(models.get("eurusd"))), Send)
 
 
 def test_telemetry_is_told_and_cannot_disturb() -> None:
@@ -329,10 +330,10 @@ def test_telemetry_is_told_and_cannot_disturb() -> None:
             told.append(happening)
             raise KeyError(key)
 
-    policy = Policy(RegistryConfig(retry_most=1.0), telemetry=Broken(), clock=lambda: 0.0)
+    resilience = Resilience(RegistryConfig(retry_most=1.0), telemetry=Broken(), clock=lambda: 0.0)
     for _ in range(20):
         with pytest.raises(RegistryUnavailable):
-            _unanswered(policy)
+            _unanswered(resilience)
     assert {"attempt", "retry", "budget", "open"} == set(told)
 
 
@@ -347,8 +348,8 @@ def _through(steps: Any, outcome: Any) -> Answer:
             return answer
 
 
-def _unanswered(policy: Policy) -> None:
-    steps, reply = policy.steps(models.get("eurusd")), None
+def _unanswered(resilience: Resilience) -> None:
+    steps, reply = resilience.steps(models.get("eurusd")), None
     while True:
         step = steps.send(reply)
         reply = CUT if isinstance(step, Send) else None

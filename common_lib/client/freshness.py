@@ -1,0 +1,71 @@
+"""Which stored answers may be served: what is stored of an answer, and the limits of its age.
+
+Source: RFC 9111 (HTTP Caching) and RFC 5861 (stale-while-revalidate, stale-if-error).
+"""
+
+from dataclasses import dataclass
+
+from common_lib.config import ResolveRules
+from common_lib.operations.base import Answer
+from common_lib.staleness import Staleness
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stored answer, when and from where it was fetched, and how the last attempt to refresh it failed.
+
+    `is_denied` is set when the registry refuses the token, and stays until the registry answers again.
+    """
+
+    answer: Answer
+    fetched_at: float
+    source: str
+    failed_at: float | None = None
+    failure: str = ""
+    is_denied: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The rules of a client, narrowed or widened by what the caller of an operation accepts."""
+
+    fresh_s: float
+    revalidate_s: float
+    stale_s: float
+    serve_on_auth_failure: bool
+
+    @classmethod
+    def of(cls, rules: ResolveRules, staleness: Staleness | None = None, *, eager: bool = False) -> "Limits":
+        """Apply the staleness of a caller to the rules; an eager caller waits for the registry once it is not fresh."""
+        revalidate_s, stale_s, serve_on_auth_failure = rules.revalidate_s, rules.stale_s, rules.serve_on_auth_failure
+        if staleness is not None:
+            revalidate_s = min(revalidate_s, max(rules.fresh_s, staleness.max_age_s))
+            stale_s = staleness.max_age_s
+            serve_on_auth_failure = serve_on_auth_failure or staleness.serve_on_auth_failure
+        return cls(rules.fresh_s, rules.fresh_s if eager else revalidate_s, stale_s, serve_on_auth_failure)
+
+    def may_serve(self, entry: Entry) -> bool:
+        """Return whether an entry may be served at all: not while the token is refused, unless the limits allow it."""
+        return self.serve_on_auth_failure or not entry.is_denied
+
+    def is_fresh(self, entry: Entry, age_s: float) -> bool:
+        """Return whether an entry is served without asking the registry."""
+        return age_s < self.fresh_s and not entry.is_denied
+
+    def may_serve_stale(self, entry: Entry, age_s: float) -> bool:
+        """Return whether an entry is served if the registry does not answer (stale-if-error)."""
+        return self.may_serve(entry) and age_s <= self.stale_s
+
+    def may_serve_without_waiting(self, entry: Entry, age_s: float, *, is_refreshing: bool, now: float) -> bool:
+        """Return whether an entry is served at once and refreshed in the background (stale-while-revalidate).
+
+        Besides a young entry, this is one whose refresh failed a moment ago or is under way: callers do not wait for a
+        registry that hangs.
+        """
+        if not self.may_serve(entry):
+            return False
+        if age_s < self.revalidate_s:
+            return True
+        if entry.failed_at is None or age_s > self.stale_s:
+            return False
+        return is_refreshing or now - entry.failed_at < self.fresh_s

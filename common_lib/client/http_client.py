@@ -1,0 +1,118 @@
+"""The base of both HTTP registries: configuration, resilience chain, cache, and the life of a client in its process."""
+
+import codecs
+import os
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, cast
+
+from common_lib.client.resilience import CircuitState, Resilience
+from common_lib.client.resolve_cache import ResolveCache
+from common_lib.client.steps import CallSteps
+from common_lib.client.telemetry import Telemetry
+from common_lib.config import RegistryConfig
+from common_lib.errors import InvalidConfiguration, RegistryClosed
+from common_lib.operations.base import Operation
+from common_lib.origin import Origin
+
+# The first connection imports this codec; a child forked in the middle of that import would wait for it for ever.
+codecs.lookup("idna")
+
+
+class HttpClient(ABC):
+    """The state of a client of either kind."""
+
+    def __init__(self, config: RegistryConfig | None, telemetry: Telemetry | None) -> None:
+        if config is not None and not isinstance(config, RegistryConfig):
+            raise InvalidConfiguration(
+                f"a registry needs a configuration, not {type(config).__name__}: pass RegistryConfig(url=…, token=…)"
+            )
+        self.config = config or RegistryConfig.from_environment()
+        self.resilience = Resilience(self.config, telemetry=telemetry)
+        self.origin: str = Origin(self.config.url, self.config.token)
+        self._transport: Any
+        self._cache = ResolveCache.of(self.config, self.resilience.telemetry)
+        self._process = os.getpid()
+        self._closed = False
+        self._finalizer: weakref.finalize[..., Any] | None = None
+
+    def circuits(self) -> dict[str, CircuitState]:
+        """Return the circuits that calls have used, by endpoint and class of routes."""
+        self._reset_if_forked()
+        return self.resilience.circuits()
+
+    def wrap_transport(self, wrap: Callable[[Any], Any]) -> None:
+        """Replace the transport, which has `send` and `close`, by what `wrap` makes of it.
+
+        `common_lib.faults` uses this; cache, retries and circuits work on top of the new transport.
+        """
+        self._reset_if_forked()
+        self._transport = wrap(self._transport)
+
+    def _steps(self, operation: Operation[Any]) -> CallSteps:
+        """Return the steps of one call, through the cache if there is one."""
+        if self._closed:
+            raise RegistryClosed(f"the client of {self.origin} is closed: make another one")
+        self._reset_if_forked()
+        chain = self.resilience
+        if self._cache is None:
+            return chain.steps(operation)
+        return self._cache.steps(
+            operation, lambda *began: chain.steps(operation, *began), lambda: chain.is_rejecting(operation.route_class)
+        )
+
+    def _refresh_steps(self, operation: Operation[Any]) -> CallSteps:
+        cache = cast("ResolveCache", self._cache)
+        return cache.refresh_steps(operation, lambda *began: self.resilience.steps(operation, *began))
+
+    def _reset_if_forked(self) -> None:
+        if self._process != os.getpid():
+            self._reset_after_fork()
+
+    def _reset_after_fork(self) -> None:
+        """Replace connections and locks, which belong to the parent; keep the stored answers."""
+        self._process = os.getpid()
+        self._abandon_connections()
+        self.resilience = Resilience(self.config, telemetry=self.resilience.telemetry)
+        if self._cache is not None:
+            self._cache = self._cache.copy_for_fork()
+        self._connect()
+
+    @abstractmethod
+    def _abandon_connections(self) -> None:
+        """Release the connections of the parent process without closing them there."""
+
+    @abstractmethod
+    def _connect(self) -> None:
+        """Make the connections of this process."""
+
+    def _register_finalizer(self, *actions: Callable[[], object], abandon: Callable[[], object]) -> None:
+        """Run these actions, and save the cache, when the client is closed or collected or the interpreter ends.
+
+        A forked process runs `abandon` instead: a thread of its parent may hold any of the locks.
+        """
+        if self._finalizer is not None:
+            self._finalizer.detach()
+        save = () if self._cache is None else (self._cache.save,)
+        self._finalizer = weakref.finalize(self, _run_all, self._process, abandon, *save, *actions)
+
+    def _translate_closed_pool(self, error: RuntimeError) -> Exception:
+        """Return RegistryClosed for the error of httpx if the client was closed during a call; otherwise the error."""
+        return RegistryClosed(f"the client of {self.origin} was closed during a call") if self._closed else error
+
+
+def advance(steps: CallSteps, reply: Any) -> Any:
+    """Pass a reply to the steps of a call and return the next step.
+
+    A network that cannot be set up is raised within the steps, which decide whether a stale answer is served instead.
+    """
+    return steps.throw(reply) if isinstance(reply, InvalidConfiguration) else steps.send(reply)
+
+
+def _run_all(process: int, abandon: Callable[[], object], *actions: Callable[[], object]) -> None:
+    if process != os.getpid():
+        abandon()
+        return
+    for action in actions:
+        action()
