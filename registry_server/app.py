@@ -141,7 +141,7 @@ def create_app(settings: Settings) -> Litestar:
             health.live,
             health.ready,
             health.metrics,
-            openapi.document,
+            openapi.get_document,
             Router("/v1", route_handlers=HANDLERS, dto=StrictJson, return_dto=None),
         ],
         lifespan=[lifespan],

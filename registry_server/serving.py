@@ -19,7 +19,8 @@ import uvicorn
 
 from common_lib.own_files import UnsafeFile, read_own, replace_own
 from registry_server.api.allowed_hosts import AllowedHosts
-from registry_server.api.connections import LimitedHttpProtocol, Limits, enforce_all
+from registry_server.api.connection_limits import Limits
+from registry_server.api.connections import LimitedHttpProtocol, enforce_all
 from registry_server.api.revocation import end_revoked_requests
 from registry_server.app import FolderInUse, create_app
 from registry_server.domain.errors import RegistryError

@@ -1,7 +1,7 @@
-"""Which requests are meant for this server: by their version, their target, and the host that they name.
+"""Checks that a request is meant for this server, by its HTTP version, its target and its host.
 
-A page in a browser can reach a server on loopback under a name of its own (DNS rebinding), and a proxy that reads a
-doubtful target in another way than we do would check another request than the one that is carried out.
+A web page can reach a server on loopback under a name of its own (DNS rebinding). And if a proxy read an ambiguous
+target in another way than this server, it would check one request and the server would carry out another.
 Source: RFC 9110, section 7.2 (Host), section 15.5.20 (421); RFC 9112, sections 2.3, 3.2 and 3.3.
 """
 
@@ -24,17 +24,17 @@ _HIGHEST_PORT: Final = 65_535
 
 
 class AllowedHosts:
-    """The names under which this server answers, whatever the port: those of loopback, and those it was given.
+    """The host names that this server accepts, with any port: those of loopback, and the configured ones.
 
     Raises:
-        ValueError: a given name is not one of a host.
+        ValueError: a configured name is not a host name or address.
     """
 
     def __init__(self, names: Iterable[str] = ()) -> None:
-        self._names = frozenset(_normal(name) for name in (*_LOOPBACK, *names))
+        self._names = frozenset(_normalize(name) for name in (*_LOOPBACK, *names))
 
     def find_refusal(self, version: str, target: bytes, hosts: list[bytes]) -> RegistryError | None:
-        """Return why a request with these Host headers is refused, or None if it is meant for this server.
+        """Return why a request with this target and these Host headers is refused, or None if it is accepted.
 
         >>> Authority().refusal("1.1", b"/v1/models", [b"LOCALHOST.:8321"])
         >>> Authority(["registry.example"]).refusal("1.1", b"/", [b"evil.example"]).reason_code
@@ -44,30 +44,30 @@ class AllowedHosts:
             return _malformed(f"HTTP/{version} is not spoken here", "send HTTP/1.1", "version", version)
         if len(hosts) != 1:
             given = "no Host header" if not hosts else f"{len(hosts)} Host headers"
-            return _malformed(f"the request has {given}", "send one Host header", "Host", _joined(hosts))
-        refused = self._refused(hosts[0], "Host")
-        return refused or (None if ORIGIN_FORM(target) else self._of_target(target, hosts[0]))
+            return _malformed(f"the request has {given}", "send one Host header", "Host", _join(hosts))
+        refused = self._check_name(hosts[0], "Host")
+        return refused or (None if ORIGIN_FORM(target) else self._check_target(target, hosts[0]))
 
-    def _of_target(self, target: bytes, host: bytes) -> RegistryError | None:
+    def _check_target(self, target: bytes, host: bytes) -> RegistryError | None:
         absolute = _ABSOLUTE_FORM(target)
         if absolute is None:
             return _malformed(
                 "the target of the request is not a path, or holds a fragment or characters outside of visible ASCII",
                 "send a path that begins with / and is percent-encoded, without # and what follows it",
                 "target",
-                _joined([target]),
+                _join([target]),
             )
-        refused = self._refused(absolute[1], "target")
-        if refused is None and _normal(_joined([absolute[1]])) != _normal(_joined([host])):
+        refused = self._check_name(absolute[1], "target")
+        if refused is None and _normalize(_join([absolute[1]])) != _normalize(_join([host])):
             return _malformed(
-                "the target and the Host header name two hosts", "send the same host in both", "Host", _joined([host])
+                "the target and the Host header name two hosts", "send the same host in both", "Host", _join([host])
             )
         return refused
 
-    def _refused(self, host: bytes, field: str) -> RegistryError | None:
-        text = _joined([host])
+    def _check_name(self, host: bytes, field: str) -> RegistryError | None:
+        text = _join([host])
         try:
-            name = _normal(text)
+            name = _normalize(text)
         except ValueError:
             return _malformed(f"{text!r:.100} is not a host", "send a name and perhaps a port", field, text)
         if name in self._names:
@@ -81,8 +81,12 @@ class AllowedHosts:
         )
 
 
-def _normal(host: str) -> str:
-    """Return the host without its port, in lower case and in one spelling."""
+def _normalize(host: str) -> str:
+    """Return the host without its port, in lower case and in one spelling.
+
+    Raises:
+        ValueError: it is not a host name or address.
+    """
     match = _HOST.fullmatch(host)
     if match is None or int(match[2] or 0) > _HIGHEST_PORT:
         raise ValueError(f"{host!r:.100} is not the name or address of a host")
@@ -92,7 +96,7 @@ def _normal(host: str) -> str:
     return name.removesuffix(".")
 
 
-def _joined(values: list[bytes]) -> str:
+def _join(values: list[bytes]) -> str:
     return ", ".join(value.decode("latin-1") for value in values)
 
 

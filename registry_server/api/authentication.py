@@ -1,4 +1,4 @@
-"""Who is calling: the token in the Authorization header, looked up at most every two seconds."""
+"""Authentication: the token in the Authorization header is looked up at most every two seconds."""
 
 import time
 from collections.abc import Callable
@@ -19,28 +19,28 @@ _MOST = 10_000
 
 
 class Authenticator:
-    """Lets callers in by their token; forgets what it knew after two seconds, so that a revocation is seen soon."""
+    """Authenticates callers by their token; caches each result for two seconds, so a revocation takes effect soon."""
 
     def __init__(self, database: Database, now: Callable[[], datetime], failures: TokenBuckets | None = None) -> None:
         self._database = database
         self._now = now
         self._failures = TokenBuckets(0.0, 0.0) if failures is None else failures
-        self._known: dict[str, tuple[float, datetime, Caller]] = {}
+        self._cache: dict[str, tuple[float, datetime, Caller]] = {}
 
     async def authenticate(self, authorization: str | None, peer: str = "") -> Caller:
         """Return the caller behind an Authorization header.
 
-        Wrong tokens are counted for the peer they come from. A valid token is never refused because of others from
-        its peer, which may be a proxy that all clients share.
+        Invalid tokens are counted for each peer. A valid token is never refused because of other tokens from the
+        same peer, which may be a proxy that all clients share.
 
         Raises:
             Unauthenticated: the header is missing or its token is not valid.
-            RateLimited: the token is not valid, and the peer has sent too many of these.
+            RateLimited: the token is not valid, and the peer has sent too many invalid ones.
         """
-        known = self._known.get(authorization or "")
-        # Both clocks: the one by which tokens end may be set, and only the other says how long ago this was read.
-        if known is not None and time.monotonic() < known[0] and self._now() < known[1]:
-            return known[2]
+        cached = self._cache.get(authorization or "")
+        # Two clocks: tokens expire by the wall clock, which may be set; the age of the entry is monotonic time.
+        if cached is not None and time.monotonic() < cached[0] and self._now() < cached[1]:
+            return cached[2]
         scheme, _, secret = (authorization or "").partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthenticated(
@@ -52,9 +52,9 @@ class Authenticator:
         except Unauthenticated:
             self._count_failure(peer)
             raise
-        if len(self._known) >= _MOST:
-            self._known.clear()
-        self._known[authorization or ""] = (time.monotonic() + _FRESH_S, token.expires_at, caller)
+        if len(self._cache) >= _MOST:
+            self._cache.clear()
+        self._cache[authorization or ""] = (time.monotonic() + _FRESH_S, token.expires_at, caller)
         return caller
 
     def _count_failure(self, peer: str) -> None:
@@ -70,21 +70,21 @@ class Authenticator:
             ) from None
 
     def forget(self) -> None:
-        """Look everybody up again: a token was revoked or a grant changed."""
-        self._known.clear()
+        """Empty the cache, because a token was revoked or a grant changed."""
+        self._cache.clear()
 
 
 async def authenticate(request: Request[Any, Any, Any]) -> Caller:
-    """Return the caller of a request, and keep it for the log and for later looks."""
+    """Return the caller of a request, and store it in the scope for the log and for later checks of its grants."""
     authenticator: Authenticator = request.app.state.authenticator
     scope: Any = request.scope
     client = scope.get("client")
-    known: Caller = await authenticator.authenticate(find_header(scope, b"authorization"), client[0] if client else "")
-    scope.setdefault("registry_caller", known)
-    return known
+    caller: Caller = await authenticator.authenticate(find_header(scope, b"authorization"), client[0] if client else "")
+    scope.setdefault("registry_caller", caller)
+    return caller
 
 
 def find_caller(scope: Any) -> Caller | None:
-    """Return whom a request was let in as, or None if it has not been let in."""
-    found: Caller | None = scope.get("registry_caller")
-    return found
+    """Return the caller as which a request was first authenticated, or None if it was not."""
+    caller: Caller | None = scope.get("registry_caller")
+    return caller

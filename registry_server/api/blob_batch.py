@@ -1,6 +1,6 @@
-"""Small blobs in one body, `application/vnd.model-registry.blobs`: each its digest, its length, and its bytes.
+"""A batch of small blobs in one body, `application/vnd.model-registry.blobs`: digest, length and bytes of each.
 
-A digest is 32 bytes, a length 8 bytes, the most significant first. There is no end mark: the body ends with a blob.
+A digest has 32 bytes, a length 8 bytes in big-endian order. There is no end mark: the body ends with a blob.
 """
 
 import struct
@@ -13,10 +13,10 @@ _HEAD: Final = struct.Struct(">32sQ")
 
 
 def parse(body: bytes) -> dict[str, bytes]:
-    """The blobs of a body by their digests, which are still to be checked.
+    """Parse a body into its blobs by their digests, which are still to be verified.
 
     Raises:
-        ContentRefused: it is cut off, empty, or holds too many, or one twice.
+        ContentRefused: the body is cut off or empty, or holds too many blobs or one digest twice.
 
     >>> parse(bytes(32) + (2).to_bytes(8) + b"hi") == {"00" * 32: b"hi"}
     True

@@ -1,6 +1,6 @@
-"""What one connection may ask of the server: heads of bounded size, requests in bounded time.
+"""Limits of one connection: heads of bounded size, requests and responses in bounded time.
 
-What is refused here never reaches the application, and is told as a problem like everything else.
+A request that is refused here never reaches the application. The client receives a problem, as for any other refusal.
 """
 
 import asyncio
@@ -9,110 +9,92 @@ import os
 import socket
 import struct
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from registry_server.api import problems
-from registry_server.api.allowed_hosts import ORIGIN_FORM, AllowedHosts
+from registry_server.api import problems, request_head
+from registry_server.api.allowed_hosts import ORIGIN_FORM
+from registry_server.api.connection_limits import MOST_QUEUED, MOST_REFUSED, Limits
 from registry_server.api.refusals import MOST_HEADERS, REFUSALS
 from registry_server.api.response_progress import ResponseProgress
 from registry_server.api.telemetry import format_peer, log_fields
 from registry_server.domain.errors import RegistryError
 from registry_server.logs import log_security_event
 
+# How long a refused connection stays open, so that the client can read the refusal.
 _LINGER_S = 2.0
-# A request that is at work for so long is looked at again now and then: its caller may have lost the right to it.
+# After this time the right to a running request is checked again: it may have been revoked meanwhile.
 _LONG_S = 1.0
-# To close at once and throw away what the kernel holds for a client that does not take it.
+# SO_LINGER with a time of 0: close at once and discard the bytes that the client has not taken.
 _RESET = struct.pack("ii", 1, 0)
-# So many requests of one connection may wait for the answers to those before them.
-_MOST_QUEUED = 100
-# So many are still told that there are too many; whoever comes after them is cut off.
-_MOST_REFUSED = 100
-# What the client owes us. Not an Enum: each look at a member of one would cost the hot path as much as the rest.
+# What the server expects next from the client. Not an Enum: its attribute look-ups would double the cost on this path.
 _HEAD, _BODY, _NOTHING = "head", "body", "nothing"
 
 
-_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
-
-
-class Limits(NamedTuple):
-    """Bounds of a connection, and of their number; rates are averages over the time beside them."""
-
-    head_bytes: int
-    head_s: float
-    body_s: float
-    body_bytes_per_s: float
-    answer_s: float
-    answer_bytes_per_s: float
-    connections: int
-    allowed_hosts: AllowedHosts
-
-
 class LimitedHttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, for clients that send too much, too slowly or nothing.
+    """uvicorn's protocol with limits for clients that send too much, too slowly or nothing.
 
-    A timer for each request or packet would cost more than all the rest of this. So the hot path only counts, and
-    `enforce_timeouts`, called for all connections twice a second, is the one that knows the time.
+    A timer for each request or packet would cost more than everything else here. Therefore the hot path only counts
+    bytes. The server calls `enforce_timeouts` on all connections twice a second, and only that method reads the clock.
     """
 
-    # With so many more attributes in its dictionary, each access to any of uvicorn's would be slower, too.
+    # Slots, because more entries in the instance dictionary would slow down each access to uvicorn's attributes.
     __slots__ = (
-        "_awaited",
-        "_ended",
-        "_fault",
+        "_boundary_piece",
+        "_closing",
+        "_expected",
+        "_expected_since",
         "_hosts",
         "_limits",
-        "_mark",
-        "_most",
-        "_outflow",
+        "_max_head",
+        "_parsed",
         "_piece",
+        "_progress",
         "_received",
-        "_shared",
-        "_since",
-        "_taken",
-        "_watched",
-        "_watched_since",
+        "_received_at_progress",
+        "_refusal",
+        "_timed_cycle",
+        "_timed_since",
         "running",
     )
 
-    def __init__(self, limits: Limits, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, limits: Limits, **options: Any) -> None:
+        super().__init__(**options)
         self._limits = limits
         self._max_head = limits.head_bytes
         self._expected = _HEAD
-        self._expected_since: float | None = None  # when the wait began, or the last time there was progress
+        self._expected_since: float | None = None  # when the wait began, or when the client last made progress
         self._refusal = REFUSALS["malformed_request"]
         self._hosts: list[bytes] | None = None  # the Host headers that were checked last
         self._closing = False
-        self.running: Any = None  # the cycle at work; `cycle` is that of the newest request, which may wait for it
+        self.running: Any = None  # the request at work; uvicorn's `cycle` is the newest one, which may be queued
         self._timed_cycle: Any = None
         self._timed_since = 0.0
-        # In bytes: all that came, as much of it as the parser took in whole, and what had come at the last progress.
+        # In bytes: received, parsed completely, and received when the client last made progress.
         self._received = self._parsed = self._received_at_progress = 0
-        # In bytes: the piece at hand, and the piece in which the last request ended and the next may have begun.
+        # In bytes: the current piece, and the piece that held the end of the last request and perhaps the next head.
         self._piece = self._boundary_piece = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take it, unless there are too many: uvicorn would count them only once a request is whole."""
+        """Accept the connection if there are not too many: uvicorn would count it only once a request is complete."""
         super().connection_made(transport)
         self._progress = ResponseProgress(transport)
         count = len(self.connections)
-        if count > self._limits.connections + _MOST_REFUSED:
+        if count > self._limits.connections + MOST_REFUSED:
             self._abort("too_many_connections")
         elif count > self._limits.connections:
             self._refuse_and_close(REFUSALS["too_many_connections"])
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Notify the request at work as well: uvicorn notifies only the newest, which may still wait for it."""
+        """Notify the running request: uvicorn notifies only the newest one, which may still be queued."""
         if self.running is not None and not self.running.response_complete:
             self.running.disconnected = True
             self.running.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Count, parse, and stop where a head, the trailers or the marks between chunks do not end."""
+        """Count and parse the bytes; stop if a head, the trailers or the marks between chunks do not end."""
         if self._closing:
             return
         self._piece = piece = len(data)
@@ -124,45 +106,44 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._refuse_and_close(REFUSALS["head_too_large"])
 
     def on_headers_complete(self) -> None:
-        """Measure the head, but only if it came in so many bytes that it could be too large."""
-        is_large = (
-            self._received - self._parsed + self._boundary_piece > self._max_head
-            and self._head_bytes() > self._max_head
-        )
-        if is_large or len(self.headers) > MOST_HEADERS:
+        """Check the head, then start the request; the exact size is counted only if the head could be too large."""
+        head_bytes = self._received - self._parsed + self._boundary_piece
+        if head_bytes > self._max_head:
+            head_bytes = request_head.count_bytes(self.url, self.headers)
+        if head_bytes > self._max_head or len(self.headers) > MOST_HEADERS:
             self._refusal = REFUSALS["head_too_large"]
             raise ValueError  # the only way to stop the parser; uvicorn then calls `send_400_response`
         self._check_host()
         upgrade = self.parser.should_upgrade()
-        # The parser would take the body of an upgrade for another protocol's, and then for the next request.
-        if len(self.pipeline) >= _MOST_QUEUED or (upgrade and self._announces_body()):
+        # The parser would treat the body of an upgrade as another protocol, and then as the next request.
+        if len(self.pipeline) >= MOST_QUEUED or (upgrade and request_head.announces_body(self.headers)):
             raise ValueError
         self._expected, self._expected_since, self._parsed = _BODY, None, self._received
         super().on_headers_complete()
-        # Trailers would end up among the headers, after these were checked.
+        # Trailers would be appended to the headers, which have been checked already.
         self.headers = []
         if upgrade:
-            # Answered as if it asked for none, and the last one: what comes behind it is not heard.
+            # The response ignores the upgrade and is the last one: later bytes may belong to the other protocol.
             self._closing, self.cycle.keep_alive = True, False
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self.running = cycle
-        # An answer that has begun and is given up cannot be ended well: only its connection can be closed.
+        # A response that has begun cannot be turned into an error: only its connection can be closed.
         cycle.scope["registry_abort"] = self.transport.abort
         super()._start_asgi_task(cycle, app)
 
     def pause_writing(self) -> None:
-        """Note how much waits for a client that reads more slowly than we write."""
+        """Count the bytes that wait for a client that reads more slowly than the server writes."""
         self._progress.note()
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        """Note how much of it was taken."""
+        """Count the bytes that the client has taken meanwhile."""
         self._progress.note()
         super().resume_writing()
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Log nothing: the request is answered as if it asked for no upgrade, and uvicorn's advice does not fit."""
+        """Log nothing: the response ignores the upgrade, and uvicorn's advice does not apply."""
 
     def _check_host(self) -> None:
         hosts = [value for name, value in self.headers if name == b"host"]
@@ -177,40 +158,40 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._hosts = hosts
 
     def on_body(self, body: bytes) -> None:
-        """Nobody reads a body once its answer has begun."""
+        """Pass a piece of the body to the application, unless its response has begun."""
         self._parsed = self._received
         cycle: Any = self.cycle
         if cycle.response_started:
             return
         if not cycle.body:
-            if _has_other_coding(cycle.scope["headers"]):
+            if request_head.has_other_coding(cycle.scope["headers"]):
                 raise ValueError
-            # uvicorn would copy it twice, and stop reading and begin again for each piece of a large body.
+            # uvicorn would copy the piece twice, and pause and resume reading for each piece of a large body.
             cycle.body = body
             cycle.message_event.set()
             return
-        # The piece before has not been taken yet: gathered with this one, and perhaps no more is read until it is.
+        # The application has not taken the previous piece: join both, and let uvicorn pause reading if they are large.
         if isinstance(cycle.body, bytes):
             cycle.body = bytearray(cycle.body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The client has done its part."""
+        """Note that the client has sent the whole request."""
         self._expected, self._parsed, self._boundary_piece = _NOTHING, self._received, self._piece
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Read on only if no other request waits for its answer."""
+        """Resume reading only if the queue of requests is empty."""
         super().on_response_complete()
         if self.pipeline:
             self.flow.pause_reading()
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words are not ours
-        """The parser stopped."""
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the registry has its own message
+        """Refuse the request at which the parser has stopped."""
         self._refuse_and_close(self._refusal)
 
     def enforce_timeouts(self, now: float) -> None:
-        """End a connection whose client keeps us waiting; one that waits for us is not to blame."""
+        """Close the connection if its client is too slow; a client that waits for the server is not."""
         if self.running is not self._timed_cycle:
             self._timed_cycle, self._timed_since = self.running, now
         if self._progress.is_stalled(now, self._limits.answer_s, self._limits.answer_bytes_per_s):
@@ -227,13 +208,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 self._expire()
 
     def is_long_running(self, now: float) -> bool:
-        """Return whether one request has been at work for long."""
+        """Return whether the current request has been running for so long that its right is checked again."""
         cycle = self.running
         at_work = cycle is not None and cycle is self._timed_cycle and not cycle.response_complete
         return at_work and now - self._timed_since >= _LONG_S
 
     def revoke(self, cycle: Any, refusal: RegistryError) -> None:
-        """End a request whose caller has lost the right to it, unless it is over or needs no more of the client."""
+        """End a request whose caller has lost the right to it, unless it is complete or needs no further bytes."""
         if cycle is not self.running or cycle.response_complete or self.transport.is_closing():
             return
         if cycle.response_started or cycle is not self.cycle:
@@ -242,12 +223,12 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._refuse_and_close(refusal, **log_fields(cycle.scope))
 
     def abort_at_shutdown(self) -> None:
-        """Close at once: the server stops, and the time for requests at work is over."""
+        """Close at once: the server stops, and the time for running requests is over."""
         self._abort("cut_off")
 
     def _is_waiting_for_server(self) -> bool:
         cycle = self.cycle
-        # What is left of a refused body gets its time once, however fast it comes.
+        # The rest of a refused body gets the time limit once, whatever its rate.
         return not cycle.response_complete and (cycle.waiting_for_100_continue or cycle.response_started)
 
     def _is_progressing(self, within_s: float) -> bool:
@@ -255,61 +236,55 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         return not self.cycle.response_complete and self._received - self._received_at_progress >= least
 
     def _expire(self) -> None:
-        answered = self._expected is _BODY and self.cycle.response_complete
-        if answered or not self._received:
-            # An answer to nothing, or a second one, would be taken for that to the next request.
+        has_response = self._expected is _BODY and self.cycle.response_complete
+        if has_response or not self._received:
+            # The client would take a second response, or one without a request, for the response to its next request.
             self._closing = True
             self.transport.abort()
         else:
             self._refuse_and_close(REFUSALS["request_timeout"])
 
-    def _abort(self, event: str, **known: Any) -> None:
-        """Close at once, without an answer: none could still be sent."""
+    def _abort(self, event: str, **fields: Any) -> None:
+        """Close the connection at once, without a response, and log the event."""
         self._closing = True
         if self.transport.is_closing() and not self.transport.get_write_buffer_size():
             return
-        log_security_event(event, **({"peer": format_peer(self.client)} | known))
+        log_security_event(event, **({"peer": format_peer(self.client)} | fields))
         with contextlib.suppress(OSError):
             self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.transport.abort()
 
-    def _announces_body(self) -> bool:
-        return any(name in _FRAMING and value.strip() != b"0" for name, value in self.headers)
-
-    def _head_bytes(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) + len(b": \r\n") for name, value in self.headers)
-
-    def _refuse_and_close(self, refusal: RegistryError, **known: Any) -> None:
-        """Hear no more, and say why, unless answers are at work: those come first and are the last."""
+    def _refuse_and_close(self, refusal: RegistryError, **fields: Any) -> None:
+        """Stop reading and send the refusal; if responses are outstanding, send those instead and then close."""
         self._closing = True
-        cycle: Any = self.cycle  # None before the first request, whatever uvicorn's types say
+        cycle: Any = self.cycle  # None before the first request, although uvicorn's types exclude it
         if cycle is not None and not cycle.response_complete:
             if self._expected is not _BODY:
                 cycle.keep_alive = False
                 return
             if cycle.response_started or self.pipeline:
-                self._abort(refusal.reason_code, **known)
+                self._abort(refusal.reason_code, **fields)
                 return
             cycle.disconnected = True
             cycle.message_event.set()
-        self._send_refusal(refusal, known)
+        self._send_refusal(refusal, fields)
 
-    def _send_refusal(self, refusal: RegistryError, known: dict[str, Any]) -> None:
-        request_id = known.pop("request_id", None) or os.urandom(16).hex()
-        answer = problems.answer(refusal, request_id)
-        status, body = answer.status_code or 0, answer.content
+    def _send_refusal(self, refusal: RegistryError, fields: dict[str, Any]) -> None:
+        request_id = fields.pop("request_id", None) or os.urandom(16).hex()
+        response = problems.answer(refusal, request_id)
+        status, body = response.status_code or 0, response.content
         headers = [
             *self.server_state.default_headers,
-            *problems.raw_headers(answer),
+            *problems.raw_headers(response),
             (b"connection", b"close"),
             (b"x-request-id", request_id.encode()),
         ]
         head = b"".join(b"%b: %b\r\n" % header for header in headers)
         self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)
-        known |= {"request_id": request_id, "status": status, "code": refusal.reason_code, "detail": refusal.detail}
-        log_security_event("refused", **({"peer": format_peer(self.client)} | known))
-        # To close while bytes are coming would take the answer back: the client would see a reset connection.
-        # A client that is gone, or does not read, is sent no end.
+        fields |= {"request_id": request_id, "status": status, "code": refusal.reason_code, "detail": refusal.detail}
+        log_security_event("refused", **({"peer": format_peer(self.client)} | fields))
+        # If the socket were closed while bytes arrive, the client would see a reset connection instead of the refusal.
+        # A client that does not read, or has disconnected, gets no end of stream.
         if not self.transport.get_write_buffer_size():
             with contextlib.suppress(OSError):
                 self.transport.write_eof()
@@ -318,11 +293,6 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
 
 def enforce_all(connections: Iterable[Any], now: float) -> None:
-    """End the connections of clients that keep us waiting."""
+    """Enforce the timeouts of all connections."""
     for connection in tuple(connections):
         connection.enforce_timeouts(now)
-
-
-def _has_other_coding(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether a body is more than chunked: the parser would hand it on as it is coded."""
-    return any(name == b"transfer-encoding" and value.strip().lower() != b"chunked" for name, value in headers)

@@ -1,4 +1,4 @@
-"""Deadlines of callers: `X-Request-Deadline-Ms` says how long they wait, and nobody works for them any longer."""
+"""Deadlines of clients: `X-Request-Deadline-Ms` is the time a client waits, and the server stops working after it."""
 
 import asyncio
 import re
@@ -14,9 +14,9 @@ _MILLISECONDS = re.compile(r"^[0-9]{1,9}$(?!\n)")
 
 
 class Deadlines:
-    """Ends the work on a request when its caller has stopped waiting.
+    """Cancels the work on a request when the client's deadline has passed.
 
-    A write whose commit is under way is not undone by that: its first answer is there for the next attempt.
+    A write whose commit has begun is not undone: the next attempt with the same key gets its response.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -45,9 +45,9 @@ class Deadlines:
             if not started:
                 await _refuse(raw, send, _exceeded(text))
             elif "registry_abort" in raw:
-                # The caller has stopped waiting in the middle of its answer: that is not a failure of ours.
+                # The client has stopped waiting in the middle of a response: that is not an error of the server.
                 raw["registry_abort"]()
-                await asyncio.sleep(0)  # the protocol learns of it in the next turn of the loop
+                await asyncio.sleep(0)  # the protocol is notified in the next turn of the loop
 
 
 def _malformed(text: str) -> InvalidRequest:
@@ -69,8 +69,8 @@ def _exceeded(text: str) -> DeadlineExceeded:
 
 
 async def _refuse(scope: Any, send: Any, error: RegistryError) -> None:
-    answer = problems.answer(error, scope["registry_request_id"])
-    headers = problems.raw_headers(answer)
-    await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
-    body = b"" if scope["method"] == "HEAD" else answer.content
+    response = problems.answer(error, scope["registry_request_id"])
+    headers = problems.raw_headers(response)
+    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+    body = b"" if scope["method"] == "HEAD" else response.content
     await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -10,13 +10,13 @@ from registry_server.core.rights import Right
 
 @get("/health/live")
 async def live() -> dict[str, str]:
-    """The process answers."""
+    """Respond while the process runs."""
     return {"status": "live"}
 
 
 @get("/health/ready")
 async def ready(request: HttpRequest) -> dict[str, str]:
-    """Check that database and folder of bytes are there; 503 if not. `alarm` is the reason why the scrubber stopped."""
+    """Check the database and the blob store; 503 if one is not available. `alarm` says why the scrubber has stopped."""
     await database(request).ping()
     environment(request).blobs.check_medium()
     alarm = request.app.state.scrub.alarm
@@ -25,6 +25,6 @@ async def ready(request: HttpRequest) -> dict[str, str]:
 
 @get("/metrics")
 async def metrics(request: HttpRequest) -> Response[bytes]:
-    """Prometheus metrics, for those who may read the log."""
+    """Return Prometheus metrics; requires the right to read the event log."""
     (await authenticate(request)).require(Right.READ_LOG)
     return Response(generate_latest(request.app.state.metrics), media_type=CONTENT_TYPE_LATEST)

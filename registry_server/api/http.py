@@ -1,4 +1,4 @@
-"""What handlers are made of: callers are admitted, a read becomes an answer with an ETag, a write has its ceremony."""
+"""The building blocks of handlers: check a request, respond with an entity and its ETag, run a write."""
 
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -29,23 +29,24 @@ T = TypeVar("T")
 HttpRequest = Request[Any, Any, Any]
 _encode = msgspec.json.Encoder().encode
 _BODILESS: Final = frozenset({HTTP_204_NO_CONTENT, HTTP_304_NOT_MODIFIED})
-# Of two of these Litestar would take one and say nothing of the other.
-_ONCE: Final = frozenset({b"authorization", b"content-type", b"idempotency-key", b"if-match", b"if-none-match"})
+# If one of these occurs twice, Litestar silently takes one of the values.
+_SINGLE: Final = frozenset({b"authorization", b"content-type", b"idempotency-key", b"if-match", b"if-none-match"})
 
 
 async def check_request(request: HttpRequest) -> None:
-    """Admit a request to its handler: first the caller and their rights, then the address, the query and the body.
+    """Check a request before its handler runs: authentication, path, rights, query and body, in this order.
 
-    Litestar would read `//` as `/` and `007` as `7`, overlook a misspelt filter, and choose one of two values. No body
-    is read for a caller that lacks the rights which the route needs, as far as the address tells them.
+    Litestar would read `//` as `/` and `007` as `7`, ignore a misspelt filter, and choose one of two values. No body
+    is read for a caller without the rights that the route needs, as far as the address determines them.
 
     Raises:
-        Unauthenticated: nobody that the registry knows.
+        Unauthenticated: the token is missing or not valid.
         NotFound: the path is another spelling of an address, or leads to a model that the caller may not read.
         Forbidden: the caller lacks a right.
-        InvalidRequest: a header stands twice; a query parameter is unknown, malformed or stands twice; the body is bad.
-        TooLarge: the body is.
-        RateLimited: the caller has changed so much lately that it has to wait.
+        InvalidRequest: a header occurs twice; a query parameter is unknown, malformed or occurs twice; the body is not
+            valid.
+        TooLarge: the body has too many bytes.
+        RateLimited: the caller has used up its write quota for now.
     """
     scope: Any = request.scope
     twice = header_twice(scope)
@@ -73,8 +74,8 @@ async def check_request(request: HttpRequest) -> None:
 
 
 def header_twice(scope: Any) -> str | None:
-    """The header that stands twice in a request though only one of them could be heard; None if there is none."""
-    once = [name for name, _ in scope["headers"] if name in _ONCE]
+    """Return a header that occurs twice in a request although only one value can apply; None if there is none."""
+    once = [name for name, _ in scope["headers"] if name in _SINGLE]
     return next((name.decode() for name in once if once.count(name) > 1), None)
 
 
@@ -86,17 +87,17 @@ delete = partial(litestar.delete, before_request=check_request)
 
 
 def environment(request: HttpRequest) -> Environment:
-    """The outside world of this application."""
+    """Return the environment of this application: its database, blob store and clock."""
     return cast("Environment", request.app.state.env)
 
 
 def database(request: HttpRequest) -> Database:
-    """The database of this application."""
+    """Return the database of this application."""
     return environment(request).database
 
 
 class RawResponse(Response[T]):
-    """An answer that is bytes already, without Litestar's response building, which takes longer than all else here."""
+    """A response whose body is bytes already; Litestar's response building would be the slowest part of a request."""
 
     def __init__(self, status: int, body: bytes, *, etag: str | None = None, location: str | None = None) -> None:
         self._status = status
@@ -113,7 +114,7 @@ class RawResponse(Response[T]):
         return self._body
 
     def to_asgi_response(self, *_: Any, **__: Any) -> Any:
-        """The ASGI application that sends it, which is the answer itself."""
+        """Return the ASGI application that sends the response: the response itself."""
         return self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002, D102 - ASGI
@@ -122,12 +123,12 @@ class RawResponse(Response[T]):
 
 
 def entity_response(request: HttpRequest, entity: T) -> Response[T]:
-    """An entity with its ETag, or 304 if the caller has it."""
+    """Return a response with an entity and its ETag, or 304 if If-None-Match names that ETag."""
     return asgi_entity_response(request.scope, entity)
 
 
 def asgi_entity_response(scope: Any, entity: T) -> RawResponse[T]:
-    """The same, of a request that is not one of Litestar's yet."""
+    """Return the same response for an ASGI scope, before Litestar has made a request of it."""
     etag: str | None = getattr(entity, "etag", None)
     if etag is not None and is_not_modified(find_header(scope, b"if-none-match"), etag):
         return RawResponse(HTTP_304_NOT_MODIFIED, b"", etag=etag)
@@ -135,19 +136,19 @@ def asgi_entity_response(scope: Any, entity: T) -> RawResponse[T]:
 
 
 def json_response(entity: T) -> Response[T]:
-    """A value that is no entity of the registry, and so has no ETag."""
+    """Return a response with a value that is not an entity of the registry and so has no ETag."""
     return RawResponse(HTTP_200_OK, _encode(entity))
 
 
 async def write_request(
     request: HttpRequest, *, body_sha256: bytes = b"", needs: tuple[Need, ...] = (), key_required: bool = True
 ) -> WriteRequest:
-    """Build the act behind an unsafe request; `needs` are rights that its body asks for, beyond those of its route.
+    """Build the write request of an unsafe HTTP request; `needs` are rights that its body requires beyond its route's.
 
-    Where no key is required, a good one is not heard: the request may be repeated, and must be carried out each time.
+    Where no key is required, a valid key has no effect: the request is idempotent and is carried out each time.
 
     Raises:
-        InvalidRequest: there is no Idempotency-Key, or it is malformed.
+        InvalidRequest: the Idempotency-Key is missing or malformed.
     """
     who = await authenticate(request)
     headers = request.headers
@@ -184,7 +185,7 @@ async def write(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> RawResponse[T]:
-    """Run a use case, called with `(records, act, *args)`, as one act."""
+    """Run a use case, called with `(records, act, *args)`, as one write."""
     return await write_with(request, (), use_case, *args, **kwargs)
 
 
@@ -195,7 +196,7 @@ async def write_with(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> RawResponse[T]:
-    """Do the same for a request whose body decides which rights it needs; without them no first answer is repeated."""
+    """Run a use case whose request body decides which rights it needs; they are checked before any replay."""
     body = await read_body(request)
     quota: WriteQuota = request.app.state.write_quota
     quota.charge_unannounced(await authenticate(request), request.headers.get("content-length", ""), body.content)
@@ -205,14 +206,17 @@ async def write_with(
 
 
 def write_response(answer: Answer) -> RawResponse[Any]:
-    """The answer of a write on the wire."""
+    """Return the HTTP response of a write."""
     return RawResponse(answer.status, answer.body, etag=answer.etag, location=answer.location)
 
 
 def check_query(request: HttpRequest) -> None:
-    """Refuse a parameter that the route does not declare, that stands twice, or whose value is not of its type.
+    """Check that each query parameter is declared by the route, occurs once, and has a value of its type.
 
-    The value of an unknown one is not shown.
+    The refusal of an unknown parameter does not repeat its value.
+
+    Raises:
+        InvalidRequest: a parameter is not like that.
     """
     declared = request.route_handler.parsed_fn_signature.parameters
     known = {name: field for name, field in declared.items() if name not in {"request", "data", *request.path_params}}
@@ -245,7 +249,7 @@ def check_query(request: HttpRequest) -> None:
 
 
 def is_not_modified(if_none_match: str | None, etag: str) -> bool:
-    """Return whether If-None-Match names the ETag, be it as a weak one, or as `*` (RFC 9110, 13.1.2)."""
+    """Return whether If-None-Match holds the ETag, its weak form, or `*` (RFC 9110, 13.1.2)."""
     if if_none_match is None:
         return False
     return if_none_match in {etag, "*"} or etag in {one.strip().removeprefix("W/") for one in if_none_match.split(",")}

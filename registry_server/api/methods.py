@@ -1,16 +1,16 @@
-"""HEAD and OPTIONS for every address, which its handlers know nothing of."""
+"""HEAD and OPTIONS for every address, without any code in its handlers."""
 
 from typing import Any, Final
 
 from litestar import Litestar
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-# A mark in the scope: bytes that nobody will see need not be read.
+# A key in the scope of a HEAD request: the response needs no body, so its bytes need not be read.
 OMIT_BODY: Final = "registry_head"
 
 
 def format_allow(methods: Any) -> str:
-    """Write methods as `Allow` does: in order, HEAD wherever there is GET, and OPTIONS always.
+    """Format methods for the `Allow` header: sorted, with HEAD wherever there is GET, and always with OPTIONS.
 
     >>> listed(["PUT", "GET"])
     'GET, HEAD, OPTIONS, PUT'
@@ -19,7 +19,7 @@ def format_allow(methods: Any) -> str:
 
 
 class HeadAndOptions:
-    """Answers HEAD as GET without its body, and OPTIONS with all methods of the address."""
+    """Responds to HEAD as to GET but without a body, and to OPTIONS with all methods of the address."""
 
     def __init__(self, app: ASGIApp, litestar: Litestar) -> None:
         self._app = app
@@ -39,24 +39,24 @@ class HeadAndOptions:
         async def without_body(message: Message) -> None:
             await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
-        # A copy: the server below must go on seeing HEAD, or it would wait for the bytes that are announced.
-        asked = {**raw, "method": "GET", OMIT_BODY: True}
+        # A copy: uvicorn must still see HEAD, otherwise it would wait for the bytes that Content-Length announces.
+        copy = {**raw, "method": "GET", OMIT_BODY: True}
         try:
-            await self._app(asked, receive, without_body)  # type: ignore[arg-type]
+            await self._app(copy, receive, without_body)  # type: ignore[arg-type]
         finally:
-            if "path_template" in asked:
-                raw["path_template"] = asked["path_template"]
+            if "path_template" in copy:
+                raw["path_template"] = copy["path_template"]
 
     async def _options(self, raw: Any, receive: Receive, send: Send) -> None:
-        async def with_all(message: Message) -> None:
+        async def with_all_methods(message: Message) -> None:
             if message["type"] == "http.response.start" and "path_template" in raw:
-                # Litestar knows the methods of one handler only.
+                # Litestar lists the methods of one handler only.
                 others = [header for header in message["headers"] if header[0].lower() != b"allow"]
                 allowed = self._allowed[raw["path_template"]].encode()
                 message["headers"] = [*others, (b"allow", allowed)]
             await send(message)
 
-        await self._app(raw, receive, with_all)
+        await self._app(raw, receive, with_all_methods)
 
 
 def _is_http(route: Any) -> bool:

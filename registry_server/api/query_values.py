@@ -1,4 +1,4 @@
-"""Values of query parameters, strictly: Litestar would take `null` for nothing, `1e3` for 1000 and `TRUE` for true."""
+"""Strict checks of query parameters: Litestar would accept `null` as absent, `1e3` as 1000 and `TRUE` as true."""
 
 import re
 from datetime import datetime
@@ -9,18 +9,18 @@ from typing import Any, Final, get_args, get_origin
 from registry_server.domain.errors import InvalidRequest
 
 _WHOLE: Final = re.compile(r"0|-?[1-9][0-9]{0,18}")
-# What follows is left to the parser of times; it would take a bare number for seconds since 1970.
+# The rest is left to the parser of times, which alone would read a bare number as seconds since 1970.
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt].*", re.DOTALL)
 _BOOLEANS: Final = ("true", "false")
-# The code of its refusal is its own, whatever it holds.
+# Any invalid value of these, an empty one too, is refused later with a code of its own.
 _REFUSED_LATER: Final = frozenset({"page_token"})
 
 
 def check_value(name: str, declared: Any, value: str) -> None:
-    """Refuse a value that is not of the declared type; texts may be anything but empty.
+    """Check that a value is of the declared type; a text may be anything but empty.
 
     Raises:
-        InvalidRequest: it is not.
+        InvalidRequest: the value is not of that type.
 
     >>> check_value("limit", int, "100")
     >>> check_value("limit", int, "1e2")
@@ -41,7 +41,7 @@ def check_value(name: str, declared: Any, value: str) -> None:
 
 
 def _kind(declared: Any) -> Any:
-    """Return the type itself where a parameter may also be left out; a list is a list of texts."""
+    """Return the type of a parameter without its `None`; for a list, `list`."""
     if get_origin(declared) is UnionType:
         (declared,) = (one for one in get_args(declared) if one is not NoneType)
     return get_origin(declared) or declared

@@ -1,4 +1,4 @@
-"""A file as an answer: whole, one range of it, or 304; Litestar's own file response knows none of these.
+"""Responses with a file: the whole file, one range of it, or 304. Litestar's own file response supports no ranges.
 
 Source: RFC 9110, sections 13.1.2 (If-None-Match), 13.1.5 (If-Range), 14.2 (Range).
 """
@@ -22,14 +22,14 @@ _RANGE = re.compile(r"^bytes=([0-9]{0,18})-([0-9]{0,18})$(?!\n)")
 
 
 class ByteRange(NamedTuple):
-    """Where the bytes of an answer begin, and how many they are."""
+    """The position of the first byte of a response within the file, and the number of bytes."""
 
     start: int
     length: int
 
 
 class NoSuchRange(InvalidRequest):
-    """A range of which the file has no byte; the answer says how many bytes there are (RFC 9110, 15.5.17)."""
+    """The requested range is beyond the end of the file; the response holds the file's size (RFC 9110, 15.5.17)."""
 
     def __init__(self, file: FileEntry, wanted: str | None) -> None:
         self.headers = {"content-range": f"bytes */{file.size}"}
@@ -43,26 +43,26 @@ class NoSuchRange(InvalidRequest):
 
 
 class FileResponse:
-    """The ASGI application that sends a file, or what of it was asked for.
+    """The ASGI application that sends a file, or the requested range of it.
 
     Raises:
-        InvalidRequest: there is no such range.
+        NoSuchRange: the file has no byte in the requested range.
     """
 
     def __init__(self, file: FileEntry, blobs: BlobStore, headers: Mapping[str, str]) -> None:
         self._file = file
         self._blobs = blobs
         self._etag = f'"{file.sha256}"'
-        self._known = is_not_modified(headers.get("if-none-match"), self._etag)
-        # The bytes of a digest never change; whoever asks for a range of others is sent the whole file.
+        self._not_modified = is_not_modified(headers.get("if-none-match"), self._etag)
+        # If-Range with another ETag: the client has part of another file, and needs the whole of this one.
         wanted = headers.get("range") if headers.get("if-range", self._etag) == self._etag else None
-        part = ByteRange(0, 0) if self._known else select_range(wanted, file.size)
+        part = ByteRange(0, 0) if self._not_modified else select_range(wanted, file.size)
         if part is None:
             raise NoSuchRange(file, wanted)
         self._part = part
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
+        """Send the response."""
         size = self._file.size
         headers = {
             "etag": self._etag,
@@ -72,7 +72,7 @@ class FileResponse:
             "x-content-type-options": "nosniff",
         }
         part = self._part
-        if self._known:
+        if self._not_modified:
             status = HTTP_304_NOT_MODIFIED
         else:
             status = HTTP_200_OK if part == (0, size) else HTTP_206_PARTIAL_CONTENT
@@ -88,28 +88,30 @@ class FileResponse:
     async def _send_bytes(self, part: ByteRange, receive: Receive, send: Send) -> None:
         chunks = self._blobs.read_chunks(self._file.sha256, *part)
         reading = asyncio.ensure_future(in_thread(next, chunks, b""))
-        # uvicorn drops in silence what is sent to nobody: all of a large file would be read for a client that left.
-        leaving = asyncio.ensure_future(_wait_for_disconnect(receive))
+        # uvicorn silently drops bytes for a client that has disconnected: the whole file would be read for nothing.
+        disconnect = asyncio.ensure_future(_wait_for_disconnect(receive))
         try:
-            while (chunk := await reading) and not leaving.done():
+            while (chunk := await reading) and not disconnect.done():
                 # The next chunk is read while this one is sent.
                 reading = asyncio.ensure_future(in_thread(next, chunks, b""))
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
         finally:
-            leaving.cancel()
-            # A client that left early must not leave a thread or an open file behind.
-            await ended(asyncio.gather(reading, leaving, return_exceptions=True))
+            disconnect.cancel()
+            # Wait for the thread and close the file, also when the client disconnects early.
+            await ended(asyncio.gather(reading, disconnect, return_exceptions=True))
             chunks.close()
 
 
 async def _wait_for_disconnect(receive: Receive) -> None:
-    """Nothing, once the client is gone."""
+    """Wait until the client disconnects."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 def select_range(wanted: str | None, size: int) -> ByteRange | None:
-    """What a Range header selects of so many bytes: everything if it is none we serve, None if there is no such range.
+    """Return the range that a Range header selects from a file of `size` bytes, or None if the file has no such range.
+
+    A header that is absent, malformed or of an unsupported kind selects the whole file.
 
     >>> select_range("bytes=2-", 10), select_range("bytes=-3", 10)
     (ByteRange(start=2, length=8), ByteRange(start=7, length=3))

@@ -1,7 +1,7 @@
-"""How much one peer or principal may ask of the server: token buckets in the memory of this process.
+"""Rate limits of one peer or principal: token buckets in the memory of this process.
 
-What a bucket holds flows in at a steady rate up to its depth. Something may be taken while a whole unit is left, so a
-large piece is carried out once and waited for afterwards. A restart of the server fills every bucket.
+A bucket fills at a steady rate up to its depth. A request may take from it while it holds at least one unit: a large
+request is carried out at once, and the next ones wait until the bucket is above zero. A restart fills every bucket.
 """
 
 import time
@@ -12,7 +12,7 @@ from typing import Final
 from registry_server.core.rights import Caller
 from registry_server.domain.errors import RateLimited
 
-# Each write is an event, an answer that is kept, and rows, whatever its body says.
+# Each write stores an event, a response for replay, and rows, whatever its body holds.
 _BYTES_OF_A_WRITE: Final = 512
 _DIGITS: Final = 16
 _MOST_KEYS: Final = 10_000
@@ -20,7 +20,7 @@ _JSON: Final = "application/json"
 
 
 class TokenBuckets:
-    """One bucket for each key, of which the ones used last are remembered; a rate of 0 limits nothing."""
+    """One bucket for each key, up to a number of keys, the most recently used ones; a rate of 0 means no limit."""
 
     def __init__(
         self, per_s: float, depth: float, *, most: int = _MOST_KEYS, clock: Callable[[], float] = time.monotonic
@@ -32,11 +32,11 @@ class TokenBuckets:
         self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def __len__(self) -> int:
-        """Return for how many keys a level is remembered."""
+        """Return the number of keys with a stored level."""
         return len(self._levels)
 
     def take(self, key: str, cost: float) -> float:
-        """Take from the bucket of the key; return 0, or in how many seconds there will be a whole unit in it.
+        """Take from the bucket of the key and return 0; if that is refused, return the seconds until it may be tried.
 
         >>> buckets = Buckets(2.0, 1.0, clock=lambda: 0.0)
         >>> buckets.take("a", 3.0), buckets.take("a", 1.0), buckets.take("b", 1.0)
@@ -57,27 +57,27 @@ class TokenBuckets:
 
 
 class WriteQuota:
-    """How many bytes of requests one principal may have written into rows, by all its tokens together."""
+    """A limit of the bytes that one principal may have written into rows, over all of its tokens."""
 
     def __init__(self, bytes_per_s: float, burst_bytes: float, largest_body: int) -> None:
         self._buckets = TokenBuckets(bytes_per_s, burst_bytes)
         self._largest_body = largest_body
 
     def charge_announced(self, caller: Caller, media_type: str, length: str) -> None:
-        """Charge a change by what its head announces, before its body is read.
+        """Charge a write by the length that its head announces, before its body is read.
 
-        Bytes of models are not rows: they cost what the request does.
+        The bytes of models are not rows: such a request costs only the fixed amount.
 
         Raises:
             RateLimited: the principal has used up its quota for now.
         """
         is_rows = media_type.lower().startswith(_JSON) and length.isdecimal() and len(length) < _DIGITS
         announced = int(length) if is_rows else 0
-        # A body that is too large is refused unread, and costs no more than its head.
+        # A body that is too large is refused unread, and costs only the fixed amount.
         self._charge(caller, _BYTES_OF_A_WRITE + (announced if announced <= self._largest_body else 0))
 
     def charge_unannounced(self, caller: Caller, length: str, body: bytes) -> None:
-        """Charge the body of a change that came in chunks, whose size nobody knew before.
+        """Charge the body of a write that was sent in chunks, whose size was unknown before.
 
         Raises:
             RateLimited: the principal has used up its quota for now.

@@ -1,4 +1,4 @@
-"""Bodies of requests: read within the limit of their route, and parsed where no other request waits for it."""
+"""Bodies of requests: read within the limit of their route, and parsed in a thread if they are large."""
 
 import asyncio
 import hashlib
@@ -12,21 +12,21 @@ from litestar.utils.scope.state import ScopeState
 from registry_server.api import strict_json
 from registry_server.domain.errors import InvalidRequest, TooLarge
 
-# Ten times what any request but the registration of a version needs.
+# Ten times the need of any request except the registration of a version.
 MAX_JSON_BYTES: Final = 1024**2
 MAX_VALUES: Final = 30_000
 # 10,000 files with all four fields make 80,000.
 MAX_VALUES_OF_VERSION: Final = 120_000
 _INLINE_BYTES = 16 * 1024
-# A text as a whole, even one that does not end, or a sign that separates two values. Nothing here is read twice.
+# A whole string, even if it does not end, or a sign that separates two values. The pattern does not backtrack.
 _TEXT_OR_SIGN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|$|\\)|[,:]', re.DOTALL)
-# One thread: however many large bodies come at once, the event loop has half of the interpreter's time.
+# One thread: even with many large bodies at once, the event loop gets half of the interpreter's time.
 _parser = ThreadPoolExecutor(1, thread_name_prefix="registry-bodies")
 _BODY = "registry_body"
 
 
 class Body(NamedTuple):
-    """A whole body, and its digest."""
+    """A complete body and its digest."""
 
     content: bytes
     sha256: bytes
@@ -36,7 +36,7 @@ async def read_body(request: Request[Any, Any, Any]) -> Body:
     """Read the whole body of a request; a second call returns the same.
 
     Raises:
-        TooLarge: it has, or says that it has, more bytes than its route takes.
+        TooLarge: the body has, or announces, more bytes than its route accepts.
     """
     scope: Any = request.scope
     if _BODY not in scope:
@@ -58,7 +58,7 @@ async def read_body(request: Request[Any, Any, Any]) -> Body:
 
 
 async def prepare_json(request: Request[Any, Any, Any]) -> None:
-    """Read and parse the JSON body of a request whose route takes one.
+    """Read and parse the JSON body of a request if its route takes one.
 
     Raises:
         RegistryError: `unsupported_media_type`, `too_large`, `invalid_json` or `invalid_request`.
@@ -86,9 +86,9 @@ def _parse_bounded(content: bytes, decoder: Any, most: int) -> Any:
 
 
 def _check_count(content: bytes, most: int) -> None:
-    """Refuse a body with too many values; signs within texts do not count.
+    """Refuse a body with too many values; signs within strings do not count.
 
-    The loop is Python's so that other threads have their turn: the parser itself would keep them waiting to its end.
+    The loop runs in Python, so that other threads get their turn; the parser would block them until its end.
     """
     signs = texts = 0
     for match in _TEXT_OR_SIGN.finditer(content):

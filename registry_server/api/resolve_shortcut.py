@@ -1,7 +1,7 @@
-"""The hot path of every service, answered before Litestar looks at it: the version that a reference means.
+"""The hot path of every service: resolves a reference to a version without Litestar.
 
-Routing, arguments and responses cost Litestar more than all of the answer. Only what is plainly good is answered here;
-a refusal, or a request that is unusual in any way, is left to the handler of the same route, which looks again.
+Routing, arguments and the response cost Litestar more than the rest of the request. Only plain requests that succeed
+are handled here. Refusals and unusual requests go on to the handler of the same route, which resolves again.
 """
 
 import re
@@ -17,13 +17,13 @@ from registry_server.core import versions
 from registry_server.domain.errors import RegistryError
 from registry_server.domain.versions import ModelVersion
 
-# Without a percent sign: what is encoded is unusual.
+# No percent sign: a path with encoded characters is unusual.
 _RESOLVE: Final = re.compile(rb"^/v1/models/([A-Za-z0-9._-]+)/resolve/(@?[A-Za-z0-9_-]+)$(?!\n)")
 _TEMPLATE: Final = "/v1/models/{name}/resolve/{selector}"
 
 
 class ResolveShortcut:
-    """Answers resolves that succeed; all else goes on to the application, whose `state` knows database and callers."""
+    """Responds to resolves that succeed; passes every other request on to the application, whose `state` it reads."""
 
     def __init__(self, app: ASGIApp, state: State) -> None:
         self._app = app

@@ -1,7 +1,7 @@
-"""How fast a client takes its answer: what it was sent counts as taken when its kernel has acknowledged it.
+"""Measures how fast a client takes a response: bytes count as taken once the client's kernel has acknowledged them.
 
-The write buffer of the transport alone would not do: the kernel takes from it in steps of up to a MiB, between which a
-slow reader looks like one that has stopped.
+The write buffer of the transport is not enough: the kernel takes bytes from it in steps of up to 1 MiB. Between two
+steps a slow reader looks like a client that has stopped reading.
 """
 
 import asyncio
@@ -14,9 +14,10 @@ _INT: Final = struct.Struct("i")
 
 
 class ResponseProgress:
-    """A meter of one connection, to be asked now and then, and at each turn of the transport's flow control.
+    """A meter of the response bytes that one client takes.
 
-    Between two turns nothing is written to a full buffer, so a decrease of the waiting bytes was taken by the client.
+    `note` is called at regular times and whenever the transport pauses or resumes writing. Between two calls no bytes
+    are added to a full buffer, so a decrease means that the client has taken bytes.
     """
 
     __slots__ = ("_mark", "_since", "_taken", "_transport", "_waiting")
@@ -27,16 +28,16 @@ class ResponseProgress:
         self._since: float | None = None
 
     def note(self) -> int:
-        """Count what was taken since the last time, and return how many bytes wait to be taken."""
+        """Count the bytes taken since the last call, and return how many bytes still wait."""
         waiting = self._transport.get_write_buffer_size()
         if waiting:
-            waiting += _in_kernel(self._transport)
+            waiting += _count_in_kernel(self._transport)
         self._taken += max(0, self._waiting - waiting)
         self._waiting = waiting
         return waiting
 
     def is_stalled(self, now: float, window_s: float, least_per_s: float) -> bool:
-        """Return whether bytes have waited for a whole window in which fewer were taken than the least rate gives."""
+        """Return whether bytes have waited for a whole window in which the client took fewer than the minimum rate."""
         if not self.note():
             self._since = None
         elif self._since is None:
@@ -48,8 +49,8 @@ class ResponseProgress:
         return False
 
 
-def _in_kernel(transport: asyncio.Transport) -> int:
-    """Return how many bytes the kernel holds that the client's has not acknowledged; 0 where it does not tell."""
+def _count_in_kernel(transport: asyncio.Transport) -> int:
+    """Return how many bytes in the kernel the client has not acknowledged; 0 where the system does not report it."""
     try:
         (held,) = _INT.unpack(fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4)))
     except (OSError, ValueError, AttributeError):

@@ -1,4 +1,4 @@
-"""A look at requests that take long: a transfer ends when its token, or a grant of its caller, is taken away."""
+"""Ends long-running transfers whose token, or a grant of whose caller, has been revoked since they began."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,28 +10,28 @@ from registry_server.domain.errors import Forbidden, RegistryError, Unauthentica
 
 
 async def end_revoked_requests(connections: Sequence[Any], authenticator: Authenticator) -> None:
-    """End the running requests of those connections whose callers may not do any more what they began."""
+    """Authenticate the running request of each connection again, and end it if its caller has lost a grant."""
     for connection in connections:
         cycle = connection.running
         before = find_caller(cycle.scope)
         if before is None:
-            continue  # nobody was let in, so nothing can be revoked
+            continue  # not authenticated, so there is nothing to revoke
         try:
             now = await authenticator.authenticate(find_header(cycle.scope, b"authorization"))
         except Unauthenticated as refusal:
             connection.revoke(cycle, refusal)
         except RegistryError:
-            continue  # the database does not answer: nothing is known, and the next look is in a moment
+            continue  # the database is not available: the next check comes in a moment
         else:
             if _has_lost(before, now):
-                connection.revoke(cycle, _lost(before))
+                connection.revoke(cycle, _lost_grant(before))
 
 
 def _has_lost(before: Caller, now: Caller) -> bool:
     return any(grant not in now.principal.grants for grant in before.principal.grants)
 
 
-def _lost(caller: Caller) -> Forbidden:
+def _lost_grant(caller: Caller) -> Forbidden:
     return Forbidden(
         f"a grant of {caller.name} was removed while the request was at work",
         remedy="send it again: what the other grants allow is carried out, and an upload goes on where it was cut",

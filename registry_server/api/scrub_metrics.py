@@ -1,4 +1,4 @@
-"""The scrubber's report as metrics."""
+"""Metrics of the scrubber."""
 
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -6,7 +6,7 @@ from registry_server.core.scrub import Report
 
 
 def register(report: Report, registry: CollectorRegistry) -> None:
-    """Show the report at each scrape."""
+    """Register gauges that read the report at each scrape."""
     stopped = Gauge(
         "registry_scrub_stopped", "1 while the scrubber has stopped and needs an operator", registry=registry
     )

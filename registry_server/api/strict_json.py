@@ -1,4 +1,4 @@
-"""JSON bodies, strictly: no unknown field, no coercion, no duplicate key, and an error that names the value."""
+"""Strict JSON bodies: no unknown field, no coercion, no duplicate key, and an error that names the value."""
 
 import contextlib
 import json
@@ -15,49 +15,49 @@ from litestar.typing import FieldDefinition
 
 from registry_server.domain.errors import InvalidRequest, RegistryError
 
-# Where in the scope of a request its parsed body is.
+# The key of the parsed body in the scope of a request.
 PARSED: Final = "registry_json"
-_SHOWN = 200
+_EXCERPT_BYTES = 200
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 _KINDS = {b'"': "str", b"t": "bool", b"f": "bool", b"n": "null", b"[": "array", b"{": "object"}
 _SURROGATES = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)")
 
 
 class StrictJson(AbstractDTO[Any]):
-    """How every `data` parameter is read; Litestar's own way would take `"7"` for a number."""
+    """The decoder of every `data` parameter; Litestar's own decoding would accept `"7"` as a number."""
 
     @classmethod
     def create_for_field_definition(
         cls, field_definition: FieldDefinition, handler_id: str, backend_cls: Any = None
     ) -> None:
-        """Nothing: a decoder is prepared when a body of its type comes first."""
+        """Create nothing: a decoder is made when the first body of its type arrives."""
 
     @classmethod
     def create_openapi_schema(
         cls, field_definition: FieldDefinition, handler_id: str, schema_creator: Any
     ) -> Reference | Schema:
-        """The schema of the Struct itself."""
+        """Return the schema of the Struct itself."""
         schema: Reference | Schema = schema_creator.for_field_definition(field_definition)
         return schema
 
     @classmethod
     def generate_field_definitions(cls, model_type: type[Any]) -> Generator[DTOFieldDefinition, None, None]:
-        """Nothing: no transfer model is made."""
+        """Generate nothing: there is no transfer model."""
         yield from ()
 
     @classmethod
     def detect_nested_field(cls, field_definition: FieldDefinition) -> bool:
-        """Nothing is nested that is not made."""
+        """Return False: there is no transfer model that could be nested."""
         return False
 
-    def decode_bytes(self, value: bytes) -> Any:  # noqa: ARG002 - it was parsed before, beside other requests
-        """Return the Struct that was made of the body before the handler was called."""
+    def decode_bytes(self, value: bytes) -> Any:  # noqa: ARG002 - it has been parsed already
+        """Return the Struct that `prepare_json` has parsed from the body."""
         scope: Any = self.asgi_connection.scope
         return scope[PARSED]
 
 
 def get_decoder(handler: Any) -> msgspec.json.Decoder[Any]:
-    """Return the decoder of what a handler takes as `data`."""
+    """Return the decoder for the type of a handler's `data` parameter."""
     declared = handler.parsed_fn_signature.parameters["data"].annotation
     decoder = _decoders.get(declared)
     if decoder is None:
@@ -78,14 +78,14 @@ def parse(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
     except msgspec.DecodeError as error:
         raise _malformed(body, str(error)) from None
     except UnicodeDecodeError as error:
-        raise _invalid_json(f"the body is not UTF-8: {error.reason}", _beginning(error.object)) from None
-    # Of two equal keys msgspec keeps the last and another reader the first, so there must not be two.
+        raise _invalid_json(f"the body is not UTF-8: {error.reason}", _excerpt(error.object)) from None
+    # msgspec uses the last of two equal keys and another parser the first, so duplicates are refused.
     _keys.decode(body.decode())
     return decoded
 
 
 def require_plain_json(headers: Headers) -> None:
-    """Refuse a body of another media type, or one that is encoded.
+    """Check that a body is JSON by its media type, and that it has no content encoding.
 
     Raises:
         RegistryError: `unsupported_media_type`.
@@ -106,14 +106,14 @@ def require_plain_json(headers: Headers) -> None:
     )
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> None:
+def _check_unique(pairs: list[tuple[str, Any]]) -> None:
     if len(dict(pairs)) < len(pairs):
-        twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
-        raise _invalid_json(f"the key {twice!r:.100} stands twice", twice)
+        repeated = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
+        raise _invalid_json(f"the key {repeated!r:.100} stands twice", repeated)
 
 
-# Only keys matter here: to compute numbers of thousands of digits would take long, or fail.
-_keys = json.JSONDecoder(object_pairs_hook=_unique, parse_int=str, parse_float=str)
+# Only the keys matter here: converting numbers with thousands of digits would take long, or fail.
+_keys = json.JSONDecoder(object_pairs_hook=_check_unique, parse_int=str, parse_float=str)
 
 
 def _invalid_json(detail: str, value: Any) -> InvalidRequest:
@@ -123,14 +123,14 @@ def _invalid_json(detail: str, value: Any) -> InvalidRequest:
 def _malformed(body: bytes, message: str) -> InvalidRequest:
     lone = next((match[1] for match in _SURROGATES.finditer(body) if match[1]), None)
     if lone is not None:
-        return _invalid_json("the body holds a lone surrogate", _beginning(lone))
+        return _invalid_json("the body holds a lone surrogate", _excerpt(lone))
     place = re.search(r"\(byte (\d+)\)", message)
-    start = int(place[1]) if place else max(0, len(body) - _SHOWN)
-    return _invalid_json(f"the body cannot be parsed: {message}", _beginning(body[start:]))
+    start = int(place[1]) if place else max(0, len(body) - _EXCERPT_BYTES)
+    return _invalid_json(f"the body cannot be parsed: {message}", _excerpt(body[start:]))
 
 
 def _not_as_declared(body: bytes, message: str) -> InvalidRequest:
-    """The refusal that msgspec words as "Expected `int`, got `str` - at `$.files[0].size`", with the value."""
+    """Build a refusal from a message such as "Expected `int`, got `str` - at `$.files[0].size`", and add the value."""
     what, at, place = message.rpartition(" - at `$")
     what, path = (what, place.rstrip("`")) if at else (message, "")
     steps = re.findall(r"\.\.\.|[^.\[\]]+", path)
@@ -139,12 +139,12 @@ def _not_as_declared(body: bytes, message: str) -> InvalidRequest:
         steps.append(name.removesuffix("`"))
         path = f"{path}.{steps[-1]}"
     raw, value = msgspec.Raw(body), None
-    # There is no value to show if the field is missing, or if what stands behind it is no JSON either.
+    # There is no value to report if the field is missing, or if the rest of the body is not JSON.
     with contextlib.suppress(msgspec.MsgspecError, LookupError, RecursionError, UnicodeDecodeError):
         for step in steps:
-            key, raw = _entered(raw, step, what)
+            key, raw = _step_into(raw, step, what)
             path = path.replace("[...]", f".{key}", 1) if step == "..." else path
-        value = _text(bytes(raw))
+        value = _format_value(bytes(raw))
     field = path.removeprefix(".") or "body"
     return InvalidRequest(
         f"{field}: {what}",
@@ -154,17 +154,17 @@ def _not_as_declared(body: bytes, message: str) -> InvalidRequest:
     )
 
 
-def _entered(value: msgspec.Raw, step: str, what: str) -> tuple[str, msgspec.Raw]:
-    """The key and the value one step further inside; "..." is the entry of an object that the message is true of."""
+def _step_into(value: msgspec.Raw, step: str, what: str) -> tuple[str, msgspec.Raw]:
+    """Return the key and the value one step further inside; "..." means the first entry that the message matches."""
     if bytes(value).lstrip()[:1] == b"[":
         return step, msgspec.json.decode(value, type=list[msgspec.Raw])[int(step)]
     entries = msgspec.json.decode(value, type=dict[str, msgspec.Raw])
     if step == "...":
-        step = next((key for key, entry in entries.items() if _is_so(bytes(entry), what)), step)
+        step = next((key for key, entry in entries.items() if _is_matched(bytes(entry), what)), step)
     return step, entries[step]
 
 
-def _is_so(value: bytes, what: str) -> bool:
+def _is_matched(value: bytes, what: str) -> bool:
     kind = _KINDS.get(value[:1]) or ("float" if set(value) & set(b".eE") else "int")
     if kind in {"int", "float"} and "out of range" in what:
         try:
@@ -174,10 +174,10 @@ def _is_so(value: bytes, what: str) -> bool:
     return f"got `{kind}`" in what
 
 
-def _text(value: bytes) -> str:
-    """A string as it is, anything else as the beginning of its JSON."""
-    return str(msgspec.json.decode(value)) if value[:1] == b'"' else _beginning(value)
+def _format_value(value: bytes) -> str:
+    """Return a string as it is, any other value as an excerpt of its JSON."""
+    return str(msgspec.json.decode(value)) if value[:1] == b'"' else _excerpt(value)
 
 
-def _beginning(value: bytes) -> str:
-    return value[:_SHOWN].decode("utf-8", "backslashreplace")
+def _excerpt(value: bytes) -> str:
+    return value[:_EXCERPT_BYTES].decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Around every request: an id, one log line, one histogram; one ASGI wrapper, because three middlewares cost more."""
+"""The id, the log line and the metrics of every request, in one ASGI wrapper: three middlewares would cost more."""
 
 import os
 import re
@@ -14,37 +14,37 @@ from prometheus_client import CollectorRegistry, Histogram
 from registry_server.core import principals
 from registry_server.logs import AccessLine, log_security_event
 
-# A label for each word that somebody sends would fill the memory.
+# Other methods share one label: a label for each word that a client sends would fill the memory.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# What the security log tells, whatever else is logged.
+# Responses with these statuses go to the security log, whether access is logged or not.
 _REFUSED = frozenset({401, 403, 429})
 _ENCODED_SLASH = re.compile(rb"%(2f)", re.IGNORECASE)
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$(?!\n)")
 
 
 def get_request_id(request: Request[Any, Any, Any]) -> str:
-    """The id of a request, which stands in its answer, its log line and its event."""
+    """Return the id of a request, as it is in the response, the log line and the event."""
     scope: Any = request.scope
     return str(scope["registry_request_id"])
 
 
 def find_header(scope: Any, name: bytes) -> str | None:
-    """A header by its lower-case name, without the table of all of them that Litestar would build first.
+    """Find a header by its lower-case name, without the table of all headers that Litestar would build first.
 
-    What stands twice is one value with a comma (RFC 9110, 5.3), so that two tokens are no token.
+    A header that occurs twice is one value with a comma (RFC 9110, 5.3); two tokens are therefore not a valid token.
 
-    >>> header({"headers": [(b"authorization", b"Bearer a"), (b"authorization", b"Bearer b")]}, b"authorization")
+    >>> find_header({"headers": [(b"authorization", b"Bearer a"), (b"authorization", b"Bearer b")]}, b"authorization")
     'Bearer a, Bearer b'
     """
-    given = None
+    joined = None
     for found, value in scope["headers"]:
         if found == name:
-            given = value if given is None else b"%b, %b" % (given, value)
-    return None if given is None else str(given, "latin-1")
+            joined = value if joined is None else b"%b, %b" % (joined, value)
+    return None if joined is None else str(joined, "latin-1")
 
 
 def format_peer(client: Any) -> str | None:
-    """Return the address and port at the other end, as text; None without a socket.
+    """Format the address and port of the client as text; return None without a socket.
 
     >>> format_peer(("::1", 5)), format_peer(("127.0.0.1", 5)), format_peer(None)
     ('[::1]:5', '127.0.0.1:5', None)
@@ -56,7 +56,7 @@ def format_peer(client: Any) -> str | None:
 
 
 def log_fields(scope: Any) -> dict[str, Any]:
-    """Return who sent a request and what it asked for, as far as it is known, for the security log."""
+    """Return the fields of the security log that describe a request and its caller, as far as they are known."""
     caller = scope.get("registry_caller")
     return {
         "peer": format_peer(scope.get("client")),
@@ -70,13 +70,13 @@ def log_fields(scope: Any) -> dict[str, Any]:
 
 
 def _token_id(authorization: str | None) -> str | None:
-    # Also of one that is unknown, expired or revoked: an operator finds out by it whose it was.
+    # An unknown, expired or revoked token has an id too, by which an operator finds its principal.
     secret = (authorization or "").partition(" ")[2]
     return principals.token_id(secret) if principals.is_well_formed(secret) else None
 
 
 class RequestTelemetry:
-    """Measures an ASGI application; a well-formed X-Request-Id of the caller is kept, any other is replaced."""
+    """Measures and logs the requests of an ASGI application; uses the client's X-Request-Id if it is well-formed."""
 
     def __init__(self, app: ASGIApp, registry: CollectorRegistry, *, access_log: bool) -> None:
         self._app = app
@@ -92,9 +92,9 @@ class RequestTelemetry:
             await self._app(scope, receive, send)
             return
         if b"%2" in raw["raw_path"]:
-            _keep_slashes_encoded(raw)
-        given = find_header(raw, b"x-request-id")
-        request_id = given if given and _REQUEST_ID.match(given) else os.urandom(16).hex()
+            _preserve_encoded_slashes(raw)
+        sent = find_header(raw, b"x-request-id")
+        request_id = sent if sent and _REQUEST_ID.match(sent) else os.urandom(16).hex()
         raw["registry_request_id"] = request_id
         status, began = 500, time.perf_counter()
 
@@ -124,8 +124,8 @@ class RequestTelemetry:
         labelled.observe(elapsed)
 
 
-def _keep_slashes_encoded(scope: Any) -> None:
-    # `a%2Fb` is one name, which no rule lets pass; as `a/b` it would lead to what another address stands for.
+def _preserve_encoded_slashes(scope: Any) -> None:
+    # `a%2Fb` is one name, which is never valid; decoded to `a/b` it would be another address.
     encoded, count = _ENCODED_SLASH.subn(rb"%25\1", scope["raw_path"])
     if count:
         scope["raw_path"], scope["path"] = encoded, unquote(encoded)

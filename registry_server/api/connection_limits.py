@@ -1,0 +1,23 @@
+"""Limits of connections: those that an operator sets, and fixed ones."""
+
+from typing import Final, NamedTuple
+
+from registry_server.api.allowed_hosts import AllowedHosts
+
+# How many requests of one connection may wait for the responses to earlier ones.
+MOST_QUEUED: Final = 100
+# How many connections above the limit get a refusal; any further ones are closed without a response.
+MOST_REFUSED: Final = 100
+
+
+class Limits(NamedTuple):
+    """Limits of one connection and of the number of connections; each rate is an average over the time beside it."""
+
+    head_bytes: int
+    head_s: float
+    body_s: float
+    body_bytes_per_s: float
+    answer_s: float
+    answer_bytes_per_s: float
+    connections: int
+    allowed_hosts: AllowedHosts
