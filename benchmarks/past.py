@@ -122,7 +122,7 @@ def _template(version: int, at: datetime) -> bytes:
         before={entered: {"stage": stages[0], "revision": 2}, left: {"stage": stages[1], "revision": 3}},
         after={entered: {"stage": stages[1], "revision": 3}, left: {"stage": stages[2], "revision": 4}},
         reason="the error is smaller on the holdout of this month",
-        more={"judged": {"policy": 2, "findings": [finding] * 3, "overridden": []}},
+        basis={"judged": {"policy": 2, "findings": [finding] * 3, "overridden": []}},
     )
     body, _ = encode(
         change, sequence=_SEQUENCE, event_id="0" * 32, time=at, actor="admin", request_id="0" * 32, source="urn:past"

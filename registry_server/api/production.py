@@ -1,16 +1,26 @@
 """`/v1/models/{name}/production`, `…/history` and `…/versions/{version}/check`."""
 
 from litestar import Response
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from common_lib.rules import references
 from registry_server.api.authentication import authenticate
-from registry_server.api.http import HttpRequest, database, entity_response, environment, get, json_response
-from registry_server.core import production, promotion
+from registry_server.api.http import (
+    HttpRequest,
+    database,
+    entity_response,
+    environment,
+    get,
+    json_response,
+    post,
+    write,
+)
+from registry_server.core import production
+from registry_server.core.rights import Right
 from registry_server.domain.base import Page
 from registry_server.domain.pages import DEFAULT_LIMIT
-from registry_server.domain.production import Decision, InProduction
-from registry_server.domain.promotion import Check
+from registry_server.domain.production import Check, Decision, InProduction, RollbackRequest
+from registry_server.domain.versions import ModelVersion
 
 
 @get("/models/{name:str}/production")
@@ -20,7 +30,7 @@ async def get_production(
     """Which version was in production at a moment, by default now, who decided it, and why."""
     moment = None if as_of is None else references.moment("as_of", as_of)
     who, now = await authenticate(request), environment(request).now()
-    return json_response(await production.at(database(request), who, name, moment, now))
+    return json_response(await production.get(database(request), who, name, moment, now))
 
 
 @get("/models/{name:str}/history")
@@ -32,7 +42,7 @@ async def list_decisions(
 ) -> Response[Page[Decision]]:
     """What was decided about a model, the newest first: who, when, why, and which stages changed."""
     who = await authenticate(request)
-    page = await production.history(database(request), who, name, limit=limit, page_token=page_token)
+    page = await production.list_decisions(database(request), who, name, limit=limit, page_token=page_token)
     return entity_response(request, page)
 
 
@@ -40,4 +50,12 @@ async def list_decisions(
 async def check_version(request: HttpRequest, name: FromPath[str], version: FromPath[int]) -> Response[Check]:
     """What a promotion of a version would come to now, rule by rule; nothing is changed."""
     who, now = await authenticate(request), environment(request).now()
-    return json_response(await promotion.check(database(request), who, name, version, now))
+    return json_response(await production.check(database(request), who, name, version, now))
+
+
+@post("/models/{name:str}/rollback", status_code=200, needs=(Right.PROMOTE,))
+async def roll_back_model(
+    request: HttpRequest, name: FromPath[str], data: JSONBody[RollbackRequest]
+) -> Response[ModelVersion]:
+    """Return to the version that was in production before."""
+    return await write(request, production.roll_back, name, data)

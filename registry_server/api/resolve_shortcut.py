@@ -13,7 +13,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from common_lib.rules.violation import RuleViolation
 from registry_server.api.http import RawResponse, asgi_entity_response, header_twice
 from registry_server.api.telemetry import find_header
-from registry_server.core import versions
+from registry_server.core import references
 from registry_server.domain.errors import RegistryError
 from registry_server.domain.versions import ModelVersion
 
@@ -48,6 +48,6 @@ class ResolveShortcut:
         state = self._state
         try:
             caller = await state.authenticator.authenticate(find_header(scope, b"authorization"))
-            return asgi_entity_response(scope, await versions.resolve(state.env.database, caller, name, selector))
+            return asgi_entity_response(scope, await references.resolve(state.env.database, caller, name, selector))
         except (RegistryError, RuleViolation):
             return None

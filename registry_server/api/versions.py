@@ -3,17 +3,16 @@
 from litestar import Response
 from litestar.params import FromPath, FromQuery, JSONBody
 
-from common_lib.rules import references
 from common_lib.rules.lifecycle import ModelStage
+from common_lib.rules.references import moment as parse_moment
 from registry_server.api.authentication import authenticate
 from registry_server.api.http import HttpRequest, database, entity_response, environment, get, patch, post, write
-from registry_server.core import diff, production, registration, versions
+from registry_server.core import references, registration, versions
 from registry_server.core.rights import Right
 from registry_server.domain.artifacts import Manifest
-from registry_server.domain.base import Page
-from registry_server.domain.diff import VersionDiff
+from registry_server.domain.base import Page, TombstoneRequest
 from registry_server.domain.pages import DEFAULT_LIMIT, Order
-from registry_server.domain.versions import CreateVersion, ModelVersion, UpdateVersion, VersionFilter
+from registry_server.domain.versions import CreateVersion, ModelVersion, UpdateVersion, VersionDiff, VersionFilter
 
 
 @get("/models/{name:str}/versions")
@@ -29,7 +28,7 @@ async def list_versions(
     """Versions of a model, the newest first."""
     conditions = VersionFilter(stage, tombstoned)
     who, records = await authenticate(request), database(request)
-    page = await versions.search(records, who, name, conditions, order=order, limit=limit, page_token=page_token)
+    page = await versions.list_page(records, who, name, conditions, order=order, limit=limit, page_token=page_token)
     return entity_response(request, page)
 
 
@@ -59,7 +58,7 @@ async def update_version(
 @get("/models/{name:str}/versions/{version:int}/manifest")
 async def get_manifest(request: HttpRequest, name: FromPath[str], version: FromPath[int]) -> Response[Manifest]:
     """The files of a version."""
-    found = await versions.manifest_of(database(request), await authenticate(request), name, version)
+    found = await versions.get_manifest(database(request), await authenticate(request), name, version)
     return entity_response(request, found)
 
 
@@ -68,7 +67,7 @@ async def diff_versions(
     request: HttpRequest, name: FromPath[str], version: FromPath[int], other: FromPath[int]
 ) -> Response[VersionDiff]:
     """In what another version of the model differs from this one."""
-    found = await diff.compare(database(request), await authenticate(request), name, version, other)
+    found = await versions.diff(database(request), await authenticate(request), name, version, other)
     return entity_response(request, found)
 
 
@@ -79,7 +78,15 @@ async def resolve_version(
     """The version that a selector means: digits, `@alias`, a stage, or `latest`; production also at a moment."""
     who = await authenticate(request)
     if as_of is None:
-        return entity_response(request, await versions.resolve(database(request), who, name, selector))
-    moment, now = references.moment("as_of", as_of), environment(request).now()
-    found = await production.resolve(database(request), who, name, selector, moment=moment, now=now)
+        return entity_response(request, await references.resolve(database(request), who, name, selector))
+    moment, now = parse_moment("as_of", as_of), environment(request).now()
+    found = await references.resolve_as_of(database(request), who, name, selector, moment=moment, now=now)
     return entity_response(request, found)
+
+
+@post("/models/{name:str}/versions/{version:int}/tombstone", status_code=200, needs=(Right.TOMBSTONE,))
+async def tombstone_version(
+    request: HttpRequest, name: FromPath[str], version: FromPath[int], data: JSONBody[TombstoneRequest]
+) -> Response[ModelVersion]:
+    """Take a version out of use for good."""
+    return await write(request, versions.tombstone, name, version, data)

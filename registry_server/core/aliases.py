@@ -33,7 +33,7 @@ async def search(database: Database, caller: Caller, name: str) -> list[Alias]:
 async def put(records: Records, request: WriteRequest, name: str, alias: str, command: SetAlias) -> Outcome[Alias]:
     """Point an alias at a version; a new one needs `If-None-Match: *`, one that exists its revision."""
     names.check_alias(alias)
-    await models.live(records, request, Right.ALIAS, name)
+    await models.get_for_update(records, request, Right.ALIAS, name)
     names.check_text("reason", command.reason, names.REASON_LENGTH)
     version = await records.versions.find(name, command.version)
     if version is None or version.tombstone is not None:
@@ -77,7 +77,7 @@ async def put(records: Records, request: WriteRequest, name: str, alias: str, co
 
 async def delete(records: Records, request: WriteRequest, name: str, alias: str, reason: str) -> Outcome[None]:
     """Remove an alias; the version it pointed at stays."""
-    await models.live(records, request, Right.ALIAS, name)
+    await models.get_for_update(records, request, Right.ALIAS, name)
     found = await _load(records, name, alias)
     request.check_revision(found.revision, reason)
     if not await records.aliases.delete(found):

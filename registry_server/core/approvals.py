@@ -7,11 +7,11 @@ from common_lib.rules.access import PrincipalKind
 from common_lib.rules.codes import Code
 from common_lib.rules.lifecycle import Verdict
 from common_lib.rules.violation import RuleViolation
-from registry_server.core import changes, policies, promotion, versions
+from registry_server.core import changes, policies, versions
 from registry_server.core.ports import Database, Records
 from registry_server.core.rights import Caller, Right
 from registry_server.core.writes import Outcome, WriteRequest
-from registry_server.domain.approvals import Approval, VerdictRequest
+from registry_server.domain.approvals import Approval, VerdictRequest, subject_digest
 from registry_server.domain.errors import Conflict, Forbidden
 from registry_server.domain.versions import ModelVersion
 
@@ -33,13 +33,13 @@ async def decide(
     records: Records, request: WriteRequest, name: str, version: int, command: VerdictRequest
 ) -> Outcome[Approval]:
     """Approve a version, or refuse it; the last word of a human counts."""
-    found = await versions.live(records, request, Right.APPROVE, name, version)
+    found = await versions.get_for_update(records, request, Right.APPROVE, name, version)
     _check_may(request.caller, found)
     versions.refuse_recalled(found)
     lifecycle.check_reason(command.reason, "an approval or a refusal")
     names.check_text("reason", command.reason, names.REASON_LENGTH)
-    policy = await policies.of(records, name)
-    approver, subject = request.caller.name, promotion.subject_of(found, policy)
+    policy = await policies.get_effective(records, name)
+    approver, subject = request.caller.name, subject_digest(found, policy)
     before = await records.approvals.find(name, version, approver)
     if before is not None and (before.verdict, before.subject) == (command.verdict, subject):
         raise Conflict(

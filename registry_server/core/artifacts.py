@@ -131,7 +131,7 @@ async def presence(env: Environment, request: WriteRequest, digests: list[str], 
     """
     request.caller.require(Right.UPLOAD)
     if model is not None:
-        await models.open_to(env.database.read, request.caller, Right.REGISTER, model)
+        await models.get_usable(env.database.read, request.caller, Right.REGISTER, model)
     until = request.at + LEASE
     # The lease comes first: what is seen after it is not removed.
     await env.database.write(lambda records: records.artifacts.lease(digests, request.caller.name, until))

@@ -92,7 +92,7 @@ async def create(records: Records, request: WriteRequest, command: CreateModel) 
 
 async def update(records: Records, request: WriteRequest, name: str, command: UpdateModel) -> Outcome[RegisteredModel]:
     """Change owner, description, tags or metadata."""
-    model = await live(records, request, Right.EDIT, name)
+    model = await get_for_update(records, request, Right.EDIT, name)
     request.check_revision(model.revision, command.reason)
     fields = given(command)
     check_facts(**fields)
@@ -106,7 +106,7 @@ async def tombstone(
     records: Records, request: WriteRequest, name: str, command: TombstoneRequest
 ) -> Outcome[RegisteredModel]:
     """Take a model out of use; its versions are not resolved any more, its name is never given again."""
-    model = await live(records, request, Right.TOMBSTONE, name)
+    model = await get_for_update(records, request, Right.TOMBSTONE, name)
     request.check_revision(model.revision, command.reason)
     lifecycle.check_reason(command.reason, "a tombstone")
     # Asked after the lock: PostgreSQL computes what a row derives from other tables before it waits for the lock.
@@ -123,7 +123,7 @@ async def tombstone(
     return await _replace(records, request, model, "model.tombstoned", reason=command.reason, tombstone=mark)
 
 
-async def live(records: Records, request: WriteRequest, right: Right, name: str) -> RegisteredModel:
+async def get_for_update(records: Records, request: WriteRequest, right: Right, name: str) -> RegisteredModel:
     """The model for a change by a caller with that right, kept from other writers.
 
     Raises:
@@ -137,7 +137,7 @@ async def live(records: Records, request: WriteRequest, right: Right, name: str)
     return model
 
 
-async def open_to(records: Records, caller: Caller, right: Right, name: str) -> RegisteredModel:
+async def get_usable(records: Records, caller: Caller, right: Right, name: str) -> RegisteredModel:
     """Return the model as it is now, if the caller has that right on it and it has no tombstone.
 
     Raises:

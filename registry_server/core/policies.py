@@ -1,29 +1,39 @@
-"""Policies: get, set."""
+"""Policies: get, put, and evaluate the rules of a model for one of its versions."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
 
 import msgspec
 
 from common_lib.rules import lifecycle, promotion
+from common_lib.rules.promotion import Facts, Incumbent, Word
 from registry_server.core import changes, models
 from registry_server.core.ports import Database, Records
 from registry_server.core.rights import Caller, Right, no_model
 from registry_server.core.writes import Outcome, WriteRequest
+from registry_server.domain.approvals import subject_digest
 from registry_server.domain.errors import RevisionMismatch
 from registry_server.domain.policies import Policy, PromotionRules, SetPolicy
+from registry_server.domain.versions import ModelVersion
+
+# The findings about files by pattern, found before the transaction began.
+PolicyFiles = Mapping[str, promotion.Finding]
 
 
 def key(model: str) -> str:
-    """The key of a policy in events."""
+    """Return the key of a policy in events."""
     return f"{models.key(model)}/policy"
 
 
 async def get(database: Database, caller: Caller, name: str) -> Policy:
-    """The policy of a model."""
+    """Return the policy of a model."""
     await models.get(database, caller, name)
-    return await of(database.read, name)
+    return await get_effective(database.read, name)
 
 
-async def of(records: Records, name: str) -> Policy:
-    """The policy of a model: the one that was set, or the one that every model begins with."""
+async def get_effective(records: Records, name: str) -> Policy:
+    """Return the stored policy of a model, or the empty one that every model begins with."""
     found = await records.policies.find(name)
     if found is not None:
         return found
@@ -34,9 +44,9 @@ async def of(records: Records, name: str) -> Policy:
 
 
 async def put(records: Records, request: WriteRequest, name: str, command: SetPolicy) -> Outcome[Policy]:
-    """Give a model other rules; what is in production stays there."""
-    await models.live(records, request, Right.GOVERN, name)
-    before = await of(records, name)
+    """Give a model other rules; the version in production stays there."""
+    await models.get_for_update(records, request, Right.GOVERN, name)
+    before = await get_effective(records, name)
     request.check_revision(before.revision, command.reason)
     lifecycle.check_reason(command.reason, "a policy")
     promotion.check_rules(command.rules, await records.versions.list_metrics(name))
@@ -50,3 +60,47 @@ async def put(records: Records, request: WriteRequest, name: str, command: SetPo
         return Outcome(after, msgspec.structs.replace(change, forced=request.forced))
     step = (key(name), before, after)
     return Outcome(after, changes.changed("policy.set", step, reason=command.reason, forced=request.forced))
+
+
+async def evaluate(
+    records: Records,
+    policy: Policy,
+    version: ModelVersion,
+    incumbent: ModelVersion | None,
+    *,
+    at: datetime,
+    files: PolicyFiles,
+) -> list[promotion.Finding]:
+    """Compare a version with each rule of a policy, and return one finding for each rule."""
+    approvals = await records.approvals.list_of_version(version.model, version.version)
+    if missing := [pattern for pattern in policy.rules.files if pattern not in files]:
+        # The policy was set after `find_files` had read it: rare, and the linear search for patterns bounds the time.
+        paths = await records.versions.list_paths(version.model, version.version)
+        files = {**files, **promotion.find_files(missing, paths)}
+    subject = subject_digest(version, policy) if approvals else ""
+    facts = Facts(
+        stage=version.stage,
+        recalled=version.recall is not None,
+        author=version.created_by,
+        metrics=version.metrics,
+        signature=version.signature,
+        tags=version.tags,
+        files=files,
+        incumbent=Incumbent(incumbent.version, incumbent.metrics, incumbent.signature) if incumbent else None,
+        words=[Word(approval.approver, approval.verdict, approval.subject != subject) for approval in approvals],
+        at=at,
+    )
+    return promotion.judge(policy.rules, facts)
+
+
+async def find_files(read: Records, policy: Policy, version: ModelVersion) -> PolicyFiles:
+    """Search the files of a version for the patterns of a policy, in a thread."""
+    if not policy.rules.files:
+        return {}
+    paths = await read.versions.list_paths(version.model, version.version)
+    return await asyncio.to_thread(promotion.find_files, policy.rules.files, paths)
+
+
+def format_rule(finding: promotion.Finding) -> str:
+    """Return the name of a finding's rule and the subject of the finding."""
+    return f"{finding.rule} {finding.subject}".strip()

@@ -1,107 +1,233 @@
-"""What was in production at a moment, and all that was decided about a model."""
+"""Production: promote a version, roll back, check what a promotion would come to, read who was in production when."""
 
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
-from common_lib.rules import references
+from common_lib.rules import lifecycle, names, references
 from common_lib.rules.lifecycle import ModelStage
-from registry_server.core import models, pages, timeline, versions
-from registry_server.core.ports import Database
-from registry_server.core.rights import Caller
+from common_lib.rules.promotion import LIFECYCLE
+from common_lib.rules.violation import RuleViolation
+from registry_server.core import models, pages, policies, timeline, versions
+from registry_server.core.policies import PolicyFiles
+from registry_server.core.ports import Database, Records
+from registry_server.core.rights import Caller, Right
+from registry_server.core.writes import Outcome, WriteRequest
 from registry_server.domain.base import Page
-from registry_server.domain.errors import InvalidRequest, NotFound
-from registry_server.domain.models import RegisteredModel
+from registry_server.domain.errors import Conflict, RegistryError
 from registry_server.domain.pages import Window
-from registry_server.domain.production import Decision, InProduction, Tenure
-from registry_server.domain.versions import ModelVersion
+from registry_server.domain.production import Check, Decision, Finding, InProduction, RollbackRequest
+from registry_server.domain.versions import ModelVersion, TransitionRequest
 
 
-async def history(
-    database: Database, caller: Caller, name: str, *, limit: int, page_token: str | None
-) -> Page[Decision]:
-    """One page of the decisions about a model, the newest first."""
-    await models.get(database, caller, name)
-    of = ("decisions", name)
-    window = pages.window(limit, page_token, of, tuple[pages.LogSequence])
+async def promote(
+    records: Records,
+    request: WriteRequest,
+    name: str,
+    version: int,
+    command: TransitionRequest,
+    *,
+    files: PolicyFiles | None = None,
+) -> Outcome[ModelVersion]:
+    """Move a version from staging to production, and archive the version that it replaces in the same transaction.
 
-    async def fetch(part: Window) -> list[Decision]:
-        events = await database.read.timeline.list_decisions(name, part)
-        return [await timeline.decision(database.read, event) for event in events]
+    `files` is the result of `find_policy_files`; without it the transaction itself searches for the files.
 
-    return await pages.collect(fetch, window, of, lambda row: (row.sequence,))
+    Raises:
+        Conflict: another version is in production than the caller expects, or the policy is not met.
+        Forbidden: the caller lacks a right.
+        Recalled: the version is blocked.
+        RevisionMismatch: the version has changed since the caller read it.
+        RuleViolation: the version is not in staging, or the reason is missing.
+    """
+    found = await versions.get_for_update(records, request, Right.PROMOTE, name, version)
+    await versions.check_revision(records, request, found, command.reason)
+    lifecycle.check_transition(found.stage, ModelStage.PRODUCTION, command.reason)
+    versions.refuse_recalled(found)
+    incumbent = await _get_incumbent(records, request, name, command.replacing)
+    basis = await _check_policy(records, request, found, incumbent, override=command.override, files=files or {})
+    return await _enter_production(
+        records, request, "version.promoted", found, incumbent, reason=command.reason, basis=basis
+    )
 
 
-async def at(database: Database, caller: Caller, name: str, moment: datetime | None, now: datetime) -> InProduction:
-    """What was in production at a moment, by default now, and who decided it."""
+async def roll_back(
+    records: Records, request: WriteRequest, name: str, command: RollbackRequest
+) -> Outcome[ModelVersion]:
+    """Return to the version that was in production before, and archive the incumbent in the same transaction.
+
+    Raises:
+        Conflict: another version is in production than the caller expects, or there is no version to return to.
+    """
+    await models.get_for_update(records, request, Right.PROMOTE, name)
+    lifecycle.check_reason(command.reason, "a rollback")
+    names.check_text("reason", command.reason, names.REASON_LENGTH)
+    incumbent = await _get_incumbent(records, request, name, command.replacing)
+    if incumbent is not None and request.if_match is not None:
+        await versions.check_revision(records, request, incumbent, command.reason)
+    elif request.if_match is not None:
+        request.check_revision(0, command.reason)
+    previous = await timeline.find_rollback(records, name)
+    if previous is None:
+        raise Conflict(
+            f"no version of {name!r} was in production before that could be again",
+            remedy="promote a version from staging; one that was archived can be moved to staging first",
+            field="name",
+            value=name,
+            code="nothing_to_return_to",
+        )
+    tenure, found = previous
+    basis = {"restored": tenure.sequence}
+    return await _enter_production(
+        records, request, "version.rolled_back", found, incumbent, reason=command.reason, basis=basis
+    )
+
+
+async def check(database: Database, caller: Caller, name: str, version: int, now: datetime) -> Check:
+    """Evaluate the policy as a promotion of the version would now, and change nothing.
+
+    Raises:
+        Conflict: the version or its model has a tombstone.
+    """
+    found, incumbent, stored_policy = await versions.get_for_promotion(database, caller, name, version)
+    versions.refuse_tombstoned(found)
+    policy = stored_policy or await policies.get_effective(database.read, name)
+    if incumbent is None:  # a model in production has no tombstone
+        models.refuse_tombstoned(await models.get(database, caller, name))
+    files = await policies.find_files(database.read, policy, found)
+    findings = await policies.evaluate(database.read, policy, found, incumbent, at=now, files=files)
+    return Check(
+        model=name,
+        version=version,
+        stage=found.stage,
+        at=now,
+        policy=policy.revision,
+        replacing=None if incumbent is None else incumbent.version,
+        met=all(finding.met for finding in findings),
+        findings=[Finding(*finding) for finding in findings],
+    )
+
+
+async def find_policy_files(database: Database, caller: Caller, name: str, version: int) -> PolicyFiles:
+    """Find the files that the policy of a model requires, before the transaction of a promotion begins.
+
+    Ten thousand files and 64 patterns take a good part of a second, and no other request may wait for that. The files
+    of a version never change, so the transaction can rely on this result. This function refuses nothing: the
+    transaction refuses, after it has looked for a stored answer to the same Idempotency-Key.
+    """
+    try:
+        caller.require(Right.PROMOTE, name)
+        found, _, policy = await versions.get_for_promotion(database, caller, name, version)
+    except (RegistryError, RuleViolation):
+        return {}
+    return {} if policy is None else await policies.find_files(database.read, policy, found)
+
+
+async def get(database: Database, caller: Caller, name: str, moment: datetime | None, now: datetime) -> InProduction:
+    """Return the version that was in production at a moment, by default now, and the decision that put it there."""
     model = await models.get(database, caller, name)
     if moment is None:
         tenure = await database.read.timeline.find_last(name)
         moment = now if tenure is None else max(now, tenure.since)
     else:
-        tenure = await _tenure(database, model, moment, now)
+        tenure = await timeline.find_tenure(database, model, moment, now)
     if tenure is None:
         return InProduction(name, moment, None, model.created_at, None, None, None, "")
-    told = await timeline.decision(database.read, await timeline.event_at(database.read, tenure.sequence))
-    return InProduction(name, moment, tenure.version, tenure.since, tenure.sequence, told.what, told.by, told.reason)
-
-
-async def resolve(
-    database: Database, caller: Caller, name: str, selector: str, *, moment: datetime, now: datetime
-) -> ModelVersion:
-    """The version that was in production at a moment, as it was when it came there: nothing later is told.
-
-    What is recalled now is refused for every moment.
-
-    Raises:
-        NotFound: none was.
-    """
-    references.check_has_history(selector)
-    model = await models.get(database, caller, name)
-    tenure = await _tenure(database, model, moment, now)
-    found = None
-    if tenure is not None and tenure.version is not None and model.tombstone is None:
-        found = await database.read.versions.find(name, tenure.version)
-    if tenure is None or found is None or found.tombstone is not None:
-        raise NotFound(
-            f"model {name!r} had no version in production at {references.written(moment)} that can be used",
-            remedy="its history shows what was in production when; a tombstoned version is not given any more",
-            field="as_of",
-            value=references.written(moment),
-            code="version_not_found",
-        )
-    versions.refuse_recalled(found)
-    facts = msgspec.structs.asdict(msgspec.convert(tenure.facts, _Facts))
-    return msgspec.structs.replace(found, stage=ModelStage.PRODUCTION, **facts)
-
-
-class _Facts(msgspec.Struct):
-    description: str
-    tags: dict[str, str]
-    revision: int
-    updated_at: datetime
-
-
-async def _tenure(database: Database, model: RegisteredModel, moment: datetime, now: datetime) -> Tenure | None:
-    """The tenure that held at a moment, which must be one of the model's life.
-
-    Raises:
-        InvalidRequest: it is before the model began, or in the future.
-    """
-    if moment > now:
-        why, remedy = "is in the future", f"ask for a moment that has passed: it is {references.written(now)}"
-    elif moment < model.created_at:
-        begin = references.written(model.created_at)
-        why, remedy = f"is before model {model.name!r} began", f"it was created at {begin}: ask from there on"
-    else:
-        if not await database.read.events.has_passed(moment):
-            # A decision under way may have its time already; once it is told of, the past does not change.
-            await database.write(lambda records: records.events.close_time(now))
-        return await database.read.timeline.find_at(model.name, moment)
-    raise InvalidRequest(
-        f"{references.written(moment)} {why}",
-        remedy=remedy,
-        field="as_of",
-        value=references.written(moment),
-        code="as_of_out_of_range",
+    decision = await timeline.get_decision(database.read, tenure.sequence)
+    return InProduction(
+        name, moment, tenure.version, tenure.since, tenure.sequence, decision.what, decision.by, decision.reason
     )
+
+
+async def list_decisions(
+    database: Database, caller: Caller, name: str, *, limit: int, page_token: str | None
+) -> Page[Decision]:
+    """Return one page of the decisions about a model, the newest first."""
+    await models.get(database, caller, name)
+    scope = ("decisions", name)
+    window = pages.window(limit, page_token, scope, tuple[pages.LogSequence])
+
+    async def fetch(part: Window) -> list[Decision]:
+        events = await database.read.timeline.list_decisions(name, part)
+        return [await timeline.to_decision(database.read, event) for event in events]
+
+    return await pages.collect(fetch, window, scope, lambda row: (row.sequence,))
+
+
+async def _get_incumbent(
+    records: Records, request: WriteRequest, name: str, replacing: int | None
+) -> ModelVersion | None:
+    """Return the version in production, which must be the one that the caller expects; None if there is none.
+
+    Raises:
+        Conflict: another version is in production, or none.
+    """
+    incumbent = await records.versions.find_in_production(name)
+    number = None if incumbent is None else incumbent.version
+    if number == replacing or request.forced:
+        return incumbent
+    winner = await timeline.find_incumbent_decision(records, name)
+    told = "" if winner is None else f"; {winner.by} decided so at {references.written(winner.at)}: {winner.reason}"
+    seen = "none" if replacing is None else f"version {replacing}"
+    raise Conflict(
+        f"{'no version' if number is None else f'version {number}'} of {name!r} is in production, not {seen}{told}",
+        remedy="look at it and decide again; then say by `replacing` what is in production",
+        field="replacing",
+        value=replacing,
+        code="production_changed",
+        winner=winner,
+    )
+
+
+async def _check_policy(
+    records: Records,
+    request: WriteRequest,
+    version: ModelVersion,
+    incumbent: ModelVersion | None,
+    *,
+    override: bool,
+    files: PolicyFiles,
+) -> dict[str, Any]:
+    """Evaluate the policy of a promotion, and return what its event records: revision, findings, overridden rules.
+
+    Raises:
+        Conflict: the policy is not met and not overridden.
+        Forbidden: the caller lacks the right to override it.
+    """
+    if override:
+        request.caller.require(Right.OVERRIDE, version.model)
+    policy = await policies.get_effective(records, version.model)
+    findings = await policies.evaluate(records, policy, version, incumbent, at=request.at, files=files)
+    missing = [finding for finding in findings if not finding.met]
+    if missing and (not override or any(finding.rule in LIFECYCLE for finding in missing)):
+        told = "; ".join(
+            f"{policies.format_rule(finding)}: wanted {finding.wanted}, found {finding.found}" for finding in missing
+        )
+        raise Conflict(
+            f"version {version.version} does not meet revision {policy.revision} of the policy: {told}",
+            remedy="mend what is missing, as its check lists it, or ask somebody with the right to override",
+            field="version",
+            value=version.version,
+            code="policy_not_met",
+        )
+    of_policy = [Finding(*finding) for finding in findings if finding.rule not in LIFECYCLE]
+    overridden = [policies.format_rule(finding) for finding in missing]
+    return {"judged": {"policy": policy.revision, "findings": msgspec.to_builtins(of_policy), "overridden": overridden}}
+
+
+async def _enter_production(
+    records: Records,
+    request: WriteRequest,
+    event: str,
+    version: ModelVersion,
+    incumbent: ModelVersion | None,
+    *,
+    reason: str,
+    basis: dict[str, Any],
+) -> Outcome[ModelVersion]:
+    """Put a version into production and archive the incumbent, with one event."""
+    edits = [(version, versions.next_revision(request, version, stage=ModelStage.PRODUCTION))]
+    if incumbent is not None:
+        edits.append((incumbent, versions.next_revision(request, incumbent, stage=ModelStage.ARCHIVED)))
+    return await versions.store(records, request, event, *edits, reason=reason, basis=basis)

@@ -63,7 +63,7 @@ async def create(
 ) -> Outcome[ModelVersion]:
     """Give the next number to files whose bytes are already here."""
     command, files = registration.command, registration.files
-    model = await models.live(records, request, Right.REGISTER, name)
+    model = await models.get_for_update(records, request, Right.REGISTER, name)
     await _require_bytes(records, request.caller, files)
     digest = manifest.digest_of(registration.document)
     number = await records.models.take_next_version(name)

@@ -1,113 +1,51 @@
-"""What was decided, and what was in production when: noted with each event, and made anew from the log."""
+"""The timeline of a model: tenures in production and decisions, stored with each event and rebuilt from the log."""
 
 import json
 import re
 from datetime import datetime
 from typing import Any
 
+from common_lib.rules import references
 from common_lib.rules.lifecycle import DECISIONS, ModelStage
 from registry_server.core import changes
-from registry_server.core.ports import Records
+from registry_server.core.ports import Database, Records
 from registry_server.domain import timeline
+from registry_server.domain.errors import InvalidRequest
 from registry_server.domain.events import Change, Event
+from registry_server.domain.models import RegisteredModel
 from registry_server.domain.pages import Window
 from registry_server.domain.production import Decision, StageChange, Tenure, Winner
 from registry_server.domain.versions import ModelVersion
 
-_LOOKED_AT = 100
+# The latest decisions among which the decision about a stale revision is searched.
+_SEARCHED = 100
 _PAGE = 1_000
 
 
-async def note(records: Records, change: Change, sequence: int, at: datetime) -> None:
-    """Note what an event means for its model, in the transaction that records it."""
-    model = timeline.model_of(change.subject)
+async def record(records: Records, change: Change, sequence: int, at: datetime) -> None:
+    """Store what an event means for its model, in the transaction that appends it: a decision, a new tenure."""
+    model = timeline.parse_model(change.subject)
     if model is None:
         return
     if change.type in DECISIONS:
         await records.timeline.insert_decision(model, sequence)
-    entered = timeline.in_production(change.after)
-    if entered or timeline.in_production(change.before):
-        version = None if entered is None else timeline.number_of(entered)
-        back = await records.timeline.find(change.more["restored"]) if "restored" in change.more else None
+    entered = timeline.find_production_key(change.after)
+    if entered or timeline.find_production_key(change.before):
+        version = None if entered is None else timeline.parse_version(entered)
+        restored = await records.timeline.find(change.basis["restored"]) if "restored" in change.basis else None
         tenure = Tenure(
             model=model,
             since=at,
             sequence=sequence,
             version=version,
-            rollback_target=timeline.rollback_target(await records.timeline.find_last(model), back),
-            facts=await _facts(records, model, version),
+            rollback_target=timeline.rollback_target(await records.timeline.find_last(model), restored),
+            facts=await _get_facts(records, model, version),
         )
         await records.timeline.insert(tenure)
 
 
-async def decision(records: Records, event: Event) -> Decision:
-    """What an event of the log says of a decision."""
-    told: dict[str, Any] = json.loads(event.body)
-    data = told["data"]
-    judged = data.get("judged", {})
-    overridden = judged.get("overridden", [])
-    if "$part" in overridden:
-        overridden = json.loads(await records.artifacts.find_document(overridden["$part"]) or b"[]")
-    return Decision(
-        sequence=event.sequence,
-        at=datetime.fromisoformat(told["time"]),
-        what=told["type"].removeprefix("registry."),
-        subject=told["subject"],
-        by=told["actor"],
-        reason=data["reason"],
-        forced=data["forced"],
-        stages=[
-            StageChange(timeline.number_of(key), ModelStage(was["stage"]), ModelStage(data["after"][key]["stage"]))
-            for key, was in data["before"].items()
-            if "stage" in was and data["after"][key]
-        ],
-        policy=judged.get("policy"),
-        overridden=overridden,
-    )
-
-
-async def event_at(records: Records, sequence: int) -> Event:
-    """The event at a place that is known to be taken."""
-    (event,) = await records.events.list_after(sequence - 1, 1)
-    return event
-
-
-async def winner(records: Records, version: ModelVersion, key: str) -> Winner | None:
-    """Whose decision made the revision at which a version is; None if that was an edit, or very long ago."""
-    for event in await records.timeline.list_decisions(version.model, Window(_LOOKED_AT)):
-        made = json.loads(event.body)["data"]["after"].get(key)
-        if made is not None and made["revision"] == version.revision:
-            told = await decision(records, event)
-            return Winner(version.version, told.by, told.at, told.reason)
-    return None
-
-
-async def incumbent_by(records: Records, model: str) -> Winner | None:
-    """Whose decision put into production what is there now, or took it away."""
-    tenure = await records.timeline.find_last(model)
-    if tenure is None:
-        return None
-    told = await decision(records, await event_at(records, tenure.sequence))
-    return Winner(tenure.version, told.by, told.at, told.reason)
-
-
-async def predecessor(records: Records, model: str) -> tuple[Tenure, ModelVersion] | None:
-    """The nearest tenure beneath the last one whose version still is archived and can be used, and that version."""
-    last = await records.timeline.find_last(model)
-    below = None if last is None else last.rollback_target
-    while below is not None:
-        tenure = await records.timeline.find(below)
-        if tenure is None or tenure.version is None:  # pragma: no cover - tenures lie on tenures with a version
-            raise RuntimeError(f"a tenure of {model} lies on {below}, which is none with a version")
-        found = await records.versions.find(model, tenure.version)
-        if found is not None and found.stage is ModelStage.ARCHIVED and found.tombstone is None and not found.recall:
-            return tenure, found
-        below = tenure.rollback_target
-    return None
-
-
 async def rebuild(records: Records) -> int:
-    """Make tenures and decisions of the log, if a database has none yet, and say how many events were read."""
+    """Rebuild tenures and decisions from the log if the database has none yet; return the number of events read."""
     if not await records.timeline.needs_rebuild():
         return 0
     bodies: list[bytes] = []
@@ -124,7 +62,98 @@ async def rebuild(records: Records) -> int:
     return len(bodies)
 
 
-async def _facts(records: Records, model: str, version: int | None) -> dict[str, Any] | None:
+async def find_tenure(database: Database, model: RegisteredModel, moment: datetime, now: datetime) -> Tenure | None:
+    """Return the tenure at a moment in the life of a model; None before its first promotion.
+
+    Raises:
+        InvalidRequest: the moment is in the future or before the creation of the model.
+    """
+    if moment > now:
+        why, remedy = "is in the future", f"ask for a moment that has passed: it is {references.written(now)}"
+    elif moment < model.created_at:
+        begin = references.written(model.created_at)
+        why, remedy = f"is before model {model.name!r} began", f"it was created at {begin}: ask from there on"
+    else:
+        if not await database.read.events.has_passed(moment):
+            # A decision that is being written may have an earlier time. Once a past was returned, it must not change.
+            await database.write(lambda records: records.events.close_time(now))
+        return await database.read.timeline.find_at(model.name, moment)
+    raise InvalidRequest(
+        f"{references.written(moment)} {why}",
+        remedy=remedy,
+        field="as_of",
+        value=references.written(moment),
+        code="as_of_out_of_range",
+    )
+
+
+async def find_rollback(records: Records, model: str) -> tuple[Tenure, ModelVersion] | None:
+    """Return the tenure and the version that a rollback returns to: the nearest that is archived and usable."""
+    last = await records.timeline.find_last(model)
+    target = None if last is None else last.rollback_target
+    while target is not None:
+        tenure = await records.timeline.find(target)
+        if tenure is None or tenure.version is None:  # pragma: no cover - targets are tenures with a version
+            raise RuntimeError(f"rollback target {target} of model {model} is not a tenure with a version")
+        found = await records.versions.find(model, tenure.version)
+        if found is not None and found.stage is ModelStage.ARCHIVED and found.tombstone is None and not found.recall:
+            return tenure, found
+        target = tenure.rollback_target
+    return None
+
+
+async def find_winner(records: Records, version: ModelVersion, key: str) -> Winner | None:
+    """Return the decision that made the current revision of a version; None if an edit or an old decision made it."""
+    for event in await records.timeline.list_decisions(version.model, Window(_SEARCHED)):
+        after = json.loads(event.body)["data"]["after"].get(key)
+        if after is not None and after["revision"] == version.revision:
+            decision = await to_decision(records, event)
+            return Winner(version.version, decision.by, decision.at, decision.reason)
+    return None
+
+
+async def find_incumbent_decision(records: Records, model: str) -> Winner | None:
+    """Return the decision that put the current version into production, or that left production empty."""
+    tenure = await records.timeline.find_last(model)
+    if tenure is None:
+        return None
+    decision = await get_decision(records, tenure.sequence)
+    return Winner(tenure.version, decision.by, decision.at, decision.reason)
+
+
+async def get_decision(records: Records, sequence: int) -> Decision:
+    """Return the decision that the event at a sequence records; there must be such an event."""
+    (event,) = await records.events.list_after(sequence - 1, 1)
+    return await to_decision(records, event)
+
+
+async def to_decision(records: Records, event: Event) -> Decision:
+    """Convert an event of the log to a decision."""
+    fields: dict[str, Any] = json.loads(event.body)
+    data = fields["data"]
+    judged = data.get("judged", {})
+    overridden = judged.get("overridden", [])
+    if "$part" in overridden:
+        overridden = json.loads(await records.artifacts.find_document(overridden["$part"]) or b"[]")
+    return Decision(
+        sequence=event.sequence,
+        at=datetime.fromisoformat(fields["time"]),
+        what=fields["type"].removeprefix("registry."),
+        subject=fields["subject"],
+        by=fields["actor"],
+        reason=data["reason"],
+        forced=data["forced"],
+        stages=[
+            StageChange(timeline.parse_version(key), ModelStage(was["stage"]), ModelStage(data["after"][key]["stage"]))
+            for key, was in data["before"].items()
+            if "stage" in was and data["after"][key]
+        ],
+        policy=judged.get("policy"),
+        overridden=overridden,
+    )
+
+
+async def _get_facts(records: Records, model: str, version: int | None) -> dict[str, Any] | None:
     found = None if version is None else await records.versions.find(model, version)
     if found is None:
         return None

@@ -1,42 +1,46 @@
-"""Versions: get, resolve, list, update; what moves them between stages is in `lifecycle`."""
+"""Versions: get, list, update, tombstone, diff; `registration` creates them, `lifecycle` and `production` move them."""
 
+import asyncio
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from common_lib.rules import manifest, names, references
+from common_lib.rules import comparison, lifecycle, manifest, references
+from common_lib.rules.comparison import Part, Scalar
 from common_lib.rules.facts import check_facts
-from common_lib.rules.lifecycle import ModelStage, OnRecall
+from common_lib.rules.lifecycle import ModelStage
 from registry_server.core import changes, models, pages, timeline
 from registry_server.core.ports import Database, Records
 from registry_server.core.rights import Caller, Right, no_model
 from registry_server.core.writes import Outcome, WriteRequest
 from registry_server.domain.artifacts import FileEntry, Manifest
-from registry_server.domain.base import Page, VersionNumber
+from registry_server.domain.base import Page, Tombstone, TombstoneRequest, VersionNumber
 from registry_server.domain.errors import Conflict, InvalidRequest, NotFound, Recalled, RevisionMismatch
 from registry_server.domain.pages import Order
 from registry_server.domain.policies import Policy
-from registry_server.domain.versions import ModelVersion, UpdateVersion, VersionFilter
+from registry_server.domain.versions import Difference, ModelVersion, UpdateVersion, VersionDiff, VersionFilter
 
+# After so many differences other requests get their turn.
+_CHUNK: Final = 500
 ORDERS = (Order.VERSION, Order.VERSION_DOWN)
 
 
 def key(model: str, version: int) -> str:
-    """The key of a version in events."""
+    """Return the key of a version in events."""
     return f"{models.key(model)}/versions/{version}"
 
 
 async def get(database: Database, caller: Caller, name: str, version: int) -> ModelVersion:
-    """The version of that number, tombstoned or not."""
+    """Return the version of that number, with or without a tombstone."""
     caller.require(Right.READ, name)
     return await _load(database.read, name, version)
 
 
-async def to_judge(
+async def get_for_promotion(
     database: Database, caller: Caller, name: str, version: int
 ) -> tuple[ModelVersion, ModelVersion | None, Policy | None]:
-    """The version of that number, tombstoned or not, the one in production, and the policy that was set."""
+    """Return the version of that number, the version in production and the stored policy, with one query."""
     caller.require(Right.READ, name)
     if 0 < version <= references.MAX_VERSION:
         found, incumbent, policy = await database.read.versions.find_for_promotion(name, version)
@@ -45,32 +49,8 @@ async def to_judge(
     raise await _no_version(database.read, name, version)
 
 
-async def resolve(database: Database, caller: Caller, name: str, selector: str) -> ModelVersion:
-    """The version that a selector means now: digits, `@alias`, a stage (the newest there), or `latest`.
-
-    Raises:
-        NotFound: it means none.
-        Recalled: it means one that is blocked, and the model's policy does not say to skip it.
-    """
-    caller.require(Right.READ, name)
-    read = database.read.versions
-    if selector == "production":
-        version = await read.find_in_production(name)
-    elif selector.startswith("@"):
-        version = await read.find_by_alias(name, names.check_alias(selector[1:]))
-    elif (number := references.version_number(selector)) is not None:
-        version = await read.find(name, number)
-    else:
-        references.check_selector(selector)
-        version = await read.find_newest(name, None if selector == "latest" else ModelStage(selector))
-    # A model in production has no tombstone, so the hottest path needs no second look.
-    if version is not None and version.recall is None and version.stage is ModelStage.PRODUCTION:
-        return version
-    return await _usable(database, name, selector, version)
-
-
-async def manifest_of(database: Database, caller: Caller, name: str, version: int) -> Manifest:
-    """The files of a version, also of a tombstoned one."""
+async def get_manifest(database: Database, caller: Caller, name: str, version: int) -> Manifest:
+    """Return the files of a version, with or without a tombstone."""
     found = await get(database, caller, name, version)
     body = await database.read.artifacts.find_document(found.digest)
     if body is None:  # pragma: no cover - a foreign key forbids it
@@ -86,7 +66,7 @@ async def manifest_of(database: Database, caller: Caller, name: str, version: in
     return Manifest(found.digest, msgspec.json.decode(body, type=_Document).files)
 
 
-async def search(
+async def list_page(
     database: Database,
     caller: Caller,
     name: str,
@@ -96,7 +76,7 @@ async def search(
     limit: int,
     page_token: str | None,
 ) -> Page[ModelVersion]:
-    """One page of the versions of a model, by number."""
+    """Return one page of the versions of a model, by number."""
     await models.get(database, caller, name)
     if order not in ORDERS:
         raise InvalidRequest(
@@ -115,73 +95,136 @@ async def update(
     records: Records, request: WriteRequest, name: str, version: int, command: UpdateVersion
 ) -> Outcome[ModelVersion]:
     """Change description or tags; everything else of a version is immutable."""
-    found = await live(records, request, Right.EDIT, name, version)
+    found = await get_for_update(records, request, Right.EDIT, name, version)
     await check_revision(records, request, found, command.reason)
     given = models.given(command)
     check_facts(**given)
     differs = {field: value for field, value in given.items() if getattr(found, field) != value}
     if not differs:
         return Outcome(found, None)
-    after = changed(request, found, **differs)
-    await store(records, found, after)
-    change = changes.changed("version.updated", step(found, after), reason=command.reason, forced=request.forced)
-    return Outcome(after, change)
+    after = next_revision(request, found, **differs)
+    return await store(records, request, "version.updated", (found, after), reason=command.reason)
 
 
-async def live(records: Records, request: WriteRequest, right: Right, name: str, version: int) -> ModelVersion:
-    """The version for a change by a caller with that right, its model kept from other writers.
+async def tombstone(
+    records: Records, request: WriteRequest, name: str, version: int, command: TombstoneRequest
+) -> Outcome[ModelVersion]:
+    """Take a version out of use for good; its number is not used again, and its manifest stays."""
+    found = await get_for_update(records, request, Right.TOMBSTONE, name, version)
+    await check_revision(records, request, found, command.reason)
+    lifecycle.check_reason(command.reason, "a tombstone")
+    if found.stage is ModelStage.PRODUCTION:
+        raise Conflict(
+            f"version {version} of {name!r} is in production",
+            remedy="promote another version or archive this one first",
+            field="version",
+            value=version,
+            code="version_in_production",
+        )
+    aliases = await records.aliases.list_of_version(name, version)
+    if aliases:
+        raise Conflict(
+            f"aliases point at version {version} of {name!r}: {', '.join(aliases)}",
+            remedy="move or delete them first",
+            field="version",
+            value=version,
+            code="version_aliased",
+        )
+    after = next_revision(request, found, tombstone=Tombstone(request.at, request.caller.name, command.reason))
+    return await store(records, request, "version.tombstoned", (found, after), reason=command.reason)
+
+
+async def diff(database: Database, caller: Caller, name: str, left: int, right: int) -> VersionDiff:
+    """Compare two versions of a model in all parts; items that are equal are part of the result."""
+    sides = []
+    for number in (left, right):
+        version = await get(database, caller, name, number)
+        sides.append(_to_parts(version, await get_manifest(database, caller, name, number)))
+        await asyncio.sleep(0)
+    items = []
+    for found in comparison.compared(*sides):
+        items.append(Difference(*found))
+        if len(items) % _CHUNK == 0:
+            # With ten thousand files on each side, other requests and the deadline get their turn here.
+            await asyncio.sleep(0)
+    return VersionDiff(name, left, right, items)
+
+
+def _to_parts(version: ModelVersion, files: Manifest) -> dict[Part, dict[str, Scalar]]:
+    lineage = msgspec.structs.asdict(version.lineage) if version.lineage else {}
+    return {
+        Part.ABOUT: {"stage": str(version.stage), "framework": version.framework, "bytes": version.size},
+        Part.PARAMETERS: dict(version.parameters),
+        Part.METRICS: dict(version.metrics),
+        Part.SIGNATURE: comparison.described(version.signature),
+        Part.LINEAGE: {name: value for name, value in lineage.items() if value is not None},
+        Part.FILES: {file.path: f"sha256:{file.sha256} {file.size}" for file in files.files},
+    }
+
+
+async def get_for_update(
+    records: Records, request: WriteRequest, right: Right, name: str, version: int
+) -> ModelVersion:
+    """Return a version for a change by a caller with that right, and lock its model until the transaction ends.
 
     Raises:
-        Conflict: it has a tombstone, or its model has.
+        Conflict: the version or its model has a tombstone.
     """
-    await models.live(records, request, right, name)
+    await models.get_for_update(records, request, right, name)
     found = await _load(records, name, version)
     refuse_tombstoned(found)
     return found
 
 
 async def check_revision(records: Records, request: WriteRequest, version: ModelVersion, reason: str) -> None:
-    """Refuse unless the caller saw the version as it is, and tell whose decision they missed.
+    """Check that If-Match names the stored revision of a version; a mismatch names the decision that came first.
 
     Raises:
         RevisionRequired: there is no If-Match.
         RevisionMismatch: it names another revision.
-        RuleViolation: it is forced without a reason.
+        RuleViolation: the change is forced without a reason.
     """
     try:
         request.check_revision(version.revision, reason)
     except RevisionMismatch as stale:
-        stale.winner = await timeline.winner(records, version, key(version.model, version.version))
+        stale.winner = await timeline.find_winner(records, version, key(version.model, version.version))
         if stale.winner is not None:
             stale.detail += f": {stale.winner.by} decided about it at {references.written(stale.winner.at)}"
         raise
 
 
-def changed(request: WriteRequest, version: ModelVersion, **fields: Any) -> ModelVersion:
-    """The version with other fields, at its next revision."""
+def next_revision(request: WriteRequest, version: ModelVersion, **fields: Any) -> ModelVersion:
+    """Return the version with other fields, at its next revision."""
     return msgspec.structs.replace(version, revision=version.revision + 1, updated_at=request.at, **fields)
 
 
-def step(before: ModelVersion, after: ModelVersion) -> tuple[str, ModelVersion, ModelVersion]:
-    """A change of a version, as events tell it."""
-    return key(after.model, after.version), before, after
-
-
-async def store(records: Records, before: ModelVersion, after: ModelVersion) -> None:
-    """Keep a version in its next state.
+async def store(
+    records: Records,
+    request: WriteRequest,
+    event: str,
+    *edits: tuple[ModelVersion, ModelVersion],
+    reason: str,
+    basis: dict[str, Any] | None = None,
+) -> Outcome[ModelVersion]:
+    """Store versions, given before and after the change, and return the outcome with one event about the first.
 
     Raises:
-        RevisionMismatch: somebody was faster.
+        RevisionMismatch: another writer changed one of them first.
     """
-    if not await records.versions.update(before, after):
-        raise RevisionMismatch("somebody changed the version in between", remedy="read it again", field="If-Match")
+    # The last edit is stored first, because production must be free before another version enters it.
+    for before, after in reversed(edits):
+        if not await records.versions.update(before, after):
+            raise RevisionMismatch("somebody changed the version in between", remedy="read it again", field="If-Match")
+    keyed = [(key(after.model, after.version), before, after) for before, after in edits]
+    change = changes.changed(event, *keyed, reason=reason, forced=request.forced)
+    return Outcome(edits[0][1], msgspec.structs.replace(change, basis=basis or {}))
 
 
 def refuse_tombstoned(version: ModelVersion) -> None:
-    """Refuse a version that was taken out of use.
+    """Raise if a version has a tombstone.
 
     Raises:
-        Conflict: it was, and why.
+        Conflict: `tombstoned`.
     """
     if version.tombstone is not None:
         raise Conflict(
@@ -194,10 +237,10 @@ def refuse_tombstoned(version: ModelVersion) -> None:
 
 
 def refuse_recalled(version: ModelVersion) -> None:
-    """Refuse a version that is blocked for everyone.
+    """Raise if a version is recalled.
 
     Raises:
-        Recalled: it is, and why.
+        Recalled: with the time, the actor and the reason of the recall.
     """
     if version.recall is not None:
         raise Recalled(
@@ -229,42 +272,4 @@ async def _no_version(records: Records, name: str, version: int) -> NotFound:
         field="version",
         value=version,
         code="version_not_found",
-    )
-
-
-async def _usable(database: Database, name: str, selector: str, version: ModelVersion | None) -> ModelVersion:
-    """The version if it can be used, or the one that takes its place while it is recalled."""
-    model = await database.read.models.find(name)
-    if model is None:
-        raise no_model(name)
-    if version is not None and version.recall is not None and _moves(selector) and model.tombstone is None:
-        policy = await database.read.policies.find(name)
-        if policy is not None and policy.rules.on_recall is OnRecall.SKIP:
-            instead = await _instead(database.read, name, selector)
-            version = instead or version
-    if version is None or version.tombstone is not None or model.tombstone is not None:
-        raise NotFound(
-            f"no version of {name!r} is in production"
-            if selector == "production"
-            else f"model {name!r} has no usable version {selector!r}",
-            remedy="list its versions to see their stages, aliases and tombstones",
-            field="selector",
-            value=selector,
-            code="version_not_found",
-        )
-    refuse_recalled(version)
-    return version
-
-
-def _moves(selector: str) -> bool:
-    """Whether a selector means whatever version stands somewhere, and not one that somebody named."""
-    return not selector.startswith("@") and references.version_number(selector) is None
-
-
-async def _instead(records: Records, name: str, selector: str) -> ModelVersion | None:
-    if selector == "production":
-        below = await timeline.predecessor(records, name)
-        return None if below is None else below[1]
-    return await records.versions.find_newest(
-        name, None if selector == "latest" else ModelStage(selector), recalled=False
     )

@@ -197,4 +197,4 @@ async def _record(env: Environment, records: Records, request: WriteRequest, cha
     for digest, part in parts.items():
         await records.artifacts.insert_document(digest, part)
     await records.events.append(events.Event(sequence, body))
-    await timeline.note(records, change, sequence, time)
+    await timeline.record(records, change, sequence, time)

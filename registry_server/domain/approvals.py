@@ -1,16 +1,25 @@
-"""Approvals: what humans say of a version that is to be promoted."""
+"""Approvals and refusals of versions by humans."""
 
+import hashlib
+
+import msgspec
 from msgspec import Struct
 
+from common_lib.rules import canonical
 from common_lib.rules.lifecycle import Verdict
 from registry_server.domain.base import Count, ModelName, PrincipalName, Reason, Request, Time, VersionNumber
+from registry_server.domain.policies import Policy
+from registry_server.domain.versions import ModelVersion
+
+# An approval covers all facts of a version except stage, recall and tombstone.
+_COVERED = ("digest", "framework", "description", "parameters", "metrics", "signature", "lineage", "tags")
 
 
 class Approval(Struct, frozen=True):
-    """The last word of a human about a version.
+    """The latest verdict of a human about a version.
 
-    `subject` is the digest of what it was said of: the facts of the version, its tags and description among them, and
-    the revision of the policy. When one of these changes, it is void.
+    `subject` is the digest of all that the verdict covers: the facts of the version, including tags and description,
+    and the revision of the policy. When one of these changes, the approval is void.
     """
 
     model: ModelName
@@ -28,3 +37,10 @@ class VerdictRequest(Request, frozen=True):
 
     verdict: Verdict
     reason: Reason
+
+
+def subject_digest(version: ModelVersion, policy: Policy) -> str:
+    """Return the digest of all that an approval covers: the facts of a version and the revision of the policy."""
+    facts = msgspec.to_builtins({name: getattr(version, name) for name in _COVERED})
+    covered = facts | {"model": version.model, "version": version.version, "policy": policy.revision}
+    return f"sha256:{hashlib.sha256(canonical.encode_with_decimals(covered)).hexdigest()}"

@@ -27,7 +27,7 @@ class Change(Struct, frozen=True):
     after: dict[str, Any]
     reason: str = ""
     forced: bool = False
-    more: dict[str, Any] = {}
+    basis: dict[str, Any] = {}
 
 
 class CloudEvent(Struct, frozen=True):
@@ -66,7 +66,7 @@ def encode(
     told = {"after": change.after, "before": change.before, "forced": change.forced, "reason": change.reason}
     event: dict[str, Any] = {
         "actor": actor,
-        "data": told | change.more,
+        "data": told | change.basis,
         "datacontenttype": "application/json",
         "id": event_id,
         "requestid": request_id,
@@ -83,7 +83,7 @@ def encode(
     event = canonical.without_floats(event)
     data = event["data"]
     parts: dict[str, bytes] = {}
-    for side in (data["before"], data["after"], {name: data[name] for name in change.more}):
+    for side in (data["before"], data["after"], {name: data[name] for name in change.basis}):
         for fields in filter(_has_fields, side.values()):
             for name, value in fields.items():
                 part = canonical.encode(value)

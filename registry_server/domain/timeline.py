@@ -13,26 +13,26 @@ from registry_server.domain.replay import kind, whole
 MUTABLE: Final = ("description", "tags", "revision", "updated_at")
 
 
-def model_of(subject: str) -> str | None:
+def parse_model(subject: str) -> str | None:
     """The model that an event with this subject is about.
 
-    >>> model_of("models/eurusd-direction/versions/3")
+    >>> parse_model("models/eurusd-direction/versions/3")
     'eurusd-direction'
     """
     parts = subject.split("/")
     return parts[1] if parts[0] == "models" else None
 
 
-def number_of(key: str) -> int:
+def parse_version(key: str) -> int:
     """The number of the version that a key is of.
 
-    >>> number_of("models/eurusd-direction/versions/3")
+    >>> parse_version("models/eurusd-direction/versions/3")
     3
     """
     return int(key.rpartition("/")[2])
 
 
-def in_production(side: dict[str, Any]) -> str | None:
+def find_production_key(side: dict[str, Any]) -> str | None:
     """The key of the version that is in production on one side of an event, before or after."""
     stage = ModelStage.PRODUCTION
     return next((key for key, fields in side.items() if fields and fields.get("stage") == stage), None)
@@ -60,7 +60,7 @@ def from_log(
     known: dict[str, dict[str, Any]] = {}
     for body in bodies:
         event = json.loads(body)
-        data, sequence, model = event["data"], int(event["sequence"]), model_of(event["subject"])
+        data, sequence, model = event["data"], int(event["sequence"]), parse_model(event["subject"])
         if model is None:
             continue
         for key, fields in data["after"].items():
@@ -69,13 +69,13 @@ def from_log(
                 known[key] = known.get(key, {}) | now
         if event["type"].removeprefix("registry.") in DECISIONS:
             decisions.append((model, sequence))
-        entered = in_production(data["after"])
-        if entered or in_production(data["before"]):
+        entered = find_production_key(data["after"])
+        if entered or find_production_key(data["before"]):
             last[model] = tenures[sequence] = Tenure(
                 model=model,
                 since=datetime.fromisoformat(event["time"]),
                 sequence=sequence,
-                version=number_of(entered) if entered else None,
+                version=parse_version(entered) if entered else None,
                 rollback_target=rollback_target(last.get(model), tenures.get(data.get("restored"))),
                 facts=known[entered] if entered else None,
             )

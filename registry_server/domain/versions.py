@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from common_lib.rules import signatures
+from common_lib.rules.comparison import Change, Part
 from common_lib.rules.lifecycle import ModelStage
 from registry_server.domain.artifacts import FileEntry
 from registry_server.domain.base import (
@@ -134,3 +135,22 @@ class VersionFilter(Struct, frozen=True):
 
     stage: ModelStage | None = None
     tombstoned: bool = False
+
+
+class Difference(Struct, frozen=True):
+    """One thing that either version has, and how the right one has it other than the left one."""
+
+    part: Part
+    name: str
+    left: Scalar
+    right: Scalar
+    change: Change
+
+
+class VersionDiff(Struct, frozen=True):
+    """All that either of two versions has, part by part; what is equal too."""
+
+    model: ModelName
+    left: VersionNumber
+    right: VersionNumber
+    items: list[Difference]

@@ -103,9 +103,9 @@ class Log:
     def _apply(
         self, sequence: int, event: CloudEvent, data: dict[str, Any], before: dict[str, Any], after: dict[str, Any]
     ) -> Iterator[str]:
-        entered = timeline.in_production(after)
+        entered = timeline.find_production_key(after)
         restored = data.get("restored")
-        left = timeline.in_production(before)
+        left = timeline.find_production_key(before)
         for key, fields in after.items():
             held = self._scratch.get("state", key)
             state = {} if held is None else held[1]
@@ -122,7 +122,7 @@ class Log:
             self._scratch.put("state", key, sequence, {**added(key), **state, **fields})
         if self._scratch.get("state", f"principals/{event.actor}") is None and event.actor != _RESERVED:
             yield f"names the actor {event.actor!r:.100}, who was not a principal then"
-        model = timeline.model_of(event.subject)
+        model = timeline.parse_model(event.subject)
         if model is None:
             return
         if event.type.removeprefix("registry.") in DECISIONS:
@@ -140,7 +140,7 @@ class Log:
             model=model,
             since=event.time,
             sequence=sequence,
-            version=timeline.number_of(entered) if entered else None,
+            version=timeline.parse_version(entered) if entered else None,
             rollback_target=timeline.rollback_target(None if last is None else self._find(last[1]), back),
             facts=facts,
         )

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import httpx
 import pytest
 
-from registry_server.core import diff
+from registry_server.core import versions
 from registry_server.domain.errors import StorageUnavailable
 from registry_server.infrastructure import durable_blobs
 from registry_server.infrastructure.filesystem import FilesystemBlobs
@@ -113,7 +113,7 @@ def test_a_collection_stops_at_the_deadline(world: World, monkeypatch: pytest.Mo
 def test_a_comparison_stops_at_the_deadline(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """It stops although the two versions have many files."""
     counted: list[int] = []
-    compared = diff.comparison.compared
+    compared = versions.comparison.compared
 
     def long(*sides: Any) -> Iterator[Any]:
         (one, *_) = compared(*sides)
@@ -124,7 +124,7 @@ def test_a_comparison_stops_at_the_deadline(world: World, monkeypatch: pytest.Mo
                 pass
             yield one
 
-    monkeypatch.setattr(diff.comparison, "compared", long)
+    monkeypatch.setattr(versions.comparison, "compared", long)
     answer = send_with_short_deadline(world, "GET", f"/v1/models/{MODEL}/versions/1/diff/2")
     assert (answer.status_code, problem(answer)["code"]) == (504, "deadline_exceeded")
     assert len(counted) < 10_000

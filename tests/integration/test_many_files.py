@@ -10,10 +10,11 @@ import pytest
 
 from common_lib import HttpRegistry, ModelRegistry
 from common_lib.errors import PolicyNotMet
+from common_lib.rules import promotion
 from common_lib.rules.promotion import MAX_RULES
 from common_lib.types.artifacts import FileEntry
 from common_lib.types.policies import PromotionRules
-from registry_server.core import promotion
+from registry_server.core import production
 from tests.conftest import Server
 
 CONTENT = b"one content for every file"
@@ -62,11 +63,11 @@ def test_a_policy_that_is_set_while_a_promotion_is_prepared_still_counts(
 ) -> None:
     """The transaction judges by the policy that stands then, not by the one whose files were looked for before."""
     revision = staged(admin, name, ["model.bin"], ["*.bin"])
-    foresee = promotion.foresee
+    find_policy_files = production.find_policy_files
     prepared, go_on = threading.Event(), threading.Event()
 
-    async def slowly(*args: object) -> promotion.FilesFound:
-        found = await foresee(*args)  # type: ignore[arg-type]
+    async def slowly(*args: object) -> production.PolicyFiles:
+        found = await find_policy_files(*args)  # type: ignore[arg-type]
         prepared.set()
         with server.registry() as other:
             await asyncio.to_thread(set_policy, other)
@@ -76,7 +77,7 @@ def test_a_policy_that_is_set_while_a_promotion_is_prepared_still_counts(
         other.policies.put(name, PromotionRules(files=["*.json"]), reason="stricter", revision=2)
         go_on.set()
 
-    monkeypatch.setattr(promotion, "foresee", slowly)
+    monkeypatch.setattr(production, "find_policy_files", slowly)
     with pytest.raises(PolicyNotMet, match=r"\*\.json"):
         admin.versions.transition(name, 1, "production", reason="it is better", revision=revision)
     assert prepared.is_set()
@@ -88,14 +89,14 @@ def test_others_are_served_while_thousands_of_files_are_judged(
 ) -> None:
     """The search for files does not run on the event loop: a resolve is answered while it is under way."""
     revision = staged(admin, name, ["model.bin"], ["*.bin"])
-    find, searching, answered = promotion.promotion.find_files, threading.Event(), threading.Event()
+    find, searching, answered = promotion.find_files, threading.Event(), threading.Event()
 
     def held(*args: object) -> object:
         searching.set()
         assert answered.wait(30), "nobody was served while files were looked for"
         return find(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(promotion.promotion, "find_files", held)
+    monkeypatch.setattr(promotion, "find_files", held)
     promoting = threading.Thread(
         target=lambda: admin.versions.transition(name, 1, "production", reason="better", revision=revision)
     )
@@ -118,7 +119,7 @@ def test_the_worst_patterns_take_time_that_grows_with_the_paths_only() -> None:
         paths = ["a" * length + f"{number:05}" for number in range(400)]
         began = time.process_time()
         for _ in range(5):
-            found = promotion.promotion.find_files(patterns, paths)
+            found = promotion.find_files(patterns, paths)
         assert not any(finding.met for finding in found.values())
         return time.process_time() - began
 
