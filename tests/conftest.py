@@ -28,13 +28,13 @@ class ViaAsync(ModelRegistry):
         self._registry = registry
 
     def call(self, operation: Operation[Any]) -> Any:
-        """Answer by the asynchronous client on its own event loop."""
+        """Run the operation in the asynchronous client on its own event loop."""
         return self._portal.call(self._registry.call, operation)
 
 
 @pytest.fixture(autouse=True)
 def logs(request: pytest.FixtureRequest) -> Iterator[None]:
-    """After a test that writes, `replay(events) == state`, unless it damages what is stored on purpose."""
+    """After a test that writes, check `replay(events) == state`, unless the test damages stored data on purpose."""
     if request.node.get_closest_marker("damages"):
         yield
         return
@@ -47,13 +47,13 @@ def logs(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def cache(model_registry_cache: Path) -> Path:
-    """The cache of this test's own, empty."""
+    """Provide an empty cache folder for one test."""
     return model_registry_cache
 
 
 @pytest.fixture(scope="session")
 def migrated_template(postgres: "Postgres") -> str:
-    """The name of a database whose schema is up to date."""
+    """Provide the name of a database with the current schema."""
     # Imported by pytest as a plug-in first, so that its asserts are rewritten.
     from tests.support.postgres import database_name  # noqa: PLC0415
 
@@ -66,7 +66,7 @@ def migrated_template(postgres: "Postgres") -> str:
 
 @pytest.fixture
 def postgres_url(postgres: "Postgres", migrated_template: str) -> Iterator[str]:
-    """A fresh migrated database of this test's own."""
+    """Provide a new migrated database for one test."""
     url = postgres.create_from_template(migrated_template)
     yield url
     postgres.drop_database(url)
@@ -81,7 +81,7 @@ class Server(NamedTuple):
 
     @property
     def token(self) -> str:
-        """The first admin's token."""
+        """The token of the first admin."""
         return (self.data / "admin-token").read_text().strip()
 
     def registry(self) -> HttpRegistry:
@@ -92,7 +92,7 @@ class Server(NamedTuple):
 
 @pytest.fixture(scope="session")
 def sqlite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server on a file of SQLite, for tests that use names of their own."""
+    """Provide a shared server on an SQLite file; its tests use distinct names."""
     data = tmp_path_factory.mktemp("sqlite-server")
     with running(Settings(data=data, port=0, access_log=False)) as url:
         yield Server(url, data, "")
@@ -102,7 +102,7 @@ def sqlite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def postgres_server_of_session(
     tmp_path_factory: pytest.TempPathFactory, postgres: "Postgres", migrated_template: str
 ) -> Iterator[Server]:
-    """A server on PostgreSQL, for tests that use names of their own."""
+    """Provide a shared server on PostgreSQL; its tests use distinct names."""
     data = tmp_path_factory.mktemp("postgres-server")
     database_url = postgres.create_from_template(migrated_template)
     with running(Settings(data=data, port=0, access_log=False, database_url=database_url)) as url:
@@ -112,7 +112,7 @@ def postgres_server_of_session(
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def server(request: pytest.FixtureRequest) -> Server:
-    """A server over sockets, on each engine."""
+    """Provide a server over sockets, on each engine."""
     found: Server = request.getfixturevalue(
         "sqlite_server" if request.param == "sqlite" else "postgres_server_of_session"
     )
@@ -152,5 +152,5 @@ async def _made(make: Callable[[], AsyncHttpRegistry]) -> AsyncHttpRegistry:
 
 @pytest.fixture
 def name() -> str:
-    """The name of a model that no other test uses."""
+    """Provide a model name that no other test uses."""
     return f"model-{uuid.uuid4().hex[:12]}"

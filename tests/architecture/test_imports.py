@@ -1,4 +1,4 @@
-"""The direction of the dependencies is what the design says, and the contracts that guard it are awake."""
+"""The import contracts hold, and a planted violation of each contract is found."""
 
 import graphlib
 import shutil
@@ -20,7 +20,7 @@ CONTRACTS = {
 
 
 class Plant(NamedTuple):
-    """A violation: the contract it breaks, the module it stands in, and the line that breaks it."""
+    """A violation: the contract it breaks, the module that contains it, and the line that breaks it."""
 
     contract: str
     module: str
@@ -66,7 +66,7 @@ PLANTS = [
 
 
 def lint(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """import-linter on the packages in a folder, by the contracts in its pyproject.toml."""
+    """Run import-linter on the packages in a folder, with the contracts in its pyproject.toml."""
     command = "import sys; sys.path.insert(0, ''); from importlinter.cli import lint_imports_command as run; run()"
     return subprocess.run(
         [sys.executable, "-c", command, "--config", "pyproject.toml", "--no-cache", "--no-logo", *arguments],
@@ -79,21 +79,21 @@ def lint(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def graph() -> grimp.ImportGraph:
-    """Who imports whom, module by module, type-checking imports included."""
+    """Return the imports of every module, type-checking imports included."""
     return grimp.build_graph(*PACKAGES, include_external_packages=True, cache_dir=None)
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A copy of the packages and their contracts, to do harm to."""
+    """Provide a copy of the packages and their contracts that a test may change."""
     for package in PACKAGES:
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
 
 
-def test_every_contract_is_kept() -> None:
-    """The packages import each other, and the outside, in the one direction of the design."""
+def test_every_import_contract_holds() -> None:
+    """The packages import each other, and other libraries, only as the contracts allow."""
     done = lint(ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -109,12 +109,12 @@ def test_a_planted_violation_is_caught(tree: Path, plant: Plant) -> None:
 
 
 def test_every_contract_has_a_plant() -> None:
-    """A contract that no planted violation breaks would prove nothing."""
+    """A contract without a planted violation would prove nothing."""
     assert {plant.contract for plant in PLANTS} == CONTRACTS.keys()
 
 
-def test_the_copy_is_what_is_judged(tree: Path) -> None:
-    """Without a plant the copy keeps all contracts, so a plant is what breaks them; an empty copy has no packages."""
+def test_the_unchanged_copy_meets_every_contract(tree: Path) -> None:
+    """So a violation comes from the plant; an empty copy has no packages."""
     assert lint(tree).returncode == 0
     shutil.rmtree(tree / "adapters")
     (tree / "adapters").mkdir()
@@ -123,8 +123,8 @@ def test_the_copy_is_what_is_judged(tree: Path) -> None:
     assert "adapters.only -> common_lib.client.transport" in lint(tree).stdout
 
 
-def test_no_module_imports_itself_in_a_circle(graph: grimp.ImportGraph) -> None:
-    """Module by module, also inside packages and for types only, the imports have an order."""
+def test_there_are_no_import_cycles(graph: grimp.ImportGraph) -> None:
+    """Between modules, also inside packages and for types only."""
     imports = {
         module: {name for name in graph.find_modules_directly_imported_by(module) if name.startswith(PACKAGES)}
         for module in graph.modules
@@ -133,8 +133,8 @@ def test_no_module_imports_itself_in_a_circle(graph: grimp.ImportGraph) -> None:
     graphlib.TopologicalSorter(imports).prepare()
 
 
-def test_rules_import_the_standard_library_and_nothing_else(graph: grimp.ImportGraph) -> None:
-    """Whatever a rule imports is a rule, or comes with Python."""
+def test_rules_import_only_the_standard_library(graph: grimp.ImportGraph) -> None:
+    """A rule imports other rules and modules of Python."""
     for rule in {"common_lib.rules", *graph.find_descendants("common_lib.rules")}:
         for name in graph.find_modules_directly_imported_by(rule):
             assert name.startswith("common_lib.rules.") or name in sys.stdlib_module_names, f"{rule} imports {name}"

@@ -1,4 +1,4 @@
-"""What a service sees of common_lib and adapters: complete, documented, light, typed, and the same twice."""
+"""The public interface of common_lib and adapters: complete, documented, light, typed, equal for both registries."""
 
 import ast
 import functools
@@ -29,7 +29,7 @@ HIDDEN = ("httpx", "tenacity", "purgatory", "websockets", "pydantic_core")
 
 
 def imported_by(code: str, *, path: Path | None = None) -> set[str]:
-    """The heavy packages, and the file of `adapters`, that a fresh interpreter holds after running the code."""
+    """Return the heavy packages, and the file of `adapters`, that a fresh interpreter has imported after the code."""
     report = "import sys; print(*sys.modules, getattr(sys.modules.get('adapters'), '__file__', ''), sep='\\n')"
     start = f"import sys; sys.path.insert(0, {str(path or ROOT)!r})"
     done = subprocess.run(
@@ -40,7 +40,7 @@ def imported_by(code: str, *, path: Path | None = None) -> set[str]:
 
 
 def modules() -> Iterator[ModuleType]:
-    """All modules of both packages but the command line, an extra that nobody imports."""
+    """Return all modules of both packages except the command line, which is an extra."""
     for package in PACKAGES:
         yield package
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
@@ -49,7 +49,7 @@ def modules() -> Iterator[ModuleType]:
 
 
 def public() -> Iterator[tuple[str, Any]]:
-    """Every public class and function that our modules define, and every public method and property of theirs."""
+    """Return every public class and function of our modules, and their public methods and properties."""
     for module in modules():
         for name, thing in vars(module).items():
             ours = getattr(thing, "__module__", None) == module.__name__
@@ -66,7 +66,7 @@ def public() -> Iterator[tuple[str, Any]]:
 
 
 def methods(path: str, kind: type[Any]) -> Iterator[tuple[str, Any]]:
-    """The public methods and properties that a class defines itself."""
+    """Return the public methods and properties that a class defines itself."""
     for name, member in vars(kind).items():
         method: Any = member
         if isinstance(member, classmethod | staticmethod):
@@ -83,7 +83,7 @@ PUBLIC = dict(public())
 
 
 def resources(kind: type[Any]) -> dict[str, type[Resource]]:
-    """The resources of a registry by name."""
+    """Return the resources of a registry by name."""
     found = {
         name: inspect.get_annotations(member.func)["return"]
         for name, member in vars(kind).items()
@@ -94,7 +94,7 @@ def resources(kind: type[Any]) -> dict[str, type[Resource]]:
 
 
 def verbs(kind: type[Any]) -> dict[str, Any]:
-    """The verbs of a resource, or the shortcuts of a registry, by name."""
+    """Return the verbs of a resource, or the shortcuts of a registry, by name."""
     return {
         name: member
         for name, member in vars(kind).items()
@@ -110,8 +110,8 @@ PAIRS = [
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
-def test_all_is_sorted_and_is_what_can_be_imported(package: ModuleType) -> None:
-    """`__all__` is sorted, each name of it exists, and a star import gives these names and no others."""
+def test_all_is_sorted_and_complete(package: ModuleType) -> None:
+    """Each name of `__all__` exists, and a star import gives exactly these names."""
     assert package.__all__ == sorted(set(package.__all__))
     namespace: dict[str, Any] = {}
     exec(f"from {package.__name__} import *", namespace)  # noqa: S102 - a star import needs a module's level
@@ -120,7 +120,7 @@ def test_all_is_sorted_and_is_what_can_be_imported(package: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
-def test_what_checkers_see_is_what_runs(package: ModuleType) -> None:
+def test_type_checkers_see_the_same_names_as_the_interpreter(package: ModuleType) -> None:
     """The imports for type checkers name the same things from the same places as the lazy ones."""
     tree = ast.parse(Path(str(package.__file__)).read_text())
     (block,) = (
@@ -142,7 +142,7 @@ def test_what_checkers_see_is_what_runs(package: ModuleType) -> None:
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
 def test_an_unknown_name_is_an_attribute_error(package: ModuleType) -> None:
-    """A misspelt name fails as it does in any module."""
+    """A misspelt name fails as in any module."""
     with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'ModelRegistri'"):
         _ = package.ModelRegistri
 
@@ -160,34 +160,34 @@ def test_an_unknown_name_is_an_attribute_error(package: ModuleType) -> None:
     ],
     ids=["packages", "errors", "rules", "values", "interface", "adapters", "clients"],
 )
-def test_an_import_loads_only_what_it_names(code: str, loaded: set[str]) -> None:
-    """Names load nothing before they are used; values need pydantic, and only a client needs httpx."""
+def test_an_import_loads_only_what_it_needs(code: str, loaded: set[str]) -> None:
+    """Names load no module before their use; values need pydantic, and only a client needs httpx."""
     assert {name for name in imported_by(code) if not name.endswith(".py")} == loaded
 
 
-def test_adapters_is_ours() -> None:
-    """`adapters`, a name that PyPI knows too, is the package beside common_lib."""
+def test_the_adapters_package_is_ours() -> None:
+    """PyPI has a package of the same name; Python imports ours."""
     assert Path(str(adapters.__file__)).parents[1] == Path(str(common_lib.__file__)).parents[1]
     assert Path(str(adapters.__file__)).parents[1] == ROOT
     assert str(adapters.__file__) in imported_by("import adapters")
 
 
-def test_another_adapters_would_be_noticed(tmp_path: Path) -> None:
-    """A package of the same name earlier on the path is not taken for ours."""
+def test_another_adapters_package_is_detected(tmp_path: Path) -> None:
+    """The check above fails if a package of the same name is earlier on the path."""
     (tmp_path / "adapters").mkdir()
     (tmp_path / "adapters" / "__init__.py").touch()
     assert str(adapters.__file__) not in imported_by("import adapters", path=tmp_path)
 
 
-def test_everything_public_states_a_fact() -> None:
-    """Modules, classes, functions, methods and properties have docstrings of their own that begin with a sentence."""
+def test_every_public_name_has_a_docstring() -> None:
+    """Modules, classes, functions, methods and properties have docstrings that begin with a sentence."""
     everything = {module.__name__: module for module in modules()} | PUBLIC
     assert {path: fault for path, thing in everything.items() if (fault := fault_of_docstring(thing))} == {}
     assert len(PUBLIC) > 200
 
 
 def fault_of_docstring(thing: Any) -> str | None:
-    """What keeps a docstring from beginning with one line that ends with a full stop."""
+    """Return why a docstring does not begin with one line that ends with a full stop, or None."""
     text = vars(thing).get("__doc__") if inspect.isclass(thing) else thing.__doc__
     # A dataclass or a named tuple without a docstring is given its signature as one, which says nothing.
     if not text or text.startswith(f"{getattr(thing, '__name__', '')}("):
@@ -199,7 +199,7 @@ def fault_of_docstring(thing: Any) -> str | None:
 
 
 def test_both_registries_have_the_same_resources_and_shortcuts() -> None:
-    """Who knows the blocking registry knows the asynchronous one: the same names in the same order."""
+    """The blocking and the asynchronous registry have the same names in the same order."""
     assert list(resources(ModelRegistry)) == list(resources(AsyncModelRegistry))
     assert list(verbs(ModelRegistry)) == list(verbs(AsyncModelRegistry))
     assert ModelRegistry.__abstractmethods__ == AsyncModelRegistry.__abstractmethods__ == {"call"}
@@ -231,22 +231,22 @@ def test_a_resource_has_its_operations_and_nothing_else(blocking: type[Any], asy
 
 @pytest.mark.parametrize("dress", [call, acall, pages, apages, flow, aflow], ids=lambda dress: dress.__name__)
 def test_a_method_looks_like_its_operation(dress: Any) -> None:
-    """help() shows the operation's own signature and words, behind a `self`; a flow's origin is no parameter."""
+    """help() displays the operation's own signature and docstring after a `self`, without the origin of a flow."""
 
     def build(name: str, *, limit: int = 3) -> Any:
-        """The thing of that name."""
+        """Return the thing of that name."""
 
-    def told_origin(origin: str, name: str, *, limit: int = 3) -> Any:
-        """The thing of that name."""
+    def flow_with_origin(origin: str, name: str, *, limit: int = 3) -> Any:
+        """Return the thing of that name."""
 
-    told_origin.__name__ = "build"
-    method = dress(told_origin if dress in {flow, aflow} else build)
+    flow_with_origin.__name__ = "build"
+    method = dress(flow_with_origin if dress in {flow, aflow} else build)
     assert list(inspect.signature(method).parameters) == ["self", "name", "limit"]
     assert (method.__name__, method.__doc__) == ("build", build.__doc__)
 
 
-def test_both_clients_are_made_and_used_alike() -> None:
-    """The two clients take the same arguments and have the same public members."""
+def test_both_clients_have_the_same_arguments_and_members() -> None:
+    """A caller can exchange one for the other by `await`."""
     blocking, asynchronous = inspect.signature(HttpRegistry), inspect.signature(AsyncHttpRegistry)
     assert list(blocking.parameters) == list(asynchronous.parameters)
     for name, parameter in blocking.parameters.items():
@@ -258,7 +258,7 @@ def test_both_clients_are_made_and_used_alike() -> None:
 
 
 def test_no_signature_names_a_type_of_the_transport() -> None:
-    """No parameter, result or field is a type of httpx or tenacity, so they can be replaced; only `transport` is."""
+    """No parameter, result or field has a type of httpx or tenacity; only `transport` has."""
     inside = tuple(
         f"common_lib.client.{name}" for name in ("async_transport", "resilience", "socket_deadline", "transport")
     )
@@ -277,7 +277,7 @@ def test_no_signature_names_a_type_of_the_transport() -> None:
 
 
 def test_the_types_of_the_api_are_inferred() -> None:
-    """mypy, strict, accepts `tests/typing/api.py`, in which every result is asserted and every mistake is expected."""
+    """The checker mypy, strict, accepts `tests/typing/api.py`, which asserts every result and expects every mistake."""
     pytest.importorskip("mypy", reason="the type checker is in the extra `dev`")
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "tests/typing/api.py"],

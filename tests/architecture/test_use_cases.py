@@ -1,4 +1,4 @@
-"""A use case awaits its records and nothing else: read in the sources, and enforced while it runs, on both engines."""
+"""A use case awaits only its records: checked in the sources, and enforced at run time on both engines."""
 
 import ast
 import asyncio
@@ -32,7 +32,7 @@ def _parameters(function: Function) -> set[str]:
 
 
 def _own(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield what a function does itself; functions within it are looked at by themselves."""
+    """Yield the nodes of a function without those of nested functions."""
     for child in ast.iter_child_nodes(node):
         if not isinstance(child, Function):
             yield child
@@ -60,7 +60,7 @@ def _root(node: ast.expr) -> str:
 
 @pytest.mark.parametrize("file", sorted(CORE.glob("*.py")), ids=lambda file: file.stem)
 def test_use_cases_await_their_records_only(file: Path) -> None:
-    """Whatever has a parameter `records` may run within a transaction, and everybody else waits for that."""
+    """A function with a parameter `records` runs within a transaction, and other writers wait for it."""
     assert foreign_waits(file.read_text()) == []
 
 
@@ -78,8 +78,8 @@ def test_use_cases_await_their_records_only(file: Path) -> None:
         "x = (await elsewhere(), await records.models.find(name))",
     ],
 )
-def test_the_rule_sees_what_it_forbids(line: str) -> None:
-    """Each way to wait for something else is found, also within a nested function that takes records."""
+def test_the_check_finds_each_forbidden_wait(line: str) -> None:
+    """Also within a nested function with a parameter `records`."""
     source = f"async def use_case(records, act):\n    {line}"
     assert foreign_waits(source)
     assert foreign_waits("def outer():\n" + textwrap.indent(source, "    "))
@@ -91,7 +91,7 @@ UseCase = Callable[[Records], Awaitable[Any]]
 
 @pytest.fixture(params=["memory", "file", "postgres"])
 def closed(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    """A database of each kind that is not yet open; made outside of a loop, as the cluster of the session must be."""
+    """Provide a database of each kind that is not open yet, created outside of an event loop."""
     if request.param == "postgres":
         return PostgresDatabase(request.getfixturevalue("postgres_url"))
     return SqliteDatabase(None if request.param == "memory" else tmp_path / "registry.sqlite3")
@@ -99,13 +99,13 @@ def closed(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 
 @pytest.fixture
 async def database(closed: Any) -> AsyncIterator[Any]:
-    """An empty database of each kind."""
+    """Provide an empty database of each kind."""
     await closed.open()
     yield closed
     await closed.close()
 
 
-async def keeps(records: Records) -> bytes | None:
+async def stores_document(records: Records) -> bytes | None:
     """Store a document and read it."""
     await records.artifacts.insert_document("sha256:x", b"kept")
     return await records.artifacts.find_document("sha256:x")
@@ -123,8 +123,8 @@ async def _asks_a_thread(records: Records) -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("wait", [_sleeps_deep_inside, _asks_a_thread])
-async def test_a_use_case_that_waits_for_anything_else_is_refused_by_name(database: Any, wait: UseCase) -> None:
-    """The error names the functions, nothing of the use case is kept, and the next one is served."""
+async def test_a_use_case_that_awaits_another_thing_is_rolled_back(database: Any, wait: UseCase) -> None:
+    """The error names the functions, the use case changes nothing, and the next one runs."""
 
     async def use_case(records: Records) -> None:
         await wait(records)
@@ -132,12 +132,12 @@ async def test_a_use_case_that_waits_for_anything_else_is_refused_by_name(databa
     with pytest.raises(RuntimeError, match=rf"other than its records: .*use_case > {wait.__name__}"):
         await database.write(use_case)
     assert await database.read.artifacts.find_document("sha256:y") is None
-    assert await database.write(keeps) == b"kept"
+    assert await database.write(stores_document) == b"kept"
 
 
 @pytest.mark.anyio
 async def test_a_use_case_that_is_cancelled_is_rolled_back(database: Any) -> None:
-    """Watching the waits of a use case does not keep a cancellation from it."""
+    """The check of awaited objects does not swallow a cancellation."""
     entered = asyncio.Event()
 
     async def use_case(records: Records) -> None:
@@ -154,4 +154,4 @@ async def test_a_use_case_that_is_cancelled_is_rolled_back(database: Any) -> Non
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await database.read.artifacts.find_document("sha256:y") is None
-    assert await database.write(keeps) == b"kept"
+    assert await database.write(stores_document) == b"kept"

@@ -1,4 +1,4 @@
-"""An adapter says at once, and in a sentence, that it was given the other kind of registry."""
+"""An adapter refuses a registry of the other kind at once, with a clear error."""
 
 from collections.abc import Awaitable
 from pathlib import Path
@@ -27,8 +27,8 @@ class Asynchronous(AsyncModelRegistry):
 
 @pytest.mark.parametrize("wrong", [Asynchronous(), None, "http://127.0.0.1:8321"])
 @pytest.mark.parametrize(("adapter", "more"), [(Workbench, []), (Strategy, [Path("models")])])
-def test_a_blocking_adapter_takes_a_blocking_registry_only(adapter: Any, more: list[Path], wrong: Any) -> None:
-    """Whatever answers `call` will do, another adapter too."""
+def test_a_blocking_adapter_accepts_only_a_blocking_registry(adapter: Any, more: list[Path], wrong: Any) -> None:
+    """Any object that implements `call`, also another adapter."""
     adapter(adapter(Blocking(), *more), *more)
     with pytest.raises(InvalidConfiguration) as refused:
         adapter(wrong, *more)
@@ -39,8 +39,8 @@ def test_a_blocking_adapter_takes_a_blocking_registry_only(adapter: Any, more: l
 
 @pytest.mark.parametrize("wrong", [Blocking(), None, "http://127.0.0.1:8321"])
 @pytest.mark.parametrize("adapter", [Integration, Analysis])
-def test_an_asynchronous_adapter_takes_an_asynchronous_registry_only(adapter: Any, wrong: Any) -> None:
-    """A blocking one would stop the event loop, and then fail at the first `await`."""
+def test_an_asynchronous_adapter_accepts_only_an_asynchronous_registry(adapter: Any, wrong: Any) -> None:
+    """A blocking registry would stop the event loop and fail at the first `await`."""
     adapter(adapter(Asynchronous()))
     with pytest.raises(InvalidConfiguration) as refused:
         adapter(wrong)

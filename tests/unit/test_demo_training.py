@@ -1,4 +1,4 @@
-"""The demo's models learn from the past only, say honestly what they are worth, and travel as skops files."""
+"""The demo's models learn from the past only, report their skill honestly, and are stored as skops files."""
 
 import datetime as dt
 import itertools
@@ -37,38 +37,38 @@ FEATURES = sorted({name for recipe in RECIPES for name in recipe.features})
 
 
 def random_walk(days: int) -> Rates:
-    """A made-up rate with moves of half a percent on every weekday from 2020 on."""
+    """Return a synthetic rate with moves of half a percent on every weekday from 2020 on."""
     moves = np.random.default_rng(SEED).normal(0, 0.005, days)
     return Rates(np.busday_offset("2020-01-01", np.arange(days), roll="forward"), 1.1 * np.exp(np.cumsum(moves)))
 
 
 def tampered(rates: Rates, chosen: NDArray[np.bool_], factors: NDArray[np.float64]) -> Rates:
-    """The same rates, but multiplied by one factor each on the chosen days."""
+    """Return the same rates, multiplied by one factor each on the chosen days."""
     values = rates.values.copy()
     values[chosen] *= factors
     return Rates(rates.dates, values)
 
 
 def coefficients(version: TrainedVersion) -> list[NDArray[np.float64]]:
-    """All that was fitted: the scaler's mean and scale, the coefficients and the intercept."""
+    """Return everything that was fitted: the scaler's mean and scale, the coefficients and the intercept."""
     scaler, solver = version.estimator[0], version.estimator[-1]
     return [scaler.mean_, scaler.scale_, np.ravel(solver.coef_), np.ravel(solver.intercept_)]
 
 
 @pytest.fixture(scope="module")
 def rates() -> Rates:
-    """The real rates."""
+    """Provide the real rates."""
     return euro_rates("USD")
 
 
 @pytest.fixture(scope="module")
 def versions(rates: Rates) -> tuple[TrainedVersion, ...]:
-    """The six versions of the real rates."""
+    """Provide the six versions of the real rates."""
     return train_all(rates, seed=SEED)
 
 
-def test_rates_begin_with_the_euro_and_stand_in_time_order(rates: Rates) -> None:
-    """The first rate of the euro is 1.1789 dollars on 4 January 1999; Saturdays, Sundays and Christmas have none."""
+def test_rates_begin_with_the_euro_in_time_order(rates: Rates) -> None:
+    """The first rate is 1.1789 dollars on 4 January 1999; weekends and Christmas have none."""
     assert (rates.dates[0], rates.values[0]) == (np.datetime64("1999-01-04"), 1.1789)
     assert np.all(np.is_busday(rates.dates))
     assert np.datetime64("2023-12-25") not in rates.dates
@@ -76,7 +76,7 @@ def test_rates_begin_with_the_euro_and_stand_in_time_order(rates: Rates) -> None
 
 
 def test_an_unknown_currency_is_refused_by_name() -> None:
-    """The error names what was asked for and what there is."""
+    """The error names the requested currency and the available ones."""
     with pytest.raises(ValueError, match=r"'XYZ'.*USD, JPY"):
         euro_rates("XYZ")
 
@@ -97,7 +97,7 @@ def test_rates_out_of_order_or_not_positive_are_refused(dates: list[str], values
         Rates(np.array(dates, dtype="datetime64[D]"), np.array(values))
 
 
-def test_features_are_what_their_names_say() -> None:
+def test_features_are_computed_as_their_names_say() -> None:
     """A return over 2 days is the log of the ratio; a volatility is the log of the root mean square return."""
     rates = Rates(np.arange("2024-01-01", "2024-01-04", dtype="datetime64[D]"), np.array([1.0, 1.1, 1.21]))
     matrix = feature_matrix(["log_return_2", "log_volatility_2"], rates)
@@ -107,7 +107,7 @@ def test_features_are_what_their_names_say() -> None:
 
 @pytest.mark.parametrize("name", ["log_return_0", "log_return_-1", "log_return_", "return_1", "", "log_return_1\n"])
 def test_an_unknown_feature_is_refused_by_name(name: str) -> None:
-    """The error shows the name and the names there are."""
+    """The error lists the available features."""
     with pytest.raises(ValueError, match=re.escape(repr(name)) + ".*log_return_<days>"):
         feature_matrix([name], random_walk(30))
 
@@ -121,7 +121,7 @@ def test_too_few_rates_for_a_feature_are_refused() -> None:
 @settings(deadline=None)
 @given(st.integers(1, 98), st.lists(st.floats(0.5, 2.0), min_size=100, max_size=100))
 def test_later_rates_never_change_earlier_features(day: int, factors: list[float]) -> None:
-    """Features at or before a day are the same bits whatever the rates after it are."""
+    """Features of a day are the same bits for any later rates."""
     rates = random_walk(100)
     later = np.arange(100) > day
     changed = tampered(rates, later, np.array(factors)[later])
@@ -131,8 +131,8 @@ def test_later_rates_never_change_earlier_features(day: int, factors: list[float
 
 
 @pytest.mark.parametrize("names", [recipe.features for recipe in RECIPES])
-def test_the_row_for_tomorrow_is_the_row_the_training_would_use(names: tuple[str, ...], rates: Rates) -> None:
-    """A strategy that knows the rates up to a day gets the inputs that the full table has on that day."""
+def test_the_prediction_uses_the_same_features_as_the_training(names: tuple[str, ...], rates: Rates) -> None:
+    """A strategy that knows the rates of a day gets the inputs of the full table for that day."""
     past = rates.before(dt.date(2024, 7, 1))
     row = next_row(names, past)
     assert row == FeatureRow(dt.date(2024, 6, 28), names, tuple(feature_matrix(names, rates)[len(past) - 1].tolist()))
@@ -140,7 +140,7 @@ def test_the_row_for_tomorrow_is_the_row_the_training_would_use(names: tuple[str
 
 @settings(deadline=None, max_examples=10)
 @given(st.sampled_from(RECIPES), st.integers(0, 2**32 - 1))
-def test_holdout_rates_never_change_what_was_fitted(recipe: Recipe, noise: int) -> None:
+def test_holdout_rates_never_change_the_fitted_model(recipe: Recipe, noise: int) -> None:
     """Scaler, coefficients, digest and last training day are the same bits for any rates from 2023 on."""
     rates = random_walk(1_000)
     holdout = rates.dates >= np.datetime64(HOLDOUT_FROM, "D")
@@ -153,8 +153,8 @@ def test_holdout_rates_never_change_what_was_fitted(recipe: Recipe, noise: int) 
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: f"{recipe.model}-{len(recipe.features)}")
-def test_the_last_rate_before_the_holdout_is_the_last_that_counts(recipe: Recipe) -> None:
-    """Changing the rate of the day trained through changes the digest: the boundary is that day, not one before."""
+def test_the_training_ends_with_the_last_rate_before_the_holdout(recipe: Recipe) -> None:
+    """Another rate on that day changes the digest."""
     rates = random_walk(1_000)
     honest = train(recipe, rates, seed=SEED)
     last = rates.dates == np.datetime64(honest.trained_through, "D")
@@ -162,8 +162,8 @@ def test_the_last_rate_before_the_holdout_is_the_last_that_counts(recipe: Recipe
     assert train(recipe, tampered(rates, last, np.array([2.0])), seed=SEED).data_digest != honest.data_digest
 
 
-def test_there_are_two_models_of_three_different_versions(versions: tuple[TrainedVersion, ...]) -> None:
-    """Each version has inputs and training data of its own, and finite figures under a name of the right model."""
+def test_the_demo_trains_two_models_of_three_versions(versions: tuple[TrainedVersion, ...]) -> None:
+    """Each version has its own inputs and training data, and finite metrics."""
     assert [version.model for version in versions] == [DIRECTION] * 3 + [VOLATILITY] * 3
     assert len({(version.model, version.feature_names) for version in versions}) == 6
     assert len({version.data_digest for version in versions}) == 6
@@ -181,8 +181,10 @@ def test_training_twice_gives_the_same_version(rates: Rates, versions: tuple[Tra
         assert all(a.tobytes() == b.tobytes() for a, b in zip(coefficients(first), coefficients(second), strict=True))
 
 
-def test_figures_of_direction_agree_with_a_count_by_hand(rates: Rates, versions: tuple[TrainedVersion, ...]) -> None:
-    """Accuracy and the naive rules are shares of the holdout days, counted here one prediction at a time."""
+def test_metrics_of_direction_agree_with_an_independent_count(
+    rates: Rates, versions: tuple[TrainedVersion, ...]
+) -> None:
+    """Accuracy and naive rules are shares of the holdout days, counted one by one."""
     version = versions[0]
     higher = np.diff(rates.values, prepend=np.inf) > 0
     days = range(len(rates.before(HOLDOUT_FROM)), len(rates))
@@ -194,7 +196,9 @@ def test_figures_of_direction_agree_with_a_count_by_hand(rates: Rates, versions:
     assert version.metrics["yesterday_accuracy"] == pytest.approx(np.mean([higher[t] == higher[t - 1] for t in days]))
 
 
-def test_figures_of_volatility_agree_with_a_sum_by_hand(rates: Rates, versions: tuple[TrainedVersion, ...]) -> None:
+def test_metrics_of_volatility_agree_with_an_independent_sum(
+    rates: Rates, versions: tuple[TrainedVersion, ...]
+) -> None:
     """The errors are those of the forecast, of today's value and of the holdout's own mean."""
     version = versions[4]
     truth = feature_matrix(["log_volatility_1"], rates)[:, 0]
@@ -206,8 +210,8 @@ def test_figures_of_volatility_agree_with_a_sum_by_hand(rates: Rates, versions: 
     assert version.metrics["holdout_mean_rmse"] == pytest.approx(np.std(truth[holdout]))
 
 
-def test_verdicts_are_computed_from_the_figures(versions: tuple[TrainedVersion, ...]) -> None:
-    """The sentence of a version is the sentence of its metrics."""
+def test_verdicts_follow_from_the_metrics(versions: tuple[TrainedVersion, ...]) -> None:
+    """The sentence of a version is computed from its metrics."""
     for version in versions:
         verdict = direction_verdict if version.model == DIRECTION else volatility_verdict
         assert version.verdict == verdict(version.metrics)
@@ -231,7 +235,7 @@ def test_verdicts_are_computed_from_the_figures(versions: tuple[TrainedVersion, 
 def test_direction_has_skill_only_above_a_coin_and_the_best_naive_rule(
     accuracy: float, always_down: float, words: str
 ) -> None:
-    """Skill takes both, and the sentence says where each stands; in a falling market always saying down is good."""
+    """Skill needs both; in a falling market, always predicting a fall scores well."""
     error = {"accuracy_standard_error": 0.016, "holdout_n": 979.0}
     naive = {"always_down_accuracy": always_down, "yesterday_accuracy": 0.505}
     verdict = direction_verdict({"accuracy": accuracy, **error, **naive})
@@ -254,17 +258,17 @@ def test_direction_has_skill_only_above_a_coin_and_the_best_naive_rule(
         (12.0, 4.5, 2.1, "and beats the mean of the holdout (1.110)"),
     ],
 )
-def test_volatility_has_skill_only_against_what_could_be_known(
+def test_volatility_has_skill_only_against_known_baselines(
     naive_t: float, training_mean_t: float, holdout_mean_t: float, words: str
 ) -> None:
-    """The last value and the mean of the training days count; the mean of the holdout is an oracle and only named."""
+    """Last value and training mean count; the holdout mean is an oracle and is only reported."""
     gains = {"naive_t": naive_t, "training_mean_t": training_mean_t, "holdout_mean_t": holdout_mean_t}
     errors = {"rmse": 1.12, "naive_rmse": 1.59, "training_mean_rmse": 1.17, "holdout_mean_rmse": 1.11}
     assert words in volatility_verdict({"holdout_n": 979.0, **gains, **errors})
 
 
-def test_a_prediction_says_when_and_what(rates: Rates, versions: tuple[TrainedVersion, ...]) -> None:
-    """Its date is the last that was known; a probability lies between 0 and 1; the sentence names the day."""
+def test_a_prediction_states_its_date_and_meaning(rates: Rates, versions: tuple[TrainedVersion, ...]) -> None:
+    """Its date is the last known day; a probability is between 0 and 1; the sentence names the day."""
     for version in versions:
         prediction = predict(version.model, version.estimator, next_row(version.feature_names, rates))
         assert (prediction.model, prediction.as_of) == (version.model, rates.last_date)
@@ -285,7 +289,7 @@ def test_a_saved_version_predicts_the_same_without_trusting_any_type(
 
 
 def test_a_file_with_another_type_is_not_loaded(tmp_path: Path) -> None:
-    """What is not trusted is refused; naming its type lets it in."""
+    """Naming the type as trusted loads it."""
     path = tmp_path / "model.skops"
     stranger: Any = FunctionTransformer(func=itertools.count)
     save(stranger, path)

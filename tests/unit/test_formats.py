@@ -1,4 +1,4 @@
-"""What a file is declared to be, and whether its bytes can be that."""
+"""Model formats: what a file declares to be, and whether its bytes agree."""
 
 import contextlib
 import io
@@ -24,7 +24,7 @@ D1, D2 = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 
 
 def archive(*names: str, compression: int = zipfile.ZIP_STORED, content: bytes = b"{}") -> bytes:
-    """A ZIP archive."""
+    """Return a ZIP archive."""
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", compression) as file:
         for name in names:
@@ -33,7 +33,7 @@ def archive(*names: str, compression: int = zipfile.ZIP_STORED, content: bytes =
 
 
 def test_media_types_and_names_belong_to_one_format() -> None:
-    """And pass the rules for manifests."""
+    """They meet the rules of manifests, too."""
     types = [form.media_type for form in formats.FORMATS]
     suffixes = [suffix for form in formats.FORMATS for suffix in form.suffixes]
     assert len(set(types)) == len(types)
@@ -64,7 +64,7 @@ def test_media_types_and_names_belong_to_one_format() -> None:
     ],
 )
 def test_name_and_media_type_declare_a_format(path: str, media_type: str, loader: str) -> None:
-    """The longest suffix counts; a media type that says less does not contradict it."""
+    """The longest suffix counts; a general media type does not contradict it."""
     found = formats.declared(path, media_type)
     assert found is not None
     assert found.loader == loader
@@ -81,8 +81,8 @@ def test_name_and_media_type_declare_a_format(path: str, media_type: str, loader
         ("model.json", "text/plain"),
     ],
 )
-def test_a_contradiction_is_refused(path: str, media_type: str) -> None:
-    """Neither of the two is believed."""
+def test_contradicting_name_and_media_type_are_refused(path: str, media_type: str) -> None:
+    """Neither of the two is trusted."""
     with pytest.raises(RuleViolation):
         formats.declared(path, media_type)
 
@@ -91,13 +91,13 @@ def test_a_contradiction_is_refused(path: str, media_type: str) -> None:
     ("path", "media_type"),
     [("model", ANY), ("image.png", "image/png"), ("x.xgboost", ANY), ("x.bin", "application/vnd.pickle")],
 )
-def test_what_declares_nothing_is_no_model(path: str, media_type: str) -> None:
-    """A third party's declaration never leads to a loader of ours."""
+def test_a_file_without_a_declared_format_is_not_loaded(path: str, media_type: str) -> None:
+    """A format of another package never leads to one of our loaders."""
     assert formats.declared(path, media_type) is None
 
 
-def test_a_plain_archive_has_one_reading() -> None:
-    """Bytes before, behind or between, names twice, comments and bombs make it none."""
+def test_an_ambiguous_archive_is_refused() -> None:
+    """Bytes before, behind or between members, duplicate names, comments and bombs."""
     good = archive("schema.json", "1.npy")
     assert zip_names(good) == {"schema.json", "1.npy"}
     with pytest.warns(UserWarning, match="Duplicate name"):
@@ -126,14 +126,14 @@ def test_a_plain_archive_has_one_reading() -> None:
         (pickle.dumps([1]), "not a plain ZIP"),
     ],
 )
-def test_a_skops_file_holds_what_skops_writes(content: bytes, reason: str) -> None:
-    """And no pickle beside it."""
+def test_a_skops_file_contains_only_what_skops_writes(content: bytes, reason: str) -> None:
+    """A pickle beside it is refused."""
     assert reason.replace("\\", "") in str(formats.BY_NAME["skops"].fault(content))
 
 
 @pytest.mark.parametrize("length", [0, 1, 3, 10**8 + 1, 2**31, 2**63, 2**64 - 1])
-def test_a_header_of_safetensors_is_within_the_file(length: int) -> None:
-    """Nobody sets memory aside for one that is not there."""
+def test_a_safetensors_header_longer_than_the_file_is_refused(length: int) -> None:
+    """No memory is allocated for it."""
     fault = formats.BY_NAME["safetensors"].fault
     assert "header" in str(fault(struct.pack("<Q", length) + b"{}"))
     assert fault(struct.pack("<Q", 2) + b"{}") is None
@@ -141,8 +141,8 @@ def test_a_header_of_safetensors_is_within_the_file(length: int) -> None:
 
 
 @given(st.binary(max_size=200), st.sampled_from(formats.FORMATS))
-def test_any_bytes_get_an_answer(content: bytes, form: formats.Format) -> None:
-    """A reason or none, never an error; and whatever they are, they look like something."""
+def test_any_bytes_are_checked_without_an_error(content: bytes, form: formats.Format) -> None:
+    """The result is a reason or None for any bytes."""
     fault = form.fault(content)
     assert fault is None or fault
     assert formats.resemblance(content)
@@ -151,33 +151,33 @@ def test_any_bytes_get_an_answer(content: bytes, form: formats.Format) -> None:
 
 
 @given(st.text(max_size=40), st.sampled_from([ANY, "text/plain", *(form.media_type for form in formats.FORMATS)]))
-def test_any_name_gets_an_answer(path: str, media_type: str) -> None:
-    """A declaration, none, or a violation of the rules."""
+def test_any_name_is_classified_or_refused(path: str, media_type: str) -> None:
+    """The result is a format, None, or a violation of the rules."""
     with contextlib.suppress(RuleViolation):
         formats.declared(path, media_type)
 
 
 @given(st.sampled_from([0, 1, 2, 3, 4, 5]), st.sampled_from([form for form in formats.FORMATS if form.safe]))
-def test_a_pickle_is_of_no_safe_format_but_text(protocol: int, form: formats.Format) -> None:
-    """Of the oldest protocols, which are ASCII, a text is harmless: it is read as one."""
+def test_a_pickle_is_refused_by_every_safe_format_but_text(protocol: int, form: formats.Format) -> None:
+    """Pickles of the oldest protocol are ASCII, and harmless when they are read as text."""
     content = pickle.dumps(print, protocol=protocol)
     assert form.fault(content) or form.name == "text"
 
 
 class TestTrust:
-    def test_nothing_is_trusted_by_itself(self) -> None:
-        """Not even by an empty set."""
+    def test_no_digest_is_trusted_by_default(self) -> None:
+        """An empty set trusts no digest, either."""
         assert not is_trusted(None, [D1])
         assert not is_trusted(set(), [D1])
 
-    def test_a_set_of_digests(self) -> None:
+    def test_a_set_of_digests_is_trusted(self) -> None:
         """With or without the name of the hash."""
         assert is_trusted({D1}, [D2, D1])
         assert is_trusted(["1" * 64], [D1])
         assert not is_trusted({D2}, [D1])
 
     def test_a_file_of_digests_is_read_at_each_use(self, tmp_path: Path) -> None:
-        """So that one that is taken out is trusted no longer."""
+        """A digest that was removed from the file is not trusted any more."""
         file = tmp_path / "trusted"
         file.write_text(f"# reviewed\n{'1' * 64}  model.pkl\n\n{D2} # by risk\n")
         assert is_trusted(file, [D1])
@@ -185,8 +185,8 @@ class TestTrust:
         file.write_text("")
         assert not is_trusted(file, [D1])
 
-    def test_a_function_says_yes_by_true_alone(self) -> None:
-        """One that is asynchronous would otherwise trust everything."""
+    def test_a_trust_function_must_return_true(self) -> None:
+        """An asynchronous function would otherwise trust everything."""
 
         async def later(digest: str) -> bool:
             return False
@@ -198,14 +198,14 @@ class TestTrust:
         coroutines[0].close()  # type: ignore[attr-defined]
 
     @pytest.mark.parametrize("given", [D1, b"x", 7, {"model.pkl"}, {"1" * 63}, {"A" * 64}, [None]])
-    def test_what_is_no_digest_is_refused(self, given: object) -> None:
-        """A text could be a path or a digest, so it is neither."""
+    def test_an_invalid_digest_is_refused(self, given: object) -> None:
+        """A text could be a path or a digest, so it is refused."""
         with pytest.raises(LoadRefused):
             is_trusted(given, [D1])  # type: ignore[arg-type]
 
     @pytest.mark.parametrize("content", [b"\xff", b"latest\n"])
-    def test_a_file_that_cannot_be_read_trusts_nobody(self, tmp_path: Path, content: bytes) -> None:
-        """It is said, and not passed over."""
+    def test_an_unreadable_trust_file_is_an_error(self, tmp_path: Path, content: bytes) -> None:
+        """The error names the file."""
         (tmp_path / "trusted").write_bytes(content)
         for file in (tmp_path / "trusted", tmp_path / "missing"):
             with pytest.raises(LoadRefused):
@@ -213,14 +213,14 @@ class TestTrust:
 
 
 def test_json_begins_as_json() -> None:
-    """Behind white space as well."""
+    """Also after white space."""
     fault = formats.BY_NAME["json"].fault
     assert all(fault(json.dumps(value).encode()) is None for value in ({}, [], "", 1, -1, None, True, False))
     assert fault(b"\x80\x04.") is not None
 
 
-def test_the_table_of_formats_is_the_code() -> None:
-    """Loader, names and media type of each, in the page on loading."""
+def test_the_documented_table_of_formats_matches_the_code() -> None:
+    """Loader, names and media type of each format, on the page on loading."""
     rows = [
         f"| {form.name} | `{form.loader}` "
         f"| {', '.join(f'`{suffix}`' for suffix in form.suffixes)} | `{form.media_type}` |"

@@ -1,4 +1,4 @@
-"""Moments that are typed: without an offset they are of UTC, wherever the machine stands."""
+"""Times as text: without an offset they are UTC, on every machine."""
 
 import time
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ def _elsewhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.usefixtures("_elsewhere")
 @pytest.mark.parametrize("text", ["2026-03-01", "2026-03-01T00:00", "2026-03-01T09:00:00+09:00"])
-def test_a_moment_means_the_same_everywhere(text: str) -> None:
+def test_a_time_has_the_same_meaning_on_every_machine(text: str) -> None:
     """With an offset or without."""
     assert moment(text) == datetime(2026, 3, 1, tzinfo=UTC)
 
 
-def test_what_is_no_time_is_refused() -> None:
-    """With how to write it."""
+def test_an_invalid_time_is_refused() -> None:
+    """The error gives the right form."""
     with pytest.raises(click.BadParameter, match="write 2026-03-01"):
         moment("yesterday")

@@ -1,4 +1,4 @@
-"""The rules of promotion: windows, signatures, findings, and the comparison of versions."""
+"""Rules of promotion: change windows, signatures, findings, and the comparison of versions."""
 
 import itertools
 import sys
@@ -23,17 +23,17 @@ WORKDAYS = list(Weekday)[:5]
 
 
 def hours(since: str = "09:00", until: str = "17:00", days: Any = WORKDAYS) -> Any:
-    """Hours of the week."""
+    """Return hours of the week."""
     return SimpleNamespace(days=days, since=since, until=until)
 
 
 def opened(*weekly: Any, zone: str = "Europe/Berlin", closed: Any = ()) -> Any:
-    """Windows."""
+    """Return change windows."""
     return SimpleNamespace(zone=zone, hours=weekly or (hours(),), closed=closed)
 
 
 def berlin(text: str) -> datetime:
-    """A moment by the clocks of Berlin."""
+    """Return a moment by the clocks of Berlin."""
     return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo("Europe/Berlin"))
 
 
@@ -45,12 +45,12 @@ class TestWindows:
             *(("2026-03-02T17:00", False), ("2026-03-01T12:00", False), ("2026-12-24T12:00", False)),
         ],
     )
-    def test_it_is_open_in_its_hours(self, at: str, expected: object) -> None:
-        """From the first minute on, up to the last one; neither on other days nor on closed ones."""
+    def test_a_window_is_open_during_its_hours(self, at: str, expected: object) -> None:
+        """From its first minute to its last; neither on other days nor on closed days."""
         assert windows.is_open(opened(closed=["2026-12-24"]), berlin(at)) is expected
 
-    def test_the_clocks_are_those_of_the_zone(self) -> None:
-        """In summer an hour earlier by UTC."""
+    def test_a_window_follows_the_clocks_of_its_zone(self) -> None:
+        """In summer it opens an hour earlier in UTC."""
         assert not windows.is_open(opened(), datetime(2026, 3, 2, 7, 30, tzinfo=UTC))
         assert windows.is_open(opened(), datetime(2026, 6, 1, 7, 30, tzinfo=UTC))
 
@@ -64,26 +64,26 @@ class TestWindows:
         ],
     )
     def test_the_next_opening_is_found(self, at: str, opens: str) -> None:
-        """Over weekends and closed days."""
+        """Across weekends and closed days."""
         assert windows.next_opening(opened(closed=["2026-12-24", "2026-12-25"]), berlin(at)) == berlin(opens)
 
-    def test_hours_whose_begin_the_clocks_jump_over_open_when_they_have_jumped(self) -> None:
-        """On 29 March 2026 half past two to half past three begins at three in Berlin."""
+    def test_a_window_that_starts_in_a_skipped_hour_opens_after_it(self) -> None:
+        """On 29 March 2026, half past two to half past three begins at three in Berlin."""
         night = opened(hours("02:30", "03:30", [Weekday.SUNDAY]))
         assert windows.next_opening(night, berlin("2026-03-28T12:00")) == berlin("2026-03-29T03:00")
 
     @pytest.mark.parametrize("until", ["02:30", "02:31"])
     @pytest.mark.parametrize("since", ["01:00", "02:00", "02:15"])
-    def test_hours_that_the_clocks_repeat_open_twice(self, since: str, until: str) -> None:
-        """On 25 October 2026 it is 02:00 again in Berlin an hour later, at 01:00 by UTC."""
+    def test_a_window_in_a_repeated_hour_opens_twice(self, since: str, until: str) -> None:
+        """On 25 October 2026 it is 02:00 in Berlin again an hour later, at 01:00 UTC."""
         night = opened(hours(since, until, [Weekday.SUNDAY]))
         quarter = int(since == "02:15") * timedelta(minutes=15)
         again = datetime(2026, 10, 25, 1, 0, tzinfo=UTC) + quarter
         assert windows.next_opening(night, datetime(2026, 10, 25, 0, 45, tzinfo=UTC)) == again
 
     @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/Havana", "Africa/Cairo", "Australia/Lord_Howe"])
-    def test_what_is_told_holds_where_the_clocks_jump(self, zone: str) -> None:
-        """For each hour of the days around, windows of half an hour and of hours open when it is said, not before."""
+    def test_the_next_opening_is_right_around_clock_changes(self, zone: str) -> None:
+        """Windows of half an hour and of hours, for each hour of those days, open at the announced time, not before."""
         clocks = [f"{half // 2:02}:{half % 2 * 30:02}" for half in range(8)]
         local, step = ZoneInfo(zone), timedelta(minutes=30)
         begin = datetime(2026, 1, 1, tzinfo=UTC)
@@ -97,20 +97,20 @@ class TestWindows:
                 first = next(at + step * ahead for ahead in range(100) if windows.is_open(weekly, at + step * ahead))
                 assert windows.next_opening(weekly, at) == first
 
-    def test_an_hour_that_the_clocks_jump_over_opens_the_week_after(self) -> None:
-        """On 29 March 2026 there is no 02:30 in Berlin."""
+    def test_a_window_within_a_skipped_hour_opens_a_week_later(self) -> None:
+        """On 29 March 2026, 02:30 does not exist in Berlin."""
         night = opened(hours("02:00", "03:00", [Weekday.SUNDAY]))
         assert windows.next_opening(night, berlin("2026-03-28T12:00")) == berlin("2026-04-05T02:00")
 
-    def test_a_year_of_closed_days_ends(self) -> None:
-        """Windows of one day a week, all of whose days are closed for years, open after them."""
+    def test_the_next_opening_is_found_after_years_of_closed_days(self) -> None:
+        """A weekly window opens after all of its closed days."""
         mondays = [(date(2026, 1, 5) + timedelta(weeks=week)).isoformat() for week in range(366)]
         found = windows.next_opening(opened(hours(days=[Weekday.MONDAY]), closed=mondays), berlin("2026-01-01T00:00"))
         assert found == berlin("2033-01-10T09:00")
 
     @given(st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)), st.data())  # noqa: DTZ001
-    def test_what_is_said_to_open_is_open_and_nothing_before(self, at: datetime, data: st.DataObject) -> None:
-        """Whatever the windows: every quarter of an hour before the next opening is closed."""
+    def test_the_next_opening_is_open_and_no_moment_before_it(self, at: datetime, data: st.DataObject) -> None:
+        """For any windows: every quarter of an hour before the next opening is closed."""
         clocks = st.integers(0, 95).map(lambda quarter: f"{quarter // 4:02}:{quarter % 4 * 15:02}")
         times = data.draw(st.lists(clocks, min_size=2, max_size=2, unique=True).map(sorted))
         days = data.draw(st.lists(st.sampled_from(Weekday), min_size=1, unique=True))
@@ -138,7 +138,7 @@ class TestWindows:
         ],
     )
     def test_windows_that_never_open_are_refused(self, wrong: Any, field: str) -> None:
-        """The refusal names the part and what to write instead."""
+        """The error names the wrong part and what to write instead."""
         with pytest.raises(RuleViolation) as refused:
             windows.check_windows(wrong)
         assert (refused.value.code, refused.value.field) == ("invalid_policy", f"rules.windows.{field}")
@@ -146,18 +146,18 @@ class TestWindows:
 
 
 def field(name: str, dtype: str = "float64", *shape: int) -> Any:
-    """One input or output."""
+    """Return one input or output."""
     return SimpleNamespace(name=name, dtype=dtype, shape=list(shape))
 
 
 def signed(inputs: Any, outputs: Any = ()) -> Any:
-    """A signature."""
+    """Return a signature."""
     return SimpleNamespace(inputs=list(inputs), outputs=list(outputs))
 
 
 class TestSignatures:
     @pytest.mark.parametrize(
-        ("new", "old", "told"),
+        ("new", "old", "expected"),
         [
             (signed([field("a")]), signed([field("a")]), ""),
             (signed([field("a"), field("b")]), signed([field("a")]), "input 'b' is new"),
@@ -176,19 +176,19 @@ class TestSignatures:
             (signed([field("a", "f", 2)]), signed([field("a", "f", 2, 1)]), "input 'a' was f[2, 1] and is f[2]"),
         ],
     )
-    def test_one_can_take_the_place_of_another_unnoticed(self, new: Any, old: Any, told: str) -> None:
-        """It takes what the old one took, perhaps more lengths; it gives what the old one gave, perhaps more."""
-        assert signatures.difference(new, old) == told
+    def test_compatible_signatures_can_replace_each_other(self, new: Any, old: Any, expected: str) -> None:
+        """The new one accepts at least the old lengths, and returns at least the old outputs."""
+        assert signatures.difference(new, old) == expected
 
 
 def rules(**some: Any) -> Any:
-    """Rules of a policy; those not named ask for nothing."""
+    """Return the rules of a policy; omitted rules require nothing."""
     nothing = {"metrics": [], "signature": False, "approvals": 0, "tags": {}, "files": [], "windows": None}
     return SimpleNamespace(**nothing | some)
 
 
 def metric(direction: Direction, than: float | None = None, tolerance: float = 0.0) -> Any:
-    """A rule for the metric `m`."""
+    """Return a rule for the metric `m`."""
     return SimpleNamespace(metric="m", direction=direction, than=than, tolerance=tolerance)
 
 
@@ -208,8 +208,8 @@ FINITE = st.floats(-1e6, 1e6)
 
 
 class TestJudgement:
-    def test_without_rules_the_lifecycle_alone_is_judged(self) -> None:
-        """In staging and not recalled."""
+    def test_without_rules_only_the_lifecycle_is_checked(self) -> None:
+        """The version must be in staging and not recalled."""
         assert [(finding.rule, finding.met) for finding in judge(rules(), NOTHING)] == [
             ("stage", True),
             ("recall", True),
@@ -218,10 +218,8 @@ class TestJudgement:
         assert [finding.met for finding in judge(rules(), other)] == [False, False]
 
     @given(FINITE, FINITE, st.floats(0, 10))
-    def test_a_metric_meets_its_bound_or_the_one_turned_around(
-        self, value: float, bound: float, tolerance: float
-    ) -> None:
-        """Of `at least` and `at most` one holds always; the finding has the numbers that decided."""
+    def test_a_metric_meets_at_least_or_at_most(self, value: float, bound: float, tolerance: float) -> None:
+        """One of the two always holds; the finding has the compared numbers."""
         facts = NOTHING._replace(metrics={"m": value})
         found = {way: judge(rules(metrics=[metric(way, bound, tolerance)]), facts)[2] for way in Direction}
         least, most = found[Direction.AT_LEAST], found[Direction.AT_MOST]
@@ -240,8 +238,8 @@ class TestJudgement:
             (Incumbent(1, {}, None), 0.9, False),
         ],
     )
-    def test_the_incumbent_is_a_bound_if_there_is_one(self, incumbent: Any, value: Any, met: object) -> None:
-        """What cannot be compared is not met: it has to be overridden by somebody who says why."""
+    def test_the_metric_of_the_incumbent_is_the_bound(self, incumbent: Any, value: Any, met: object) -> None:
+        """A metric that cannot be compared is not met: an admin has to override it with a reason."""
         facts = NOTHING._replace(incumbent=incumbent, metrics={} if value is None else {"m": value})
         assert judge(rules(metrics=[metric(Direction.AT_LEAST)]), facts)[2].met is met
 
@@ -256,19 +254,19 @@ class TestJudgement:
             ([Word("alice", Verdict.APPROVED, void=False), Word("bob", Verdict.REFUSED, void=True)], [True]),
         ],
     )
-    def test_words_count_while_they_hold_and_are_not_the_authors(self, words: Any, met: Any) -> None:
-        """A refusal stands beside the approvals, and is enough to stand in the way."""
+    def test_only_valid_approvals_of_others_count(self, words: Any, met: Any) -> None:
+        """A refusal blocks the promotion beside any number of approvals."""
         found = judge(rules(approvals=1), NOTHING._replace(words=words))[2:]
         assert [finding.met for finding in found] == met
 
-    def test_tags_and_files_are_looked_for(self) -> None:
+    def test_required_tags_and_files_are_checked(self) -> None:
         """A tag with any value or with one; a file by a pattern."""
         facts = NOTHING._replace(tags={"risk": "low", "team": ""}, files=["docs/card.md", "model.bin"])
-        asked = rules(
+        required = rules(
             tags={"risk": "low", "team": None, "owner": None, "desk": "fx"},
             files=["*.md", "docs/*", "model.bin", "*.txt"],
         )
-        assert [(finding.subject, finding.met) for finding in judge(asked, facts)[2:]] == [
+        assert [(finding.subject, finding.met) for finding in judge(required, facts)[2:]] == [
             *(("risk", True), ("team", True), ("owner", False), ("desk", False)),
             *(("*.md", True), ("docs/*", True), ("model.bin", True), ("*.txt", False)),
         ]
@@ -281,12 +279,12 @@ class TestJudgement:
             *(("*ab*ab*", "abab", True), ("*ab*ab*", "aab", False), ("a**b", "ab", True), ("a*bc*c", "abc", False)),
         ],
     )
-    def test_in_a_pattern_of_files_the_star_alone_is_special(self, pattern: str, path: str, met: object) -> None:
-        """It is any part of a path, also none; brackets stand in paths, and mean themselves."""
+    def test_only_the_star_is_special_in_file_patterns(self, pattern: str, path: str, met: object) -> None:
+        """It matches any part of a path, also an empty one; brackets are literal."""
         assert judge(rules(files=[pattern]), NOTHING._replace(files=[path]))[2].met is met
 
-    def test_no_pattern_takes_time_that_grows_with_the_square_of_a_path(self) -> None:
-        """What would take a regular expression a second takes this a moment, with as many stars as there may be."""
+    def test_matching_a_file_pattern_takes_linear_time(self) -> None:
+        """With the largest number of stars, where a regular expression would take a second."""
         pattern = ("*" + "a" * 27) * MAX_STARS + "b"
         files = [f"{'a' * 250}/{'a' * 250}/{number}" for number in range(1_000)]
         began = time.process_time()
@@ -294,8 +292,8 @@ class TestJudgement:
         assert time.process_time() - began < 0.2
 
     @pytest.mark.parametrize("way", Direction)
-    def test_a_bound_is_a_number_whatever_the_tolerance(self, way: Direction) -> None:
-        """Beyond the largest double there is none that the log could tell; every metric meets that."""
+    def test_a_bound_is_finite_for_any_tolerance(self, way: Direction) -> None:
+        """A bound beyond the largest double is capped, and every metric meets it."""
         largest = sys.float_info.max
         sign = -1 if way is Direction.AT_LEAST else 1
         facts = NOTHING._replace(metrics={"m": sign * largest})
@@ -303,7 +301,7 @@ class TestJudgement:
         assert (found.met, found.bound) == (True, sign * largest)
 
     def test_a_closed_window_says_when_it_opens(self) -> None:
-        """In UTC, as everything else."""
+        """The time is in UTC."""
         (finding,) = judge(rules(windows=opened(hours("18:00", "20:00"))), NOTHING)[2:]
         assert (finding.met, finding.found) == (False, "closed, opens at 2026-03-02T17:00:00Z")
 
@@ -318,13 +316,13 @@ class TestJudgement:
         ],
     )
     def test_rules_that_can_never_be_met_are_refused(self, wrong: Any, field: str) -> None:
-        """Before anybody waits for them to be."""
+        """They are refused when the policy is set."""
         with pytest.raises(RuleViolation) as refused:
             check_rules(wrong, frozenset({"n"}))
         assert refused.value.field == field
 
-    def test_before_there_are_versions_any_metric_may_be_named(self) -> None:
-        """Nobody can know yet."""
+    def test_a_model_without_versions_accepts_rules_for_any_metric(self) -> None:
+        """Its metrics are not known yet."""
         check_rules(rules(metrics=[metric(Direction.AT_MOST)]), None)
 
 
@@ -334,8 +332,8 @@ TURNED = {Change.NEW: Change.GONE, Change.GONE: Change.NEW}
 
 class TestComparison:
     @given(SIDE, SIDE)
-    def test_it_is_symmetric_and_finds_everything(self, left: dict[str, Any], right: dict[str, Any]) -> None:
-        """Turned around it says the same turned around, and nothing that either has is missing."""
+    def test_a_comparison_is_symmetric_and_complete(self, left: dict[str, Any], right: dict[str, Any]) -> None:
+        """The reverse comparison is the mirror image, and every entry of either version is listed."""
         one, other = {Part.METRICS: left}, {Part.METRICS: right}
         forth = {found.name: found for found in comparison.compared(one, other)}
         back = {found.name: found for found in comparison.compared(other, one)}
@@ -346,7 +344,7 @@ class TestComparison:
         assert all(found.change is Change.EQUAL for found in comparison.compared(one, one))
 
     def test_true_is_not_one_and_absent_is_not_none(self) -> None:
-        """Python compares them as equal, people who set parameters do not."""
+        """Python compares True and 1 as equal; a parameter does not."""
         sides = ({"a": True, "b": None}, {"a": 1})
         found = comparison.compared(*({Part.PARAMETERS: side} for side in sides))
         assert [each.change for each in found] == [Change.CHANGED, Change.GONE]

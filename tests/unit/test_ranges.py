@@ -1,4 +1,4 @@
-"""Ranges of bytes, as RFC 9110 means them."""
+"""Byte ranges as in RFC 9110."""
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,7 @@ NUMBERS = st.integers(0, 60)
 
 @given(SIZES, NUMBERS, NUMBERS | st.none())
 def test_a_range_is_a_slice(size: int, first: int, last: int | None) -> None:
-    """From the first to the last byte, both included, as far as there are any."""
+    """From the first to the last byte, both included, up to the end of the file."""
     whole = bytes(range(size))
     part = select_range(f"bytes={first}-{'' if last is None else last}", size)
     if last is not None and last < first:
@@ -25,8 +25,8 @@ def test_a_range_is_a_slice(size: int, first: int, last: int | None) -> None:
 
 
 @given(SIZES, st.integers(1, 60))
-def test_a_suffix_is_the_end(size: int, length: int) -> None:
-    """The last so many bytes, or all."""
+def test_a_suffix_range_is_the_end_of_the_file(size: int, length: int) -> None:
+    """The last n bytes, or all."""
     part = select_range(f"bytes=-{length}", size)
     if size == 0:
         assert part is None
@@ -39,12 +39,12 @@ NONE = ["", "bytes", "bytes=", "bytes=-", "bytes=a-b", "items=0-1", "bytes=0-1,3
 
 
 @pytest.mark.parametrize("header", [None, *NONE, "bytes=0-1\n", "bytes=--1", "Bytes=0-1", "bytes=٠-١"])
-def test_what_is_no_range_that_is_served_means_everything(header: str | None) -> None:
-    """A server may always send the whole."""
+def test_an_unsupported_range_returns_the_whole_file(header: str | None) -> None:
+    """RFC 9110 allows a server to ignore a range."""
     assert select_range(header, 10) == ByteRange(0, 10)
 
 
-def test_of_nothing_there_is_no_range() -> None:
-    """Not even the last byte; but everything of nothing can be had."""
+def test_an_empty_file_has_no_range() -> None:
+    """Not even its last byte; the whole empty file can be read."""
     assert select_range("bytes=0-", 0) is None
     assert select_range(None, 0) == ByteRange(0, 0)
