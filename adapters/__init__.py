@@ -1,4 +1,4 @@
-"""One adapter per service, in that service's words; each is a model registry, and none knows another."""
+"""One adapter for each service, with methods named in that service's terms. Each adapter is itself a model registry."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

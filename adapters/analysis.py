@@ -1,4 +1,4 @@
-"""The analysis engine reads production models."""
+"""Adapter for the analysis engine, which reads production models."""
 
 import math
 import time
@@ -24,16 +24,16 @@ _MOST_LISTS = 100
 
 @dataclass(frozen=True, slots=True)
 class ProductionModel(Provenance):
-    """A model and the version of it that is in production; and how that is known."""
+    """A model, its version in production, and where the answer came from."""
 
     model: RegisteredModel
     version: ModelVersion
 
 
 class Analysis(AsyncModelRegistry):
-    """The registry in the words of the analysis engine, an asynchronous service that only reads.
+    """The registry for the analysis engine, an asynchronous service that only reads.
 
-    While the registry gives no answer it reads what it was told last, up to a day old, and each result says so.
+    During an outage it returns the last answers, up to a day old, and marks each of them as stale.
     """
 
     def __init__(self, registry: AsyncModelRegistry, *, staleness: Staleness = _SERVE) -> None:
@@ -49,14 +49,14 @@ class Analysis(AsyncModelRegistry):
         self._lists: dict[str, tuple[list[ProductionModel], float]] = {}
 
     async def call(self, operation: Operation[T]) -> T:
-        """Answer by the registry that was given, or by what it said last."""
+        """Execute an operation with the registry; answer a resolve from its last answer during an outage."""
         return await arun(self._last_good.fetch(operation), self._registry.call)
 
     async def production_model(self, name: str) -> Resolution:
-        """The version of a model that is in production, and how that is known.
+        """Get the production version of a model, with the age and the source of the answer.
 
         Raises:
-            VersionNotFound: none is.
+            VersionNotFound: the model has no version in production.
         """
         return await self.versions.resolution(f"models:/{name}/production")
 
@@ -66,22 +66,22 @@ class Analysis(AsyncModelRegistry):
         type: ModelType | str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> list[ProductionModel]:
-        """All models that have a version in production, by name, with that version.
+        """List the models that have a version in production, ordered by name, each with that version.
 
-        While the registry gives no answer, it is the list that this instance was given last for the same question.
+        During an outage, return the last list that this instance received for the same arguments.
         """
-        question = repr((type, sorted((tags or {}).items())))
+        filters = repr((type, sorted((tags or {}).items())))
         requested_at = time.monotonic()
         try:
             found = await self._production_models(type, tags)
         except RegistryUnavailable as error:
-            listed, listed_at = self._lists.get(question, ([], -math.inf))
+            listed, listed_at = self._lists.get(filters, ([], -math.inf))
             age_s = requested_at - listed_at
             if age_s > self._staleness.max_age_s:
                 raise
             return [replace(each, stale=True, age_s=age_s, source="cache", reason=str(error)) for each in listed]
-        self._lists.pop(question, None)
-        self._lists[question] = (found, requested_at)
+        self._lists.pop(filters, None)
+        self._lists[filters] = (found, requested_at)
         if len(self._lists) > _MOST_LISTS:
             self._lists.pop(next(iter(self._lists)))
         return list(found)

@@ -1,4 +1,4 @@
-"""ML integration deploys and serves: it decides what is in production."""
+"""Adapter for ML integration, which deploys and serves models and decides which versions are in production."""
 
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Integration(AsyncModelRegistry):
-    """The registry in the words of integration, an asynchronous service."""
+    """The registry for ML integration, an asynchronous service."""
 
     def __init__(self, registry: AsyncModelRegistry) -> None:
         if not isinstance(registry, AsyncModelRegistry):
@@ -27,19 +27,19 @@ class Integration(AsyncModelRegistry):
         self.origin = registry.origin
 
     async def call(self, operation: Operation[T]) -> T:
-        """Answer by the registry that was given."""
+        """Execute an operation with the registry."""
         return await self._registry.call(operation)
 
     async def candidates(self, name: str) -> list[ModelVersion]:
-        """The versions of a model that wait in staging, the newest first."""
+        """List the versions of a model that are in staging, the newest first."""
         return [version async for version in self.versions.search(name, stage=ModelStage.STAGING)]
 
     async def check(self, version: ModelVersion) -> Check:
-        """What a promotion of the version would come to now, rule by rule, and what it would replace."""
+        """Check whether the version can be promoted now: the result of each rule, and the version it would replace."""
         return await self.production.check(version.model, version.version)
 
     async def approve(self, version: ModelVersion, *, reason: str) -> Approval:
-        """The approval of a version by a human other than its author.
+        """Approve a version. Only a human who did not register it can do that.
 
         Raises:
             DecisionNotAllowed: the caller is a service, or registered the version.
@@ -47,7 +47,7 @@ class Integration(AsyncModelRegistry):
         return await self.approvals.approve(version.model, version.version, reason=reason)
 
     async def refuse(self, version: ModelVersion, *, reason: str) -> Approval:
-        """The refusal of a version, which stands in the way until whoever refused approves.
+        """Refuse a version. It cannot be promoted until the same caller approves it.
 
         Raises:
             DecisionNotAllowed: the caller is a service, or registered the version.
@@ -62,16 +62,16 @@ class Integration(AsyncModelRegistry):
         replacing: int | Replaced | None = Replaced.INCUMBENT,
         override: bool = False,
     ) -> ModelVersion:
-        """The version, in production; the one it replaces is archived in the same instant.
+        """Promote a version to production, and archive the version that it replaces in the same transaction.
 
-        `replacing` is the number of the one that the decision was made against, None for none, as `check` tells it;
-        without it, whatever is there just before.
+        `replacing` is the number of the version that `check` reported as replaced, or None if there was none. Without
+        it, the version in production just before the promotion is replaced, whichever it is.
 
         Raises:
-            RevisionMismatch: somebody changed the version since it was read.
-            ProductionChanged: something else is in production than `replacing` says; `winner` says who decided so.
-            PolicyNotMet: the policy of the model asks for more.
-            IllegalTransition: it is not in staging.
+            RevisionMismatch: the version was changed since the caller read it.
+            ProductionChanged: another version than `replacing` is in production; `winner` names who promoted it.
+            PolicyNotMet: the version does not meet the policy of the model.
+            IllegalTransition: the version is not in staging.
         """
         return await self.production.promote(
             version.model,
@@ -83,42 +83,42 @@ class Integration(AsyncModelRegistry):
         )
 
     async def rollback(self, version: ModelVersion, *, reason: str) -> ModelVersion:
-        """The version that was in production before the given one, there again.
+        """Roll back from the given version, and return the earlier version that is in production again.
 
         Raises:
-            ProductionChanged: the given one is not in production any more; `winner` says who decided so.
-            NothingToReturnTo: none was there before that could be again.
+            ProductionChanged: the given version is not in production any more; `winner` names who changed that.
+            NothingToReturnTo: no earlier production version can be used again.
         """
         return await self.production.rollback(version.model, reason=reason, replacing=version.version)
 
     async def recall(self, version: ModelVersion, *, reason: str) -> ModelVersion:
-        """The version, blocked for everyone at once.
+        """Recall a version: from now on nobody can resolve, fetch or load it.
 
         Raises:
-            RevisionMismatch: somebody changed it since it was read.
-            VersionRecalled: it is blocked already.
+            RevisionMismatch: the version was changed since the caller read it.
+            VersionRecalled: the version is already recalled.
         """
         return await self.versions.recall(version.model, version.version, reason=reason, revision=version.revision)
 
     async def reinstate(self, version: ModelVersion, *, reason: str) -> ModelVersion:
-        """The version, blocked no more.
+        """Reinstate a recalled version.
 
         Raises:
-            RevisionMismatch: somebody changed it since it was read.
-            IllegalTransition: it is not blocked.
+            RevisionMismatch: the version was changed since the caller read it.
+            IllegalTransition: the version is not recalled.
         """
         return await self.versions.reinstate(version.model, version.version, reason=reason, revision=version.revision)
 
     async def archive(self, version: ModelVersion, *, reason: str) -> ModelVersion:
-        """The version, out of the way."""
+        """Move a version to the stage `archived`."""
         return await self.versions.transition(
             version.model, version.version, ModelStage.ARCHIVED, reason=reason, revision=version.revision
         )
 
     async def point(self, alias: str, version: ModelVersion, *, reason: str = "") -> Alias:
-        """The alias, pointing at the version, created if it was not there.
+        """Point an alias at the version; create the alias if it does not exist.
 
         Raises:
-            RevisionMismatch, AlreadyExists: somebody moved or created it at the same time.
+            RevisionMismatch, AlreadyExists: another caller moved or created the alias at the same time.
         """
         return await self.set_alias(version.model, alias, version.version, reason=reason)

@@ -1,4 +1,4 @@
-"""Strategy execution loads trading models."""
+"""Adapter for strategy execution, which loads trading models."""
 
 import os
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ _KEEP = KeepLastGood(max_age_s=86_400)
 
 @dataclass(frozen=True, slots=True)
 class TradingModel(Provenance):
-    """A version whose verified files stand in a local folder, ready to be loaded; and how it is known to be the one."""
+    """A production version, the local folder with its verified files, and where the answer came from."""
 
     version: ModelVersion
     folder: Path
 
 
 class Strategy(ModelRegistry):
-    """The registry in the words of strategy execution, for threads."""
+    """The registry for strategy execution, a service with threads."""
 
     def __init__(
         self,
@@ -36,10 +36,10 @@ class Strategy(ModelRegistry):
         *,
         staleness: Staleness = _KEEP,
     ) -> None:
-        """Files stand read-only in the cache of this machine, or as copies in `folder`, under the version's digest.
+        """Use the read-only files of the cache, or copies in `folder`, in a subfolder named by the version's digest.
 
-        While the registry gives no answer, `staleness` decides what is traded with: `KeepLastGood(max_age_s=…)`, by
-        default of a day, goes on with what was in production, also when the token has expired; `FailClosed()` raises.
+        `staleness` decides which version is used during an outage. `KeepLastGood(max_age_s=…)`, by default of a day,
+        uses the last known production version, even when the token has expired; `FailClosed()` raises.
         """
         if not isinstance(registry, ModelRegistry):
             raise InvalidConfiguration(
@@ -51,19 +51,18 @@ class Strategy(ModelRegistry):
         self._folder = None if folder is None else parse_local_path("folder", folder)
 
     def call(self, operation: Operation[T]) -> T:
-        """Answer by the registry that was given, or by what it said last."""
+        """Execute an operation with the registry; answer a resolve from its last answer during an outage."""
         return run(self._last_good.fetch(operation), self._registry.call)
 
     def trading_model(self, name: str, *, local_files_only: bool = False) -> TradingModel:
-        """The production version of a model, its files here and verified.
+        """Fetch the production version of a model, with verified files in a local folder.
 
-        With `local_files_only` the registry is not asked: it is the version that was in production when this was last
-        asked for.
+        With `local_files_only` no request is sent, and the version is the production version of the last fetch.
 
         Raises:
-            VersionNotFound: none is in production.
-            DigestMismatch: bytes are not what the manifest says.
-            NotCached: with `local_files_only`, it was never fetched.
+            VersionNotFound: the model has no version in production.
+            DigestMismatch: a file is not what the manifest says.
+            NotCached: with `local_files_only`, the model's production version was never fetched.
         """
         local_version = self.fetch(f"models:/{name}/production", local_files_only=local_files_only)
         if self._folder is None:

@@ -1,4 +1,4 @@
-"""The ML workbench trains: it names models, registers versions, and asks for their promotion."""
+"""Adapter for the ML workbench, which trains models, registers versions, and requests their promotion."""
 
 import os
 import tempfile
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Workbench(ModelRegistry):
-    """The registry in the words of the workbench, for training scripts and notebooks."""
+    """The registry for the workbench, for training scripts and notebooks."""
 
     def __init__(self, registry: ModelRegistry) -> None:
         if not isinstance(registry, ModelRegistry):
@@ -30,7 +30,7 @@ class Workbench(ModelRegistry):
         self.origin = registry.origin
 
     def call(self, operation: Operation[T]) -> T:
-        """Answer by the registry that was given."""
+        """Execute an operation with the registry."""
         return self._registry.call(operation)
 
     def ensure_model(
@@ -41,14 +41,14 @@ class Workbench(ModelRegistry):
         description: str = "",
         tags: Mapping[str, str] | None = None,
     ) -> RegisteredModel:
-        """The model of that name, created if it was not there; one that was is left as it is."""
+        """Get the model of that name, or create it. A model that exists stays as it is."""
         try:
             return self.models.create(name, type, description=description, tags=tags)
         except AlreadyExists as exists:
             try:
                 return self.models.get(name)
             except ModelNotFound:
-                # The name that is taken differs in capitals, and the first error says which it is.
+                # A model whose name differs only in case exists. The first error names it.
                 raise exists from None
 
     def log_version(
@@ -67,7 +67,7 @@ class Workbench(ModelRegistry):
         description: str = "",
         tags: Mapping[str, str] | None = None,
     ) -> ModelVersion:
-        """A new version out of what a run trained, with its final metrics and where it comes from."""
+        """Register the files of a training run as a new version, with the run's final metrics and its lineage."""
         lineage = Lineage(run=run, code_commit=code_commit, data_digest=data_digest, parent=parent)
         return self.register(
             name,
@@ -82,12 +82,13 @@ class Workbench(ModelRegistry):
         )
 
     def log_model(self, name: str, estimator: Any, **facts: Any) -> ModelVersion:
-        """A new version out of a trained object, in the safe format for it; `facts` are those of `log_version`.
+        """Save a trained object in the safe format for it, and register it; `facts` are the arguments of `log_version`.
 
-        scikit-learn becomes skops, XGBoost UBJSON, LightGBM its text, ONNX its protobuf, a dict of arrays safetensors.
+        The formats are skops for scikit-learn, UBJSON for XGBoost, text for LightGBM, protobuf for ONNX, and
+        safetensors for a dict of arrays.
 
         Raises:
-            NoSafeFormat: there is none for it; save it yourself, and pass the file to `log_version`.
+            NoSafeFormat: no safe format can hold the object; save it yourself, and pass the file to `log_version`.
         """
         with tempfile.TemporaryDirectory(prefix="registry-model-") as folder:
             file = save_model(estimator, folder)
@@ -95,12 +96,12 @@ class Workbench(ModelRegistry):
                 return self.log_version(name, file.path, **({"framework": file.framework} | facts))
             except RegistryUnavailable as error:
                 if error.idempotency_key is None:
-                    # Its bytes were still on their way, and the file is gone: to repeat it, it is saved again.
+                    # The upload was not complete, and the file is removed here: a repetition saves the object again.
                     error.repeat = chain_repeats(lambda other: Workbench(other).log_model(name, estimator, **facts))
                 raise
 
     def request_promotion(self, version: ModelVersion, *, reason: str = "") -> ModelVersion:
-        """The version, moved to staging, where integration finds it; `reason` says why it should be promoted."""
+        """Move a version to staging, where integration finds it; `reason` explains why it should be promoted."""
         return self.versions.transition(
             version.model, version.version, ModelStage.STAGING, reason=reason, revision=version.revision
         )

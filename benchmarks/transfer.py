@@ -287,7 +287,7 @@ def _sent(registry: HttpRegistry, files: list[hashing.LocalFile], at_once: int |
         run(upload.send(files), registry.call)
     else:
         for file in files:
-            registry.artifacts.put_blob(file.entry.sha256, file.place)
+            registry.artifacts.put_blob(file.entry.sha256, file.path)
 
 
 if __name__ == "__main__":

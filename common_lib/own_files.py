@@ -1,7 +1,7 @@
-"""Files that this product writes for itself and must be able to trust: opened, checked and replaced in one place.
+"""Safe access to files that this product writes for itself: open, check and replace.
 
-A file or folder is trusted if it belongs to the user of this process and nobody else can write it. Links are never
-followed, and a pipe or device in the place of a file is refused at once instead of blocking the caller.
+A file or folder is trusted if it belongs to the user of this process and no other user can write to it. Links are never
+followed. A pipe or a device at the path of a file is refused at once, and does not block the caller.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ _WRITABLE_BY_OTHERS: Final = 0o022
 
 
 class UnsafeFile(OSError):
-    """A file or folder of ours that others control; the message names it and the command that mends it."""
+    """A file or folder that other users can control; the message names it and the command that repairs it."""
 
     def __init__(self, path: Path, why: str, remedy: str) -> None:
         self.path = path
@@ -31,15 +31,15 @@ class UnsafeFile(OSError):
 
 
 def check_folder(folder: Path) -> None:
-    """Raise unless a folder belongs to this user and nobody else can write in it.
+    """Raise unless a folder belongs to this user and no other user can write in it.
 
     Raises:
-        UnsafeFile: it is a link or not a folder, belongs to somebody else, or others can write in it.
+        UnsafeFile: it is a link or not a folder, belongs to another user, or other users can write in it.
         FileNotFoundError: it does not exist.
     """
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode):
-        raise UnsafeFile(folder, "is not a folder", "move it away, or name the folder itself instead of a link to it")
+        raise UnsafeFile(folder, "is not a folder", "move it away, or if it is a link, use the path that it points to")
     _check_owner(folder, found)
     if found.st_mode & _WRITABLE_BY_OTHERS:
         mode = stat.S_IMODE(found.st_mode)
@@ -47,7 +47,7 @@ def check_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder of mode 0700, and each folder above it that is missing; one that exists stays as it is."""
+    """Create a folder with mode 0700, and its missing parents too; leave a folder that exists as it is."""
     if folder.is_dir():
         return
     if not folder.parent.exists():
@@ -56,14 +56,14 @@ def make_folder(folder: Path) -> None:
         with name_path_in_errors(folder):
             folder.mkdir(0o700)
     except FileExistsError:
-        # Another process was faster, or something else, such as a file, stands in its place.
+        # Another process created it first, or the path is something else, such as a file.
         if not folder.is_dir():
             raise
 
 
 @contextlib.contextmanager
 def name_path_in_errors(path: Path) -> Iterator[None]:
-    """Give a path to errors of the operating system that have none, such as those of a write or an fsync."""
+    """Add a path to errors of the operating system that name none, such as those of a write or an fsync."""
     try:
         yield
     except OSError as error:
@@ -73,40 +73,40 @@ def name_path_in_errors(path: Path) -> Iterator[None]:
 
 
 def check_own(path: Path, *, secret: bool = False) -> None:
-    """Raise unless a file is regular, belongs to this user, and nobody else can write it; it is not opened.
+    """Raise unless a file is regular and belongs to this user, and no other user can write to it. Do not open it.
 
-    For files that must not be opened, such as those of SQLite, whose locks end when any descriptor is closed. With
-    `secret`, other users must not be able to read it either.
+    Files of SQLite must not be opened for this check: closing any descriptor of such a file releases its locks. With
+    `secret`, other users must not be able to read the file either.
 
     Raises:
-        UnsafeFile: as `read_own`.
+        UnsafeFile: as for `read_own`.
         FileNotFoundError: it does not exist.
     """
     found = path.lstat()
     if stat.S_ISLNK(found.st_mode):
-        raise UnsafeFile(path, "is a symbolic link", "put the file itself in its place")
+        raise UnsafeFile(path, "is a symbolic link", "replace the link by the file itself")
     _check_file(path, found, secret=secret)
 
 
 def read_own(path: Path, *, most_bytes: int, secret: bool = False) -> bytes:
-    """Return the bytes of a regular file that belongs to this user and that nobody else can write.
+    """Read a regular file that belongs to this user and that no other user can write to.
 
-    With `secret`, other users must not be able to read it either.
+    With `secret`, other users must not be able to read the file either.
 
     Raises:
-        UnsafeFile: it is a link, a pipe or a device, belongs to somebody else, others can change it, or it holds more
-            than `most_bytes` bytes.
+        UnsafeFile: it is a link, a pipe or a device, it belongs to another user, other users can change it, or it holds
+            more than `most_bytes` bytes.
         FileNotFoundError: it does not exist.
     """
-    with name_path_in_errors(path), os.fdopen(_checked(path, os.O_RDONLY, secret=secret), "rb") as file:
+    with name_path_in_errors(path), os.fdopen(_open_checked(path, os.O_RDONLY, secret=secret), "rb") as file:
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
-        raise UnsafeFile(path, f"holds more than {most_bytes:,} bytes", "it was not written by this product; remove it")
+        raise UnsafeFile(path, f"holds more than {most_bytes:,} bytes", "remove it: it was not written by this product")
     return content
 
 
 def replace_own(path: Path, content: bytes) -> None:
-    """Write a file of mode 0600 durably, in place of the one that was there; a reader sees the old or the new one."""
+    """Write a file with mode 0600 durably and atomically: a reader sees either the old content or the new."""
     partial = path.parent / f".{path.name}.{uuid.uuid4().hex}"
     try:
         create_own(partial, content)
@@ -120,10 +120,10 @@ def replace_own(path: Path, content: bytes) -> None:
 
 
 def create_own(path: Path, content: bytes) -> None:
-    """Write a new file of mode 0600 durably.
+    """Write a new file with mode 0600 durably.
 
     Raises:
-        FileExistsError: something stands in its place, a dangling link included.
+        FileExistsError: the path exists already, if only as a dangling link.
     """
     with name_path_in_errors(path):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -134,15 +134,15 @@ def create_own(path: Path, content: bytes) -> None:
 
 
 def open_own(path: Path) -> int:
-    """Open a file of ours for reading and writing, made with mode 0600 if it is missing, and return its descriptor.
+    """Open a file for reading and writing, create it with mode 0600 if it is missing, and return its descriptor.
 
     Raises:
-        UnsafeFile: as `read_own`.
+        UnsafeFile: as for `read_own`.
     """
-    return _checked(path, os.O_RDWR | os.O_CREAT, secret=False)
+    return _open_checked(path, os.O_RDWR | os.O_CREAT, secret=False)
 
 
-def _checked(path: Path, flags: int, *, secret: bool) -> int:
+def _open_checked(path: Path, flags: int, *, secret: bool) -> int:
     descriptor = _open(path, flags)
     try:
         _check_file(path, os.fstat(descriptor), secret=secret)
@@ -154,11 +154,11 @@ def _checked(path: Path, flags: int, *, secret: bool) -> int:
 
 def _open(path: Path, flags: int) -> int:
     try:
-        # Without O_NONBLOCK a pipe in its place would block the caller.
+        # Without O_NONBLOCK a pipe at this path would block the caller.
         return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     except OSError as error:
         if error.errno in {errno.ELOOP, errno.EMLINK}:
-            raise UnsafeFile(path, "is a symbolic link", "put the file itself in its place") from None
+            raise UnsafeFile(path, "is a symbolic link", "replace the link by the file itself") from None
         if error.errno in {errno.ENXIO, errno.EISDIR}:
             raise UnsafeFile(path, "is not a regular file", "move it away") from None
         raise

@@ -1,1 +1,1 @@
-"""Bytes on this side: transfer and verification."""
+"""Files of versions on the client: upload, download, the cache, and loading."""

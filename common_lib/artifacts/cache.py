@@ -1,18 +1,18 @@
-"""Verified bytes on this machine, shared by all processes, under their digests.
+"""The cache of verified bytes on this machine, stored by digest and shared by all processes.
 
 ```
-root/blobs/sha256/ab/abcd…        the bytes; read-only; hashed again whenever they are used
-root/partial/<sha256>.<random>    on their way in; taken over by the next who wants the same bytes
-root/snapshots/<digest>/…         the files of a version: links to the bytes
-root/manifests/<digest>           what files a version has; JSON, behind its own SHA-256
-root/references/<digest>          what a reference meant when it was last asked for; sealed, see `references`
-root/resolves/<digest>            the answers to resolves of the last process; sealed too
+root/blobs/sha256/ab/abcd…        blobs; read-only; hashed again at each use
+root/partial/<sha256>.<random>    incomplete downloads; the next download of the same bytes continues them
+root/snapshots/<digest>/…         the files of a version: links to blobs
+root/manifests/<digest>           the manifest of a version; JSON, preceded by its own SHA-256
+root/references/<digest>          the version that a reference meant at the last fetch; sealed, see `references`
+root/resolves/<digest>            the resolve answers of the last process; sealed too
 ```
 
-All folders belong to one user, and nobody else can write in them: others are refused.
+All folders must belong to one user, and no other user may write in them; other folders are refused.
 
-There are no locks, which would do nothing on a network file system: every file is made under a name of its own and gets
-its final one by an atomic rename, and two who make the same file make the same bytes.
+There are no locks, because locks are not reliable on a network file system. Each file is written under a unique name
+and gets its final name by an atomic rename. Two processes that write the same file write the same bytes.
 """
 
 import contextlib
@@ -58,7 +58,7 @@ class Cache:
         """Choose the folder in `REGISTRY_CACHE`, or else the one of the XDG base directory specification.
 
         Raises:
-            InvalidConfiguration: no variable names one, and this user has no home.
+            InvalidConfiguration: no variable names a folder, and this user has no home folder.
         """
         try:
             if given := os.environ.get("REGISTRY_CACHE", "").strip():
@@ -66,44 +66,44 @@ class Cache:
             base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
         except RuntimeError as error:
             raise InvalidConfiguration(
-                f"no folder for the cache can be chosen ({error}): name one in REGISTRY_CACHE"
+                f"cannot choose a folder for the cache ({error}): name one in REGISTRY_CACHE"
             ) from None
         return cls(Path(base) / "model-registry")
 
     def __post_init__(self) -> None:
-        """Refuse an empty path, which would mean the current folder."""
+        """Reject an empty path, which would mean the current folder."""
         root: Any = self.root
         if not isinstance(root, str | Path) or not str(root).strip() or "\0" in str(root):
             raise InvalidConfiguration(f"Cache({root!r:.200}): name a folder; '.' is the current one")
         object.__setattr__(self, "root", Path(root))
 
     def blob(self, sha256: str) -> Path:
-        """Where the bytes of a digest stand, if they are here."""
+        """Return the path that the blob of a digest has, or would have, in the cache."""
         return self.root / "blobs" / "sha256" / sha256[:2] / sha256
 
-    def missing(self, entries: Iterable[FileEntry], report: ProgressListener = ignore_progress) -> list[FileEntry]:
-        """The files whose bytes are not here; bytes that have changed are removed, and so are missing too."""
+    def find_missing(self, entries: Iterable[FileEntry], report: ProgressListener = ignore_progress) -> list[FileEntry]:
+        """Hash the blobs of these files, remove the damaged ones, and return the files that are then missing."""
         found = []
         for entry in entries:
             place = self.blob(entry.sha256)
             with contextlib.suppress(FileNotFoundError):
                 check_folder(place.parent)
-            sound = is_intact(place, entry, report)
-            if sound and not _is_ours(place):
-                sound = False
-            if sound is False:
+            intact = is_intact(place, entry, report)
+            if intact and not _is_protected(place):
+                intact = False
+            if intact is False:
                 with contextlib.suppress(FileNotFoundError), name_path_in_errors(place):
                     place.unlink()
-            if not sound:
+            if not intact:
                 found.append(entry)
         return found
 
     def start_download(self, entry: FileEntry, report: ProgressListener = ignore_progress) -> "PartialDownload":
-        """The bytes of a file on their way in, beginning with what an earlier, abandoned download brought."""
+        """Begin the download of a file, with the bytes that an earlier, abandoned download left."""
         return PartialDownload(self, entry, report)
 
-    def local_version(self, version: ModelVersion, manifest: Manifest, provenance: Provenance) -> LocalVersion:
-        """The files of a version as a folder, out of bytes that are here and were just verified."""
+    def link_files(self, version: ModelVersion, manifest: Manifest, provenance: Provenance) -> LocalVersion:
+        """Make the folder of a version: a link for each file to its blob, which the caller has just verified."""
         folder = self.root / "snapshots" / manifest.digest.removeprefix("sha256:")
         for parent in _folders(folder, manifest):
             make_folder(parent)
@@ -116,39 +116,40 @@ class Cache:
                 _link(place, target)
         return LocalVersion(version, manifest, folder, **provenance.as_fields())
 
-    def check(self) -> None:
-        """Raise unless the folders of the cache that exist belong to this user, and nobody else can write in them.
+    def check_folders(self) -> None:
+        """Raise unless the existing folders of the cache belong to this user, and only this user can write in them.
 
         Raises:
-            UnsafeFile: one does not, or a link stands in its place; the message names it and the command that mends it.
+            UnsafeFile: a folder does not, or is a link; the message names it and the command that repairs it.
         """
         for name in _FOLDERS:
             with contextlib.suppress(FileNotFoundError):
                 check_folder(self.root / name)
 
     def references(self, origin: str) -> References:
-        """Open the record of what the references of a registry meant when it last answered."""
+        """Return the record of the versions that the references of a registry meant at the last fetch."""
         return References(self.root, origin)
 
-    def remember(self, manifest: Manifest) -> None:
-        """Record which files a version has, and remove what killed processes left. No error of a disk is raised."""
+    def record_manifest(self, manifest: Manifest) -> None:
+        """Store a manifest for offline use, and remove files of killed processes. Disk errors are not raised."""
         with best_effort(self.root):
-            if self.manifest(manifest.digest) != manifest:
+            if self.find_manifest(manifest.digest) != manifest:
                 text = manifest.model_dump_json().encode()
                 make_folder(self.root / "manifests")
-                replace_own(self._manifest(manifest.digest), hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
+                path = self._manifest_path(manifest.digest)
+                replace_own(path, hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
         sweep(self.root)
 
-    def manifest(self, digest: str) -> Manifest | None:
-        """Return the files of a version if they were fetched before; the caller checks them against its digest."""
+    def find_manifest(self, digest: str) -> Manifest | None:
+        """Return the stored manifest of a version, or None. The caller must compare it with the version's digest."""
         with contextlib.suppress(OSError, ValueError):
-            sha256, _, text = read_own(self._manifest(digest), most_bytes=_MOST_BYTES).partition(b"\n")
+            sha256, _, text = read_own(self._manifest_path(digest), most_bytes=_MOST_BYTES).partition(b"\n")
             if sha256 == hashlib.sha256(text).hexdigest().encode():
                 return Manifest.model_validate_json(text)
         return None
 
     def abandoned_partials(self, sha256: str) -> list[Path]:
-        """What downloads of these bytes have left behind, the largest first."""
+        """Return the files that abandoned downloads of this digest have left, the largest first."""
         found = []
         for place in (self.root / "partial").glob(f"{sha256}.*"):
             with contextlib.suppress(FileNotFoundError):
@@ -157,12 +158,12 @@ class Cache:
                     found.append((about.st_size, place))
         return [place for _, place in sorted(found, reverse=True)]
 
-    def _manifest(self, digest: str) -> Path:
+    def _manifest_path(self, digest: str) -> Path:
         return self.root / "manifests" / digest.removeprefix("sha256:")
 
 
 class PartialDownload:
-    """A file on its way into the cache: hashed while it comes, under a name of its own until it is right."""
+    """An incomplete file in the cache: hashed while it arrives, and under a temporary name until it is verified."""
 
     def __init__(self, cache: Cache, entry: FileEntry, report: ProgressListener) -> None:
         self._final = cache.blob(entry.sha256)
@@ -172,21 +173,25 @@ class PartialDownload:
         make_folder(self._partial.parent)
         with name_path_in_errors(self._partial):
             self._file: BinaryIO = self._partial.open("xb", buffering=0)
-        # A caller that is cancelled closes this while a thread may still write: the descriptor must not be closed, and
-        # its number given to another file, before that write has ended.
-        self._turn = threading.RLock()
+        # A cancelled caller closes the file while a thread may still write to it. If the descriptor were closed before
+        # that write ends, another file could get its number, and the write would go there.
+        self._lock = threading.RLock()
         self._hash = hashlib.sha256()
         self.held = 0
         try:
             for abandoned in cache.abandoned_partials(entry.sha256):
-                self._take_over(abandoned)
+                self._continue_from(abandoned)
         except BaseException:
             self.close()
             raise
 
     def begin(self, start: int) -> None:
-        """Go on behind the first `start` bytes, all of which are held, or from the beginning."""
-        with self._turn:
+        """Expect the bytes from position `start`: either all bytes before it are held, or `start` is 0.
+
+        Raises:
+            DigestMismatch: the server continues at another position.
+        """
+        with self._lock:
             if start != self.held:
                 self._file.seek(0)
                 self._file.truncate()
@@ -196,11 +201,15 @@ class PartialDownload:
             raise DigestMismatch(self._entry.path, expected=self._entry.sha256, actual=f"bytes from {start} on")
 
     def write(self, chunk: bytes) -> None:
-        """Take the next bytes, but no more than were announced: an endless answer must not fill the disk."""
+        """Write the next bytes. An endless answer must not fill the disk.
+
+        Raises:
+            DigestMismatch: there are more bytes than the manifest says.
+        """
         if self.held + len(chunk) > self._entry.size:
             actual = f"more than {self._entry.size} bytes"
             raise DigestMismatch(self._entry.path, expected=self._entry.sha256, actual=actual)
-        with self._turn, name_path_in_errors(self._partial):
+        with self._lock, name_path_in_errors(self._partial):
             self._hash.update(chunk)
             view = memoryview(chunk)
             while view:
@@ -209,10 +218,10 @@ class PartialDownload:
         self._report(self._entry.path, self.held, self._entry.size)
 
     def publish(self) -> None:
-        """Give the bytes their name, if they are right.
+        """Verify the bytes and give the file its final name.
 
         Raises:
-            DigestMismatch: they are not; they are forgotten.
+            DigestMismatch: the digest or the size is wrong; the bytes are discarded.
         """
         actual = self._hash.hexdigest()
         if actual == self._entry.sha256 and self.held != self._entry.size:
@@ -220,7 +229,7 @@ class PartialDownload:
         if actual != self._entry.sha256:
             self.begin(0)
             raise DigestMismatch(self._entry.path, expected=self._entry.sha256, actual=actual)
-        with self._turn, name_path_in_errors(self._partial):
+        with self._lock, name_path_in_errors(self._partial):
             os.fchmod(self._file.fileno(), 0o444)
             os.fsync(self._file.fileno())
         make_folder(self._final.parent)
@@ -228,20 +237,20 @@ class PartialDownload:
             self._partial.replace(self._final)
 
     def close(self) -> None:
-        """End; what came so far is left for the next who wants it, unless it is nothing."""
-        with self._turn:
+        """Close the file. An incomplete file stays for the next download of the same bytes; an empty one is removed."""
+        with self._lock:
             self._file.close()
-        # An error here would cover up the one that ended the download.
+        # An error here would hide the one that ended the download.
         with contextlib.suppress(OSError):
             if not self.held:
                 self._partial.unlink(missing_ok=True)
             else:
-                # So that it is taken over at once and not only when it looks abandoned.
+                # Back-dated: the next download may continue it at once.
                 abandoned = time.time() - 2 * ABANDONED_S
                 os.utime(self._partial, (abandoned, abandoned))
 
-    def _take_over(self, abandoned: Path) -> None:
-        # Copied and not renamed: if its owner still lives, it must not write into our file.
+    def _continue_from(self, abandoned: Path) -> None:
+        # Copied and not renamed: a process that still writes to it must not write into this file.
         with contextlib.suppress(OSError):
             if not self.held:
                 with abandoned.open("rb", buffering=0) as old:
@@ -251,7 +260,7 @@ class PartialDownload:
 
 
 def _folders(folder: Path, manifest: Manifest) -> list[Path]:
-    """Return a folder and all folders in it that files of a version stand in, each behind the one it is in."""
+    """Return a folder and all its subfolders that hold files of a version, each after its parent."""
     found = {folder}
     for entry in manifest.files:
         parent = (folder / entry.path).parent
@@ -273,8 +282,8 @@ def _link(place: Path, target: str) -> None:
         raise
 
 
-def _is_ours(place: Path) -> bool:
-    """Return False if another user could exchange the bytes after they were verified."""
+def _is_protected(place: Path) -> bool:
+    """Return False if another user could replace the bytes after they were verified."""
     try:
         found = place.lstat()
     except FileNotFoundError:
@@ -283,9 +292,9 @@ def _is_ours(place: Path) -> bool:
 
 
 def is_intact(place: Path, entry: FileEntry, report: ProgressListener = ignore_progress) -> bool | None:
-    """Whether a file has the bytes of an entry; None if there is no file."""
+    """Return whether a file has the size and the digest of an entry, or None if the file does not exist."""
     try:
-        # A pipe in its place must not hold us up.
+        # Without O_NONBLOCK a pipe at this path would block the caller.
         with os.fdopen(os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:
             about = os.fstat(file.fileno())
             if not stat.S_ISREG(about.st_mode) or about.st_size != entry.size:

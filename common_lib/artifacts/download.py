@@ -1,4 +1,4 @@
-"""The flows that fetch: what a reference means, what the cache lacks of it; nothing is named before it is verified."""
+"""Flows that fetch a version: resolve the reference, download the missing files, verify each before it is named."""
 
 import math
 import os
@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from common_lib.artifacts.cache import Cache, PartialDownload
-from common_lib.artifacts.folder import missing_in, place, reject_foreign_files
+from common_lib.artifacts.folder import copy_blob, find_missing, reject_foreign_files
 from common_lib.artifacts.hashing import parse_local_path
 from common_lib.artifacts.local_version import LocalVersion
 from common_lib.artifacts.progress import ProgressListener, ignore_progress
@@ -20,7 +20,7 @@ from common_lib.rules.references import parse
 from common_lib.types.artifacts import FileEntry, Manifest
 from common_lib.types.versions import ModelVersion
 
-_NOT_ASKED = "local_files_only: the registry was not asked"
+_OFFLINE = "local_files_only: the registry was not asked"
 
 
 def fetch(
@@ -32,26 +32,26 @@ def fetch(
     local_files_only: bool = False,
     progress: ProgressListener = ignore_progress,
 ) -> Flow[LocalVersion]:
-    """The version that a reference means and a folder with its verified files, which is read-only and shared.
+    """Fetch the version that a reference means into the cache, and return it with the folder of its verified files.
 
-    Files that the cache has are hashed and not fetched again; what has changed there is. With `local_files_only` the
-    registry is not asked: the reference means what it meant when it was last fetched. `progress` is told the path of a
-    file, how many bytes of it are fetched or verified, and how many it has.
+    The folder is read-only and shared by all processes. Files in the cache are hashed again; only missing or damaged
+    ones are downloaded. With `local_files_only` no request is sent, and the reference means the version of its last
+    fetch. `progress` is called with the path of a file, its bytes fetched or verified so far, and its size.
 
     Raises:
-        VersionNotFound: the reference means none.
-        VersionRecalled: it means one that is blocked, or was when the registry was last asked.
-        DigestMismatch: bytes are not what the manifest says, also when fetched again; they were not kept.
-        BlobDamaged: the registry itself has lost them.
-        NotCached: with `local_files_only`, something was never fetched.
+        VersionNotFound: the reference means no version.
+        VersionRecalled: the version is blocked, or was blocked at the registry's last answer.
+        DigestMismatch: a file is not what the manifest says, also when downloaded again; it was discarded.
+        BlobDamaged: the registry's own copy of a file is damaged.
+        NotCached: with `local_files_only`, the reference or a file was never fetched.
     """
-    store = _checked_cache(cache)
-    found, manifest = yield from _resolved(origin, reference, store, local_files_only=local_files_only)
+    store = _check_cache(cache)
+    found, manifest = yield from _resolve(origin, reference, store, local_files_only=local_files_only)
     version = found.version
-    yield from _cached(version, manifest.files, store, progress, local_files_only=local_files_only)
-    local_version: LocalVersion = yield Blocking(lambda: store.local_version(version, manifest, found))
+    yield from _fill_cache(version, manifest.files, store, progress, local_files_only=local_files_only)
+    local_version: LocalVersion = yield Blocking(lambda: store.link_files(version, manifest, found))
     if not local_files_only:
-        yield Blocking(lambda: _remember(store, origin, reference, found, manifest))
+        yield Blocking(lambda: _record(store, origin, reference, found, manifest))
     return local_version
 
 
@@ -65,34 +65,34 @@ def download(
     local_files_only: bool = False,
     progress: ProgressListener = ignore_progress,
 ) -> Flow[ModelVersion]:
-    """The version that a reference means, with copies of all its files in `folder`, each verified before it was named.
+    """Copy all files of the version that a reference means into `folder`, and return the version.
 
-    When it returns, `folder` holds the files of the version and no others. A file that is there already with the right
-    bytes is kept; any other file is refused before a byte arrives, and never replaced or removed. The rest is as for
-    `fetch`.
+    Each copy is verified before it gets its name. Afterwards `folder` holds the files of the version and no others. A
+    file that is already there with the right bytes stays as it is. Any other file is refused before the download
+    begins; it is never replaced or removed. Everything else is as for `fetch`.
 
     Raises:
-        DigestMismatch: bytes are not what the manifest says; nothing of that file is kept.
-        InvalidRequest: `folder` holds a file that is not of this version, such as one of another version.
+        DigestMismatch: a file is not what the manifest says; it was discarded.
+        InvalidRequest: `folder` holds a file that does not belong to this version, such as one of another version.
     """
-    target, store = parse_local_path("folder", folder), _checked_cache(cache)
-    found, manifest = yield from _resolved(origin, reference, store, local_files_only=local_files_only)
+    target, store = parse_local_path("folder", folder), _check_cache(cache)
+    found, manifest = yield from _resolve(origin, reference, store, local_files_only=local_files_only)
     version = found.version
-    missing: list[FileEntry] = yield Blocking(lambda: missing_in(target, manifest))
-    yield from _cached(version, missing, store, progress, local_files_only=local_files_only)
+    missing: list[FileEntry] = yield Blocking(lambda: find_missing(target, manifest))
+    yield from _fill_cache(version, missing, store, progress, local_files_only=local_files_only)
     for entry in missing:
-        yield Blocking(partial(place, store.blob(entry.sha256), target, entry))
-    # Somebody else may have filled the folder meanwhile.
+        yield Blocking(partial(copy_blob, store.blob(entry.sha256), target, entry))
+    # Another process may have put files into the folder meanwhile.
     yield Blocking(lambda: reject_foreign_files(target, manifest))
     if not local_files_only:
-        yield Blocking(lambda: _remember(store, origin, reference, found, manifest))
+        yield Blocking(lambda: _record(store, origin, reference, found, manifest))
     return version
 
 
-def _checked_cache(cache: Cache | None) -> Cache:
+def _check_cache(cache: Cache | None) -> Cache:
     if cache is not None and not isinstance(cache, Cache):
         raise InvalidRequest(
-            f"cache is {cache!r:.200}",
+            f"cache is {cache!r:.200}, which is not a Cache",
             code="invalid_request",
             remedy="pass Cache(Path(…)), or leave it out for the folder in REGISTRY_CACHE",
             field="cache",
@@ -101,41 +101,41 @@ def _checked_cache(cache: Cache | None) -> Cache:
     return Cache.default() if cache is None else cache
 
 
-def _remember(store: Cache, origin: str, reference: str, found: versions.Resolution, manifest: Manifest) -> None:
-    store.remember(manifest)
-    store.references(origin).remember(reference, found.version, time.time() - found.age_s)
+def _record(store: Cache, origin: str, reference: str, found: versions.Resolution, manifest: Manifest) -> None:
+    store.record_manifest(manifest)
+    store.references(origin).record(reference, found.version, time.time() - found.age_s)
 
 
-def _resolved(
+def _resolve(
     origin: str, reference: str, store: Cache, *, local_files_only: bool
 ) -> Flow[tuple[versions.Resolution, Manifest]]:
-    """The version that the reference means and the manifest of its files, which is that of its digest."""
+    """Find the version that the reference means, and its manifest; check that the manifest has the version's digest."""
     found: versions.Resolution
     manifest: Manifest | None
-    yield Blocking(store.check)
+    yield Blocking(store.check_folders)
     references = store.references(origin)
     if local_files_only:
         version = yield Blocking(lambda: references.get_version(reference))
-        manifest = yield Blocking(lambda: store.manifest(version.digest))
+        manifest = yield Blocking(lambda: store.find_manifest(version.digest))
         if manifest is None:
             raise NotCached(reference, str(store.root))
-        found = versions.Resolution(version, stale=True, age_s=math.inf, source="files", reason=_NOT_ASKED)
+        found = versions.Resolution(version, stale=True, age_s=math.inf, source="files", reason=_OFFLINE)
     else:
-        found = yield from _asked(origin, reference, store)
+        found = yield from _resolve_at_registry(origin, reference, store)
         version = found.version
         if found.stale:
             yield Blocking(lambda: references.check_not_recalled(version, time.time() - found.age_s))
-        manifest = yield Blocking(lambda: store.manifest(version.digest))
-        if manifest is None or not _is_of(version, manifest):
+        manifest = yield Blocking(lambda: store.find_manifest(version.digest))
+        if manifest is None or not _belongs_to(version, manifest):
             manifest = yield versions.manifest(version.model, version.version)
-    _check_identity(version, manifest)
+    _check_manifest(version, manifest)
     return found, manifest
 
 
-def _asked(origin: str, reference: str, store: Cache) -> Flow[versions.Resolution]:
-    """The version that the registry says a reference means; that it is recalled is remembered."""
+def _resolve_at_registry(origin: str, reference: str, store: Cache) -> Flow[versions.Resolution]:
+    """Resolve a reference at the registry. If the version is recalled, record that for offline use and raise."""
     try:
-        # What is loaded decides: of a recall or a rollback it must hear at once.
+        # Eager: files are about to be used, so a recall or a rollback must take effect at once.
         found: versions.Resolution = yield replace(versions.resolution(reference), eager=True)
     except VersionRecalled as error:
         recalled = f"models:/{parse(reference).name}/{error.value}", error.detail
@@ -144,7 +144,7 @@ def _asked(origin: str, reference: str, store: Cache) -> Flow[versions.Resolutio
     return found
 
 
-def _cached(
+def _fill_cache(
     version: ModelVersion,
     entries: Sequence[FileEntry],
     store: Cache,
@@ -152,32 +152,32 @@ def _cached(
     *,
     local_files_only: bool,
 ) -> Flow[None]:
-    """Nothing: the bytes of these files are in the cache, verified just now."""
+    """Verify the cached blobs of these files, and download those that are missing or damaged."""
     distinct = list({entry.sha256: entry for entry in entries}.values())
-    missing: list[FileEntry] = yield Blocking(lambda: store.missing(distinct, progress))
+    missing: list[FileEntry] = yield Blocking(lambda: store.find_missing(distinct, progress))
     if missing and local_files_only:
         raise NotCached(f"{missing[0].path} of {version.reference}", str(store.root))
-    # The largest first: at the end none of them is waited for alone.
+    # The largest first, so that the last transfer to end is a short one.
     missing.sort(key=lambda entry: -entry.size)
-    yield Together([_fetched(version, entry, store, progress) for entry in missing])
+    yield Together([_download_file(version, entry, store, progress) for entry in missing])
 
 
-def _fetched(version: ModelVersion, entry: FileEntry, store: Cache, progress: ProgressListener) -> Flow[None]:
+def _download_file(version: ModelVersion, entry: FileEntry, store: Cache, progress: ProgressListener) -> Flow[None]:
     partial_download: PartialDownload = yield Blocking(lambda: store.start_download(entry, progress))
     try:
-        yield from _arrived(version, entry, partial_download)
+        yield from _receive(version, entry, partial_download)
         try:
             yield Blocking(partial_download.publish)
         except DigestMismatch:
-            # Changed on its way, or by the disk that kept what came before: all of it once more.
-            yield from _arrived(version, entry, partial_download)
-            yield from _published(entry, partial_download)
+            # The network, or the disk that held the first part, changed the bytes: download the whole file again.
+            yield from _receive(version, entry, partial_download)
+            yield from _publish_or_report(entry, partial_download)
     finally:
         partial_download.close()
 
 
-def _arrived(version: ModelVersion, entry: FileEntry, partial_download: PartialDownload) -> Flow[None]:
-    """Nothing: the bytes are here; cuts cost only what was not here yet."""
+def _receive(version: ModelVersion, entry: FileEntry, partial_download: PartialDownload) -> Flow[None]:
+    """Download the bytes of a file; after a lost connection, go on with the bytes that are still missing."""
     while partial_download.held < entry.size or entry.size == 0:
         before = partial_download.held
         try:
@@ -189,25 +189,25 @@ def _arrived(version: ModelVersion, entry: FileEntry, partial_download: PartialD
             return
 
 
-def _published(entry: FileEntry, partial_download: PartialDownload) -> Flow[None]:
+def _publish_or_report(entry: FileEntry, partial_download: PartialDownload) -> Flow[None]:
     try:
         yield Blocking(partial_download.publish)
     except DigestMismatch:
-        # Twice the same: perhaps the registry's own disk. It looks, and keeps damaged bytes from everybody else.
+        # Wrong twice: the registry's own disk may be damaged. It verifies the blob, and quarantines it if needed.
         yield artifacts.verify_blob(entry.sha256)
         raise
 
 
-def _check_identity(version: ModelVersion, manifest: Manifest) -> None:
-    # The server is not trusted: neither to name paths on this machine nor to say which files a version has.
+def _check_manifest(version: ModelVersion, manifest: Manifest) -> None:
+    # The server is not trusted, neither with paths on this machine nor with the list of a version's files.
     checked(check_files, _files(manifest))
-    if not _is_of(version, manifest):
+    if not _belongs_to(version, manifest):
         what = f"the manifest of {version.reference}"
         raise DigestMismatch(what, expected=version.digest, actual=digest(_files(manifest)))
 
 
-def _is_of(version: ModelVersion, manifest: Manifest) -> bool:
-    # What it says of itself names a folder of the cache, so that is no less checked than what it says of files.
+def _belongs_to(version: ModelVersion, manifest: Manifest) -> bool:
+    # The manifest's own digest is checked too, because it names a folder of the cache.
     return digest(_files(manifest)) == manifest.digest == version.digest
 
 

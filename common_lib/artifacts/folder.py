@@ -1,4 +1,4 @@
-"""A folder of the user's own that is filled with the files of a version, and never holds anything else afterwards."""
+"""A folder that the caller chose for copies of a version's files; files that are not of this version are refused."""
 
 import contextlib
 import os
@@ -17,18 +17,18 @@ from common_lib.types.artifacts import FileEntry, Manifest
 _PARTIAL = re.compile(r"\.[0-9a-f]{32}\.partial")
 
 
-def place(blob: Path, folder: Path, entry: FileEntry) -> None:
-    """Copy verified bytes to their path in the folder; the copy is verified before it gets its name.
+def copy_blob(blob: Path, folder: Path, entry: FileEntry) -> None:
+    """Copy a verified blob to the path of an entry in the folder; verify the copy before it gets its name.
 
     Raises:
-        DigestMismatch: the bytes changed in between.
-        InvalidRequest: something else took the place in between.
+        DigestMismatch: the blob changed meanwhile.
+        InvalidRequest: another file was created at that path meanwhile.
     """
     final = folder / entry.path
     final.parent.mkdir(parents=True, exist_ok=True)
     copy = final.parent / f".{uuid.uuid4().hex}.partial"
     try:
-        # A copy by the kernel, which shares the bytes where the file system can; the mode of the cache is not copied.
+        # The kernel copies, and shares the bytes if the file system can. The read-only mode of the blob is not copied.
         shutil.copyfile(blob, copy)
         if not is_intact(copy, entry):
             raise DigestMismatch(entry.path, expected=entry.sha256, actual="another one")
@@ -44,25 +44,29 @@ def place(blob: Path, folder: Path, entry: FileEntry) -> None:
             copy.unlink(missing_ok=True)
 
 
-def missing_in(folder: Path, manifest: Manifest) -> list[FileEntry]:
-    """The files that are still to fetch into a folder that holds nothing but files of this version."""
+def find_missing(folder: Path, manifest: Manifest) -> list[FileEntry]:
+    """Return the files of a version that the folder lacks.
+
+    Raises:
+        InvalidRequest: the folder holds other files, or a file of the version with other bytes.
+    """
     if folder.exists() and not folder.is_dir():
         raise _occupied(folder)
     for parent in {(folder / entry.path).parent for entry in manifest.files}:
         sweep_copies(parent)
-    missing = [entry for entry in manifest.files if not _have(folder, entry)]
+    missing = [entry for entry in manifest.files if not _has_file(folder, entry)]
     reject_foreign_files(folder, manifest)
     return missing
 
 
 def reject_foreign_files(folder: Path, manifest: Manifest) -> None:
-    """Refuse a folder that holds anything but files of this version."""
+    """Raise InvalidRequest if a folder holds a file that does not belong to this version."""
     named = {entry.path for entry in manifest.files}
-    for file in sorted(_entries(folder)):
-        # What is still arriving, perhaps for somebody else who fetches the same version, has no name yet.
+    for file in sorted(_list_files(folder)):
+        # Temporary files are allowed: another process may be downloading the same version.
         if file.relative_to(folder).as_posix() not in named and not _PARTIAL.fullmatch(file.name):
             raise InvalidRequest(
-                f"{str(file)!r} is no file of this version, so the folder would hold a mix",
+                f"{str(file)!r} is not a file of this version",
                 code="invalid_path",
                 remedy="download into an empty folder, or move that file away",
                 field="folder",
@@ -70,8 +74,8 @@ def reject_foreign_files(folder: Path, manifest: Manifest) -> None:
             )
 
 
-def _entries(folder: Path) -> Iterator[Path]:
-    """Whatever is no folder, at any depth; links are not followed."""
+def _list_files(folder: Path) -> Iterator[Path]:
+    """Yield everything at any depth that is not a folder; do not follow links."""
     pending = [folder] if folder.exists() else []
     while pending:
         for place in pending.pop().iterdir():
@@ -81,8 +85,8 @@ def _entries(folder: Path) -> Iterator[Path]:
                 yield place
 
 
-def _have(folder: Path, entry: FileEntry) -> bool:
-    _require_plain(folder, entry.path)
+def _has_file(folder: Path, entry: FileEntry) -> bool:
+    _check_plain_path(folder, entry.path)
     file = folder / entry.path
     if not file.exists():
         return False
@@ -91,8 +95,8 @@ def _have(folder: Path, entry: FileEntry) -> bool:
     return True
 
 
-def _require_plain(folder: Path, path: str) -> None:
-    """Refuse a link, or anything but a folder, on the way to a file, and anything but a file in its place."""
+def _check_plain_path(folder: Path, path: str) -> None:
+    """Raise if the path holds a link, if a parent of the file is not a folder, or if the file is not a plain file."""
     *parents, name = path.split("/")
     place = folder
     for segment in parents:
@@ -106,7 +110,7 @@ def _require_plain(folder: Path, path: str) -> None:
 
 def _occupied(file: Path) -> InvalidRequest:
     return InvalidRequest(
-        f"{str(file)!r} is there already with other bytes, or as something else than a plain file or folder",
+        f"{str(file)!r} exists already with other bytes, or is not a plain file or folder",
         code="invalid_path",
         remedy="download into an empty folder, or move that file away",
         field="folder",

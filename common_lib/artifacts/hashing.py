@@ -1,4 +1,4 @@
-"""Local files that are about to become a version: found, hashed once, and nothing else taken for a file."""
+"""Listing and hashing of the local files that are to become a version."""
 
 import contextlib
 import hashlib
@@ -16,28 +16,28 @@ from common_lib.rules.manifest import MAX_FILES
 from common_lib.rules.names import check_artifact_path
 from common_lib.types.artifacts import FileEntry
 
-# Parts are as large as what may have to be sent again after a cut, and what need not be sent in parts at all.
+# Files up to this size are sent in one request. Of larger ones at most this much is sent again after a lost connection.
 PART_BYTES = 32 * 1024**2
 _CHUNK = 1024**2
 
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """A file, its entry in the manifest, and the digest of all bytes up to the end of each part."""
+    """A local file, its entry in the manifest, and, for each part, the digest of all bytes up to the part's end."""
 
-    place: Path
+    path: Path
     entry: FileEntry
     prefixes: tuple[str, ...]
 
 
 def parse_local_path(field: str, path: str | os.PathLike[str]) -> Path:
-    """Return the path that was passed.
+    """Convert an argument to a Path.
 
-    An empty or blank text is refused, for it would mean the current folder with all that is in it. `Path("")` cannot be
-    distinguished from `Path(".")`, by which a caller names that folder on purpose.
+    An empty or blank string is refused, because it would mean the current folder with all its files. `Path("")` cannot
+    be distinguished from `Path(".")`, which a caller uses on purpose.
 
     Raises:
-        InvalidRequest: it is not a path.
+        InvalidRequest: the argument is not a path; the error names the argument by `field`.
     """
     with contextlib.suppress(TypeError):
         text: object = os.fspath(path)
@@ -53,15 +53,15 @@ def parse_local_path(field: str, path: str | os.PathLike[str]) -> Path:
 
 
 def hash_files(path: Path, report: ProgressListener = ignore_progress) -> list[LocalFile]:
-    """A file, or all files of a folder, in the order of their paths.
+    """Hash a file, or all files of a folder in the order of their paths.
 
     Raises:
-        InvalidRequest: there is nothing, too much, a link, or a path that no version can have.
+        InvalidRequest: there are no files or too many, or one is a link or has a path that no version can have.
     """
     if path.is_file():
         return [_hash_file(path, path.name, report)]
     if not path.is_dir():
-        raise _invalid_path(path, "is no file or folder", "give the path of what was trained")
+        raise _invalid_path(path, "is not a file or folder", "give the path of the trained model")
     found = []
     for file in _walk(path):
         found.append(file)
@@ -75,7 +75,7 @@ def hash_files(path: Path, report: ProgressListener = ignore_progress) -> list[L
 
 
 def total_size(path: Path) -> int:
-    """Return the bytes of a file, or of all files of a folder, as far as they can be listed; links are not followed."""
+    """Return the size in bytes of a file, or of all files of a folder that can be listed; do not follow links."""
     if not path.is_dir():
         return path.stat().st_size if path.is_file() else 0
     total, pending = 0, [path]
@@ -94,7 +94,7 @@ def _walk(folder: Path) -> Iterator[Path]:
     while pending:
         for place in pending.pop().iterdir():
             if place.is_symlink():
-                # What a link points at may change or lie outside; a version is made of files.
+                # The target of a link may change or lie outside the folder; a version consists of files.
                 raise _invalid_path(place, "is a symbolic link", "copy the file it points at into the folder")
             if place.is_dir():
                 pending.append(place)
@@ -119,7 +119,7 @@ def _hash_file(file: Path, path: str, report: ProgressListener) -> LocalFile:
     sha256 = digest.hexdigest()
     if position % PART_BYTES or not prefixes:
         prefixes.append(sha256)
-    # Not by `mimetypes`, which asks the machine: the same files must have the same manifest everywhere.
+    # `mimetypes` depends on the machine's settings, and the same files must have the same manifest everywhere.
     media_type = media_type_of(path) or "application/octet-stream"
     entry = FileEntry(path=path, size=position, sha256=sha256, media_type=media_type)
     return LocalFile(file, entry, tuple(prefixes))

@@ -1,6 +1,6 @@
-"""From verified files to an object, by a loader that was allowed before it was imported.
+"""Loading of a model from verified files, by the loader of the declared format.
 
-Nothing falls back: a file is read by the loader of its declared format, or not at all.
+A loader is imported only if the caller allows it. There is no fallback to another loader.
 """
 
 import hashlib
@@ -23,8 +23,8 @@ from common_lib.rules.violation import RuleViolation
 from common_lib.types.artifacts import FileEntry
 
 GROUP: Final = "model_registry.loaders"
-# A name of ours means our module, whatever else is installed under that name.
-OURS: Final = {
+# These names always mean the modules of this library, even if another package installs loaders with the same names.
+BUILT_IN: Final = {
     "skops": "common_lib.loaders.skops",
     "safetensors": "common_lib.loaders.safetensors",
     "onnx": "common_lib.loaders.onnx",
@@ -36,23 +36,23 @@ OURS: Final = {
     "joblib": "common_lib.loaders.joblib_pickle",
     "torch": "common_lib.loaders.torch_state",
 }
-DEFAULT_ALLOWED: Final = frozenset(OURS)
-_ARRIVING: Final = re.compile(r"\.[0-9a-f]{32}(?:\.partial)?$(?!\n)")
-_SHOWN: Final = 400
+DEFAULT_ALLOWED: Final = frozenset(BUILT_IN)
+_TEMPORARY: Final = re.compile(r"\.[0-9a-f]{32}(?:\.partial)?$(?!\n)")
+_MAX_ERROR_CHARS: Final = 400
 
 
 class Loader(Protocol):
-    """The target of an entry point of the group `model_registry.loaders`: a module or an object with these two.
+    """A module or object with these two functions: the target of an entry point of `model_registry.loaders`.
 
-    A `fault` with a parameter `memory` is given the bytes that `load` may take, or None for the bound of
-    `common_lib.loaders.budget.bound_for`.
+    If `fault` has a parameter `memory`, it receives the number of bytes that `load` may take, or None for the default
+    of `common_lib.loaders.budget.bound_for`.
     """
 
     def fault(self, content: bytes, /) -> str | None:
-        """Why the bytes cannot be what it reads, or None; told without deserialising them."""
+        """Return why the bytes cannot be a file of this format, or None; do not deserialise them."""
 
     def load(self, content: bytes, /, **options: Any) -> Any:
-        """The object that the bytes are."""
+        """Deserialise the bytes and return the object."""
 
 
 def load(
@@ -64,37 +64,37 @@ def load(
     memory: int | None = None,
     **options: Any,
 ) -> Any:
-    """The model in a version, of which every byte was hashed again right before its loader got it.
+    """Load the model of a fetched version; hash its file again right before the loader gets the bytes.
 
-    `file` is its path, needed if several could be meant. `loaders` are the names of those that may be imported.
-    Pickle, joblib and torch run code, and are read only if `trust` holds the digest of the version or of the file.
-    `memory` is how many bytes the load may take; without it `REGISTRY_LOAD_MEMORY` counts, or 512 MiB and 16 times the
-    size of the file, at most 8 GiB. Further options are the loader's own: `trusted_types` of skops, `providers` of
-    ONNX.
+    `file` is the path of the model file, needed if the version has several. `loaders` are the names of the loaders that
+    may be imported. Files of pickle, joblib and torch run code, and are read only if `trust` holds the digest of the
+    version or of the file. `memory` limits the bytes that the load may take; the default is `REGISTRY_LOAD_MEMORY`, or
+    512 MiB plus 16 times the size of the file, at most 8 GiB. Further options go to the loader, such as
+    `trusted_types` of skops and `providers` of ONNX.
 
     Raises:
-        LoadRefused: why, and what to do; no deserialiser has seen the file, unless it is its own complaint.
+        LoadRefused: the file is refused, before it is deserialised, or its loader failed.
         LibraryMissing: the library of the format is not installed.
         InvalidConfiguration: `memory`, or the variable, is not a positive whole number.
     """
     _check_local_version(local_version)
-    entry, declaration = _picked(local_version, file, _names(loaders))
+    entry, declaration = _select_file(local_version, file, _check_names(loaders))
     what = f"{local_version.version.reference} {entry.path}"
     if declaration.loader not in loaders:
         raise LoadRefused(
             what,
-            why=f"its loader {declaration.loader!r} is not on the list of those allowed",
+            why=f"its loader {declaration.loader!r} is not allowed",
             remedy=f"if you trust that loader's code, pass loaders={{…, {declaration.loader!r}}}",
         )
     _check_trust(what, local_version, entry, declaration, trust)
     _check_size(what, entry, memory)
-    content = _verified(what, local_version.folder / entry.path, entry)
-    if reason := _fault(declaration, content):
+    content = _read_verified(what, local_version.folder / entry.path, entry)
+    if reason := _find_fault(declaration, content):
         raise _mismatch(what, declaration.loader, reason, content)
-    loader = _imported(what, declaration.loader)
+    loader = _import_loader(what, declaration.loader)
     _check_options(what, declaration.loader, loader, options)
     try:
-        reason = loader.fault(content, **_bound(loader, memory))
+        reason = loader.fault(content, **_memory_option(loader, memory))
         if not reason:
             return loader.load(content, **options)
     except OverBudget as error:
@@ -104,8 +104,8 @@ def load(
     except Exception as error:
         raise LoadRefused(
             what,
-            why=f"its loader {declaration.loader!r} cannot read it: {type(error).__name__}: {error!s:.{_SHOWN}}",
-            remedy="register what was saved again, and check the versions of the library",
+            why=f"its loader {declaration.loader!r} failed: {type(error).__name__}: {error!s:.{_MAX_ERROR_CHARS}}",
+            remedy="check which version of the library saved the file, or save and register the model again",
         ) from error
     raise _mismatch(what, declaration.loader, reason, content)
 
@@ -118,31 +118,31 @@ def convert(
     file: str | None = None,
     loaders: Collection[str] = DEFAULT_ALLOWED,
 ) -> SavedModel:
-    """The model of a pickle, a file of joblib or of torch that the caller trusts, saved in a safe format.
+    """Load a trusted pickle, joblib or torch file, and save the object in a safe format in `folder`.
 
     Raises:
-        LoadRefused: it is not trusted, or it is in a safe format already.
-        NoSafeFormat: what the file holds cannot be saved without pickle.
+        LoadRefused: the file is not trusted, or is already in a safe format.
+        NoSafeFormat: the object cannot be saved without pickle.
     """
     _check_local_version(local_version)
-    entry, declaration = _picked(local_version, file, _names(loaders))
+    entry, declaration = _select_file(local_version, file, _check_names(loaders))
     if declaration.format is None or declaration.format.safe:
         raise LoadRefused(
             f"{local_version.version.reference} {entry.path}",
-            why=f"is not converted: {declaration.loader} is no format that runs code",
+            why=f"is declared as {declaration.loader}, and only files of pickle, joblib and torch are converted",
             remedy="load it as it is",
         )
     return save_model(load(local_version, file=entry.path, trust=trust, loaders=loaders), folder)
 
 
-def _names(loaders: Collection[str]) -> Collection[str]:
+def _check_names(loaders: Collection[str]) -> Collection[str]:
     if isinstance(loaders, str):
-        raise LoadRefused(f"loaders {loaders!r:.100}", why="is one text", remedy="pass a set of names")
+        raise LoadRefused(f"loaders {loaders!r:.100}", why="is a string", remedy="pass a set of names")
     return loaders
 
 
 def _check_local_version(local_version: LocalVersion) -> None:
-    """The files in the folder are those of the manifest and no others, and it is that of a version in use."""
+    """Raise unless the version is not recalled, its manifest has its digest, and the folder holds exactly its files."""
     what, listed, recall = local_version.version.reference, local_version.manifest.files, local_version.version.recall
     if recall is not None:
         raise LoadRefused(what, why=f"was recalled by {recall.by}: {recall.reason}", remedy="load another version")
@@ -150,35 +150,37 @@ def _check_local_version(local_version: LocalVersion) -> None:
     try:
         manifest.check_files(files)
     except RuleViolation as violation:
-        raise LoadRefused(what, why=f"its manifest: {violation}", remedy="register the version anew") from violation
+        raise LoadRefused(
+            what, why=f"its manifest is invalid: {violation}", remedy="register the files as a new version"
+        ) from violation
     if not manifest.digest(files) == local_version.manifest.digest == local_version.version.digest:
-        raise LoadRefused(what, why="its manifest is not the one of its digest", remedy="fetch it again")
-    there, named = set(_present(local_version.folder, "")), {entry.path for entry in listed}
-    for path in sorted(there ^ named):
-        state = "stands in the folder but not in" if path in there else "is missing, though it stands in"
-        raise LoadRefused(what, why=f"{path!r} {state} the manifest", remedy="fetch it again into an empty folder")
+        raise LoadRefused(what, why="its manifest does not have the version's digest", remedy="fetch it again")
+    present, expected = set(_list_files(local_version.folder, "")), {entry.path for entry in listed}
+    for path in sorted(present ^ expected):
+        state = "is in the folder but not in the manifest" if path in present else "is missing from the folder"
+        raise LoadRefused(what, why=f"{path!r} {state}", remedy="fetch it again into an empty folder")
 
 
-def _present(folder: Path, prefix: str) -> Iterator[str]:
-    """The path of whatever is no folder, at any depth; links are not followed."""
+def _list_files(folder: Path, prefix: str) -> Iterator[str]:
+    """Yield the path of everything at any depth that is not a folder; do not follow links."""
     try:
         places = sorted(os.scandir(folder), key=lambda place: place.name)
     except OSError as error:
         raise LoadRefused(str(folder), why=f"cannot be listed: {error}", remedy="fetch it again") from error
     for place in places:
         if place.is_dir(follow_symlinks=False):
-            yield from _present(folder / place.name, f"{prefix}{place.name}/")
-        elif not _ARRIVING.match(place.name):
+            yield from _list_files(folder / place.name, f"{prefix}{place.name}/")
+        elif not _TEMPORARY.match(place.name):
             yield prefix + place.name
 
 
-def _picked(
+def _select_file(
     local_version: LocalVersion, file: str | None, allowed: Collection[str]
 ) -> tuple[FileEntry, formats.Declaration]:
-    """The one file that is the model: JSON and text are, if nothing else can be."""
+    """Return the one file that can be the model. A JSON or text file is chosen only if no other file can be."""
     what = local_version.version.reference
     named = [entry for entry in local_version.manifest.files if file in {None, entry.path}]
-    found = [(entry, declaration) for entry in named if (declaration := _declared(what, entry))]
+    found = [(entry, declaration) for entry in named if (declaration := _find_declaration(what, entry))]
     if file is None:
         known = [pair for pair in found if pair[1].format or pair[1].loader in allowed]
         found = [pair for pair in known if not formats.is_document(pair[1])] or known or found
@@ -186,16 +188,14 @@ def _picked(
         return found[0]
     listed = ", ".join(repr(entry.path) for entry, _ in found[:20])
     if found:
-        raise LoadRefused(
-            what, why=f"several files could be the model: {listed}", remedy="name one of them as the file"
-        )
+        raise LoadRefused(what, why=f"several files could be the model: {listed}", remedy="pass one of them as `file`")
     paths = ", ".join(repr(entry.path) for entry in local_version.manifest.files[:20])
-    why = f"none of its files is declared to be a model: {paths}" if file is None else f"{file!r} is declared no model"
+    why = f"none of its files is a model: {paths}" if file is None else f"{file!r} is not declared as a model"
     suffixes = " ".join(suffix for form in formats.FORMATS if form.safe for suffix in form.suffixes)
-    raise LoadRefused(what, why=why, remedy=f"name one of its files that is called or typed as one of {suffixes}")
+    raise LoadRefused(what, why=why, remedy=f"pass as `file` one with such a suffix or its media type: {suffixes}")
 
 
-def _declared(what: str, entry: FileEntry) -> formats.Declaration | None:
+def _find_declaration(what: str, entry: FileEntry) -> formats.Declaration | None:
     try:
         return formats.declared(entry.path, entry.media_type)
     except RuleViolation as violation:
@@ -212,28 +212,28 @@ def _check_trust(
     if not is_trusted(trust, (local_version.version.digest, f"sha256:{entry.sha256}")):
         raise LoadRefused(
             what,
-            why=f"{declaration.loader} runs the code that a file names, and you do not trust this one",
+            why=f"{declaration.loader} runs code that is named in the file, and this file is not trusted",
             remedy=f"save it in a safe format; or, if you know who made it, trust its digest, 'sha256:{entry.sha256}'",
         )
 
 
 def _check_size(what: str, entry: FileEntry, memory: int | None) -> None:
-    """Refuse a file whose bytes alone are more than a load may take, before it is read."""
+    """Refuse a file whose size alone exceeds the memory bound, before it is read."""
     try:
         Budget(bound_for(entry.size, memory)).spend(entry.size, "its bytes")
     except OverBudget as error:
         raise LoadRefused(what, why=error.why, remedy=error.remedy) from error
 
 
-def _bound(loader: Loader, memory: int | None) -> dict[str, Any]:
-    """Return the argument with the bound, for a loader whose `fault` takes one."""
+def _memory_option(loader: Loader, memory: int | None) -> dict[str, Any]:
+    """Return the keyword argument `memory` if the loader's `fault` has that parameter."""
     return {"memory": memory} if "memory" in inspect.signature(loader.fault).parameters else {}
 
 
-def _verified(what: str, path: Path, entry: FileEntry) -> bytes:
-    """The bytes of a file, read once; the loader gets these, so that nobody can exchange them in between."""
+def _read_verified(what: str, path: Path, entry: FileEntry) -> bytes:
+    """Read a file once and verify its digest. The loader gets these bytes and does not open the file again."""
     try:
-        # A pipe in its place must not hold us up; a link may lead to the cache, and what is read is hashed in any case.
+        # Without O_NONBLOCK a pipe would block the caller. Links are followed: they lead to blobs in the cache.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(handle, "rb") as stream:
             plain = stat.S_ISREG(os.fstat(handle).st_mode)
@@ -243,50 +243,52 @@ def _verified(what: str, path: Path, entry: FileEntry) -> bytes:
     if len(content) != entry.size or hashlib.sha256(content).hexdigest() != entry.sha256:
         raise LoadRefused(
             what,
-            why=f"its bytes are not those of its SHA-256 {entry.sha256}",
+            why=f"its bytes do not have the SHA-256 {entry.sha256}",
             remedy="remove the folder, fetch it again",
         )
     return content
 
 
-def _fault(declaration: formats.Declaration, content: bytes) -> str | None:
+def _find_fault(declaration: formats.Declaration, content: bytes) -> str | None:
     if declaration.format:
         return declaration.format.fault(content)
-    # Whoever declares a format of a third party must not have it lead to a pickle.
-    return "such bytes run code" if formats.runs_code(content) else None
+    # A third party's format must not be a way around the trust that a pickle needs.
+    return "its bytes are of a format that runs code" if formats.runs_code(content) else None
 
 
 def _mismatch(what: str, loader: str, reason: str, content: bytes) -> LoadRefused:
     return LoadRefused(
         what,
-        why=f"is declared to be of {loader}, but {reason}; its bytes look like {formats.resemblance(content)}",
-        remedy="register it as what it is",
+        why=f"is declared as {loader}, but {reason}; its bytes look like {formats.resemblance(content)}",
+        remedy="register it with the right media type or suffix",
     )
 
 
-def _imported(what: str, name: str) -> Loader:
+def _import_loader(what: str, name: str) -> Loader:
     try:
         loader: Loader = _entry_point(what, name).load()
     except RegistryError:
         raise
     except Exception as error:
         raise LoadRefused(
-            what, why=f"its loader {name!r} cannot be imported: {error!s:.{_SHOWN}}", remedy="install it again"
+            what,
+            why=f"its loader {name!r} cannot be imported: {error!s:.{_MAX_ERROR_CHARS}}",
+            remedy="install it again",
         ) from error
     return loader
 
 
 def _entry_point(what: str, name: str) -> EntryPoint:
     found = {point.value: point for point in entry_points(group=GROUP, name=name)}
-    if name in OURS:
-        found = {value: point for value, point in found.items() if value == OURS[name]}
+    if name in BUILT_IN:
+        found = {value: point for value, point in found.items() if value == BUILT_IN[name]}
     if len(found) == 1:
         return next(iter(found.values()))
     if found:
         raise LoadRefused(
             what, why=f"several loaders are named {name!r}: {', '.join(sorted(found))}", remedy="uninstall all but one"
         )
-    package = "model-registry-service" if name in OURS else "the package that brings it"
+    package = "model-registry-service" if name in BUILT_IN else "the package that provides it"
     raise LoadRefused(what, why=f"no loader named {name!r} is installed", remedy=f"install {package}")
 
 
@@ -295,5 +297,5 @@ def _check_options(what: str, name: str, loader: Loader, options: dict[str, Any]
         inspect.signature(loader.load).bind(b"", **options)
     except TypeError as error:
         raise LoadRefused(
-            what, why=f"its loader {name!r} takes other options: {error}", remedy="leave them out"
+            what, why=f"its loader {name!r} does not take these options: {error}", remedy="leave them out"
         ) from None

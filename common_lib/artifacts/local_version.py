@@ -1,4 +1,4 @@
-"""What a fetch gives: a version and the local folder in which its verified files stand."""
+"""A fetched version with its local folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from common_lib.types.versions import ModelVersion
 
 @dataclass(frozen=True, slots=True)
 class LocalVersion(Provenance):
-    """A version whose files stand, verified and read-only, in a folder of the local cache; and how it is known."""
+    """A version, the folder of the local cache with its verified, read-only files, and where the answer came from."""
 
     version: ModelVersion
     manifest: Manifest

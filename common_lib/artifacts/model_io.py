@@ -1,4 +1,4 @@
-"""The flows that use a model: fetch it and load it, or load it and save it in a safe format as the next version."""
+"""Flows that fetch and load a model, or convert it to a safe format and register it as the next version."""
 
 import tempfile
 from collections.abc import Collection
@@ -32,16 +32,16 @@ def load(
     progress: ProgressListener = ignore_progress,
     **options: Any,
 ) -> Flow[Any]:
-    """The model that a reference means, of which every byte was verified before its loader got it.
+    """Fetch the version that a reference means, and load its model from verified bytes.
 
-    `file` is its path in the version, needed if several could be meant. `loaders` are the names of those that may be
-    imported. Pickle, joblib and torch run code, and are read only if `trust` holds the digest of the version or of the
-    file. `memory` is how many bytes the load may take, instead of 512 MiB and 16 times the size of the file, at most 8
-    GiB. Further options are the loader's own: `trusted_types` of skops, `providers` of ONNX. The rest is as for
-    `fetch`.
+    `file` is the path of the model file in the version, needed if the version has several. `loaders` are the names of
+    the loaders that may be imported. Files of pickle, joblib and torch run code, and are read only if `trust` holds the
+    digest of the version or of the file. `memory` limits the bytes that the load may take; the default is 512 MiB plus
+    16 times the size of the file, at most 8 GiB. Further options go to the loader, such as `trusted_types` of skops and
+    `providers` of ONNX. Everything else is as for `fetch`.
 
     Raises:
-        LoadRefused: why, and what to do; no deserialiser has seen the file, unless it is its own complaint.
+        LoadRefused: the file is refused, before it is deserialised, or its loader failed.
         LibraryMissing: the library of the format is not installed.
     """
     local_version: LocalVersion = yield from fetch(
@@ -64,13 +64,13 @@ def convert(
     cache: Cache | None = None,
     progress: ProgressListener = ignore_progress,
 ) -> Flow[ModelVersion]:
-    """The next version of the same model, in a safe format, out of a pickle or the like that the caller trusts.
+    """Load a trusted pickle, joblib or torch file, and register it in a safe format as the next version of the model.
 
-    It has the facts of the version that it is made of, which it names as its parent.
+    The new version has the metadata of the old one, and names it as its parent.
 
     Raises:
-        LoadRefused: the file is not trusted, or is in a safe format already.
-        NoSafeFormat: what the file holds cannot be saved without pickle.
+        LoadRefused: the file is not trusted, or is already in a safe format.
+        NoSafeFormat: the object cannot be saved without pickle.
     """
     local_version: LocalVersion = yield from fetch(origin, reference, cache=cache, progress=progress)
     old = local_version.version

@@ -1,10 +1,10 @@
-"""How far a transfer is: told to whoever wants to show it."""
+"""Callbacks that report the progress of a transfer."""
 
 from collections.abc import Callable
 
 ProgressListener = Callable[[str, int, int], None]
-"""Told the path of a file, how many of its bytes are done, and how many it has; from any thread, often."""
+"""Called often, and from any thread, with the path of a file, how many of its bytes are done, and its size."""
 
 
 def ignore_progress(path: str, done: int, total: int) -> None:
-    """Nobody is told."""
+    """Do nothing: the default listener."""

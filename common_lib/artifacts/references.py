@@ -1,8 +1,8 @@
-"""The record of what references meant when the registry last answered, for callers that work without it.
+"""The record of the version that each reference meant at its last fetch, for use without the registry.
 
-Each file is about one reference of one registry, sealed by the token of the principal that was answered. A version that
-was fetched has a file under its own reference, which also holds its recall. The meaning of a moving reference is used
-only together with that file: removing it, to make a recall forgotten, makes the version unusable.
+A file holds one reference of one registry, and is sealed with the token of the principal that fetched it. A fetched
+version also has a file under its own reference, which holds its recall. A moving reference such as `latest` is resolved
+offline only if that file exists too: deleting it, to hide a recall, makes the version unusable.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ _MOST_BYTES: Final = 16 * 1024**2
 
 
 class _Entry(Value):
-    """The version that a reference meant at a time, in seconds, and why that version is recalled since another."""
+    """The version that a reference meant at the time `at`, and the reason and the time of that version's recall."""
 
     version: ModelVersion
     at: float
@@ -32,64 +32,64 @@ class _Entry(Value):
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """The folder `references` of a cache, as one principal of one registry may read it."""
+    """The files in the folder `references` of a cache that one principal of one registry can read."""
 
     root: Path
     origin: str
 
-    def remember(self, reference: str, version: ModelVersion, at: float) -> None:
-        """Record what a reference meant at a time of the wall clock. No error of a disk is raised."""
+    def record(self, reference: str, version: ModelVersion, at: float) -> None:
+        """Record the version that a reference meant at a time of the wall clock. Disk errors are not raised."""
         for each in self._readers():
-            each._remember(reference, version, at)  # noqa: SLF001 - itself
+            each._record(reference, version, at)  # noqa: SLF001 - itself
 
-    def _remember(self, reference: str, version: ModelVersion, at: float) -> None:
+    def _record(self, reference: str, version: ModelVersion, at: float) -> None:
         with best_effort(self.root):
-            known = self._replaceable(version.reference)
+            known = self._find_ignoring_unsafe(version.reference)
             own = _Entry(version=version, at=at)
             if known is not None and known.recalled is not None and at < known.recalled_at:
-                # Another process was answered with the recall after this answer was given.
+                # Another process received the recall after this answer was given.
                 own = known
             self._write(version.reference, own)
             if reference != version.reference:
                 self._write(reference, _Entry(version=version, at=at))
 
     def record_recall(self, reference: str, why: str, at: float) -> None:
-        """Record the recall of a version, given by its own reference; of one never fetched nothing is recorded."""
+        """Record the recall of a version, if it was ever fetched; `reference` names the version by its number."""
         for each in self._readers():
             with best_effort(self.root):
-                known = each._replaceable(reference)  # noqa: SLF001 - itself
+                known = each._find_ignoring_unsafe(reference)  # noqa: SLF001 - itself
                 if known is not None:
                     each._write(reference, known.model_copy(update={"recalled": why, "recalled_at": at}))  # noqa: SLF001
 
     def get_version(self, reference: str) -> ModelVersion:
-        """Return the version that a reference meant when the registry last answered.
+        """Return the version that a reference meant at its last fetch.
 
         Raises:
-            NotCached: it was never fetched with this token, or what was written has changed since.
-            VersionRecalled: the version was recalled when the registry last answered.
+            NotCached: it was never fetched with this token, or the file was changed by another program.
+            VersionRecalled: the version was recalled at the registry's last answer.
         """
-        found = self._known(reference)
-        own = None if found is None else self._known(found.version.reference)
+        found = self._find(reference)
+        own = None if found is None else self._find(found.version.reference)
         if found is None or own is None:
             raise NotCached(reference, str(self.root))
         self._raise_if_recalled(own)
         return found.version
 
     def check_not_recalled(self, version: ModelVersion, at: float) -> None:
-        """Refuse a version whose recall was recorded after the answer of that time.
+        """Raise if a recall of the version was recorded after the time `at`, at which an answer was given.
 
         Raises:
-            VersionRecalled: it was recalled.
+            VersionRecalled: the version was recalled.
         """
         with contextlib.suppress(OSError):
-            own = self._known(version.reference)
+            own = self._find(version.reference)
             if own is not None and own.recalled_at > at:
                 self._raise_if_recalled(own)
 
     def _readers(self) -> "tuple[References, ...]":
-        """Return this folder as the same principal reads it, and as an offline process without a token reads it.
+        """Return this record for the same principal, and for an offline process that has no token.
 
-        A process without a token uses files that no token has sealed; a process with a token never does.
+        A process without a token uses only files that were sealed without a token; a process with a token never does.
         """
         return (self, References(self.root, str(self.origin)))
 
@@ -105,26 +105,26 @@ class References:
             status=410,
         )
 
-    def _known(self, reference: str) -> _Entry | None:
+    def _find(self, reference: str) -> _Entry | None:
         path = self._path(reference)
         try:
             text = read_sealed(path, key_of(self.origin), _about(reference), most_bytes=_MOST_BYTES)
             return _Entry.model_validate_json(text)
         except (FileNotFoundError, ValueError):
-            # What is damaged is as if it were not there; a folder that cannot be read is an error.
+            # A damaged file counts as missing. A folder that cannot be read is an error.
             return None
 
-    def _replaceable(self, reference: str) -> _Entry | None:
-        """Return what is known; None for a file that others can write, which is about to be replaced."""
+    def _find_ignoring_unsafe(self, reference: str) -> _Entry | None:
+        """Return the entry of a reference, or None if others can write its file, which is about to be replaced."""
         try:
-            return self._known(reference)
+            return self._find(reference)
         except UnsafeFile:
             return None
 
     def _write(self, reference: str, entry: _Entry) -> None:
-        known = self._replaceable(reference)
+        known = self._find_ignoring_unsafe(reference)
         if known is not None and known.model_copy(update={"at": entry.at}) == entry:
-            # Nothing new: a fetch of what is known writes nothing.
+            # Unchanged, so a repeated fetch writes nothing to the disk.
             return
         text = entry.model_dump_json().encode()
         write_sealed(self._path(reference), key_of(self.origin), _about(reference), text)

@@ -1,7 +1,7 @@
-"""Removal of what killed processes have left in a cache, by its age alone: there are no locks.
+"""Removal of temporary files that killed processes have left in a cache, decided by age alone: there are no locks.
 
-A file that another process writes just now is younger than the ages here. A process that was stopped for longer than
-that fails to give its file a name, and tries again or goes without.
+A file that another process is writing is younger than the ages here. If a process was stopped for longer than that, the
+rename of its file fails; the process then tries again, or continues without the file.
 """
 
 import contextlib
@@ -13,11 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-# Longer than any writer pauses between making a file and giving it its name.
+# Longer than any writer takes between creating a file and renaming it.
 ABANDONED_S: Final = 300.0
-# As long as the registry keeps the parts of an upload: within it, a download that was cut goes on where it ended.
+# An interrupted download can be continued for this long; the registry keeps the parts of an upload equally long.
 PARTIAL_S: Final = 86_400.0
-# Seven times the age up to which answers are served by default.
+# Seven times the largest age of answers that are served by default.
 RESOLVES_S: Final = 7 * 86_400.0
 # `.<32 digits>` was the form of earlier releases.
 _TEMPORARY: Final = re.compile(r"\.(?:[0-9a-f]{64}\.)?[0-9a-f]{32}$(?!\n)")
@@ -27,7 +27,7 @@ _RESOLVES: Final = re.compile(r"[0-9a-f]{64}$(?!\n)")
 
 
 def sweep(root: Path) -> None:
-    """Remove abandoned files of a cache; those that cannot be removed stay."""
+    """Remove abandoned files of a cache. A file that cannot be removed stays, and no error is raised."""
     for name in ("references", "manifests", "resolves"):
         _remove(root / name, _TEMPORARY, ABANDONED_S)
     _remove(root / "resolves", _RESOLVES, RESOLVES_S)
@@ -35,19 +35,19 @@ def sweep(root: Path) -> None:
 
 
 def sweep_links(folder: Path) -> None:
-    """Remove links that a killed process made and did not name in a folder of a snapshot."""
+    """Remove temporary links that a killed process left in the folder of a version."""
     _remove(folder, _TEMPORARY, ABANDONED_S, is_wanted=stat.S_ISLNK)
 
 
 def sweep_copies(folder: Path) -> None:
-    """Remove copies that a killed process began in a folder of the user's own, and nothing else."""
+    """Remove incomplete copies that a killed process left in a folder of the user, and no other files."""
     _remove(folder, _COPY, PARTIAL_S)
 
 
 def _remove(
     folder: Path, names: re.Pattern[str], age_s: float, *, is_wanted: Callable[[int], bool] = stat.S_ISREG
 ) -> None:
-    # Here and below: what cannot be listed or removed, or was removed by another process just now, is left.
+    # Here and below: errors are ignored, because another process may remove the same files at the same time.
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if names.match(entry.name):

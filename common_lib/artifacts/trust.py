@@ -1,4 +1,4 @@
-"""Which digests a caller trusts enough to let their bytes run code."""
+"""The digests of files that a caller trusts to run code."""
 
 import os
 import re
@@ -14,13 +14,14 @@ Trust: TypeAlias = AbstractSet[str] | Sequence[str] | os.PathLike[str] | Callabl
 
 
 def is_trusted(trust: Trust | None, digests: Collection[str]) -> bool:
-    """Whether the caller trusts one of these digests, each `sha256:` and 64 hexadecimal digits.
+    """Return whether the caller trusts one of these digests, each `sha256:` followed by 64 hexadecimal digits.
 
-    Trust is a set of digests, the path of a file of them that is read again at each use, or a function that is asked
-    for each digest and says yes by `True` and by nothing else: not by a coroutine, nor by a match.
+    `trust` is a set of digests, or the path of a file of digests that is read again at each use, or a function that is
+    called with each digest. The function trusts a digest by returning `True` itself: another true value, such as a
+    coroutine or a match, does not count.
 
     Raises:
-        LoadRefused: what was given as trust is none of these, or not all of it is digests.
+        LoadRefused: `trust` has another type, or one of its entries is not a digest.
     """
     if trust is None:
         return False
@@ -33,21 +34,24 @@ def is_trusted(trust: Trust | None, digests: Collection[str]) -> bool:
     else:
         raise LoadRefused(
             f"trust {trust!r:.100}",
-            why="is neither digests, nor the path of a file of them, nor a function",
+            why="is not a set of digests, the path of a file of digests, or a function",
             remedy="pass a set of digests, a pathlib.Path, or a function of a digest",
         )
     return not listed.isdisjoint(digests)
 
 
 def _read(path: Path) -> set[str]:
-    """The digests in a file: one a line, `#` begins a comment, and words behind it are ignored, as of sha256sum."""
+    """Read the digests in a file, one a line.
+
+    A comment begins with `#`. Words after a digest are ignored, so the output of sha256sum can be used.
+    """
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise LoadRefused(
             f"the file of trusted digests {str(path)!r}",
             why=f"cannot be read: {error}",
-            remedy="mend it, or pass a set of digests",
+            remedy="make it readable, or pass a set of digests",
         ) from error
     words = [line.partition("#")[0].split() for line in lines]
     return {_digest(found[0], str(path)) for found in words if found}
@@ -57,6 +61,6 @@ def _digest(entry: object, where: str) -> str:
     digits = entry.removeprefix("sha256:") if isinstance(entry, str) else ""
     if not re.match(SHA256, digits):
         raise LoadRefused(
-            f"{where}: {entry!r:.100}", why="is no digest", remedy="give 64 lower-case hexadecimal digits"
+            f"{where}: {entry!r:.100}", why="is not a digest", remedy="give 64 lower-case hexadecimal digits"
         )
     return f"sha256:{digits}"

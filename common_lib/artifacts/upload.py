@@ -1,4 +1,4 @@
-"""The flow that registers: hash, ask what is missing, send only that, and then create the version."""
+"""The flow that registers a version: hash the files, send those that the registry lacks, create the version."""
 
 import hashlib
 import os
@@ -20,12 +20,12 @@ _SMALL_BYTES = 256 * 1024
 _BATCH_BYTES = 4 * 1024**2
 _MUCH_BYTES = 64 * 1024**2
 _ANY_FILE = FileEntry(path="any", size=0, sha256=hashlib.sha256(b"").hexdigest())
-# How often a part may fail before the upload is given up; what came before it stays at the registry.
+# How often a part may fail before the upload fails; the registry keeps the parts before it.
 _TRIES = 4
 
 
 def register(
-    origin: str,  # noqa: ARG001 - every flow is told it
+    origin: str,  # noqa: ARG001 - every flow takes it
     /,
     name: str,
     path: str | os.PathLike[str],
@@ -39,17 +39,17 @@ def register(
     tags: Mapping[str, str] | None = None,
     progress: ProgressListener = ignore_progress,
 ) -> Flow[ModelVersion]:
-    """The next version of a model out of a local file or a whole folder; bytes that are there are not sent again.
+    """Register a local file or folder as the next version of a model; send only the bytes that the registry lacks.
 
     A version never exists without all its bytes: they are uploaded first, and the registry checks each digest. Large
-    files go in parts; after a cut, the same call goes on where it ended. `progress` is told the path of a file, how
-    many bytes of it are hashed or sent, and how many it has.
+    files are sent in parts; after a lost connection, the same call continues the upload. `progress` is called with the
+    path of a file, its bytes hashed or sent so far, and its size.
 
     Raises:
-        InvalidRequest: there is no such file, or its path within the folder is not allowed.
-        ModelNotFound: the model was not created before; no bytes were sent.
-        Tombstoned: the model was taken out of use; no bytes were sent.
-        Forbidden: the caller lacks the right to register; no bytes were sent.
+        InvalidRequest: the file does not exist, or its path within the folder is not allowed.
+        ModelNotFound: the model does not exist; no bytes were sent.
+        Tombstoned: the model is tombstoned; no bytes were sent.
+        Forbidden: the caller does not have the right to register; no bytes were sent.
     """
     source = parse_local_path("path", path)
     create = partial(
@@ -63,24 +63,24 @@ def register(
         lineage=lineage,
         tags=tags,
     )
-    # Facts that can never be accepted are refused before a byte of the files is read: any file will do for that.
+    # Invalid facts are refused before the files are read; this check needs some file entry, so it uses a dummy.
     create([_ANY_FILE])
     if (yield Blocking(lambda: total_size(source) > _MUCH_BYTES)):
-        # Hashing takes a while: a wrong name is refused before it. Otherwise the first request about the bytes says so.
+        # Hashing takes long: find out before it whether the caller can register. For little data `send` does it.
         yield artifacts.presence([], name)
     files: list[LocalFile] = yield Blocking(lambda: hash_files(source, progress))
-    made = create([file.entry for file in files])  # before the bytes are sent, for the same reason
+    creation = create([file.entry for file in files])  # checks the real entries before any bytes are sent
     yield from send(files, progress, model=name)
-    version: ModelVersion = yield made
+    version: ModelVersion = yield creation
     return version
 
 
 def send(
     files: list[LocalFile], progress: ProgressListener = ignore_progress, *, model: str | None = None
 ) -> Flow[None]:
-    """Send those bytes of these files that the registry lacks; it keeps them all for a day.
+    """Send the files that the registry lacks. The registry keeps all these blobs for a day.
 
-    With `model`, nothing is sent unless the caller can register a version of that model.
+    With `model`, raise before anything is sent if the caller cannot register a version of that model.
     """
     wanted = {file.entry.sha256: file for file in files}
     digests = list(wanted)
@@ -88,14 +88,14 @@ def send(
     for start in range(0, len(digests), MAX_ASKED):
         answer = yield artifacts.presence(digests[start : start + MAX_ASKED], model)
         missing += answer.missing
-    # The largest first: at the end none of them is waited for alone.
+    # The largest first, so that the last transfer to end is a short one.
     ordered = sorted((wanted[sha256] for sha256 in missing), key=lambda file: -file.entry.size)
-    alone = [_sent(file, progress) for file in ordered if file.entry.size > _SMALL_BYTES]
-    yield Together([*alone, *(_sent_together(batch, progress) for batch in _batches(ordered))])
+    single = [_send_file(file, progress) for file in ordered if file.entry.size > _SMALL_BYTES]
+    yield Together([*single, *(_send_batch(batch, progress) for batch in _batches(ordered))])
 
 
 def _batches(files: list[LocalFile]) -> Iterator[list[LocalFile]]:
-    """The small ones in groups: what a request costs is far more than what they do."""
+    """Yield the small files in groups, one group for each request: a request costs far more than a small file."""
     batch: list[LocalFile] = []
     size = 0
     for file in files:
@@ -110,29 +110,29 @@ def _batches(files: list[LocalFile]) -> Iterator[list[LocalFile]]:
         yield batch
 
 
-def _sent_together(files: list[LocalFile], progress: ProgressListener) -> Flow[None]:
+def _send_batch(files: list[LocalFile], progress: ProgressListener) -> Flow[None]:
     if len(files) == 1:
-        yield from _sent(files[0], progress)
+        yield from _send_file(files[0], progress)
         return
-    blobs = yield Blocking(lambda: {file.entry.sha256: file.place.read_bytes() for file in files})
+    blobs = yield Blocking(lambda: {file.entry.sha256: file.path.read_bytes() for file in files})
     yield artifacts.put_blobs(blobs)
     for file in files:
         progress(file.entry.path, file.entry.size, file.entry.size)
 
 
-def _sent(file: LocalFile, progress: ProgressListener) -> Flow[None]:
+def _send_file(file: LocalFile, progress: ProgressListener) -> Flow[None]:
     entry = file.entry
 
-    def told(position: int) -> None:
+    def on_progress(position: int) -> None:
         progress(entry.path, position, entry.size)
 
     if entry.size <= PART_BYTES:
-        yield artifacts.put_blob(entry.sha256, Source(file.place, 0, entry.size, told))
+        yield artifacts.put_blob(entry.sha256, Source(file.path, 0, entry.size, on_progress))
     else:
-        yield from _sent_in_parts(file, partial(Source, file.place, sent=told))
+        yield from _send_in_parts(file, partial(Source, file.path, sent=on_progress))
 
 
-def _sent_in_parts(file: LocalFile, source: "partial[Source]") -> Flow[None]:
+def _send_in_parts(file: LocalFile, source: "partial[Source]") -> Flow[None]:
     entry = file.entry
     upload: Upload = yield artifacts.begin_upload(entry.sha256, entry.size)
     failed = 0
@@ -144,8 +144,8 @@ def _sent_in_parts(file: LocalFile, source: "partial[Source]") -> Flow[None]:
             upload = yield artifacts.put_part(entry.sha256, part, file.prefixes[number])
             failed = 0
         except (RegistryUnavailable, RequestInFlight, UploadNotFound, UploadOutOfStep):
-            # Cut, or an answer was lost on its way here, or another process with this token is at the same bytes: the
-            # registry knows how much it has.
+            # The connection broke, an answer was lost, or another process with this token sends the same bytes: the
+            # registry reports how much it has.
             failed += 1
             if failed == _TRIES:
                 raise

@@ -192,7 +192,9 @@ FAULTS: Final = {
             mistakes.name_unseen,
             (("flip", "stored blob"),),
         ),
-        Fault("the client trusts its cache", cache.Cache, "missing", mistakes.only_absent, (("flip", "cached blob"),)),
+        Fault(
+            "the client trusts its cache", cache.Cache, "find_missing", mistakes.only_absent, (("flip", "cached blob"),)
+        ),
         Fault(
             "the client trusts its references",
             references,
@@ -203,14 +205,14 @@ FAULTS: Final = {
         Fault(
             "the client trusts its manifests",
             cache.Cache,
-            "manifest",
+            "find_manifest",
             mistakes.any_manifest,
             (("flip", "cached manifest"),),
         ),
         Fault(
             "neither side looks at a manifest",
             download,
-            "_is_of",
+            "_belongs_to",
             lambda *_: True,
             (("flip", "stored manifest"),),
             (versions, "manifest", SimpleNamespace(digest_of=lambda _: mock.ANY)),

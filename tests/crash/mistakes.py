@@ -179,7 +179,7 @@ def read_unsealed(path: Path, *_: object, **__: object) -> bytes:
 def any_manifest(self: Any, digest: str) -> Manifest | None:
     """Read a manifest without its own digest."""
     with suppress(OSError, ValueError):
-        return Manifest.model_validate_json(self._manifest(digest).read_bytes().partition(b"\n")[2])
+        return Manifest.model_validate_json(self._manifest_path(digest).read_bytes().partition(b"\n")[2])
     return None
 
 

@@ -213,7 +213,7 @@ def test_who_sends_what_another_is_sending_waits_for_it(
     (tmp_path / "model.bin").write_bytes(os.urandom(950))
     (file,) = hashing.hash_files(tmp_path / "model.bin")
     others = [
-        artifacts.put_part(file.entry.sha256, Source(file.place, 100 * number, 100), file.prefixes[number])
+        artifacts.put_part(file.entry.sha256, Source(file.path, 100 * number, 100), file.prefixes[number])
         for number in range(8)
     ]
     run(upload.send([file]), Busy(registry, others).call)

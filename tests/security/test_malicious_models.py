@@ -180,7 +180,7 @@ def test_joblib_in_the_name_of_skops(tmp_path: Path, mark: Path, pack: Callable[
     """A204, as it is and compressed."""
     found = attempt(tmp_path / "v", {"model.skops": pack(pickle.dumps(Payload(mark)))})
     assert_untouched(found, mark, opens=1)
-    assert "declared to be of skops" in found.text
+    assert "declared as skops" in found.text
     named = attempt(tmp_path / "w", {"model.joblib": pack(pickle.dumps(Payload(mark)))})
     assert_untouched(named, mark, opens=0)
 
@@ -232,7 +232,7 @@ def test_a_file_more_or_less_than_the_manifest_lists(tmp_path: Path, mark: Path)
     assert "'weights.bin' is missing" in missing.text
     extra = attempt(tmp_path / "w", files, appear={"model.pkl": "x"})
     assert_untouched(extra, mark, opens=0)
-    assert "'model.pkl' stands in the folder but not in the manifest" in extra.text
+    assert "'model.pkl' is in the folder but not in the manifest" in extra.text
     changed = attempt(tmp_path / "x", files, appear={"model.json": "[]"})
     assert_untouched(changed, mark, opens=1)
     assert "SHA-256" in changed.text

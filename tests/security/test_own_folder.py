@@ -95,7 +95,7 @@ def test_a_file_that_is_not_ours_alone_keeps_the_server_from_starting(
     harm(data / name)
     sentence = refusal(data)
     assert sentence.startswith(str(data / name))
-    assert any(word in sentence for word in ("chmod 600", "move it away", "put the file itself")), sentence
+    assert any(word in sentence for word in ("chmod 600", "move it away", "replace the link")), sentence
     assert not (data / "nothing").exists()
 
 
