@@ -10,7 +10,7 @@ from typing import Any
 from unittest import mock
 
 from common_lib.artifacts import loading
-from common_lib.artifacts.loading import OURS
+from common_lib.artifacts.loading import BUILT_IN
 from common_lib.errors import LoadRefused
 from common_lib.rules.formats import BY_NAME
 from tests.support.local_versions import make_local_version
@@ -19,7 +19,7 @@ from tests.support.local_versions import make_local_version
 def checks(name: str) -> Callable[[bytes], None]:
     """Make the check of a format: both that of its bytes and that of its loader, before any library sees them."""
     form = BY_NAME[name]
-    loader = import_module(OURS[form.loader])
+    loader = import_module(BUILT_IN[form.loader])
 
     def check(content: bytes) -> None:
         if reason := form.fault(content) or loader.fault(content):
