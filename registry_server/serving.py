@@ -25,7 +25,7 @@ from registry_server.api.revocation import end_revoked_requests
 from registry_server.app import FolderInUse, create_app
 from registry_server.domain.errors import RegistryError
 from registry_server.infrastructure.database_url import InvalidDatabaseUrl
-from registry_server.infrastructure.inspection import Unreadable
+from registry_server.infrastructure.inspection import DatabaseUnreadable
 from registry_server.infrastructure.schema import SchemaMismatch
 from registry_server.invariants.findings import InvariantBroken
 from registry_server.settings import Settings
@@ -38,7 +38,15 @@ _LOOK_EVERY = 5  # ticks of uvicorn, of 0.1 s each
 _MOST_BYTES = 16 * 1024
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 # What these say is for people already; of any other failure to start the log tells all.
-_SPEAKING = (FolderInUse, InvariantBroken, SchemaMismatch, Unreadable, InvalidDatabaseUrl, RegistryError, OSError)
+_SPEAKING = (
+    FolderInUse,
+    InvariantBroken,
+    SchemaMismatch,
+    DatabaseUnreadable,
+    InvalidDatabaseUrl,
+    RegistryError,
+    OSError,
+)
 _log = logging.getLogger(__name__)
 
 

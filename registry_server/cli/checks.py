@@ -13,7 +13,7 @@ from pathlib import Path
 import registry_server
 from common_lib.own_files import UnsafeFile
 from registry_server.cli.store import stored
-from registry_server.infrastructure.inspection import Unreadable, reading
+from registry_server.infrastructure.inspection import DatabaseUnreadable, open_read_only
 from registry_server.infrastructure.sql import Sql
 from registry_server.infrastructure.sqlite import SAFE_WAL, wal_is_safe
 from registry_server.invariants import checks as invariants
@@ -52,7 +52,7 @@ async def _findings(settings: Settings, *, verify: bool, progress: Progress) -> 
     try:
         async for finding in _of_database(site, settings, verify=verify, progress=progress):
             yield finding
-    except Unreadable as why:
+    except DatabaseUnreadable as why:
         yield Finding("database", False, str(why))
 
 
@@ -64,7 +64,7 @@ def _of_files(site: Site) -> Iterator[Finding]:
 
 
 async def _of_database(site: Site, settings: Settings, *, verify: bool, progress: Progress) -> AsyncIterator[Finding]:
-    async with reading(site.file, settings.database_url) as sql:
+    async with open_read_only(site.file, settings.database_url) as sql:
         yield await (_postgres(sql) if settings.database_url else _sqlite(sql))
         schema = await invariants.schema(site, sql)
         yield schema
@@ -77,7 +77,7 @@ async def _of_database(site: Site, settings: Settings, *, verify: bool, progress
             return
         async for finding in stored(site.blobs, sql, verify=verify, progress=progress):
             yield finding
-    async with reading(site.file, settings.database_url, snapshot=True) as sql:
+    async with open_read_only(site.file, settings.database_url, snapshot=True) as sql:
         async for finding in replayed(site, sql, progress):
             yield finding
 

@@ -140,7 +140,7 @@ def _reason(failure: Exception, settings: Settings) -> str:
     if settings.database_url and any(isinstance(cause, _UNREACHABLE) for cause in _causes(failure)):
         from registry_server.infrastructure.database_url import DatabaseUrl  # noqa: PLC0415 - see `serve`
 
-        return f"PostgreSQL at {DatabaseUrl.parse(settings.database_url).machines} cannot be reached: {failure}"
+        return f"PostgreSQL at {DatabaseUrl.parse(settings.database_url).host_names} cannot be reached: {failure}"
     if settings.database_url and any(name in str(failure) for name in _DENIED):
         return f"{failure}; check user, password and name of the database in --database-url or REGISTRY_DATABASE_URL"
     return str(failure)

@@ -5,15 +5,15 @@ import asyncio
 from registry_server.app import FolderInUse, opened
 from registry_server.cli.options import fail
 from registry_server.domain.errors import RegistryError
-from registry_server.infrastructure.inspection import Unreadable, pending, reading
-from registry_server.infrastructure.schema import SchemaMismatch, label
-from registry_server.infrastructure.sql import migrations
+from registry_server.infrastructure.inspection import DatabaseUnreadable, open_read_only, pending_steps
+from registry_server.infrastructure.schema import SchemaMismatch, step_name
+from registry_server.infrastructure.sql import load_migrations
 from registry_server.invariants import checks, marker
 from registry_server.invariants.findings import InvariantBroken
 from registry_server.settings import Settings
 
 # All that keeps a database from being opened, in words for people.
-FAILURES = (FolderInUse, InvariantBroken, SchemaMismatch, RegistryError, Unreadable, OSError)
+FAILURES = (FolderInUse, InvariantBroken, SchemaMismatch, RegistryError, DatabaseUnreadable, OSError)
 
 
 async def look(settings: Settings) -> list[str]:
@@ -21,10 +21,10 @@ async def look(settings: Settings) -> list[str]:
 
     Raises:
         SchemaMismatch: another version of this software wrote the database.
-        Unreadable: the database says no.
+        DatabaseUnreadable: the database cannot be read.
     """
-    async with reading(settings.data / "registry.sqlite3", settings.database_url) as sql:
-        return await pending(sql, "postgres" if settings.database_url else "sqlite")
+    async with open_read_only(settings.data / "registry.sqlite3", settings.database_url) as sql:
+        return await pending_steps(sql, "postgres" if settings.database_url else "sqlite")
 
 
 def migrated(settings: Settings) -> list[str]:
@@ -46,6 +46,6 @@ async def _migrated(settings: Settings) -> list[str]:
         # Servers on other folders, and on this one, may go on: the rows are not theirs alone.
         return await PostgresDatabase(settings.database_url).migrate()
     new = not (settings.data / "registry.sqlite3").exists()
-    steps = [label(step) for step in migrations("sqlite")] if new else await look(settings)
+    steps = [step_name(step) for step in load_migrations("sqlite")] if new else await look(settings)
     async with opened(settings):
         return steps

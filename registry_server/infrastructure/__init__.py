@@ -1,1 +1,1 @@
-"""Engines and stores: the only place that knows SQL, apsw, asyncpg and the file system."""
+"""Database engines and the blob store: the only package that uses SQL, apsw, asyncpg and the file system."""

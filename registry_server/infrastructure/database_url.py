@@ -1,7 +1,7 @@
-"""The address of a PostgreSQL database, parsed here first, so that no message can show a part of it.
+"""The address of a PostgreSQL database, parsed before any driver sees it: no message may contain a part of it.
 
-A password with a character that has a meaning in a URL moves the borders between the parts: what a driver then takes
-for a host, a port or a database holds a piece of the password, and the driver's error prints it.
+A password with a special character moves the borders between the parts of a URL. The driver then reads a piece of the
+password as a host, a port or a database, and prints it in its error.
 """
 
 import re
@@ -25,11 +25,11 @@ _ENCODE: Final = (
 
 
 class InvalidDatabaseUrl(ValueError):
-    """The database URL cannot be read; the message shows no part of it, since any part may belong to the password."""
+    """A database URL that cannot be parsed; the message contains no part of it, as any part may be of the password."""
 
 
 class DatabaseUrl(NamedTuple):
-    """The parts of a database URL, decoded, and the same URL written so that no driver can misread it."""
+    """The decoded parts of a database URL, and the same URL with everything encoded that a driver could misread."""
 
     user: str
     hosts: str
@@ -37,23 +37,23 @@ class DatabaseUrl(NamedTuple):
     url: str
 
     @property
-    def place(self) -> str:
-        """The database and where it is, for messages and for the marker of the store: never the user's password."""
+    def display_name(self) -> str:
+        """The database and its host, for messages and for the marker of the store; never the password."""
         return f"{self.database or self.user or 'the default database'} at {self.hosts or 'the default host'}"
 
     @property
-    def machines(self) -> str:
+    def host_names(self) -> str:
         """The hosts without their ports."""
         return re.sub(r":[0-9]+(?=,|$)", "", self.hosts) or "the default host"
 
     @classmethod
     def parse(cls, text: str) -> "DatabaseUrl":
-        """Read a URL such as `postgresql://user:password@host:5432/database?sslmode=require`.
+        """Parse a URL such as `postgresql://user:password@host:5432/database?sslmode=require`.
 
         Raises:
-            InvalidDatabaseUrl: it is malformed, most often because the password is not encoded.
+            InvalidDatabaseUrl: the URL is malformed, usually because the password is not percent-encoded.
 
-        >>> DatabaseUrl.parse("postgresql://registry:p%40ss@db.example:5433/models").place
+        >>> DatabaseUrl.parse("postgresql://registry:p%40ss@db.example:5433/models").display_name
         'models at db.example:5433'
         """
         if _SCHEME.match(text) is None:
@@ -65,14 +65,14 @@ class DatabaseUrl(NamedTuple):
         login, _, hosts = authority.rpartition("@")
         user, _, password = login.partition(":")
         _check_hosts(hosts)
-        parameters = _parameters(query[1:])
-        database = _decoded(path[1:])
-        url = "postgresql://" + _login(_decoded(user), _decoded(password), login) + hosts
+        parameters = _parse_parameters(query[1:])
+        database = _decode(path[1:])
+        url = "postgresql://" + _format_login(_decode(user), _decode(password), login) + hosts
         url += f"/{quote(database, safe='')}" if database else "/"
         url += "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in parameters.items())
         return cls(
-            user=_decoded(user) or parameters.get("user", ""),
-            hosts=hosts or _host_of(parameters),
+            user=_decode(user) or parameters.get("user", ""),
+            hosts=hosts or _host_in(parameters),
             database=database or parameters.get("dbname") or parameters.get("database", ""),
             url=url.removesuffix("?"),
         )
@@ -80,51 +80,51 @@ class DatabaseUrl(NamedTuple):
 
 def _split(text: str, ends: str) -> tuple[str, str]:
     """Split before the first character of `ends`."""
-    place = next((place for place, character in enumerate(text) if character in ends), len(text))
-    return text[:place], text[place:]
+    end = next((index for index, character in enumerate(text) if character in ends), len(text))
+    return text[:end], text[end:]
 
 
 def _check_characters(text: str) -> None:
     if not text.isprintable() or any(character.isspace() for character in text):
-        _refuse("it has a space, a line break or a control character")
+        _refuse("it contains a space, a line break or a control character")
     if "#" in text:
-        _refuse("it has a '#'")
+        _refuse("it contains a '#'")
     if "\\" in text:
-        _refuse("it has a backslash, which is written %5C")
+        _refuse("it contains a backslash: write it as %5C")
     if _BROKEN_ESCAPE.search(text):
-        _refuse("it has a '%' without two hexadecimal digits behind it")
+        _refuse("it contains a '%' without two hexadecimal digits after it")
 
 
 def _check_borders(authority: str, path: str, query: str) -> None:
     if authority.count("@") > 1:
-        _refuse("it has more than one '@' before the host")
+        _refuse("it contains more than one '@' before the host")
     if "@" in path or "@" in query:
-        _refuse("it has an '@' behind the first '/' or '?'")
+        _refuse("it contains an '@' after the first '/' or '?'")
     if "/" in path[1:]:
-        _refuse("it has more than one '/' behind the host")
+        _refuse("it contains more than one '/' after the host")
     if authority.rpartition("@")[0].count(":") > 1:
-        _refuse("it has more than one ':' before the '@'")
+        _refuse("it contains more than one ':' before the '@'")
 
 
 def _check_hosts(hosts: str) -> None:
     for host in hosts.split(","):
-        if _HOST.match(host) is None or _decoded(host) != host.replace("%25", "%"):
-            _refuse("its host and port cannot be read")
+        if _HOST.match(host) is None or _decode(host) != host.replace("%25", "%"):
+            _refuse("its host and port are malformed")
         port = host.rpartition("]")[2].rpartition(":")[2] if ":" in host.rpartition("]")[2] else ""
         if port:
             _check_port(port)
 
 
-def _parameters(query: str) -> dict[str, str]:
+def _parse_parameters(query: str) -> dict[str, str]:
     found: dict[str, str] = {}
-    for place, part in enumerate(query.split("&") if query else (), 1):
+    for number, part in enumerate(query.split("&") if query else (), 1):
         name, equals, value = part.partition("=")
         if not equals or name not in _PARAMETERS:
             known = ", ".join(sorted(_PARAMETERS))
-            _refuse(f"its parameter number {place} is unknown (known are {known})")
+            _refuse(f"its parameter number {number} is unknown (known parameters: {known})")
         if name in found:
-            _refuse(f"it names the parameter {name} twice")
-        found[name] = _decoded(value)
+            _refuse(f"it contains the parameter {name} twice")
+        found[name] = _decode(value)
     if "sslmode" in found and found["sslmode"] not in _SSL_MODES:
         _refuse(f"its sslmode is not one of {', '.join(_SSL_MODES)}")
     for port in found.get("port", "1").split(","):
@@ -137,27 +137,27 @@ def _check_port(text: str) -> None:
         _refuse(f"its port is not a number from 1 to {_HIGHEST_PORT}")
 
 
-def _login(user: str, password: str, given: str) -> str:
-    if not given:
+def _format_login(user: str, password: str, login: str) -> str:
+    if not login:
         return ""
     secret = f":{quote(password, safe='')}" if password else ""
     return f"{quote(user, safe='')}{secret}@"
 
 
-def _host_of(parameters: dict[str, str]) -> str:
+def _host_in(parameters: dict[str, str]) -> str:
     host, port = parameters.get("host", ""), parameters.get("port", "")
     return f"{host}:{port}" if host and port else host
 
 
-def _decoded(text: str) -> str:
+def _decode(text: str) -> str:
     try:
         decoded = unquote_to_bytes(text).decode("utf-8")
     except UnicodeDecodeError:
-        _refuse("what it encodes by '%' is not UTF-8")
+        _refuse("its percent-encoded bytes are not UTF-8")
     if "\0" in decoded:
-        _refuse("it encodes a NUL, which PostgreSQL does not take")
+        _refuse("it contains an encoded NUL character, which PostgreSQL does not accept")
     return decoded
 
 
-def _refuse(why: str) -> NoReturn:
-    raise InvalidDatabaseUrl(f"the database URL cannot be read: {why}; {_ENCODE}") from None
+def _refuse(fault: str) -> NoReturn:
+    raise InvalidDatabaseUrl(f"the database URL is invalid: {fault}; {_ENCODE}") from None

@@ -1,8 +1,8 @@
-"""Group commit: use cases run one by one on the event loop, and a thread makes many of them durable by one COMMIT.
+"""Group commit: use cases run one after the other on the event loop, and a thread commits many of them at once.
 
-Each use case runs in its own SAVEPOINT, and nobody is answered before the COMMIT, so before the fsync. Only the COMMIT
-waits for the disk, so only it is moved to a thread: to move the use cases too would cost a create a third of its time,
-in wake-ups and cold caches, and win nothing, because the interpreter runs one thread at a time.
+Each use case runs in its own SAVEPOINT. Its caller gets the result only after the COMMIT, which includes the fsync.
+Only the COMMIT waits for the disk, so only the COMMIT runs in a thread. Use cases in a thread would make a create
+slower by a third (wake-ups, cold caches) and gain nothing, because the interpreter runs one thread at a time.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 import apsw
 
 from registry_server.domain.errors import StorageUnavailable
-from registry_server.infrastructure.use_cases import refuse_waiting
+from registry_server.infrastructure.use_case_waits import refuse_waiting
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -36,7 +36,7 @@ class _Result(NamedTuple):
 
 
 class GroupCommit(Generic[R]):
-    """The one writer of a database file, on the event loop that made it."""
+    """The only writer of a database file, on the event loop that created it."""
 
     def __init__(self, raw: apsw.Connection, records: R) -> None:
         self._raw = raw
@@ -46,35 +46,35 @@ class GroupCommit(Generic[R]):
         self._results: list[_Result] = []
         self._next: asyncio.Handle | None = None
         self._committing = False
-        self._batch = 1  # how many the last commit served
-        self._commit_s = 0.0  # how long it took
+        self._last_batch = 1  # use cases in the last commit
+        self._commit_s = 0.0  # duration of the last commit
         self._closing: asyncio.Future[None] | None = None
         self._commits: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="registry-commits", daemon=True)
+        self._thread = threading.Thread(target=self._run_commits, name="registry-commits", daemon=True)
         self._thread.start()
 
     @property
-    def alive(self) -> bool:
-        """Whether it takes writes."""
+    def is_alive(self) -> bool:
+        """True while the writer accepts use cases."""
         return self._closing is None and self._thread.is_alive()
 
     async def write(self, use_case: Callable[[R], Awaitable[T]]) -> T:
-        """Run a use case in a transaction with its neighbours; what it raises rolls it back alone.
+        """Run a use case in a transaction that it shares with others; an exception rolls back this use case only.
 
         Raises:
-            StorageUnavailable: the writer is closed, or the disk failed; then nothing of the use case is kept.
+            StorageUnavailable: the writer is closed, or the disk failed; then nothing of the use case is stored.
         """
-        if not self.alive:
+        if not self.is_alive:
             raise StorageUnavailable("the database is closed", remedy="start the server again")
         job = _Job(use_case, self._loop.create_future())
         self._waiting.append(job)
         if not self._committing and len(self._waiting) == 1:
-            self._advance()
+            self._run_next()
         done: T = await job.done
         return done
 
     async def close(self) -> None:
-        """Finish the writes that wait, then end."""
+        """Finish the waiting use cases, then end the thread."""
         if self._closing is None:
             self._closing = self._loop.create_future()
             if not (self._committing or self._waiting or self._results):
@@ -83,8 +83,8 @@ class GroupCommit(Generic[R]):
         self._commits.put(False)
         await asyncio.to_thread(self._thread.join)
 
-    def _advance(self) -> None:
-        """Run the next use case that waits; commit if there is none, or if there are many."""
+    def _run_next(self) -> None:
+        """Run the next waiting use case; commit if none waits or the batch is full."""
         if self._next is not None:
             self._next.cancel()
             self._next = None
@@ -96,17 +96,17 @@ class GroupCommit(Generic[R]):
             try:
                 if not self._results:
                     self._raw.execute("BEGIN IMMEDIATE")
-                self._results.append(_Result(job, *self._attempt(job)))
-            except BaseException as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
+                self._results.append(_Result(job, *self._run_in_savepoint(job)))
+            except BaseException as error:  # noqa: BLE001 - without a result the callers would wait for ever
                 self._results.append(_Result(job, None, error))
-                self._end(error)
+                self._deliver(error)
                 return
         if self._waiting:
-            # Not in a row: reads have their turn in between.
-            self._next = self._loop.call_soon(self._advance)
-        elif self._results and len(self._results) < self._batch and self._closing is None:
-            # Those whom the last commit served are about to come again; to commit without them makes them wait for two.
-            self._next = self._loop.call_later(self._commit_s, self._advance)
+            # Scheduled instead of called, so that reads run in between.
+            self._next = self._loop.call_soon(self._run_next)
+        elif self._results and len(self._results) < self._last_batch and self._closing is None:
+            # Callers of the last commit often write again now; a commit without them delays them by two commits.
+            self._next = self._loop.call_later(self._commit_s, self._run_next)
         else:
             self._commit()
 
@@ -115,64 +115,64 @@ class GroupCommit(Generic[R]):
             self._committing = True
             self._commits.put(True)
         else:
-            self._rest()
+            self._run_waiting_or_close()
 
-    def _attempt(self, job: _Job) -> tuple[Any, BaseException | None]:
+    def _run_in_savepoint(self, job: _Job) -> tuple[Any, BaseException | None]:
         self._raw.execute("SAVEPOINT use_case")
         try:
-            value = drive(job.use_case(self._records))
+            value = run_without_suspending(job.use_case(self._records))
         except (apsw.FullError, apsw.IOError):
             raise
         except BaseException as error:
             if not self._raw.in_transaction:
-                # SQLite rolled the whole batch back by itself: the rest must not run outside of it.
+                # SQLite has rolled back the whole batch; the other use cases must not run outside a transaction.
                 raise
             self._raw.execute("ROLLBACK TO use_case; RELEASE use_case")
             return None, error
         self._raw.execute("RELEASE use_case")
         return value, None
 
-    def _work(self) -> None:
+    def _run_commits(self) -> None:
         while self._commits.get():
             failed, began = None, time.perf_counter()
             try:
                 self._raw.execute("COMMIT")
-            except BaseException as error:  # noqa: BLE001 - the thread lives on for the others
+            except BaseException as error:  # noqa: BLE001 - the thread must survive for later commits
                 failed = error
             self._commit_s = time.perf_counter() - began
-            # A closed loop: nobody waits there any more.
+            # A closed event loop has no waiting callers.
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._end, failed)
+                self._loop.call_soon_threadsafe(self._deliver, failed)
 
-    def _end(self, failed: BaseException | None) -> None:
-        """Answer all whom the transaction served, or tell all of them that it failed."""
+    def _deliver(self, failed: BaseException | None) -> None:
+        """Give each caller in the transaction its result, or the failure of the commit."""
         if self._raw.in_transaction:
             self._raw.execute("ROLLBACK")
         results, self._results, self._committing = self._results, [], False
-        self._batch = len(results)
+        self._last_batch = len(results)
         for job, value, error in results:
             if job.done.done():
                 continue
             if failed is not None:
-                job.done.set_exception(unavailable(failed))
+                job.done.set_exception(database_failure(failed))
             elif error is not None:
                 job.done.set_exception(error)
             else:
                 job.done.set_result(value)
-        self._rest()
+        self._run_waiting_or_close()
 
-    def _rest(self) -> None:
+    def _run_waiting_or_close(self) -> None:
         if self._waiting:
-            self._next = self._loop.call_soon(self._advance)
+            self._next = self._loop.call_soon(self._run_next)
         elif self._closing is not None and not self._closing.done():
             self._closing.set_result(None)
 
 
-def drive(use_case: Awaitable[T]) -> T:
-    """The result of a use case whose records never suspend.
+def run_without_suspending(use_case: Awaitable[T]) -> T:
+    """Run a use case whose records never suspend, and return its result.
 
     Raises:
-        RuntimeError: it waited for something else; the error names the functions.
+        RuntimeError: the use case waited for something else; the error names the functions.
     """
     coroutine = cast("Coroutine[Any, Any, T]", use_case)
     try:
@@ -182,8 +182,8 @@ def drive(use_case: Awaitable[T]) -> T:
     raise refuse_waiting(coroutine)
 
 
-def unavailable(error: BaseException) -> StorageUnavailable:
-    """The refusal of a database that failed, which changed nothing."""
+def database_failure(error: BaseException) -> StorageUnavailable:
+    """Build the error for a failed database; nothing was changed."""
     if isinstance(error, apsw.FullError):
         return StorageUnavailable(
             "the disk is full (FullError)",

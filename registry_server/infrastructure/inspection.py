@@ -1,4 +1,4 @@
-"""A look at a database of either engine that changes nothing, for the operator's tools."""
+"""Read-only access to a database of either engine, for the operator's tools."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ import apsw
 from registry_server.infrastructure import sql as statements
 from registry_server.infrastructure import sqlite
 from registry_server.infrastructure.database_url import InvalidDatabaseUrl
-from registry_server.infrastructure.schema import check_history, label
+from registry_server.infrastructure.schema import check_history, step_name
 from registry_server.infrastructure.sql import Engine, Sql
 
 _HAS_HISTORY = {
@@ -26,18 +26,18 @@ _HAS_COLUMN = {
 }
 
 
-class Unreadable(RuntimeError):
-    """The database cannot be looked at; the message says why."""
+class DatabaseUnreadable(RuntimeError):
+    """A database that cannot be read; the message contains the reason."""
 
 
 @contextlib.asynccontextmanager
-async def reading(file: Path, database_url: str, *, snapshot: bool = False) -> AsyncIterator[Sql]:
-    """A read-only connection: to PostgreSQL if there is a URL, or else to the file of SQLite.
+async def open_read_only(file: Path, database_url: str, *, snapshot: bool = False) -> AsyncIterator[Sql]:
+    """Open a read-only connection: to PostgreSQL if there is a URL, otherwise to the SQLite file.
 
-    With `snapshot` all that is read is the state of one moment, whatever a server writes meanwhile.
+    With `snapshot` all reads see the state of one moment, although a server writes meanwhile.
 
     Raises:
-        Unreadable: the engine says no, at once or later.
+        DatabaseUnreadable: the connection or a later statement fails.
     """
     async with contextlib.AsyncExitStack() as stack:
         if database_url:
@@ -45,18 +45,22 @@ async def reading(file: Path, database_url: str, *, snapshot: bool = False) -> A
 
             from registry_server.infrastructure import postgres  # noqa: PLC0415 - see above
 
-            stack.enter_context(_told(asyncpg.PostgresError, asyncpg.InterfaceError, InvalidDatabaseUrl, OSError))
+            stack.enter_context(
+                translate_driver_errors(asyncpg.PostgresError, asyncpg.InterfaceError, InvalidDatabaseUrl, OSError)
+            )
             raw = await postgres.connect(database_url, default_transaction_read_only="on")
             stack.push_async_callback(raw.close)
             if snapshot:
                 await stack.enter_async_context(raw.transaction(isolation="repeatable_read", readonly=True))
             yield postgres.Connection(raw)
         else:
-            stack.enter_context(_told(apsw.Error, OSError))
-            stack.enter_context(_naming_damage(file))
+            stack.enter_context(translate_driver_errors(apsw.Error, OSError))
+            stack.enter_context(_name_damaged_file(file))
             if not stat.S_ISREG(os.lstat(file).st_mode):
-                # SQLite would wait for ever at a pipe.
-                raise Unreadable(f"{file} is not a regular file: move it away, or put the file itself in its place")
+                # SQLite would wait for ever on a pipe.
+                raise DatabaseUnreadable(
+                    f"{file} is not a regular file: move it away, or replace it by the database file"
+                )
             connection = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)
             stack.enter_context(contextlib.closing(connection))
             connection.set_busy_timeout(5_000)
@@ -66,41 +70,42 @@ async def reading(file: Path, database_url: str, *, snapshot: bool = False) -> A
 
 
 async def has_history(sql: Sql, engine: Engine) -> bool:
-    """Return whether the database was ever migrated by this software."""
+    """Return whether the database has a history of migrations."""
     return await sql.fetch_one(_HAS_HISTORY[engine]) is not None
 
 
 async def has_column(sql: Sql, engine: Engine, table: str, column: str) -> bool:
-    """Return whether a table has a column, which an older schema may lack."""
+    """Return whether a table has a column; older schemas lack some."""
     return await sql.fetch_one(_HAS_COLUMN[engine], table, column) is not None
 
 
-async def pending(sql: Sql, engine: Engine) -> list[str]:
-    """The steps of the schema that are still to take.
+async def pending_steps(sql: Sql, engine: Engine) -> list[str]:
+    """Return the names of the migrations that are not applied yet.
 
     Raises:
-        SchemaMismatch: another version of this software wrote the database.
+        SchemaMismatch: a newer or different version of this software wrote the database.
     """
-    has = await sql.fetch_one(_HAS_HISTORY[engine])
-    history = await sql.fetch("SELECT number, name, sha256 FROM migrations ORDER BY number") if has else []
-    return [label(step) for step in check_history(statements.migrations(engine), history)]
+    has_history = await sql.fetch_one(_HAS_HISTORY[engine])
+    history = await sql.fetch("SELECT number, name, sha256 FROM migrations ORDER BY number") if has_history else []
+    return [step_name(step) for step in check_history(statements.load_migrations(engine), history)]
 
 
 @contextlib.contextmanager
-def _naming_damage(file: Path) -> Iterator[None]:
-    """Say of a database that is damaged which file it is and what to do; SQLite says neither."""
+def _name_damaged_file(file: Path) -> Iterator[None]:
+    """Raise DatabaseUnreadable with the file and a remedy if the database is damaged; SQLite's errors have neither."""
     try:
         yield
     except (apsw.NotADBError, apsw.CorruptError) as error:
-        raise Unreadable(
+        raise DatabaseUnreadable(
             f"{file} is damaged ({error}): keep a copy of it and of its -wal file, and restore the data folder from a "
             "backup"
         ) from error
 
 
 @contextlib.contextmanager
-def _told(*kinds: type[Exception]) -> Iterator[None]:
+def translate_driver_errors(*kinds: type[Exception]) -> Iterator[None]:
+    """Raise DatabaseUnreadable for errors of these kinds."""
     try:
         yield
     except kinds as error:
-        raise Unreadable(f"{type(error).__name__}: {error}") from error
+        raise DatabaseUnreadable(f"{type(error).__name__}: {error}") from error

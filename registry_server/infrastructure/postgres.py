@@ -1,4 +1,4 @@
-"""PostgreSQL through asyncpg: each use case in a transaction of its own, reads on any connection."""
+"""PostgreSQL through asyncpg: each use case has its own transaction, and a read uses any connection of the pool."""
 
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
@@ -11,18 +11,18 @@ from registry_server.domain.errors import StorageUnavailable
 from registry_server.infrastructure import sql as statements
 from registry_server.infrastructure.database_url import DatabaseUrl
 from registry_server.infrastructure.records import Records
-from registry_server.infrastructure.schema import HISTORY_TABLE, check_history, label, new_source, note
+from registry_server.infrastructure.schema import HISTORY_TABLE, check_history, history_row, new_log_source, step_name
 from registry_server.infrastructure.sql import Row
-from registry_server.infrastructure.use_cases import Watched
+from registry_server.infrastructure.use_case_waits import WatchedUseCase
 
 T = TypeVar("T")
 _ATTEMPTS = 5
 _COMMAND_TIMEOUT_S = 30
-# Every statement here is a point read or the walk of an index in the order asked for. Plans kept for any value (generic
-# ones) guess wrong how few rows a page needs, and would read and sort a whole facet: 18 ms where the walk takes 1 ms.
-_WALK_INDEXES = dict.fromkeys(("enable_hashjoin", "enable_mergejoin", "enable_bitmapscan", "enable_sort"), "off")
+# Every statement here is a point read or an index scan in the requested order. A generic plan (one for all values)
+# overestimates the rows of a page, then reads and sorts a whole facet: 18 ms, where the index scan takes 1 ms.
+_FORCE_INDEX_SCANS = dict.fromkeys(("enable_hashjoin", "enable_mergejoin", "enable_bitmapscan", "enable_sort"), "off")
 _APPLICATION = "model-registry"
-_LOST = (
+_CONNECTION_LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
@@ -32,12 +32,12 @@ _LOST = (
     OSError,
     TimeoutError,
 )
-# Any number will do; it keeps two starting servers from migrating at once.
+# An arbitrary number; the lock keeps two starting servers from migrating at once.
 _MIGRATION_LOCK = 7_305_820_481
 
 
 @contextlib.contextmanager
-def _bounded() -> Iterator[None]:
+def _translate_overflow() -> Iterator[None]:
     try:
         yield
     except asyncpg.DataError as error:
@@ -47,45 +47,45 @@ def _bounded() -> Iterator[None]:
 
 
 class Connection:
-    """An asyncpg connection or pool in the words of `Sql`."""
+    """An asyncpg connection or pool behind the `Sql` protocol."""
 
     def __init__(self, raw: Any) -> None:
         self.raw = raw
 
     async def fetch_one(self, sql: str, *values: Any) -> Row | None:
-        with _bounded():
-            row: Row | None = await self.raw.fetchrow(statements.postgres(sql), *values)
+        with _translate_overflow():
+            row: Row | None = await self.raw.fetchrow(statements.to_postgres(sql), *values)
         return None if row is None else tuple(row)
 
     async def fetch_inline(self, sql: str, *values: Any) -> Sequence[Row]:
         return await self.fetch(sql, *values)
 
     async def fetch(self, sql: str, *values: Any) -> Sequence[Row]:
-        with _bounded():
-            return [tuple(row) for row in await self.raw.fetch(statements.postgres(sql), *values)]
+        with _translate_overflow():
+            return [tuple(row) for row in await self.raw.fetch(statements.to_postgres(sql), *values)]
 
     async def execute(self, sql: str, *values: Any) -> int:
-        with _bounded():
-            status: str = await self.raw.execute(statements.postgres(sql), *values)
+        with _translate_overflow():
+            status: str = await self.raw.execute(statements.to_postgres(sql), *values)
         return int(status.rpartition(" ")[2])
 
     async def execute_many(self, sql: str, rows: Iterable[Row]) -> None:
-        await self.raw.executemany(statements.postgres(sql), list(rows))
+        await self.raw.executemany(statements.to_postgres(sql), list(rows))
 
     async def claim(self, name: str) -> bool:
         claimed: bool = await self.raw.fetchval("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))", name)
         return claimed
 
 
-class _Waits:
-    """An asyncpg connection that knows whether an answer of the server is awaited."""
+class _WaitTracker:
+    """An asyncpg connection that records whether it waits for the database server."""
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
         self._waiting = 0
 
-    def __call__(self) -> bool:
-        """Return whether an answer of the server is awaited."""
+    def is_waiting(self) -> bool:
+        """Return whether the connection waits for the database server."""
         return self._waiting > 0
 
     def __getattr__(self, name: str) -> Any:
@@ -102,28 +102,28 @@ class _Waits:
 
 
 class Reader(Connection):
-    """A pool for reads, each on any connection; a server that is gone is one of our errors."""
+    """A pool for reads; the loss of the connection becomes StorageUnavailable."""
 
     async def fetch_one(self, sql: str, *values: Any) -> Row | None:
         try:
             return await super().fetch_one(sql, *values)
-        except _LOST as error:
+        except _CONNECTION_LOST as error:
             raise _unavailable(error) from error
 
     async def fetch(self, sql: str, *values: Any) -> Sequence[Row]:
         try:
             return await super().fetch(sql, *values)
-        except _LOST as error:
+        except _CONNECTION_LOST as error:
             raise _unavailable(error) from error
 
 
 async def connect(url: str, **settings: str) -> Any:
-    """Open one connection with these settings of the server; every one outside of a pool comes from here."""
+    """Open one connection outside the pool, with these server settings."""
     return await asyncpg.connect(DatabaseUrl.parse(url).url, server_settings=settings)
 
 
 async def connected_servers(url: str) -> int:
-    """Count the connections that servers of this product have to a database now."""
+    """Return the number of open connections from servers of this product to a database."""
     raw = await connect(url)
     try:
         found: int = await raw.fetchval(
@@ -136,7 +136,7 @@ async def connected_servers(url: str) -> int:
 
 
 class PostgresDatabase:
-    """The registry's records on a PostgreSQL server, shared by any number of processes."""
+    """The registry's records on a PostgreSQL server; several server processes may share it."""
 
     read: RecordsPort
     source: str
@@ -147,7 +147,7 @@ class PostgresDatabase:
         self._pool: Any = None
 
     async def migrate(self) -> list[str]:
-        """Bring the schema up to date, and name the steps that were taken."""
+        """Apply the pending migrations and return their names."""
         raw = await connect(self._url)
         try:
             return await self._migrate(raw)
@@ -155,67 +155,71 @@ class PostgresDatabase:
             await raw.close()
 
     async def open(self) -> None:
-        """Bring the schema up to date and begin to take reads and writes."""
+        """Apply the pending migrations and open the pool for reads and writes."""
         await self.migrate()
         self._pool = await asyncpg.create_pool(
             self._url,
             min_size=1,
             max_size=self._connections,
             command_timeout=_COMMAND_TIMEOUT_S,
-            server_settings=_WALK_INDEXES | {"application_name": _APPLICATION},
-            reset=_leave_as_is,
+            server_settings=_FORCE_INDEX_SCANS | {"application_name": _APPLICATION},
+            reset=_skip_reset,
         )
         self.read = Records(Reader(self._pool))
 
     async def close(self) -> None:
-        """Finish what is under way, then close."""
+        """Close the pool after running statements have ended."""
         await self._pool.close()
 
     async def write(self, use_case: Callable[[RecordsPort], Awaitable[T]]) -> T:
-        """Run a use case in one durable transaction; what it raises rolls it back whole.
+        """Run a use case in one durable transaction; an exception rolls back all of it.
 
-        A transaction that loses a deadlock or a serialization conflict is run again.
+        After a deadlock or a serialization conflict the use case runs again.
         """
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 async with self._pool.acquire() as raw, raw.transaction():
-                    waits = _Waits(raw)
-                    running = cast("Coroutine[Any, Any, T]", use_case(Records(Connection(waits))))
-                    return await Watched(running, waits)
+                    tracker = _WaitTracker(raw)
+                    running = cast("Coroutine[Any, Any, T]", use_case(Records(Connection(tracker))))
+                    return await WatchedUseCase(running, tracker.is_waiting)
             except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError) as error:
                 if attempt == _ATTEMPTS:
                     raise _unavailable(error) from None
-            except _LOST as error:
+            except _CONNECTION_LOST as error:
                 raise _unavailable(error) from error
         raise AssertionError("unreachable")
 
     async def ping(self) -> None:
-        """Return if the server answers."""
+        """Return if the database server responds.
+
+        Raises:
+            StorageUnavailable: it does not respond.
+        """
         try:
             await self._pool.fetchval("SELECT 1")
-        except _LOST as error:
+        except _CONNECTION_LOST as error:
             raise _unavailable(error) from error
 
     async def _migrate(self, raw: Any) -> list[str]:
-        taken = []
+        applied = []
         async with raw.transaction():
             await raw.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
             await raw.execute(HISTORY_TABLE)
-            steps = statements.migrations("postgres")
+            steps = statements.load_migrations("postgres")
             history = await raw.fetch("SELECT number, name, sha256 FROM migrations ORDER BY number")
             for step in check_history(steps, [tuple(row) for row in history]):
                 await raw.execute(step.text)
-                await raw.execute("INSERT INTO migrations VALUES ($1, $2, $3)", *note(step))
-                taken.append(label(step))
-            await raw.execute("INSERT INTO meta VALUES ('source', $1) ON CONFLICT DO NOTHING", new_source())
+                await raw.execute("INSERT INTO migrations VALUES ($1, $2, $3)", *history_row(step))
+                applied.append(step_name(step))
+            await raw.execute("INSERT INTO meta VALUES ('source', $1) ON CONFLICT DO NOTHING", new_log_source())
             self.source = await raw.fetchval("SELECT value FROM meta WHERE key = 'source'")
-        return taken
+        return applied
 
 
-async def _leave_as_is(raw: Any) -> None:
-    """No settings are changed, nothing is listened to, and locks end with their transaction.
+async def _skip_reset(raw: Any) -> None:
+    """Skip the statement with which asyncpg resets a connection: it would double the cost of a point read.
 
-    So the statement by which asyncpg forgets all these is left out: it would double the cost of a point read.
+    Nothing needs a reset: no code changes settings or listens, and locks end with their transaction.
     """
 
 

@@ -1,4 +1,4 @@
-"""Rows and Structs: a table has a Struct's fields as its columns, in the Struct's order."""
+"""Conversion between rows and Structs: the columns of a table are the fields of a Struct, in the same order."""
 
 import types
 from collections.abc import Callable, Sequence
@@ -15,10 +15,10 @@ Convert = Callable[[Any], Any]
 
 
 class Table(Generic[T]):
-    """How a Struct is kept in a table: times as microseconds, everything composed as JSON text."""
+    """The storage of a Struct in a table: times as microseconds, composed values as JSON text."""
 
     def __init__(self, name: str, struct: type[T], *, derived: dict[str, str] | None = None) -> None:
-        """`derived` maps fields that have no column to the SQL that computes them."""
+        """Prepare the statements; `derived` maps fields without a column to the SQL that computes them."""
         self.name = name
         self._struct = struct
         self._derived = derived or {}
@@ -33,7 +33,7 @@ class Table(Generic[T]):
         self._writers = [(field, _writer(types_by_name[field])) for field in self.stored]
 
     def read(self, row: Sequence[Any]) -> T:
-        """The Struct out of a row that was selected with `select`."""
+        """Return the Struct of a row that was selected with `select`."""
         values = list(row)
         for place, convert in self._readers:
             if values[place] is not None:
@@ -41,12 +41,12 @@ class Table(Generic[T]):
         return self._struct(*values)
 
     def values(self, entity: T) -> tuple[Any, ...]:
-        """What to bind to `insert`."""
+        """Return the values to bind to `insert`."""
         raw = [(getattr(entity, field), convert) for field, convert in self._writers]
         return tuple([value if convert is None or value is None else convert(value) for value, convert in raw])
 
 
-def _plain(declared: Any) -> Any:
+def _required_type(declared: Any) -> Any:
     while True:
         if get_origin(declared) is Annotated:
             declared = get_args(declared)[0]
@@ -60,7 +60,7 @@ def _plain(declared: Any) -> Any:
 
 
 def _reader(declared: Any) -> Convert | None:
-    plain = _plain(declared)
+    plain = _required_type(declared)
     if plain in {str, int, bytes}:
         return None
     if plain is datetime:
@@ -71,7 +71,7 @@ def _reader(declared: Any) -> Convert | None:
 
 
 def _writer(declared: Any) -> Convert | None:
-    plain = _plain(declared)
+    plain = _required_type(declared)
     if plain in {str, int, bytes}:
         return None
     if plain is datetime:

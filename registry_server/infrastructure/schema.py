@@ -1,4 +1,4 @@
-"""The schema's history: which steps were taken, and which are still to take."""
+"""The history of the schema: which migrations are applied, and which are pending."""
 
 import hashlib
 import uuid
@@ -12,38 +12,38 @@ HISTORY_TABLE = (
 
 
 class SchemaMismatch(RuntimeError):
-    """The database was written by another version of this software."""
+    """A database that a newer or different version of this software wrote."""
 
 
-def label(step: Migration | Row) -> str:
-    """What a step or a row of the history is called, which is the name of the step's file without its ending.
+def step_name(step: Migration | Row) -> str:
+    """Return the name of a migration or of a row of the history: the file name without its suffix.
 
-    >>> label(Migration(1, "registry", "CREATE TABLE …"))
+    >>> step_name(Migration(1, "registry", "CREATE TABLE …"))
     '0001_registry'
     """
     return f"{step[0]:04d}_{step[1]}"
 
 
-def note(step: Migration) -> tuple[int, str, str]:
-    """The row of the history that says that a step was taken, and that its text was this one."""
+def history_row(step: Migration) -> tuple[int, str, str]:
+    """Return the row of the history for an applied migration; it contains the digest of the migration's text."""
     return step.number, step.name, hashlib.sha256(step.text.encode()).hexdigest()
 
 
 def check_history(steps: list[Migration], history: Sequence[Row]) -> list[Migration]:
-    """The steps still to take, after those of the history (number, name, sha256) proved to be ours.
+    """Return the pending migrations; check that the applied ones (number, name, sha256) are known and unchanged.
 
     Raises:
-        SchemaMismatch: a step was taken that is not ours, or that has been altered since.
+        SchemaMismatch: an applied migration is unknown, or its text has changed since.
     """
-    for taken, ours in zip(history, [*steps, *[None] * len(history)], strict=False):
-        if ours is None or tuple(taken) != note(ours):
+    for applied, known in zip(history, [*steps, *[None] * len(history)], strict=False):
+        if known is None or tuple(applied) != history_row(known):
             raise SchemaMismatch(
-                f"the database has step {label(taken)} of the schema, which this version does not know: "
+                f"the database has the migration {step_name(applied)}, which this version does not know: "
                 "start the version that wrote it, or a newer one"
             )
     return steps[len(history) :]
 
 
-def new_source() -> str:
-    """The name of a new log, which stands as `source` in each of its events."""
+def new_log_source() -> str:
+    """Return the name of a new event log; each of its events has it as `source`."""
     return f"urn:uuid:{uuid.uuid4()}"

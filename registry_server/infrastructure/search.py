@@ -1,8 +1,8 @@
-"""How models are searched: walk one index in the order asked for, and probe the other conditions row by row.
+"""The search for models: scan one index in the requested order, and check the other conditions row by row.
 
-Facets (type, owner, tags, stages) stand in one table, sorted by (facet, value, name) and by (facet, value,
-created_at, name). The rarest facet is walked, so a selective filter reads few rows however many models there are; what
-stays slow is an empty intersection of common facets.
+Facets (type, owner, tags, stages) are in one table with two indexes: (facet, value, name) and (facet, value,
+created_at, name). The search scans the rarest facet, so a selective filter reads few rows also among many models. It
+is slow only if several common facets have an empty intersection.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,14 +18,14 @@ _COMMON = 1_000
 
 
 class Facet(NamedTuple):
-    """One exact value that a model can be searched by."""
+    """An exact value by which models can be searched."""
 
     name: str
     value: str
 
 
 def facets_of(conditions: ModelFilter) -> list[Facet]:
-    """The facets that a search asks for, those first that tend to be rare."""
+    """Return the facets in the conditions of a search, usually rare ones first."""
     facets = [Facet(f"tag:{key}", value) for key, value in conditions.tags]
     if conditions.owner is not None:
         facets.append(Facet("owner", conditions.owner))
@@ -37,31 +37,31 @@ def facets_of(conditions: ModelFilter) -> list[Facet]:
 
 
 def starts_with(column: str, prefix: str, bind: Callable[[Any], str]) -> str:
-    """A condition that an index can walk; LIKE could not, and has wildcards of its own."""
+    """Build a condition for a prefix that an index can serve; LIKE could not, and has wildcards of its own."""
     end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
     return f"({column} >= {bind(prefix)} AND {column} < {bind(end)})"
 
 
-def covered(column: str, patterns: Sequence[str], bind: Callable[[Any], str]) -> str:
-    """A condition that a name in lower case fits one of the patterns of grants, of which none is `*`."""
-    fits = (
+def name_matches(column: str, patterns: Sequence[str], bind: Callable[[Any], str]) -> str:
+    """Build a condition that a lower-case name matches one of the patterns of grants; none of them is `*`."""
+    matches = (
         starts_with(column, pattern[:-1], bind) if pattern.endswith("*") else f"{column} = {bind(pattern)}"
         for pattern in patterns
     )
-    return f"({' OR '.join(fits)})"
+    return f"({' OR '.join(matches)})"
 
 
 class Statement:
-    """A SELECT under construction: what is walked, the conditions, and the values bound so far."""
+    """A SELECT under construction: the scanned table, the conditions, and the bound values."""
 
-    def __init__(self, walked: str, source: str) -> None:
-        self._walked = walked
+    def __init__(self, scanned: str, source: str) -> None:
+        self._scanned = scanned
         self._source = source
         self._values: list[Any] = []
         self._where: list[str] = []
 
     def bind(self, value: Any) -> str:
-        """The placeholder of a value."""
+        """Bind a value and return its placeholder."""
         self._values.append(value)
         return f"?{len(self._values)}"
 
@@ -69,52 +69,52 @@ class Statement:
         """Add conditions."""
         self._where += conditions
 
-    def walk(self, driver: Facet, others: list[Facet]) -> None:
-        """Walk the models of one facet and probe the others."""
+    def scan(self, driver: Facet, others: list[Facet]) -> None:
+        """Scan the models of one facet and require the others."""
         self.require(f"d.facet = {self.bind(driver.name)}", f"d.value = {self.bind(driver.value)}")
         for facet in others:
             same = f"f.facet = {self.bind(facet.name)} AND f.value = {self.bind(facet.value)} AND f.name = d.name"
-            # OFFSET 0 keeps PostgreSQL from turning the probe into a join of two whole facets.
+            # Without OFFSET 0 PostgreSQL would join two whole facets instead of checking row by row.
             self.require(f"EXISTS (SELECT 1 FROM model_facets f WHERE {same} LIMIT 1 OFFSET 0)")
         self.require("models.name = d.name")
 
-    def narrow(self, conditions: ModelFilter) -> None:
-        """Add the conditions that are no facets."""
+    def filter(self, conditions: ModelFilter) -> None:
+        """Add the conditions that are not facets."""
         if conditions.prefix:
-            self.require(starts_with(f"{self._walked}.name", conditions.prefix, self.bind))
+            self.require(starts_with(f"{self._scanned}.name", conditions.prefix, self.bind))
         if conditions.created_from is not None:
-            self.require(f"{self._walked}.created_at >= {self.bind(to_micros(conditions.created_from))}")
+            self.require(f"{self._scanned}.created_at >= {self.bind(to_micros(conditions.created_from))}")
         if conditions.created_before is not None:
-            self.require(f"{self._walked}.created_at < {self.bind(to_micros(conditions.created_before))}")
+            self.require(f"{self._scanned}.created_at < {self.bind(to_micros(conditions.created_before))}")
         if not conditions.tombstoned:
             self.require("models.tombstone IS NULL")
         if conditions.visible:
-            self.require(covered("models.folded", conditions.visible, self.bind))
+            self.require(name_matches("models.folded", conditions.visible, self.bind))
 
     def window(self, select: str, order: Order, window: Window) -> tuple[str, list[Any]]:
-        """The statement and its values, for one row more than the window holds."""
-        walked, direction = self._walked, " DESC" if order.down else ""
-        keys = [f"{walked}.name"] if order.key == "name" else [f"{walked}.created_at", f"{walked}.name"]
+        """Return the statement and its values, for one row more than the window has."""
+        scanned, direction = self._scanned, " DESC" if order.down else ""
+        keys = [f"{scanned}.name"] if order.key == "name" else [f"{scanned}.created_at", f"{scanned}.name"]
         if window.after:
             marks = ", ".join(self.bind(value) for value in window.after)
             self.require(f"({', '.join(keys)}) {'<' if order.down else '>'} ({marks})")
         where = f" WHERE {' AND '.join(self._where)}" if self._where else ""
         ordered = ", ".join(key + direction for key in keys)
-        # Not bound: a planner that does not know how few rows are wanted reads and sorts all of them.
+        # Not bound: a planner that does not know the limit reads and sorts all rows.
         limit = window.limit + 1
         return f"SELECT {select} FROM {self._source}{where} ORDER BY {ordered} LIMIT {limit}", self._values
 
 
 async def search(sql: Sql, select: str, conditions: ModelFilter, order: Order, window: Window) -> list[Row]:
-    """The rows of one window and one more, which tells whether there is a next page."""
+    """Return the rows of one window, and one more row if there is a next page."""
     facets = facets_of(conditions)
     if facets:
         driver = facets[0] if len(facets) == 1 else await _rarest(sql, facets)
         statement = Statement("d", "model_facets d CROSS JOIN models")
-        statement.walk(driver, [facet for facet in facets if facet is not driver])
+        statement.scan(driver, [facet for facet in facets if facet is not driver])
     else:
         statement = Statement("models", "models")
-    statement.narrow(conditions)
+    statement.filter(conditions)
     text, values = statement.window(select, order, window)
     return list(await sql.fetch(text, *values))
 

@@ -1,4 +1,4 @@
-"""SQL is written once, with `?1` and SQLite's words; this is the little that differs between the engines."""
+"""The differences between the engines: all SQL is written once, with `?1` and in SQLite's dialect."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -11,14 +11,14 @@ from registry_server.domain.errors import InvalidRequest
 Engine = Literal["sqlite", "postgres"]
 Row = Sequence[Any]
 
-_WORDS = {
+_DIALECTS = {
     "sqlite": {"text": "TEXT", "bytes": "BLOB", "clustered": "WITHOUT ROWID"},
     "postgres": {"text": 'TEXT COLLATE "C"', "bytes": "BYTEA", "clustered": ""},
 }
 
 
 class Sql(Protocol):
-    """A connection of either engine."""
+    """A connection to either engine."""
 
     async def fetch_one(self, sql: str, *values: Any) -> Row | None:
         """Return the first row, or None; run on the event loop like `fetch_inline`."""
@@ -40,7 +40,7 @@ class Sql(Protocol):
 
 
 class Migration(NamedTuple):
-    """One step of the schema."""
+    """One migration of the schema."""
 
     number: int
     name: str
@@ -48,9 +48,9 @@ class Migration(NamedTuple):
 
 
 def out_of_range() -> InvalidRequest:
-    """Build the refusal of a number beyond 64 bits, which no engine stores.
+    """Build the error for a number beyond 64 bits, which no engine stores.
 
-    The types of requests and page tokens have limits of their own; this is for a number that escaped them.
+    Requests and page tokens are checked before; this error is for a number that passed those checks.
     """
     return InvalidRequest(
         "a number is beyond 64 bits", remedy="send numbers between -2**63 and 2**63 - 1", field="number"
@@ -58,19 +58,19 @@ def out_of_range() -> InvalidRequest:
 
 
 @lru_cache(maxsize=1_024)
-def postgres(sql: str) -> str:
-    """The statement with PostgreSQL's placeholders."""
+def to_postgres(sql: str) -> str:
+    """Return the statement with PostgreSQL's placeholders."""
     return re.sub(r"\?(\d+)", r"$\1", sql)
 
 
 @lru_cache(maxsize=1_024)
-def sqlite(sql: str) -> str:
-    """The statement without row locks: SQLite has one writer."""
+def to_sqlite(sql: str) -> str:
+    """Return the statement without row locks: SQLite has one writer."""
     return sql.replace(" FOR UPDATE", "").replace(" FOR SHARE", "")
 
 
-def migrations(engine: Engine) -> list[Migration]:
-    """All steps of the schema in order, in the words of one engine."""
+def load_migrations(engine: Engine) -> list[Migration]:
+    """Return all migrations in order, in the dialect of one engine."""
     folder = resources.files("registry_server.infrastructure") / "migrations"
     files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
     return [Migration(int(f.name[:4]), f.name[5:-4], _for_engine(f.read_text("utf-8"), engine)) for f in files]
@@ -79,6 +79,6 @@ def migrations(engine: Engine) -> list[Migration]:
 def _for_engine(text: str, engine: Engine) -> str:
     shared, *blocks = re.split(r"^-- only: (\w+)$", text, flags=re.MULTILINE)
     chosen = [block for name, block in zip(blocks[::2], blocks[1::2], strict=True) if name == engine]
-    for word, meaning in _WORDS[engine].items():
+    for word, meaning in _DIALECTS[engine].items():
         shared = shared.replace(f"{{{word}}}", meaning)
     return "\n".join([shared, *chosen])

@@ -13,25 +13,25 @@ import apsw
 from registry_server.core.ports import Records as RecordsPort
 from registry_server.domain.errors import StorageUnavailable
 from registry_server.infrastructure import sql as statements
-from registry_server.infrastructure.group_commit import GroupCommit, drive, unavailable
+from registry_server.infrastructure.group_commit import GroupCommit, database_failure, run_without_suspending
 from registry_server.infrastructure.records import Records
-from registry_server.infrastructure.schema import HISTORY_TABLE, check_history, label, new_source, note
+from registry_server.infrastructure.schema import HISTORY_TABLE, check_history, history_row, new_log_source, step_name
 from registry_server.infrastructure.sql import Row
 
 T = TypeVar("T")
 UseCase = Callable[[RecordsPort], Awaitable[T]]
-# Builds of SQLite before this can lose acknowledged commits in WAL mode when two connections are open.
+# Older builds of SQLite can lose acknowledged commits in WAL mode when two connections are open.
 SAFE_WAL = "3.51.3"
 
 
 def wal_is_safe(version: str) -> bool:
-    """Whether that version of SQLite keeps in WAL mode all that it acknowledged."""
+    """Return whether that version of SQLite never loses an acknowledged commit in WAL mode."""
     found, safe = (tuple(map(int, text.split("."))) for text in (version, SAFE_WAL))
     return found >= safe
 
 
 class Connection:
-    """An apsw connection in the words of `Sql`; it never suspends."""
+    """An apsw connection behind the `Sql` protocol; it never suspends."""
 
     def __init__(self, raw: apsw.Connection) -> None:
         self.raw = raw
@@ -41,9 +41,9 @@ class Connection:
         return rows[0] if rows else None
 
     async def fetch_inline(self, sql: str, *values: Any) -> Sequence[Row]:
-        # An unexhausted RETURNING cursor breaks the neighbours' savepoints, so all rows are fetched.
+        # An open RETURNING cursor breaks the savepoints of other use cases, so all rows are fetched.
         try:
-            return self.raw.execute(statements.sqlite(sql), values).fetchall()
+            return self.raw.execute(statements.to_sqlite(sql), values).fetchall()
         except OverflowError:
             raise statements.out_of_range() from None
 
@@ -55,62 +55,62 @@ class Connection:
         return self.raw.changes()
 
     async def execute_many(self, sql: str, rows: Iterable[Row]) -> None:
-        self.raw.executemany(statements.sqlite(sql), list(rows)).fetchall()
+        self.raw.executemany(statements.to_sqlite(sql), list(rows)).fetchall()
 
-    async def claim(self, name: str) -> bool:  # noqa: ARG002 - one process owns the file and holds its own claims
+    async def claim(self, name: str) -> bool:  # noqa: ARG002 - only one process has the file, and it tracks its own claims
         return True
 
 
 class Reader(Connection):
-    """A read-only connection: a few rows at once, lists in a thread of their own so that they stall nobody."""
+    """Read-only connections: one for point reads on the event loop, and one for lists in a thread."""
 
     def __init__(self, points: apsw.Connection, lists: apsw.Connection) -> None:
         super().__init__(points)
         self._lists = lists
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="registry-lists")
         self._running: object | None = None
-        self._turn = threading.Lock()
+        self._running_lock = threading.Lock()
 
     async def fetch_inline(self, sql: str, *values: Any) -> Sequence[Row]:
         try:
             return await super().fetch_inline(sql, *values)
         except apsw.Error as error:
-            raise unavailable(error) from error
+            raise database_failure(error) from error
 
     async def fetch(self, sql: str, *values: Any) -> Sequence[Row]:
         mine = object()
 
         def run() -> Sequence[Row]:
-            with self._turn:
+            with self._running_lock:
                 self._running = mine
             try:
-                return self._lists.execute(statements.sqlite(sql), values).fetchall()
+                return self._lists.execute(statements.to_sqlite(sql), values).fetchall()
             finally:
-                with self._turn:
+                with self._running_lock:
                     self._running = None
 
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, run)
         except asyncio.CancelledError:
-            # The caller has stopped waiting, and the next list waits for this one.
-            with self._turn:
+            # The caller is gone, and the next list waits for this one.
+            with self._running_lock:
                 if self._running is mine:
                     self._lists.interrupt()
             raise
         except apsw.Error as error:
-            raise unavailable(error) from error
+            raise database_failure(error) from error
         except OverflowError:
             raise statements.out_of_range() from None
 
     def close(self) -> None:
-        """End the thread and both connections."""
+        """End the thread and close both connections."""
         self._thread.shutdown()
         self._lists.close()
         self.raw.close()
 
 
 class SqliteDatabase:
-    """The registry's records in one file, or, without a path, in memory."""
+    """The registry's records in one file, or in memory if there is no path."""
 
     read: RecordsPort
     source: str
@@ -122,7 +122,7 @@ class SqliteDatabase:
         self._reader: Reader | None = None
 
     def migrate(self) -> list[str]:
-        """Open the file, bring its schema up to date, and name the steps that were taken."""
+        """Open the file, apply the pending migrations, and return their names."""
         self._writer = Connection(self._connect(apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE))
         raw = self._writer.raw
         if self._path is not None:
@@ -137,7 +137,7 @@ class SqliteDatabase:
             raise
 
     async def open(self) -> None:
-        """Bring the schema up to date and begin to take reads and writes."""
+        """Apply the pending migrations and accept reads and writes."""
         self.migrate()
         if self._path is None:
             self.read = Records(self._writer)
@@ -147,7 +147,7 @@ class SqliteDatabase:
         self._commits = GroupCommit(self._writer.raw, Records(self._writer))
 
     async def close(self) -> None:
-        """Finish the writes that wait, then close."""
+        """Finish the waiting writes, then close."""
         if self._commits is not None:
             await self._commits.close()
         if self._reader is not None:
@@ -156,50 +156,54 @@ class SqliteDatabase:
         self._writer.raw.close()
 
     async def write(self, use_case: UseCase[T]) -> T:
-        """Run a use case in one durable transaction; what it raises rolls it back whole."""
+        """Run a use case in one durable transaction; an exception rolls back all of it."""
         if self._path is None:
             with _transaction(self._writer.raw):
-                return drive(use_case(Records(self._writer)))
+                return run_without_suspending(use_case(Records(self._writer)))
         if self._commits is None:
             raise StorageUnavailable("the database is closed", remedy="start the server again")
         return await self._commits.write(use_case)
 
     async def ping(self) -> None:
-        """Return if the file answers and the writer is alive."""
+        """Return if the file can be read and the writer is alive.
+
+        Raises:
+            StorageUnavailable: the file cannot be read, or the writer has ended.
+        """
         try:
             await (self._reader or self._writer).fetch_one("SELECT 1 FROM meta LIMIT 1")
         except apsw.Error as error:
-            raise unavailable(error) from None
-        if self._path is not None and (self._commits is None or not self._commits.alive):
+            raise database_failure(error) from None
+        if self._path is not None and (self._commits is None or not self._commits.is_alive):
             raise StorageUnavailable("the writer has ended", remedy="see the server's log and start it again")
 
     def _migrate(self, raw: apsw.Connection) -> list[str]:
-        taken = []
+        applied = []
         with _transaction(raw):
             raw.execute(HISTORY_TABLE)
-            steps = statements.migrations("sqlite")
+            steps = statements.load_migrations("sqlite")
             history = raw.execute("SELECT number, name, sha256 FROM migrations ORDER BY number").fetchall()
             for step in check_history(steps, history):
                 raw.execute(step.text)
-                raw.execute("INSERT INTO migrations VALUES (?1, ?2, ?3)", note(step))
-                taken.append(label(step))
-            raw.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('source', ?1)", (new_source(),))
+                raw.execute("INSERT INTO migrations VALUES (?1, ?2, ?3)", history_row(step))
+                applied.append(step_name(step))
+            raw.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('source', ?1)", (new_log_source(),))
             self.source = str(raw.execute("SELECT value FROM meta WHERE key = 'source'").fetchall()[0][0])
-        return taken
+        return applied
 
     def _connect(self, flags: int) -> apsw.Connection:
         if self._path is not None:
-            # SQLite itself would let the umask decide who may read; its companion files follow this one.
+            # SQLite would use the umask; its -wal and -shm files get the mode of this file.
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600))
         raw = apsw.Connection(":memory:" if self._path is None else str(self._path), flags=flags, vfs=self._vfs)
         raw.config(apsw.SQLITE_DBCONFIG_DQS_DML, 0)
-        # Stable query plans: without re-planning for each bound value a point read takes a third of the time.
+        # Stable query plans: with a new plan for each bound value a point read takes three times as long.
         raw.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         raw.set_busy_timeout(5_000)
         return raw
 
 
-class _transaction:  # noqa: N801 - reads as a word of the language
+class _transaction:  # noqa: N801 - used like a keyword
     """BEGIN IMMEDIATE … COMMIT, or ROLLBACK."""
 
     def __init__(self, raw: apsw.Connection) -> None:

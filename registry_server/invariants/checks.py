@@ -16,7 +16,7 @@ Checks that read everything (pages, log, every byte) are `doctor`'s alone.
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from registry_server.infrastructure.inspection import pending, reading
+from registry_server.infrastructure.inspection import open_read_only, pending_steps
 from registry_server.infrastructure.schema import SchemaMismatch
 from registry_server.infrastructure.sql import Sql
 from registry_server.invariants import files, identity
@@ -65,14 +65,14 @@ async def require_store(settings: Settings, *, adopt: bool = False, lost: bool =
     Raises:
         InvariantBroken: an invariant does not hold.
         SchemaMismatch: another version of this software wrote the database.
-        Unreadable: the database cannot be read.
+        DatabaseUnreadable: the database cannot be read.
     """
     site = Site(settings)
     if site.engine == "sqlite" and not site.file.exists():
         facts = await identity.gather(site, None)
     else:
-        async with reading(site.file, site.database_url) as sql:
-            await pending(sql, site.engine)
+        async with open_read_only(site.file, site.database_url) as sql:
+            await pending_steps(sql, site.engine)
             facts = await identity.gather(site, sql)
     if adopt and facts.mark is not None and facts.mark.engine != site.engine and not facts.found:
         # Bytes of another registry would become garbage of an empty one.
@@ -96,7 +96,7 @@ async def store(site: Site, sql: Sql) -> list[Finding]:
 async def schema(site: Site, sql: Sql) -> Finding:
     """Report on the history of the database; start-up takes the steps that are missing."""
     try:
-        steps = await pending(sql, site.engine)
+        steps = await pending_steps(sql, site.engine)
     except SchemaMismatch as why:
         return Finding("schema", False, str(why))
     if steps:

@@ -19,8 +19,8 @@ from registry_server.domain.base import to_micros
 from registry_server.domain.events import CloudEvent
 from registry_server.domain.production import Tenure
 from registry_server.domain.replay import added, whole
-from registry_server.infrastructure.scratch import Scratch
 from registry_server.infrastructure.sql import Sql
+from registry_server.infrastructure.temporary_store import TemporaryStore
 
 _PAGE: Final = 200
 _RESERVED: Final = "registry"
@@ -30,11 +30,11 @@ _MARKS: Final = ("tombstone", "recall")
 
 
 class Log:
-    """The replay of one log into a scratch database."""
+    """The replay of one log into a store database."""
 
-    def __init__(self, sql: Sql, scratch: Scratch) -> None:
+    def __init__(self, sql: Sql, store: TemporaryStore) -> None:
         self._sql = sql
-        self._scratch = scratch
+        self._store = store
         self._last_at: datetime | None = None
         self.last = 0
 
@@ -107,7 +107,7 @@ class Log:
         restored = data.get("restored")
         left = timeline.find_production_key(before)
         for key, fields in after.items():
-            held = self._scratch.get("state", key)
+            held = self._store.get("state", key)
             state = {} if held is None else held[1]
             was = before.get(key)
             if was is None and held is not None:
@@ -116,26 +116,26 @@ class Log:
                 if held is None or state.get(name, _default(key, name)) != value:
                     yield f"says of {key} that {name} was another value than the events before it say"
             if fields is None:
-                self._scratch.take("state", key)
+                self._store.pop("state", key)
                 continue
             yield from _of_maker(event, key, fields, made=held is None)
-            self._scratch.put("state", key, sequence, {**added(key), **state, **fields})
-        if self._scratch.get("state", f"principals/{event.actor}") is None and event.actor != _RESERVED:
+            self._store.put("state", key, sequence, {**added(key), **state, **fields})
+        if self._store.get("state", f"principals/{event.actor}") is None and event.actor != _RESERVED:
             yield f"names the actor {event.actor!r:.100}, who was not a principal then"
         model = timeline.parse_model(event.subject)
         if model is None:
             return
         if event.type.removeprefix("registry.") in DECISIONS:
-            self._scratch.put("decision", f"{sequence:020d}", sequence, model)
+            self._store.put("decision", f"{sequence:020d}", sequence, model)
         if entered or left:
             self._tenure(sequence, event, model, entered, restored)
 
     def _tenure(self, sequence: int, event: CloudEvent, model: str, entered: str | None, restored: Any) -> None:
         facts = None
-        if entered is not None and (held := self._scratch.get("state", entered)) is not None:
+        if entered is not None and (held := self._store.get("state", entered)) is not None:
             facts = {name: held[1][name] for name in timeline.MUTABLE if name in held[1]}
         back = None if restored is None else self._find(restored)
-        last = self._scratch.get("last", model)
+        last = self._store.get("last", model)
         made = Tenure(
             model=model,
             since=event.time,
@@ -144,11 +144,11 @@ class Log:
             rollback_target=timeline.rollback_target(None if last is None else self._find(last[1]), back),
             facts=facts,
         )
-        self._scratch.put("tenure", f"{sequence:020d}", sequence, changes.fields(made))
-        self._scratch.put("last", model, sequence, sequence)
+        self._store.put("tenure", f"{sequence:020d}", sequence, changes.fields(made))
+        self._store.put("last", model, sequence, sequence)
 
     def _find(self, sequence: int) -> Tenure | None:
-        held = self._scratch.get("tenure", f"{sequence:020d}")
+        held = self._store.get("tenure", f"{sequence:020d}")
         return None if held is None else msgspec.convert(held[1], Tenure)
 
 

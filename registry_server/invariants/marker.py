@@ -35,7 +35,7 @@ class InvalidMarker(ValueError):
 def for_settings(settings: Settings, store: str) -> Marker:
     """Make the marker of a store with the database of these settings."""
     if settings.database_url:
-        return Marker(store, "postgres", DatabaseUrl.parse(settings.database_url).place)
+        return Marker(store, "postgres", DatabaseUrl.parse(settings.database_url).display_name)
     return Marker(store, "sqlite", SQLITE_FILE)
 
 

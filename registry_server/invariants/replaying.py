@@ -8,7 +8,7 @@ import msgspec
 
 from registry_server.core import aliases, approvals, artifacts, changes, models, policies, principals, versions
 from registry_server.domain.artifacts import FileEntry
-from registry_server.infrastructure import shape
+from registry_server.infrastructure import schema_objects
 from registry_server.infrastructure.records.aliases import ALIASES
 from registry_server.infrastructure.records.approvals import APPROVALS
 from registry_server.infrastructure.records.artifacts import BLOBS
@@ -18,8 +18,8 @@ from registry_server.infrastructure.records.principals import PRINCIPALS, TOKENS
 from registry_server.infrastructure.records.timeline import TENURES
 from registry_server.infrastructure.records.versions import VERSIONS
 from registry_server.infrastructure.rows import Table
-from registry_server.infrastructure.scratch import Scratch
 from registry_server.infrastructure.sql import Row, Sql
+from registry_server.infrastructure.temporary_store import TemporaryStore
 from registry_server.invariants.findings import NAMED, Finding, Progress, some
 from registry_server.invariants.log import Log, digest_of
 from registry_server.invariants.site import Site
@@ -73,13 +73,13 @@ class _Faults:
 
 async def replayed(site: Site, sql: Sql, progress: Progress) -> AsyncIterator[Finding]:
     """Report on the shape of the database, on the log, and on the rows that must follow from it."""
-    lost = await shape.missing(sql, site.engine)
+    lost = await schema_objects.find_missing(sql, site.engine)
     if lost:
         yield Finding("shape", False, f"the database lacks {some(lost)}: {_MEND}")
     else:
         yield Finding("shape", True, "all tables, indexes and triggers are there")
-    with contextlib.closing(Scratch()) as scratch:
-        log = Log(sql, scratch)
+    with contextlib.closing(TemporaryStore()) as store:
+        log = Log(sql, store)
         faults = _Faults(progress)
         progress("replaying the log …")
         async for fault in log.check():
@@ -87,23 +87,23 @@ async def replayed(site: Site, sql: Sql, progress: Progress) -> AsyncIterator[Fi
         yield faults.finding("log", f"{log.last:,} events, each in its place and in its form")
         faults = _Faults(progress)
         progress("comparing rows with the log …")
-        async for fault in _rows(sql, scratch):
+        async for fault in _rows(sql, store):
             faults.add(fault)
         yield faults.finding("rows", "what the events say")
 
 
-async def _rows(sql: Sql, scratch: Scratch) -> AsyncIterator[str]:
+async def _rows(sql: Sql, store: TemporaryStore) -> AsyncIterator[str]:
     for kind in _KINDS:
-        async for fault in _table(sql, scratch, kind):
+        async for fault in _table(sql, store, kind):
             yield fault
-    for key, sequence in scratch.left("state"):
+    for key, sequence in store.remaining("state"):
         yield f"{key} of event {sequence} has no row"
     for part in (_timeline, _documents, _files, _secrets):
-        async for fault in part(sql, scratch):
+        async for fault in part(sql, store):
             yield fault
 
 
-async def _table(sql: Sql, scratch: Scratch, kind: _Kind) -> AsyncIterator[str]:
+async def _table(sql: Sql, store: TemporaryStore, kind: _Kind) -> AsyncIterator[str]:
     async for row in _pages(sql, kind.table.select, kind.table.name, kind.columns):
         shown = f"{kind.table.name} row {'/'.join(str(value) for value in row[: len(kind.columns)])!r:.200}"
         try:
@@ -112,7 +112,7 @@ async def _table(sql: Sql, scratch: Scratch, kind: _Kind) -> AsyncIterator[str]:
         except (ValueError, TypeError, OverflowError, AttributeError, msgspec.MsgspecError):
             yield f"{shown} cannot be read"
             continue
-        held = scratch.take("state", key)
+        held = store.pop("state", key)
         if held is None:
             yield f"{shown} is in no event"
             continue
@@ -121,9 +121,9 @@ async def _table(sql: Sql, scratch: Scratch, kind: _Kind) -> AsyncIterator[str]:
             yield f"{shown} differs from the log in {', '.join(differs)} (last changed by event {held[0]})"
 
 
-async def _timeline(sql: Sql, scratch: Scratch) -> AsyncIterator[str]:
+async def _timeline(sql: Sql, store: TemporaryStore) -> AsyncIterator[str]:
     async for row in _pages(sql, TENURES.select, TENURES.name, ("sequence",)):
-        held = scratch.take("tenure", f"{row[0]:020d}")
+        held = store.pop("tenure", f"{row[0]:020d}")
         try:
             fields = changes.fields(TENURES.read(row[1:]))
         except (ValueError, TypeError, OverflowError, msgspec.MsgspecError):
@@ -131,21 +131,21 @@ async def _timeline(sql: Sql, scratch: Scratch) -> AsyncIterator[str]:
         if held is None or fields != held[1]:
             yield f"tenures row {row[0]} differs from the log"
     async for row in _pages(sql, "decisions.model", "decisions", ("sequence",)):
-        held = scratch.take("decision", f"{row[0]:020d}")
+        held = store.pop("decision", f"{row[0]:020d}")
         if held is None or held[1] != row[1]:
             yield f"decisions row {row[0]} differs from the log"
     for name in ("tenure", "decision"):
-        for _, sequence in scratch.left(name):
+        for _, sequence in store.remaining(name):
             yield f"the {name} of event {sequence} has no row"
 
 
-async def _documents(sql: Sql, _: Scratch) -> AsyncIterator[str]:
+async def _documents(sql: Sql, _: TemporaryStore) -> AsyncIterator[str]:
     async for row in _pages(sql, "documents.body", "documents", ("digest",)):
         if not isinstance(row[1], bytes) or digest_of(row[1]) != row[0]:
             yield f"documents row {row[0]!r:.100} holds other bytes than its digest says"
 
 
-async def _files(sql: Sql, _: Scratch) -> AsyncIterator[str]:
+async def _files(sql: Sql, _: TemporaryStore) -> AsyncIterator[str]:
     """Compare the files of each version with its manifest, as long as it names its bytes."""
     columns = "versions.digest, documents.body, versions.tombstone"
     source = "versions LEFT JOIN documents ON documents.digest = versions.digest"
@@ -176,7 +176,7 @@ class _Manifest(msgspec.Struct):
     files: list[FileEntry]
 
 
-async def _secrets(sql: Sql, _: Scratch) -> AsyncIterator[str]:
+async def _secrets(sql: Sql, _: TemporaryStore) -> AsyncIterator[str]:
     async for row in _pages(sql, "tokens.secret_sha256", "tokens", ("id",)):
         if not str(row[1]).startswith(str(row[0])):
             yield f"tokens row {row[0]!r:.50} holds the secret of another token"

@@ -19,7 +19,9 @@ class Site:
         self.file = self.data / SQLITE_FILE
         self.database_url = settings.database_url
         self.engine: Engine = "postgres" if settings.database_url else "sqlite"
-        self.database = DatabaseUrl.parse(settings.database_url).place if settings.database_url else str(self.file)
+        self.database = (
+            DatabaseUrl.parse(settings.database_url).display_name if settings.database_url else str(self.file)
+        )
 
     @property
     def options(self) -> str:

@@ -108,7 +108,7 @@ FAULTS: Final = {
         Fault(
             "answered before the commit",
             GroupCommit,
-            "_attempt",
+            "_run_in_savepoint",
             mistakes.answer_early,
             (("order", "put"), ("order", "version"), ("cut", "version")),
             (GroupCommit, "_commit", mistakes.commit_late),

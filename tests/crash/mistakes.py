@@ -101,12 +101,12 @@ async def _written(path: Path, chunks: AsyncIterator[bytes]) -> int:
     return size
 
 
-_attempt = GroupCommit._attempt
+_run_in_savepoint = GroupCommit._run_in_savepoint
 
 
 def answer_early(self: Any, job: Any) -> Any:
     """Answer a write before it is committed."""
-    value, error = _attempt(self, job)
+    value, error = _run_in_savepoint(self, job)
     if error is None:
         job.done.set_result(value)
     return value, error
@@ -119,7 +119,7 @@ def commit_late(self: Any) -> None:
         self._committing = True
         self._loop.call_later(0.05, self._commits.put, True)
     else:
-        self._rest()
+        self._run_waiting_or_close()
 
 
 _migrate = SqliteDatabase.migrate

@@ -14,7 +14,7 @@ from registry_server.core.ports import Records
 from registry_server.domain.errors import StorageUnavailable
 from registry_server.infrastructure import sql
 from registry_server.infrastructure.postgres import PostgresDatabase
-from registry_server.infrastructure.schema import label
+from registry_server.infrastructure.schema import step_name
 from tests.conftest import Server
 from tests.support.steps import version_of
 
@@ -41,7 +41,7 @@ async def test_many_servers_migrate_an_empty_database_at_once(postgres_url_facto
     url = postgres_url_factory("at_once")
     databases = [PostgresDatabase(url, connections=1) for _ in range(6)]
     taken = await asyncio.gather(*(database.migrate() for database in databases))
-    steps = [label(step) for step in sql.migrations("postgres")]
+    steps = [step_name(step) for step in sql.load_migrations("postgres")]
     assert sorted(taken) == [*[[]] * 5, steps]
     assert await _rows(url, "SELECT count(*) FROM migrations") == [(len(steps),)]
     assert len({database.source for database in databases}) == 1

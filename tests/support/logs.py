@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from registry_server.infrastructure import postgres, sqlite
-from registry_server.infrastructure.group_commit import drive
+from registry_server.infrastructure.group_commit import run_without_suspending
 from registry_server.infrastructure.postgres import PostgresDatabase
 from registry_server.infrastructure.sqlite import SqliteDatabase
 from tests.support.state import assert_events_tell_the_state
@@ -66,7 +66,7 @@ def check_file(path: Path) -> None:
     """Fail unless the events in a file tell the state in it."""
     with contextlib.closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as raw:
         raw.execute("BEGIN")
-        drive(assert_events_tell_the_state(sqlite.Connection(raw)))
+        run_without_suspending(assert_events_tell_the_state(sqlite.Connection(raw)))
 
 
 async def check_database(url: str) -> None:

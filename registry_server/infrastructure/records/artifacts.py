@@ -7,7 +7,7 @@ from typing import Any
 from registry_server.domain.artifacts import Blob, Progress
 from registry_server.domain.base import from_micros, to_micros
 from registry_server.infrastructure.rows import Table
-from registry_server.infrastructure.search import covered
+from registry_server.infrastructure.search import name_matches
 from registry_server.infrastructure.sql import Sql
 
 BLOBS = Table("blobs", Blob)
@@ -80,7 +80,7 @@ class ArtifactRecords:
                 f"SELECT b.sha256 FROM blobs b WHERE b.sha256 IN ({among}) AND ("
                 "EXISTS (SELECT 1 FROM leases l WHERE l.sha256 = b.sha256 AND l.principal = ?1 AND l.sent = 1)"
                 " OR EXISTS (SELECT 1 FROM version_files f JOIN models m ON m.name = f.model"
-                f" WHERE f.sha256 = b.sha256 AND {covered('m.folded', patterns, bind)}))",
+                f" WHERE f.sha256 = b.sha256 AND {name_matches('m.folded', patterns, bind)}))",
                 *values,
             )
             found |= {row[0] for row in rows}
@@ -101,7 +101,7 @@ class ArtifactRecords:
         row = await self._sql.fetch_one(
             "SELECT v.created_by, v.created_at FROM version_files f JOIN models m ON m.name = f.model"
             " JOIN versions v ON v.model = f.model AND v.version = f.version"
-            f" WHERE f.sha256 = ?1 AND {covered('m.folded', patterns, bind)} ORDER BY v.created_at LIMIT 1",
+            f" WHERE f.sha256 = ?1 AND {name_matches('m.folded', patterns, bind)} ORDER BY v.created_at LIMIT 1",
             *values,
         )
         return None if row is None else (row[0], from_micros(row[1]))

@@ -1,4 +1,4 @@
-"""A database URL that cannot be read: every command says so, and shows no part of it."""
+"""An invalid database URL: every command reports it without any part of the URL."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from registry_server.infrastructure.database_url import DatabaseUrl, InvalidDatabaseUrl
 from tests.support.cli import operate, run_python
 
-WRONG = [
+INVALID = [
     "postgresql://u:s3cr3t#x@h/db",
     "postgresql://u:s3cr3t/rest@h",
     "postgresql://u:s3cr3t?x@h",
@@ -35,9 +35,9 @@ WRONG = [
 COMMANDS = [["serve"], ["migrate"], ["doctor"], ["token", "list"], ["principal", "list"], ["gc"], ["store", "adopt"]]
 
 
-@pytest.mark.parametrize("url", WRONG)
-def test_no_part_of_a_wrong_url_is_shown(url: str, tmp_path: Path) -> None:
-    """Status 2, a sentence that says what to encode, and nothing of the value."""
+@pytest.mark.parametrize("url", INVALID)
+def test_the_error_contains_no_part_of_an_invalid_url(url: str, tmp_path: Path) -> None:
+    """The command ends with status 2 and explains what to encode."""
     done = operate("doctor", "--data", tmp_path, "--database-url", url, status=2)
     assert "s3c" not in done.output
     assert "rest" not in done.output
@@ -49,9 +49,9 @@ def test_no_part_of_a_wrong_url_is_shown(url: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_command_reads_the_url_first(command: list[str], tmp_path: Path) -> None:
-    """It may come by option or by the environment."""
-    for url in WRONG[:3]:
+def test_every_command_checks_the_url_first(command: list[str], tmp_path: Path) -> None:
+    """The URL may come from an option or from the environment."""
+    for url in INVALID[:3]:
         by_option = operate(*command, "--data", tmp_path, "--database-url", url, status=2)
         by_environment = operate(*command, "--data", tmp_path, status=2, REGISTRY_DATABASE_URL=url)
         assert "encode" in by_option.stderr
@@ -60,8 +60,8 @@ def test_every_command_reads_the_url_first(command: list[str], tmp_path: Path) -
     assert not list(tmp_path.iterdir())
 
 
-def test_a_server_made_in_python_shows_no_part_of_it_either() -> None:
-    """Nor does the traceback that Python prints."""
+def test_the_traceback_of_a_server_started_in_python_contains_no_part_of_the_url() -> None:
+    """Python prints the traceback of the error."""
     code = (
         "from pathlib import Path; from registry_server.settings import Settings; import tempfile;"
         "from registry_server.serving import running;"
@@ -87,28 +87,28 @@ def test_a_server_made_in_python_shows_no_part_of_it_either() -> None:
         ("postgresql://us%2Fer:p[@h/d%20b", ("us/er", "h", "d b")),
     ],
 )
-def test_a_url_that_can_be_read_is_read(url: str, parts: tuple[str, str, str]) -> None:
-    """Written again it means the same, and its place names everything but the password."""
+def test_a_valid_url_is_parsed(url: str, parts: tuple[str, str, str]) -> None:
+    """The rewritten URL has the same meaning, and the display name contains no password."""
     found = DatabaseUrl.parse(url)
     assert (found.user, found.hosts, found.database) == parts
     again = DatabaseUrl.parse(found.url)
     assert again == found
-    assert ":p" not in found.place
+    assert ":p" not in found.display_name
 
 
 def test_an_encoded_password_reaches_the_server(postgres_url: str, tmp_path: Path) -> None:
-    """With every character that a URL gives a meaning to; the test's server takes any password."""
+    """The password contains every character with a meaning in a URL; the test's server accepts any password."""
     url = postgres_url.replace("postgres@", "postgres:p%40%3A%2F%3F%23%25%20%0A%5B@", 1)
     operate("migrate", "--data", tmp_path / "data", "--database-url", url)
     done = operate("token", "list", "--data", tmp_path / "data", "--database-url", url)
     assert "admin" in done.stdout
 
 
-def test_a_failure_of_the_database_shows_no_password(tmp_path: Path, postgres_url: str) -> None:
-    """Neither an unknown database nor an unreachable host nor a missing certificate."""
-    nowhere = postgres_url.replace("postgres@/", "postgres:s3cr3t@/nothing_", 1)
+def test_a_database_error_contains_no_password(tmp_path: Path, postgres_url: str) -> None:
+    """The database is unknown, the host unreachable, or the certificate missing."""
+    unknown = postgres_url.replace("postgres@/", "postgres:s3cr3t@/nothing_", 1)
     for url in (
-        nowhere,
+        unknown,
         "postgresql://u:s3cr3t@127.0.0.1:1/db",
         "postgresql://u:s3cr3t@127.0.0.1:1/db?sslmode=verify-full&sslrootcert=/nowhere",
     ):

@@ -256,7 +256,7 @@ WEAKENED = (
         ("DROP INDEX one_production_version", "lacks index one_production_version"),
         (
             WEAKENED,
-            "lacks trigger events_are_not_changed as it was made",
+            "lacks trigger events_are_not_changed with its original definition",
         ),
     ],
 )

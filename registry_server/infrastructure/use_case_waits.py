@@ -1,7 +1,7 @@
-"""The rule that a use case awaits its records only, kept at run time by both engines.
+"""The rule that a use case awaits its records only, enforced at run time for both engines.
 
-SQLite has one writer and PostgreSQL a few connections: a use case that waits for a thread, a timer or the network keeps
-all others from writing, and on SQLite it could not go on at all.
+SQLite has one writer and PostgreSQL a few connections. A use case that waits for a thread, a timer or the network
+blocks all other writes; on SQLite it would never continue.
 """
 
 from collections.abc import Callable, Coroutine, Generator
@@ -14,20 +14,20 @@ T = TypeVar("T")
 def refuse_waiting(use_case: "Coroutine[Any, Any, Any]") -> RuntimeError:
     """End a use case that waits for something other than its records, and return an error that names the functions."""
     names = []
-    within: Any = use_case
-    while hasattr(within, "cr_await"):
-        names.append(within.__qualname__)
-        within = within.cr_await
+    inner: Any = use_case
+    while hasattr(inner, "cr_await"):
+        names.append(inner.__qualname__)
+        inner = inner.cr_await
     use_case.close()
     return RuntimeError(f"a use case waited for something other than its records: {' > '.join(names)}")
 
 
-class Watched(Generic[T]):
-    """A use case whose every wait must be one of its connection, as `waits` says."""
+class WatchedUseCase(Generic[T]):
+    """A use case that may suspend only while `is_waiting` returns True: while its connection waits for the database."""
 
-    def __init__(self, use_case: "Coroutine[Any, Any, T]", waits: Callable[[], bool]) -> None:
+    def __init__(self, use_case: "Coroutine[Any, Any, T]", is_waiting: Callable[[], bool]) -> None:
         self._use_case = use_case
-        self._waits = waits
+        self._is_waiting = is_waiting
 
     def __await__(self) -> Generator[Any, Any, T]:
         step: Callable[[], Any] = partial(self._use_case.send, None)
@@ -36,11 +36,11 @@ class Watched(Generic[T]):
                 awaited = step()
             except StopIteration as done:
                 return cast("T", done.value)
-            if not self._waits():
+            if not self._is_waiting():
                 raise refuse_waiting(self._use_case)
             try:
                 sent = yield awaited
-            except BaseException as error:  # noqa: BLE001 - a cancellation too belongs to the use case
+            except BaseException as error:  # noqa: BLE001 - a cancellation is passed to the use case too
                 step = partial(self._use_case.throw, error)
             else:
                 step = partial(self._use_case.send, sent)
