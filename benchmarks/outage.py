@@ -1,10 +1,10 @@
-"""How long a resolve takes while the registry is gone: real clocks, processes and sockets.
+"""The time of a resolve in an outage, with real clocks, processes and sockets.
 
 Twenty processes resolve ten names ten times a second each, as `tests/simulation` does on a virtual clock for ten
-minutes. They have asked once for each name; then the server ends, and what is refreshed in the background is refused.
+minutes. They resolve each name once; then the server ends, and each refresh in the background fails to connect.
 
-Between its turns a process sleeps, and what it does first then takes any code several times as long: its memory is no
-longer in the caches of the processor. So two resolves are timed at each turn: the one that wakes it up, and the next.
+Between its turns a process sleeps. After that any code takes several times as long, because its memory has left the
+caches of the processor. So two resolves are timed at each turn: the first one after the sleep, and the next one.
 """
 
 import json
@@ -23,11 +23,11 @@ from common_lib.config import ResolveRules
 from tests.support.steps import promoted
 
 PROCESSES, NAMES, PER_S, OUTAGE_S = 20, 10, 10, 30
-MOST_MS = 1.0
+MAX_MS = 1.0
 
 
 def measure() -> list[Figure]:
-    """The slowest of a hundred, over all processes, after a sleep and awake."""
+    """Measure the slowest of a hundred resolves over all processes, after a sleep and awake."""
     harness.say(f"outage: {PROCESSES} processes × {PER_S} resolves/s for {OUTAGE_S} s")
     with ExitStack() as stack:
         callers = _in_an_outage(stack)
@@ -35,24 +35,24 @@ def measure() -> list[Figure]:
             assert caller.stdin is not None
             caller.stdin.write("gone\n")
             caller.stdin.flush()
-        told = [json.loads(caller.communicate()[0]) for caller in callers]
+        reports = [json.loads(caller.communicate()[0]) for caller in callers]
     what = f"slowest of 100 resolves in an outage, {PROCESSES} processes × {PER_S}/s, ms"
     return [
-        _figure(f"{what}, after a sleep", [took for took, _, _ in told], sum(stale for *_, stale in told)),
-        _figure(f"{what}, awake", [took for _, took, _ in told], 0),
+        _figure(f"{what}, after a sleep", [took for took, _, _ in reports], sum(stale for *_, stale in reports)),
+        _figure(f"{what}, awake", [took for _, took, _ in reports], 0),
     ]
 
 
 def _figure(what: str, of_each: list[list[float]], stale: int) -> Figure:
     taken = sorted(ms for took in of_each for ms in took)
-    told = f", {stale:,} of them stale" if stale else ""
-    absolute = f"all {len(taken):,} answered{told}; median {taken[len(taken) // 2]:.3f} ms"
+    note = f", {stale:,} of them stale" if stale else ""
+    absolute = f"all {len(taken):,} answered{note}; median {taken[len(taken) // 2]:.3f} ms"
     slow = [_slow(sorted(took)) for took in of_each]
-    return harness.at_most(MOST_MS, "outage", what, slow, absolute)._replace(ratio=_slow(taken))
+    return harness.at_most(MAX_MS, "outage", what, slow, absolute)._replace(ratio=_slow(taken))
 
 
 def _in_an_outage(stack: ExitStack) -> list[subprocess.Popen[str]]:
-    """Processes that know every name, of a server that is gone."""
+    """Start processes that have resolved every name, and stop their server."""
     folder = stack.enter_context(harness.temporary_folder("outage"))
     with harness.registry(folder) as (server, token):
         config = RegistryConfig(url=f"http://127.0.0.1:{server.port}", token=token)
@@ -61,8 +61,8 @@ def _in_an_outage(stack: ExitStack) -> list[subprocess.Popen[str]]:
                 registry.models.create(f"model-{number}", "regression")
                 promoted(registry, f"model-{number}")
         # Not on the command line, where others could read it.
-        known = os.environ | {"REGISTRY_URL": config.url, "REGISTRY_TOKEN": token}
-        callers = [stack.enter_context(_caller(number, known)) for number in range(PROCESSES)]
+        environment = os.environ | {"REGISTRY_URL": config.url, "REGISTRY_TOKEN": token}
+        callers = [stack.enter_context(_caller(number, environment)) for number in range(PROCESSES)]
         for caller in callers:
             assert caller.stdout is not None
             assert caller.stdout.readline() == "ready\n"
@@ -81,7 +81,7 @@ def _slow(taken: list[float]) -> float:
 
 
 def resolve(seed: int) -> None:
-    """What one process does: ask for each name, wait for the outage, and tell how long each resolve took in it."""
+    """Resolve each name once, wait for the outage, and print the times of the resolves in it."""
     names = [f"models:/model-{number}/production" for number in range(NAMES)]
     config = RegistryConfig.from_environment()
     rules = ResolveRules(persist=False)

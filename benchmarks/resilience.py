@@ -1,8 +1,8 @@
-"""What the policy costs: its whole chain beside a bare GET of httpx, blocking and async, and a resolve from memory.
+"""The cost of the resilience chain and of a resolve from memory, beside a bare GET of httpx, blocking and async.
 
 The GET goes over a real socket to a bare Litestar handler in a process of its own, on a warm connection. The chain is a
-call of our client with everything but the network: cache off, deadline, retry, bulkhead, breaker, telemetry that nobody
-listens to; in the async client also the task that shields a send. The two take turns.
+call of our client without the network and the cache: deadline, retry, bulkhead, breaker, telemetry that discards its
+events; in the async client also the task that shields a send. The two take turns.
 """
 
 import asyncio
@@ -25,12 +25,12 @@ BAR, BAR_ASYNC, BAR_CACHED = 0.10, 0.15, 0.02
 WARM_UP, ROUNDS, EACH = 100, 30, 30
 _PATH = "/v1/models/{name:str}/resolve/{selector:str}"
 _RESOLVE = versions.resolve("models:/eurusd/production")
-_ASKED = replace(_RESOLVE, read=lambda _: None)
+_UNPARSED = replace(_RESOLVE, read=lambda _: None)
 _ANSWER = version_answer(1)
 
 
 def measure() -> list[Figure]:
-    """Both clients, and the cache."""
+    """Measure both clients, and the cache."""
     body = _ANSWER.body.decode()
     with harness.server("answering", path=_PATH, status=200, headers={}, body=body) as server:
         with server.client() as client:
@@ -41,25 +41,25 @@ def measure() -> list[Figure]:
 
 def _blocking(url: str) -> list[Figure]:
     harness.say(f"resilience, blocking: {ROUNDS} rounds")
-    known = RegistryConfig(url=url, resolve=ResolveRules(fresh_s=1e6, revalidate_s=1e6, stale_s=1e6, persist=False))
+    caching = RegistryConfig(url=url, resolve=ResolveRules(fresh_s=1e6, revalidate_s=1e6, stale_s=1e6, persist=False))
     with (
         httpx.Client(base_url=url) as bare,
         HttpRegistry(RegistryConfig(url=url, resolve=None)) as registry,
-        HttpRegistry(known) as cached,
+        HttpRegistry(caching) as cached,
     ):
-        cached.call(_ASKED)
+        cached.call(_UNPARSED)
         registry.wrap_transport(lambda _: _Instant())
         calls: list[Callable[[], object]] = [
             lambda: bare.get(_RESOLVE.path),
-            lambda: registry.call(_ASKED),
-            lambda: cached.call(_ASKED),
+            lambda: registry.call(_UNPARSED),
+            lambda: cached.call(_UNPARSED),
         ]
         for call in calls:
             for _ in range(WARM_UP):
                 call()
         rounds = [_round(calls) for _ in range(ROUNDS)]
     return [
-        _overhead(BAR, "policy, blocking, beside a bare GET", rounds),
+        _overhead(BAR, "resilience chain, blocking, beside a bare GET", rounds),
         harness.at_most(
             BAR_CACHED,
             "resilience",
@@ -71,7 +71,7 @@ def _blocking(url: str) -> list[Figure]:
 
 
 def _round(calls: Sequence[Callable[[], object]]) -> list[float]:
-    """The median of each, in turns, so that a drift of the machine favours none."""
+    """Return the median time of each call; they take turns, so that a drift of the machine affects all."""
     took: list[list[float]] = [[] for _ in calls]
     for _ in range(EACH):
         for times, call in zip(took, calls, strict=True):
@@ -88,7 +88,10 @@ async def _asynchronous(url: str) -> Figure:
         AsyncHttpRegistry(RegistryConfig(url=url, resolve=None)) as registry,
     ):
         registry._transport._send = _instantly  # type: ignore[method-assign]  # noqa: SLF001 - all above it is measured
-        calls: list[Callable[[], Awaitable[object]]] = [lambda: bare.get(_RESOLVE.path), lambda: registry.call(_ASKED)]
+        calls: list[Callable[[], Awaitable[object]]] = [
+            lambda: bare.get(_RESOLVE.path),
+            lambda: registry.call(_UNPARSED),
+        ]
         for call in calls:
             for _ in range(WARM_UP):
                 await call()
@@ -101,7 +104,7 @@ async def _asynchronous(url: str) -> Figure:
                     await call()
                     times.append(time.perf_counter() - began)
             rounds.append([statistics.median(times) for times in took])
-    return _overhead(BAR_ASYNC, "policy, async, with its task, beside a bare GET", rounds)
+    return _overhead(BAR_ASYNC, "resilience chain, async, with its task, beside a bare GET", rounds)
 
 
 def _overhead(bar: float, what: str, rounds: Sequence[Sequence[float]]) -> Figure:
@@ -115,7 +118,7 @@ def _overhead(bar: float, what: str, rounds: Sequence[Sequence[float]]) -> Figur
 
 
 class _Instant:
-    """A network that takes no time."""
+    """A transport that answers at once."""
 
     def send(self, *_: object) -> Answer:
         return _ANSWER

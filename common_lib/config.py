@@ -73,11 +73,11 @@ class BreakerRules:
 
 @dataclass(frozen=True, slots=True)
 class ResolveRules:
-    """How long the client serves a stored answer to a resolve; times are seconds.
+    """The ages at which a client serves a stored answer to a resolve; times are seconds.
 
     An answer younger than `fresh_s` is served; one younger than `revalidate_s` too, and it is refreshed in the
     background. For an older one the registry is asked; if it does not answer, an answer younger than `stale_s` is
-    served. With `serve_on_auth_failure` it is also served when the token is no longer valid. `persist` stores the
+    served. With `serve_on_auth_failure` it is also served when the registry refuses the token. `persist` stores the
     answers in a file for the next process: by default in the cache folder of this machine, in a file for this address
     and token alone; a path names another file, and False stores nothing.
 
@@ -101,7 +101,7 @@ class ResolveRules:
 @_with_environment
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryConfig:
-    """Where the registry is, who calls, and how long to wait.
+    """The address of the registry, the token of the caller, and the time to wait for answers.
 
     A field that is not passed comes from the environment: `url` from `REGISTRY_URL`, `token` from `REGISTRY_TOKEN`, and
     so on for every field, as described at `from_environment`. `REGISTRY_REPLICAS` is read only if `url` is not passed,

@@ -34,10 +34,10 @@ class LastGood:
         self._entries: dict[str, tuple[Answer, float]] = {}
 
     def fetch(self, operation: Operation[T]) -> Flow[T]:
-        """Return the registry's result of an operation; for a resolve, in an outage, that of the last good answer.
+        """Return the registry's result of an operation; in an outage, of a resolve, that of the last good answer.
 
         Raises:
-            RegistryError: the registry refused the request, or did not answer and there is no answer to serve instead.
+            RegistryError: the registry refused the request, or did not answer and no stored answer may be served.
         """
         if operation.route_class != "resolve":
             if operation.method != "GET":

@@ -1,4 +1,4 @@
-"""How old an answer a caller accepts when the registry does not answer, and the provenance of an answer.
+"""The age of answers that a caller accepts while the registry does not answer, and the provenance of an answer.
 
 ```
 FailClosed()                 only fresh answers
@@ -59,7 +59,7 @@ class KeepLastGood(Staleness):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """Where an answer comes from, and how old it is.
+    """The source and the age of an answer.
 
     `source` is `registry`; `cache`, the memory of this process; `disk-cache`, the file of an earlier process; or
     `files`, fetched files alone. `stale` is True if the answer is older than what counts as fresh, or of unknown age,

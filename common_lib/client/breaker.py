@@ -188,7 +188,7 @@ class Breakers:
         return self._factory.get_breaker(name)
 
     def circuit(self, name: str) -> Circuit:
-        """Return the circuit of a name, making it if there is none yet."""
+        """Return the circuit of a name; the first call makes it."""
         return self._work.circuits.circuit(name)
 
     def circuits(self) -> list[Circuit]:

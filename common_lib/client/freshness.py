@@ -1,4 +1,4 @@
-"""Which stored answers may be served: what is stored of an answer, and the limits of its age.
+"""The decision whether a stored answer may be served: its entry in the cache, and the limits of its age.
 
 Source: RFC 9111 (HTTP Caching) and RFC 5861 (stale-while-revalidate, stale-if-error).
 """

@@ -272,7 +272,7 @@ class ResolveCache:
         return Limits.of(self._rules, operation.staleness, eager=operation.eager)
 
     def _stale_answer(self, path: str, limits: Limits, reason: str) -> Answer | None:
-        """Return the stored answer to serve because of a failure; None if there is none or it is too old."""
+        """Return the stored answer to serve because of a failure; None if nothing is stored or it is too old."""
         entry = self._entries.get(path)
         if entry is None:
             return None

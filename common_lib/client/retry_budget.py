@@ -26,7 +26,7 @@ class RetryBudget:
             self._tokens = min(self._limit, self._tokens + self._ratio)
 
     def withdraw(self) -> bool:
-        """Take the token for one retry. Return False if there is none."""
+        """Take the token for one retry. Return False if the budget has none."""
         with self._lock:
             if self._tokens < 1:
                 return False

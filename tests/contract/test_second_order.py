@@ -134,7 +134,7 @@ def test_a_token_that_another_server_has_revoked_is_refused_within_five_seconds(
     model_registry.principals.create("bob", "service", [Grant(role=Role.ANALYSIS, models="*")])
     issued = model_registry.principals.issue_token("bob")
     env, token = model_registry_backend.env, model_registry_backend.token()
-    client: Any = model_registry._transport._make()
+    client: Any = model_registry._transport._open()
 
     def asked() -> int:
         headers = {"authorization": f"Bearer {issued.secret}"}

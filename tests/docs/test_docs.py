@@ -134,7 +134,7 @@ def test_the_table_of_search_parameters_is_the_code(openapi: dict[str, Any]) -> 
 @pytest.fixture
 def openapi(model_registry: HttpRegistry) -> dict[str, Any]:
     """The document that a server gives of itself."""
-    client: Any = model_registry._transport._make()
+    client: Any = model_registry._transport._open()
     document: dict[str, Any] = client.get("/openapi.json").json()
     return document
 
@@ -274,7 +274,7 @@ def test_the_event_that_is_shown_is_a_real_one(model_registry: HttpRegistry) -> 
     model_registry.models.create(name, "classification")
     promoted(model_registry, name, b"one")
     version = promoted(model_registry, name, b"two")
-    client: Any = model_registry._transport._make()
+    client: Any = model_registry._transport._open()
     (event,) = client.get("/v1/events", params={"after": 10, "limit": 1}).json()
     (block,) = blocks(DOCS / "events.md", "json")
     shown = json.loads(block)

@@ -30,7 +30,7 @@ def busy():
     while not stop.is_set():
         registry.models.get(name)
         registry.resolve(f"models:/{name}/production")
-        registry._cache._unsaved = True
+        registry._cache._has_unsaved = True
         registry._cache.save()
 
 acts = [compile(act, act, "exec") for act in json.loads(os.environ["ACTS"])]

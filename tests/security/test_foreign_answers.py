@@ -31,7 +31,7 @@ BETWEEN: list[tuple[str, Handler, type[RegistryError], list[str]]] = [
         "301 to nowhere",
         answering(b"", 301, "text/html", location="https://a\x1b"),
         ConnectionFailed,
-        ["not an address"],
+        ["an invalid address"],
     ),
     ("304", answering(b"", 304), ProtocolError, ["status 304"]),
     ("407", answering(PAGE, 407, "text/html"), ProtocolError, ["a name and a password", "HTTP_PROXY"]),

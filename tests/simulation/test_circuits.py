@@ -1,4 +1,4 @@
-"""The circuit under real tasks and threads, and what one call may and may not do to it."""
+"""The circuit under real tasks and threads, and the effect of one call on it."""
 
 import asyncio
 import itertools
@@ -20,7 +20,7 @@ from common_lib.client.resilience import Resilience
 from common_lib.config import BreakerRules
 from common_lib.deadline import deadline
 from common_lib.errors import AnswerTimedOut, CircuitOpen, DeadlineExceeded, RegistryUnavailable, ServerFailed
-from tests.simulation.worlds import CUT, OK, beside, resolve
+from tests.simulation.simulator import CUT, OK, report_row, resolve
 
 NAME = resolve("eurusd")
 URL = "http://registry"
@@ -28,13 +28,13 @@ KEY = f"{URL} resolve"
 SLOW = Failure(AnswerTimedOut, "ReadTimeout")
 
 
-def config(**given: Any) -> RegistryConfig:
-    """A client that keeps nothing, so that each call is attempted."""
-    return RegistryConfig(url=URL, resolve=None, **given)
+def config(**options: Any) -> RegistryConfig:
+    """Return a configuration without cache, so that each call makes attempts."""
+    return RegistryConfig(url=URL, resolve=None, **options)
 
 
-def opened(resilience: Resilience) -> Any:
-    """Its circuit, after as many failures as it takes."""
+def open_circuit(resilience: Resilience) -> Any:
+    """Record failures until the circuit opens, and return it."""
     circuit = resilience.breakers.circuit(KEY)
     while circuit.state != "opened":
         circuit.record(circuit.admit()[0], failed=True)
@@ -42,23 +42,23 @@ def opened(resilience: Resilience) -> Any:
 
 
 def half_open(resilience: Resilience) -> Any:
-    """Its circuit, whose time is over."""
-    circuit = opened(resilience)
+    """Open the circuit, end its time, and return it."""
+    circuit = open_circuit(resilience)
     circuit._until = resilience.clock()
     return circuit
 
 
-def test_of_a_thousand_tasks_at_half_open_one_is_admitted() -> None:
-    """All the others are rejected at once, while the one is on its way."""
+def test_a_half_open_circuit_admits_one_of_a_thousand_tasks() -> None:
+    """The others are rejected at once, while the first one is under way."""
     arrived = 0
 
     async def run() -> list[Any]:
-        everybody = asyncio.Event()
+        all_rejected = asyncio.Event()
 
         async def answer(_: httpx.Request) -> httpx.Response:
             nonlocal arrived
             arrived += 1
-            await everybody.wait()
+            await all_rejected.wait()
             return httpx.Response(200, stream=httpx.ByteStream(b"{}"))
 
         async with AsyncHttpRegistry(config(), transport=httpx.MockTransport(answer)) as registry:
@@ -67,17 +67,17 @@ def test_of_a_thousand_tasks_at_half_open_one_is_admitted() -> None:
             for rejected in itertools.islice(asyncio.as_completed(calls), 999):
                 with pytest.raises(CircuitOpen):
                     await rejected
-            everybody.set()
+            all_rejected.set()
             return await asyncio.gather(*calls, return_exceptions=True)
 
     outcomes = anyio.run(run)
-    beside("1,000 tasks at half-open (real)", "exactly 1 admitted", f"{arrived}")
+    report_row("1,000 tasks at half-open (real)", "exactly 1 admitted", f"{arrived}")
     assert arrived == 1
     assert sum(isinstance(outcome, CircuitOpen) for outcome in outcomes) == 999
 
 
-def test_of_64_threads_at_half_open_one_is_admitted() -> None:
-    """They come at the same moment, and one is on its way until the last of the others is rejected."""
+def test_a_half_open_circuit_admits_one_of_64_threads() -> None:
+    """They call at the same moment, and one call is under way until all others are rejected."""
     together, rejected = threading.Barrier(64), threading.Semaphore(0)
     arrived = itertools.count()
 
@@ -101,13 +101,13 @@ def test_of_64_threads_at_half_open_one_is_admitted() -> None:
 
         assert sum(pool.map(call, range(64))) == 1
     admitted = next(arrived)
-    beside("64 threads at half-open (real)", "exactly 1 admitted", f"{admitted}")
+    report_row("64 threads at half-open (real)", "exactly 1 admitted", f"{admitted}")
     assert admitted == 1
 
 
 @pytest.mark.parametrize("end", ["cancelled", "interrupted", "deadline"])
-def test_a_probe_that_its_caller_ends_says_nothing(end: str) -> None:
-    """The permit is back, the circuit still half open, no failure counted; the next one may probe."""
+def test_a_probe_that_its_caller_ends_does_not_count(end: str) -> None:
+    """The permit is returned, the circuit stays half open, and the next call may probe."""
     if end == "cancelled":
         resilience = anyio.run(_cancelled)
     elif end == "interrupted":
@@ -121,9 +121,9 @@ def test_a_probe_that_its_caller_ends_says_nothing(end: str) -> None:
             with pytest.raises(DeadlineExceeded):
                 steps.send(SLOW)
     circuit = resilience.breakers.circuit(KEY)
-    beside(
+    report_row(
         f"probe {end}",
-        "permit back, still half-open, 0 failures counted",
+        "permit returned, still half-open, 0 failures counted",
         f"{circuit.state}, {circuit._probing} probes, opened {circuit._opened} times",
     )
     assert (circuit.state, circuit._probing, circuit._opened) == ("half-opened", 0, 1)
@@ -157,8 +157,8 @@ def _interrupted() -> Resilience:
     return registry.resilience
 
 
-def test_four_bad_and_one_good_for_ever_opens_it() -> None:
-    """As soon as there are enough calls to say so."""
+def test_four_failures_and_one_success_repeated_open_the_circuit() -> None:
+    """The circuit opens as soon as the minimum of calls is reached."""
     resilience = Resilience(config(attempts=1))
     calls = 0
     while resilience.breakers.circuit(KEY).state == "closed":
@@ -168,14 +168,14 @@ def test_four_bad_and_one_good_for_ever_opens_it() -> None:
             steps.send(OK if calls % 5 == 4 else CUT)
         calls += 1
         assert calls <= 20
-    beside("4 bad, 1 good, for ever", "opens within 20 calls, the minimum", f"opened after {calls}")
+    report_row("four failures and one success, repeated", "opens within 20 calls, the minimum", f"opened after {calls}")
 
 
 @pytest.mark.parametrize("rejections", [50_000, pytest.param(1_000_000, marks=pytest.mark.long)])
-def test_rejections_cost_neither_memory_nor_more_time_each(rejections: int) -> None:
-    """An error of its own for each, whose text stays short however many there were."""
+def test_rejections_use_no_memory_and_constant_time(rejections: int) -> None:
+    """Each rejection has an error of its own, whose text stays short."""
     resilience = Resilience(config(breaker=BreakerRules(open_s=1e6, longest_open_s=1e6)))
-    opened(resilience)
+    open_circuit(resilience)
     _reject(resilience, rejections // 20)
     before_kib, took_s = _resident_kib(), []
     for _ in range(10):
@@ -184,9 +184,9 @@ def test_rejections_cost_neither_memory_nor_more_time_each(rejections: int) -> N
         took_s.append((time.process_time() - began) / (rejections // 10))
     grown_mib = (_resident_kib() - before_kib) / 1024
     text = "".join(traceback.format_exception(_reject(resilience, 1)))
-    beside(
+    report_row(
         f"{rejections:,} rejections (real)",
-        "RSS + < 1 MB, time for each flat, formatted error < 10 kB",
+        "RSS + < 1 MB, time per rejection flat, formatted error < 10 kB",
         f"{grown_mib:+.2f} MB; {took_s[0] * 1e6:.1f} µs at first, {took_s[-1] * 1e6:.1f} µs at last; {len(text):,} B",
     )
     assert grown_mib < 1
@@ -210,8 +210,8 @@ def _resident_kib() -> float:
         return int(file.read().split()[1]) * resource.getpagesize() / 1024
 
 
-def test_of_200_concurrent_failing_calls_200_raise() -> None:
-    """None of them is answered by what another one's retries left behind."""
+def test_200_concurrent_failing_calls_raise_200_errors() -> None:
+    """The retries of one call do not change the result of another one."""
 
     async def answer(_: httpx.Request) -> httpx.Response:
         await asyncio.sleep(0.001)
@@ -219,11 +219,11 @@ def test_of_200_concurrent_failing_calls_200_raise() -> None:
 
     async def run() -> list[Any]:
         patient = BreakerRules(minimum_calls=10**6)
-        given = config(most_calls=200, first_pause_s=0.001, longest_pause_s=0.001, retry_most=1e6, breaker=patient)
-        async with AsyncHttpRegistry(given, transport=httpx.MockTransport(answer)) as registry:
+        options = config(most_calls=200, first_pause_s=0.001, longest_pause_s=0.001, retry_most=1e6, breaker=patient)
+        async with AsyncHttpRegistry(options, transport=httpx.MockTransport(answer)) as registry:
             return await asyncio.gather(*(registry.call(NAME) for _ in range(200)), return_exceptions=True)
 
     outcomes = anyio.run(run)
     raised = sum(isinstance(outcome, ServerFailed) and len(outcome.tried) == 3 for outcome in outcomes)
-    beside("200 concurrent failing calls on one policy (real)", "200 raise", f"{raised}, each after 3 attempts")
+    report_row("200 concurrent failing calls on one client (real)", "200 raise", f"{raised}, each after 3 attempts")
     assert raised == 200

@@ -1,4 +1,4 @@
-"""Time: hung servers, cancelled calls, Retry-After, clocks that are set back; and two drivers that do the same."""
+"""Hung servers, cancelled calls, Retry-After, a clock that is set back; and the same behaviour of both drivers."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ from common_lib.config import BreakerRules, ResolveRules
 from common_lib.errors import RegistryError, RegistryUnavailable, ServerFailed
 from common_lib.operations import models
 from common_lib.operations.base import Answer
-from tests.simulation.worlds import OK, Clock, Process, Told, beside, resolve
+from tests.simulation.simulator import OK, Clock, Process, ScriptedServer, report_row, resolve
 
 NAME = resolve("eurusd")
 CHURN_S = 8.0
@@ -32,7 +32,7 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
 
 @contextlib.contextmanager
 def server(talk: Callable[[socket.socket, bytes], None]) -> Iterator[str]:
-    """A server on a real socket, with a thread for each connection; `talk` answers what begins with a request."""
+    """Start a server on a real socket with a thread for each connection; `talk` answers each request."""
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listening, ThreadPoolExecutor(200) as pool:
         connections: list[socket.socket] = []
 
@@ -61,13 +61,13 @@ def server(talk: Callable[[socket.socket, bytes], None]) -> Iterator[str]:
 
 
 def hangs(connection: socket.socket, request: bytes) -> None:
-    """It answers reads of a model, and nothing else."""
+    """Answer reads of one model, and nothing else."""
     if request.startswith(b"GET /v1/models/well"):
         connection.sendall(HEAD + b"{}")
 
 
 def trickles(connection: socket.socket, request: bytes) -> None:
-    """The same, but a byte comes now and then, and never the last one."""
+    """Answer reads of one model; send to other requests a byte now and then, and never the last one."""
     if request.startswith(b"GET /v1/models/well"):
         connection.sendall(HEAD + b"{}")
     else:
@@ -81,24 +81,24 @@ def trickles(connection: socket.socket, request: bytes) -> None:
 @pytest.mark.parametrize("client", ["blocking", "async"])
 @pytest.mark.parametrize("talk", [hangs, trickles])
 @pytest.mark.parametrize(("deadline_s", "slack_s"), [(2.5, 2.5), pytest.param(1.0, 0.05, marks=pytest.mark.long)])
-def test_of_50_callers_of_a_hung_server_none_waits_beyond_its_deadline(
+def test_50_callers_of_a_hung_server_end_at_their_deadline(
     client: str, talk: Callable[[socket.socket, bytes], None], deadline_s: float, slack_s: float
 ) -> None:
-    """And calls of another class are answered meanwhile."""
+    """Calls of another class of routes are answered at the same time."""
     well = models.get("well")
     well = type(well)(well.method, well.path, lambda _: None, "read")  # type: ignore[arg-type]
     with server(talk) as url:
         config = RegistryConfig(url=url, resolve=None, deadline_s=deadline_s, attempt_timeout_s=0.6 * deadline_s)
         took, others = anyio.run(_fifty_async, config, well) if client == "async" else _fifty(config, well)
     late_ms = (max(took) - deadline_s) * 1e3
-    beside(
+    report_row(
         f"server {'hung' if talk is hangs else 'sends a byte now and then'}, 50 callers, {client} (real)",
         "all end ≤ deadline + 50 ms; other route classes unaffected",
         f"{late_ms:+.0f} ms; the slowest of {len(others)} others took {max(others) * 1e3:.0f} ms",
     )
     assert len(took) == 50
     assert max(took) <= deadline_s + slack_s
-    # The tight bars are those of the long form; a machine that does much else says only that nobody waits for ever.
+    # The strict limits are those of the long form; the short form also runs on busy machines.
     assert max(others) < (0.6 * deadline_s if slack_s < 1 else deadline_s + slack_s)
 
 
@@ -146,25 +146,24 @@ def _soon(connection: socket.socket, request: bytes) -> None:
 
 
 @pytest.mark.parametrize("churn_s", [1.0, pytest.param(CHURN_S, marks=pytest.mark.long)])
-def test_cancelled_calls_leave_the_pool_whole(churn_s: float) -> None:
-    """Calls are cancelled at any moment, with a pool of ten; afterwards it serves, where bare httpx is stuck."""
+def test_cancelled_calls_do_not_block_the_pool(churn_s: float) -> None:
+    """Calls on a pool of ten are cancelled at random times; afterwards it still works, and bare httpx is blocked."""
 
     async def run() -> tuple[int, int, int]:
         limits = httpx.Limits(max_connections=10)
         transport = httpx.AsyncHTTPTransport(limits=limits)
         bare = httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(limits=limits), base_url=url, timeout=5.0)
         async with AsyncHttpRegistry(RegistryConfig(url=url, resolve=None), transport=transport) as registry, bare:
-            ours = await _churned(lambda: registry.call(NAME), churn_s)
+            ours = await _successes_after_churn(lambda: registry.call(NAME), churn_s)
             pool = transport._pool
             stuck = sum(not connection.is_idle() for connection in pool.connections)  # type: ignore[attr-defined]
-            # An idle connection of a whole pool; what is stuck belongs to nobody.
-            # In the short form too long to wait for: it is stuck.
-            theirs = await _churned(lambda: bare.get("/"), churn_s) if churn_s >= CHURN_S else -1
+            # Left out in the short form, because the calls of bare httpx run into their timeouts.
+            theirs = await _successes_after_churn(lambda: bare.get("/"), churn_s) if churn_s >= CHURN_S else -1
             return ours, stuck, theirs
 
     with server(_soon) as url:
         ours, stuck, bare = anyio.run(run)
-    beside(
+    report_row(
         f"{churn_s:g} s of cancelled calls on a pool of 10 (real)",
         "5 of 5 healthy requests afterwards, 0 stuck connections",
         f"{ours} of 5, {stuck} stuck" + (f"; bare httpx: {bare} of 5" if bare >= 0 else ""),
@@ -173,8 +172,8 @@ def test_cancelled_calls_leave_the_pool_whole(churn_s: float) -> None:
     assert stuck == 0
 
 
-async def _churned(call: Callable[[], Any], churn_s: float) -> int:
-    """How many of five calls succeed after so long of calls that are cancelled."""
+async def _successes_after_churn(call: Callable[[], Any], churn_s: float) -> int:
+    """Cancel calls for so many seconds, and return how many of five calls succeed afterwards."""
     chance, end = random.Random(0), time.monotonic() + churn_s
 
     async def churn() -> None:
@@ -184,18 +183,18 @@ async def _churned(call: Callable[[], Any], churn_s: float) -> int:
 
     await asyncio.gather(*(churn() for _ in range(40)))
     await asyncio.sleep(0.5)
-    answered = 0
+    successes = 0
     for _ in range(5):
         with contextlib.suppress(RegistryError, httpx.HTTPError, TimeoutError):
             async with asyncio.timeout(1.0):
                 await call()
-                answered += 1
-    return answered
+                successes += 1
+    return successes
 
 
 @pytest.mark.parametrize(("deadline_s", "sleeps"), [(3.0, 0), (5.0, 1)])
-def test_retry_after_is_kept_to_or_given_up_at_once(deadline_s: float, sleeps: int) -> None:
-    """Four seconds, of three or of five: an error now, or one sleep of that and the jitter."""
+def test_the_client_obeys_retry_after_or_gives_up_at_once(deadline_s: float, sleeps: int) -> None:
+    """With four seconds of Retry-After: an error at once within three, one sleep within five."""
     busy, clock = Answer(503, {"retry-after": "4"}, b""), Clock()
     resilience = Resilience(
         RegistryConfig(deadline_s=deadline_s, resolve=None), clock=clock, uniform=random.Random(0).uniform
@@ -214,48 +213,50 @@ def test_retry_after_is_kept_to_or_given_up_at_once(deadline_s: float, sleeps: i
         ended = "answered"
     except ServerFailed:
         ended = "error"
-    told = f"{ended} at {clock.now:.2f} s"
-    beside(f"Retry-After 4 s, deadline {deadline_s:g} s", ["error at 0 s", "one sleep in [4, 4.1] s"][sleeps], told)
+    measured = f"{ended} at {clock.now:.2f} s"
+    report_row(
+        f"Retry-After 4 s, deadline {deadline_s:g} s", ["error at 0 s", "one sleep in [4, 4.1] s"][sleeps], measured
+    )
     assert len(slept) == sleeps
     assert all(4 <= seconds <= 4 + resilience.config.first_pause_s for seconds in slept)
     assert ended == ("answered" if sleeps else "error")
 
 
-def test_a_wall_clock_set_back_an_hour_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Circuits open and close, and answers age, as if nothing had been."""
+def test_setting_the_wall_clock_back_has_no_effect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Circuits open and close, and answers age, in the same way."""
     ends = []
     for set_back_s in (0.0, 3_600.0):
         wall = time.time()
         monkeypatch.setattr(time, "time", lambda now=wall - set_back_s: now)
         clock = Clock()
-        says = Told(clock, lambda now: Answer(503, {}, b"") if 20 <= now < 60 else OK)
-        process = Process(clock, says, 0, cached=True)
+        server = ScriptedServer(clock, lambda now: Answer(503, {}, b"") if 20 <= now < 60 else OK)
+        process = Process(clock, server, 0, cached=True)
         for tick in range(1_000):
             clock.at(tick / 10, partial(process.call, NAME))
         clock.run(120)
-        known = [call.answer.provenance if call.answer else None for call in process.calls]
-        ends.append((known, dict(process.noticed.happenings), process.attempts))
-    beside("wall clock set back an hour", "no effect", "same" if ends[0] == ends[1] else "different")
+        provenances = [call.answer.provenance if call.answer else None for call in process.calls]
+        ends.append((provenances, dict(process.events.counts), process.attempts))
+    report_row("wall clock set back an hour", "no effect", "same" if ends[0] == ends[1] else "different")
     assert ends[0] == ends[1]
     assert {"open", "half-open", "close"} <= set(ends[0][1])
 
 
 class Trace(Telemetry):
-    """What happened, in order, but for the times."""
+    """The events of a client in order, without their times."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, str, str]] = []
+        self.events: list[tuple[str, str, str]] = []
 
-    def on(self, happening: str, key: str, **facts: object) -> None:
-        """Write it down."""
-        self.told.append((happening, key, str(facts.get("outcome", ""))))
+    def on(self, event: str, key: str, **facts: object) -> None:
+        """Record the event."""
+        self.events.append((event, key, str(facts.get("outcome", ""))))
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_both_drivers_do_the_same(seed: int) -> None:
-    """The same answers lead to the same attempts, retries, circuits and errors, event by event."""
+def test_both_drivers_behave_the_same(seed: int) -> None:
+    """The same answers lead to the same attempts, retries, circuits and errors."""
     print(f"seed {seed}")
-    # Failures that retries mend, and then an outage.
+    # Failures that a retry overcomes, and then an outage.
     statuses = [*random.Random(seed).choices([200, 404, 429, 500, 503], [8, 1, 1, 1, 1], k=250), *[503] * 4_000]
     config = RegistryConfig(
         url="http://registry",
@@ -286,10 +287,10 @@ def test_both_drivers_do_the_same(seed: int) -> None:
                     ends[1].append(type(error).__name__)
 
     anyio.run(run)
-    beside(f"traces of both drivers, seed {seed}", "identical", f"{len(blocking.told)} events each")
-    assert blocking.told == asynchronous.told
+    report_row(f"traces of both drivers, seed {seed}", "identical", f"{len(blocking.events)} events each")
+    assert blocking.events == asynchronous.events
     assert ends[0] == ends[1]
-    assert {"attempt", "retry", "open"} <= {happening for happening, _, _ in blocking.told}
+    assert {"attempt", "retry", "open"} <= {event for event, _, _ in blocking.events}
 
 
 def _end_of(call: Callable[[], object]) -> str:

@@ -1,4 +1,4 @@
-"""The circuit breaker, on a clock of the test's own."""
+"""The circuit breaker, on a simulated clock."""
 
 import contextlib
 import threading
@@ -15,144 +15,144 @@ from common_lib.errors import CircuitOpen
 NAME = "http://registry resolve"
 
 
-class World:
-    """Breakers on a clock that only the test moves, and what they told."""
+class Caller:
+    """Breakers on a simulated clock, and the changes of state that they reported."""
 
     def __init__(self, **rules: float) -> None:
         self.now = 1_000.0
-        self.told: list[str] = []
+        self.changes: list[str] = []
         self.breakers = Breakers(
             BreakerRules(**rules),  # type: ignore[arg-type]
             clock=lambda: self.now,
             uniform=lambda _, high: high,
-            listener=lambda _, state: self.told.append(state),
+            listener=lambda _, state: self.changes.append(state),
         )
 
     @property
     def state(self) -> str:
-        """The state of the one circuit."""
+        """The state of the circuit."""
         return self.breakers.circuit(NAME).state
 
     def call(self, outcome: Callable[[], object] | None = None, *, takes_s: float = 0.0) -> None:
-        """One call through the breaker."""
+        """Make one call through the breaker."""
         with contextlib.suppress(AttemptFailed), self.breakers.guard(NAME):
             self.now += takes_s
             if outcome is not None:
                 outcome()
 
     def open(self) -> None:
-        """Fail until it opens."""
+        """Make failing calls until the circuit opens."""
         while self.state != "opened":
             self.call(failing)
 
 
 def failing() -> None:
-    """A failed attempt."""
+    """Fail as an attempt does."""
     raise AttemptFailed
 
 
-def test_it_opens_at_half_of_enough_calls() -> None:
-    """Not before there are twenty, and not below the rate."""
-    world = World()
+def test_the_circuit_opens_when_half_of_twenty_calls_fail() -> None:
+    """Neither with fewer than twenty calls, nor below the rate."""
+    caller = Caller()
     for _ in range(9):
-        world.call()
-        world.call(failing)
-    world.call(failing)
-    assert world.state == "closed"
-    world.call(failing)
-    assert (world.state, world.told) == ("opened", ["opened"])
+        caller.call()
+        caller.call(failing)
+    caller.call(failing)
+    assert caller.state == "closed"
+    caller.call(failing)
+    assert (caller.state, caller.changes) == ("opened", ["opened"])
 
 
-def test_mostly_bad_for_ever_opens() -> None:
-    """Four bad and one good, which a count of consecutive failures never sees."""
-    world = World()
+def test_failures_need_not_be_consecutive() -> None:
+    """Four failures and one success, repeated, open the circuit."""
+    caller = Caller()
     for call in range(20):
-        world.call(None if call % 5 == 4 else failing)
-    assert world.state == "opened"
+        caller.call(None if call % 5 == 4 else failing)
+    assert caller.state == "opened"
 
 
-def test_a_few_failures_among_many_do_not_open_it() -> None:
-    """One in five, for ever."""
-    world = World()
+def test_one_failure_in_five_does_not_open_the_circuit() -> None:
+    """Ten thousand calls leave it closed."""
+    caller = Caller()
     for call in range(10_000):
-        world.call(failing if call % 5 == 0 else None, takes_s=0.01)
-    assert world.told == []
+        caller.call(failing if call % 5 == 0 else None, takes_s=0.01)
+    assert caller.changes == []
 
 
-def test_failures_of_long_ago_are_forgotten() -> None:
-    """The window moves on."""
-    world = World()
+def test_failures_outside_the_window_do_not_count() -> None:
+    """The window is thirty seconds long."""
+    caller = Caller()
     for _ in range(19):
-        world.call(failing)
-    world.now += 31
+        caller.call(failing)
+    caller.now += 31
     for _ in range(19):
-        world.call(failing)
-    assert world.state == "closed"
+        caller.call(failing)
+    assert caller.state == "closed"
 
 
-def test_slow_calls_open_it_too() -> None:
-    """A server that answers everything, but after seconds."""
-    world = World(slow_call_s=1.0)
+def test_slow_calls_open_the_circuit() -> None:
+    """The server answers every call, but slowly."""
+    caller = Caller(slow_call_s=1.0)
     for _ in range(20):
-        world.call(takes_s=1.2)
-    assert world.state == "opened"
+        caller.call(takes_s=1.2)
+    assert caller.state == "opened"
 
 
 def test_an_open_circuit_rejects_until_its_time_is_over() -> None:
-    """And says when it is worth another call; each time longer, up to the longest."""
-    world = World()
-    world.open()
+    """The error has the time that is left, which grows up to a limit."""
+    caller = Caller()
+    caller.open()
     for open_s in (5.0, 6.0, 6.0):
         with pytest.raises(CircuitOpen, match="is open") as rejected:
-            world.call()
+            caller.call()
         assert rejected.value.retry_after_s == pytest.approx(open_s)
-        world.now += open_s
-        world.call(failing)
-    world.now += 6.0
-    world.call()
-    assert world.state == "closed"
-    assert world.told == ["opened", *["half-opened", "opened"] * 3, "half-opened", "closed"]
+        caller.now += open_s
+        caller.call(failing)
+    caller.now += 6.0
+    caller.call()
+    assert caller.state == "closed"
+    assert caller.changes == ["opened", *["half-opened", "opened"] * 3, "half-opened", "closed"]
 
 
-def test_of_a_thousand_one_probes() -> None:
-    """The others are rejected while it is under way."""
-    world = World()
-    world.open()
-    world.now += 5
+def test_a_half_open_circuit_admits_one_of_a_thousand_calls() -> None:
+    """The others are rejected while the probe is under way."""
+    caller = Caller()
+    caller.open()
+    caller.now += 5
     admitted, rejected = 0, 0
     with contextlib.ExitStack() as probes:
         for _ in range(1_000):
             try:
-                probes.enter_context(world.breakers.guard(NAME))
+                probes.enter_context(caller.breakers.guard(NAME))
                 admitted += 1
             except CircuitOpen:
                 rejected += 1
-    assert (admitted, rejected, world.state) == (1, 999, "closed")
+    assert (admitted, rejected, caller.state) == (1, 999, "closed")
 
 
-def test_a_rejection_beside_a_probe_says_when_the_probe_is_over_at_the_latest() -> None:
-    """Then it has closed the circuit, or counts as slow and opens it anew."""
-    world = World()
-    world.open()
-    world.now += 5
-    with world.breakers.guard(NAME):
-        world.now += 1
+def test_a_rejection_during_a_probe_has_the_longest_time_of_the_probe() -> None:
+    """By then the probe has closed the circuit, or counts as slow and opens it again."""
+    caller = Caller()
+    caller.open()
+    caller.now += 5
+    with caller.breakers.guard(NAME):
+        caller.now += 1
         with pytest.raises(CircuitOpen) as rejected:
-            world.call()
-        assert rejected.value.retry_after_s == world.breakers.circuit(NAME).remaining_s() == pytest.approx(3.0)
-    assert world.breakers.circuit(NAME).remaining_s() == 0
+            caller.call()
+        assert rejected.value.retry_after_s == caller.breakers.circuit(NAME).remaining_s() == pytest.approx(3.0)
+    assert caller.breakers.circuit(NAME).remaining_s() == 0
 
 
-def test_of_64_threads_one_probes() -> None:
-    """Real ones, all at once."""
-    world = World()
-    world.open()
-    world.now += 5
+def test_a_half_open_circuit_admits_one_of_64_threads() -> None:
+    """Real threads call at the same moment."""
+    caller = Caller()
+    caller.open()
+    caller.now += 5
     together, finished = threading.Barrier(64), threading.Barrier(64)
 
     def probe(_: int) -> bool:
         together.wait()
-        guard = world.breakers.guard(NAME)
+        guard = caller.breakers.guard(NAME)
         try:
             guard.__enter__()
         except CircuitOpen:
@@ -167,45 +167,45 @@ def test_of_64_threads_one_probes() -> None:
 
 
 @pytest.mark.parametrize("end", [KeyboardInterrupt, GeneratorExit, Inconclusive, ValueError])
-def test_an_end_that_says_nothing_gives_the_permit_back(end: type[BaseException]) -> None:
-    """A cancelled probe neither closes nor opens: it is still half open, and the next one may probe."""
-    world = World()
-    world.open()
-    world.now += 5
-    with pytest.raises(end), world.breakers.guard(NAME):
+def test_an_inconclusive_probe_returns_its_permit(end: type[BaseException]) -> None:
+    """The circuit stays half open, and the next call may probe."""
+    caller = Caller()
+    caller.open()
+    caller.now += 5
+    with pytest.raises(end), caller.breakers.guard(NAME):
         raise end
-    assert world.state == "half-opened"
-    world.call()
-    assert world.state == "closed"
+    assert caller.state == "half-opened"
+    caller.call()
+    assert caller.state == "closed"
 
 
-def test_what_began_before_the_last_change_is_no_news() -> None:
-    """A late success does not close an open circuit, a late failure does not open a closed one."""
-    world = World()
+def test_results_from_before_a_change_of_state_do_not_count() -> None:
+    """A late success does not close an open circuit, and a late failure does not open a closed one."""
+    caller = Caller()
     with contextlib.ExitStack() as late:
         for _ in range(5):
-            late.enter_context(world.breakers.guard(NAME))
-        world.open()
-    assert world.state == "opened"
-    world.now += 5
-    world.call()
-    assert world.state == "closed"
+            late.enter_context(caller.breakers.guard(NAME))
+        caller.open()
+    assert caller.state == "opened"
+    caller.now += 5
+    caller.call()
+    assert caller.state == "closed"
 
 
-def test_one_circuit_does_not_open_another() -> None:
-    """A broken store of blobs does not stop resolves, and long transfers are not slow calls."""
-    world = World(slow_call_s=1.0)
-    world.open()
-    with world.breakers.guard("http://registry read"):
+def test_circuits_are_independent() -> None:
+    """A broken blob store does not stop resolves, and long transfers are not slow calls."""
+    caller = Caller(slow_call_s=1.0)
+    caller.open()
+    with caller.breakers.guard("http://registry read"):
         pass
     for _ in range(30):
-        with world.breakers.guard("http://registry blob"):
-            world.now += 100
-    assert world.breakers.circuit("http://registry blob").state == "closed"
+        with caller.breakers.guard("http://registry blob"):
+            caller.now += 100
+    assert caller.breakers.circuit("http://registry blob").state == "closed"
 
 
-def test_a_listener_that_fails_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged."""
+def test_an_exception_in_a_listener_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The circuit works as before."""
 
     def broken(name: str, state: str) -> None:
         raise KeyError(name)
@@ -218,17 +218,17 @@ def test_a_listener_that_fails_changes_nothing(caplog: pytest.LogCaptureFixture)
     assert "listener failed" in caplog.text
 
 
-def test_rejections_cost_no_memory() -> None:
-    """Each is an error of its own, whose text stays short."""
-    world = World()
-    world.open()
+def test_rejections_use_no_memory() -> None:
+    """Each has an error of its own, whose text stays short."""
+    caller = Caller()
+    caller.open()
     tracemalloc.start()
     try:
         for number in range(20_000):
             if number == 1_000:
                 before = tracemalloc.get_traced_memory()[0]
             with pytest.raises(CircuitOpen) if number == 0 else contextlib.suppress(CircuitOpen):
-                world.call()
+                caller.call()
         assert tracemalloc.get_traced_memory()[0] - before < 100_000
     finally:
         tracemalloc.stop()

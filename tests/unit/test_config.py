@@ -1,4 +1,4 @@
-"""The configuration of a client: from arguments or the environment, and never nonsense."""
+"""The configuration of a client, from arguments or the environment, and its checks."""
 
 from dataclasses import fields, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ NUMBERS = [
 
 
 def test_every_number_has_a_variable() -> None:
-    """Of the configuration and of its rules, each under its own name."""
+    """Those of the configuration and of its rules."""
     for prefix, _, field in NUMBERS:
         value = field.default * 0.9 if isinstance(field.default, float) else field.default + 1
         found = RegistryConfig.from_environment({f"REGISTRY_{prefix}{field.name.upper()}": str(value)})
@@ -32,26 +32,26 @@ def test_every_number_has_a_variable() -> None:
 
 
 @pytest.mark.parametrize("nonsense", ["nan", "inf", "-inf", "-1", "1e999", "soon", "0x10", "1e10"])
-def test_no_number_is_nonsense(nonsense: str) -> None:
-    """NaN, infinity, negatives and words are refused, each by the name of what it was given for."""
+def test_invalid_numbers_in_the_environment_are_refused(nonsense: str) -> None:
+    """NaN, infinity, negative numbers and words are refused, and the error names the variable."""
     for prefix, _, field in NUMBERS:
         with pytest.raises(InvalidConfiguration) as refused:
             RegistryConfig.from_environment({f"REGISTRY_{prefix}{field.name.upper()}": nonsense})
         assert field.name in str(refused.value).lower()
-        told = str(refused.value)
-        assert repr(nonsense) in told or repr(float(nonsense)) in told or f"is {nonsense}:" in told
+        text = str(refused.value)
+        assert repr(nonsense) in text or repr(float(nonsense)) in text or f"is {nonsense}:" in text
 
 
 @pytest.mark.parametrize("wrong", ["3", None, True, 1 + 1j, [1]])
-def test_no_number_is_something_else(wrong: Any) -> None:
-    """Neither text, nor a truth, nor a list."""
+def test_arguments_of_another_type_are_refused(wrong: Any) -> None:
+    """Text, None, booleans and lists are not numbers."""
     for _, kind, field in NUMBERS:
         with pytest.raises(InvalidConfiguration, match=field.name):
             kind(**{field.name: wrong})
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "expected"),
     [
         (lambda: BreakerRules(failure_rate=1.1), "failure_rate is 1.1"),
         (lambda: BreakerRules(open_s=20), "open_s is 20 and longest_open_s is 6.0"),
@@ -69,15 +69,15 @@ def test_no_number_is_something_else(wrong: Any) -> None:
         (lambda: RegistryConfig(resolve=True), "resolve is True"),  # type: ignore[arg-type]
     ],
 )
-def test_what_contradicts_itself_is_refused(make: Any, told: str) -> None:
-    """With the values that do."""
+def test_invalid_and_contradictory_values_are_refused(make: Any, expected: str) -> None:
+    """The error contains the values."""
     with pytest.raises(InvalidConfiguration) as refused:
         make()
-    assert told in str(refused.value)
+    assert expected in str(refused.value)
 
 
-def test_the_environment_names_addresses_and_the_snapshot() -> None:
-    """Replicas as a list with commas, the cache file as a path, or as yes or no."""
+def test_the_environment_sets_replicas_and_the_cache_file() -> None:
+    """Replicas are a list with commas; the cache file is a path, yes or no."""
     found = RegistryConfig.from_environment(
         {"REGISTRY_URL": "http://a", "REGISTRY_REPLICAS": "http://b, http://c", "REGISTRY_RESOLVE_PERSIST": "/x/y"}
     )
@@ -95,13 +95,13 @@ def test_the_environment_names_addresses_and_the_snapshot() -> None:
 
 @pytest.mark.parametrize("wrong", [float("nan"), "3", None, True])
 def test_a_deadline_is_a_number(wrong: Any) -> None:
-    """Otherwise it would bound nothing."""
+    """Another value would limit nothing."""
     with pytest.raises(InvalidConfiguration, match="the deadline is"), deadline(wrong):
-        pytest.fail("it was begun")
+        pytest.fail("the block was entered")
 
 
-def test_the_token_is_not_shown() -> None:
-    """Neither in the text of a configuration nor where that stands in something else."""
+def test_the_repr_does_not_contain_the_token() -> None:
+    """Neither that of a configuration nor that of a list of them."""
     config = RegistryConfig(token="mrg_" + "x" * 49)
     for text in (repr(config), str(config), f"{config}", repr([config])):
         assert "mrg_" not in text

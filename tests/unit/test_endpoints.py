@@ -1,4 +1,4 @@
-"""Several addresses of one registry: where the next attempt goes, on a clock of the test's own."""
+"""The order in which several endpoints of one registry are used, on a simulated clock."""
 
 import random
 from collections.abc import Callable
@@ -20,12 +20,12 @@ CUT = Failure(ConnectionFailed, "cut")
 READ = models.get("eurusd")
 
 
-class Clients:
-    """Calls of one client whose two addresses answer as the test says."""
+class Client:
+    """One client with two endpoints; `answer` returns the outcome of an attempt at a URL."""
 
-    def __init__(self, serve: Callable[[str], Any], **config: Any) -> None:
+    def __init__(self, answer: Callable[[str], Any], **config: Any) -> None:
         self.now = 0.0
-        self.serve = serve
+        self.answer = answer
         self.sent: list[str] = []
         self.pauses: list[float] = []
         self.keys: list[str] = []
@@ -34,107 +34,107 @@ class Clients:
         )
 
     def call(self, operation: Operation[Any] = READ) -> Answer:
-        """One call."""
+        """Make one call."""
         steps, reply = self.resilience.steps(operation), None
         while True:
             try:
                 step = steps.send(reply)
             except StopIteration as done:
-                answer: Answer = done.value
-                return answer
+                found: Answer = done.value
+                return found
             reply = None
             if isinstance(step, Send):
                 self.sent.append(step.url)
                 self.keys.append(dict(operation.headers).get("idempotency-key", ""))
-                reply = self.serve(step.url)
+                reply = self.answer(step.url)
             elif isinstance(step, Pause):
                 self.pauses.append(step.seconds)
                 self.now += step.seconds
 
 
 def only(url: str) -> Callable[[str], Any]:
-    """One address is well."""
-    return lambda asked: OK if asked == url else CUT
+    """Let one endpoint work and the other one fail."""
+    return lambda requested: OK if requested == url else CUT
 
 
-def test_the_first_address_is_asked_while_it_is_well() -> None:
+def test_the_first_endpoint_is_used_while_it_works() -> None:
     """The order is that of the configuration."""
-    clients = Clients(lambda _: OK)
+    client = Client(lambda _: OK)
     for _ in range(5):
-        clients.call()
-    assert clients.sent == [A] * 5
+        client.call()
+    assert client.sent == [A] * 5
 
 
-def test_a_call_goes_on_at_the_next_address_under_the_same_key() -> None:
-    """Within the same call; those that follow begin there, and look after the first one every few seconds."""
-    clients = Clients(only(B))
+def test_a_call_continues_at_the_next_endpoint_under_the_same_key() -> None:
+    """Later calls start there, and try the first endpoint again every few seconds."""
+    client = Client(only(B))
     create = models.create("eurusd", "forecasting")
-    assert clients.call(create) == OK
-    assert clients.sent == [A, B]
-    assert len(set(clients.keys)) == 1
-    assert clients.keys[0]
+    assert client.call(create) == OK
+    assert client.sent == [A, B]
+    assert len(set(client.keys)) == 1
+    assert client.keys[0]
     for _ in range(5):
-        clients.call(create)
-    assert clients.sent == [A, B, *[B] * 5]
-    clients.now += 5
-    clients.call(create)
-    assert clients.sent[-2:] == [A, B]
-    clients.serve = lambda _: OK
-    clients.now += 5
-    clients.call(create)
-    assert clients.sent[-1] == A
+        client.call(create)
+    assert client.sent == [A, B, *[B] * 5]
+    client.now += 5
+    client.call(create)
+    assert client.sent[-2:] == [A, B]
+    client.answer = lambda _: OK
+    client.now += 5
+    client.call(create)
+    assert client.sent[-1] == A
 
 
-def test_every_call_is_answered_while_one_address_is_well() -> None:
-    """Ten minutes of ten calls a second with the first one down cost a few hundredths more attempts than calls."""
-    clients = Clients(only(B))
+def test_every_call_succeeds_while_one_endpoint_works() -> None:
+    """In ten minutes with the first endpoint down there are at most 3 % more attempts than calls."""
+    client = Client(only(B))
     for tick in range(6_000):
-        clients.now = max(clients.now, tick / 10)
-        assert clients.call() == OK
-    assert len(clients.sent) <= 1.03 * 6_000
+        client.now = max(client.now, tick / 10)
+        assert client.call() == OK
+    assert len(client.sent) <= 1.03 * 6_000
 
 
-def test_an_open_circuit_of_one_address_does_not_stop_the_other() -> None:
-    """Each has its own; when both are open, the error names the one that is worth a call first."""
-    clients = Clients(lambda _: CUT, attempts=1)
+def test_each_endpoint_has_its_own_circuit() -> None:
+    """When both are open, the error has the shorter time until the next probe."""
+    client = Client(lambda _: CUT, attempts=1)
     for _ in range(60):
         with pytest.raises(RegistryError):
-            clients.call()
+            client.call()
     with pytest.raises(CircuitOpen) as rejected:
-        clients.call()
-    states = clients.resilience.circuits()
+        client.call()
+    states = client.resilience.circuits()
     assert {name: circuit.state for name, circuit in states.items()} == {f"{A} read": "opened", f"{B} read": "opened"}
     assert rejected.value.retry_after_s == min(circuit.retry_after_s for circuit in states.values())
-    clients.now += rejected.value.retry_after_s
-    clients.serve = only(B)
-    clients.now += 10
+    client.now += rejected.value.retry_after_s
+    client.answer = only(B)
+    client.now += 10
     answers = []
     for _ in range(5):
         try:
-            answers.append(clients.call() == OK)
+            answers.append(client.call() == OK)
         except RegistryError:
             answers.append(False)
     assert answers[1:] == [True] * 4
 
 
-def test_a_429_is_waited_for_though_there_is_another_address() -> None:
-    """The quota is the caller's, and its address is well: it is asked again after the time that it named."""
+def test_after_a_429_the_same_endpoint_is_used_again() -> None:
+    """The quota belongs to the caller and the endpoint works, so another endpoint would not help."""
     answers = [Answer(429, {"retry-after": "4"}, b""), OK]
-    clients = Clients(lambda _: answers.pop(0))
-    assert clients.call() == OK
-    assert clients.sent == [A, A]
-    assert 4 <= sum(clients.pauses) < 5
+    client = Client(lambda _: answers.pop(0))
+    assert client.call() == OK
+    assert client.sent == [A, A]
+    assert 4 <= sum(client.pauses) < 5
 
 
-def test_who_asks_to_be_left_alone_is_and_the_other_is_asked_meanwhile() -> None:
-    """Retry-After of one address is no pause for another; when both ask for it, it is kept to."""
+def test_retry_after_of_one_endpoint_does_not_delay_another() -> None:
+    """When both endpoints send it, the client obeys it."""
     busy = Answer(503, {"retry-after": "4"}, b"")
-    clients = Clients(lambda url: busy if url == A else OK)
-    assert clients.call() == OK
-    assert clients.sent == [A, B]
-    assert sum(clients.pauses) < 1
-    clients = Clients(lambda _: busy, deadline_s=3.0)
+    client = Client(lambda url: busy if url == A else OK)
+    assert client.call() == OK
+    assert client.sent == [A, B]
+    assert sum(client.pauses) < 1
+    client = Client(lambda _: busy, deadline_s=3.0)
     with pytest.raises(ServerFailed) as failed:
-        clients.call()
-    assert clients.sent == [A, B]
+        client.call()
+    assert client.sent == [A, B]
     assert [attempt.url for attempt in failed.value.tried] == [A, B]

@@ -1,4 +1,4 @@
-"""How answers are read."""
+"""Reading of answers: results, problems, and answers that are not from a registry."""
 
 import json
 
@@ -19,7 +19,7 @@ PROBLEM = {
     "title": "The model does not exist",
     "status": 404,
     "code": "model_not_found",
-    "detail": "there is no model 'x' for you",
+    "detail": "model 'x' does not exist",
     "remedy": "check the name",
     "request_id": "r1",
     "field": "name",
@@ -31,8 +31,8 @@ def _answer(document: object, status: int = 200, media_type: str = "application/
     return Answer(status, {"content-type": media_type}, json.dumps(document).encode())
 
 
-def test_an_older_client_survives_a_newer_server() -> None:
-    """Fields it does not know are ignored at every depth, also where it would not send them."""
+def test_unknown_fields_of_a_newer_server_are_ignored() -> None:
+    """At every depth, also in types that are strict when the client sends them."""
     newer = json.loads(json.dumps(MANIFEST))
     newer["compression"] = None
     newer["files"][0]["mode"] = "0644"
@@ -40,7 +40,7 @@ def test_an_older_client_survives_a_newer_server() -> None:
 
 
 def test_a_problem_becomes_the_error_of_its_code() -> None:
-    """Nothing of the problem is lost."""
+    """The error has every field of the problem."""
     with pytest.raises(ModelNotFound) as refused:
         models.get("x").result(_answer(PROBLEM, 404))
     error = refused.value
@@ -66,8 +66,8 @@ def test_a_problem_becomes_the_error_of_its_code() -> None:
         (599, errors.ServerFailed),
     ],
 )
-def test_a_code_of_a_newer_server_keeps_its_branch_of_the_tree(status: int, branch: type[errors.RegistryError]) -> None:
-    """An unknown code is read by its status."""
+def test_an_unknown_code_raises_the_error_of_its_status(status: int, branch: type[errors.RegistryError]) -> None:
+    """A newer server may have codes that the client does not know."""
     unknown = PROBLEM | {"code": "galaxy_trouble", "status": status}
     with pytest.raises(branch, match="galaxy") as refused:
         models.get("x").result(_answer(unknown, status))
@@ -75,14 +75,14 @@ def test_a_code_of_a_newer_server_keeps_its_branch_of_the_tree(status: int, bran
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"name": "x"}', b"\xff"])
-def test_an_answer_of_something_else_is_a_protocol_error(body: bytes) -> None:
-    """Neither a parser's error nor a half-read value."""
+def test_an_answer_that_is_not_from_a_registry_raises_protocol_error(body: bytes) -> None:
+    """Neither an error of a parser, nor a value that was read in part."""
     with pytest.raises(ProtocolError, match="registry"):
         models.get("x").result(Answer(200, {"content-type": "application/json"}, body))
 
 
-def test_a_proxy_that_fails_is_told_as_it_speaks() -> None:
-    """Its page is quoted, cut to a length a person reads."""
+def test_the_error_page_of_a_proxy_is_quoted() -> None:
+    """The quotation is short enough to read."""
     with pytest.raises(ServerFailed, match="bad gateway") as failed:
         models.get("x").result(Answer(502, {"content-type": "text/html"}, b"<h1>bad gateway</h1>" + b"x" * 10_000))
     assert len(str(failed.value)) < 400

@@ -1,4 +1,4 @@
-"""The policy around an attempt, on a clock of the test's own."""
+"""Retries, deadlines, bulkhead and budget around the attempts of a call, on a simulated clock."""
 
 import json
 from collections.abc import Callable
@@ -34,7 +34,7 @@ BUSY = Answer(409, {"content-type": "application/problem+json"}, b'{"code":"requ
 
 
 class Run:
-    """Drives the policy on scripted outcomes; each attempt takes `attempt_s`."""
+    """One call with scripted outcomes, each after `attempt_s`."""
 
     def __init__(
         self,
@@ -51,11 +51,11 @@ class Run:
         self._uniform = uniform
 
     def sent_ms(self) -> list[int]:
-        """Return the time that is left, as each attempt sent it."""
+        """Return the time left that each attempt sent."""
         return [int(dict(step.headers)["x-request-deadline-ms"]) for step in self.steps if isinstance(step, Send)]
 
     def __call__(self, config: RegistryConfig) -> Answer:
-        """The answer of one call."""
+        """Return the answer of the call."""
         self.resilience = Resilience(config, clock=lambda: self.now, uniform=self._uniform)
         self.full = self.resilience.budget.tokens
         steps = self.resilience.steps(self._operation)
@@ -76,23 +76,23 @@ class Run:
                     reply = None
 
 
-def test_a_call_that_works_is_one_attempt() -> None:
-    """No pause, no second try."""
+def test_a_successful_call_makes_one_attempt() -> None:
+    """There is neither a pause nor a retry."""
     run = Run(OK)
     assert run(RegistryConfig()) == OK
     assert run.steps == [Send(5.0, (("x-request-deadline-ms", "10000"),))]
 
 
 @pytest.mark.parametrize("outcome", [CUT, SLOW, SICK, BUSY])
-def test_what_may_pass_is_tried_again(outcome: Any) -> None:
-    """Cuts, timeouts, failures of the server, and a first request still at work."""
+def test_a_transient_failure_is_retried(outcome: Any) -> None:
+    """Lost connections, timeouts, failures of the server, and an earlier attempt that is still executing."""
     run = Run(outcome, outcome, OK)
     assert run(RegistryConfig(attempts=3)) == OK
     assert [type(step) for step in run.steps] == [Send, Pause, Send, Pause, Send]
 
 
-def test_what_is_still_at_work_is_waited_for_until_the_deadline() -> None:
-    """Its answer is about to come: of that there is no last attempt, only a last moment."""
+def test_a_write_that_is_still_executing_is_awaited_until_the_deadline() -> None:
+    """The limit of attempts does not apply, because its answer is about to come."""
     create = models.create("eurusd", "regression")
     run = Run(SLOW, *[WAIT] * 6, OK, operation=create, attempt_s=0.1)
     assert run(RegistryConfig(attempts=3)) == OK
@@ -102,8 +102,8 @@ def test_what_is_still_at_work_is_waited_for_until_the_deadline() -> None:
     assert config.deadline_s - 1.0 - config.first_pause_s - 0.1 < late.now < config.deadline_s
 
 
-def test_to_wait_for_an_answer_is_no_retry() -> None:
-    """It leaves the budget to those that are, but for the one after the timeout; a part of an upload is one of them."""
+def test_waiting_for_a_write_costs_no_retry() -> None:
+    """Only the retry after the timeout is paid for. For a part of an upload, waiting is a retry."""
     run = Run(SLOW, *[WAIT] * 6, OK, operation=models.create("eurusd", "regression"))
     run(RegistryConfig())
     assert run.resilience.budget.tokens == run.full - 1
@@ -112,21 +112,21 @@ def test_to_wait_for_an_answer_is_no_retry() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 412, 422, 428])
-def test_a_no_is_not_tried_again(status: int) -> None:
-    """The registry's decision stands."""
+def test_a_refusal_is_not_retried(status: int) -> None:
+    """The decision of the registry is final."""
     refused = Answer(status, {}, b'{"code":"x"}')
     assert Run(refused)(RegistryConfig()) == refused
 
 
 @pytest.mark.parametrize(("outcome", "error"), [(CUT, ConnectionFailed), (SLOW, AnswerTimedOut), (SICK, ServerFailed)])
 def test_the_last_failure_is_raised_with_the_number_of_attempts(outcome: Any, error: type[Exception]) -> None:
-    """The error says what happened and how often it was tried."""
+    """The error describes the failure and the number of attempts."""
     with pytest.raises(error, match="tried 3 times"):
         Run(*[outcome] * 3)(RegistryConfig(attempts=3))
 
 
-def test_pauses_are_of_full_jitter_and_doubling() -> None:
-    """Each pause lies between nothing and a bound that doubles up to the longest."""
+def test_pauses_double_with_full_jitter() -> None:
+    """Each pause is between zero and a limit that doubles up to the longest."""
     bounds: list[tuple[float, float]] = []
 
     def uniform(low: float, high: float) -> float:
@@ -140,7 +140,7 @@ def test_pauses_are_of_full_jitter_and_doubling() -> None:
 
 
 def test_no_attempt_begins_after_the_deadline() -> None:
-    """A pause that would end too late is not begun, and the last attempt gets only the time that is left."""
+    """A pause that would end too late is not started, and the last attempt has only the time that is left."""
     run = Run(CUT, CUT, CUT, attempt_s=4.0)
     with pytest.raises(ConnectionFailed, match="tried 3 times"):
         run(RegistryConfig(deadline_s=10.0, attempt_timeout_s=5.0, attempts=9))
@@ -151,12 +151,12 @@ NO_FLOOR = ["0", "-5", "nan", "inf", "soon", ""]
 
 
 @pytest.mark.parametrize(
-    ("told", "slept"),
+    ("retry_after", "slept"),
     [("4", [4.0]), ("Tue, 24 Nov 2026 12:00:04 GMT", [4.0]), ("1e9", None), *((text, [0.0]) for text in NO_FLOOR)],
 )
-def test_retry_after_is_a_floor(told: str, slept: list[float] | None) -> None:
-    """As seconds or as a date on the server's own clock; what it cannot mean is as if it were not there."""
-    headers = {"retry-after": told, "date": "Tue, 24 Nov 2026 12:00:00 GMT"}
+def test_retry_after_is_the_shortest_pause(retry_after: str, slept: list[float] | None) -> None:
+    """It is a number of seconds, or a date on the clock of the server; an invalid value is ignored."""
+    headers = {"retry-after": retry_after, "date": "Tue, 24 Nov 2026 12:00:00 GMT"}
     busy = Answer(503, headers, b"")
     run = Run(busy, OK, uniform=lambda low, _: low)
     if slept is None:
@@ -167,8 +167,8 @@ def test_retry_after_is_a_floor(told: str, slept: list[float] | None) -> None:
         assert [step.seconds for step in run.steps if isinstance(step, Pause)] == slept
 
 
-def test_who_is_told_to_come_after_the_deadline_gives_up_at_once() -> None:
-    """Four seconds with three left: an error now, which says when it is worth another call."""
+def test_a_call_ends_at_once_if_retry_after_exceeds_the_deadline() -> None:
+    """With four seconds of Retry-After and three left, the error has `retry_after_s`."""
     run = Run(Answer(503, {"retry-after": "4"}, b""))
     with pytest.raises(ServerFailed, match="tried once") as failed:
         run(RegistryConfig(deadline_s=3.0))
@@ -179,8 +179,8 @@ TOO_MUCH = {"type": "t", "title": "t", "status": 429, "code": "rate_limited", "d
 
 
 @pytest.mark.parametrize("ours", [True, False])
-def test_who_asks_too_much_waits_and_is_answered_or_raises_an_error_of_its_own(*, ours: bool) -> None:
-    """By the registry's word or a proxy's, with the pause that was asked for; the server is not taken for sick."""
+def test_a_rate_limited_call_waits_or_raises_rate_limited(*, ours: bool) -> None:
+    """The 429 comes from the registry or a proxy, its Retry-After is obeyed, and the circuit stays closed."""
     body = json.dumps(TOO_MUCH | {"request_id": "r"}).encode() if ours else b"<html>"
     headers = {"retry-after": "4", "content-type": "application/problem+json" if ours else "text/html"}
     busy = Answer(429, headers, body)
@@ -192,8 +192,8 @@ def test_who_asks_too_much_waits_and_is_answered_or_raises_an_error_of_its_own(*
     assert (limited.value.retryable, limited.value.retry_after_s) == (True, 4.0)
 
 
-def test_what_the_deadline_cuts_short_says_nothing_of_the_server() -> None:
-    """Neither a failure nor a success, here or at the server, however often; the error names the deadline."""
+def test_an_attempt_cut_short_by_the_deadline_does_not_count() -> None:
+    """The circuit stays closed, whichever side ended the attempt, and the error names the deadline."""
     spent = Answer(504, {}, b'{"code":"deadline_exceeded"}')
     for outcome in (SLOW, spent):
         resilience = Resilience(RegistryConfig(attempts=1))
@@ -202,12 +202,12 @@ def test_what_the_deadline_cuts_short_says_nothing_of_the_server() -> None:
                 steps = resilience.steps(models.get("eurusd"))
                 next(steps)
                 with pytest.raises(DeadlineExceeded, match="cut the attempt short; tried once"):
-                    _through(steps, outcome)
+                    _drive(steps, outcome)
         assert resilience.breakers.circuit("http://127.0.0.1:8321 read").state == "closed"
 
 
-def test_a_deadline_shorter_than_an_attempt_hides_no_hung_server() -> None:
-    """Set in the configuration it is the time that an attempt has: the circuit opens."""
+def test_a_short_configured_deadline_still_opens_the_circuit() -> None:
+    """It is the timeout of an attempt then, so a hung server is noticed."""
     now = 0.0
     resilience = Resilience(RegistryConfig(deadline_s=1.0), clock=lambda: now)
     for _ in range(20):
@@ -215,27 +215,27 @@ def test_a_deadline_shorter_than_an_attempt_hides_no_hung_server() -> None:
         next(steps)
         now += 1.0
         with pytest.raises(AnswerTimedOut):
-            _through(steps, SLOW)
+            _drive(steps, SLOW)
     assert resilience.breakers.circuit("http://127.0.0.1:8321 read").state == "opened"
 
 
-def test_waiting_for_a_connection_of_ones_own_opens_no_circuit() -> None:
-    """It says nothing of the server."""
+def test_waiting_for_a_connection_does_not_open_the_circuit() -> None:
+    """The server did not cause the wait."""
     resilience = Resilience(RegistryConfig(attempts=1))
     for _ in range(40):
         steps = resilience.steps(models.get("eurusd"))
         next(steps)
         with pytest.raises(TooManyCalls):
-            _through(steps, Failure(TooManyCalls, "PoolTimeout"))
+            _drive(steps, Failure(TooManyCalls, "PoolTimeout"))
     assert resilience.breakers.circuit("http://127.0.0.1:8321 read").state == "closed"
 
 
-def test_nobody_pauses_for_what_the_circuit_will_reject() -> None:
-    """The call whose failure opens it ends at once, with what was tried."""
+def test_a_call_does_not_pause_before_a_retry_that_would_be_rejected() -> None:
+    """The call whose failure opens the circuit ends at once, with its attempts."""
     resilience = Resilience(RegistryConfig(attempts=1), clock=lambda: 0.0)
     for _ in range(19):
         with pytest.raises(ConnectionFailed):
-            _unanswered(resilience)
+            _call_and_fail(resilience)
     patient = Resilience(RegistryConfig(attempts=3), clock=lambda: 0.0)
     patient.breakers = resilience.breakers
     steps = patient.steps(models.get("eurusd"))
@@ -244,21 +244,21 @@ def test_nobody_pauses_for_what_the_circuit_will_reject() -> None:
         steps.send(CUT)
 
 
-def test_rejected_calls_bring_no_retries_and_cost_none() -> None:
-    """Only what is sent counts, so an outage neither fills the budget nor empties it."""
+def test_rejected_calls_do_not_change_the_retry_budget() -> None:
+    """Only sent attempts count, so an outage neither fills nor empties the budget."""
     resilience = Resilience(RegistryConfig(retry_most=5.0), clock=lambda: 0.0, uniform=lambda low, _: low)
     for _ in range(20):
         with pytest.raises(RegistryUnavailable):
-            _unanswered(resilience)
+            _call_and_fail(resilience)
     left = resilience.budget.tokens
     assert 0 <= left < 1
     for _ in range(100):
         with pytest.raises(CircuitOpen):
-            _unanswered(resilience)
+            _call_and_fail(resilience)
     assert resilience.budget.tokens == left
 
 
-def test_a_retry_that_is_not_let_through_is_given_back() -> None:
+def test_a_rejected_retry_is_refunded() -> None:
     """Another call opened the circuit during the pause."""
     resilience = Resilience(RegistryConfig(), clock=lambda: 0.0, uniform=lambda low, _: low)
     steps = resilience.steps(models.get("eurusd"))
@@ -275,8 +275,8 @@ def test_a_retry_that_is_not_let_through_is_given_back() -> None:
     assert resilience.budget.tokens == paid + 1
 
 
-def test_a_deadline_travels() -> None:
-    """Set around a piece of work, it bounds the calls within, and the server is told what is left of it."""
+def test_a_deadline_limits_the_calls_in_its_block() -> None:
+    """The server receives the time that is left."""
     with deadline(2.0):
         run = Run(OK)
         run(RegistryConfig(deadline_s=10.0))
@@ -292,15 +292,15 @@ def test_a_deadline_travels() -> None:
         Run()(RegistryConfig())
 
 
-def test_each_attempt_says_what_is_left_of_the_deadline() -> None:
-    """The time of attempts and pauses is subtracted: the server must not work for longer than the caller waits."""
+def test_each_attempt_sends_the_time_left_until_the_deadline() -> None:
+    """Attempts and pauses are subtracted, so that the server stops when the caller does."""
     run = Run(SICK, CUT, OK, attempt_s=0.5, uniform=lambda _, high: high)
     run(RegistryConfig(deadline_s=10.0, attempts=3, first_pause_s=0.1))
     assert run.sent_ms() == [10_000, 9_400, 8_700]
 
 
-def test_an_error_says_what_was_tried() -> None:
-    """Each attempt with its time and outcome."""
+def test_an_error_lists_the_attempts() -> None:
+    """Each attempt has its time and outcome."""
     with pytest.raises(ServerFailed) as failed:
         Run(CUT, SICK, attempt_s=0.5, uniform=lambda low, _: low)(RegistryConfig(attempts=2))
     assert [(a.began_s, a.took_s, a.outcome) for a in failed.value.tried] == [
@@ -309,8 +309,8 @@ def test_an_error_says_what_was_tried() -> None:
     ]
 
 
-def test_so_many_calls_are_under_way_and_no_more() -> None:
-    """Then a call is refused at once; one that ends makes room."""
+def test_the_bulkhead_rejects_a_call_above_its_limit() -> None:
+    """The call is rejected at once; when another one ends, there is room."""
     resilience = Resilience(RegistryConfig(most_calls=2))
     first, second, third = (resilience.steps(models.get("eurusd")) for _ in range(3))
     next(first)
@@ -321,24 +321,24 @@ def test_so_many_calls_are_under_way_and_no_more() -> None:
     assert isinstance(next(resilience.steps(models.get("eurusd"))), Send)
 
 
-def test_telemetry_is_told_and_cannot_disturb() -> None:
-    """Of attempts, retries, an empty budget and circuits; it raises each time, and nobody notices."""
-    told: list[str] = []
+def test_an_exception_in_the_telemetry_has_no_effect() -> None:
+    """It is called for attempts, retries, an empty budget and circuits."""
+    events: list[str] = []
 
     class Broken(Telemetry):
-        def on(self, happening: str, key: str, **facts: object) -> None:
-            told.append(happening)
+        def on(self, event: str, key: str, **facts: object) -> None:
+            events.append(event)
             raise KeyError(key)
 
     resilience = Resilience(RegistryConfig(retry_most=1.0), telemetry=Broken(), clock=lambda: 0.0)
     for _ in range(20):
         with pytest.raises(RegistryUnavailable):
-            _unanswered(resilience)
-    assert {"attempt", "retry", "budget", "open"} == set(told)
+            _call_and_fail(resilience)
+    assert {"attempt", "retry", "budget", "open"} == set(events)
 
 
-def _through(steps: Any, outcome: Any) -> Answer:
-    """The answer when each attempt ends so; nobody waits."""
+def _drive(steps: Any, outcome: Any) -> Answer:
+    """Return the answer of a call whose attempts all have one outcome, without pauses."""
     reply: Any = outcome
     while True:
         try:
@@ -348,7 +348,7 @@ def _through(steps: Any, outcome: Any) -> Answer:
             return answer
 
 
-def _unanswered(resilience: Resilience) -> None:
+def _call_and_fail(resilience: Resilience) -> None:
     steps, reply = resilience.steps(models.get("eurusd")), None
     while True:
         step = steps.send(reply)

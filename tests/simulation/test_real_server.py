@@ -1,4 +1,4 @@
-"""What a service relies on, against the real server: one writer wins, and production goes on without it."""
+"""Concurrent writers, outages and refused tokens against the real server."""
 
 import subprocess
 import sys
@@ -20,37 +20,37 @@ from common_lib.types.principals import Grant
 from registry_server.serving import running
 from registry_server.settings import Settings
 from registry_server.testing import TestBackend
-from tests.simulation.worlds import beside
+from tests.simulation.simulator import report_row
 from tests.support.steps import promoted
 
 PRODUCTION = "models:/eurusd/production"
 
 
 @pytest.mark.parametrize("races", [150, pytest.param(10_000, marks=pytest.mark.long)])
-def test_of_two_writers_with_one_revision_one_wins(model_registry_backend: TestBackend, races: int) -> None:
-    """Each time; the other one is told 412, and nothing that was acknowledged is lost."""
-    won, told = [], 0
+def test_one_of_two_writers_with_the_same_revision_wins(model_registry_backend: TestBackend, races: int) -> None:
+    """The other writer receives 412, and no acknowledged write is lost."""
+    won, refused = [], 0
     with model_registry_backend.registry() as one, model_registry_backend.registry() as other:
         revision = one.models.create("eurusd", "forecasting").revision
         with ThreadPoolExecutor(2) as pool:
             for race in range(races):
-                text = [f"{race} by one", f"{race} by other"]
+                texts = [f"{race} by one", f"{race} by other"]
                 writes = [
-                    pool.submit(registry.models.update, "eurusd", description=said, revision=revision)
-                    for registry, said in zip((one, other), text, strict=True)
+                    pool.submit(registry.models.update, "eurusd", description=text, revision=revision)
+                    for registry, text in zip((one, other), texts, strict=True)
                 ]
                 errors = [write.exception() for write in writes]
-                told += sum(isinstance(error, RevisionMismatch) and error.status == 412 for error in errors)
-                won += [said for said, error in zip(text, errors, strict=True) if error is None]
+                refused += sum(isinstance(error, RevisionMismatch) and error.status == 412 for error in errors)
+                won += [text for text, error in zip(texts, errors, strict=True) if error is None]
                 found = one.models.get("eurusd")
                 assert found.description == won[-1]
                 revision = found.revision
-    beside(
+    report_row(
         f"{races:,} races of two writers with one revision",
         "one wins, one 412 each; 0 lost updates",
-        f"{len(won):,} won, {told:,} × 412; revision {revision:,} after {races:,}",
+        f"{len(won):,} won, {refused:,} × 412; revision {revision:,} after {races:,}",
     )
-    assert (len(won), told, revision) == (races, races, races + 1)
+    assert (len(won), refused, revision) == (races, races, races + 1)
 
 
 _FIRST = """
@@ -65,8 +65,8 @@ print(sum(each.version.version == 1 for each in found), *{each.source for each i
 """
 
 
-def test_the_first_resolve_of_a_new_process_is_answered_in_an_outage(tmp_path: Path) -> None:
-    """By a real process of its own that never saw the registry, out of the file that another one left."""
+def test_a_new_process_resolves_from_the_cache_file_during_an_outage(tmp_path: Path) -> None:
+    """A real process that never reached the registry uses the file of an earlier process."""
     file = tmp_path / "resolves.json"
     rules = ResolveRules(persist=file)
     with running(Settings(data=tmp_path / "data", port=0, access_log=False)) as url:
@@ -77,11 +77,11 @@ def test_the_first_resolve_of_a_new_process_is_answered_in_an_outage(tmp_path: P
                 promoted(registry, f"model-{number}")
                 registry.resolve(f"models:/model-{number}/production")
     command = [sys.executable, "-c", _FIRST, url, str(file), token]
-    answered, source = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    beside(
-        "the first resolves of a new process with a snapshot (real)", "100 %", f"{answered} of 20, from the {source}"
+    resolved, source = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    report_row(
+        "the first resolves of a new process with a cache file (real)", "100 %", f"{resolved} of 20, from the {source}"
     )
-    assert (answered, source) == ("20", "disk-cache")
+    assert (resolved, source) == ("20", "disk-cache")
 
 
 def _refusal(registry: HttpRegistry, operation: Operation[versions.Resolution]) -> type[Exception] | None:
@@ -92,10 +92,10 @@ def _refusal(registry: HttpRegistry, operation: Operation[versions.Resolution]) 
     return None
 
 
-def test_trading_goes_on_with_a_token_that_is_no_longer_valid(tmp_path: Path) -> None:
-    """Under keep-last-good: the version it knows, stale, with the reason; without that policy it is refused.
+def test_keep_last_good_serves_while_the_token_is_refused(tmp_path: Path) -> None:
+    """The stale version comes with the reason; without keep-last-good the resolve is refused.
 
-    What it knows to be recalled stays refused, whoever would go on with it.
+    A version whose recall the client has seen stays refused.
     """
     with running(Settings(data=tmp_path / "data", port=0, access_log=False)) as url:
         admin = (tmp_path / "data" / "admin-token").read_text().strip()
@@ -107,27 +107,27 @@ def test_trading_goes_on_with_a_token_that_is_no_longer_valid(tmp_path: Path) ->
             token = owner.principals.issue_token("trader")
             rules = ResolveRules(fresh_s=0.05, revalidate_s=0.05, persist=False)
             with HttpRegistry(RegistryConfig(url=url, token=token.secret or "", resolve=rules)) as registry:
-                going_on = KeepLastGood(max_age_s=3_600)
-                kept = replace(versions.resolution(PRODUCTION), staleness=going_on)
-                bad = replace(versions.resolution("models:/gbpusd/production"), staleness=going_on)
-                first = registry.call(kept)
-                registry.call(bad)
+                keep = KeepLastGood(max_age_s=3_600)
+                good = replace(versions.resolution(PRODUCTION), staleness=keep)
+                recalled = replace(versions.resolution("models:/gbpusd/production"), staleness=keep)
+                first = registry.call(good)
+                registry.call(recalled)
                 owner.versions.recall("gbpusd", 1, reason="trades the wrong way", force=True)
                 end = time.monotonic() + 20
-                while _refusal(registry, bad) is not VersionRecalled:
-                    assert time.monotonic() < end, "the recall is not heard of"
+                while _refusal(registry, recalled) is not VersionRecalled:
+                    assert time.monotonic() < end, "the client does not see the recall"
                 owner.principals.revoke_token(token.token.id)
-                while not (found := registry.call(kept)).reason:
-                    assert time.monotonic() < end, "the server still takes the token"
+                while not (found := registry.call(good)).reason:
+                    assert time.monotonic() < end, "the server still accepts the token"
                 with pytest.raises(Unauthenticated):
                     registry.resolve(PRODUCTION)
-                refused = _refusal(registry, bad)
-    beside(
+                refused = _refusal(registry, recalled)
+    report_row(
         "token expired during keep-last-good",
-        "goes on, stale, reason told; a recalled version is refused",
+        "stale version with the reason; a recalled version is refused",
         f"stale {found.stale}: {found.reason}; {refused.__name__ if refused else 'served'}",
     )
-    # Not by the recall: what it means now is no longer told to that token, and there is nothing to go on with.
+    # Not with the recall: the server refuses the token first, and the client has no stored answer to serve.
     assert refused is Unauthenticated
     assert found.version == first.version
     assert found.stale

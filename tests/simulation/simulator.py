@@ -1,4 +1,4 @@
-"""Clients of a registry on a virtual clock: every policy is the real one, only the network and the time are made up."""
+"""Clients of a registry on a virtual clock: cache and resilience chain are real, network and time are simulated."""
 
 import heapq
 import itertools
@@ -29,23 +29,23 @@ Reply = Callable[[Answer | Failure], None]
 SEEDS = range(5)
 
 
-def beside(scenario: str, bar: str, measured: str) -> None:
+def report_row(scenario: str, requirement: str, measured: str) -> None:
     """Print a row of the table in docs/resilience-measured.md."""
-    print(f"\n| {scenario} | {bar} | {measured} |")
+    print(f"\n| {scenario} | {requirement} | {measured} |")
 
 
-def seeded(short: int, long: int = 200_000) -> list[Any]:
-    """One seed and few operations; in the long form five and many."""
+def seeds_and_sizes(short: int, long: int = 200_000) -> list[Any]:
+    """Return pairs of a seed and a size: one small pair, and five large ones for the long form."""
     return [pytest.param(0, short), *(pytest.param(seed, long, marks=pytest.mark.long) for seed in SEEDS)]
 
 
 def resolve(name: str) -> Operation[Any]:
-    """What a service asks for most."""
+    """Return the resolve of a model's production version, with an answer that is not parsed."""
     return replace(versions.resolve(f"models:/{name}/production"), read=lambda _: None)
 
 
 class Clock:
-    """A time that only what happens moves."""
+    """A clock that moves only from event to event."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -53,70 +53,69 @@ class Clock:
         self._order = itertools.count()
 
     def __call__(self) -> float:
-        """What time it is."""
+        """Return the simulated time."""
         return self.now
 
-    def at(self, when: float, happens: Callable[[], None]) -> None:
-        """Let it happen then."""
-        heapq.heappush(self._events, (max(when, self.now), next(self._order), happens))
+    def at(self, when: float, event: Callable[[], None]) -> None:
+        """Schedule an event."""
+        heapq.heappush(self._events, (max(when, self.now), next(self._order), event))
 
     def run(self, until: float) -> None:
-        """Let everything happen until then."""
+        """Run all events up to a time."""
         while self._events and self._events[0][0] <= until:
-            self.now, _, happens = heapq.heappop(self._events)
-            happens()
+            self.now, _, event = heapq.heappop(self._events)
+            event()
         self.now = until
 
 
 class Server(Protocol):
-    """What answers an attempt, or never does."""
+    """A simulated server, which may leave attempts unanswered."""
 
     def serve(self, reply: Reply, give_up_at: float) -> None:
-        """Take an attempt whose caller waits until `give_up_at`."""
+        """Receive an attempt whose client waits until `give_up_at`."""
 
 
-class Told:
-    """A server that answers as it is told, a millisecond later; what it is told to say with None never comes."""
+class ScriptedServer:
+    """A server whose script decides each answer, given after a millisecond; None means that it never answers."""
 
-    def __init__(self, clock: Clock, says: Callable[[float], Answer | Failure | None]) -> None:
+    def __init__(self, clock: Clock, script: Callable[[float], Answer | Failure | None]) -> None:
         self._clock = clock
-        self._says = says
+        self._script = script
 
     def serve(self, reply: Reply, give_up_at: float) -> None:
-        """Answer."""
-        said = self._says(self._clock.now)
-        if said is not None:
-            self._clock.at(self._clock.now + 0.001, lambda: reply(said))
+        """Reply as the script says."""
+        outcome = self._script(self._clock.now)
+        if outcome is not None:
+            self._clock.at(self._clock.now + 0.001, lambda: reply(outcome))
 
 
-class Queue:
-    """A server that works on one request after the other, and on none whose caller has stopped waiting."""
+class QueueServer:
+    """A server that processes one request at a time, and skips those whose client has stopped waiting."""
 
     def __init__(self, clock: Clock, per_s: float, *, heeds_deadlines: bool = True) -> None:
         self._clock = clock
-        self._takes_s = 1 / per_s
+        self._service_s = 1 / per_s
         self._heeds = heeds_deadlines
-        self._free_at = 0.0
         self.waiting: list[tuple[Reply, float]] = []
 
     def serve(self, reply: Reply, give_up_at: float) -> None:
-        """Put it behind the others."""
+        """Add the attempt to the queue."""
         self.waiting.append((reply, give_up_at))
         if len(self.waiting) == 1:
-            self._clock.at(self._clock.now + self._takes_s, self._done)
+            self._clock.at(self._clock.now + self._service_s, self._done)
 
     def _done(self) -> None:
         reply, _ = self.waiting.pop(0)
         while self._heeds and self.waiting and self.waiting[0][1] <= self._clock.now:
             self.waiting.pop(0)
         if self.waiting:
-            self._clock.at(self._clock.now + self._takes_s, self._done)
+            self._clock.at(self._clock.now + self._service_s, self._done)
         reply(OK)
 
 
 @dataclass(slots=True)
-class Called:
-    """One call and what came of it."""
+class CallRecord:
+    """One call with its times and its result."""
 
     began: float
     ended: float
@@ -125,46 +124,46 @@ class Called:
 
     @property
     def took_s(self) -> float:
-        """How long the caller waited."""
+        """The time that the caller waited."""
         return self.ended - self.began
 
 
 @dataclass(slots=True)
-class _Noticed(Telemetry):
-    happenings: Counter[str] = field(default_factory=Counter)
+class _EventCounter(Telemetry):
+    counts: Counter[str] = field(default_factory=Counter)
 
-    def on(self, happening: str, key: str, **facts: object) -> None:
-        self.happenings[happening] += 1
+    def on(self, event: str, key: str, **facts: object) -> None:
+        self.counts[event] += 1
 
 
 class Process:
-    """One process that uses the registry: a policy and a cache of its own."""
+    """One process that uses the registry, with a resilience chain and a cache of its own."""
 
     def __init__(self, clock: Clock, server: Server, seed: int, *, cached: bool = False, **config: Any) -> None:
         chance = random.Random(seed)
         self._clock = clock
         self._server = server
-        self.noticed = _Noticed()
+        self.events = _EventCounter()
         rules = ResolveRules() if cached else None
         self.config = RegistryConfig(resolve=rules, **config)
-        self.resilience = Resilience(self.config, clock=clock, uniform=chance.uniform, telemetry=self.noticed)
-        self.cache = ResolveCache(rules, self.noticed, clock=clock) if rules else None
+        self.resilience = Resilience(self.config, clock=clock, uniform=chance.uniform, telemetry=self.events)
+        self.cache = ResolveCache(rules, self.events, clock=clock) if rules else None
         self.attempts = 0
         self.probes = 0
-        self.most_probes = 0
-        self.calls: list[Called] = []
+        self.max_probes = 0
+        self.calls: list[CallRecord] = []
 
     def call(self, operation: Operation[Any]) -> None:
-        """Begin a call; when it ends it is among `calls`."""
+        """Start a call; when it ends it is appended to `calls`."""
         began = self._clock.now
 
         def ended(answer: Answer | None, error: RegistryError | None) -> None:
-            self.calls.append(Called(began, self._clock.now, answer, error))
+            self.calls.append(CallRecord(began, self._clock.now, answer, error))
 
         self._drive(self._steps(operation), ended)
 
     def circuit(self, route_class: str = "resolve") -> Any:
-        """The circuit of a class of routes."""
+        """Return the circuit of a class of routes."""
         return self.resilience.breakers.circuit(f"{self.config.url} {route_class}")
 
     def _steps(self, operation: Operation[Any]) -> CallSteps:
@@ -194,10 +193,10 @@ class Process:
                     return self._send(timeout_s, go_on)
                 case Pause(seconds):
                     return self._clock.at(self._clock.now + seconds, go_on)
-                case Wait(outcome, seconds):
-                    return self._wait(outcome, seconds, go_on)
-                case Refresh(asked):
-                    self._refresh(asked)
+                case Wait(result, seconds):
+                    return self._wait(result, seconds, go_on)
+                case Refresh(stale):
+                    self._refresh(stale)
                 case Save():
                     pass
 
@@ -206,29 +205,29 @@ class Process:
         steps = self.cache.refresh_steps(operation, lambda *began: self.resilience.steps(operation, *began))
         self._drive(steps, lambda *_: None)
 
-    def _wait(self, outcome: Future[Any], seconds: float, go_on: Callable[..., None]) -> None:
-        once = _Once(go_on)
-        outcome.add_done_callback(lambda done: self._clock.at(self._clock.now, lambda: once(done.result())))
-        self._clock.at(self._clock.now + seconds, once)
+    def _wait(self, result: Future[Any], seconds: float, go_on: Callable[..., None]) -> None:
+        first = _FirstReply(go_on)
+        result.add_done_callback(lambda done: self._clock.at(self._clock.now, lambda: first(done.result())))
+        self._clock.at(self._clock.now + seconds, first)
 
     def _send(self, timeout_s: float, go_on: Callable[..., None]) -> None:
         self.attempts += 1
-        # Other attempts may still be under way that began before the circuit opened.
+        # Other attempts may still be under way that started before the circuit opened.
         probes = self.circuit().state == "half-opened"
         self.probes += probes
-        self.most_probes = max(self.most_probes, self.probes)
+        self.max_probes = max(self.max_probes, self.probes)
 
         def ended(outcome: Answer | Failure) -> None:
             self.probes -= probes
             go_on(outcome)
 
-        reply, end = _Once(ended), self._clock.now + timeout_s
+        reply, end = _FirstReply(ended), self._clock.now + timeout_s
         self._server.serve(reply, end)
         self._clock.at(end, lambda: reply(Failure(AnswerTimedOut, "ReadTimeout")))
 
 
-class _Once:
-    """What comes second comes too late."""
+class _FirstReply:
+    """A callback that runs once and ignores later replies."""
 
     def __init__(self, then: Callable[..., None]) -> None:
         self._then: Callable[..., None] | None = then
@@ -239,22 +238,22 @@ class _Once:
             then(*reply)
 
 
-def ticking(clock: Clock, per_s: float, until: float, happens: Callable[[int], None], begin: float = 0.0) -> None:
-    """Let it happen so many times a second, with the number of the time."""
+def repeat(clock: Clock, per_s: float, until: float, action: Callable[[int], None], begin: float = 0.0) -> None:
+    """Run an action so many times a second, with the number of the run."""
 
     def tick(number: int) -> None:
-        happens(number)
+        action(number)
         if (then := begin + (number + 1) / per_s) < until:
             clock.at(then, lambda: tick(number + 1))
 
     clock.at(begin, lambda: tick(0))
 
 
-def all_calls(processes: list[Process]) -> Iterator[Called]:
-    """The calls of all of them."""
+def all_calls(processes: list[Process]) -> Iterator[CallRecord]:
+    """Return the calls of all processes."""
     return itertools.chain.from_iterable(process.calls for process in processes)
 
 
-def share(true: int, of: int) -> float:
-    """That part of all."""
-    return true / of if of else 1.0
+def share(part: int, whole: int) -> float:
+    """Return part / whole, and 1 for an empty whole."""
+    return part / whole if whole else 1.0
