@@ -252,7 +252,7 @@ async def _prune(env: Environment) -> None:
     while True:
         try:
             await env.database.write(lambda records: records.idempotency.delete_older(env.now() - _KEEP_ANSWERS))
-            await core_uploads.expire(env)
+            await core_uploads.delete_expired(env)
         except RegistryError:
             _log.warning("what has expired could not be dropped; it is tried again in an hour", exc_info=True)
         await env.sleep(_PRUNE_EVERY_S)

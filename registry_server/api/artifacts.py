@@ -29,7 +29,7 @@ from registry_server.domain.errors import ContentRefused, TooLarge
 @get("/blobs/{sha256:str}")
 async def get_blob(request: HttpRequest, sha256: FromPath[str]) -> Response[Blob]:
     """Whether the bytes of that digest are here, and how many they are."""
-    return entity_response(request, await artifacts.find(environment(request), await authenticate(request), sha256))
+    return entity_response(request, await artifacts.get_blob(environment(request), await authenticate(request), sha256))
 
 
 # The limit of JSON bodies would apply to the stream too, so it is lifted here and the bytes are counted.
@@ -38,7 +38,7 @@ async def put_blob(request: HttpRequest, sha256: FromPath[str]) -> Response[Blob
     """Store the body under its digest; what has another digest is refused."""
     limit = check_bytes(request)
     by = await write_request(request, key_required=False)
-    return write_response(await artifacts.publish(environment(request), by, sha256, request.stream(), limit))
+    return write_response(await artifacts.put_blob(environment(request), by, sha256, request.stream(), limit))
 
 
 @post("/blobs", status_code=200, needs=(Right.UPLOAD,), large=True)
@@ -55,7 +55,7 @@ async def put_blobs(request: HttpRequest) -> Response[Presence]:
         )
     by = await write_request(request, key_required=False)
     return json_response(
-        await artifacts.publish_together(environment(request), by, blob_batch.parse((await read_body(request)).content))
+        await artifacts.put_blobs(environment(request), by, blob_batch.parse((await read_body(request)).content))
     )
 
 
@@ -66,20 +66,20 @@ async def check_presence(request: HttpRequest, data: JSONBody[PresenceRequest]) 
     With `model`, the request is refused where the registration of a version of that model would be.
     """
     by = await write_request(request, key_required=False)
-    return json_response(await artifacts.presence(environment(request), by, data.sha256, data.model))
+    return json_response(await artifacts.check_presence(environment(request), by, data.sha256, data.model))
 
 
 @post("/blobs/{sha256:str}/verify", status_code=200, needs=(Right.READ,))
 async def verify_blob(request: HttpRequest, sha256: FromPath[str]) -> Response[Verification]:
     """Read the bytes again; those that are not what their digest says go into quarantine."""
     by = await write_request(request, key_required=False)
-    return json_response(await artifacts.verify(environment(request), by, sha256))
+    return json_response(await artifacts.verify_blob(environment(request), by, sha256))
 
 
 @get("/models/{name:str}/versions/{version:int}/files/{path:path}")
 async def get_file(request: HttpRequest, name: FromPath[str], version: FromPath[int], path: FromPath[str]) -> ASGIApp:
     """The bytes of one file of a version, or the range of them that is asked for."""
-    file = await artifacts.locate(
+    file = await artifacts.get_file(
         environment(request), await authenticate(request), name, version, path.removeprefix("/")
     )
     return FileResponse(file, environment(request).blobs, request.headers)

@@ -6,7 +6,7 @@ from litestar.params import JSONBody
 from registry_server.api.http import HttpRequest, environment, json_response, post, write_request
 from registry_server.core import collection
 from registry_server.core.rights import Right
-from registry_server.domain.artifacts import Collection, CollectionRequest
+from registry_server.domain.collection import Collection, CollectionRequest
 
 
 @post("/collection", status_code=200, needs=(Right.ADMINISTER,))

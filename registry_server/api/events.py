@@ -15,6 +15,6 @@ async def list_events(
     request: HttpRequest, after: FromQuery[int] = 0, limit: FromQuery[int] = DEFAULT_LIMIT
 ) -> ASGIApp:
     """Events behind a sequence number, byte for byte as they are stored."""
-    found = await events.after(database(request), await authenticate(request), after, limit)
+    found = await events.list_after(database(request), await authenticate(request), after, limit)
     body = b"[" + b",".join(event.body for event in found) + b"]"
     return ASGIResponse(body=body, media_type="application/cloudevents-batch+json")

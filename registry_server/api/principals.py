@@ -33,7 +33,7 @@ async def list_principals(
     request: HttpRequest, limit: FromQuery[int] = DEFAULT_LIMIT, page_token: FromQuery[str | None] = None
 ) -> Response[Page[Principal]]:
     """All principals."""
-    page = await principals.search(database(request), await authenticate(request), limit, page_token)
+    page = await principals.list_page(database(request), await authenticate(request), limit, page_token)
     return entity_response(request, page)
 
 
@@ -63,7 +63,7 @@ async def update_principal(
 @post("/principals/{name:str}/tokens", needs=(Right.ADMINISTER,))
 async def issue_token(request: HttpRequest, name: FromPath[str], data: JSONBody[CreateToken]) -> Response[IssuedToken]:
     """Give a principal a token."""
-    response = await write(request, principals.issue, name, data, principals.new_secret())
+    response = await write(request, principals.issue_token, name, data, principals.new_secret())
     token = msgspec.json.decode(response.body, type=IssuedToken).token
     log_security_event("token_issued", **log_fields(request.scope), subject=token.id, subject_principal=token.principal)
     return response
@@ -74,14 +74,14 @@ async def list_tokens(
     request: HttpRequest, limit: FromQuery[int] = DEFAULT_LIMIT, page_token: FromQuery[str | None] = None
 ) -> Response[Page[Token]]:
     """All tokens, without their secrets."""
-    page = await principals.search_tokens(database(request), await authenticate(request), limit, page_token)
+    page = await principals.list_tokens(database(request), await authenticate(request), limit, page_token)
     return entity_response(request, page)
 
 
 @post("/tokens/{token_id:str}/revoke", status_code=200, needs=(Right.ADMINISTER,))
 async def revoke_token(request: HttpRequest, token_id: FromPath[str]) -> Response[Token]:
     """End a token."""
-    response = await write(request, principals.revoke, token_id)
+    response = await write(request, principals.revoke_token, token_id)
     request.app.state.authenticator.forget()
     token = msgspec.json.decode(response.body, type=Token)
     fields = log_fields(request.scope)

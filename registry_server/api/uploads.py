@@ -8,7 +8,7 @@ from registry_server.api.authentication import authenticate
 from registry_server.api.http import HttpRequest, delete, environment, get, json_response, put, write_request
 from registry_server.core import uploads
 from registry_server.core.rights import Right
-from registry_server.domain.artifacts import Upload, UploadRequest
+from registry_server.domain.uploads import Upload, UploadRequest
 
 
 @put("/uploads/{sha256:str}", status_code=200, needs=(Right.UPLOAD,))
@@ -23,7 +23,7 @@ async def begin_upload(request: HttpRequest, sha256: FromPath[str], data: JSONBo
 @get("/uploads/{sha256:str}")
 async def get_upload(request: HttpRequest, sha256: FromPath[str]) -> Response[Upload]:
     """How far the caller's own upload is."""
-    return json_response(await uploads.find(environment(request), await authenticate(request), sha256))
+    return json_response(await uploads.get(environment(request), await authenticate(request), sha256))
 
 
 @put("/uploads/{sha256:str}/parts/{start:int}", request_max_body_size=None, status_code=200, needs=(Right.UPLOAD,))
@@ -33,11 +33,11 @@ async def put_part(request: HttpRequest, sha256: FromPath[str], start: FromPath[
     by = await write_request(request, key_required=False)
     prefix = request.headers.get("x-prefix-sha256", "")
     return json_response(
-        await uploads.append(environment(request), by, sha256, request.stream(), start=start, prefix_sha256=prefix)
+        await uploads.append_part(environment(request), by, sha256, request.stream(), start=start, prefix_sha256=prefix)
     )
 
 
 @delete("/uploads/{sha256:str}", status_code=204, needs=(Right.UPLOAD,))
 async def delete_upload(request: HttpRequest, sha256: FromPath[str]) -> None:
     """Forget the caller's own upload."""
-    await uploads.abandon(environment(request), await authenticate(request), sha256)
+    await uploads.delete(environment(request), await authenticate(request), sha256)

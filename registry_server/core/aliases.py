@@ -24,7 +24,7 @@ async def get(database: Database, caller: Caller, name: str, alias: str) -> Alia
     return await _load(database.read, name, alias)
 
 
-async def search(database: Database, caller: Caller, name: str) -> list[Alias]:
+async def list_all(database: Database, caller: Caller, name: str) -> list[Alias]:
     """All aliases of a model, by name."""
     await models.get(database, caller, name)
     return await database.read.aliases.list_of_model(name)

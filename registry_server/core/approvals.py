@@ -23,7 +23,7 @@ def key(model: str, version: int, approver: str) -> str:
     return f"{versions.key(model, version)}/approvals/{approver}"
 
 
-async def search(database: Database, caller: Caller, name: str, version: int) -> list[Approval]:
+async def list_all(database: Database, caller: Caller, name: str, version: int) -> list[Approval]:
     """The last word of each human about a version, by name."""
     await versions.get(database, caller, name, version)
     return await database.read.approvals.list_of_version(name, version)

@@ -29,17 +29,17 @@ def key(sha256: str) -> str:
     return f"blobs/{sha256}"
 
 
-async def publish(
+async def put_blob(
     env: Environment, request: WriteRequest, sha256: str, chunks: AsyncIterator[bytes], limit: int
 ) -> Answer:
     """Store bytes under their digest: file first, durably, then the row, then the answer."""
     request.caller.require(Right.UPLOAD)
     names.check_sha256(sha256)
     size = await env.blobs.put(sha256, chunks, limit)
-    return await recorded(env, request, sha256, size)
+    return await record_blob(env, request, sha256, size)
 
 
-async def publish_together(env: Environment, request: WriteRequest, blobs: dict[str, bytes]) -> Presence:
+async def put_blobs(env: Environment, request: WriteRequest, blobs: dict[str, bytes]) -> Presence:
     """Store several small blobs at once: files first, then all rows with one event, then the answer."""
     request.caller.require(Right.UPLOAD)
     for sha256 in blobs:
@@ -59,7 +59,7 @@ async def publish_together(env: Environment, request: WriteRequest, blobs: dict[
     return Presence([], request.at + LEASE)
 
 
-async def recorded(env: Environment, request: WriteRequest, sha256: str, size: int) -> Answer:
+async def record_blob(env: Environment, request: WriteRequest, sha256: str, size: int) -> Answer:
     """The row of bytes that were just published, which the caller holds a lease on."""
 
     async def record(records: Records, request: WriteRequest) -> Outcome[Blob]:
@@ -95,13 +95,13 @@ async def _released(records: Records, before: Blob) -> tuple[Blob, Change]:
     return after, changes.changed("blob.restored", (key(before.sha256), before, after))
 
 
-async def find(env: Environment, caller: Caller, sha256: str) -> Blob:
+async def get_blob(env: Environment, caller: Caller, sha256: str) -> Blob:
     """The row of a blob whose bytes are here."""
     caller.require(Right.UPLOAD)
     blob = await env.database.read.artifacts.find_blob(names.check_sha256(sha256))
-    if blob is not None and not is_here(env, blob):
+    if blob is not None and not is_stored(env, blob):
         env.blobs.check_medium()
-    if blob is None or not is_here(env, blob) or not await of_caller(env.database.read, caller, [sha256]):
+    if blob is None or not is_stored(env, blob) or not await find_readable(env.database.read, caller, [sha256]):
         raise _no_blob(sha256)
     return await _as_seen(env.database.read, caller, blob)
 
@@ -121,7 +121,9 @@ async def _as_seen(records: Records, caller: Caller, blob: Blob) -> Blob:
     return msgspec.structs.replace(blob, created_by=by, created_at=at)
 
 
-async def presence(env: Environment, request: WriteRequest, digests: list[str], model: str | None = None) -> Presence:
+async def check_presence(
+    env: Environment, request: WriteRequest, digests: list[str], model: str | None = None
+) -> Presence:
     """List which bytes must be sent; those that are here are kept for the caller from now on.
 
     With a model, the caller learns before a byte is sent whether a version of it can be registered.
@@ -139,18 +141,18 @@ async def presence(env: Environment, request: WriteRequest, digests: list[str], 
     here = set()
     for sha256 in digests:
         blob = await read.artifacts.find_blob(sha256)
-        if blob is not None and is_here(env, blob):
+        if blob is not None and is_stored(env, blob):
             here.add(sha256)
         elif blob is not None:
             # No client should send all bytes again because a folder is not mounted.
             env.blobs.check_medium()
         # A thousand looks at disk and database: others have their turn in between, and a deadline its effect.
         await asyncio.sleep(0)
-    here &= await of_caller(read, request.caller, digests)
+    here &= await find_readable(read, request.caller, digests)
     return Presence([sha256 for sha256 in digests if sha256 not in here], until)
 
 
-async def of_caller(records: Records, caller: Caller, digests: Sequence[str]) -> set[str]:
+async def find_readable(records: Records, caller: Caller, digests: Sequence[str]) -> set[str]:
     """Those of the blobs that the caller sent, or may read as files of some version.
 
     Of all others it must not even hear that they are here: whoever learnt a digest would get its bytes.
@@ -159,12 +161,12 @@ async def of_caller(records: Records, caller: Caller, digests: Sequence[str]) ->
     return set(digests) if patterns == ("*",) else await records.artifacts.find_readable(digests, caller.name, patterns)
 
 
-def is_here(env: Environment, blob: Blob) -> bool:
+def is_stored(env: Environment, blob: Blob) -> bool:
     """Whether the bytes are here: those that a disk lost must be sent again, whatever the row says."""
     return blob.quarantined_at is None and env.blobs.has_blob(blob.sha256, blob.size)
 
 
-async def verify(env: Environment, request: WriteRequest, sha256: str, bytes_per_s: float = 0.0) -> Verification:
+async def verify_blob(env: Environment, request: WriteRequest, sha256: str, bytes_per_s: float = 0.0) -> Verification:
     """Whether the bytes are what their digest says; those that are not go into quarantine, and the log says so.
 
     A blob in quarantine whose file was put back as it should be is served again from then on.
@@ -176,7 +178,7 @@ async def verify(env: Environment, request: WriteRequest, sha256: str, bytes_per
     request.caller.require(Right.READ)
     names.check_sha256(sha256)
     blob = await env.database.read.artifacts.find_blob(sha256)
-    if blob is None or not await of_caller(env.database.read, request.caller, [sha256]):
+    if blob is None or not await find_readable(env.database.read, request.caller, [sha256]):
         raise _no_blob(sha256)
     damage = await env.blobs.verify(sha256, bytes_per_s)
     if damage is not None:
@@ -218,7 +220,7 @@ async def _restore(env: Environment, records: Records, sha256: str) -> Outcome[B
     return Outcome(*await _released(records, before))
 
 
-async def locate(env: Environment, caller: Caller, name: str, version: int, path: str) -> FileEntry:
+async def get_file(env: Environment, caller: Caller, name: str, version: int, path: str) -> FileEntry:
     """One file of a version, whose bytes are here; a tombstoned version serves none, a recalled one only auditors.
 
     Raises:
@@ -241,7 +243,7 @@ async def locate(env: Environment, caller: Caller, name: str, version: int, path
             code="file_not_found",
         )
     blob = await env.database.read.artifacts.find_blob(file.sha256)
-    if blob is None or not is_here(env, blob):
+    if blob is None or not is_stored(env, blob):
         env.blobs.check_medium()
         raise NotFound(
             f"the bytes of {path!r} are damaged or lost",

@@ -46,7 +46,7 @@ async def ensure_admin(env: Environment, file: Path, write: Callable[[Path, byte
         return await principals.create(records, request, CreatePrincipal(ADMIN, PrincipalKind.HUMAN, grants))
 
     async def issue(records: Records, request: WriteRequest) -> Outcome[IssuedToken]:
-        return await principals.issue(records, request, ADMIN, CreateToken(_VALID_DAYS), secret)
+        return await principals.issue_token(records, request, ADMIN, CreateToken(_VALID_DAYS), secret)
 
     def request(step: str) -> WriteRequest:
         # Keys that are the same everywhere: whoever comes second is answered with what the first one did.

@@ -17,7 +17,8 @@ from registry_server.core.environment import Environment
 from registry_server.core.ports import Records
 from registry_server.core.rights import Right
 from registry_server.core.writes import Outcome, WriteRequest, execute
-from registry_server.domain.artifacts import Blob, Collection, CollectionRequest
+from registry_server.domain.artifacts import Blob
+from registry_server.domain.collection import Collection, CollectionRequest
 from registry_server.domain.errors import StorageUnavailable
 
 _PREFIXES = [f"{number:02x}" for number in range(256)]
@@ -49,7 +50,7 @@ async def _release_tombstoned(env: Environment, request: WriteRequest, order: Co
     before = request.at - timedelta(seconds=order.retention_s)
     due = [
         (model, number)
-        for model, number, at in await env.database.read.versions.list_tombstoned_with_files()
+        for model, number, at in await env.database.read.collection.list_tombstoned_with_files()
         if at <= before
     ]
     if not order.dry_run:
@@ -59,18 +60,18 @@ async def _release_tombstoned(env: Environment, request: WriteRequest, order: Co
 
 
 async def _release(model: str, number: int, records: Records) -> None:
-    await records.artifacts.release_files(model, number)
+    await records.collection.release_files(model, number)
 
 
 async def _mark_unreferenced(env: Environment, request: WriteRequest, order: CollectionRequest) -> dict[str, int]:
-    unnamed = await env.database.read.artifacts.list_unreferenced(request.at)
+    unnamed = await env.database.read.collection.list_unreferenced(request.at)
     if not order.dry_run:
-        await env.database.write(lambda records: records.artifacts.mark_unreferenced(unnamed, request.at))
+        await env.database.write(lambda records: records.collection.mark_unreferenced(unnamed, request.at))
     return {"unreferenced_blobs": len(unnamed)}
 
 
 async def _remove(env: Environment, request: WriteRequest, order: CollectionRequest) -> dict[str, int]:
-    due = await env.database.read.artifacts.list_marked_unreferenced(request.at - timedelta(seconds=order.grace_s))
+    due = await env.database.read.collection.list_marked(request.at - timedelta(seconds=order.grace_s))
     count = size = 0
     for sha256 in due:
         blob = await env.database.read.artifacts.find_blob(sha256)
@@ -93,7 +94,7 @@ async def _remove(env: Environment, request: WriteRequest, order: CollectionRequ
 def _removal(env: Environment, sha256: str) -> Callable[[Records, WriteRequest], Awaitable[Outcome[Any]]]:
     async def remove(records: Records, request: WriteRequest) -> Outcome[Blob | None]:
         blob = await records.artifacts.find_blob(sha256)
-        if blob is None or not await records.artifacts.is_unreferenced(sha256, request.at):
+        if blob is None or not await records.collection.is_unreferenced(sha256, request.at):
             return Outcome(blob, None)
         await records.artifacts.delete_blob(sha256)
         if blob.quarantined_at is None and env.blobs.has_blob(sha256, blob.size):
@@ -124,9 +125,9 @@ async def _discard_orphan(env: Environment, request: WriteRequest, sha256: str, 
 
 async def _expire(env: Environment, request: WriteRequest, order: CollectionRequest) -> dict[str, int]:
     if order.dry_run:
-        return {"expired_uploads": len(await env.database.read.artifacts.list_expired_uploads(request.at))}
+        return {"expired_uploads": len(await env.database.read.uploads.list_expired(request.at))}
     await env.database.write(lambda records: records.artifacts.delete_expired_leases(request.at))
-    return {"expired_uploads": await uploads.expire(env)}
+    return {"expired_uploads": await uploads.delete_expired(env)}
 
 
 async def _purge(env: Environment, _act: WriteRequest, order: CollectionRequest) -> dict[str, int]:

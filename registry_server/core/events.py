@@ -14,7 +14,7 @@ from registry_server.domain.pages import MAX_LIMIT
 _STEP = 250
 
 
-async def after(database: Database, caller: Caller, sequence: int, limit: int) -> Sequence[Event]:
+async def list_after(database: Database, caller: Caller, sequence: int, limit: int) -> Sequence[Event]:
     """Return up to `limit` events behind `sequence`, in order; fewer, but at least one, if they exceed 4 MiB."""
     caller.require(Right.READ_LOG)
     for field, value, low, high in (("limit", limit, 1, MAX_LIMIT), ("after", sequence, 0, LARGEST_COUNT)):

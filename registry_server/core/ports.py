@@ -8,7 +8,7 @@ from common_lib.rules.lifecycle import ModelStage
 from registry_server.domain.aliases import Alias
 from registry_server.domain.answers import Answer, FirstAnswer
 from registry_server.domain.approvals import Approval
-from registry_server.domain.artifacts import Blob, FileEntry, Progress
+from registry_server.domain.artifacts import Blob, FileEntry
 from registry_server.domain.events import Event
 from registry_server.domain.models import ModelFilter, RegisteredModel
 from registry_server.domain.pages import Order, Window
@@ -16,6 +16,7 @@ from registry_server.domain.policies import Policy
 from registry_server.domain.principals import Principal, Token
 from registry_server.domain.production import Tenure
 from registry_server.domain.store import StoreIdentity
+from registry_server.domain.uploads import Progress
 from registry_server.domain.versions import ModelVersion, VersionFilter
 
 T = TypeVar("T")
@@ -86,9 +87,6 @@ class Versions(Protocol):
     async def list_metrics(self, model: str) -> frozenset[str] | None:
         """The names of all metrics that live versions of a model have, or None if there is no such version."""
 
-    async def list_tombstoned_with_files(self) -> list[tuple[str, int, datetime]]:
-        """Model, number and time of tombstone of the versions that still name their bytes; a model's counts too."""
-
 
 class Aliases(Protocol):
     """Pointers to versions."""
@@ -145,47 +143,58 @@ class Artifacts(Protocol):
     async def find_registration(self, sha256: str, patterns: Sequence[str]) -> tuple[str, datetime] | None:
         """Return who registered the oldest version with those bytes, of models that fit a pattern, and when."""
 
-    async def list_unreferenced(self, now: datetime) -> list[str]:
-        """Blobs that no version names and nobody holds a lease on."""
-
-    async def mark_unreferenced(self, digests: Sequence[str], at: datetime) -> None:
-        """Note when these blobs were found unnamed first; all others are not condemned any more."""
-
-    async def list_marked_unreferenced(self, before: datetime) -> list[str]:
-        """Blobs that were found unnamed before that time."""
-
-    async def is_unreferenced(self, sha256: str, now: datetime) -> bool:
-        """Whether no version names the blob and nobody holds a lease on it; kept so until this transaction ends."""
-
     async def delete_expired_leases(self, now: datetime) -> int:
         """Drop leases that have expired, and say how many."""
 
     async def is_leased(self, sha256: str, now: datetime) -> bool:
         """Whether somebody relies on these bytes, be they there or not."""
 
-    async def release_files(self, model: str, version: int) -> None:
-        """Let a version name its bytes no more; its manifest stays."""
-
-    async def find_upload(self, sha256: str, principal: str) -> Progress | None:
-        """The upload of those bytes by that principal."""
-
-    async def count_announced(self, principal: str, now: datetime) -> tuple[int, int]:
-        """Return how many uploads of the principal are under way, and how many bytes they will have."""
-
-    async def put_upload(self, upload: Progress) -> None:
-        """Keep how far an upload is."""
-
-    async def delete_upload(self, sha256: str, principal: str) -> None:
-        """Forget an upload."""
-
-    async def list_expired_uploads(self, now: datetime) -> list[Progress]:
-        """Uploads that nobody went on with in time."""
-
     async def find_document(self, digest: str) -> bytes | None:
         """A manifest or another document by its digest."""
 
     async def insert_document(self, digest: str, body: bytes) -> None:
         """Keep a document; the same digest twice is the same document."""
+
+
+class Uploads(Protocol):
+    """Uploads in parts that are not complete."""
+
+    async def find(self, sha256: str, principal: str) -> Progress | None:
+        """The upload of those bytes by that principal."""
+
+    async def count_open(self, principal: str, now: datetime) -> tuple[int, int]:
+        """Return how many uploads of the principal are under way, and how many bytes they will have."""
+
+    async def put(self, upload: Progress) -> None:
+        """Keep how far an upload is."""
+
+    async def delete(self, sha256: str, principal: str) -> None:
+        """Forget an upload."""
+
+    async def list_expired(self, now: datetime) -> list[Progress]:
+        """Uploads that nobody went on with in time."""
+
+
+class Collection(Protocol):
+    """Blobs that no version references, and versions whose files can be released."""
+
+    async def list_tombstoned_with_files(self) -> list[tuple[str, int, datetime]]:
+        """Model, number and time of tombstone of the versions that still name their bytes; a model's counts too."""
+
+    async def list_unreferenced(self, now: datetime) -> list[str]:
+        """Blobs that no version names and nobody holds a lease on."""
+
+    async def mark_unreferenced(self, digests: Sequence[str], at: datetime) -> None:
+        """Note when these blobs were found unnamed first; all others are not condemned any more."""
+
+    async def list_marked(self, before: datetime) -> list[str]:
+        """Blobs that were found unnamed before that time."""
+
+    async def is_unreferenced(self, sha256: str, now: datetime) -> bool:
+        """Whether no version names the blob and nobody holds a lease on it; kept so until this transaction ends."""
+
+    async def release_files(self, model: str, version: int) -> None:
+        """Let a version name its bytes no more; its manifest stays."""
 
 
 class Principals(Protocol):
@@ -334,6 +343,8 @@ class Records(Protocol):
     versions: Versions
     aliases: Aliases
     artifacts: Artifacts
+    uploads: Uploads
+    collection: Collection
     principals: Principals
     events: Events
     policies: Policies

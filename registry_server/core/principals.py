@@ -84,7 +84,7 @@ async def get(database: Database, caller: Caller, name: str) -> Principal:
     return await _load(database.read, name)
 
 
-async def search(database: Database, caller: Caller, limit: int, page_token: str | None) -> Page[Principal]:
+async def list_page(database: Database, caller: Caller, limit: int, page_token: str | None) -> Page[Principal]:
     """One page of the principals, by name."""
     caller.require(Right.ADMINISTER)
     window = pages.window(limit, page_token, ("principals",), tuple[PrincipalName])
@@ -92,7 +92,7 @@ async def search(database: Database, caller: Caller, limit: int, page_token: str
     return await pages.collect(fetch, window, ("principals",), lambda principal: (principal.name,))
 
 
-async def search_tokens(database: Database, caller: Caller, limit: int, page_token: str | None) -> Page[Token]:
+async def list_tokens(database: Database, caller: Caller, limit: int, page_token: str | None) -> Page[Token]:
     """One page of the tokens, by id, without their secrets."""
     caller.require(Right.ADMINISTER)
     window = pages.window(limit, page_token, ("tokens",), tuple[_TokenId])
@@ -149,7 +149,7 @@ async def update(records: Records, request: WriteRequest, name: str, command: Up
     return Outcome(after, changes.changed("principal.updated", step, reason=command.reason, forced=request.forced))
 
 
-async def issue(
+async def issue_token(
     records: Records, request: WriteRequest, name: str, command: CreateToken, secret: str
 ) -> Outcome[IssuedToken]:
     """Give a principal a token; the secret is shown in this answer and never again."""
@@ -169,7 +169,7 @@ async def issue(
     return Outcome(IssuedToken(token, secret), change, status=201, replay_entity=IssuedToken(token, None))
 
 
-async def revoke(records: Records, request: WriteRequest, token_id: str) -> Outcome[Token]:
+async def revoke_token(records: Records, request: WriteRequest, token_id: str) -> Outcome[Token]:
     """End a token; revoking it again changes nothing."""
     request.caller.require(Right.ADMINISTER)
     names.check_token_id(token_id)

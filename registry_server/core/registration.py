@@ -106,7 +106,7 @@ def _check_words(signature: Signature | None, lineage: Lineage | None) -> None:
 async def _require_bytes(records: Records, caller: Caller, files: list[manifest.File]) -> None:
     digests = sorted({file.sha256 for file in files})
     stored = await records.artifacts.find_sizes(digests)
-    known = await artifacts.of_caller(records, caller, digests)
+    known = await artifacts.find_readable(records, caller, digests)
     for file in files:
         if file.sha256 not in stored or file.sha256 not in known:
             raise Conflict(

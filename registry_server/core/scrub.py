@@ -130,6 +130,6 @@ async def _is_sound(env: Environment, sha256: str, bytes_per_s: float = 0.0) -> 
     key = env.new_id()
     request = WriteRequest(REGISTRY, env.now(), f"scrub-{key[:16]}", key, f"scrub {sha256}")
     try:
-        return (await artifacts.verify(env, request, sha256, bytes_per_s)).sound
+        return (await artifacts.verify_blob(env, request, sha256, bytes_per_s)).sound
     except NotFound:
         return None

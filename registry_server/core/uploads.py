@@ -17,7 +17,6 @@ from registry_server.core.environment import Environment
 from registry_server.core.ports import Records
 from registry_server.core.rights import Caller, Right
 from registry_server.core.writes import WriteRequest
-from registry_server.domain.artifacts import Progress, Upload
 from registry_server.domain.errors import (
     Conflict,
     InvalidRequest,
@@ -26,6 +25,7 @@ from registry_server.domain.errors import (
     RequestInFlight,
     TooLarge,
 )
+from registry_server.domain.uploads import Progress, Upload
 
 _NOTHING: Final = hashlib.sha256().hexdigest()
 _ASK_AGAIN_S: Final = 60.0
@@ -61,7 +61,7 @@ async def begin(env: Environment, request: WriteRequest, sha256: str, size: int,
     async def open_(records: Records) -> Progress:
         # The lease comes before the look: what is seen after it is not removed.
         await records.artifacts.lease([sha256], who, until)
-        found = await records.artifacts.find_upload(sha256, who)
+        found = await records.uploads.find(sha256, who)
         if found is not None and found.size != size:
             raise Conflict(
                 f"the upload of {sha256} was announced with {found.size} bytes, not {size}",
@@ -73,13 +73,17 @@ async def begin(env: Environment, request: WriteRequest, sha256: str, size: int,
             await _check_quota(records, request, size, quota)
         progress = found or Progress(sha256, who, size, 0, _NOTHING, until)
         progress = msgspec.structs.replace(progress, expires_at=until)
-        await records.artifacts.put_upload(progress)
+        await records.uploads.put(progress)
         return progress
 
     progress = await env.database.write(open_)
     read = env.database.read
     blob = await read.artifacts.find_blob(sha256)
-    if blob is not None and artifacts.is_here(env, blob) and await artifacts.of_caller(read, request.caller, [sha256]):
+    if (
+        blob is not None
+        and artifacts.is_stored(env, blob)
+        and await artifacts.find_readable(read, request.caller, [sha256])
+    ):
         # A part that is still on its way forgets the upload itself, or leaves it to expire.
         with contextlib.suppress(RequestInFlight), _alone(env, progress.principal, sha256):
             await _forget(env, progress)
@@ -88,7 +92,7 @@ async def begin(env: Environment, request: WriteRequest, sha256: str, size: int,
 
 
 async def _check_quota(records: Records, request: WriteRequest, size: int, quota: Quota) -> None:
-    uploads, announced = await records.artifacts.count_announced(request.caller.name, request.at)
+    uploads, announced = await records.uploads.count_open(request.caller.name, request.at)
     if quota.uploads and uploads >= quota.uploads:
         detail = f"{request.caller.name} has {uploads} uploads under way, of at most {quota.uploads}"
     elif quota.announced_bytes and announced + size > quota.announced_bytes:
@@ -108,7 +112,7 @@ async def _check_quota(records: Records, request: WriteRequest, size: int, quota
     )
 
 
-async def find(env: Environment, caller: Caller, sha256: str) -> Upload:
+async def get(env: Environment, caller: Caller, sha256: str) -> Upload:
     """How far the caller's upload of these bytes is.
 
     Raises:
@@ -117,7 +121,7 @@ async def find(env: Environment, caller: Caller, sha256: str) -> Upload:
     return _shown(await _own(env, caller, sha256))
 
 
-async def append(
+async def append_part(
     env: Environment,
     request: WriteRequest,
     sha256: str,
@@ -147,7 +151,7 @@ async def append(
         return await _append(env, request, own, prefix_sha256, chunks)
 
 
-async def abandon(env: Environment, caller: Caller, sha256: str) -> None:
+async def delete(env: Environment, caller: Caller, sha256: str) -> None:
     """Forget the caller's upload and remove what came of it.
 
     Raises:
@@ -157,10 +161,10 @@ async def abandon(env: Environment, caller: Caller, sha256: str) -> None:
         await _forget(env, await _own(env, caller, sha256))
 
 
-async def expire(env: Environment) -> int:
+async def delete_expired(env: Environment) -> int:
     """Forget the uploads that nobody went on with, and say how many."""
     count = 0
-    for upload in await env.database.read.artifacts.list_expired_uploads(env.now()):
+    for upload in await env.database.read.uploads.list_expired(env.now()):
         with contextlib.suppress(RequestInFlight), _alone(env, upload.principal, upload.sha256):
             await _forget(env, upload)
             count += 1
@@ -210,7 +214,7 @@ async def _append(
             code="digest_mismatch",
         )
     await env.blobs.publish_upload(_name(own), own.sha256)
-    await artifacts.recorded(env, request, own.sha256, own.size)
+    await artifacts.record_blob(env, request, own.sha256, own.size)
     await _forget(env, own)
     return Upload(own.sha256, own.size, own.size, complete=True, expires_at=request.at + artifacts.LEASE)
 
@@ -219,18 +223,18 @@ async def _keep(env: Environment, request: WriteRequest, own: Progress, received
     now = msgspec.structs.replace(
         own, received=received, prefix_sha256=prefix_sha256, expires_at=request.at + artifacts.LEASE
     )
-    await env.database.write(lambda records: records.artifacts.put_upload(now))
+    await env.database.write(lambda records: records.uploads.put(now))
     return now
 
 
 async def _forget(env: Environment, own: Progress) -> None:
     await env.blobs.delete_upload(_name(own))
-    await env.database.write(lambda records: records.artifacts.delete_upload(own.sha256, own.principal))
+    await env.database.write(lambda records: records.uploads.delete(own.sha256, own.principal))
 
 
 async def _own(env: Environment, caller: Caller, sha256: str) -> Progress:
     caller.require(Right.UPLOAD)
-    own = await env.database.read.artifacts.find_upload(names.check_sha256(sha256), caller.name)
+    own = await env.database.read.uploads.find(names.check_sha256(sha256), caller.name)
     if own is None:
         raise NotFound(
             f"you have no upload of {sha256} under way",

@@ -9,8 +9,6 @@ from registry_server.domain.base import Count, Digest, ModelName, Request, Sha25
 
 MediaType = Annotated[str, Meta(pattern=names.MEDIA_TYPE, max_length=names.NAME_LENGTH)]
 
-Seconds = Annotated[int, Meta(ge=0, le=transfers.LONGEST_S)]
-
 
 class FileEntry(Struct, frozen=True, forbid_unknown_fields=True):
     """One file of a manifest: its path within the version, its size in bytes, its digest and media type."""
@@ -38,33 +36,6 @@ class Blob(Struct, frozen=True):
     quarantined_at: Time | None = None
 
 
-class UploadRequest(Request, frozen=True):
-    """The announcement of bytes that will come in parts."""
-
-    size: Count
-
-
-class Progress(Struct, frozen=True):
-    """How far the upload of a principal is, as it is kept; `prefix_sha256` is the digest of what has come."""
-
-    sha256: Sha256
-    principal: str
-    size: Count
-    received: Count
-    prefix_sha256: str
-    expires_at: Time
-
-
-class Upload(Struct, frozen=True):
-    """Bytes on their way in: how many of them are here; all of them, if the blob is."""
-
-    sha256: Sha256
-    size: Count
-    received: Count
-    complete: bool
-    expires_at: Time
-
-
 class PresenceRequest(Request, frozen=True):
     """The question which of these bytes are here; with `model`, on behalf of a version of that model."""
 
@@ -84,30 +55,3 @@ class Verification(Struct, frozen=True):
 
     blob: Blob
     sound: bool
-
-
-class CollectionRequest(Request, frozen=True):
-    """The order to collect garbage; times are in seconds.
-
-    Bytes are removed that no version has named for `grace_s`, those of tombstoned versions `retention_s` after the
-    tombstone; what was removed stays in the trash for `trash_s`.
-    """
-
-    dry_run: bool = False
-    grace_s: Seconds = transfers.GRACE_S
-    retention_s: Seconds = transfers.RETENTION_S
-    trash_s: Seconds = transfers.TRASH_S
-
-
-class Collection(Struct, frozen=True):
-    """What a collection did, or would do: counts, and bytes freed."""
-
-    dry_run: bool
-    released_versions: Count = 0
-    unreferenced_blobs: Count = 0
-    removed_blobs: Count = 0
-    removed_bytes: Count = 0
-    orphan_files: Count = 0
-    expired_uploads: Count = 0
-    purged_files: Count = 0
-    purged_bytes: Count = 0

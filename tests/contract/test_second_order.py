@@ -144,7 +144,7 @@ def test_a_token_that_another_server_has_revoked_is_refused_within_five_seconds(
     async def revoke_elsewhere() -> None:
         _, admin = await principals.authenticate(env.database, token, env.now())
         request = WriteRequest(admin, env.now(), "elsewhere", uuid.uuid4().hex, "revoke")
-        await execute(env, request, lambda records, by: principals.revoke(records, by, issued.token.id))
+        await execute(env, request, lambda records, by: principals.revoke_token(records, by, issued.token.id))
 
     assert asked() == 200
     model_registry_backend._portal.call(revoke_elsewhere)

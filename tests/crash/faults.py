@@ -89,7 +89,7 @@ FAULTS: Final = {
             (("error", "put"), ("error", "parts"), ("error", "collect")),
             (filesystem, "os", mistakes.Os(fsync=mistakes.sync_and_hope)),
         ),
-        Fault("row before bytes", artifacts, "publish", mistakes.row_first, (("order", "put"), ("kill", "put"))),
+        Fault("row before bytes", artifacts, "put_blob", mistakes.row_first, (("order", "put"), ("kill", "put"))),
         Fault("verification skipped", filesystem, "_check_digest", lambda *_: None, (("refusal", "wrong"),)),
         Fault(
             "an unverified file renamed over the final name",

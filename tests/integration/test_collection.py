@@ -14,7 +14,7 @@ import pytest
 from common_lib import Cache, HttpRegistry
 from common_lib.errors import BlobDamaged, BlobNotFound, Forbidden, UploadNotFound, VersionNotFound
 from common_lib.operations.base import Source
-from registry_server.infrastructure.records.artifacts import ArtifactRecords
+from registry_server.infrastructure.records.collection import CollectionRecords
 from tests.conftest import Server
 from tests.security.worlds import World, opened
 from tests.support.state import assert_events_tell_the_state
@@ -295,16 +295,16 @@ def test_who_comes_while_the_collector_is_at_work_saves_bytes(
     world.later(DAYS_2)
     assert registry.artifacts.collect_garbage(grace_s=DAY).unreferenced_blobs == 2
     world.later(DAYS_2)
-    real = ArtifactRecords.list_marked_unreferenced
+    real = CollectionRecords.list_marked
 
-    async def late(records: ArtifactRecords, before: datetime) -> list[str]:
+    async def late(records: CollectionRecords, before: datetime) -> list[str]:
         due = await real(records, before)
         env = world.backend.env
         until = env.now() + timedelta(hours=1)
         await env.database.write(lambda rows: rows.artifacts.lease([wanted], "admin", until))
         return due
 
-    monkeypatch.setattr(ArtifactRecords, "list_marked_unreferenced", late)
+    monkeypatch.setattr(CollectionRecords, "list_marked", late)
     assert registry.artifacts.collect_garbage(grace_s=DAY).removed_blobs == 1
     assert wanted in stored(world)
     assert unwanted not in stored(world)

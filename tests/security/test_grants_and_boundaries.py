@@ -15,7 +15,7 @@ from registry_server.app import connect
 from registry_server.core import artifacts, collection
 from registry_server.core.bootstrap import REGISTRY
 from registry_server.core.writes import WriteRequest
-from registry_server.domain.artifacts import CollectionRequest
+from registry_server.domain.collection import CollectionRequest
 from tests.security.worlds import World, opened
 from tests.support.steps import version_of
 

@@ -4,6 +4,7 @@ from registry_server.core import ports
 from registry_server.infrastructure.records.aliases import AliasRecords
 from registry_server.infrastructure.records.approvals import ApprovalRecords
 from registry_server.infrastructure.records.artifacts import ArtifactRecords
+from registry_server.infrastructure.records.collection import CollectionRecords
 from registry_server.infrastructure.records.events import EventRecords
 from registry_server.infrastructure.records.idempotency import IdempotencyRecords
 from registry_server.infrastructure.records.models import ModelRecords
@@ -11,6 +12,7 @@ from registry_server.infrastructure.records.policies import PolicyRecords
 from registry_server.infrastructure.records.principals import PrincipalRecords
 from registry_server.infrastructure.records.store import StoreRecords
 from registry_server.infrastructure.records.timeline import TimelineRecords
+from registry_server.infrastructure.records.uploads import UploadRecords
 from registry_server.infrastructure.records.versions import VersionRecords
 from registry_server.infrastructure.sql import Sql
 
@@ -23,6 +25,8 @@ class Records:
         self.versions: ports.Versions = VersionRecords(sql)
         self.aliases: ports.Aliases = AliasRecords(sql)
         self.artifacts: ports.Artifacts = ArtifactRecords(sql)
+        self.uploads: ports.Uploads = UploadRecords(sql)
+        self.collection: ports.Collection = CollectionRecords(sql)
         self.principals: ports.Principals = PrincipalRecords(sql)
         self.events: ports.Events = EventRecords(sql)
         self.policies: ports.Policies = PolicyRecords(sql)

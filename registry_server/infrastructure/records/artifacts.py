@@ -4,19 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from registry_server.domain.artifacts import Blob, Progress
+from registry_server.domain.artifacts import Blob
 from registry_server.domain.base import from_micros, to_micros
 from registry_server.infrastructure.rows import Table
 from registry_server.infrastructure.search import name_matches
 from registry_server.infrastructure.sql import Sql
 
 BLOBS = Table("blobs", Blob)
-UPLOADS = Table("uploads", Progress)
 _CHUNK = 500
-_UNNAMED = (
-    "NOT EXISTS (SELECT 1 FROM version_files f WHERE f.sha256 = b.sha256)"
-    " AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.sha256 = b.sha256 AND l.expires_at > ?1)"
-)
 
 
 class ArtifactRecords:
@@ -106,65 +101,12 @@ class ArtifactRecords:
         )
         return None if row is None else (row[0], from_micros(row[1]))
 
-    async def list_unreferenced(self, now: datetime) -> list[str]:
-        rows = await self._sql.fetch(f"SELECT b.sha256 FROM blobs b WHERE {_UNNAMED} ORDER BY sha256", to_micros(now))
-        return [row[0] for row in rows]
-
-    async def mark_unreferenced(self, digests: Sequence[str], at: datetime) -> None:
-        known = {row[0] for row in await self._sql.fetch("SELECT sha256 FROM condemned")}
-        gone = [(sha256,) for sha256 in sorted(known.difference(digests))]
-        new = [(sha256, to_micros(at)) for sha256 in digests if sha256 not in known]
-        await self._sql.execute_many("DELETE FROM condemned WHERE sha256 = ?1", gone)
-        await self._sql.execute_many("INSERT INTO condemned (sha256, at) VALUES (?1, ?2)", new)
-
-    async def list_marked_unreferenced(self, before: datetime) -> list[str]:
-        rows = await self._sql.fetch("SELECT sha256 FROM condemned WHERE at <= ?1 ORDER BY sha256", to_micros(before))
-        return [row[0] for row in rows]
-
-    async def is_unreferenced(self, sha256: str, now: datetime) -> bool:
-        await self._sql.fetch("SELECT sha256 FROM blobs WHERE sha256 = ?1 FOR UPDATE", sha256)
-        row = await self._sql.fetch_one(
-            f"SELECT b.sha256 FROM blobs b WHERE b.sha256 = ?2 AND {_UNNAMED}", to_micros(now), sha256
-        )
-        return row is not None
-
     async def delete_expired_leases(self, now: datetime) -> int:
         return await self._sql.execute("DELETE FROM leases WHERE expires_at <= ?1", to_micros(now))
 
     async def is_leased(self, sha256: str, now: datetime) -> bool:
         statement = "SELECT 1 FROM leases WHERE sha256 = ?1 AND expires_at > ?2 LIMIT 1"
         return await self._sql.fetch_one(statement, sha256, to_micros(now)) is not None
-
-    async def release_files(self, model: str, version: int) -> None:
-        await self._sql.execute("DELETE FROM version_files WHERE model = ?1 AND version = ?2", model, version)
-
-    async def find_upload(self, sha256: str, principal: str) -> Progress | None:
-        row = await self._sql.fetch_one(
-            f"SELECT {UPLOADS.select} FROM uploads WHERE sha256 = ?1 AND principal = ?2", sha256, principal
-        )
-        return None if row is None else UPLOADS.read(row)
-
-    async def count_announced(self, principal: str, now: datetime) -> tuple[int, int]:
-        row = await self._sql.fetch_one(
-            "SELECT count(*), coalesce(sum(size), 0) FROM uploads WHERE principal = ?1 AND expires_at > ?2",
-            principal,
-            to_micros(now),
-        )
-        return (0, 0) if row is None else (int(row[0]), int(row[1]))
-
-    async def put_upload(self, upload: Progress) -> None:
-        await self._sql.execute(
-            f"{UPLOADS.insert} ON CONFLICT (sha256, principal) DO UPDATE"
-            " SET received = ?4, prefix_sha256 = ?5, expires_at = ?6",
-            *UPLOADS.values(upload),
-        )
-
-    async def delete_upload(self, sha256: str, principal: str) -> None:
-        await self._sql.execute("DELETE FROM uploads WHERE sha256 = ?1 AND principal = ?2", sha256, principal)
-
-    async def list_expired_uploads(self, now: datetime) -> list[Progress]:
-        rows = await self._sql.fetch(f"SELECT {UPLOADS.select} FROM uploads WHERE expires_at <= ?1", to_micros(now))
-        return [UPLOADS.read(row) for row in rows]
 
     async def find_document(self, digest: str) -> bytes | None:
         row = await self._sql.fetch_one("SELECT body FROM documents WHERE digest = ?1", digest)

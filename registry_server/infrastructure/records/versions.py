@@ -1,7 +1,6 @@
 """Versions, their files, and the stage facets of their models."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -9,7 +8,6 @@ import msgspec
 
 from common_lib.rules.lifecycle import ModelStage
 from registry_server.domain.artifacts import FileEntry
-from registry_server.domain.base import Tombstone
 from registry_server.domain.pages import Order, Window
 from registry_server.domain.policies import Policy
 from registry_server.domain.versions import ModelVersion, VersionFilter
@@ -128,16 +126,6 @@ class VersionRecords:
     async def list_metrics(self, model: str) -> frozenset[str] | None:
         rows = await self._sql.fetch("SELECT metrics FROM versions WHERE model = ?1 AND tombstone IS NULL", model)
         return frozenset(name for row in rows for name in msgspec.json.decode(row[0])) if rows else None
-
-    async def list_tombstoned_with_files(self) -> list[tuple[str, int, datetime]]:
-        rows = await self._sql.fetch(
-            "SELECT v.model, v.version, v.tombstone, m.tombstone FROM versions v JOIN models m ON m.name = v.model"
-            " WHERE (v.tombstone IS NOT NULL OR m.tombstone IS NOT NULL) AND EXISTS"
-            " (SELECT 1 FROM version_files f WHERE f.model = v.model AND f.version = v.version)"
-            " ORDER BY v.model, v.version"
-        )
-        tombstones = [[msgspec.json.decode(text, type=Tombstone).at for text in row[2:] if text] for row in rows]
-        return [(row[0], row[1], min(times)) for row, times in zip(rows, tombstones, strict=True)]
 
     async def _one(self, where: str, *values: Any) -> ModelVersion | None:
         row = await self._sql.fetch_one(f"SELECT {VERSIONS.select} FROM versions WHERE {where}", *values)
