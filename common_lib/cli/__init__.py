@@ -5,19 +5,19 @@ import sys
 
 
 def main() -> None:
-    """Run the program; without its extra it says in one sentence what to install."""
+    """Run the program, or name the package to install if the extra is missing."""
     try:
         from common_lib.cli.program import program  # noqa: PLC0415 - an extra may be absent
     except ModuleNotFoundError as missing:
         if missing.name not in {"rich_click", "click", "rich"}:
             raise
         sys.exit(f"registry needs {missing.name}: pip install 'model-registry-service[cli]'")
-    readable_everywhere()
+    escape_unencodable_output()
     program(prog_name="registry")
 
 
-def readable_everywhere() -> None:
-    """Let no terminal end a command because it cannot show a character: it shows the character's number instead."""
+def escape_unencodable_output() -> None:
+    """Print the number of a character that the terminal's encoding lacks, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -6,8 +6,8 @@ import rich_click as click
 from rich.table import Table
 
 from common_lib.cli import show
-from common_lib.cli.session import Session, connected
-from common_lib.cli.values import based_on, change_options, check_basis, reason_option
+from common_lib.cli.options import change_options, check_precondition, precondition, reason_option
+from common_lib.cli.session import Session, with_session
 
 if TYPE_CHECKING:
     from common_lib.types.aliases import Alias
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 @click.group()
 def aliases() -> None:
-    """Free pointers to versions, such as champion or shadow."""
+    """Manage aliases: names for versions, such as champion or shadow, that you can move."""
 
 
 @aliases.command("list")
 @click.argument("name")
-@connected
+@with_session
 def list_aliases(session: Session, name: str) -> None:
-    """The aliases of a model."""
+    """List the aliases of a model."""
     found = session.registry.aliases.of_model(name)
-    session.answer(found, lambda: _table(found))
+    session.output(found, lambda: _table(found))
 
 
 @aliases.command("set")
@@ -33,14 +33,14 @@ def list_aliases(session: Session, name: str) -> None:
 @click.argument("version", type=click.IntRange(min=1))
 @reason_option
 @change_options
-@connected
+@with_session
 def set_alias(
     session: Session, *, name: str, alias: str, version: int, reason: str, revision: int | None, force: bool
 ) -> None:
-    """Point an alias at a version; one that is not there is created."""
-    check_basis(revision, force)
-    pointed = session.registry.set_alias(name, alias, version, reason=reason, revision=revision, force=force)
-    session.answer(pointed, lambda: _table([pointed]))
+    """Point an alias at a version; create the alias if it does not exist."""
+    check_precondition(revision, force)
+    after = session.registry.set_alias(name, alias, version, reason=reason, revision=revision, force=force)
+    session.output(after, lambda: _table([after]))
 
 
 @aliases.command()
@@ -48,13 +48,13 @@ def set_alias(
 @click.argument("alias")
 @reason_option
 @change_options
-@connected
+@with_session
 def delete(session: Session, *, name: str, alias: str, reason: str, revision: int | None, force: bool) -> None:
-    """Remove an alias; the version it points at stays."""
+    """Delete an alias; the version it points at stays."""
     registry = session.registry.aliases
     last = registry.get(name, alias)
-    registry.delete(name, alias, reason=reason, **based_on(revision, force, lambda: last))
-    session.answer(last, lambda: show.text(f"{name}@{alias} is gone; it pointed at version {last.version}"))
+    registry.delete(name, alias, reason=reason, **precondition(revision, force, lambda: last))
+    session.output(last, lambda: show.text(f"{name}@{alias} is deleted; it pointed at version {last.version}"))
 
 
 def _table(found: "list[Alias]") -> Table:

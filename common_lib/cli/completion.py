@@ -1,4 +1,4 @@
-"""`registry completion`: the script that lets a shell complete commands and options."""
+"""`registry completion`: shell completion of commands and options."""
 
 import rich_click as click
 from click.shell_completion import get_completion_class
@@ -8,11 +8,11 @@ from click.shell_completion import get_completion_class
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """The completion script of a shell; for bash: eval "$(registry completion bash)"."""
+    """Print the completion script of a shell; for bash: eval "$(registry completion bash)"."""
     name = "registry"
     kind = get_completion_class(shell)
     if kind is None:
-        raise click.UsageError(f"there is no completion for {shell}")
+        raise click.UsageError(f"completion is not available for {shell}")
     script = kind(ctx.find_root().command, {}, name, f"_{name.upper()}_COMPLETE")
-    # `source()` would first run bash to ask for its version, which may not even be installed here.
+    # `source()` would first run bash to read its version, and bash may not be installed.
     click.echo(script.source_template % script.source_vars(), nl=False)

@@ -1,4 +1,4 @@
-"""`registry diff`: two versions side by side, as the registry compares them."""
+"""`registry diff`: compare two versions side by side."""
 
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from common_lib.cli import show
-from common_lib.cli.session import Session, connected
-from common_lib.cli.versions import selected
+from common_lib.cli.session import Session, with_session
+from common_lib.cli.versions import resolve_selector
 from common_lib.rules.comparison import Change, Part
 
 if TYPE_CHECKING:
@@ -23,35 +23,35 @@ _STYLES = {Change.EQUAL: "dim", Change.NEW: "green", Change.GONE: "red", Change.
 @click.argument("left")
 @click.argument("right")
 @click.option("--all", "everything", is_flag=True, help="Show also what is equal.")
-@connected
+@with_session
 def diff(session: Session, *, name: str, left: str, right: str, everything: bool) -> None:
-    """In what two versions of a model differ: parameters, metrics, signature, lineage and files.
+    """Compare two versions of a model: parameters, metrics, signature, lineage and files.
 
     LEFT and RIGHT are numbers, stages, `latest` or `@alias`.
     """
     numbers = [_number(session, name, selector) for selector in (left, right)]
     found = session.registry.versions.diff(name, *numbers)
-    shown = [each for each in found.items if everything or each.change is not Change.EQUAL]
-    session.answer(_document(found, shown), lambda: _table(found, shown))
-    if hidden := len(found.items) - len(shown):
+    visible = [each for each in found.items if everything or each.change is not Change.EQUAL]
+    session.output(_document(found, visible), lambda: _table(found, visible))
+    if hidden := len(found.items) - len(visible):
         session.note(f"{hidden} more {'is' if hidden == 1 else 'are'} equal; --all shows them")
 
 
 def _number(session: Session, name: str, selector: str) -> int:
-    return int(selector) if selector.isdecimal() else selected(session.registry, name, selector).version
+    return int(selector) if selector.isdecimal() else resolve_selector(session.registry, name, selector).version
 
 
-def _document(found: "VersionDiff", shown: "list[Difference]") -> dict[str, Any]:
+def _document(found: "VersionDiff", visible: "list[Difference]") -> dict[str, Any]:
     parts: dict[str, Any] = {str(part): {} for part in Part}
-    for each in shown:
+    for each in visible:
         parts[each.part][each.name] = {"left": each.left, "right": each.right}
     return {"model": found.model, "left": found.left, "right": found.right, **parts}
 
 
-def _table(found: "VersionDiff", shown: "list[Difference]") -> Table:
+def _table(found: "VersionDiff", visible: "list[Difference]") -> Table:
     columns = ("", *(f"{found.model} {number}" for number in (found.left, found.right)), "change")
     rows: list[tuple[show.Cell, ...]] = []
-    for part, of_part in groupby(shown, key=lambda each: each.part):
+    for part, of_part in groupby(visible, key=lambda each: each.part):
         section = list(of_part)
         lefts = _column(part, [(each.left, each.change is Change.NEW) for each in section])
         rights = _column(part, [(each.right, each.change is Change.GONE) for each in section])
@@ -63,14 +63,14 @@ def _table(found: "VersionDiff", shown: "list[Difference]") -> Table:
 
 
 def _column(part: Part, values: list[tuple[Any, bool]]) -> list[str]:
-    numbers = show.aligned([value if _is_number(value) else None for value, _ in values])
+    numbers = show.align([value if _is_number(value) else None for value, _ in values])
     return [
-        "–" if absent else numbers[row] if _is_number(value) else _shown(part, value)
+        "–" if absent else numbers[row] if _is_number(value) else _format_value(part, value)
         for row, (value, absent) in enumerate(values)
     ]
 
 
-def _shown(part: Part, value: Any) -> str:
+def _format_value(part: Part, value: Any) -> str:
     if part is Part.FILES:
         digest, _, size = str(value).partition(" ")
         return f"{digest.removeprefix('sha256:')[:12]}… {show.count(int(size), 'byte')}"

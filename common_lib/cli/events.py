@@ -1,6 +1,5 @@
 """`registry events`."""
 
-import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -8,13 +7,12 @@ import rich_click as click
 from rich.table import Table
 
 from common_lib.cli import show
-from common_lib.cli.session import Session, connected
+from common_lib.cli.options import limit_option, take
+from common_lib.cli.session import Session, with_session
 
 if TYPE_CHECKING:
     from common_lib.registry import ModelRegistry
     from common_lib.types.events import Event
-
-_PAGE = 1000
 
 
 @click.command()
@@ -24,23 +22,23 @@ _PAGE = 1000
     metavar="N",
     default=0,
     show_default=True,
-    help="Only events behind this sequence number.",
+    help="Show only events with a sequence number above N.",
 )
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many; without it, all.")
-@connected
+@limit_option
+@with_session
 def events(session: Session, *, after: int, limit: int | None) -> None:
-    """The log: who did what, when, to what, and why; for auditors and admins.
+    """Show the event log, the oldest event first: who did what, when and why. For auditors and admins.
 
-    The oldest come first. The document of --json also has what was before and after.
+    With --json, each event also has the values before and after the change.
     """
-    found = list(itertools.islice(_behind(session.registry, after, min(limit or _PAGE, _PAGE)), limit))
-    session.answer(found, lambda: _table(found))
+    found = take(limit, lambda page_size: _events_after(session.registry, after, page_size))
+    session.output(found, lambda: _table(found))
     if len(found) == limit:
-        session.note(f"there may be more; --after {int(found[-1].sequence)} goes on")
+        session.note(f"there may be more events: use --after {int(found[-1].sequence)}")
 
 
-def _behind(registry: "ModelRegistry", sequence: int, page: int) -> "Iterator[Event]":
-    while found := registry.events.after(sequence, limit=page):
+def _events_after(registry: "ModelRegistry", sequence: int, page_size: int) -> "Iterator[Event]":
+    while found := registry.events.after(sequence, limit=page_size):
         yield from found
         sequence = int(found[-1].sequence)
 
@@ -51,7 +49,7 @@ def _table(found: "list[Event]") -> Table:
             str(int(event.sequence)),
             show.time(event.time),
             event.actor,
-            _what(event),
+            _format_type(event),
             show.text(event.subject, "bold"),
             str(event.data.get("reason", "")),
         )
@@ -62,6 +60,6 @@ def _table(found: "list[Event]") -> Table:
     )
 
 
-def _what(event: "Event") -> show.Cell:
+def _format_type(event: "Event") -> show.Cell:
     kind = event.type.removeprefix("registry.")
     return show.text(f"{kind} (forced)", "yellow") if event.data.get("forced") else show.text(kind)

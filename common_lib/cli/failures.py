@@ -1,4 +1,4 @@
-"""How a command ends when the registry says no: a fixed exit status, a sentence and what to do about it."""
+"""Errors on the command line: a fixed exit status, a message, and what to do."""
 
 import contextlib
 import errno
@@ -32,7 +32,7 @@ from common_lib.errors import (
 
 
 class Status(IntEnum):
-    """What a script can rely on."""
+    """Exit status of a command; scripts can rely on it."""
 
     OK = 0
     REFUSED = 1
@@ -43,15 +43,15 @@ class Status(IntEnum):
     DAMAGED = 6
 
 
-# The program's help takes a blank line for the end of a line.
+# In click's help text only a blank line ends a line.
 EXIT_CODES = """Exit status:
 0 - done
-1 - refused by the registry, or by this machine's files
+1 - refused by the registry, or a local file or folder cannot be used
 2 - the command line is wrong; nothing was changed
-3 - there is no such model, version, alias, file, principal or token, or it was never fetched
-4 - no valid token, or its principal lacks the right
-5 - the registry does not answer, or what answers is no registry
-6 - bytes are not what their digest says, or the registry has lost them""".replace("\n", "\n\n")
+3 - the model, version, alias, file, principal or token does not exist, or is not in the cache
+4 - the token is missing or invalid, or its principal lacks the right
+5 - the registry does not respond, or the address is not that of a registry
+6 - bytes do not match their digest, or the registry has lost them""".replace("\n", "\n\n")
 _KINDS: list[tuple[type[RegistryError], Status, str]] = [
     (NotFound, Status.NOT_FOUND, "not_found"),
     (Unauthenticated, Status.NOT_ALLOWED, "unauthenticated"),
@@ -70,49 +70,54 @@ _KINDS: list[tuple[type[RegistryError], Status, str]] = [
     (NoSafeFormat, Status.REFUSED, "no_safe_format"),
     (RegistryError, Status.REFUSED, "refused"),
 ]
-# What helps at a command line; the registry's own remedies speak to programs, of headers and of calls.
+# Remedies for users of the command line; the registry's own remedies name headers and functions.
 _REMEDIES = {
     "connection_failed": (
-        "check --url (or REGISTRY_URL), that `registry-server serve` runs there, "
-        "and the variables of a proxy, such as https_proxy"
+        "check --url (or REGISTRY_URL), whether `registry-server serve` runs there, "
+        "and proxy variables such as https_proxy"
     ),
-    "answer_timed_out": "try again; if it stays so, look at the server's log and load",
-    "rate_limited": "wait as long as the message says and try again; an operator can raise the limit",
+    "answer_timed_out": "try again; if it happens again, check the server's log and load",
+    "rate_limited": "wait for the time in the message and try again; an operator can raise the limit",
     "registry_unavailable": (
-        "try again; if it stays so, an operator finds the cause in the server's log or by `registry-server doctor`"
+        "try again; if it happens again, an operator can find the cause in the server's log "
+        "or with `registry-server doctor`"
     ),
-    "not_cached": "fetch it once without --offline, with the same --url and the same token",
+    "not_cached": "download it once without --offline, with the same --url and the same token",
     "blob_damaged": "PUT the same bytes to /v1/blobs/SHA256 again, from a copy or a backup: that restores the version",
-    "blob_missing": "run the command again: it sends what is missing",
+    "blob_missing": "run the command again: it sends the missing bytes",
     "unauthenticated": (
-        "give a token by --token-file or REGISTRY_TOKEN; an admin makes one by `registry-server token create`"
+        "give a token with --token-file or REGISTRY_TOKEN; an admin creates one with `registry-server token create`"
     ),
-    "revision_mismatch": "look at it, decide again, and run the command again; --force with a --reason overwrites it",
-    "reason_required": "say why by --reason; it is kept in the audit log",
-    "production_changed": "look at `registry history NAME`, decide again, and run the command again",
-    "policy_not_met": "`registry promote NAME VERSION --dry-run` lists what is missing",
+    "revision_mismatch": (
+        "show the current state, decide again, and run the command again; or overwrite it with --force and --reason"
+    ),
+    "reason_required": "give the reason with --reason; it is recorded in the audit log",
+    "production_changed": "run `registry history NAME`, decide again, and run the command again",
+    "policy_not_met": "`registry promote NAME VERSION --dry-run` lists the rules that are not met",
     "version_not_found": (
         "`registry versions list NAME --tombstoned` shows all versions, `registry aliases list NAME` the aliases"
     ),
-    "alias_not_found": "`registry aliases list NAME` shows the aliases there are",
-    "alias_exists": "somebody set it just now: look at it, and run the command again to move it",
-    "version_in_production": "promote another version, or archive it by `registry stages set NAME VERSION archived`",
-    "version_aliased": "move them by `registry aliases set`, or remove them by `registry aliases delete`",
-    "principal_not_found": "`registry-server principal list` shows the principals there are",
-    "token_not_found": "`registry-server token list` shows the ids there are",
+    "alias_not_found": "`registry aliases list NAME` shows the aliases of the model",
+    "alias_exists": (
+        "somebody has just created this alias: run `registry aliases list NAME`, then run this command again to move it"
+    ),
+    "version_in_production": "promote another version, or archive it with `registry stages set NAME VERSION archived`",
+    "version_aliased": "move its aliases with `registry aliases set`, or delete them with `registry aliases delete`",
+    "principal_not_found": "`registry-server principal list` shows all principals",
+    "token_not_found": "`registry-server token list` shows the ids of all tokens",
 }
 
 
 @contextlib.contextmanager
-def reported(*, as_json: bool) -> Iterator[None]:
-    """End the command with the status of whatever error of the registry, or of this machine's files, is raised."""
+def exit_on_error(*, as_json: bool) -> Iterator[None]:
+    """Report an error of the registry or of a local file, and end the command with its exit status."""
     try:
         yield
     except RegistryError as error:
         _end(problem(error), status(error), as_json=as_json)
     except UnicodeEncodeError:
-        # Python gives bytes of the command line that are no text a form that cannot be written out again.
-        _end({"code": "invalid_text", "detail": "an argument is not text in UTF-8"}, Status.USAGE, as_json=as_json)
+        # Python decodes invalid bytes of the command line to surrogates, which cannot be encoded again.
+        _end({"code": "invalid_text", "detail": "an argument is not valid UTF-8"}, Status.USAGE, as_json=as_json)
     except OSError as error:
         if error.errno == errno.EPIPE:
             raise
@@ -120,18 +125,18 @@ def reported(*, as_json: bool) -> Iterator[None]:
 
 
 def status(error: RegistryError) -> Status:
-    """The exit status of an error."""
+    """Return the exit status of an error."""
     if isinstance(error, RequestRefused):
         if error.code in {"digest_mismatch", "blob_damaged"}:
             return Status.DAMAGED
         if error.status is None:
-            # Found before anything was sent: what was typed breaks a rule.
+            # The client found it before it sent a request: an argument breaks a rule.
             return Status.USAGE
     return _kind(error)[1]
 
 
 def problem(error: RegistryError) -> dict[str, Any]:
-    """The error as a problem (RFC 9457) with the registry's own members, without those that are empty."""
+    """Return the error as a problem (RFC 9457) with the registry's own members; leave out empty ones."""
     code = _kind(error)[2]
     if isinstance(error, RequestRefused):
         members: dict[str, Any] = {
@@ -151,24 +156,24 @@ def problem(error: RegistryError) -> dict[str, Any]:
             detail, remedy = f"{error.what}: {error.why}", error.remedy
         members = {"type": f"urn:model-registry:problem:{code}", "code": code, "detail": detail, "remedy": remedy}
     if error.outcome_unknown:
-        members["remedy"] = _repeating(error)
+        members["remedy"] = _repeat_remedy(error)
         members["idempotency_key"] = error.idempotency_key
     return {name: value for name, value in members.items() if value is not None and value != ""}
 
 
-def _repeating(error: RegistryError) -> str:
-    """Say how to repeat a change whose outcome is not known: with the same key, and with what was read before it."""
+def _repeat_remedy(error: RegistryError) -> str:
+    """Return how to repeat a change whose outcome is unknown: with its key and the version it was to replace."""
     options = f"--idempotency-key {error.idempotency_key}"
     sent = json.loads(error.operation.body or b"{}") if error.operation is not None else {}
     if sent.get("to") == "production" or "replacing" in sent:
         options += f" --replacing {sent.get('replacing') or 0}"
-    return f"it is not known whether it was done: to have it done once, run the same command again with {options}"
+    return f"the change may have been made; to make it exactly once, run the same command again with {options}"
 
 
-def tell(members: dict[str, Any], *, as_json: bool) -> None:
+def write_problem(members: dict[str, Any], *, as_json: bool) -> None:
     """Write a problem to standard error."""
     if as_json:
-        click.echo(show.as_json(members), err=True)
+        click.echo(show.to_json(members), err=True)
         return
     err = show.stderr()
     err.print(show.text(f"✗ {members['detail']}", "bold red"), soft_wrap=True)
@@ -179,7 +184,7 @@ def tell(members: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _end(members: dict[str, Any], status: Status, *, as_json: bool) -> None:
-    tell(members, as_json=as_json)
+    write_problem(members, as_json=as_json)
     raise SystemExit(int(status))
 
 

@@ -1,4 +1,4 @@
-"""The group of all commands of a program, whose usage errors are as safe to print as its answers."""
+"""A command group that escapes its usage errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,21 +10,21 @@ from common_lib.escapes import escape
 
 
 class SafeGroup(click.RichGroup):
-    """A group that escapes what its usage errors repeat: a word of the command line, or what a file says."""
+    """A group whose usage errors are safe to print, although they repeat words of the command line or of a file."""
 
     def make_context(self, *args: Any, **options: Any) -> click.Context:
         """Parse the words before the command."""
-        with _escaped():
+        with _escape_errors():
             return super().make_context(*args, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Parse the words of the command, and run it."""
-        with _escaped():
+        with _escape_errors():
             return super().invoke(ctx)
 
 
 @contextmanager
-def _escaped() -> Iterator[None]:
+def _escape_errors() -> Iterator[None]:
     try:
         yield
     except click.ClickException as error:

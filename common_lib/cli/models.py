@@ -1,7 +1,7 @@
 """`registry models`."""
 
 import copy
-import itertools
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
@@ -9,17 +9,20 @@ from rich.table import Table
 from rich.text import Text
 
 from common_lib.cli import show
-from common_lib.cli.session import Session, connected
-from common_lib.cli.values import (
-    based_on,
+from common_lib.cli.options import (
     change_options,
+    edit_mapping,
     edit_options,
-    merged,
-    moment,
+    limit_option,
     pairs_option,
+    parse_scalar,
+    parse_time,
+    precondition,
     reason_option,
-    scalar,
+    required_reason_option,
+    take,
 )
+from common_lib.cli.session import Session, with_session
 from common_lib.rules.lifecycle import ModelStage, ModelType
 
 if TYPE_CHECKING:
@@ -27,44 +30,46 @@ if TYPE_CHECKING:
 
 TYPES = click.Choice([str(kind) for kind in ModelType])
 STAGES = click.Choice([str(stage) for stage in ModelStage])
-_PAGE = 1000
-# The names as people read them, where a list within the table of options would be cut.
+# In help texts, because rich-click cuts a long list of choices.
 TYPE_NAMES = "classification, regression, forecasting, reinforcement, anomaly_detection or time_series"
 STAGE_NAMES = "development, staging, production or archived"
 
 
 @click.group()
 def models() -> None:
-    """Registered models: the names under which versions live."""
+    """Manage registered models."""
 
 
 @models.command("list")
-@click.option("--type", type=TYPES, metavar="TYPE", help=f"Only models of this type: {TYPE_NAMES}.")
-@click.option("--stage", type=STAGES, metavar="STAGE", help=f"Only models with a version in this stage: {STAGE_NAMES}.")
-@pairs_option("--tag", help="Only models with this tag; may be repeated.")
-@click.option("--owner", help="Only models of this owner.")
-@click.option("--prefix", help="Only models whose name begins so.")
-@click.option("--created-from", type=moment, metavar="TIME", help="Only models created at this time (UTC) or later.")
-@click.option("--created-before", type=moment, metavar="TIME", help="Only models created before this time (UTC).")
-@click.option("--tombstoned", is_flag=True, help="Also models that were taken out of use.")
+@click.option("--type", type=TYPES, metavar="TYPE", help=f"Show only models of this type: {TYPE_NAMES}.")
+@click.option(
+    "--stage", type=STAGES, metavar="STAGE", help=f"Show only models with a version in this stage: {STAGE_NAMES}."
+)
+@pairs_option("--tag", help="Show only models with this tag; may be repeated.")
+@click.option("--owner", help="Show only models of this owner.")
+@click.option("--prefix", help="Show only models whose name begins with this text.")
+@click.option(
+    "--created-from", type=parse_time, metavar="TIME", help="Show only models created at TIME (UTC) or later."
+)
+@click.option("--created-before", type=parse_time, metavar="TIME", help="Show only models created before TIME (UTC).")
+@click.option("--tombstoned", is_flag=True, help="Show also tombstoned models.")
 @click.option(
     "--order",
     type=click.Choice(["name", "-name", "created_at", "-created_at"]),
     metavar="FIELD",
     default="name",
     show_default=True,
-    help="Sort by name or created_at; -name and -created_at sort down.",
+    help="Sort by name or created_at; with a leading minus in descending order.",
 )
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many; without it, all.")
-@connected
+@limit_option
+@with_session
 def list_models(session: Session, *, tag: dict[str, str], limit: int | None, **conditions: Any) -> None:
-    """The models that fulfil all conditions."""
-    search = session.registry.models.search(tags=tag, page_size=min(limit or _PAGE, _PAGE), **conditions)
-    found = list(itertools.islice(search, limit))
-    session.answer(found, lambda: _table(found))
+    """List the models that meet all conditions."""
+    found = take(limit, partial(session.registry.models.search, tags=tag, **conditions))
+    session.output(found, lambda: _table(found))
 
 
-# A command of its own: help shows a command by its own name, whatever name it was added by.
+# A copy with its own name, because help shows a command's own name and not the one it was added under.
 search = copy.copy(list_models)
 search.name = "search"
 models.add_command(search)
@@ -72,36 +77,36 @@ models.add_command(search)
 
 @models.command("show")
 @click.argument("name")
-@connected
+@with_session
 def show_model(session: Session, name: str) -> None:
-    """One model with all its fields."""
+    """Show one model with all its fields."""
     model = session.registry.models.get(name)
-    session.answer(model, lambda: _fields(model))
+    session.output(model, lambda: _fields(model))
 
 
 @models.command()
 @click.argument("name")
-@click.option("--type", type=TYPES, metavar="TYPE", required=True, help=f"What it answers: {TYPE_NAMES}.")
-@click.option("--owner", help="Who answers for it; without it, you.")
-@click.option("--description", help="What it is for.")
+@click.option("--type", type=TYPES, metavar="TYPE", required=True, help=f"Type of the model: {TYPE_NAMES}.")
+@click.option("--owner", help="The owner. Default: you.")
+@click.option("--description", help="The purpose of the model.")
 @pairs_option("--tag", help="A tag; may be repeated.")
-@pairs_option("--metadata", read=scalar, help="A fact about it, a JSON scalar or a text; may be repeated.")
-@connected
-def create(session: Session, *, name: str, type: str, tag: dict[str, str], **given: Any) -> None:
-    """A new model; its name is never given again."""
-    model = session.registry.models.create(name, type, tags=tag, **given)
-    session.answer(model, lambda: _fields(model))
+@pairs_option("--metadata", parse_value=parse_scalar, help="A fact, a JSON scalar or a text; may be repeated.")
+@with_session
+def create(session: Session, *, name: str, type: str, tag: dict[str, str], **options: Any) -> None:
+    """Create a model. Its name cannot be used again, even after a tombstone."""
+    model = session.registry.models.create(name, type, tags=tag, **options)
+    session.output(model, lambda: _fields(model))
 
 
 @models.command()
 @click.argument("name")
-@click.option("--owner", help="Another owner.")
+@click.option("--owner", help="The new owner.")
 @edit_options
-@pairs_option("--metadata", read=scalar, help="A fact to add or to replace; may be repeated.")
+@pairs_option("--metadata", parse_value=parse_scalar, help="A fact to add or to replace; may be repeated.")
 @click.option("--remove-metadata", multiple=True, metavar="NAME", help="A fact to remove; may be repeated.")
 @reason_option
 @change_options
-@connected
+@with_session
 def update(
     session: Session,
     *,
@@ -112,32 +117,30 @@ def update(
     remove_metadata: tuple[str, ...],
     revision: int | None,
     force: bool,
-    **given: Any,
+    **options: Any,
 ) -> None:
-    """The model with other fields; what is not named stays."""
+    """Change fields of a model; all other fields stay as they are."""
     before = session.registry.models.get(name)
     after = session.registry.models.update(
         name,
-        tags=merged(before.tags, tag, remove_tag),
-        metadata=merged(before.metadata, metadata, remove_metadata),
-        **given,
-        **based_on(revision, force, lambda: before),
+        tags=edit_mapping(before.tags, tag, remove_tag),
+        metadata=edit_mapping(before.metadata, metadata, remove_metadata),
+        **options,
+        **precondition(revision, force, lambda: before),
     )
-    session.answer(after, lambda: _fields(after))
+    session.output(after, lambda: _fields(after))
 
 
 @models.command()
 @click.argument("name")
-@click.option("--reason", required=True, help="Why; kept in the audit log.")
+@required_reason_option
 @change_options
-@connected
+@with_session
 def tombstone(session: Session, *, name: str, reason: str, revision: int | None, force: bool) -> None:
-    """Take a model out of use, for good; its versions are not resolved any more."""
-    registry = session.registry
-    model = registry.models.tombstone(
-        name, reason=reason, **based_on(revision, force, lambda: registry.models.get(name))
-    )
-    session.answer(model, lambda: _fields(model))
+    """Take a model out of use for ever: none of its versions can be resolved any more."""
+    registry = session.registry.models
+    model = registry.tombstone(name, reason=reason, **precondition(revision, force, lambda: registry.get(name)))
+    session.output(model, lambda: _fields(model))
 
 
 def _table(found: "list[RegisteredModel]") -> Table:

@@ -1,4 +1,4 @@
-"""Paths as they are typed. An empty one is refused, because it would mean the current folder."""
+"""A type for paths on the command line. It refuses an empty path, which would mean the current folder."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ import rich_click as click
 
 
 class PathType(click.Path):
-    """A `click.Path` that refuses an empty or blank text and gives a `pathlib.Path`."""
+    """A `click.Path` that refuses an empty or blank text and converts to `pathlib.Path`."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(path_type=Path, **options)
@@ -16,7 +16,7 @@ class PathType(click.Path):
     def convert(
         self, value: "str | os.PathLike[str]", param: click.Parameter | None, ctx: click.Context | None
     ) -> "str | bytes | os.PathLike[str]":
-        """Return the path that was typed."""
+        """Return the path, or fail if it is empty or blank."""
         if not str(value).strip():
             self.fail("the path is empty; '.' is the current folder", param, ctx)
         return super().convert(value, param, ctx)

@@ -1,4 +1,4 @@
-"""Bars for people who wait for bytes."""
+"""Progress bars for uploads and downloads."""
 
 from contextlib import contextmanager
 from threading import Lock
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def bars(console: "Console", sentence: str) -> "Iterator[ProgressListener]":
-    """A bar for all bytes, and below it one for each file at work; what is yielded may be called from any thread."""
+    """Show a bar for all bytes and one for each file in transfer; yield the function that reports progress."""
     columns = (
-        # A long path gives way to what is counted.
+        # A long path is shortened, so that the numbers stay visible.
         TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
         BarColumn(bar_width=20),
         DownloadColumn(binary_units=True),
@@ -32,7 +32,7 @@ def bars(console: "Console", sentence: str) -> "Iterator[ProgressListener]":
 
 
 class Bars:
-    """What has been told of each file, summed up in the first bar."""
+    """Progress of each file, and the sum of all in the first bar."""
 
     def __init__(self, progress: Progress, sentence: str) -> None:
         self._progress = progress
@@ -43,7 +43,7 @@ class Bars:
         self._lock = Lock()
 
     def report(self, path: str, done: int, total: int) -> None:
-        """So many bytes of a file are done; the bar of a whole one goes."""
+        """Update the bar of a file to `done` of `total` bytes; remove the bar when the file is complete."""
         with self._lock:
             self._count(path, done, total)
             if done < total:
@@ -56,7 +56,7 @@ class Bars:
     def _count(self, path: str, done: int, total: int) -> None:
         before = self._known.get(path, (0, 0))
         if before[0] == before[1] > done:
-            # A file that was whole begins again: all are hashed, and now they are sent.
+            # A complete file starts again: hashing has ended, and the upload begins.
             self._known, self._done, self._total, before = {}, 0, 0, (0, 0)
         self._known[path] = (done, total)
         self._done += done - before[0]

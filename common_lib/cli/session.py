@@ -1,4 +1,4 @@
-"""What every command of `registry` shares: where the registry is, who calls, and whether a machine reads the answer."""
+"""The options, configuration and output that all commands of `registry` share."""
 
 import functools
 import os
@@ -13,7 +13,7 @@ import rich_click as click
 
 from common_lib.artifacts.progress import ignore_progress
 from common_lib.cli import show
-from common_lib.cli.failures import reported
+from common_lib.cli.failures import exit_on_error
 from common_lib.cli.paths import PathType
 from common_lib.config import DEFAULT_URL, RegistryConfig
 from common_lib.errors import InvalidConfiguration
@@ -36,13 +36,13 @@ _OPTIONS = [
         show_envvar=True,
         default=DEFAULT_URL,
         show_default=True,
-        help="Where the registry is.",
+        help="The address of the registry.",
     ),
     click.option(
         "--token",
         panel=_PANEL,
         metavar="TOKEN",
-        help="Who calls; better given by --token-file or REGISTRY_TOKEN, which other users of this machine cannot see.",
+        help="Your token. Prefer --token-file or REGISTRY_TOKEN, which other users of this machine cannot see.",
     ),
     click.option(
         "--token-file",
@@ -55,13 +55,13 @@ _OPTIONS = [
         "--fresh",
         panel=_PANEL,
         is_flag=True,
-        help="Fail while the registry does not answer, instead of telling what a reference meant when it last did.",
+        help="Fail if the registry does not respond, instead of showing its last answer about a reference.",
     ),
     click.option(
         "--idempotency-key",
         panel=_PANEL,
         metavar="KEY",
-        help="Repeat a change whose outcome is not known: the key that its error named. It is done once.",
+        help="Repeat a change whose outcome is unknown, with the key from its error message. It is made only once.",
     ),
     click.option(
         "--json", "as_json", panel=_PANEL, is_flag=True, help="Write one JSON document, and errors as JSON problems."
@@ -70,7 +70,7 @@ _OPTIONS = [
 
 
 class Session:
-    """One run of a command: the registry, connected when it is first asked, and the way to answer."""
+    """One run of a command: the registry, and the output to standard output and standard error."""
 
     def __init__(self, config: RegistryConfig, *, as_json: bool, key: str | None = None) -> None:
         self._config = config
@@ -79,37 +79,37 @@ class Session:
 
     @cached_property
     def registry(self) -> "HttpRegistry":
-        """The registry at the given address."""
-        # Imported here, so that help and completion do not pay for httpx and pydantic.
-        from common_lib.cli.stale import Stale  # noqa: PLC0415
+        """The registry at the configured address, opened on first use."""
+        # Imported here, because httpx and pydantic would slow down help and completion.
+        from common_lib.cli.stale_warning import StaleWarning  # noqa: PLC0415
         from common_lib.client.http_registry import HttpRegistry  # noqa: PLC0415
 
-        telemetry = Stale(as_json=self.as_json)
+        telemetry = StaleWarning(as_json=self.as_json)
         if self._key is None:
             return HttpRegistry(self._config, telemetry=telemetry)
-        from common_lib.cli.keyed import KeyedRegistry  # noqa: PLC0415 - as above
+        from common_lib.cli.idempotency import KeyedRegistry  # noqa: PLC0415 - as above
 
         return KeyedRegistry(self._config, telemetry=telemetry, key=self._key)
 
-    def patient(self, seconds: float) -> None:
-        """Wait so long for each answer about bytes; to be said before the registry is first asked."""
-        self._config = replace(self._config, blob_timeout_s=seconds)
+    def set_blob_timeout(self, timeout_s: float) -> None:
+        """Set the timeout of requests about blobs; call it before the first use of `registry`."""
+        self._config = replace(self._config, blob_timeout_s=timeout_s)
 
-    def answer(self, value: Any, render: Callable[[], "RenderableType"]) -> None:
-        """Write a value, or a list of them, to standard output: as JSON, or as `render` shows it to people."""
+    def output(self, value: Any, render: Callable[[], "RenderableType"]) -> None:
+        """Write the result to standard output: `value` as JSON with --json, else what `render` returns."""
         if self.as_json:
-            show.document(_plain(value))
+            show.write_json(_to_builtins(value))
         else:
-            show.put(render())
+            show.write(render())
 
     def note(self, sentence: str) -> None:
-        """Tell people what was done; machines have the document."""
+        """Write a sentence to standard error, except with --json."""
         if not self.as_json:
             show.stderr().print(show.text(sentence), soft_wrap=True)
 
     @contextmanager
     def busy(self, sentence: str) -> Iterator[None]:
-        """Show on a terminal that something is going on."""
+        """Show a spinner on a terminal while the block runs."""
         err = show.stderr()
         if self.as_json or not err.is_terminal:
             yield
@@ -119,27 +119,27 @@ class Session:
 
     @contextmanager
     def transfer(self, sentence: str) -> "Iterator[ProgressListener]":
-        """Show on a terminal how far the bytes are that what is yielded is told of."""
+        """Show progress bars on a terminal while the block runs; yield the function that reports progress."""
         err = show.stderr()
         if self.as_json or not err.is_terminal:
             yield ignore_progress
         else:
-            from common_lib.cli.progress import bars  # noqa: PLC0415 - only who watches pays for it
+            from common_lib.cli.progress import bars  # noqa: PLC0415 - needed on a terminal only
 
             with bars(err, sentence) as report:
                 yield report
 
     def close(self) -> None:
-        """Close the connections, if there are any."""
+        """Close the registry if it was opened."""
         if "registry" in self.__dict__:
             self.registry.close()
 
 
-def connected(command: Callable[..., None]) -> Callable[..., None]:
-    """A command that gets a `Session` first, out of the options for it."""
+def with_session(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of a `Session` to a command, and pass the session as its first argument."""
 
     @functools.wraps(command)
-    def with_session(
+    def run(
         *,
         url: str,
         token: str | None,
@@ -149,8 +149,8 @@ def connected(command: Callable[..., None]) -> Callable[..., None]:
         as_json: bool,
         **arguments: Any,
     ) -> None:
-        with reported(as_json=as_json):
-            config = configured(url, found_token(token, token_file), fresh=fresh)
+        with exit_on_error(as_json=as_json):
+            config = build_config(url, read_token(token, token_file), fresh=fresh)
             session = Session(config, as_json=as_json, key=idempotency_key)
             try:
                 command(session, **arguments)
@@ -158,55 +158,56 @@ def connected(command: Callable[..., None]) -> Callable[..., None]:
                 session.close()
 
     for option in reversed(_OPTIONS):
-        with_session = option(with_session)
-    # The order of the panels in help: what is special about the command comes first.
-    return click.option_panel("Options")(click.option_panel(_PANEL)(with_session))
+        run = option(run)
+    # Help shows the panels in this order: the command's own options first.
+    return click.option_panel("Options")(click.option_panel(_PANEL)(run))
 
 
-def configured(url: str, token: str, *, fresh: bool) -> RegistryConfig:
-    """The configuration in the environment, for that address and token.
+def build_config(url: str, token: str, *, fresh: bool) -> RegistryConfig:
+    """Return the configuration from the environment, with the given address and token.
 
-    Whoever types a command wants to know what is so now: the registry is always asked, and what it said before is told
-    only if it does not answer, with `fresh` not even then.
+    A command always sends a request, because the user wants the current state. A cached answer is used only if the
+    registry does not respond; with `fresh`, never.
     """
-    said_otherwise = {"REGISTRY_URL", "REGISTRY_TOKEN"}
-    found = RegistryConfig.from_environment({key: os.environ[key] for key in os.environ.keys() - said_otherwise})
+    overridden = {"REGISTRY_URL", "REGISTRY_TOKEN"}
+    found = RegistryConfig.from_environment({key: os.environ[key] for key in os.environ.keys() - overridden})
     resolve = None if fresh or found.resolve is None else replace(found.resolve, fresh_s=0.0, revalidate_s=0.0)
     return replace(found, url=url, token=token, resolve=resolve)
 
 
-def found_token(token: str | None, file: Path | None, *, secret: bool = False) -> str:
-    """The token that was given on the command line, in a file, or in `REGISTRY_TOKEN`, in this order.
+def read_token(token: str | None, file: Path | None, *, secret: bool = False) -> str:
+    """Return the token from the command line, from a file, or from `REGISTRY_TOKEN`, in this order; "" without one.
 
-    With `secret` the file must not be readable by other users.
+    With `secret`, other users must not be able to read the file.
 
     Raises:
-        InvalidConfiguration: it was given twice, its file is empty or can be changed by others, or it is malformed.
+        InvalidConfiguration: token and file are both given, the file is empty or others can change it, or the token
+            has characters that no token can have.
     """
     if token and file:
         raise InvalidConfiguration("--token and --token-file are both given: give one")
-    found = token or (_of_file(file, secret=secret) if file else os.environ.get("REGISTRY_TOKEN", ""))
+    found = token or (_read_file(file, secret=secret) if file else os.environ.get("REGISTRY_TOKEN", ""))
     found = found.strip()
     if file and not found:
-        raise InvalidConfiguration(f"{file} is empty: it should hold the token")
-    # It would travel in a header; whatever complains there would show it.
+        raise InvalidConfiguration(f"{file} is empty: it should contain the token")
+    # An invalid header value would be refused later, by an error that contains the token.
     if not found.isascii() or not found.isprintable() or " " in found:
-        raise InvalidConfiguration("the token has characters that no token has: it is not shown, look where it is from")
+        raise InvalidConfiguration("the token has spaces or characters that are not printable ASCII: copy it again")
     return found
 
 
-def _of_file(file: Path, *, secret: bool) -> str:
+def _read_file(file: Path, *, secret: bool) -> str:
     try:
         return read_own(file, most_bytes=_MOST_BYTES, secret=secret).decode("utf-8", "replace")
-    except OSError as why:
-        raise InvalidConfiguration(f"the token cannot be read: {why}") from None
+    except OSError as error:
+        raise InvalidConfiguration(f"the token cannot be read: {error}") from None
 
 
-def _plain(value: Any) -> Any:
+def _to_builtins(value: Any) -> Any:
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_to_builtins(item) for item in value]
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _to_builtins(item) for key, item in value.items()}
     return value

@@ -1,4 +1,4 @@
-"""What people read: tables with aligned numbers, stages in their colours, times exact and in UTC."""
+"""Output for people and for machines: tables, aligned numbers, coloured stages, times in UTC, JSON."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -19,38 +19,38 @@ if TYPE_CHECKING:
     from common_lib.types.base import Tombstone
     from common_lib.types.versions import Recall, Signature
 
-# Into a pipe or a file nothing is wrapped or cut, whatever its length.
+# In a pipe or a file, lines of any length are neither wrapped nor cut.
 _UNBOUNDED = 100_000
 _STAGES = {"development": "cyan", "staging": "yellow", "production": "bold green", "archived": "dim"}
 Cell = Text | str | int | None
 
 
 def stdout() -> Console:
-    """Where answers go."""
+    """Return the console for results."""
     return _console(stderr=False)
 
 
 def stderr() -> Console:
-    """Where everything goes that is no answer."""
+    """Return the console for messages, warnings and errors."""
     return _console(stderr=True)
 
 
-def put(shown: RenderableType) -> None:
-    """Write to standard output; what is too wide for the terminal is continued there, never cut."""
+def write(renderable: RenderableType) -> None:
+    """Write to standard output; lines wider than the terminal are wrapped, never cut."""
     console = stdout()
-    narrowest = Measurement.get(console, console.options.update(max_width=_UNBOUNDED), shown).minimum
-    # The width alone would be ignored on a dumb terminal.
+    narrowest = Measurement.get(console, console.options.update(max_width=_UNBOUNDED), renderable).minimum
+    # Rich ignores a width without a height on a dumb terminal.
     console.size = ConsoleDimensions(max(console.width, narrowest), console.height)
-    console.print(shown)
+    console.print(renderable)
 
 
-def document(value: Any) -> None:
+def write_json(value: Any) -> None:
     """Write one JSON document to standard output."""
-    click.echo(as_json(value, indent=2))
+    click.echo(to_json(value, indent=2))
 
 
-def as_json(value: Any, indent: int | None = None) -> str:
-    """Return a JSON document, with each character that a reader cannot see replaced by its number."""
+def to_json(value: Any, indent: int | None = None) -> str:
+    """Return a JSON document, with each invisible character replaced by its number."""
     return escape_json(json.dumps(value, indent=indent, ensure_ascii=False, default=str))
 
 
@@ -60,7 +60,7 @@ def text(value: object, style: str = "") -> Text:
 
 
 def time(moment: datetime) -> str:
-    """A moment in UTC, to the second.
+    """Format a time in UTC, to the second.
 
     >>> time(datetime(2026, 3, 1, 9, 15, tzinfo=UTC))
     '2026-03-01 09:15:00Z'
@@ -69,99 +69,99 @@ def time(moment: datetime) -> str:
 
 
 def stage(value: str) -> Text:
-    """A stage in its colour."""
+    """Return a stage in its colour."""
     return text(value, _STAGES.get(str(value), ""))
 
 
 def number(value: float) -> str:
-    """A measured number with six significant digits; a whole one is exact.
+    """Format a number: a float with six significant digits, an integer exactly.
 
     >>> number(0.5123456789), number(200_000_000)
     ('0.512346', '200,000,000')
     """
-    return whole(value) if isinstance(value, int) else f"{value:.6g}"
+    return integer(value) if isinstance(value, int) else f"{value:.6g}"
 
 
-def whole(value: int) -> str:
-    """An exact whole number with its thousands apart.
+def integer(value: int) -> str:
+    """Format an integer with thousands separators.
 
-    >>> whole(1234567)
+    >>> integer(1234567)
     '1,234,567'
     """
     return f"{value:,}"
 
 
 def count(number: int, thing: str) -> str:
-    """So many things, in the singular for one.
+    """Format a count of things, in the singular for one.
 
     >>> count(1, "file"), count(1234, "byte")
     ('1 file', '1,234 bytes')
     """
-    return f"{whole(number)} {thing}{'' if number == 1 else 's'}"
+    return f"{integer(number)} {thing}{'' if number == 1 else 's'}"
 
 
 def pairs(mapping: dict[str, Any]) -> str:
-    """The pairs of a mapping on one line."""
+    """Format a mapping as name=value pairs on one line."""
     return " ".join(f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in mapping.items())
 
 
-def aligned(numbers: Sequence[float | None]) -> list[str]:
-    """Numbers one below the other: their decimal points stand in one column.
+def align(numbers: Sequence[float | None]) -> list[str]:
+    """Format the numbers of a column with their decimal points aligned.
 
-    >>> aligned([0.5, 12, None])
+    >>> align([0.5, 12, None])
     [' 0.5', '12  ', '']
     """
     texts = ["" if value is None else number(value) for value in numbers]
-    points = [shown.find(".") if "." in shown else len(shown) for shown in texts]
+    points = [each.find(".") if "." in each else len(each) for each in texts]
     before = max(points, default=0)
-    lines = [" " * (before - point) + shown if shown else "" for shown, point in zip(texts, points, strict=True)]
+    lines = [" " * (before - point) + each if each else "" for each, point in zip(texts, points, strict=True)]
     longest = max(map(len, lines), default=0)
     return [line.ljust(longest) if line else "" for line in lines]
 
 
 def tombstone(found: "Tombstone | Recall | None") -> str:
-    """When, by whom and why something was taken out of use, or blocked."""
+    """Format when, by whom and why a model or version was tombstoned or recalled."""
     return "" if found is None else f"{time(found.at)} by {found.by}: {found.reason}"
 
 
 def signature(found: "Signature") -> dict[str, str]:
-    """Inputs and outputs by name, with type and shape."""
-    return {name: str(told) for name, told in described(found).items()}
+    """Return the type and shape of each input and output, by name."""
+    return {name: str(description) for name, description in described(found).items()}
 
 
 def table(
     columns: Iterable[str], rows: Iterable[Sequence[Cell]], *, right: Iterable[str] = (), free: Iterable[str] = ()
 ) -> Table:
-    """A table; columns in `right` are aligned to the right, only those in `free` may be broken into lines.
+    """Return a table; columns in `right` are aligned to the right, and only columns in `free` may wrap.
 
-    An empty row begins a section.
+    An empty row starts a section.
     """
-    shown = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False, pad_edge=False)
-    to_the_right, breaking = set(right), {escape(name) for name in free}
+    result = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False, pad_edge=False)
+    right_names, free_names = set(right), {escape(name) for name in free}
     for name in columns:
-        # Names of metrics are columns too.
-        shown.add_column(text(name), justify="right" if name in to_the_right else "left")
+        # Escaped, because names of metrics are columns too.
+        result.add_column(text(name), justify="right" if name in right_names else "left")
     for row in rows:
         if row:
-            shown.add_row(*(_cell(cell) for cell in row))
+            result.add_row(*(_cell(cell) for cell in row))
         else:
-            shown.add_section()
-    for column in shown.columns:
-        if str(column.header) not in breaking:
-            # Not `no_wrap`, which cuts what does not fit, nor a least width, under which rich goes when it makes room.
+            result.add_section()
+    for column in result.columns:
+        if str(column.header) not in free_names:
+            # `no_wrap` would cut what does not fit, and rich shrinks a column below its `min_width`.
             column.width = max(cell.cell_len for cell in [Text(str(column.header)), *column.cells])  # type: ignore[union-attr]
-    return shown
+    return result
 
 
 def fields(rows: Iterable[tuple[str, Cell]]) -> Table:
-    """One object: the names of its fields and their values; empty ones are left out."""
-    shown = Table.grid(padding=(0, 2))
-    shown.add_column(style="bold", no_wrap=True)
-    shown.add_column()
+    """Return a table of names and values; fields with an empty value are left out."""
+    result = Table.grid(padding=(0, 2))
+    result.add_column(style="bold", no_wrap=True)
+    result.add_column()
     for name, cell in rows:
         if cell is not None and str(cell):
-            shown.add_row(text(name), _cell(cell))
-    return shown
+            result.add_row(text(name), _cell(cell))
+    return result
 
 
 def _cell(cell: Cell) -> Text:

@@ -1,7 +1,7 @@
 """`registry versions`."""
 
-import itertools
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,87 +12,88 @@ from rich.text import Text
 
 from common_lib.cli import show
 from common_lib.cli.models import STAGE_NAMES, STAGES
-from common_lib.cli.paths import PathType
-from common_lib.cli.session import Session, connected
-from common_lib.cli.values import (
-    based_on,
+from common_lib.cli.options import (
     change_options,
+    edit_mapping,
     edit_options,
-    finite,
-    merged,
+    limit_option,
     pairs_option,
+    parse_finite,
+    parse_scalar,
+    precondition,
     reason_option,
-    scalar,
+    required_reason_option,
+    take,
 )
+from common_lib.cli.paths import PathType
+from common_lib.cli.session import Session, with_session
 
 if TYPE_CHECKING:
     from common_lib.client.http_registry import HttpRegistry
     from common_lib.types.artifacts import Manifest
     from common_lib.types.versions import ModelVersion, Signature
 
-_PAGE = 1000
 _METRICS = 4
 
 
 @click.group()
 def versions() -> None:
-    """Versions of a model: immutable files with what is known about them."""
+    """Manage versions of a model: immutable files with metadata."""
 
 
 @versions.command("list")
 @click.argument("name")
-@click.option("--stage", type=STAGES, metavar="STAGE", help=f"Only versions in this stage: {STAGE_NAMES}.")
-@click.option("--tombstoned", is_flag=True, help="Also versions that were taken out of use.")
+@click.option("--stage", type=STAGES, metavar="STAGE", help=f"Show only versions in this stage: {STAGE_NAMES}.")
+@click.option("--tombstoned", is_flag=True, help="Show also tombstoned versions.")
 @click.option(
     "--order",
     type=click.Choice(["version", "-version"]),
     default="-version",
     show_default=True,
-    help="The oldest or the newest first.",
+    help="Sort by version number; -version puts the newest first.",
 )
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many; without it, all.")
-@connected
+@limit_option
+@with_session
 def list_versions(session: Session, *, name: str, limit: int | None, **conditions: Any) -> None:
-    """The versions of a model, the newest first."""
-    search = session.registry.versions.search(name, page_size=min(limit or _PAGE, _PAGE), **conditions)
-    found = list(itertools.islice(search, limit))
-    session.answer(found, lambda: _table(found))
+    """List the versions of a model."""
+    found = take(limit, partial(session.registry.versions.search, name, **conditions))
+    session.output(found, lambda: _table(found))
 
 
 @versions.command("show")
 @click.argument("name")
 @click.argument("version")
-@connected
+@with_session
 def show_version(session: Session, *, name: str, version: str) -> None:
-    """One version with all that is known about it.
+    """Show one version with all its metadata and files.
 
     VERSION is a number, a stage, `latest` or `@alias`.
     """
-    found = selected(session.registry, name, version)
+    found = resolve_selector(session.registry, name, version)
     manifest = session.registry.versions.manifest(found.model, found.version)
     value = found.model_dump(mode="json") | {"files": [entry.model_dump(mode="json") for entry in manifest.files]}
-    session.answer(value, lambda: _whole(found, manifest))
+    session.output(value, lambda: _details(found, manifest))
 
 
 @versions.command()
 @click.argument("name")
 @click.argument("path", type=PathType(exists=True))
-@click.option("--framework", required=True, help="What reads the files, such as scikit-learn or onnx.")
-@pairs_option("--metric", read=finite, help="A final metric; may be repeated.")
-@pairs_option("--param", read=scalar, help="A parameter, a JSON scalar or a text; may be repeated.")
+@click.option("--framework", required=True, help="The library that loads the files, such as scikit-learn or onnx.")
+@pairs_option("--metric", parse_value=parse_finite, help="A final metric; may be repeated.")
+@pairs_option("--param", parse_value=parse_scalar, help="A parameter, a JSON scalar or a text; may be repeated.")
 @pairs_option("--tag", help="A tag; may be repeated.")
-@click.option("--description", help="What is special about it.")
+@click.option("--description", help="What is new or special in this version.")
 @click.option(
     "--signature",
     type=PathType(exists=True, dir_okay=False),
     metavar="FILE",
-    help='What it takes and gives, as JSON: {"inputs": [{"name": …, "dtype": …, "shape": […]}], "outputs": […]}.',
+    help='Inputs and outputs in a JSON file: {"inputs": [{"name": …, "dtype": …, "shape": […]}], "outputs": […]}.',
 )
-@click.option("--run", help="The training run it comes from.")
-@click.option("--code-commit", help="The commit of the code that trained it.")
-@click.option("--data-digest", help="The digest of the data it was trained on.")
-@click.option("--parent", metavar="REFERENCE", help="The version it was derived from.")
-@connected
+@click.option("--run", help="The training run that produced the version.")
+@click.option("--code-commit", help="The commit of the training code.")
+@click.option("--data-digest", help="The digest of the training data.")
+@click.option("--parent", metavar="REFERENCE", help="The version that this one is derived from.")
+@with_session
 def register(
     session: Session,
     *,
@@ -106,11 +107,11 @@ def register(
     description: str | None,
     **lineage: str | None,
 ) -> None:
-    """Upload a file or a folder as the next version; bytes that are there already are not sent again.
+    """Upload a file or a folder as the next version; bytes that the registry already has are not sent again.
 
-    After a cut the same command goes on where it ended.
+    After an interruption, run the same command again: it continues the upload.
     """
-    from common_lib.types.versions import Lineage  # noqa: PLC0415 - pydantic is for those who need it
+    from common_lib.types.versions import Lineage  # noqa: PLC0415 - imports pydantic, which is slow
 
     with session.transfer(f"Hashing and sending {path.name}") as progress:
         version = session.registry.register(
@@ -125,7 +126,7 @@ def register(
             lineage=Lineage(**lineage) if any(lineage.values()) else None,
             progress=progress,
         )
-    session.answer(version, lambda: _fields(version))
+    session.output(version, lambda: _fields(version))
 
 
 @versions.command()
@@ -134,7 +135,7 @@ def register(
 @edit_options
 @reason_option
 @change_options
-@connected
+@with_session
 def update(
     session: Session,
     *,
@@ -147,32 +148,31 @@ def update(
     revision: int | None,
     force: bool,
 ) -> None:
-    """The version with another description or other tags; what is not named stays, all else is immutable."""
+    """Change the description or tags of a version; everything else is immutable."""
     registry = session.registry.versions
     before = registry.get(name, version)
-    tags = merged(before.tags, tag, remove_tag)
-    basis = based_on(revision, force, lambda: before)
+    tags = edit_mapping(before.tags, tag, remove_tag)
+    basis = precondition(revision, force, lambda: before)
     after = registry.update(name, version, tags=tags, description=description, reason=reason, **basis)
-    session.answer(after, lambda: _fields(after))
+    session.output(after, lambda: _fields(after))
 
 
 @versions.command()
 @click.argument("name")
 @click.argument("version", type=click.IntRange(min=1))
-@click.option("--reason", required=True, help="Why; kept in the audit log.")
+@required_reason_option
 @change_options
-@connected
+@with_session
 def tombstone(session: Session, *, name: str, version: int, reason: str, revision: int | None, force: bool) -> None:
-    """Take a version out of use, for good; its number is never given again."""
-    registry = session.registry
-    after = registry.versions.tombstone(
-        name, version, reason=reason, **based_on(revision, force, lambda: registry.versions.get(name, version))
-    )
-    session.answer(after, lambda: _fields(after))
+    """Take a version out of use for ever; its number is not used again."""
+    registry = session.registry.versions
+    basis = precondition(revision, force, lambda: registry.get(name, version))
+    after = registry.tombstone(name, version, reason=reason, **basis)
+    session.output(after, lambda: _fields(after))
 
 
-def selected(registry: "HttpRegistry", name: str, selector: str) -> "ModelVersion":
-    """The version that a number, a stage, `latest` or `@alias` means."""
+def resolve_selector(registry: "HttpRegistry", name: str, selector: str) -> "ModelVersion":
+    """Return the version that a number, a stage, `latest` or `@alias` refers to."""
     if selector.isdecimal():
         return registry.versions.get(name, int(selector))
     return registry.resolve(f"models:/{name}{'' if selector.startswith('@') else '/'}{selector}")
@@ -185,15 +185,17 @@ def _signature(file: Path) -> "Signature":
         return Signature.model_validate_json(file.read_bytes())
     except ValueError as error:
         first = str(error).splitlines()
-        raise click.UsageError(f"{file} is no signature: {' '.join(line.strip() for line in first[1:3])}") from None
+        raise click.UsageError(
+            f"{file} does not contain a signature: {' '.join(line.strip() for line in first[1:3])}"
+        ) from None
 
 
 def _table(found: "list[ModelVersion]") -> Table:
-    # What most versions measured gets columns of its own; `show` has the rest.
+    # Columns only for the most frequent metrics; `versions show` prints all.
     frequent = sorted(
         name for name, _ in Counter(m for version in found for m in version.metrics).most_common(_METRICS)
     )
-    measured = {name: show.aligned([version.metrics.get(name) for version in found]) for name in frequent}
+    measured = {name: show.align([version.metrics.get(name) for version in found]) for name in frequent}
     columns = ("version", "stage", "framework", *frequent, "files", "bytes", "created", "by")
     rows: list[tuple[show.Cell, ...]] = [
         (
@@ -202,7 +204,7 @@ def _table(found: "list[ModelVersion]") -> Table:
             version.framework,
             *(measured[name][row] for name in frequent),
             str(version.file_count),
-            show.whole(version.size),
+            show.integer(version.size),
             show.time(version.created_at),
             version.created_by,
         )
@@ -230,15 +232,15 @@ def _fields(version: "ModelVersion") -> Table:
     )
 
 
-def _whole(version: "ModelVersion", manifest: "Manifest") -> Group:
-    files = [(entry.path, show.whole(entry.size), entry.sha256, entry.media_type) for entry in manifest.files]
+def _details(version: "ModelVersion", manifest: "Manifest") -> Group:
+    files = [(entry.path, show.integer(entry.size), entry.sha256, entry.media_type) for entry in manifest.files]
     parts: list[tuple[str, Table]] = []
     if version.parameters:
         rows = [(key, show.pairs({"": value}).removeprefix("=")) for key, value in version.parameters.items()]
         parts.append(("parameters", show.fields(rows)))
     if version.metrics:
         parts.append(
-            ("metrics", show.fields(zip(version.metrics, show.aligned(list(version.metrics.values())), strict=True)))
+            ("metrics", show.fields(zip(version.metrics, show.align(list(version.metrics.values())), strict=True)))
         )
     if version.signature:
         parts.append(("signature", show.fields(show.signature(version.signature).items())))
@@ -246,10 +248,10 @@ def _whole(version: "ModelVersion", manifest: "Manifest") -> Group:
         parts.append(("lineage", show.fields(version.lineage.model_dump(exclude_none=True).items())))
     parts.append(("files", show.table(("path", "bytes", "sha256", "media type"), files, right=("bytes",))))
     return Group(
-        _fields(version), *(part for title, shown in parts for part in (Text(f"\n{title}", "bold underline"), shown))
+        _fields(version), *(part for title, table in parts for part in (Text(f"\n{title}", "bold underline"), table))
     )
 
 
 def _stage(version: "ModelVersion") -> "Text":
-    shown = show.stage(version.stage)
-    return shown if version.recall is None else shown.append(" (recalled)", "bold red")
+    stage = show.stage(version.stage)
+    return stage if version.recall is None else stage.append(" (recalled)", "bold red")

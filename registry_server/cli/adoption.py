@@ -1,4 +1,4 @@
-"""Adopt a folder and a database that were moved, copied or restored."""
+"""Give a folder and a database a new common identity, after they were moved, copied or restored."""
 
 from registry_server.app import opened
 from registry_server.cli.options import fail
@@ -9,26 +9,26 @@ from registry_server.settings import Settings
 
 
 async def _require_no_server(settings: Settings) -> None:
-    # The lock of a folder says nothing of servers that have another folder on the same database.
+    # The lock of this folder does not exclude a server that uses the same database with another folder.
     if not settings.database_url:
         return
     from registry_server.infrastructure.postgres import connected_servers  # noqa: PLC0415 - an extra may be absent
 
     if await connected_servers(settings.database_url):
         fail(
-            "a server is connected to this database, and would go on with its own folder: "
-            "stop every server of it, then adopt again"
+            "a server is connected to this database and would continue with its own folder: "
+            "stop all servers of the database, then adopt again"
         )
 
 
-async def adopted(settings: Settings, *, lost: bool) -> tuple[StoreIdentity, int]:
-    """Give both a new identity, and return it with the number of blobs that were put into quarantine."""
+async def adopt(settings: Settings, *, lost: bool) -> tuple[StoreIdentity, int]:
+    """Give folder and database a new identity; return it, and the number of blobs that were put into quarantine."""
     try:
         await _require_no_server(settings)
         async with opened(settings, adopt=True, lost=lost) as env:
             identity = await env.database.read.store.find()
             if identity is None:
-                raise AssertionError("an opened registry has its identity")
+                raise AssertionError("an open registry has an identity")
             return identity, await scrub.quarantine_missing(env) if lost else 0
     except FAILURES as failure:
         fail(str(failure))

@@ -1,4 +1,4 @@
-"""`registry-server principal`: who the registry knows, and what they may do."""
+"""`registry-server principal`: list principals and change their grants."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,9 +7,9 @@ import rich_click as click
 from rich.table import Table
 
 from common_lib.cli import show
-from common_lib.cli.failures import EXIT_CODES, reported
-from common_lib.cli.values import based_on, change_options, reason_option
-from registry_server.cli.options import grant_options, grant_type, reach
+from common_lib.cli.failures import EXIT_CODES, exit_on_error
+from common_lib.cli.options import change_options, precondition, reason_option
+from registry_server.cli.options import grant_options, json_option, parse_grant, with_registry_options
 from registry_server.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,39 +20,39 @@ if TYPE_CHECKING:
 
 @click.group(epilog=EXIT_CODES)
 def principal() -> None:
-    """Principals: through the server that owns the data folder, or, if none runs, on the folder itself."""
+    """Manage principals: through the server that owns the data folder, or in the folder itself if no server runs."""
 
 
 @principal.command("list")
-@reach
-@click.option("--json", "as_json", is_flag=True, help="Write one JSON document, and errors as JSON problems.")
+@with_registry_options
+@json_option
 def list_principals(settings: Settings, *, url: str | None, token_file: Path | None, as_json: bool) -> None:
-    """All principals and their grants."""
-    from registry_server.cli.access import administration  # noqa: PLC0415 - help does not wait for the imports
+    """List all principals and their grants."""
+    from registry_server.cli.administration import open_registry  # noqa: PLC0415 - help does not wait for the imports
 
-    with reported(as_json=as_json), administration(settings, url, token_file) as registry:
+    with exit_on_error(as_json=as_json), open_registry(settings, url, token_file) as registry:
         found = list(registry.principals.search())
     if as_json:
-        show.document([principal.model_dump(mode="json") for principal in found])
+        show.write_json([principal.model_dump(mode="json") for principal in found])
     else:
-        show.put(_table(found))
+        show.write(_table(found))
 
 
 @principal.command()
-@reach
+@with_registry_options
 @click.argument("name")
 @grant_options
 @click.option(
     "--remove-grant",
     "removed",
-    type=grant_type,
+    type=parse_grant,
     metavar="ROLE:PATTERN",
     multiple=True,
-    help="A grant to remove, as `list` shows it; may be repeated.",
+    help="A grant to remove, as `principal list` shows it; may be repeated.",
 )
 @reason_option
 @change_options
-@click.option("--json", "as_json", is_flag=True, help="Write one JSON document, and errors as JSON problems.")
+@json_option
 def update(
     settings: Settings,
     *,
@@ -66,32 +66,34 @@ def update(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Add and remove grants of a principal; those that are not named stay, and its tokens follow at once."""
-    from registry_server.cli.access import administration  # noqa: PLC0415 - see above
+    """Add and remove grants of a principal. Other grants stay. Existing tokens have the new grants at once."""
+    from registry_server.cli.administration import open_registry  # noqa: PLC0415 - see above
 
     if not grants and not removed:
-        raise click.UsageError("say what changes by --role, --grant or --remove-grant")
-    with reported(as_json=as_json), administration(settings, url, token_file, force=force) as registry:
+        raise click.UsageError("give the change with --role, --grant or --remove-grant")
+    with exit_on_error(as_json=as_json), open_registry(settings, url, token_file, force=force) as registry:
         before = registry.principals.get(name)
-        wanted = _changed(before, grants, removed)
-        basis = based_on(revision, force, lambda: before)
-        after = registry.principals.update(name, wanted, reason=reason, **basis)
+        edited = _edit_grants(before, grants, removed)
+        basis = precondition(revision, force, lambda: before)
+        after = registry.principals.update(name, edited, reason=reason, **basis)
     if as_json:
-        show.document(after.model_dump(mode="json"))
+        show.write_json(after.model_dump(mode="json"))
     else:
-        show.put(_table([after]))
+        show.write(_table([after]))
 
 
-def written(grants: "Iterable[Grant]") -> str:
-    """Grants as they are typed."""
+def format_grants(grants: "Iterable[Grant]") -> str:
+    """Format grants as ROLE:PATTERN, separated by commas."""
     return ", ".join(sorted(f"{grant.role}:{grant.models}" for grant in grants)) or "none"
 
 
-def _changed(before: "Principal", added: "list[Grant]", removed: "tuple[Grant, ...]") -> "list[Grant]":
+def _edit_grants(before: "Principal", added: "list[Grant]", removed: "tuple[Grant, ...]") -> "list[Grant]":
     if missing := [grant for grant in removed if grant not in before.grants]:
-        raise click.UsageError(f"{before.name} has no grant {written(missing)}; it has {written(before.grants)}")
-    kept = [grant for grant in before.grants if grant not in removed]
-    return kept + [grant for grant in dict.fromkeys(added) if grant not in kept]
+        raise click.UsageError(
+            f"{before.name} does not have grant {format_grants(missing)}; it has {format_grants(before.grants)}"
+        )
+    remaining = [grant for grant in before.grants if grant not in removed]
+    return remaining + [grant for grant in dict.fromkeys(added) if grant not in remaining]
 
 
 def _table(found: "list[Principal]") -> Table:
@@ -99,7 +101,7 @@ def _table(found: "list[Principal]") -> Table:
         (
             show.text(principal.name, "bold"),
             str(principal.kind),
-            written(principal.grants),
+            format_grants(principal.grants),
             show.time(principal.updated_at),
             str(principal.revision),
         )

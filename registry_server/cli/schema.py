@@ -1,4 +1,4 @@
-"""What is still to be done to the schema, and doing it."""
+"""`registry-server migrate`: list and apply the steps that bring the schema up to date."""
 
 import asyncio
 
@@ -12,12 +12,12 @@ from registry_server.invariants import checks, marker
 from registry_server.invariants.findings import InvariantBroken
 from registry_server.settings import Settings
 
-# All that keeps a database from being opened, in words for people.
+# All errors that can prevent a database from being opened; their messages are written for the operator.
 FAILURES = (FolderInUse, InvariantBroken, SchemaMismatch, RegistryError, DatabaseUnreadable, OSError)
 
 
-async def look(settings: Settings) -> list[str]:
-    """The steps that are still to take, on a connection of its own.
+async def read_pending_steps(settings: Settings) -> list[str]:
+    """Return the steps that are not yet applied, read on a separate connection.
 
     Raises:
         SchemaMismatch: another version of this software wrote the database.
@@ -27,25 +27,25 @@ async def look(settings: Settings) -> list[str]:
         return await pending_steps(sql, "postgres" if settings.database_url else "sqlite")
 
 
-def migrated(settings: Settings) -> list[str]:
-    """The steps that were taken to bring the schema up to date; the command ends if none can be."""
+def apply_steps(settings: Settings) -> list[str]:
+    """Bring the schema up to date and return the applied steps; end the command if that fails."""
     try:
-        return asyncio.run(_migrated(settings))
+        return asyncio.run(_apply_steps(settings))
     except FAILURES as failure:
         fail(str(failure))
 
 
-async def _migrated(settings: Settings) -> list[str]:
+async def _apply_steps(settings: Settings) -> list[str]:
     checks.require_engine(settings)
     if settings.database_url:
         if marker.read_or_none(settings.data) is not None:
             await checks.require_store(settings)
-        await look(settings)
+        await read_pending_steps(settings)
         from registry_server.infrastructure.postgres import PostgresDatabase  # noqa: PLC0415 - an extra may be absent
 
-        # Servers on other folders, and on this one, may go on: the rows are not theirs alone.
+        # Without the folder's lock, because running servers may use the database meanwhile.
         return await PostgresDatabase(settings.database_url).migrate()
     new = not (settings.data / "registry.sqlite3").exists()
-    steps = [step_name(step) for step in load_migrations("sqlite")] if new else await look(settings)
+    steps = [step_name(step) for step in load_migrations("sqlite")] if new else await read_pending_steps(settings)
     async with opened(settings):
         return steps

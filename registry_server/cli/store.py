@@ -1,108 +1,35 @@
-"""What `doctor` looks at among the bytes: blobs, quarantine, uploads under way, files without a row, trash."""
+"""`registry-server store`: manage the folder of bytes and the database that belong together."""
 
-import hashlib
-import os
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+import asyncio
+
+import rich_click as click
 
 from common_lib.cli import show
-from registry_server.infrastructure.sql import Sql
-from registry_server.invariants.findings import Finding, Progress, some
-
-_PAGE = 500
+from registry_server.cli.options import fail, with_settings
+from registry_server.settings import Settings
 
 
-async def stored(root: Path, sql: Sql, *, verify: bool, progress: Progress) -> AsyncIterator[Finding]:
-    """All findings about the bytes below a folder; `verify` also hashes every blob."""
-    yield await _blobs(root, sql, verify=verify, progress=progress)
-    yield await _quarantine(root, sql)
-    yield await _uploads(sql)
-    yield await _strays(root, sql)
-    yield _trash(root)
+@click.group()
+def store() -> None:
+    """Manage the store: the data folder and the database that belong together."""
 
 
-async def _blobs(root: Path, sql: Sql, *, verify: bool, progress: Progress) -> Finding:
-    last, count, faults = "", 0, []
-    statement = "SELECT sha256, size FROM blobs WHERE sha256 > ?1 AND quarantined_at IS NULL ORDER BY sha256 LIMIT ?2"
-    while rows := await sql.fetch(statement, last, _PAGE):
-        for sha256, size in rows:
-            progress(f"{show.count(count, 'blob')} looked at …")
-            fault = _fault(root / "sha256" / sha256[:2] / sha256, sha256, size, verify=verify)
-            faults += [fault] if fault else []
-            count += 1
-        last = rows[-1][0]
-    if faults:
-        return Finding("blobs", False, f"{some(faults)}: `registry blobs verify`, then send the same bytes again")
-    return Finding(
-        "blobs", True, f"{count:,} of the right size" + (" and digest" if verify else "; --verify hashes them")
-    )
+@store.command()
+@with_settings
+@click.option(
+    "--lost",
+    is_flag=True,
+    help="Accept missing bytes: put each blob whose file is missing into quarantine.",
+)
+def adopt(settings: Settings, *, lost: bool) -> None:
+    """Make this folder and this database one store, after they were moved, copied or restored.
 
+    Copies with the old identity are refused from then on. No server may run on the folder meanwhile.
+    """
+    from registry_server.cli import adoption  # noqa: PLC0415 - help does not wait for the imports
 
-def _fault(file: Path, sha256: str, size: int, *, verify: bool) -> str:
-    try:
-        actual = file.stat().st_size
-        if actual != size:
-            return f"{sha256} has {show.count(actual, 'byte')} instead of {size:,}"
-        if verify:
-            with file.open("rb") as stream:
-                if hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
-                    return f"{sha256} has other bytes"
-    except OSError as error:
-        return f"{sha256} cannot be read ({error.strerror})"
-    return ""
-
-
-async def _quarantine(root: Path, sql: Sql) -> Finding:
-    rows = await sql.fetch(
-        "SELECT b.sha256, f.model, f.version FROM blobs b LEFT JOIN version_files f ON f.sha256 = b.sha256"
-        " WHERE b.quarantined_at IS NOT NULL ORDER BY b.sha256, f.model DESC, f.version DESC"
-    )
-    missed = {row[0]: f"{row[0]} of models:/{row[1]}/{row[2]}" for row in rows if row[1] is not None}
-    if missed:
-        return Finding("quarantine", False, f"{some(list(missed.values()))}: PUT the same bytes to /v1/blobs/… again")
-    unnamed = f"{show.count(len(rows), 'damaged blob')} of no version; " if rows else ""
-    return Finding("quarantine", True, f"{unnamed}{_said(_files(root / 'quarantine'))} kept to be looked at")
-
-
-async def _uploads(sql: Sql) -> Finding:
-    row = await sql.fetch_one("SELECT COUNT(*), COALESCE(SUM(received), 0), COALESCE(SUM(size), 0) FROM uploads")
-    count, received, size = (int(number) for number in row or (0, 0, 0))
-    so_far = f", {received:,} of {show.count(size, 'byte')}" if count else ""
-    return Finding("uploads", True, f"{count:,} under way in parts{so_far}")
-
-
-async def _strays(root: Path, sql: Sql) -> Finding:
-    found = []
-    for prefix in (f"{number:02x}" for number in range(256)):
-        files = dict(_files(root / "sha256" / prefix))
-        if files:
-            rows = await sql.fetch("SELECT sha256 FROM blobs WHERE sha256 >= ?1 AND sha256 < ?2", prefix, f"{prefix}g")
-            found += [(name, size) for name, size in files.items() if name not in {row[0] for row in rows}]
-    return Finding("stray files", True, f"{_said(found)} without a row{_taken(found, 'takes')}")
-
-
-def _trash(root: Path) -> Finding:
-    found = list(_files(root / "trash"))
-    return Finding("trash", True, _said(found) + _taken(found, "removes"))
-
-
-def _files(folder: Path) -> Iterator[tuple[str, int]]:
-    """Name and size of the files in a folder, as long as they are there."""
-    try:
-        with os.scandir(folder) as places:
-            for place in places:
-                try:
-                    yield place.name, place.stat(follow_symlinks=False).st_size
-                except FileNotFoundError:
-                    continue
-    except FileNotFoundError:
-        return
-
-
-def _said(found: "Iterator[tuple[str, int]] | list[tuple[str, int]]") -> str:
-    sizes = [size for _, size in found]
-    return f"{show.count(len(sizes), 'file')}, {show.count(sum(sizes), 'byte')}" if sizes else "no file"
-
-
-def _taken(found: list[tuple[str, int]], verb: str) -> str:
-    return f"; `registry-server gc` {verb} {'it' if len(found) == 1 else 'them'} when old enough" if found else ""
+    if not settings.data.is_dir():
+        fail(f"{settings.data} is not a folder: give the data folder of the registry with --data")
+    identity, missing = asyncio.run(adoption.adopt(settings, lost=lost))
+    sentence = f"{identity.folder} and its database are now registry {identity.store[:8]}"
+    click.echo(f"{sentence}; {show.count(missing, 'blob')} put into quarantine" if lost else sentence)

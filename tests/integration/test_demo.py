@@ -15,13 +15,13 @@ from typing import NamedTuple
 import pytest
 
 from common_lib import HttpRegistry, ModelStage, RegistryConfig
-from registry_server.demo import story
+from registry_server.demo import command
 from registry_server.demo.data import euro_rates
 from registry_server.demo.training import DIRECTION, VOLATILITY, TrainedVersion, train_all
 from registry_server.serving import running
 from registry_server.settings import Settings
 
-SCRIPT = "import sys; from registry_server.demo import story; sys.exit(story.main(False, None, 0))"
+SCRIPT = "import sys; from registry_server.demo import command; sys.exit(command.main(False, None, 0))"
 WITHOUT_EXTRA = f"import sys; sys.modules['currency_converter'] = None; {SCRIPT}"
 
 
@@ -48,7 +48,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     with pytest.MonkeyPatch.context() as environment, contextlib.redirect_stdout(output):
         for forcing in ("FORCE_COLOR", "TTY_COMPATIBLE"):
             environment.delenv(forcing, raising=False)
-        status = story.main(exit_after=True, data=data, port=0)
+        status = command.main(exit_after=True, data=data, port=0)
     return Told(output.getvalue(), status, time.monotonic() - begun, data)
 
 
@@ -78,9 +78,7 @@ def test_the_output_reads_well_in_a_pipe(told: Told) -> None:
     *lines, last = told.output.splitlines()
     assert max(map(len, lines)) <= 100
     assert "\x1b" not in told.output
-    assert last == (
-        f"The server has ended. {told.data} is kept: registry-server serve --data {told.data} goes on with it."
-    )
+    assert last == (f"The server has stopped. To use its data again: registry-server serve --data {told.data}")
 
 
 def test_no_secret_is_printed_before_the_server_is_handed_over(told: Told) -> None:
@@ -139,7 +137,7 @@ def test_a_model_without_skill_is_said_to_have_none(
     )
     assert production.description == verdict
     assert " ".join(verdict.split()[:4]) in told.flat
-    assert (f"{model} has shown no skill on days it never saw" in told.flat) == verdict.startswith("No skill")
+    assert (f"{model} has no skill on held-out days" in told.flat) == verdict.startswith("No skill")
 
 
 def test_strategy_predicts_the_day_after_the_newest_rate(told: Told) -> None:
@@ -147,7 +145,7 @@ def test_strategy_predicts_the_day_after_the_newest_rate(told: Told) -> None:
     after = f"first trading day after {euro_rates('USD').last_date}"
     assert re.search(r"EUR/USD is higher with probability 0\.\d{3}", told.flat)
     assert re.search(r"EUR/USD moves by \d\.\d\d% \(geometric mean\)", told.flat)
-    assert f"looks one trading day beyond the newest rate, that of {euro_rates('USD').last_date}" in told.flat
+    assert f"forecasts the trading day after the newest rate, that of {euro_rates('USD').last_date}" in told.flat
     assert after in told.flat
 
 
@@ -176,9 +174,9 @@ def test_the_log_is_shown_whole(told: Told, registry: HttpRegistry) -> None:
 def test_a_folder_in_use_is_left_alone(told: Told, capsys: pytest.CaptureFixture[str]) -> None:
     """The demo never writes into a registry that was there before."""
     before = {file: file.stat().st_mtime_ns for file in told.data.rglob("*")}
-    assert story.main(exit_after=True, data=told.data, port=0) == 1
+    assert command.main(exit_after=True, data=told.data, port=0) == 1
     assert capsys.readouterr().err == (
-        f"{told.data} is not an empty folder: give the demo a new one, or none for a temporary one.\n"
+        f"{told.data} is not an empty folder: give --data a new folder, or omit it for a temporary one.\n"
     )
     assert {file: file.stat().st_mtime_ns for file in told.data.rglob("*")} == before
 
@@ -186,7 +184,7 @@ def test_a_folder_in_use_is_left_alone(told: Told, capsys: pytest.CaptureFixture
 def test_a_port_in_use_is_named(registry: HttpRegistry, capsys: pytest.CaptureFixture[str]) -> None:
     """The demo ends with status 1 and says which port it could not have."""
     port = int(registry.config.url.rpartition(":")[2])
-    assert story.main(exit_after=True, data=None, port=port) == 1
+    assert command.main(exit_after=True, data=None, port=port) == 1
     assert f"127.0.0.1:{port}" in capsys.readouterr().err
 
 
@@ -214,7 +212,7 @@ def test_the_server_is_yours_until_it_is_told_to_end(ending: signal.Signals, tmp
             output = ""
             for line in demo.stdout:
                 output += line
-                if line.startswith("Ctrl-C"):
+                if line.startswith("Press Ctrl-C"):
                     break
             exported = dict(re.findall(r"^export (REGISTRY_\w+)=(\S+)$", output, re.MULTILINE))
             [file] = re.findall(r"^The admin's token is in (.+)\.$", output, re.MULTILINE)
@@ -229,5 +227,5 @@ def test_the_server_is_yours_until_it_is_told_to_end(ending: signal.Signals, tmp
         finally:
             demo.kill()
     assert (demo.returncode, errors) == (0, "")
-    assert "The server has ended. Its data is removed." in rest
+    assert "The server has stopped. Its data is removed." in rest
     assert list(tmp_path.iterdir()) == []

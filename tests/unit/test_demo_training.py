@@ -252,7 +252,7 @@ def test_direction_has_skill_only_above_a_coin_and_the_best_naive_rule(
             -0.6,
             "Some skill: RMSE 1.120 on 979 held-out days beats the last value (1.590), beats the mean of",
         ),
-        (12.0, 4.5, -0.6, "does not clearly beat the mean of the holdout (1.110), which only hindsight knows."),
+        (12.0, 4.5, -0.6, "does not clearly beat the mean of the holdout (1.110), which is known only afterwards."),
         (12.0, 1.9, -0.6, "No skill: RMSE 1.120"),
         (-3.0, 4.5, -0.6, "is worse than the last value (1.590)"),
         (12.0, 4.5, 2.1, "and beats the mean of the holdout (1.110)"),

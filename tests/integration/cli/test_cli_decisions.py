@@ -53,9 +53,9 @@ def test_a_dry_run_lists_what_is_missing_and_changes_nothing(cli: Cli, staged: s
     rules.write_text(
         json.dumps({"metrics": [{"metric": "accuracy", "direction": "at_least", "tolerance": 0.005}], "approvals": 1})
     )
-    assert "none: whatever is in staging may be promoted" in cli("policy", "show", staged).stdout
+    assert "none: any version in staging can be promoted" in cli("policy", "show", staged).stdout
     shown = cli("policy", "set", staged, rules, "--reason", "four eyes").stdout
-    assert "≥ the incumbent's - 0.005" in shown
+    assert "≥ that of the version in production - 0.005" in shown
     assert cli("policy", "show", staged).stdout == shown
     done = cli("promote", staged, "3", "--dry-run").stdout
     assert [line.split()[:2] for line in done.splitlines() if line.startswith("✗")] == [
@@ -91,7 +91,7 @@ def test_what_is_recalled_is_refused_until_it_is_reinstated(cli: Cli, staged: st
     assert (problem["code"], problem["status"]) == ("version_recalled", 410)
     assert "it leaks" in cli("versions", "show", staged, "1").stdout
     said = cli("reinstate", staged, "1", "--reason", "it does not").stdout
-    assert said == f"models:/{staged}/1 can be used again, in production\n"
+    assert said == f"models:/{staged}/1 is reinstated, in production\n"
     cli("download", f"models:/{staged}/production", "--to", tmp_path / "out")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from common_lib import HttpRegistry, RegistryConfig
-from common_lib.cli.failures import tell
+from common_lib.cli.failures import write_problem
 from common_lib.errors import InvalidRequest
 from common_lib.escapes import escape, escape_json
 from tests.support.cli import Cli, operate
@@ -87,7 +87,7 @@ def test_json_is_the_same_value_without_a_character_that_nobody_sees(cli: Cli, s
 @pytest.mark.parametrize("as_json", [False, True])
 def test_an_error_is_as_safe(as_json: bool, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: FBT001
     """Also the refusal of a server that is not a registry."""
-    tell({"code": "refused", "detail": WORSE, "remedy": WORSE, "request_id": WORSE}, as_json=as_json)
+    write_problem({"code": "refused", "detail": WORSE, "remedy": WORSE, "request_id": WORSE}, as_json=as_json)
     written = capsys.readouterr().err
     assert is_safe(written)
     assert len(written.splitlines()) == (1 if as_json else 3)

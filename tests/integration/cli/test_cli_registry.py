@@ -211,7 +211,7 @@ def test_an_alias_moves_by_compare_and_set(cli: Cli, version: str, trained: Path
 
 def test_the_log_is_read_page_by_page(cli: Cli, version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A row for each event, the oldest first; machines get what was before and after too."""
-    monkeypatch.setattr("common_lib.cli.events._PAGE", 3)
+    monkeypatch.setattr("common_lib.cli.options._PAGE", 3)
     last = int(cli.json("events")[-1]["sequence"])
     cli("stages", "set", version, "1", "archived", "--reason", "too old", "--force")
     cli("models", "update", version, "--owner", "desk")
@@ -226,7 +226,7 @@ def test_the_log_is_read_page_by_page(cli: Cli, version: str, monkeypatch: pytes
     assert [document["sequence"] for document in documents] == [f"{last + 1:020d}", f"{last + 2:020d}"]
     assert documents[0]["data"]["after"][f"models/{version}/versions/1"]["stage"] == "archived"
     some = cli("events", "--limit", "4")
-    assert some.stderr == "there may be more; --after 4 goes on\n"
+    assert some.stderr == "there may be more events: use --after 4\n"
     assert [line.split()[0] for line in some.stdout.splitlines()[2:]] == ["1", "2", "3", "4"]
     assert cli.json("events", "--after", str(last + 2)) == []
 
@@ -234,7 +234,7 @@ def test_the_log_is_read_page_by_page(cli: Cli, version: str, monkeypatch: pytes
 @given(st.lists(st.none() | st.floats(-1e15, 1e15) | st.integers(-(10**6), 10**6)))
 def test_decimal_points_stand_in_one_column(numbers: list[float | None]) -> None:
     """Every number keeps its digits, and all lines have one length."""
-    lines = show.aligned(numbers)
+    lines = show.align(numbers)
     assert [line.strip() for line in lines] == ["" if n is None else show.number(n) for n in numbers]
     assert len({len(line) for line in lines if line}) <= 1
     ends: Callable[[str], int] = lambda line: line.find(".") if "." in line else len(line.rstrip())  # noqa: E731

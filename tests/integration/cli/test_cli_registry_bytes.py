@@ -112,7 +112,7 @@ def test_everything_is_verified_at_once(cli: Cli, model: str, trained: Path) -> 
 )
 def test_either_a_digest_or_a_version_is_verified(cli: Cli, arguments: list[str]) -> None:
     """One of them, and not both."""
-    assert "either" in cli("blobs", "verify", *arguments, status=2).stderr
+    assert "give one of" in cli("blobs", "verify", *arguments, status=2).stderr
 
 
 def test_people_at_a_terminal_see_how_far_it_is(cli: Cli, model: str, trained: Path, tmp_path: Path) -> None:
@@ -123,9 +123,9 @@ def test_people_at_a_terminal_see_how_far_it_is(cli: Cli, model: str, trained: P
     assert "/3.8 MiB" in said
     for place in ([], ["--to", tmp_path / "out"]):
         said = cli("download", f"models:/{model}/1", *place, **TERMINAL).stderr
-        assert f"Fetching models:/{model}/1" in said
+        assert f"Downloading models:/{model}/1" in said
         shutil.rmtree(tmp_path / "out", ignore_errors=True)
-    assert "Fetching" not in cli("download", f"models:/{model}/1").stderr
+    assert "Downloading" not in cli("download", f"models:/{model}/1").stderr
     assert cli("download", f"models:/{model}/1", "--json", **TERMINAL).stderr == ""
 
 

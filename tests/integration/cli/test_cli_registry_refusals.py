@@ -112,7 +112,7 @@ def test_a_caller_without_the_right_ends_with_status_4(cli: Cli, version: str) -
     assert reader.problem("events", status=4)["code"] == "forbidden"
     assert "analysis on *" in reader("whoami").stdout
     done = cli._replace(token="")("whoami", status=4)
-    assert "give a token by --token-file or REGISTRY_TOKEN" in done.stderr
+    assert "give a token with --token-file or REGISTRY_TOKEN" in done.stderr
 
 
 def test_an_address_that_is_no_registry_ends_with_status_5(cli: Cli) -> None:

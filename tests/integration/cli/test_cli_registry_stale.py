@@ -31,7 +31,7 @@ def test_what_was_said_before_is_told_as_such(gone: Cli) -> None:
     shown = gone("download", CHAMPION)
     assert Path(shown.stdout.strip()).is_dir()
     line = shown.stderr.splitlines()[0]
-    assert line.startswith("! the registry gave no answer; this is what it said ")
+    assert line.startswith("! the registry did not respond; this is its answer of ")
     assert "ago (" in line
     shown = gone("download", CHAMPION, "--json")
     assert json.loads(shown.stdout)["version"]["version"] == 1

@@ -61,7 +61,7 @@ def test_a_server_that_is_told_twice_to_stop_says_that_it_did_not_wait(tmp_path:
             while (tmp_path / "server.json").exists():
                 assert server.process.poll() is None
             assert server.end(signal.SIGINT) == 1
-    assert server.said.splitlines()[-1].startswith("✗ The model registry was told twice to stop")
+    assert server.said.splitlines()[-1].startswith("✗ The model registry received a second stop signal")
     assert "cleanly" not in server.said
 
 
@@ -103,7 +103,7 @@ def test_a_port_that_is_taken_is_refused_in_a_sentence(tmp_path: Path) -> None:
     ("options", "sentence"),
     [
         (["--host", "0.0.0.0"], "not a loopback address"),  # noqa: S104 - that is what is refused
-        (["--database-url", "postgresql://u:secret@127.0.0.1:1/x"], "PostgreSQL at 127.0.0.1 cannot be reached: "),
+        (["--database-url", "postgresql://u:secret@127.0.0.1:1/x"], "cannot connect to PostgreSQL at 127.0.0.1: "),
     ],
 )
 def test_a_server_that_cannot_start_ends_with_status_1(tmp_path: Path, options: list[str], sentence: str) -> None:
@@ -157,7 +157,7 @@ def test_without_its_extra_the_program_says_what_to_install() -> None:
 
 def test_migrate_makes_a_database_once(tmp_path: Path) -> None:
     """It says which steps it took, and that there was nothing to do."""
-    assert operate("migrate", "--data", tmp_path).stdout.startswith("taken: 0001_")
+    assert operate("migrate", "--data", tmp_path).stdout.startswith("applied: 0001_")
     assert operate("migrate", "--data", tmp_path).stdout == "the schema is up to date\n"
 
 
@@ -172,7 +172,7 @@ def test_migrate_brings_postgresql_up_to_date_beside_a_server(tmp_path: Path, po
     """The rows are shared, so nobody has to stop; the bytes' folder is not even needed."""
     url = postgres_url_factory("migrate")
     done = operate("migrate", "--data", tmp_path / "none", REGISTRY_DATABASE_URL=url)
-    assert done.stdout.startswith("taken: 0001_")
+    assert done.stdout.startswith("applied: 0001_")
     with Serving(tmp_path / "data", REGISTRY_DATABASE_URL=url) as server:
         assert server.started()
         again = operate("migrate", "--data", tmp_path / "data", REGISTRY_DATABASE_URL=url)
@@ -184,7 +184,7 @@ def test_migrate_brings_postgresql_up_to_date_beside_a_server(tmp_path: Path, po
 @pytest.fixture
 def story(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """A demo whose story is told by the test."""
-    module = ModuleType("registry_server.demo.story")
+    module = ModuleType("registry_server.demo.command")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     return module
 

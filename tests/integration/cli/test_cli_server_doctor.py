@@ -143,14 +143,14 @@ def junk(data: Path) -> None:
     ("harm", "what", "said", "options"),
     [
         (truncate, "blobs", "has 5 bytes instead of 7", []),
-        (alter, "blobs", "has other bytes", ["--verify"]),
+        (alter, "blobs", "do not match that digest", ["--verify"]),
         (unlink, "blobs", "cannot be read (No such file or directory)", []),
         (open_token, "admin token file", "has mode 0644: chmod 600", []),
         (share_token, "admin token file", "has mode 0640: chmod 600", []),
-        (open_folder, "data folder", "has mode 0755, so others can enter: chmod 700", []),
+        (open_folder, "data folder", "has mode 0755; other users can enter it: chmod 700", []),
         (forget_steps, "schema", "still to take: 0001_", []),
         (foreign_steps, "schema", "step 9999_later", []),
-        (dangle, "integrity, rows", "points at nothing", []),
+        (dangle, "integrity, rows", "references a missing row", []),
         (junk, "database", "registry.sqlite3 is damaged (file is not a database): keep a copy", []),
     ],
 )
@@ -176,7 +176,7 @@ def test_damaged_bytes_and_the_version_that_misses_them_are_named(data: Path) ->
     assert f"{blob.name} of models:/eurusd/1: PUT the same bytes" in findings["quarantine"]["found"]
     with administrator(data) as registry:
         version_of(registry, "eurusd", b"weights")
-    assert found(data, status=0)["quarantine"]["found"] == "1 file, 7 bytes kept to be looked at"
+    assert found(data, status=0)["quarantine"]["found"] == "1 file, 7 bytes retained for inspection"
 
 
 def test_what_is_under_way_astray_or_in_the_trash_is_counted(data: Path) -> None:
@@ -188,10 +188,10 @@ def test_what_is_under_way_astray_or_in_the_trash_is_counted(data: Path) -> None
         folder.mkdir(exist_ok=True)
         (folder / ("ab" * 32)).write_bytes(b"stray")
     findings = found(data, status=0)
-    assert findings["uploads"]["found"] == "1 under way in parts, 0 of 1,000 bytes"
-    taken = "1 file, 5 bytes without a row; `registry-server gc` takes it when old enough"
-    assert findings["stray files"]["found"] == taken
-    assert findings["trash"]["found"] == "1 file, 5 bytes; `registry-server gc` removes it when old enough"
+    assert findings["uploads"]["found"] == "1 open, 0 of 1,000 bytes"
+    taken = "1 file, 5 bytes without a row; `registry-server gc` moves it to the trash when old enough"
+    assert findings["orphan files"]["found"] == taken
+    assert findings["trash"]["found"] == "1 file, 5 bytes; `registry-server gc` deletes it when old enough"
 
 
 def test_overwritten_pages_are_found(data: Path) -> None:

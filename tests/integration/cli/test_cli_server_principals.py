@@ -72,13 +72,13 @@ def test_grants_are_added_and_removed_and_the_rest_stays(reach: Reach) -> None:
 @pytest.mark.parametrize(
     ("options", "status", "sentence"),
     [
-        (["bench"], 2, "say what changes"),
+        (["bench"], 2, "give the change"),
         (
             ["bench", "--remove-grant", "admin:*"],
             2,
-            "bench has no grant admin:*; it has analysis:eurusd-*, workbench:*",
+            "bench does not have grant admin:*; it has analysis:eurusd-*, workbench:*",
         ),
-        (["bench", "--grant", "king:*"], 2, "'king' in 'king:*' is none of workbench"),
+        (["bench", "--grant", "king:*"], 2, "'king' in 'king:*' is not a role: give one of workbench"),
         (["bench", "--role", "admin", "--revision", "1", "--force"], 2, "contradict each other"),
         (["bench", "--role", "admin", "--revision", "7"], 1, "revision_mismatch"),
         (["nobody", "--role", "admin"], 3, "principal_not_found"),

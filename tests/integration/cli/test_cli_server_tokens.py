@@ -75,7 +75,7 @@ def test_a_file_is_not_overwritten_by_a_secret(token: Reach, tmp_path: Path) -> 
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     for name in ("kept", "link"):
         refused = token("create", "--name", "new", "--role", "analysis", "--out", str(tmp_path / name), status=1)
-        assert f"{tmp_path / name} is there already" in refused.stderr
+        assert f"{tmp_path / name} already exists" in refused.stderr
     assert (tmp_path / "kept").read_text() == "mine"
     token("create", "--name", "new", "--out", str(tmp_path / "never"), status=2)
     token("create", "--name", "new", "--role", "analysis", "--out", str(tmp_path / "no" / "folder"), status=1)

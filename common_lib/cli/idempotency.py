@@ -1,4 +1,4 @@
-"""A registry whose first change goes out under a key that the user names, to repeat one whose outcome is not known."""
+"""A registry that sends its first change under an idempotency key given by the user."""
 
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 class KeyedRegistry(HttpRegistry):
-    """The registry, with a key for the first change.
+    """A registry that uses the given key for its first change, to repeat a change whose outcome is unknown.
 
     Raises:
-        InvalidRequest: it is not a key.
+        InvalidRequest: `key` is not a valid idempotency key.
     """
 
     def __init__(self, *args: Any, key: str, **options: Any) -> None:
@@ -22,7 +22,7 @@ class KeyedRegistry(HttpRegistry):
         super().__init__(*args, **options)
 
     def call(self, operation: Operation[T]) -> T:
-        """Answer by the registry; the first change goes under the given key."""
+        """Send the operation, the first change under the given key."""
         if self._key is not None and operation.idempotency_key is not None:
             headers = [pair for pair in operation.headers if pair[0] != "idempotency-key"]
             operation = replace(operation, headers=(*headers, ("idempotency-key", self._key)))

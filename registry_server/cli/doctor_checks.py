@@ -1,4 +1,4 @@
-"""What `doctor` looks at; every check reads only."""
+"""The checks of `doctor`; every check only reads."""
 
 import asyncio
 import fcntl
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import registry_server
 from common_lib.own_files import UnsafeFile
-from registry_server.cli.store import stored
+from registry_server.cli.doctor_blobs import check_bytes
 from registry_server.infrastructure.inspection import DatabaseUnreadable, open_read_only
 from registry_server.infrastructure.sql import Sql
 from registry_server.infrastructure.sqlite import SAFE_WAL, wal_is_safe
@@ -24,46 +24,51 @@ from registry_server.serving import Announcement
 from registry_server.settings import Settings
 
 _LEAST_FREE = 1024**3
-_UNANNOUNCED = "a process without server.json; if it is a server, name its address by --url, or start it anew"
+_UNANNOUNCED = "a process without server.json; if it is a server, restart it, or give its address with --url"
 
 
-def examined(settings: Settings, *, verify: bool, progress: Progress) -> list[Finding]:
-    """All findings; `verify` also hashes the bytes of every blob, and `progress` is told how far it is."""
+def examine(settings: Settings, *, verify: bool, progress: Progress) -> list[Finding]:
+    """Run all checks and return their findings; with `verify`, also hash the bytes of every blob.
 
-    async def collected() -> list[Finding]:
+    `progress` is called with a sentence about how far the checks are.
+    """
+
+    async def collect() -> list[Finding]:
         return [finding async for finding in _findings(settings, verify=verify, progress=progress)]
 
-    return asyncio.run(collected())
+    return asyncio.run(collect())
 
 
 async def _findings(settings: Settings, *, verify: bool, progress: Progress) -> AsyncIterator[Finding]:
     for finding in (*_imports("common_lib"), *_imports("adapters")):
         yield finding
     site = Site(settings)
-    found = list(_of_files(site))
+    found = list(_check_files(site))
     for finding in found:
         yield finding
     if not site.data.is_dir() and site.engine == "sqlite":
         return
     if site.engine == "sqlite" and any(finding.what == "own files" and finding.well is False for finding in found):
-        # SQLite would read whatever stands there, and wait for ever at a pipe.
-        yield Finding("database", None, "not opened: others control a file beside it")
+        # SQLite would read a file that another user has put there, and would wait for ever for a pipe.
+        yield Finding("database", None, "not opened: another user controls a file beside it")
         return
     try:
-        async for finding in _of_database(site, settings, verify=verify, progress=progress):
+        async for finding in _check_database(site, settings, verify=verify, progress=progress):
             yield finding
-    except DatabaseUnreadable as why:
-        yield Finding("database", False, str(why))
+    except DatabaseUnreadable as error:
+        yield Finding("database", False, str(error))
 
 
-def _of_files(site: Site) -> Iterator[Finding]:
+def _check_files(site: Site) -> Iterator[Finding]:
     folder = invariants.FOLDER(site)
-    yield _closed(site.data) if folder.well else folder
+    yield _folder_mode(site.data) if folder.well else folder
     if site.data.is_dir():
         yield from (check(site) for check in (*invariants.FILES, _lock, _space))
 
 
-async def _of_database(site: Site, settings: Settings, *, verify: bool, progress: Progress) -> AsyncIterator[Finding]:
+async def _check_database(
+    site: Site, settings: Settings, *, verify: bool, progress: Progress
+) -> AsyncIterator[Finding]:
     async with open_read_only(site.file, settings.database_url) as sql:
         yield await (_postgres(sql) if settings.database_url else _sqlite(sql))
         schema = await invariants.schema(site, sql)
@@ -72,10 +77,10 @@ async def _of_database(site: Site, settings: Settings, *, verify: bool, progress
             yield finding
         yield await _integrity(settings, sql)
         if not schema.well:
-            yield Finding("blobs", None, "not looked for: the schema is another one")
-            yield Finding("log", None, "not replayed: the schema is another one")
+            yield Finding("blobs", None, "not checked: the schema has another version")
+            yield Finding("log", None, "not replayed: the schema has another version")
             return
-        async for finding in stored(site.blobs, sql, verify=verify, progress=progress):
+        async for finding in check_bytes(site.blobs, sql, verify=verify, progress=progress):
             yield finding
     async with open_read_only(site.file, settings.database_url, snapshot=True) as sql:
         async for finding in replayed(site, sql, progress):
@@ -83,13 +88,13 @@ async def _of_database(site: Site, settings: Settings, *, verify: bool, progress
 
 
 def _imports(name: str) -> Iterator[Finding]:
-    # `adapters` is the name of a package on PyPI too; whichever comes first on the path is imported.
+    # PyPI has a package named `adapters` too; Python imports the one that comes first on the path.
     ours = Path(registry_server.__file__).parent.parent / name / "__init__.py"
     spec = util.find_spec(name)
     here = PathFinder.find_spec(name, [str(Path.cwd())])
     what = f"import {name}"
     if spec is None or spec.origin is None or not ours.exists() or not ours.samefile(spec.origin):
-        yield Finding(what, False, f"{spec and spec.origin} is imported instead of {ours}: take it off the path")
+        yield Finding(what, False, f"{spec and spec.origin} is imported instead of {ours}: remove it from the path")
     elif here is not None and (here.origin is None or not ours.samefile(here.origin)):
         yield Finding(what, False, f"Python started in this folder imports {here.origin or Path.cwd() / name}")
     elif name in {found.metadata["Name"] for found in metadata.distributions(name=name)}:
@@ -98,42 +103,42 @@ def _imports(name: str) -> Iterator[Finding]:
         yield Finding(what, True, spec.origin)
 
 
-def _closed(data: Path) -> Finding:
-    """Report a folder that others can enter, although they can change nothing in it."""
+def _folder_mode(data: Path) -> Finding:
+    """Report a folder that other users can enter, even if they cannot change anything in it."""
     mode = stat.S_IMODE(data.stat().st_mode)
     if mode & 0o077:
-        return Finding("data folder", False, f"{data} has mode {mode:04o}, so others can enter: chmod 700 {data}")
-    return Finding("data folder", True, f"{data}, yours alone")
+        return Finding("data folder", False, f"{data} has mode {mode:04o}; other users can enter it: chmod 700 {data}")
+    return Finding("data folder", True, f"{data}, closed to other users")
 
 
 def _lock(site: Site) -> Finding:
     try:
-        # Without O_NONBLOCK a pipe in its place would block the caller.
+        # Without O_NONBLOCK, opening a pipe would block.
         descriptor = os.open(site.data / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        return Finding("lock", True, "nobody owns the folder")
-    except OSError as why:
-        return Finding("lock", None, f"cannot be looked at ({why.strerror})")
+        return Finding("lock", True, "not held: no server uses the folder")
+    except OSError as error:
+        return Finding("lock", None, f"cannot be read ({error.strerror})")
     try:
-        # Shared and let go at once: a server that starts in this very instant would be refused.
+        # Shared, and released at once: a server that starts at this moment is refused, so the moment must be short.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         try:
             announced = Announcement.read(site.data)
-        except UnsafeFile as why:
-            return Finding("lock", False, str(why))
+        except UnsafeFile as error:
+            return Finding("lock", False, str(error))
         owner = f"process {announced.pid}, serving at {announced.url}" if announced else _UNANNOUNCED
-        return Finding("lock", True, f"owned by {owner}")
+        return Finding("lock", True, f"held by {owner}")
     finally:
         os.close(descriptor)
-    return Finding("lock", True, "nobody owns the folder")
+    return Finding("lock", True, "not held: no server uses the folder")
 
 
 def _space(site: Site) -> Finding:
     usage = shutil.disk_usage(site.data)
     free = f"{usage.free / 1024**3:,.1f} of {usage.total / 1024**3:,.1f} GiB are free"
     if usage.free < _LEAST_FREE:
-        return Finding("disk", False, f"{free}: make room, so that {_LEAST_FREE / 1024**3:,.1f} GiB are")
+        return Finding("disk", False, f"{free}: free at least {_LEAST_FREE / 1024**3:,.1f} GiB")
     return Finding("disk", True, free)
 
 
@@ -142,7 +147,7 @@ async def _sqlite(sql: Sql) -> Finding:
     version, mode = row or ("0", "unknown")
     if mode == "wal" and not wal_is_safe(version):
         return Finding(
-            "SQLite", False, f"{version} can lose commits in WAL mode: pip install -U apsw, for {SAFE_WAL} or newer"
+            "SQLite", False, f"{version} can lose commits in WAL mode: get {SAFE_WAL} or newer by pip install -U apsw"
         )
     return Finding("SQLite", True, f"{version}, journal mode {mode}")
 
@@ -151,15 +156,17 @@ async def _postgres(sql: Sql) -> Finding:
     row = await sql.fetch_one("SELECT current_setting('server_version'), current_setting('fsync')")
     version, fsync = row or ("", "")
     if fsync != "on":
-        return Finding("PostgreSQL", False, f"{version} runs without fsync: what was acknowledged can be lost")
+        return Finding(
+            "PostgreSQL", False, f"{version} runs without fsync: acknowledged changes can be lost; set fsync = on"
+        )
     return Finding("PostgreSQL", True, str(version))
 
 
 async def _integrity(settings: Settings, sql: Sql) -> Finding:
     if settings.database_url:
-        return Finding("integrity", None, "PostgreSQL looks after itself; pg_amcheck looks closer")
+        return Finding("integrity", None, "not checked: PostgreSQL has its own tool, pg_amcheck")
     faults = [str(row[0]) for row in await sql.fetch("PRAGMA integrity_check") if row[0] != "ok"]
-    faults += [f"{row[0]} row {row[1]} points at nothing" for row in await sql.fetch("PRAGMA foreign_key_check")]
+    faults += [f"{row[0]} row {row[1]} references a missing row" for row in await sql.fetch("PRAGMA foreign_key_check")]
     if faults:
         return Finding("integrity", False, f"{'; '.join(faults[:NAMED])}: restore the database from a backup")
-    return Finding("integrity", True, "every page and every reference is sound")
+    return Finding("integrity", True, "every page and every reference is intact")

@@ -1,4 +1,4 @@
-"""A line that says so when an answer is not the registry's own."""
+"""A warning on standard error when a cached answer is shown because the registry did not respond."""
 
 from typing import Any
 
@@ -11,28 +11,28 @@ _MINUTE_S = 60
 _HOUR_S = 3_600
 
 
-class Stale(Telemetry):
-    """Tells people and machines, on standard error, that the registry did not answer, and how old what is shown is."""
+class StaleWarning(Telemetry):
+    """Telemetry that warns, on standard error, of each stale answer and gives its age."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
 
     def on(self, event: ClientEvent, key: str, **facts: Any) -> None:
-        """Tell it, if it is that."""
+        """Print a warning if the event is a stale answer."""
         del key
         if event != "stale":
             return
-        detail = f"the registry gave no answer; this is what it said {_ago(facts['age_s'])}"
+        detail = f"the registry did not respond; this is its answer of {_format_age(facts['age_s'])} ago"
         if self._as_json:
             members = {"code": "stale_answer", "detail": detail, "age_s": facts["age_s"], "reason": facts["reason"]}
-            click.echo(show.as_json(members), err=True)
+            click.echo(show.to_json(members), err=True)
         else:
             show.stderr().print(show.text(f"! {detail} ({facts['reason']})", "yellow"), soft_wrap=True)
 
 
-def _ago(seconds: float) -> str:
+def _format_age(seconds: float) -> str:
     if seconds < _MINUTE_S:
-        return f"{show.count(round(seconds), 'second')} ago"
+        return show.count(round(seconds), "second")
     if seconds < _HOUR_S:
-        return f"{show.count(round(seconds / _MINUTE_S), 'minute')} ago"
-    return f"{show.count(round(seconds / _HOUR_S), 'hour')} ago"
+        return show.count(round(seconds / _MINUTE_S), "minute")
+    return show.count(round(seconds / _HOUR_S), "hour")
