@@ -18,13 +18,13 @@ import uvicorn
 def registry(*, data: str, database_url: str = "", fsync_s: float = 0.0) -> uvicorn.Server:
     """The registry; `fsync_s` makes each fsync of SQLite take so much longer."""
     from registry_server import logs  # noqa: PLC0415 - see above
-    from registry_server.serving import server  # noqa: PLC0415
+    from registry_server.serving import create_server  # noqa: PLC0415
     from registry_server.settings import Settings  # noqa: PLC0415
 
     if fsync_s:
         _slow_disk(fsync_s)
     logs.configure()
-    return server(Settings(data=Path(data), database_url=database_url, access_log=False))
+    return create_server(Settings(data=Path(data), database_url=database_url, access_log=False))
 
 
 def answering(*, path: str, status: int, headers: dict[str, str], body: str) -> uvicorn.Server:

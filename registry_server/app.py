@@ -1,4 +1,4 @@
-"""The composition root: the only place that sees every layer."""
+"""The composition root: the only module that imports every layer."""
 
 import asyncio
 import contextlib
@@ -54,7 +54,7 @@ from registry_server.invariants import adoption, checks, marker
 from registry_server.settings import Settings
 
 _log = logging.getLogger(__name__)
-_KEEP_ANSWERS = timedelta(hours=48)
+_REPLAY_FOR = timedelta(hours=48)
 _PRUNE_EVERY_S = 3600.0
 
 HANDLERS = [
@@ -114,7 +114,7 @@ class FolderInUse(RuntimeError):
 
 
 def create_app(settings: Settings) -> Litestar:
-    """The application; its database opens and migrates when it starts, and closes when it stops.
+    """Create the application; its database opens and migrates when it starts, and closes when it stops.
 
     >>> from pathlib import Path
     >>> create_app(Settings(data=Path("/nowhere"), memory=True)).routes[0].path
@@ -126,9 +126,9 @@ def create_app(settings: Settings) -> Litestar:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        async with opened(settings) as env:
-            connect(app, env)
-            tasks = [asyncio.create_task(work) for work in background(settings, env, report)]
+        async with open_environment(settings) as env:
+            use_environment(app, env)
+            tasks = [asyncio.create_task(work) for work in background_tasks(settings, env, report)]
             try:
                 yield
             finally:
@@ -161,8 +161,8 @@ def create_app(settings: Settings) -> Litestar:
     return app
 
 
-def connect(app: Litestar, env: Environment) -> None:
-    """Let the application work on this outside world."""
+def use_environment(app: Litestar, env: Environment) -> None:
+    """Give the application its environment, and an authenticator and quotas that belong to it."""
     app.state.env = env
     settings: Settings = app.state.settings
     failures = TokenBuckets(settings.wrong_tokens_per_min / 60, settings.wrong_tokens_per_min)
@@ -171,24 +171,27 @@ def connect(app: Litestar, env: Environment) -> None:
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: Settings, *, adopt: bool = False, lost: bool = False) -> AsyncIterator[Environment]:
-    """Check, lock, migrate and open the outside world that the settings describe, with an admin; close it at the end.
+async def open_environment(
+    settings: Settings, *, adopt: bool = False, lost: bool = False
+) -> AsyncIterator[Environment]:
+    """Check, lock, migrate and open the folder and database of the settings, with an admin; close them at the end.
 
-    With `adopt` folder and database become one store, even if they belonged to others before; with `lost` even if the
-    bytes are missing.
+    With `adopt`, folder and database become one store even if each belonged to another one before; with `lost`, even
+    if the bytes are missing.
 
     Raises:
         FolderInUse: another process owns the data folder.
-        InvariantBroken: folder, engine, database and bytes do not belong together, or others control the folder.
+        InvariantBroken: folder, engine, database and bytes do not belong together, or other users can change the
+            folder.
     """
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # Where only the folder itself is ours, whoever made it for us answers for its name.
+    # The parent folder may belong to another user, who created this one and is responsible for its entry there.
     with contextlib.suppress(PermissionError):
         sync_folder(settings.data.parent)
     checks.require_folder(settings)
-    with _locked(settings.data):
+    with _lock(settings.data):
         checks.require_files(settings, adopt=adopt)
-        # Rows in memory belong to no folder.
+        # A database in memory has no folder that it could belong to.
         facts = None if settings.memory else await checks.require_store(settings, adopt=adopt, lost=lost)
         store = "" if facts is None else adoption.chosen_id(facts, adopt=adopt)
         root = settings.data.absolute() / "blobs"
@@ -201,10 +204,10 @@ async def opened(settings: Settings, *, adopt: bool = False, lost: bool = False)
                 await adoption.settle(settings, database, facts, store, adopt=adopt)
             env = Environment(database, blobs, _now, _new_id, set())
             if read := await database.write(timeline.rebuild):
-                _log.info("what was in production when was made anew from %d events", read)
+                _log.info("rebuilt the production history from %d events", read)
             await ensure_admin(env, settings.data / "admin-token", replace_own)
             if taken_back := await reconcile(env):
-                _log.warning("%d blobs were taken back from the trash, where a crash had left them", taken_back)
+                _log.warning("restored %d blobs from the trash, where a crash had left them", taken_back)
             yield env
         finally:
             await database.close()
@@ -221,7 +224,7 @@ def _database(settings: Settings) -> Any:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Any:
+def _lock(folder: Path) -> Any:
     descriptor = open_own(folder / "lock")
     try:
         try:
@@ -235,8 +238,8 @@ def _locked(folder: Path) -> Any:
         os.close(descriptor)
 
 
-def background(settings: Settings, env: Environment, report: scrub.Report) -> Iterator[Coroutine[Any, Any, None]]:
-    """Yield the tasks that run as long as the server does; all of their waiting is `outside.sleep`."""
+def background_tasks(settings: Settings, env: Environment, report: scrub.Report) -> Iterator[Coroutine[Any, Any, None]]:
+    """Yield the tasks that run as long as the server does; they wait only in `env.sleep`."""
     yield _prune(env)
     if settings.scrub_bytes_per_s:
         yield scrub.run(
@@ -251,10 +254,10 @@ def background(settings: Settings, env: Environment, report: scrub.Report) -> It
 async def _prune(env: Environment) -> None:
     while True:
         try:
-            await env.database.write(lambda records: records.idempotency.delete_older(env.now() - _KEEP_ANSWERS))
+            await env.database.write(lambda records: records.idempotency.delete_older(env.now() - _REPLAY_FOR))
             await core_uploads.delete_expired(env)
         except RegistryError:
-            _log.warning("what has expired could not be dropped; it is tried again in an hour", exc_info=True)
+            _log.warning("expired entries could not be deleted; the next attempt is in an hour", exc_info=True)
         await env.sleep(_PRUNE_EVERY_S)
 
 

@@ -1,7 +1,7 @@
-"""One JSON object a line on standard error; of a request, its id, method, path and outcome.
+"""Logs on standard error: one JSON object per line; for a request, its id, method, path and status.
 
-Every line goes through `encode_line`, which hides tokens, escapes whatever a terminal or a reader of logs could take
-for more than text, and bounds each field and the line. What a client sends stands in many of these lines.
+Many lines hold text from clients. Therefore every line goes through `encode_line`, which hides tokens, escapes all
+characters with a special meaning for terminals or log readers, and limits the length of each field and of the line.
 """
 
 import json
@@ -16,8 +16,8 @@ from urllib.parse import unquote
 import msgspec
 
 _KNOWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
-# What uvicorn says when a start or an end fails, or a request is refused; our own line beside it says why.
-_TOLD_BETTER = frozenset(
+# Messages of uvicorn when it cannot start or stop, or refuses a request: the server's own line gives the reason.
+_REDUNDANT_MESSAGES = frozenset(
     {
         "Application startup failed. Exiting.",
         "Application shutdown failed. Exiting.",
@@ -25,22 +25,22 @@ _TOLD_BETTER = frozenset(
     }
 )
 _LINE_BYTES: Final = 32_768
-# In characters; where the line would be too long, all its fields are cut to the next length.
+# In characters: if the line would be too long, all of its fields are cut to the next length.
 _FIELD_LENGTHS: Final = (2_000, 500, 100, 20)
-_TRACEBACK_TIMES: Final = 8  # longer may a traceback be
+_TRACEBACK_TIMES: Final = 8  # a traceback may be this many times longer
 _MOST_ENTRIES, _DEEPEST = 32, 3
 _TOKEN: Final = re.compile(r"mrg_[A-Za-z0-9_]{4,}", re.IGNORECASE)
 _ENCODED: Final = re.compile(r"%[0-9A-Fa-f]{2}")
-_ROUNDS: Final = 5  # so many times a token may be percent-encoded and is still found
+_ROUNDS: Final = 5  # a token is found even if it is percent-encoded this many times
 _FIRST: Final = ("time", "level", "logger", "message", "request_id", "method", "path", "status", "code", "peer")
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
 class JsonLines(logging.Formatter):
-    """Time, level, logger and message, then whatever the caller gave as `extra`."""
+    """A formatter of time, level, logger and message, followed by the fields of `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line of a record; a record that cannot be formatted is written as far as it can be."""
+        """Format a record as a line; if its message cannot be formatted, write its parts instead."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC),
             "level": record.levelname.lower(),
@@ -50,12 +50,12 @@ class JsonLines(logging.Formatter):
         line |= {name: value for name, value in record.__dict__.items() if name not in _KNOWN}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        # Not by the short way: bytes in `extra`, for one, would hide a token in base64.
-        return _careful(line).decode()
+        # Without the fast path of `encode_line`: bytes in `extra` would become base64, which could hide a token.
+        return _encode_bounded(line).decode()
 
 
 class AccessLine(msgspec.Struct):
-    """The line of one request: what was asked for and how it went, nothing of its headers, query or body."""
+    """The line of one request: method, path and status, without headers, query and body."""
 
     time: datetime
     request_id: str
@@ -68,21 +68,21 @@ class AccessLine(msgspec.Struct):
     message: str = "request"
 
     def write(self) -> None:
-        """Write the line at once; a record of the standard library's logging costs ten times as much."""
+        """Write the line at once; the standard library's logging would take ten times as long."""
         # Not `suppress`: a context manager would cost as much as the encoding.
         try:
             stream = sys.stderr.buffer
             stream.write(encode_line(self) + b"\n")
             stream.flush()
         except (OSError, ValueError):
-            # A client is not refused its answer because the reader of the log is gone.
+            # The client gets its response even if the log cannot be written.
             pass
 
 
 def encode_line(line: Any) -> bytes:
     r"""Encode a struct or dict as one line of ASCII JSON without tokens, and of bounded length.
 
-    Most lines hold nothing that needs a closer look, which three scans of the encoded bytes tell.
+    Most lines need no redaction or cut, which four quick checks of the encoded line establish.
 
     >>> encode_line({"path": "/v1/tokens/mrg_secretsecret", "level": "info"})
     b'{"level":"info","path":"/v1/tokens/mrg_[redacted]"}'
@@ -92,22 +92,23 @@ def encode_line(line: Any) -> bytes:
     try:
         raw = _encode(line)
         text = raw.decode("ascii")
-    except Exception:  # noqa: BLE001 - a lone surrogate, an object that cannot be shown, or not ASCII
-        return _careful(line)
-    # `%` may begin a token that is percent-encoded, and DEL is the one control character that JSON does not escape.
+    except Exception:  # noqa: BLE001 - a lone surrogate, an object that cannot be encoded, or not ASCII
+        return _encode_bounded(line)
+    # `%` may begin a percent-encoded token, and DEL is the only control character that JSON does not escape.
     if len(text) > _FIELD_LENGTHS[0] or "%" in text or "\x7f" in text or "mrg_" in text.lower():
-        return _careful(line)
+        return _encode_bounded(line)
     return raw
 
 
-def _careful(line: Any) -> bytes:
+def _encode_bounded(line: Any) -> bytes:
     fields = msgspec.structs.asdict(line) if isinstance(line, msgspec.Struct) else dict(line)
     ordered = sorted(fields.items(), key=lambda field: _FIRST.index(field[0]) if field[0] in _FIRST else len(_FIRST))
     encoded = b""
     for length in _FIELD_LENGTHS:
-        encoded = _dumped(
+        limits = {"exception": _TRACEBACK_TIMES * length}
+        encoded = _to_ascii_json(
             {
-                _shown(str(name), 100): _safe(value, _TRACEBACK_TIMES * length if name == "exception" else length)
+                _redact_and_cut(str(name), 100): _to_bounded_json(value, limits.get(name, length))
                 for name, value in ordered[:_MOST_ENTRIES]
             }
         )
@@ -116,13 +117,13 @@ def _careful(line: Any) -> bytes:
     return encoded
 
 
-def _dumped(value: Any) -> bytes:
-    # Escaped are all but ASCII: so are C1 and bidi controls, line separators, and lone surrogates.
+def _to_ascii_json(value: Any) -> bytes:
+    # Escapes everything but ASCII, and with it C1 and bidi controls, line separators and lone surrogates.
     return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
-def _safe(value: Any, length: int, depth: int = 0) -> Any:
-    """Return the value as JSON has it, each text in it redacted and bounded."""
+def _to_bounded_json(value: Any, length: int, depth: int = 0) -> Any:
+    """Convert the value to a JSON value in which each text is redacted and cut."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int) and abs(value) < 2**63:
@@ -130,35 +131,35 @@ def _safe(value: Any, length: int, depth: int = 0) -> Any:
     if isinstance(value, float) and math.isfinite(value):
         return value
     if isinstance(value, dict) and depth < _DEEPEST:
-        entries = list(value.items())[:_MOST_ENTRIES]
-        return {_shown(_text(key), 100): _safe(entry, length // 4, depth + 1) for key, entry in entries}
+        entries = [(_to_text(key), entry) for key, entry in list(value.items())[:_MOST_ENTRIES]]
+        return {_redact_and_cut(key, 100): _to_bounded_json(entry, length // 4, depth + 1) for key, entry in entries}
     if isinstance(value, list | tuple | set | frozenset) and depth < _DEEPEST:
-        return [_safe(entry, length // 4, depth + 1) for entry in list(value)[:_MOST_ENTRIES]]
-    return _shown(_text(value), length)
+        return [_to_bounded_json(entry, length // 4, depth + 1) for entry in list(value)[:_MOST_ENTRIES]]
+    return _redact_and_cut(_to_text(value), length)
 
 
-def _text(value: Any) -> str:
+def _to_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
     try:
         return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
-    except Exception:  # noqa: BLE001 - no object keeps its line from being written
+    except Exception:  # noqa: BLE001 - the line is written whatever the object does
         return f"<{type(value).__name__}>"
 
 
-def _shown(text: str, length: int) -> str:
-    # Hidden before the last cut, where half a token might not look like one; the first only bounds the work.
-    return _cut(redacted(text[: 4 * length]), length, len(text))
+def _redact_and_cut(text: str, length: int) -> str:
+    # Redact before the last cut, which could leave half a token; the first cut only limits the work.
+    return _cut(redact(text[: 4 * length]), length, len(text))
 
 
 def _cut(text: str, length: int, whole: int) -> str:
     return text if len(text) <= length else f"{text[:length]}... ({whole} characters)"
 
 
-def redacted(text: str) -> str:
-    """Replace what looks like a token, percent-encoded or not.
+def redact(text: str) -> str:
+    """Replace everything that looks like a token, percent-encoded or not.
 
     >>> redacted("/v1/tokens/mrg%255Fsecretsecret/revoke")
     '/v1/tokens/mrg_[redacted]/revoke'
@@ -168,7 +169,7 @@ def redacted(text: str) -> str:
         if not _ENCODED.search(decoded):
             break
         decoded = unquote(decoded)
-    # A text without a token stays as it was sent.
+    # A text without a token is not changed.
     return _TOKEN.sub("mrg_[redacted]", decoded) if _TOKEN.search(decoded) else text
 
 
@@ -176,15 +177,15 @@ def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
     except Exception:  # noqa: BLE001 - a wrong format string must not make logging print all of it unredacted
-        return f"{_text(record.msg)} {_text(record.args)}"
+        return f"{_to_text(record.msg)} {_to_text(record.args)}"
 
 
-def log_security_event(event: str, **facts: Any) -> None:
+def log_security_event(event: str, **fields: Any) -> None:
     """Write a line of the security log: a refusal and its caller, or a token that was issued or revoked.
 
-    These lines are always written, with `--quiet` too. `facts` never hold a token, only its id.
+    These lines are always written, with `--quiet` too. `fields` never hold a token, only its id.
     """
-    known = {name: fact for name, fact in facts.items() if fact is not None}
+    known = {name: value for name, value in fields.items() if value is not None}
     _security.info("%s", event, extra=known)
 
 
@@ -195,7 +196,7 @@ def configure() -> None:
     """Send the logs of the server, of uvicorn and of the event loop to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    handler.addFilter(lambda record: _message(record) not in _TOLD_BETTER)
+    handler.addFilter(lambda record: _message(record) not in _REDUNDANT_MESSAGES)
     for name in ("registry_server", "uvicorn.error", "asyncio"):
         logger = logging.getLogger(name)
         logger.handlers = [handler]

@@ -1,6 +1,6 @@
 """Fixtures for the tests of services that depend on the registry (extra `testing`).
 
-pytest loads every plug-in it finds, so this module imports nothing before a fixture is used.
+pytest loads every plug-in that it finds. Therefore this module imports the registry only when a fixture is used.
 
     def test_the_newest_is_served(model_registry):
         model_registry.models.create("eurusd", "forecasting")
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def model_registry_application() -> "Iterator[TestBackend]":
-    """One application for the whole session."""
+    """Provide one application for the whole session."""
     from registry_server.testing import backend  # noqa: PLC0415 - see the module
 
     with backend() as world:
@@ -30,13 +30,13 @@ def model_registry_application() -> "Iterator[TestBackend]":
 
 @pytest.fixture(scope="session")
 def model_registry_caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make the folder of all caches of the session: pytest, to number a folder, lists all that it has made before."""
+    """Create one folder for all caches of a session; for one per test, pytest would list all earlier folders."""
     return tmp_path_factory.mktemp("model-registry-caches")
 
 
 @pytest.fixture
 def model_registry_cache(model_registry_caches: Path) -> Iterator[Path]:
-    """The cache of this test's own, empty: what it fetches stays out of the user's, and out of the next test's."""
+    """Provide an empty cache for one test, separate from the user's cache and from other tests."""
     folder = Path(tempfile.mkdtemp(dir=model_registry_caches))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REGISTRY_CACHE", str(folder))
@@ -46,27 +46,27 @@ def model_registry_cache(model_registry_caches: Path) -> Iterator[Path]:
 @pytest.fixture
 def model_registry_backend(
     model_registry_application: "TestBackend",
-    model_registry_cache: Path,  # noqa: ARG001 - it is enough that the environment names it
+    model_registry_cache: Path,  # noqa: ARG001 - only its environment variable matters
 ) -> "TestBackend":
-    """The application on a fresh database; `registry("strategy")` gives a registry of another role."""
+    """Provide the application on a fresh database; `registry("strategy")` returns a registry of another role."""
     model_registry_application.reset()
     return model_registry_application
 
 
 @pytest.fixture
 def model_registry(model_registry_backend: "TestBackend") -> "Iterator[HttpRegistry]":
-    """An empty registry, blocking, of an admin."""
+    """Provide an admin's blocking registry, which is empty."""
     with model_registry_backend.registry() as registry:
         yield registry
 
 
 @pytest.fixture
 def async_model_registry(model_registry_backend: "TestBackend") -> "AsyncHttpRegistry":
-    """The same registry, asynchronous."""
+    """Provide the same registry, asynchronous."""
     return model_registry_backend.async_registry()
 
 
 @pytest.fixture
 def model_registry_as(model_registry_backend: "TestBackend") -> "Callable[..., HttpRegistry]":
-    """The same registry of somebody else: `model_registry_as("analysis", models="eurusd-*")`."""
+    """Provide the same registry for other principals: `model_registry_as("analysis", models="eurusd-*")`."""
     return model_registry_backend.registry

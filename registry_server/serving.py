@@ -1,4 +1,4 @@
-"""One process, one event loop, one socket: uvicorn around the application."""
+"""Serves the application with uvicorn: one process, one event loop, one socket."""
 
 import asyncio
 import contextlib
@@ -31,14 +31,14 @@ from registry_server.invariants.findings import InvariantBroken
 from registry_server.settings import Settings
 
 _GRACE_S = 10
-# Work that goes on without its client has so much longer; then uvicorn cancels it, with a traceback for each.
+# Work without a client gets this much longer; then uvicorn cancels it, with a traceback for each request.
 _LAST_S = 1
 _BACKLOG = 2048
-_LOOK_EVERY = 5  # ticks of uvicorn, of 0.1 s each
+_ENFORCE_EVERY = 5  # ticks of uvicorn, of 0.1 s each
 _MOST_BYTES = 16 * 1024
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
-# What these say is for people already; of any other failure to start the log tells all.
-_SPEAKING = (
+# The messages of these errors are written for operators; any other error is logged with its traceback.
+_CLEAR_ERRORS = (
     FolderInUse,
     InvariantBroken,
     SchemaMismatch,
@@ -55,21 +55,21 @@ class StartFailed(RuntimeError):
 
 
 class Announcement(msgspec.Struct, frozen=True):
-    """What `server.json` in a data folder says of the server that owns it, for as long as it serves."""
+    """The content of `server.json`, which is in a data folder while a server serves it."""
 
     url: str
     pid: int
 
     def write(self, data: Path) -> None:
-        """Appear whole, readable by the owner only."""
+        """Write the file atomically, readable by the owner only."""
         replace_own(data / "server.json", msgspec.json.encode(self))
 
     @classmethod
     def read(cls, data: Path) -> "Announcement | None":
-        """Return the announcement of a process that lives; one that was killed leaves an old one behind.
+        """Return the announcement of a running process; a process that was killed leaves a stale file.
 
         Raises:
-            UnsafeFile: others can exchange the file, or it names an address beyond this machine.
+            UnsafeFile: other users can replace the file, or it names an address on another machine.
         """
         file = data / "server.json"
         try:
@@ -78,10 +78,10 @@ class Announcement(msgspec.Struct, frozen=True):
         except UnsafeFile:
             raise
         except (OSError, msgspec.MsgspecError, OverflowError):
-            # Not there, not ours to read, or left behind by a process that is gone or is somebody else's.
+            # The file is absent, not readable, or stale: its process has ended, or belongs to another user.
             return None
         if not _is_loopback(found.url):
-            # The admin's token would be sent there.
+            # The admin's token would be sent to that address.
             raise UnsafeFile(
                 file, "names an address that is not on this machine", "remove it and start the server again"
             )
@@ -98,13 +98,13 @@ def _is_loopback(url: str) -> bool:
 
 
 class RegistryServer(uvicorn.Server):
-    """uvicorn around the application; it announces itself once it serves, before anybody is told that it started."""
+    """uvicorn with the application; writes its announcement once it serves, before it calls `on_start`."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._app = create_app(settings)
         self._application = _Application(self._app)
-        self._looking: asyncio.Task[None] | None = None
+        self._revocation_check: asyncio.Task[None] | None = None
         self.on_start: Callable[[], None] = lambda: None
         self.url = ""
         super().__init__(
@@ -116,9 +116,9 @@ class RegistryServer(uvicorn.Server):
                 log_config=None,
                 server_header=False,
                 http=_protocol(settings),
-                # Nothing here speaks WebSocket, and a connection that did would be none that is looked at.
+                # There are no WebSocket routes, and such a connection would escape `enforce_timeouts`.
                 ws="none",
-                # Nothing here asks who the client is or which scheme it used, and each request would pay for the look.
+                # Neither the client's address nor its scheme matters here, and the look-up would take time.
                 proxy_headers=False,
                 timeout_keep_alive=settings.keep_alive_s,
                 timeout_graceful_shutdown=_GRACE_S + _LAST_S,
@@ -126,10 +126,10 @@ class RegistryServer(uvicorn.Server):
         )
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until told to stop.
+        """Serve until a signal stops the server.
 
         Raises:
-            StartFailed: it could not start.
+            StartFailed: the server could not start.
         """
         with contextlib.ExitStack() as stack:
             listening = sockets or [stack.enter_context(_listening(self._settings))]
@@ -139,56 +139,56 @@ class RegistryServer(uvicorn.Server):
                 super().run(listening)
             except SystemExit:
                 failure = self._application.failure
-                speaking = isinstance(failure, _SPEAKING)
-                raise StartFailed(f"{failure}" if speaking else f"{type(failure).__name__}: {failure}") from failure
+                is_clear = isinstance(failure, _CLEAR_ERRORS)
+                raise StartFailed(f"{failure}" if is_clear else f"{type(failure).__name__}: {failure}") from failure
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to serve, then say where."""
+        """Begin to serve, then write the announcement."""
         await super().startup(sockets)
         if self.should_exit:
             return
         try:
             Announcement(self.url, os.getpid()).write(self._settings.data)
         except OSError:
-            # A full disk must not keep anybody from reading; tools on this machine then need --url.
+            # With a full disk the server still serves reads; tools on this machine then need --url.
             _log.warning("server.json could not be written", exc_info=True)
         self.on_start()
 
     async def on_tick(self, counter: int) -> bool:
-        """Do what uvicorn does ten times a second, and now and then look at all connections."""
-        if counter % _LOOK_EVERY == 0:
+        """Do uvicorn's own work ten times a second, and check all connections at each fifth call."""
+        if counter % _ENFORCE_EVERY == 0:
             now = time.monotonic()
             enforce_all(self.server_state.connections, now)
-            self._look_at_callers(now)
+            self._check_long_requests(now)
         return await super().on_tick(counter)
 
-    def _look_at_callers(self, now: float) -> None:
-        if self._looking is not None and not self._looking.done():
+    def _check_long_requests(self, now: float) -> None:
+        if self._revocation_check is not None and not self._revocation_check.done():
             return
         long: list[Any] = [one for one in tuple(self.server_state.connections) if one.is_long_running(now)]  # type: ignore[union-attr]
         if long:
-            self._looking = asyncio.create_task(end_revoked_requests(long, self._app.state.authenticator))
+            self._revocation_check = asyncio.create_task(end_revoked_requests(long, self._app.state.authenticator))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take the announcement back while the folder is still ours, then stop serving."""
+        """Remove the announcement while this process still owns the folder, then stop serving."""
         (self._settings.data / "server.json").unlink(missing_ok=True)
-        ending = asyncio.get_running_loop().call_later(_GRACE_S, self._cut_off)
+        ending = asyncio.get_running_loop().call_later(_GRACE_S, self._abort_connections)
         try:
             await super().shutdown(sockets)
         finally:
             ending.cancel()
 
-    def _cut_off(self) -> None:
-        # A client that does not take its answer would otherwise end in the log as a failure of ours.
+    def _abort_connections(self) -> None:
+        # A client that does not read its response would otherwise appear in the log as an error of the server.
         for connection in tuple(self.server_state.connections):
             cast("LimitedHttpProtocol", connection).abort_at_shutdown()
 
 
-def server(settings: Settings) -> RegistryServer:
-    """The server of these settings, to be `run()`.
+def create_server(settings: Settings) -> RegistryServer:
+    """Create the server of these settings, which `run()` starts.
 
     Raises:
-        StartFailed: it would listen beyond this machine, where tokens would travel in the clear.
+        StartFailed: the host is not a loopback address, and tokens would travel in clear text.
     """
     if settings.host not in _LOOPBACK:
         raise StartFailed(
@@ -200,21 +200,21 @@ def server(settings: Settings) -> RegistryServer:
 
 @contextlib.contextmanager
 def running(settings: Settings) -> Iterator[str]:
-    """A server in a thread of this process, for as long as the block lasts; yields its address.
+    """Run a server in a thread of this process for as long as the block lasts; yield its address.
 
-    Port 0 takes a free one.
+    Port 0 selects a free port.
 
     Raises:
-        StartFailed: it could not start.
+        StartFailed: the server could not start.
     """
-    served = server(settings)
-    decided = threading.Event()
-    served.on_start = decided.set
+    served = create_server(settings)
+    started_or_failed = threading.Event()
+    served.on_start = started_or_failed.set
     with ThreadPoolExecutor(1, thread_name_prefix="registry-server") as thread:
         end = thread.submit(served.run)
-        end.add_done_callback(lambda _: decided.set())
+        end.add_done_callback(lambda _: started_or_failed.set())
         try:
-            decided.wait()
+            started_or_failed.wait()
             if end.done():
                 end.result()
             yield served.url
@@ -233,7 +233,7 @@ def _protocol(settings: Settings) -> type[LimitedHttpProtocol]:
         connections=settings.max_connections,
         allowed_hosts=_allowed_hosts(settings),
     )
-    # uvicorn wants a class, and does no more with it than to call it.
+    # uvicorn expects a class, but only calls it.
     return cast("type[LimitedHttpProtocol]", partial(LimitedHttpProtocol, limits))
 
 
@@ -246,36 +246,37 @@ def _allowed_hosts(settings: Settings) -> AllowedHosts:
 
 
 class _Application:
-    """The application; what keeps it from starting is kept as a value, and told by whoever started it."""
+    """The application, with the error that prevented its start as a value, for `run` to raise."""
 
     def __init__(self, app: Callable[[Any, Any, Any], Awaitable[None]]) -> None:
         self._app = app
         self.failure: BaseException | None = None
 
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
-        # Not `async`: a request passes without another frame.
-        return self._live(scope, receive, send) if scope["type"] == "lifespan" else self._app(scope, receive, send)
+        # Not `async`: a request would pass through one more frame.
+        run = self._run_lifespan if scope["type"] == "lifespan" else self._app
+        return run(scope, receive, send)
 
-    async def _live(self, scope: Any, receive: Any, send: Any) -> None:
+    async def _run_lifespan(self, scope: Any, receive: Any, send: Any) -> None:
         async def plain(message: dict[str, Any]) -> None:
-            # Without Litestar's formatted traceback, which the log would show as the message.
+            # Without Litestar's formatted traceback, which uvicorn would log as the message.
             await send({"type": message["type"]})
 
         try:
             await self._app(scope, receive, plain)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is told below or by `run`
-            # Litestar puts what went wrong into a group of one.
+        except Exception as error:  # noqa: BLE001 - every error is logged below or raised by `run`
+            # Litestar wraps the error in a group of one.
             while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
                 (error,) = error.exceptions
             self.failure = error
-            if not isinstance(error, _SPEAKING):
+            if not isinstance(error, _CLEAR_ERRORS):
                 _log.error("the application failed to start or to stop", exc_info=error)
 
 
 @contextlib.contextmanager
 def _listening(settings: Settings) -> Iterator[socket.socket]:
     family, kind, protocol, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
-    # The protocol is named because asyncio sets TCP_NODELAY only on sockets that say they are TCP.
+    # The protocol is passed because asyncio sets TCP_NODELAY only on sockets whose protocol is TCP.
     with socket.socket(family, kind, protocol) as listening:
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

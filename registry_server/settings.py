@@ -1,4 +1,4 @@
-"""What an operator may set; `registry-server serve` needs none of it."""
+"""Settings of the server, all of which have defaults for `registry-server serve`."""
 
 import math
 import os
@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 PREFIX: Final = "REGISTRY_SERVER_"
-# These have options or variables of their own, or are for tests.
+# These have options or variables of their own, or are only for tests.
 _NOT_FROM_VARIABLES: Final = frozenset({"data", "host", "port", "database_url", "memory", "access_log"})
 _ZERO_IS_NO_LIMIT: Final = frozenset(
     {"min_body_bytes_per_s", "min_answer_bytes_per_s", "wrong_tokens_per_min", "write_bytes_per_s", "write_burst_bytes"}
@@ -22,13 +22,14 @@ _LONGEST_TEXT: Final = 200
 class Settings(Struct, frozen=True):
     """Settings of one server.
 
-    `database_url` is empty for SQLite in the data folder, or `postgresql://…`. `memory` keeps rows in memory, for
-    tests; bytes still go to `data`. The head of a request is its first line and its headers; its time runs from its
-    first byte, or from the beginning of the connection. JSON bodies end at 1 MiB, or at `max_body_bytes` if that is
-    less; the registration of a version, and small blobs sent together, at `max_body_bytes`. A body has to come, and an
-    answer has to be taken, at the least rates on average over the times beside them. All blobs are read again at that
-    rate, with that pause between two rounds; a rate of 0 means never. After so many damaged blobs in one round the
-    scrubber stops and raises an alarm. A quota or a rate of one principal or peer that is 0 limits nothing.
+    `database_url` is empty for SQLite in the data folder, or `postgresql://…`. `memory` stores rows in memory, for
+    tests; bytes still go to `data`. The head of a request is its first line and its headers; `head_timeout_s` runs
+    from its first byte, or from the beginning of the connection. `max_body_bytes` limits the registration of a version
+    and a batch of small blobs; other JSON bodies are limited to 1 MiB, or to `max_body_bytes` if that is less. A
+    client must send a body at `min_body_bytes_per_s`, on average over `body_timeout_s`, and take a response at
+    `min_answer_bytes_per_s`, on average over `answer_timeout_s`. The scrubber reads all blobs again at
+    `scrub_bytes_per_s` (0: never) and pauses for `scrub_pause_s` between two rounds; after `scrub_most_damaged`
+    damaged blobs in one round it stops and raises an alarm. A rate or quota of 0 means no limit.
     """
 
     data: Path
@@ -59,25 +60,25 @@ class Settings(Struct, frozen=True):
 
 
 class InvalidSetting(ValueError):
-    """A variable of the environment that is not a setting, or whose value the setting cannot have."""
+    """An environment variable that is not a setting, or whose value is not valid for the setting."""
 
 
 def from_variables(variables: Mapping[str, str]) -> dict[str, Any]:
-    """Read the settings that stand in variables such as `REGISTRY_SERVER_MAX_OPEN_UPLOADS`; empty ones count as unset.
+    """Read the settings from variables such as `REGISTRY_SERVER_MAX_OPEN_UPLOADS`; an empty variable counts as unset.
 
     Raises:
-        InvalidSetting: a variable with the prefix names no setting, or its value is not of the setting's type.
+        InvalidSetting: a variable with the prefix is not a setting, or its value is not of the setting's type.
 
     >>> from_variables({"REGISTRY_SERVER_MAX_OPEN_UPLOADS": "8", "REGISTRY_SERVER_ALLOWED_HOSTS": "a.test,b.test"})
     {'allowed_hosts': ('a.test', 'b.test'), 'max_open_uploads': 8}
     """
     fields = {field.name: field for field in msgspec.structs.fields(Settings) if field.name not in _NOT_FROM_VARIABLES}
-    given = {name.removeprefix(PREFIX): text.strip() for name, text in variables.items() if name.startswith(PREFIX)}
-    if unknown := sorted(given.keys() - {name.upper() for name in fields}):
+    texts = {name.removeprefix(PREFIX): text.strip() for name, text in variables.items() if name.startswith(PREFIX)}
+    if unknown := sorted(texts.keys() - {name.upper() for name in fields}):
         raise InvalidSetting(
-            f"{PREFIX}{unknown[0]} is not a setting of the server; these are: {', '.join(sorted(fields))}"
+            f"{PREFIX}{unknown[0]} is not a setting of the server; the settings are: {', '.join(sorted(fields))}"
         )
-    return {name: _value(name, fields[name].type, given[name.upper()]) for name in fields if given.get(name.upper())}
+    return {name: _value(name, fields[name].type, texts[name.upper()]) for name in fields if texts.get(name.upper())}
 
 
 def _value(name: str, kind: Any, text: str) -> Any:
@@ -95,8 +96,8 @@ def _value(name: str, kind: Any, text: str) -> Any:
 
 
 def default_data_folder() -> Path:
-    """`$REGISTRY_DATA`, or a folder of the user's own as the XDG base directory specification says."""
-    if given := os.environ.get("REGISTRY_DATA"):
-        return Path(given)
+    """Return `$REGISTRY_DATA`, or the user's data folder by the XDG base directory specification."""
+    if folder := os.environ.get("REGISTRY_DATA"):
+        return Path(folder)
     base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
     return Path(base) / "model-registry"

@@ -1,7 +1,7 @@
-"""The fake is the real thing: this application in-process on in-memory SQLite, as a registry to inject.
+"""A registry for tests: the real application in-process on in-memory SQLite.
 
-One application serves a whole test session; `reset` gives it a fresh database in a few milliseconds. No sockets, no
-mocks: requests go through the real client, the real HTTP stack and the real rules.
+One application serves a whole test session; `reset` gives it a fresh database in a few milliseconds. There are no
+sockets and no mocks: requests go through the real client, the real HTTP stack and the real rules.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from common_lib.config import RegistryConfig, ResolveRules
 from common_lib.own_files import replace_own
 from common_lib.rules.access import PrincipalKind, Role
 from common_lib.types.principals import Grant
-from registry_server.app import connect, create_app
+from registry_server.app import create_app, use_environment
 from registry_server.core.bootstrap import ensure_admin
 from registry_server.core.environment import Environment
 from registry_server.infrastructure.filesystem import FilesystemBlobs
@@ -32,11 +32,11 @@ from registry_server.settings import Settings
 
 
 class TestBackend:
-    """One application and the registries that lead to it.
+    """One application and the registries that use it.
 
-    `registry()` and `async_registry()` are an admin's; name a role for somebody with fewer rights. They ask each time,
-    so each sees at once what another has changed; what they were told last serves only while `common_lib.faults` keeps
-    them from an answer, and no file is left to the next test.
+    `registry()` and `async_registry()` return an admin's registry; name a role for fewer rights. A registry requests
+    each resolve again, and so sees at once what another one has changed. It serves a stale answer only while
+    `common_lib.faults` prevents a fresh one, and leaves no file for the next test.
     """
 
     __test__ = False
@@ -51,21 +51,21 @@ class TestBackend:
         self.env: Environment
 
     def reset(self) -> None:
-        """Begin again with an empty registry."""
+        """Replace the registry by an empty one."""
         self._portal.call(self._reset)
 
     def registry(self, role: Role | str = Role.ADMIN, models: str = "*") -> HttpRegistry:
-        """A blocking registry of a principal with that role on those models."""
+        """Return a blocking registry of a principal with that role on those models."""
         config = RegistryConfig(url=URL, token=self.token(role, models), resolve=self.resolve)
         return HttpRegistry(config, transport=PortalTransport(self._app, self._portal))
 
     def async_registry(self, role: Role | str = Role.ADMIN, models: str = "*") -> AsyncHttpRegistry:
-        """An asynchronous registry of a principal with that role on those models."""
+        """Return an asynchronous registry of a principal with that role on those models."""
         config = RegistryConfig(url=URL, token=self.token(role, models), resolve=self.resolve)
         return AsyncHttpRegistry(config, transport=httpx.ASGITransport(app=self._app))  # type: ignore[arg-type]
 
     def token(self, role: Role | str = Role.ADMIN, models: str = "*") -> str:
-        """The token of a new principal with that role on those models; without arguments, the first admin's."""
+        """Issue a token for a new principal with that role on those models; without arguments, the first admin's."""
         admin = (self._home / "admin-token").read_text().strip()
         if Role(role) is Role.ADMIN and models == "*":
             return admin
@@ -87,12 +87,12 @@ class TestBackend:
         await database.open()
         self.env = Environment(database, blobs, lambda: datetime.now(UTC), lambda: uuid.uuid4().hex, set())
         await ensure_admin(self.env, self._home / "admin-token", replace_own)
-        connect(self._app, self.env)
+        use_environment(self._app, self.env)
 
 
 @contextlib.contextmanager
 def backend() -> Iterator[TestBackend]:
-    """An application in-process, for as many tests as like, each after a `reset`.
+    """Provide an application in-process for any number of tests, each after a `reset`.
 
     Example:
         >>> with backend() as world:
@@ -103,7 +103,7 @@ def backend() -> Iterator[TestBackend]:
     folder = Path(tempfile.mkdtemp(prefix="registry-test-"))
     try:
         with start_blocking_portal() as portal:
-            # A test may do in a second what a registry is asked in an hour: no quota stands in its way.
+            # A test may send in a second as many requests as clients in an hour, so there are no quotas.
             settings = Settings(data=folder, memory=True, access_log=False, wrong_tokens_per_min=0, write_bytes_per_s=0)
             yield TestBackend(create_app(settings), portal, folder)
     finally:

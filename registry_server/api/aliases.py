@@ -12,13 +12,13 @@ from registry_server.domain.aliases import Alias, SetAlias
 
 @get("/models/{name:str}/aliases")
 async def list_aliases(request: HttpRequest, name: FromPath[str]) -> Response[list[Alias]]:
-    """All aliases of a model."""
+    """List the aliases of a model."""
     return entity_response(request, await aliases.list_all(database(request), await authenticate(request), name))
 
 
 @get("/models/{name:str}/aliases/{alias:str}")
 async def get_alias(request: HttpRequest, name: FromPath[str], alias: FromPath[str]) -> Response[Alias]:
-    """One alias."""
+    """Get an alias."""
     return entity_response(request, await aliases.get(database(request), await authenticate(request), name, alias))
 
 
@@ -26,7 +26,7 @@ async def get_alias(request: HttpRequest, name: FromPath[str], alias: FromPath[s
 async def set_alias(
     request: HttpRequest, name: FromPath[str], alias: FromPath[str], data: JSONBody[SetAlias]
 ) -> Response[Alias]:
-    """Point an alias at a version: `If-None-Match: *` for a new one, If-Match for one that exists."""
+    """Point an alias at a version: `If-None-Match: *` for a new alias, If-Match for an existing one."""
     return await write(request, aliases.put, name, alias, data)
 
 
@@ -34,5 +34,5 @@ async def set_alias(
 async def delete_alias(
     request: HttpRequest, name: FromPath[str], alias: FromPath[str], reason: FromQuery[str] = ""
 ) -> Response[None]:
-    """Remove an alias; by force it needs a reason."""
+    """Delete an alias; a forced deletion requires a reason."""
     return await write(request, aliases.delete, name, alias, reason)

@@ -12,7 +12,7 @@ from registry_server.domain.approvals import Approval, VerdictRequest
 
 @get("/models/{name:str}/versions/{version:int}/approvals")
 async def list_approvals(request: HttpRequest, name: FromPath[str], version: FromPath[int]) -> Response[list[Approval]]:
-    """The last word of each human about a version."""
+    """List the current verdict of each human on a version."""
     found = await approvals.list_all(database(request), await authenticate(request), name, version)
     return entity_response(request, found)
 
@@ -21,5 +21,5 @@ async def list_approvals(request: HttpRequest, name: FromPath[str], version: Fro
 async def decide_version(
     request: HttpRequest, name: FromPath[str], version: FromPath[int], data: JSONBody[VerdictRequest]
 ) -> Response[Approval]:
-    """Approve a version, or refuse it; for humans other than its author."""
+    """Approve a version or refuse it; only for humans, and not for the one who registered it."""
     return await write(request, approvals.decide, name, version, data)

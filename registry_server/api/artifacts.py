@@ -1,4 +1,4 @@
-"""`/v1/blobs` takes bytes whole, `/v1/models/{name}/versions/{version}/files` gives them."""
+"""`/v1/blobs` and `/v1/presence` for storing bytes, `/v1/models/{name}/versions/{version}/files` for reading them."""
 
 from litestar import Response
 from litestar.params import FromPath, JSONBody
@@ -9,13 +9,13 @@ from registry_server.api import blob_batch
 from registry_server.api.authentication import authenticate
 from registry_server.api.http import (
     HttpRequest,
+    build_write_request,
     entity_response,
     environment,
     get,
     json_response,
     post,
     put,
-    write_request,
     write_response,
 )
 from registry_server.api.ranges import FileResponse
@@ -28,22 +28,22 @@ from registry_server.domain.errors import ContentRefused, TooLarge
 
 @get("/blobs/{sha256:str}")
 async def get_blob(request: HttpRequest, sha256: FromPath[str]) -> Response[Blob]:
-    """Whether the bytes of that digest are here, and how many they are."""
+    """Get the size of the stored bytes with this digest."""
     return entity_response(request, await artifacts.get_blob(environment(request), await authenticate(request), sha256))
 
 
-# The limit of JSON bodies would apply to the stream too, so it is lifted here and the bytes are counted.
+# Litestar would apply the limit of JSON bodies to the stream, so it is lifted; the bytes are counted instead.
 @put("/blobs/{sha256:str}", request_max_body_size=None, status_code=201, needs=(Right.UPLOAD,))
 async def put_blob(request: HttpRequest, sha256: FromPath[str]) -> Response[Blob]:
-    """Store the body under its digest; what has another digest is refused."""
+    """Store the body under its digest; bytes with another digest are refused."""
     limit = check_bytes(request)
-    by = await write_request(request, key_required=False)
+    by = await build_write_request(request, key_required=False)
     return write_response(await artifacts.put_blob(environment(request), by, sha256, request.stream(), limit))
 
 
 @post("/blobs", status_code=200, needs=(Right.UPLOAD,), large=True)
 async def put_blobs(request: HttpRequest) -> Response[Presence]:
-    """Store several small blobs, up to 40; when one has another digest, none is stored."""
+    """Store up to 40 small blobs; if one has another digest, none is stored."""
     check_bytes(request)
     if request.headers.get("content-type") != BLOBS_MEDIA_TYPE:
         raise ContentRefused(
@@ -53,7 +53,7 @@ async def put_blobs(request: HttpRequest) -> Response[Presence]:
             value=request.headers.get("content-type", ""),
             code="unsupported_media_type",
         )
-    by = await write_request(request, key_required=False)
+    by = await build_write_request(request, key_required=False)
     return json_response(
         await artifacts.put_blobs(environment(request), by, blob_batch.parse((await read_body(request)).content))
     )
@@ -61,24 +61,24 @@ async def put_blobs(request: HttpRequest) -> Response[Presence]:
 
 @post("/presence", status_code=200, needs=(Right.UPLOAD,))
 async def check_presence(request: HttpRequest, data: JSONBody[PresenceRequest]) -> Response[Presence]:
-    """List which of these bytes must be sent; the others are kept for a day, for the version that will name them.
+    """List which of these blobs must be uploaded; the others are retained for a day, for the version that needs them.
 
-    With `model`, the request is refused where the registration of a version of that model would be.
+    With `model`, the request is refused if the registration of a version of that model would be refused.
     """
-    by = await write_request(request, key_required=False)
+    by = await build_write_request(request, key_required=False)
     return json_response(await artifacts.check_presence(environment(request), by, data.sha256, data.model))
 
 
 @post("/blobs/{sha256:str}/verify", status_code=200, needs=(Right.READ,))
 async def verify_blob(request: HttpRequest, sha256: FromPath[str]) -> Response[Verification]:
-    """Read the bytes again; those that are not what their digest says go into quarantine."""
-    by = await write_request(request, key_required=False)
+    """Hash the stored bytes again; move them to quarantine if they do not match their digest."""
+    by = await build_write_request(request, key_required=False)
     return json_response(await artifacts.verify_blob(environment(request), by, sha256))
 
 
 @get("/models/{name:str}/versions/{version:int}/files/{path:path}")
 async def get_file(request: HttpRequest, name: FromPath[str], version: FromPath[int], path: FromPath[str]) -> ASGIApp:
-    """The bytes of one file of a version, or the range of them that is asked for."""
+    """Get the bytes of one file of a version, or the requested range of them."""
     file = await artifacts.get_file(
         environment(request), await authenticate(request), name, version, path.removeprefix("/")
     )
@@ -86,11 +86,11 @@ async def get_file(request: HttpRequest, name: FromPath[str], version: FromPath[
 
 
 def check_bytes(request: HttpRequest) -> int:
-    """How many bytes a body may have that is stored as it is.
+    """Check a body that is stored as it is; return how many bytes it may have.
 
     Raises:
-        ContentRefused: it is encoded.
-        TooLarge: it says itself that it has more.
+        ContentRefused: the body has a content encoding.
+        TooLarge: Content-Length is above the limit.
     """
     if "content-encoding" in request.headers:
         raise ContentRefused(

@@ -1,6 +1,6 @@
 """A batch of small blobs in one body, `application/vnd.model-registry.blobs`: digest, length and bytes of each.
 
-A digest has 32 bytes, a length 8 bytes in big-endian order. There is no end mark: the body ends with a blob.
+A digest has 32 bytes, a length 8 bytes in big-endian order. The body ends after the last blob, without an end mark.
 """
 
 import struct

@@ -74,7 +74,7 @@ async def check_request(request: HttpRequest) -> None:
 
 
 def header_twice(scope: Any) -> str | None:
-    """Return a header that occurs twice in a request although only one value can apply; None if there is none."""
+    """Return a header that occurs twice in a request although only one value can apply; or None."""
     once = [name for name, _ in scope["headers"] if name in _SINGLE]
     return next((name.decode() for name in once if once.count(name) > 1), None)
 
@@ -140,7 +140,7 @@ def json_response(entity: T) -> Response[T]:
     return RawResponse(HTTP_200_OK, _encode(entity))
 
 
-async def write_request(
+async def build_write_request(
     request: HttpRequest, *, body_sha256: bytes = b"", needs: tuple[Need, ...] = (), key_required: bool = True
 ) -> WriteRequest:
     """Build the write request of an unsafe HTTP request; `needs` are rights that its body requires beyond its route's.
@@ -185,11 +185,11 @@ async def write(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> RawResponse[T]:
-    """Run a use case, called with `(records, act, *args)`, as one write."""
-    return await write_with(request, (), use_case, *args, **kwargs)
+    """Run a use case, called with `(records, request, *args)`, as one write."""
+    return await write_with_rights(request, (), use_case, *args, **kwargs)
 
 
-async def write_with(
+async def write_with_rights(
     request: HttpRequest,
     needs: tuple[Need, ...],
     use_case: Callable[Concatenate[Records, WriteRequest, P], Awaitable[Outcome[T]]],
@@ -200,8 +200,8 @@ async def write_with(
     body = await read_body(request)
     quota: WriteQuota = request.app.state.write_quota
     quota.charge_unannounced(await authenticate(request), request.headers.get("content-length", ""), body.content)
-    asked = await write_request(request, body_sha256=body.sha256, needs=needs)
-    answer = await execute(environment(request), asked, lambda records, by: use_case(records, by, *args, **kwargs))
+    change = await build_write_request(request, body_sha256=body.sha256, needs=needs)
+    answer = await execute(environment(request), change, lambda records, by: use_case(records, by, *args, **kwargs))
     return write_response(answer)
 
 

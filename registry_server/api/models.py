@@ -7,7 +7,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from common_lib.rules.lifecycle import ModelStage, ModelType
 from registry_server.api.authentication import authenticate
-from registry_server.api.http import HttpRequest, database, entity_response, get, patch, post, write, write_with
+from registry_server.api.http import HttpRequest, database, entity_response, get, patch, post, write, write_with_rights
 from registry_server.core import models
 from registry_server.core.rights import Right
 from registry_server.domain.base import Page, TombstoneRequest
@@ -31,7 +31,7 @@ async def search_models(
     limit: FromQuery[int] = DEFAULT_LIMIT,
     page_token: FromQuery[str | None] = None,
 ) -> Response[Page[RegisteredModel]]:
-    """Registered models that fulfil all conditions; a tag is given as `key=value`, several times if need be."""
+    """Search registered models that fulfil all conditions; a tag is `key=value`, and may be repeated."""
     conditions = ModelFilter(
         type=type,
         stage=stage,
@@ -50,13 +50,13 @@ async def search_models(
 
 @post("/models", needs=(Right.REGISTER,))
 async def create_model(request: HttpRequest, data: JSONBody[CreateModel]) -> Response[RegisteredModel]:
-    """Make a name known."""
-    return await write_with(request, ((Right.REGISTER, data.name),), models.create, data)
+    """Create a model, which has no versions yet."""
+    return await write_with_rights(request, ((Right.REGISTER, data.name),), models.create, data)
 
 
 @get("/models/{name:str}")
 async def get_model(request: HttpRequest, name: FromPath[str]) -> Response[RegisteredModel]:
-    """One registered model."""
+    """Get a registered model."""
     return entity_response(request, await models.get(database(request), await authenticate(request), name))
 
 
@@ -72,7 +72,7 @@ async def update_model(
 async def tombstone_model(
     request: HttpRequest, name: FromPath[str], data: JSONBody[TombstoneRequest]
 ) -> Response[RegisteredModel]:
-    """Take a model out of use for good."""
+    """Take a model out of use permanently."""
     return await write(request, models.tombstone, name, data)
 
 
@@ -86,7 +86,7 @@ def _tag(text: str) -> tuple[str, str]:
 
 
 def _time(request: HttpRequest, field: str, time: datetime | None) -> datetime | None:
-    # A bare number would be read as seconds since 1970, and 2026 is more likely to be meant as a year.
+    # A bare number would be read as seconds since 1970, but 2026 is more likely a year.
     text = request.query_params.get(field, "")
     if time is not None and (time.tzinfo is None or "T" not in text.upper()):
         raise InvalidRequest(

@@ -12,11 +12,11 @@ from registry_server.domain.policies import Policy, SetPolicy
 
 @get("/models/{name:str}/policy")
 async def get_policy(request: HttpRequest, name: FromPath[str]) -> Response[Policy]:
-    """What a version of the model must fulfil before it may go to production."""
+    """Get the policy that a version of the model must meet before its promotion to production."""
     return entity_response(request, await policies.get(database(request), await authenticate(request), name))
 
 
 @put("/models/{name:str}/policy", needs=(Right.GOVERN,))
 async def set_policy(request: HttpRequest, name: FromPath[str], data: JSONBody[SetPolicy]) -> Response[Policy]:
-    """Give the model other rules."""
+    """Replace the policy of a model."""
     return await write(request, policies.put, name, data)

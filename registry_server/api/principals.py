@@ -24,7 +24,7 @@ from registry_server.logs import log_security_event
 
 @get("/whoami")
 async def whoami(request: HttpRequest) -> Response[Principal]:
-    """The principal behind the token."""
+    """Get the principal of the token."""
     return entity_response(request, (await authenticate(request)).principal)
 
 
@@ -32,20 +32,20 @@ async def whoami(request: HttpRequest) -> Response[Principal]:
 async def list_principals(
     request: HttpRequest, limit: FromQuery[int] = DEFAULT_LIMIT, page_token: FromQuery[str | None] = None
 ) -> Response[Page[Principal]]:
-    """All principals."""
+    """List all principals."""
     page = await principals.list_page(database(request), await authenticate(request), limit, page_token)
     return entity_response(request, page)
 
 
 @post("/principals", needs=(Right.ADMINISTER,))
 async def create_principal(request: HttpRequest, data: JSONBody[CreatePrincipal]) -> Response[Principal]:
-    """Make a human or a service known."""
+    """Create a principal: a human or a service."""
     return await write(request, principals.create, data)
 
 
 @get("/principals/{name:str}")
 async def get_principal(request: HttpRequest, name: FromPath[str]) -> Response[Principal]:
-    """One principal."""
+    """Get a principal."""
     return entity_response(request, await principals.get(database(request), await authenticate(request), name))
 
 
@@ -62,7 +62,7 @@ async def update_principal(
 
 @post("/principals/{name:str}/tokens", needs=(Right.ADMINISTER,))
 async def issue_token(request: HttpRequest, name: FromPath[str], data: JSONBody[CreateToken]) -> Response[IssuedToken]:
-    """Give a principal a token."""
+    """Issue a token to a principal."""
     response = await write(request, principals.issue_token, name, data, principals.new_secret())
     token = msgspec.json.decode(response.body, type=IssuedToken).token
     log_security_event("token_issued", **log_fields(request.scope), subject=token.id, subject_principal=token.principal)
@@ -73,14 +73,14 @@ async def issue_token(request: HttpRequest, name: FromPath[str], data: JSONBody[
 async def list_tokens(
     request: HttpRequest, limit: FromQuery[int] = DEFAULT_LIMIT, page_token: FromQuery[str | None] = None
 ) -> Response[Page[Token]]:
-    """All tokens, without their secrets."""
+    """List all tokens, without their secrets."""
     page = await principals.list_tokens(database(request), await authenticate(request), limit, page_token)
     return entity_response(request, page)
 
 
 @post("/tokens/{token_id:str}/revoke", status_code=200, needs=(Right.ADMINISTER,))
 async def revoke_token(request: HttpRequest, token_id: FromPath[str]) -> Response[Token]:
-    """End a token."""
+    """Revoke a token."""
     response = await write(request, principals.revoke_token, token_id)
     request.app.state.authenticator.forget()
     token = msgspec.json.decode(response.body, type=Token)

@@ -1,4 +1,4 @@
-"""`/v1/models/{name}/production`, `…/history` and `…/versions/{version}/check`."""
+"""`/v1/models/{name}/production`, `…/history`, `…/rollback` and `…/versions/{version}/check`."""
 
 from litestar import Response
 from litestar.params import FromPath, FromQuery, JSONBody
@@ -27,7 +27,7 @@ from registry_server.domain.versions import ModelVersion
 async def get_production(
     request: HttpRequest, name: FromPath[str], as_of: FromQuery[str | None] = None
 ) -> Response[InProduction]:
-    """Which version was in production at a moment, by default now, who decided it, and why."""
+    """Get the version that was in production at a moment (by default, now), who decided it, and why."""
     moment = None if as_of is None else references.moment("as_of", as_of)
     who, now = await authenticate(request), environment(request).now()
     return json_response(await production.get(database(request), who, name, moment, now))
@@ -40,7 +40,7 @@ async def list_decisions(
     limit: FromQuery[int] = DEFAULT_LIMIT,
     page_token: FromQuery[str | None] = None,
 ) -> Response[Page[Decision]]:
-    """What was decided about a model, the newest first: who, when, why, and which stages changed."""
+    """List the decisions about a model, newest first: who, when, why, and which stages changed."""
     who = await authenticate(request)
     page = await production.list_decisions(database(request), who, name, limit=limit, page_token=page_token)
     return entity_response(request, page)
@@ -48,7 +48,7 @@ async def list_decisions(
 
 @get("/models/{name:str}/versions/{version:int}/check")
 async def check_version(request: HttpRequest, name: FromPath[str], version: FromPath[int]) -> Response[Check]:
-    """What a promotion of a version would come to now, rule by rule; nothing is changed."""
+    """Check, rule by rule, whether a version could be promoted now; nothing is changed."""
     who, now = await authenticate(request), environment(request).now()
     return json_response(await production.check(database(request), who, name, version, now))
 
@@ -57,5 +57,5 @@ async def check_version(request: HttpRequest, name: FromPath[str], version: From
 async def roll_back_model(
     request: HttpRequest, name: FromPath[str], data: JSONBody[RollbackRequest]
 ) -> Response[ModelVersion]:
-    """Return to the version that was in production before."""
+    """Return to the version that was in production before the current one."""
     return await write(request, production.roll_back, name, data)

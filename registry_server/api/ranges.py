@@ -16,7 +16,7 @@ from registry_server.api.http import is_not_modified
 from registry_server.core.ports import BlobStore
 from registry_server.domain.artifacts import FileEntry
 from registry_server.domain.errors import InvalidRequest
-from registry_server.threads import ended, in_thread
+from registry_server.threads import run_in_thread, wait_until_done
 
 _RANGE = re.compile(r"^bytes=([0-9]{0,18})-([0-9]{0,18})$(?!\n)")
 
@@ -87,18 +87,18 @@ class FileResponse:
 
     async def _send_bytes(self, part: ByteRange, receive: Receive, send: Send) -> None:
         chunks = self._blobs.read_chunks(self._file.sha256, *part)
-        reading = asyncio.ensure_future(in_thread(next, chunks, b""))
+        reading = asyncio.ensure_future(run_in_thread(next, chunks, b""))
         # uvicorn silently drops bytes for a client that has disconnected: the whole file would be read for nothing.
         disconnect = asyncio.ensure_future(_wait_for_disconnect(receive))
         try:
             while (chunk := await reading) and not disconnect.done():
                 # The next chunk is read while this one is sent.
-                reading = asyncio.ensure_future(in_thread(next, chunks, b""))
+                reading = asyncio.ensure_future(run_in_thread(next, chunks, b""))
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
         finally:
             disconnect.cancel()
             # Wait for the thread and close the file, also when the client disconnects early.
-            await ended(asyncio.gather(reading, disconnect, return_exceptions=True))
+            await wait_until_done(asyncio.gather(reading, disconnect, return_exceptions=True))
             chunks.close()
 
 

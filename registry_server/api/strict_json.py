@@ -42,12 +42,12 @@ class StrictJson(AbstractDTO[Any]):
 
     @classmethod
     def generate_field_definitions(cls, model_type: type[Any]) -> Generator[DTOFieldDefinition, None, None]:
-        """Generate nothing: there is no transfer model."""
+        """Generate nothing, because a transfer model is not used."""
         yield from ()
 
     @classmethod
     def detect_nested_field(cls, field_definition: FieldDefinition) -> bool:
-        """Return False: there is no transfer model that could be nested."""
+        """Return False, because a transfer model is not used."""
         return False
 
     def decode_bytes(self, value: bytes) -> Any:  # noqa: ARG002 - it has been parsed already
@@ -139,7 +139,7 @@ def _not_as_declared(body: bytes, message: str) -> InvalidRequest:
         steps.append(name.removesuffix("`"))
         path = f"{path}.{steps[-1]}"
     raw, value = msgspec.Raw(body), None
-    # There is no value to report if the field is missing, or if the rest of the body is not JSON.
+    # No value can be reported if the field is missing, or if the rest of the body is not JSON.
     with contextlib.suppress(msgspec.MsgspecError, LookupError, RecursionError, UnicodeDecodeError):
         for step in steps:
             key, raw = _step_into(raw, step, what)

@@ -1,11 +1,11 @@
-"""`/v1/uploads`: bytes in parts, to go on with after a cut."""
+"""`/v1/uploads`: bytes in parts, so that an upload can be resumed."""
 
 from litestar import Response
 from litestar.params import FromPath, JSONBody
 
 from registry_server.api.artifacts import check_bytes
 from registry_server.api.authentication import authenticate
-from registry_server.api.http import HttpRequest, delete, environment, get, json_response, put, write_request
+from registry_server.api.http import HttpRequest, build_write_request, delete, environment, get, json_response, put
 from registry_server.core import uploads
 from registry_server.core.rights import Right
 from registry_server.domain.uploads import Upload, UploadRequest
@@ -13,8 +13,8 @@ from registry_server.domain.uploads import Upload, UploadRequest
 
 @put("/uploads/{sha256:str}", status_code=200, needs=(Right.UPLOAD,))
 async def begin_upload(request: HttpRequest, sha256: FromPath[str], data: JSONBody[UploadRequest]) -> Response[Upload]:
-    """How much of these bytes is here already; the caller goes on behind it."""
-    by = await write_request(request, key_required=False)
+    """Begin or resume an upload; the response says how many bytes are stored already."""
+    by = await build_write_request(request, key_required=False)
     settings = request.app.state.settings
     quota = uploads.Quota(settings.max_blob_bytes, settings.max_open_uploads, settings.max_announced_bytes)
     return json_response(await uploads.begin(environment(request), by, sha256, data.size, quota))
@@ -22,15 +22,15 @@ async def begin_upload(request: HttpRequest, sha256: FromPath[str], data: JSONBo
 
 @get("/uploads/{sha256:str}")
 async def get_upload(request: HttpRequest, sha256: FromPath[str]) -> Response[Upload]:
-    """How far the caller's own upload is."""
+    """Get the state of the caller's own upload."""
     return json_response(await uploads.get(environment(request), await authenticate(request), sha256))
 
 
 @put("/uploads/{sha256:str}/parts/{start:int}", request_max_body_size=None, status_code=200, needs=(Right.UPLOAD,))
 async def put_part(request: HttpRequest, sha256: FromPath[str], start: FromPath[int]) -> Response[Upload]:
-    """Take the next bytes; `X-Prefix-SHA256` is the digest of all bytes up to their end."""
+    """Store the next bytes; `X-Prefix-SHA256` is the digest of all bytes up to their end."""
     check_bytes(request)
-    by = await write_request(request, key_required=False)
+    by = await build_write_request(request, key_required=False)
     prefix = request.headers.get("x-prefix-sha256", "")
     return json_response(
         await uploads.append_part(environment(request), by, sha256, request.stream(), start=start, prefix_sha256=prefix)
@@ -39,5 +39,5 @@ async def put_part(request: HttpRequest, sha256: FromPath[str], start: FromPath[
 
 @delete("/uploads/{sha256:str}", status_code=204, needs=(Right.UPLOAD,))
 async def delete_upload(request: HttpRequest, sha256: FromPath[str]) -> None:
-    """Forget the caller's own upload."""
+    """Delete the caller's own upload."""
     await uploads.delete(environment(request), await authenticate(request), sha256)

@@ -25,7 +25,7 @@ async def list_versions(
     limit: FromQuery[int] = DEFAULT_LIMIT,
     page_token: FromQuery[str | None] = None,
 ) -> Response[Page[ModelVersion]]:
-    """Versions of a model, the newest first."""
+    """List the versions of a model, newest first."""
     conditions = VersionFilter(stage, tombstoned)
     who, records = await authenticate(request), database(request)
     page = await versions.list_page(records, who, name, conditions, order=order, limit=limit, page_token=page_token)
@@ -36,14 +36,14 @@ async def list_versions(
 async def create_version(
     request: HttpRequest, name: FromPath[str], data: JSONBody[CreateVersion]
 ) -> Response[ModelVersion]:
-    """Give the next number to files whose bytes are here."""
+    """Register a version, with the next number, whose files are stored already."""
     checked = await registration.check(await authenticate(request), name, data)
     return await write(request, registration.create, name, checked)
 
 
 @get("/models/{name:str}/versions/{version:int}")
 async def get_version(request: HttpRequest, name: FromPath[str], version: FromPath[int]) -> Response[ModelVersion]:
-    """One version."""
+    """Get a version."""
     return entity_response(request, await versions.get(database(request), await authenticate(request), name, version))
 
 
@@ -51,13 +51,13 @@ async def get_version(request: HttpRequest, name: FromPath[str], version: FromPa
 async def update_version(
     request: HttpRequest, name: FromPath[str], version: FromPath[int], data: JSONBody[UpdateVersion]
 ) -> Response[ModelVersion]:
-    """Change description or tags."""
+    """Change the description or tags of a version."""
     return await write(request, versions.update, name, version, data)
 
 
 @get("/models/{name:str}/versions/{version:int}/manifest")
 async def get_manifest(request: HttpRequest, name: FromPath[str], version: FromPath[int]) -> Response[Manifest]:
-    """The files of a version."""
+    """List the files of a version."""
     found = await versions.get_manifest(database(request), await authenticate(request), name, version)
     return entity_response(request, found)
 
@@ -66,7 +66,7 @@ async def get_manifest(request: HttpRequest, name: FromPath[str], version: FromP
 async def diff_versions(
     request: HttpRequest, name: FromPath[str], version: FromPath[int], other: FromPath[int]
 ) -> Response[VersionDiff]:
-    """In what another version of the model differs from this one."""
+    """Compare a version with another version of the model."""
     found = await versions.diff(database(request), await authenticate(request), name, version, other)
     return entity_response(request, found)
 
@@ -75,7 +75,7 @@ async def diff_versions(
 async def resolve_version(
     request: HttpRequest, name: FromPath[str], selector: FromPath[str], as_of: FromQuery[str | None] = None
 ) -> Response[ModelVersion]:
-    """The version that a selector means: digits, `@alias`, a stage, or `latest`; production also at a moment."""
+    """Resolve a selector: a number, `@alias`, a stage, or `latest`; production also at an earlier moment."""
     who = await authenticate(request)
     if as_of is None:
         return entity_response(request, await references.resolve(database(request), who, name, selector))
@@ -88,5 +88,5 @@ async def resolve_version(
 async def tombstone_version(
     request: HttpRequest, name: FromPath[str], version: FromPath[int], data: JSONBody[TombstoneRequest]
 ) -> Response[ModelVersion]:
-    """Take a version out of use for good."""
+    """Take a version out of use permanently."""
     return await write(request, versions.tombstone, name, version, data)

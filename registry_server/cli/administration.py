@@ -14,7 +14,7 @@ from common_lib.registry import ModelRegistry
 from registry_server.app import FolderInUse
 from registry_server.cli.options import fail
 from registry_server.cli.schema import FAILURES, read_pending_steps
-from registry_server.inprocess import owned
+from registry_server.inprocess import open_as_owner
 from registry_server.invariants import checks
 from registry_server.invariants.findings import InvariantBroken
 from registry_server.serving import Announcement
@@ -63,7 +63,7 @@ def _open_folder(settings: Settings, token_file: Path | None, *, force: bool) ->
     with contextlib.ExitStack() as stack:
         try:
             asyncio.run(read_pending_steps(settings))
-            registry = stack.enter_context(owned(settings, force=force))
+            registry = stack.enter_context(open_as_owner(settings, force=force))
         except FolderInUse as busy:
             registry = stack.enter_context(_connect_to_owner(settings.data, token_file, busy))
         except FAILURES as failure:

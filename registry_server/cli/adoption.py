@@ -1,6 +1,6 @@
 """Give a folder and a database a new common identity, after they were moved, copied or restored."""
 
-from registry_server.app import opened
+from registry_server.app import open_environment
 from registry_server.cli.options import fail
 from registry_server.cli.schema import FAILURES
 from registry_server.core import scrub
@@ -25,7 +25,7 @@ async def adopt(settings: Settings, *, lost: bool) -> tuple[StoreIdentity, int]:
     """Give folder and database a new identity; return it, and the number of blobs that were put into quarantine."""
     try:
         await _require_no_server(settings)
-        async with opened(settings, adopt=True, lost=lost) as env:
+        async with open_environment(settings, adopt=True, lost=lost) as env:
             identity = await env.database.read.store.find()
             if identity is None:
                 raise AssertionError("an open registry has an identity")

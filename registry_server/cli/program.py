@@ -62,7 +62,7 @@ def serve(settings: Settings, *, host: str, port: int, hosts: tuple[str, ...], q
     settings = msgspec.structs.replace(settings, host=host, port=port, allowed_hosts=hosts, access_log=not quiet)
     logs.configure()
     try:
-        server = serving.server(settings)
+        server = serving.create_server(settings)
 
         def stop(*_: object) -> None:
             server.should_exit = True

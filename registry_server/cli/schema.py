@@ -2,7 +2,7 @@
 
 import asyncio
 
-from registry_server.app import FolderInUse, opened
+from registry_server.app import FolderInUse, open_environment
 from registry_server.cli.options import fail
 from registry_server.domain.errors import RegistryError
 from registry_server.infrastructure.inspection import DatabaseUnreadable, open_read_only, pending_steps
@@ -47,5 +47,5 @@ async def _apply_steps(settings: Settings) -> list[str]:
         return await PostgresDatabase(settings.database_url).migrate()
     new = not (settings.data / "registry.sqlite3").exists()
     steps = [step_name(step) for step in load_migrations("sqlite")] if new else await read_pending_steps(settings)
-    async with opened(settings):
+    async with open_environment(settings):
         return steps

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from registry_server.infrastructure.stream_to_file import CHUNK, hash_file, translate_disk_errors
-from registry_server.threads import in_thread
+from registry_server.threads import run_in_thread
 
 
 class DurableBlobs:
@@ -65,7 +65,7 @@ class DurableBlobs:
         with translate_disk_errors(), contextlib.suppress(FileNotFoundError):
             descriptor = os.open(self._path(sha256), os.O_RDONLY)
             try:
-                while length := await in_thread(_read_into, descriptor, digest):
+                while length := await run_in_thread(_read_into, descriptor, digest):
                     await self._sleep(length / bytes_per_s if bytes_per_s else 0)
                 return None if digest.hexdigest() == sha256 else str(os.fstat(descriptor).st_ino)
             finally:
@@ -84,7 +84,7 @@ class DurableBlobs:
             sync_folder(self._path(sha256).parent)
 
         with translate_disk_errors(), contextlib.suppress(FileNotFoundError):
-            await in_thread(sync)
+            await run_in_thread(sync)
 
     def quarantine(self, sha256: str, damaged_file: str) -> bool:
         """Move the damaged file into quarantine; return False if a client has replaced it in the meantime."""

@@ -20,7 +20,7 @@ from registry_server.infrastructure.stream_to_file import (
     write_all,
     write_stream,
 )
-from registry_server.threads import in_thread
+from registry_server.threads import run_in_thread
 
 T = TypeVar("T")
 
@@ -112,7 +112,7 @@ class FilesystemBlobs(DurableBlobs):
                         os.unlink(staged)
 
         with translate_disk_errors():
-            await in_thread(publish)
+            await run_in_thread(publish)
 
     async def append_part(
         self,
@@ -145,9 +145,9 @@ class FilesystemBlobs(DurableBlobs):
                 self._upload_digests[upload] = (start, digest.copy())
                 size = start + await write_stream(descriptor, digest, group_chunks(chunks), limit)
                 _check_digest(digest.hexdigest(), prefix_sha256, size)
-                await in_thread(os.fsync, descriptor)
+                await run_in_thread(os.fsync, descriptor)
                 if start == 0:
-                    await in_thread(durable_blobs.sync_folder, self._uploads)
+                    await run_in_thread(durable_blobs.sync_folder, self._uploads)
             finally:
                 os.close(descriptor)
         self._upload_digests[upload] = (size, digest)
@@ -171,7 +171,7 @@ class FilesystemBlobs(DurableBlobs):
         """Delete the received bytes of an upload."""
         self._upload_digests.pop(upload, None)
         with translate_disk_errors(), contextlib.suppress(FileNotFoundError):
-            await in_thread(os.unlink, self._uploads / upload)
+            await run_in_thread(os.unlink, self._uploads / upload)
 
     def check_medium(self) -> None:
         """Check that the folder exists and belongs to the database.
@@ -227,4 +227,4 @@ def _check_digest(actual: str, expected: str, size: int) -> None:
 async def _in_stoppable_thread(work: Callable[..., T], *args: Any) -> T:
     """Run work in a thread; when the caller is cancelled, the work ends after its current chunk."""
     stop = threading.Event()
-    return await in_thread(work, *args, stop, stop=stop)
+    return await run_in_thread(work, *args, stop, stop=stop)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 from registry_server.domain.errors import StorageUnavailable, TooLarge
-from registry_server.threads import ended
+from registry_server.threads import wait_until_done
 
 CHUNK = 1024 * 1024
 
@@ -56,7 +56,7 @@ async def write_stream(descriptor: int, digest: Any, groups: AsyncIterator[list[
         if writing is not None:
             # Also after a disconnect or a shutdown: the caller must not close the file while the thread writes.
             try:
-                await ended(writing)
+                await wait_until_done(writing)
             finally:
                 failed = writing.exception()
             if failed is not None:

@@ -16,7 +16,7 @@ from common_lib import Cache
 from common_lib.types.artifacts import FileEntry
 from registry_server.infrastructure.filesystem import FilesystemBlobs
 from registry_server.testing import PortalTransport, TestBackend
-from registry_server.threads import ended, in_thread
+from registry_server.threads import run_in_thread, wait_until_done
 
 CONTENT = b"weights" * 1_000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -185,7 +185,7 @@ async def test_an_error_of_cancelled_work_is_not_reported_twice() -> None:
         release.wait(LONGEST_S)
         raise OSError("the disk failed")
 
-    task = asyncio.ensure_future(in_thread(fails))
+    task = asyncio.ensure_future(run_in_thread(fails))
     await asyncio.to_thread(entered.wait, LONGEST_S)
     task.cancel()
     await asyncio.sleep(0)
@@ -193,8 +193,8 @@ async def test_an_error_of_cancelled_work_is_not_reported_twice() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     with pytest.raises(OSError, match="the disk failed"):
-        await in_thread(fails)
-    await ended(asyncio.ensure_future(asyncio.sleep(0)))
+        await run_in_thread(fails)
+    await wait_until_done(asyncio.ensure_future(asyncio.sleep(0)))
 
 
 def test_a_deadline_on_a_resumed_upload_leaves_the_descriptors_of_others_alone(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from registry_server.logs import JsonLines
-from registry_server.serving import RegistryServer, server
+from registry_server.serving import RegistryServer, create_server
 from registry_server.settings import Settings
 from tests.security.test_sockets import DEADLINE_S, Served
 
@@ -26,7 +26,7 @@ class Running(NamedTuple):
 @contextlib.contextmanager
 def serving(data: Path, **settings: Any) -> Iterator[Running]:
     """Serve while the block lasts."""
-    inside = server(Settings(data=data, port=0, **({"access_log": False} | settings)))
+    inside = create_server(Settings(data=data, port=0, **({"access_log": False} | settings)))
     started = threading.Event()
     inside.on_start = started.set
     thread = threading.Thread(target=inside.run)

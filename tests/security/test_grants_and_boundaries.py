@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from common_lib import Grant, HttpRegistry, Role
-from registry_server.app import connect
+from registry_server.app import use_environment
 from registry_server.core import artifacts, collection
 from registry_server.core.bootstrap import REGISTRY
 from registry_server.core.writes import WriteRequest
@@ -113,12 +113,12 @@ class Clock:
         self.time = self.before.now() + DAY
         env = msgspec.structs.replace(self.before, now=lambda: self.time)
         world.backend.env = env
-        connect(world.backend._app, env)
+        use_environment(world.backend._app, env)
 
     def close(self) -> None:
         """Let the application have its own clock again."""
         self.world.backend.env = self.before
-        connect(self.world.backend._app, self.before)
+        use_environment(self.world.backend._app, self.before)
 
     def collect(self, **order: Any) -> Any:
         """Collect garbage at this moment."""

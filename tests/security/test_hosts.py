@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from registry_server.serving import StartFailed, server
+from registry_server.serving import StartFailed, create_server
 from registry_server.settings import Settings
 from tests.security.servers import serving
 from tests.security.test_sockets import Served, code, status
@@ -132,7 +132,7 @@ def test_a_whole_address_of_another_host_is_misdirected(served: Served, host: st
 def test_a_name_that_no_host_has_is_refused_at_the_start(tmp_path: Any, name: str) -> None:
     """Rather than answering for nobody later."""
     with pytest.raises(StartFailed, match="--allowed-host"):
-        server(Settings(data=tmp_path, port=0, allowed_hosts=(name,)))
+        create_server(Settings(data=tmp_path, port=0, allowed_hosts=(name,)))
 
 
 def test_a_refused_host_ends_the_connection(served: Served) -> None:

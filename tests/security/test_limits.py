@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from common_lib import HttpRegistry, RegistryConfig
-from registry_server.serving import RegistryServer, server
+from registry_server.serving import RegistryServer, create_server
 from registry_server.settings import Settings
 from tests.security.test_sockets import DEADLINE_S, MIB, Served, code, status
 from tests.security.worlds import Kept, furnished, logged
@@ -38,7 +38,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One server for all of this file, with a model of which version 3 is large."""
     data = tmp_path_factory.mktemp("limited")
     limits = {"max_connections": MOST, "head_timeout_s": HEAD_S, "body_timeout_s": BODY_S, "keep_alive_s": 1}
-    inside = server(Settings(data=data, port=0, access_log=False, **limits))
+    inside = create_server(Settings(data=data, port=0, access_log=False, **limits))
     started = threading.Event()
     inside.on_start = started.set
     thread = threading.Thread(target=inside.run)

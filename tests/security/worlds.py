@@ -15,7 +15,7 @@ import pytest
 
 from common_lib import ModelRegistry
 from common_lib.own_files import replace_own
-from registry_server.app import connect
+from registry_server.app import use_environment
 from registry_server.core.bootstrap import ensure_admin
 from registry_server.infrastructure import postgres, sqlite
 from registry_server.infrastructure.sql import Sql
@@ -85,7 +85,7 @@ class World:
 
     def _connect(self, env: Any) -> None:
         self.backend.env = env
-        connect(self.backend._app, env)
+        use_environment(self.backend._app, env)
 
     async def _move(self, database_url: str) -> None:
         database = postgres.PostgresDatabase(database_url)

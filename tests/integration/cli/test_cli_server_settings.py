@@ -41,7 +41,7 @@ def test_a_limit_is_changed_by_a_variable(tmp_path: Path) -> None:
         (
             "MAX_CONNECTION",
             "9",
-            "REGISTRY_SERVER_MAX_CONNECTION is not a setting of the server; these are: allowed_hosts",
+            "REGISTRY_SERVER_MAX_CONNECTION is not a setting of the server; the settings are: allowed_hosts",
         ),
         ("MEMORY", "1", "is not a setting"),
         ("max_connections", "9", "is not a setting"),
