@@ -1,4 +1,4 @@
-"""Aliases: free pointers to a version of a model."""
+"""Aliases: named pointers to a version of a model."""
 
 from msgspec import Struct
 
@@ -17,7 +17,7 @@ class Alias(Struct, frozen=True):
 
     @property
     def etag(self) -> str:
-        """The revision."""
+        """The ETag: the revision."""
         return f'"{self.revision}"'
 
 

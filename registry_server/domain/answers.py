@@ -1,4 +1,4 @@
-"""Answers as they are sent and, for idempotency, kept."""
+"""Answers to requests, as the server sends them and as it stores them for idempotency."""
 
 from msgspec import Struct
 
@@ -13,7 +13,7 @@ class Answer(Struct, frozen=True):
 
 
 class FirstAnswer(Struct, frozen=True):
-    """The first answer to an idempotency key and the fingerprint of the request it answered."""
+    """The stored answer for an idempotency key, and the fingerprint of the request that it belongs to."""
 
     fingerprint: str
     answer: Answer

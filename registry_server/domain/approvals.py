@@ -16,10 +16,10 @@ _COVERED = ("digest", "framework", "description", "parameters", "metrics", "sign
 
 
 class Approval(Struct, frozen=True):
-    """The latest verdict of a human about a version.
+    """The latest verdict of one human about a version.
 
-    `subject` is the digest of all that the verdict covers: the facts of the version, including tags and description,
-    and the revision of the policy. When one of these changes, the approval is void.
+    `subject` is the digest of what the verdict covers: the facts of the version, its tags and description, and the
+    revision of the policy. When one of these changes, the verdict is void.
     """
 
     model: ModelName
@@ -33,7 +33,7 @@ class Approval(Struct, frozen=True):
 
 
 class VerdictRequest(Request, frozen=True):
-    """The request to approve a version or to refuse it."""
+    """The request to approve or to refuse a version."""
 
     verdict: Verdict
     reason: Reason

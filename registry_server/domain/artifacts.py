@@ -27,7 +27,7 @@ class Manifest(Struct, frozen=True):
 
 
 class Blob(Struct, frozen=True):
-    """Bytes stored under their digest; in quarantine since they were found to be others, and served no more."""
+    """Bytes stored under their digest; a blob in quarantine is damaged and not served."""
 
     sha256: Sha256
     size: Count
@@ -37,21 +37,21 @@ class Blob(Struct, frozen=True):
 
 
 class PresenceRequest(Request, frozen=True):
-    """The question which of these bytes are here; with `model`, on behalf of a version of that model."""
+    """The request to list missing blobs; with `model`, on behalf of a version of that model."""
 
     sha256: Annotated[list[Sha256], Meta(max_length=transfers.MAX_ASKED)]
     model: ModelName | None = None
 
 
 class Presence(Struct, frozen=True):
-    """Which bytes must still be sent; the registry retains the others for the caller until then."""
+    """The blobs that must still be sent; the registry retains the others for the caller until `retained_until`."""
 
     missing: list[Sha256]
     retained_until: Time
 
 
 class Verification(Struct, frozen=True):
-    """Whether the bytes of a blob are what its digest says."""
+    """The result of hashing the stored bytes of a blob: `sound` if they match its digest."""
 
     blob: Blob
     sound: bool

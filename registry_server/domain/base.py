@@ -1,4 +1,4 @@
-"""What all Structs share: field types that carry their limits into validation and into the OpenAPI document."""
+"""Shared field types and Structs; the types carry their limits into validation and into the OpenAPI document."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Generic, TypeVar
@@ -28,11 +28,11 @@ Scalar = str | int | float | bool | None
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of a request; a field it does not know is refused, because it is a mistake or an attack."""
+    """The body of a request; unknown fields are refused, because they are mistakes or attacks."""
 
 
 class Tombstone(Struct, frozen=True):
-    """Why, when and by whom something was taken out of use; its number or name is never given again."""
+    """When, by whom and why something was taken out of use; its number or name is never used again."""
 
     at: Time
     by: ShortText
@@ -57,10 +57,10 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def to_micros(time: datetime) -> int:
-    """Microseconds since 1970 UTC, exactly."""
+    """Convert a time to microseconds since 1970 UTC, exactly."""
     return (time - _EPOCH) // _MICROSECOND
 
 
 def from_micros(micros: int) -> datetime:
-    """The inverse of `to_micros`."""
+    """Convert microseconds since 1970 UTC to a time; the inverse of `to_micros`."""
     return _EPOCH + timedelta(microseconds=micros)

@@ -11,10 +11,10 @@ Seconds = Annotated[int, Meta(ge=0, le=transfers.LONGEST_S)]
 
 
 class CollectionRequest(Request, frozen=True):
-    """The order to collect garbage; times are in seconds.
+    """The request to collect garbage; times are in seconds.
 
-    Bytes are removed that no version has named for `grace_s`, those of tombstoned versions `retention_s` after the
-    tombstone; what was removed stays in the trash for `trash_s`.
+    The registry removes bytes that no version has named for `grace_s`, and those of tombstoned versions `retention_s`
+    after the tombstone. Removed bytes stay in the trash for `trash_s`.
     """
 
     dry_run: bool = False
@@ -24,7 +24,7 @@ class CollectionRequest(Request, frozen=True):
 
 
 class Collection(Struct, frozen=True):
-    """What a collection did, or would do: counts, and bytes freed."""
+    """The result of a collection, or of a dry run: counts, and bytes freed."""
 
     dry_run: bool
     released_versions: Count = 0

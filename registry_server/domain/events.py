@@ -1,4 +1,4 @@
-"""Events: every change of state is exactly one, and its stored bytes are what is hashed, delivered and exported."""
+"""Events: each change of state is exactly one event; its stored bytes are hashed, delivered and exported unchanged."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -14,11 +14,11 @@ _PART_BYTES = 256
 
 
 class Change(Struct, frozen=True):
-    """What a write did to the state, before it becomes an event.
+    """A change of state by one write, before it becomes an event.
 
     `before` and `after` map an object's key (`models/eurusd-direction/versions/3`) to the fields that changed: a
-    created object has no `before`, a removed one has `None` as `after`. `replay` needs nothing else. `more` is what the
-    change rests on: the policy that judged it with the values it used, or the event that it goes back to.
+    created object has no `before`, a removed one has `None` as `after`. `replay` needs nothing else. `basis` holds the
+    basis of the decision: the evaluated policy with its values, or the event that a rollback returns to.
     """
 
     type: str
@@ -31,7 +31,7 @@ class Change(Struct, frozen=True):
 
 
 class CloudEvent(Struct, frozen=True):
-    """What the bytes of an event hold, for those who read them; they are written by `encode` alone."""
+    """The fields of an encoded event, for its readers; only `encode` writes events."""
 
     actor: str
     data: dict[str, Any]
@@ -47,7 +47,7 @@ class CloudEvent(Struct, frozen=True):
 
 
 class Event(Struct, frozen=True):
-    """One row of the log: its place, and the bytes that stand there."""
+    """One row of the log: its sequence and its bytes."""
 
     sequence: int
     body: bytes
@@ -56,17 +56,17 @@ class Event(Struct, frozen=True):
 def encode(
     change: Change, *, sequence: int, event_id: str, time: datetime, actor: str, request_id: str, source: str
 ) -> tuple[bytes, dict[str, bytes]]:
-    """The final bytes of an event, a CloudEvents 1.0 JSON object in canonical form, and the parts kept beside it.
+    """Encode an event as a CloudEvents 1.0 JSON object in canonical form; return its final bytes and its parts.
 
-    When the event would be larger than 16 KiB, its long fields are replaced by `{"$part": "sha256:…",
-    "size": n}`; the caller stores the parts under their digests in the same transaction.
+    When the event would be larger than 16 KiB, `{"$part": "sha256:…", "size": n}` replaces each of its long fields;
+    the caller stores the parts under their digests in the same transaction.
 
     Source: CloudEvents 1.0.2, section 3 (attributes) and the extension `sequence`; RFC 8785.
     """
-    told = {"after": change.after, "before": change.before, "forced": change.forced, "reason": change.reason}
+    data = {"after": change.after, "before": change.before, "forced": change.forced, "reason": change.reason}
     event: dict[str, Any] = {
         "actor": actor,
-        "data": told | change.basis,
+        "data": data | change.basis,
         "datacontenttype": "application/json",
         "id": event_id,
         "requestid": request_id,

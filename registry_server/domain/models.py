@@ -19,7 +19,7 @@ from registry_server.domain.base import (
 
 
 class RegisteredModel(Struct, frozen=True):
-    """A named model; its versions are numbered 1, 2, 3 … without gap."""
+    """A named model; its versions are numbered 1, 2, 3 … without gaps."""
 
     name: ModelName
     type: ModelType
@@ -37,12 +37,12 @@ class RegisteredModel(Struct, frozen=True):
 
     @property
     def etag(self) -> str:
-        """The revision first, which is all that If-Match compares; then what changes without a new revision."""
+        """The ETag: the revision, which If-Match compares, and the numbers that change without a new revision."""
         return f'"{self.revision}.{self.latest_version}.{self.production_version or 0}"'
 
 
 class CreateModel(Request, frozen=True):
-    """The request to create a registered model; without `owner` the caller owns it."""
+    """The request to create a registered model; without `owner` the caller owns the model."""
 
     name: ModelName
     type: ModelType
@@ -53,9 +53,9 @@ class CreateModel(Request, frozen=True):
 
 
 class UpdateModel(Request, frozen=True):
-    """The request to change what may change; a field that is given replaces the old value whole.
+    """The request to change a registered model; each given field replaces the stored value as a whole.
 
-    A change that is forced needs a reason.
+    A forced change needs a reason.
     """
 
     owner: ShortText | UnsetType = UNSET
@@ -66,9 +66,9 @@ class UpdateModel(Request, frozen=True):
 
 
 class ModelFilter(Struct, frozen=True):
-    """What a search of models asks for; every condition given must hold.
+    """Conditions of a search of models; a model must fulfil all that are given.
 
-    `visible` holds the patterns of names the caller may read, in lower case; empty means all.
+    `visible` holds the patterns of the names that the caller may read, in lower case; empty stands for all names.
     """
 
     type: ModelType | None = None

@@ -1,4 +1,4 @@
-"""Windows on ordered lists: keyset pages, which neither skip nor repeat rows when others are added."""
+"""Windows of ordered lists: keyset pages, which neither skip nor repeat rows while rows are added."""
 
 from enum import StrEnum
 
@@ -9,7 +9,7 @@ MAX_LIMIT = 1_000
 
 
 class Order(StrEnum):
-    """How a list is sorted; a minus sorts down."""
+    """Order of a list; a minus sorts in descending order."""
 
     NAME = "name"
     NAME_DOWN = "-name"
@@ -20,17 +20,17 @@ class Order(StrEnum):
 
     @property
     def key(self) -> str:
-        """What is sorted by, without the direction."""
+        """The field of the order, without the direction."""
         return self.value.lstrip("-")
 
     @property
     def down(self) -> bool:
-        """Whether the largest comes first."""
+        """True for descending order."""
         return self.value.startswith("-")
 
 
 class Window(Struct, frozen=True):
-    """At most `limit` rows behind the row whose sort values are `after`."""
+    """At most `limit` rows that follow the row whose sort values are `after`."""
 
     limit: int
     after: tuple[str | int, ...] = ()

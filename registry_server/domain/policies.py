@@ -1,4 +1,4 @@
-"""Policies: what a version of a model must fulfil before it may go to production."""
+"""Policies: the conditions under which versions of a model may be promoted to production."""
 
 from typing import Annotated
 
@@ -19,7 +19,7 @@ Approvals = Annotated[int, Meta(ge=0, le=promotion.MAX_APPROVALS)]
 
 
 class MetricRule(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a metric must be: not worse than `than`, or than the incumbent's if that is null, but for `tolerance`."""
+    """A bound for a metric: at most `tolerance` worse than `than`, or than the incumbent's value if `than` is null."""
 
     metric: Key
     direction: Direction
@@ -28,7 +28,7 @@ class MetricRule(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ChangeHours(Struct, frozen=True, forbid_unknown_fields=True):
-    """Hours of some days of the week; `until` is not among them, and 24:00 is the end of the day."""
+    """Hours on some days of the week, from `since` up to and without `until`; 24:00 is the end of the day."""
 
     days: Annotated[list[Weekday], Meta(max_length=7)]
     since: Clock
@@ -36,7 +36,7 @@ class ChangeHours(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ChangeWindows(Struct, frozen=True, forbid_unknown_fields=True):
-    """When changes may be made: hours of the week by the clocks of a time zone, but not on the days that are closed."""
+    """Times at which changes are allowed: hours of the week in a time zone, except on closed days."""
 
     zone: Zone
     hours: Annotated[list[ChangeHours], Meta(max_length=windows.MAX_WINDOWS)]
@@ -44,9 +44,9 @@ class ChangeWindows(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PromotionRules(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a promotion must fulfil, and what moving references mean while their version is recalled.
+    """Conditions of a promotion, and what moving references mean while their version is recalled.
 
-    In `tags`, null is any value; in `files`, `*` is any part of a path.
+    In `tags`, null stands for any value; in `files`, `*` stands for any part of a path.
     """
 
     metrics: Annotated[list[MetricRule], Meta(max_length=promotion.MAX_RULES)] = []
@@ -59,7 +59,7 @@ class PromotionRules(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Policy(Struct, frozen=True):
-    """The rules of a model; each model has them from the beginning on, without conditions at first."""
+    """The promotion rules of a model; a new model has a policy without conditions."""
 
     model: ModelName
     rules: PromotionRules
@@ -69,12 +69,12 @@ class Policy(Struct, frozen=True):
 
     @property
     def etag(self) -> str:
-        """The revision."""
+        """The ETag: the revision."""
         return f'"{self.revision}"'
 
 
 class SetPolicy(Request, frozen=True):
-    """The request to give a model other rules."""
+    """The request to replace the rules of a model."""
 
     rules: PromotionRules
     reason: Reason

@@ -1,4 +1,4 @@
-"""Who may do what: principals, their grants, and the tokens they come with."""
+"""Principals, their grants and their tokens."""
 
 from typing import Annotated
 
@@ -10,19 +10,19 @@ from registry_server.domain.base import ModelPattern, PrincipalName, Reason, Req
 
 
 class Grant(Struct, frozen=True, forbid_unknown_fields=True):
-    """A role on the models whose name fits the pattern: a name, a prefix followed by `*`, or `*` for all."""
+    """A role on the models whose name matches a pattern: a name, a prefix followed by `*`, or `*` for all."""
 
     role: Role
     models: ModelPattern
 
     def covers(self, name: str) -> bool:
-        """Whether the pattern fits a model's name; capitals make no difference, as in the names themselves."""
+        """Return whether the pattern matches the name of a model, without regard to upper and lower case."""
         pattern = self.models.lower()
         return name.lower().startswith(pattern[:-1]) if pattern.endswith("*") else name.lower() == pattern
 
 
 class Principal(Struct, frozen=True):
-    """A human or a service that the registry knows."""
+    """A human or a service with an account at the registry."""
 
     name: PrincipalName
     kind: PrincipalKind
@@ -34,12 +34,12 @@ class Principal(Struct, frozen=True):
 
     @property
     def etag(self) -> str:
-        """The revision."""
+        """The ETag: the revision."""
         return f'"{self.revision}"'
 
 
 class CreatePrincipal(Request, frozen=True):
-    """The request to make a principal known."""
+    """The request to create a principal."""
 
     name: PrincipalName
     kind: PrincipalKind
@@ -47,14 +47,14 @@ class CreatePrincipal(Request, frozen=True):
 
 
 class UpdatePrincipal(Request, frozen=True):
-    """The request to replace the grants of a principal; by force it needs a reason."""
+    """The request to replace the grants of a principal; a forced change needs a reason."""
 
     grants: list[Grant]
     reason: Reason = ""
 
 
 class Token(Struct, frozen=True):
-    """A token without its secret; the registry keeps only the SHA-256 of the secret."""
+    """A token without its secret; the registry stores only the SHA-256 of the secret."""
 
     id: Annotated[str, Meta(pattern=names.TOKEN_ID)]
     principal: PrincipalName
@@ -65,13 +65,13 @@ class Token(Struct, frozen=True):
 
 
 class CreateToken(Request, frozen=True):
-    """The request for a token that is valid for so many days."""
+    """The request for a token that is valid for `valid_days` days."""
 
     valid_days: Annotated[int, Meta(ge=1, le=MAX_TOKEN_DAYS)] = 90
 
 
 class IssuedToken(Struct, frozen=True):
-    """A token with its secret, which is shown this once: a repeated request is answered with null."""
+    """A token with its secret, which is returned only once: a repeated request gets null."""
 
     token: Token
     secret: str | None

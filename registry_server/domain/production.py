@@ -1,4 +1,4 @@
-"""What is in production and what was: tenures, decisions, and the way back."""
+"""Production: tenures, decisions, rollbacks, and checks of promotions."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from registry_server.domain.base import Count, ModelName, Reason, Request, Short
 
 
 class Tenure(Struct, frozen=True):
-    """From `since` on this version, or none, is in production, because of the event at `sequence`.
+    """The time in which one version of a model, or no version, is in production; the event at `sequence` begins it.
 
-    The tenures of a model lie on each other: `beneath` is the one that a rollback goes back to. `facts` are what of the
-    version may change, as it was when the tenure began.
+    `rollback_target` is the sequence of the tenure that a rollback from this one returns to. `facts` are the mutable
+    fields of the version at the beginning of the tenure.
     """
 
     model: ModelName
@@ -24,9 +24,10 @@ class Tenure(Struct, frozen=True):
 
 
 class InProduction(Struct, frozen=True):
-    """Which version of a model was in production at a moment, since when, who decided it, and why.
+    """The version of a model that was in production at a moment, since when, by whose decision, and why.
 
-    `version` is null if none was; before the first promotion, `since` is when the model began, and nobody decided.
+    `version` is null if the model had none in production. Before the first promotion, `since` is when the model was
+    created, and `sequence`, `what` and `by` are null.
     """
 
     model: ModelName
@@ -42,7 +43,7 @@ class InProduction(Struct, frozen=True):
 class RollbackRequest(Request, frozen=True):
     """The request to return to the version that was in production before.
 
-    `replacing` is the version that is in production now, null if none is.
+    `replacing` is the version that is in production now, null for none.
     """
 
     reason: Reason
@@ -58,9 +59,9 @@ class StageChange(Struct, frozen=True):
 
 
 class Decision(Struct, frozen=True):
-    """One event of a model that somebody will ask about: who, when, why, and what it did to stages.
+    """One recorded decision about a model: when, by whom, why, and which stages it changed.
 
-    `policy` is the revision of the policy that judged it; `overridden` names the rules that were not met.
+    `policy` is the revision of the policy that applied; `overridden` names the rules that were not met.
     """
 
     sequence: Count
@@ -76,7 +77,7 @@ class Decision(Struct, frozen=True):
 
 
 class Winner(Struct, frozen=True):
-    """Who decided before the caller did: which version it is about, and when, and why."""
+    """The decision that came before the caller's: its version, its actor, its time and its reason."""
 
     version: int | None
     by: str
@@ -85,7 +86,7 @@ class Winner(Struct, frozen=True):
 
 
 class Finding(Struct, frozen=True):
-    """One rule held against a version: what was wanted, what was found, and for metrics the very numbers."""
+    """The result of one promotion rule for a version: what is wanted, what was found, and for metrics the numbers."""
 
     rule: str
     subject: str
@@ -97,7 +98,7 @@ class Finding(Struct, frozen=True):
 
 
 class Check(Struct, frozen=True):
-    """What a promotion of a version would come to now, rule by rule, and what it would replace."""
+    """The result that a promotion of a version would have now, rule by rule, and the version it would replace."""
 
     model: ModelName
     version: VersionNumber

@@ -1,4 +1,4 @@
-"""The state is what the events say it is."""
+"""Replay: rebuild the state of the registry from its events."""
 
 import json
 from collections.abc import Iterable
@@ -6,12 +6,12 @@ from typing import Any, Final
 
 from common_lib.rules import canonical
 
-# What objects of a kind did not have when the first events were written, and what they had in its place.
-_ADDED: Final[dict[str, dict[str, Any]]] = {"blobs": {"quarantined_at": None}, "versions": {"recall": None}}
+# Fields that were added to objects of a kind after the first events were written, with their values before.
+_ADDED_FIELDS: Final[dict[str, dict[str, Any]]] = {"blobs": {"quarantined_at": None}, "versions": {"recall": None}}
 
 
 def replay(bodies: Iterable[bytes], documents: dict[str, bytes] | None = None) -> dict[str, dict[str, Any]]:
-    """The state of the registry, key by key, out of the stored bytes of its events.
+    """Return the state of the registry, key by key, from the stored bytes of its events.
 
     `documents` holds the parts that were too large for their event, by digest.
 
@@ -24,27 +24,27 @@ def replay(bodies: Iterable[bytes], documents: dict[str, bytes] | None = None) -
             if fields is None:
                 del state[key]
             else:
-                known = state.get(key) or added(key)
-                state[key] = known | {name: whole(value, documents or {}) for name, value in fields.items()}
+                known = state.get(key) or initial_fields(key)
+                state[key] = known | {name: decode_field(value, documents or {}) for name, value in fields.items()}
     return state
 
 
-def added(key: str) -> dict[str, Any]:
-    """Return the fields that an object had not when the first events were written, with their values."""
-    return _ADDED.get(kind(key), {})
+def initial_fields(key: str) -> dict[str, Any]:
+    """Return the fields that were added to an object of this kind after the first events, with their first values."""
+    return _ADDED_FIELDS.get(parse_kind(key), {})
 
 
-def kind(key: str) -> str:
-    """What kind of object a key is of.
+def parse_kind(key: str) -> str:
+    """Return the kind of the object with a key.
 
-    >>> kind("models/eurusd-direction/versions/3")
+    >>> parse_kind("models/eurusd-direction/versions/3")
     'versions'
     """
     return key.split("/")[-2]
 
 
-def whole(value: Any, documents: dict[str, bytes]) -> Any:
-    """A field's value as the object has it, out of what stands in its event.
+def decode_field(value: Any, documents: dict[str, bytes]) -> Any:
+    """Return the value of an object's field from its form in an event.
 
     Raises:
         KeyError: a part is missing.

@@ -1,4 +1,4 @@
-"""Tenures and decisions of models, as they follow from the log; kept beside it to be found by one look."""
+"""The timeline of a model: its tenures and decisions follow from the log; they are stored for quick access."""
 
 import json
 from collections.abc import Iterable
@@ -7,14 +7,14 @@ from typing import Any, Final
 
 from common_lib.rules.lifecycle import DECISIONS, ModelStage
 from registry_server.domain.production import Tenure
-from registry_server.domain.replay import kind, whole
+from registry_server.domain.replay import decode_field, parse_kind
 
-# What of a version may change, and so belongs to a moment.
+# The fields of a version that may change; a tenure stores their values at its beginning.
 MUTABLE: Final = ("description", "tags", "revision", "updated_at")
 
 
 def parse_model(subject: str) -> str | None:
-    """The model that an event with this subject is about.
+    """Return the name of the model in the subject of an event; None if the subject is not a model.
 
     >>> parse_model("models/eurusd-direction/versions/3")
     'eurusd-direction'
@@ -24,7 +24,7 @@ def parse_model(subject: str) -> str | None:
 
 
 def parse_version(key: str) -> int:
-    """The number of the version that a key is of.
+    """Return the number in the key of a version.
 
     >>> parse_version("models/eurusd-direction/versions/3")
     3
@@ -33,7 +33,7 @@ def parse_version(key: str) -> int:
 
 
 def find_production_key(side: dict[str, Any]) -> str | None:
-    """The key of the version that is in production on one side of an event, before or after."""
+    """Return the key of the version that is in production on one side of an event, if there is one."""
     stage = ModelStage.PRODUCTION
     return next((key for key, fields in side.items() if fields and fields.get("stage") == stage), None)
 
@@ -53,7 +53,7 @@ def rollback_target(last: Tenure | None, restored: Tenure | None) -> int | None:
 def from_log(
     bodies: Iterable[bytes], documents: dict[str, bytes] | None = None
 ) -> tuple[list[Tenure], list[tuple[str, int]]]:
-    """All tenures, and the (model, sequence) of all decisions, out of the stored bytes of the events from the first."""
+    """Return all tenures, and the (model, sequence) of all decisions, from the stored bytes of all events in order."""
     tenures: dict[int, Tenure] = {}
     last: dict[str, Tenure] = {}
     decisions: list[tuple[str, int]] = []
@@ -64,8 +64,8 @@ def from_log(
         if model is None:
             continue
         for key, fields in data["after"].items():
-            if fields is not None and kind(key) == "versions":
-                now = {name: whole(fields[name], documents or {}) for name in MUTABLE if name in fields}
+            if fields is not None and parse_kind(key) == "versions":
+                now = {name: decode_field(fields[name], documents or {}) for name in MUTABLE if name in fields}
                 known[key] = known.get(key, {}) | now
         if event["type"].removeprefix("registry.") in DECISIONS:
             decisions.append((model, sequence))

@@ -6,13 +6,13 @@ from registry_server.domain.base import Count, Request, Sha256, Time
 
 
 class UploadRequest(Request, frozen=True):
-    """The announcement of bytes that will come in parts."""
+    """The request to begin or to continue an upload in parts."""
 
     size: Count
 
 
 class Progress(Struct, frozen=True):
-    """How far the upload of a principal is, as it is kept; `prefix_sha256` is the digest of what has come."""
+    """The stored progress of a principal's upload; `prefix_sha256` is the digest of the bytes received so far."""
 
     sha256: Sha256
     principal: str
@@ -23,7 +23,7 @@ class Progress(Struct, frozen=True):
 
 
 class Upload(Struct, frozen=True):
-    """Bytes on their way in: how many of them are here; all of them, if the blob is."""
+    """Progress of an upload: how many bytes the registry has received; complete if the blob is stored."""
 
     sha256: Sha256
     size: Count

@@ -35,14 +35,14 @@ class Field(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Signature(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a model takes and what it gives."""
+    """Inputs and outputs of a model."""
 
     inputs: Annotated[list[Field], Meta(max_length=signatures.MAX_FIELDS)]
     outputs: Annotated[list[Field], Meta(max_length=signatures.MAX_FIELDS)]
 
 
 class Lineage(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a version comes from; `parent` is the reference of the version it was derived from."""
+    """Origin of a version; `parent` is the reference of the version that it was derived from."""
 
     run: ShortText | None = None
     code_commit: ShortText | None = None
@@ -51,7 +51,7 @@ class Lineage(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Recall(Struct, frozen=True):
-    """Why, when and by whom a version was blocked for everyone."""
+    """When, by whom and why a version was blocked for everyone."""
 
     at: Time
     by: ShortText
@@ -83,12 +83,12 @@ class ModelVersion(Struct, frozen=True):
 
     @property
     def etag(self) -> str:
-        """The revision first, which is all that If-Match compares; the number, for references that move."""
+        """The ETag: the revision, which If-Match compares, and the number, because a reference may move."""
         return f'"{self.revision}.{self.version}"'
 
 
 class CreateVersion(Request, frozen=True):
-    """The request to create the next version out of files whose bytes are already here."""
+    """The request to create the next version out of files whose bytes are already stored."""
 
     files: list[FileEntry]
     framework: ShortText
@@ -101,9 +101,9 @@ class CreateVersion(Request, frozen=True):
 
 
 class UpdateVersion(Request, frozen=True):
-    """The request to change what may change of a version; a field that is given replaces the old value whole.
+    """The request to change a version; each given field replaces the stored value as a whole.
 
-    A change that is forced needs a reason.
+    A forced change needs a reason.
     """
 
     description: Description | UnsetType = UNSET
@@ -114,8 +114,8 @@ class UpdateVersion(Request, frozen=True):
 class TransitionRequest(Request, frozen=True):
     """The request to move a version to another stage.
 
-    To production, `replacing` is the version that it takes the place of, null if none is there; `override` promotes
-    it although the model's policy is not met.
+    For a move to production, `replacing` is the version that it replaces, null for none; `override` promotes the
+    version although the model's policy is not met.
     """
 
     to: ModelStage
@@ -131,14 +131,14 @@ class RecallRequest(Request, frozen=True):
 
 
 class VersionFilter(Struct, frozen=True):
-    """What a list of a model's versions asks for."""
+    """Conditions of a list of versions."""
 
     stage: ModelStage | None = None
     tombstoned: bool = False
 
 
 class Difference(Struct, frozen=True):
-    """One thing that either version has, and how the right one has it other than the left one."""
+    """One entry of two compared versions, and how it changed from the left to the right one."""
 
     part: Part
     name: str
@@ -148,7 +148,7 @@ class Difference(Struct, frozen=True):
 
 
 class VersionDiff(Struct, frozen=True):
-    """All that either of two versions has, part by part; what is equal too."""
+    """Comparison of two versions, part by part; equal entries are included."""
 
     model: ModelName
     left: VersionNumber

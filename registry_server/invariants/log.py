@@ -18,7 +18,7 @@ from registry_server.domain import timeline
 from registry_server.domain.base import to_micros
 from registry_server.domain.events import CloudEvent
 from registry_server.domain.production import Tenure
-from registry_server.domain.replay import added, whole
+from registry_server.domain.replay import decode_field, initial_fields
 from registry_server.infrastructure.sql import Sql
 from registry_server.infrastructure.temporary_store import TemporaryStore
 
@@ -98,7 +98,7 @@ class Log:
                     if row is None:
                         raise LookupError(f"{name} of {key}")
                     documents[value["$part"]] = row[0]
-                fields[name] = whole(value, documents)
+                fields[name] = decode_field(value, documents)
 
     def _apply(
         self, sequence: int, event: CloudEvent, data: dict[str, Any], before: dict[str, Any], after: dict[str, Any]
@@ -119,7 +119,7 @@ class Log:
                 self._store.pop("state", key)
                 continue
             yield from _of_maker(event, key, fields, made=held is None)
-            self._store.put("state", key, sequence, {**added(key), **state, **fields})
+            self._store.put("state", key, sequence, {**initial_fields(key), **state, **fields})
         if self._store.get("state", f"principals/{event.actor}") is None and event.actor != _RESERVED:
             yield f"names the actor {event.actor!r:.100}, who was not a principal then"
         model = timeline.parse_model(event.subject)
@@ -178,7 +178,7 @@ def _of_maker(event: CloudEvent, key: str, fields: dict[str, Any], *, made: bool
 
 
 def _default(key: str, name: str) -> Any:
-    return added(key).get(name)
+    return initial_fields(key).get(name)
 
 
 def digest_of(body: bytes) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from registry_server.core import aliases, approvals, artifacts, changes, models, policies, principals, versions
 from registry_server.domain import timeline
 from registry_server.domain.production import Tenure
-from registry_server.domain.replay import replay, whole
+from registry_server.domain.replay import decode_field, replay
 from registry_server.infrastructure.records.aliases import ALIASES
 from registry_server.infrastructure.records.approvals import APPROVALS
 from registry_server.infrastructure.records.artifacts import BLOBS
@@ -68,8 +68,8 @@ def assert_events_tell_what_was_before(bodies: list[bytes], documents: dict[str,
         place = f"{event['type']} at {event['sequence']}"
         assert before.keys() <= after.keys(), f"{place}: what is before is not after"
         for key, fields in after.items():
-            was = {name: whole(value, documents) for name, value in before.get(key, {}).items()}
-            now = None if fields is None else {name: whole(value, documents) for name, value in fields.items()}
+            was = {name: decode_field(value, documents) for name, value in before.get(key, {}).items()}
+            now = None if fields is None else {name: decode_field(value, documents) for name, value in fields.items()}
             known = state.get(key)
             if known is None:
                 assert was == {}, f"{place}: {key} was not there before"
