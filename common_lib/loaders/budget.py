@@ -1,4 +1,4 @@
-"""How much memory a load may take: one bound for all formats, counted from the bytes before anything is set aside."""
+"""The memory bound of a load: the same for all formats, and computed from the bytes before memory is allocated."""
 
 import os
 from typing import Final
@@ -12,36 +12,36 @@ _RATIO: Final = 16
 
 
 class OverBudget(LoadRefused):
-    """A file is not loaded, because that would take more memory than it may."""
+    """A file is refused because its load would exceed the memory bound."""
 
 
 class Budget:
-    """Bytes that the load of one file may still take."""
+    """The memory that the load of one file may still take, in bytes."""
 
     def __init__(self, bound: int) -> None:
         self.bound = bound
         self._spent = 0
 
     def spend(self, size: int, what: str) -> None:
-        """Count bytes that will be set aside.
+        """Count memory that the load will allocate.
 
         Raises:
-            OverBudget: they would be more than are left.
+            OverBudget: it exceeds what is left.
         """
         self._spent += size
         if self._spent > self.bound:
             raise OverBudget(
                 "the file",
-                why=f"to load it would take {self._spent:,} bytes or more, with {what}; it may take {self.bound:,}",
+                why=f"its load takes at least {self._spent:,} bytes of memory with {what}; the bound is {self.bound:,}",
                 remedy=f"if you know who made it and have the memory, pass memory=… or set {VARIABLE}, in bytes",
             )
 
 
 def bound_for(size: int, memory: int | None = None) -> int:
-    """Choose how many bytes the load of a file of `size` bytes may take.
+    """Choose how many bytes of memory the load of a file of `size` bytes may take.
 
-    `memory` is what the caller allows; without it `REGISTRY_LOAD_MEMORY` counts, in bytes; without both, 512 MiB and 16
-    times the size of the file, at most 8 GiB.
+    The bound is `memory` if the caller gives it, else `REGISTRY_LOAD_MEMORY`, else 512 MiB plus 16 times the size of
+    the file, at most 8 GiB.
 
     Raises:
         InvalidConfiguration: the argument or the variable is not a positive whole number.

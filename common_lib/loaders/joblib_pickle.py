@@ -1,4 +1,4 @@
-"""Files of joblib, which are pickles: only for bytes that the caller trusts."""
+"""Loader for joblib files, which are pickles: only for bytes that the caller trusts."""
 
 from io import BytesIO
 from typing import Any
@@ -10,5 +10,5 @@ fault = BY_NAME["joblib"].fault
 
 
 def load(content: bytes) -> Any:
-    """Whatever the pickle makes."""
+    """Unpickle the object; this runs code that the file names."""
     return library("joblib", extra="skops").load(BytesIO(content))

@@ -1,4 +1,4 @@
-"""JSON, read so that there is one meaning only."""
+"""Loader for JSON that refuses ambiguous documents, such as an object with the same key twice."""
 
 import json
 import math
@@ -8,7 +8,7 @@ from typing import Any, Final
 from common_lib.loaders.budget import Budget, bound_for
 from common_lib.rules.formats import BY_NAME
 
-# Bytes of CPython 3.11 to 3.14 for each sign of JSON, rounded up; measured on files of one kind of value only.
+# Bytes of memory for each kind of JSON value in CPython 3.11 to 3.14, measured and rounded up.
 _VALUE: Final = 56  # a number, and its place in a list that grows
 _LIST: Final = 104
 _OBJECT: Final = 232
@@ -18,10 +18,10 @@ _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def fault(content: bytes, memory: int | None = None) -> str | None:
-    """Say why the bytes cannot be JSON.
+    """Return why the bytes cannot be JSON, or None.
 
     Raises:
-        OverBudget: the values would take more memory than they may.
+        OverBudget: the values exceed the memory bound.
     """
     if reason := BY_NAME["json"].fault(content):
         return reason
@@ -30,46 +30,46 @@ def fault(content: bytes, memory: int | None = None) -> str | None:
 
 
 def load(content: bytes) -> Any:
-    """Return the value of a JSON document.
+    """Parse a JSON document.
 
     Raises:
-        ValueError: an object has a key twice, a number is NaN or beyond the largest double, a text holds a lone
-            surrogate, or the bytes are not JSON in UTF-8.
+        ValueError: an object has the same key twice, a number is NaN or exceeds the largest double, a string holds a
+            lone surrogate, or the bytes are not JSON in UTF-8.
     """
     text = content.decode("utf-8")
-    value = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse, parse_float=_finite)
+    value = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_parse_finite)
     if _SURROGATE.search(content):
-        # Only an escape can bring one in, and most of those are halves of a pair, which Python has joined.
+        # Only an escape can make a lone surrogate. Encoding fails on one; pairs were joined by Python.
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     return value
 
 
-def _finite(text: str) -> float:
+def _parse_finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text:.40} is beyond the largest double")
+        raise ValueError(f"{text:.40} exceeds the largest double")
     return number
 
 
 def parse(content: bytes, budget: Budget) -> Any:
-    """Return the value of JSON with NaN and infinities, as libraries of C++ write it.
+    """Parse JSON that may hold NaN and infinities, as C++ libraries write it.
 
     Raises:
-        ValueError: it is not JSON, or an object has a key twice.
-        OverBudget: the value would take more memory than it may.
+        ValueError: it is not JSON, or an object has the same key twice.
+        OverBudget: the value exceeds the memory bound.
     """
     spend(content, budget)
-    return json.loads(content.decode("utf-8"), object_pairs_hook=_once)
+    return json.loads(content.decode("utf-8"), object_pairs_hook=_unique_keys)
 
 
 def spend(content: bytes, budget: Budget) -> None:
-    """Count what the values in the bytes take at most, by the signs that begin them.
+    """Count an upper bound of the memory for the values, from the number of brackets, commas, colons and quotes.
 
     Raises:
         OverBudget: that is more than is left.
     """
     budget.spend(len(content), "its bytes")
-    width = 1 if content.isascii() else 4  # one character beyond the first plane widens all of a text
+    width = 1 if content.isascii() else 4  # one character above U+FFFF makes all characters of a string 4 bytes wide
     budget.spend(2 * width * len(content), "its text")
     lists, objects = content.count(b"["), content.count(b"{")
     values = content.count(b",") + lists + objects + 1
@@ -78,12 +78,12 @@ def spend(content: bytes, budget: Budget) -> None:
     budget.spend(sizes, f"its {values} values")
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("an object has a key twice")
+        raise ValueError("an object has the same key twice")
     return found
 
 
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is not a number of JSON")
+def _refuse_constant(constant: str) -> Any:
+    raise ValueError(f"{constant} is not a JSON number")

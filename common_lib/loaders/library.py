@@ -1,4 +1,4 @@
-"""Heavy libraries, imported when a file that needs one is loaded or saved, and not before."""
+"""Lazy import of heavy libraries, when a file that needs one is loaded or saved."""
 
 from importlib import import_module
 from typing import Any
@@ -7,12 +7,12 @@ from common_lib.errors import LibraryMissing
 
 
 def library(module: str, *, extra: str) -> Any:
-    """The module of a library that only an extra brings.
+    """Import a module of a library that an optional extra installs.
 
-    Imported by name: who installs common_lib gets none of these, so no module of ours may depend on one.
+    The import is by name, because common_lib does not depend on any of these libraries.
 
     Raises:
-        LibraryMissing: it is not installed, or lacks a library of the system.
+        LibraryMissing: the library is not installed, or lacks a system library.
     """
     try:
         return import_module(module)

@@ -1,6 +1,6 @@
-"""Boosters of LightGBM, from its text, examined before the library sees them.
+"""Loader for LightGBM boosters in text form. The text is checked before the library gets it.
 
-The library trusts the sizes and the children that the text names, and ends the process on false ones.
+The library trusts the sizes and child indices in the text, and a wrong one can crash the process.
 """
 
 import re
@@ -12,10 +12,10 @@ from common_lib.loaders.library import library
 from common_lib.loaders.trees import BadTree, depth_of, require, walk
 from common_lib.rules.formats import BY_NAME
 
-# Possessive, for a repeat that may be taken back takes 200 times the memory of the text.
+# Possessive quantifiers, because backtracking would take 200 times the memory of the text.
 _NUMBERS: Final = re.compile(r" *+(?:-?(?:[0-9][0-9.]*+(?:e[+-]?[0-9]++)?+|inf|nan)(?: ++|$))*+$(?!\n)")
 _INTEGER: Final = re.compile(r"-?[0-9]{1,10}$(?!\n)")
-# Parameters that end too early are read beyond the end.
+# LightGBM reads beyond the end of a section of parameters that is cut off.
 _END: Final = re.compile(
     r"end of trees\n(?:\nfeature_importances:\n(?:[^\n=]+=[0-9.e+-]+\n)*)?"
     r"\nparameters:\n(?:\[[a-z0-9_]+: [^\n]*\]\n)*\nend of parameters\n(?:\npandas_categorical:[^\n]*\n)?$(?!\n)"
@@ -41,10 +41,10 @@ Fields = dict[str, str]
 
 
 def fault(content: bytes, memory: int | None = None) -> str | None:
-    """Say why it is not a booster whose trees can be walked.
+    """Return why the bytes are not a valid booster, or None.
 
     Raises:
-        OverBudget: it would take more memory than it may.
+        OverBudget: the booster exceeds the memory bound.
     """
     if reason := BY_NAME["lightgbm"].fault(content):
         return reason
@@ -53,7 +53,7 @@ def fault(content: bytes, memory: int | None = None) -> str | None:
     except BadTree as error:
         return str(error)
     except (KeyError, IndexError, ValueError) as error:
-        return f"it is no model of LightGBM: {type(error).__name__}: {error!s:.200}"
+        return f"it is not a LightGBM model: {type(error).__name__}: {error!s:.200}"
     return None
 
 
@@ -66,49 +66,49 @@ def _check(content: bytes, budget: Budget) -> None:
     budget.spend(_COPIES * len(content) + _NUMBER * content.count(b" "), "its text")
     require(content.isascii() or content.decode("utf-8"), "it is not UTF-8")
     head, _, rest = content.partition(b"\n\n")
-    header = _fields(head, _HEADER_FLAGS)
+    header = _parse_fields(head, _HEADER_FLAGS)
     sizes = [int(size) for size in header["tree_sizes"].split()]
-    classes, each = _whole(header["num_class"]), _whole(header["num_tree_per_iteration"])
-    features = _whole(header["max_feature_idx"]) + 1
-    require(0 < classes == each < _MAX and 0 < features < _MAX, "its numbers of classes or features cannot be")
+    classes, each = _parse_whole(header["num_class"]), _parse_whole(header["num_tree_per_iteration"])
+    features = _parse_whole(header["max_feature_idx"]) + 1
+    require(0 < classes == each < _MAX and 0 < features < _MAX, "its number of classes or features is invalid")
     names, ranges = header["feature_names"].split(" "), header["feature_infos"].split(" ")
-    require(len(names) == len(ranges) == features, "it has names or ranges of another number than features")
-    require(all(name.isprintable() and name for name in names), "it has a name of a feature that cannot be")
-    # A range that breaks off is read beyond its end.
-    require(all(map(_RANGE.match, ranges)), "it has a range of a feature that cannot be")
+    require(len(names) == len(ranges) == features, "the number of names or ranges differs from the number of features")
+    require(all(name.isprintable() and name for name in names), "the name of a feature is invalid")
+    # LightGBM reads beyond the end of a range that is cut off.
+    require(all(map(_RANGE.match, ranges)), "the range of a feature is invalid")
     require(len(sizes) % each == 0, "trees are missing")
-    objective = header.get("objective", "regression")  # models trained on an objective of one's own have none
-    require(_OBJECTIVE.match(objective), "its objective cannot be")
+    objective = header.get("objective", "regression")  # absent if a custom objective was used
+    require(_OBJECTIVE.match(objective), "its objective is invalid")
     named = re.search(r"num_class:([0-9]+)", objective)
-    require(named is None or int(named[1]) == classes, "its objective has another number of classes")
+    require(named is None or int(named[1]) == classes, "the number of classes of its objective differs from its own")
     place, largest = 0, 0
     for number, size in enumerate(sizes):
-        require(0 < size <= len(rest) - place, "a tree is beyond the end")
+        require(0 < size <= len(rest) - place, "a tree ends beyond the end of the file")
         block = rest[place : place + size].rstrip(b"\n")
         numbers = block.count(b" ")
         budget.spend(max(numbers - largest, 0) * _CHECKED, "its largest tree")
         largest = max(numbers, largest)
-        _check_tree(_fields(block, frozenset()), number, features)
+        _check_tree(_parse_fields(block, frozenset()), number, features)
         place += size
     require(_END.match(rest[place:].decode("utf-8")), "what follows the trees is not what LightGBM writes")
 
 
-def _fields(block: bytes, flags: frozenset[str]) -> Fields:
+def _parse_fields(block: bytes, flags: frozenset[str]) -> Fields:
     found: Fields = {}
     for line in block.decode("utf-8").split("\n"):
         key, equals, value = line.partition("=")
-        require(key not in found and (equals or key in flags), f"the line {line!r:.80} cannot be")
+        require(key not in found and (equals or key in flags), f"the line {line!r:.80} is invalid")
         found[key] = value
     return found
 
 
 def _check_tree(tree: Fields, number: int, features: int) -> None:
-    require(tree.keys() <= _TREE_KEYS and tree["Tree"] == str(number), "a tree has other fields than trees have")
-    require(all(map(_NUMBERS.match, tree.values())), "a tree has values that are no numbers")
-    leaves, categories = _whole(tree["num_leaves"]), _whole(tree["num_cat"])
-    require(0 < leaves < _MAX and 0 <= categories < _MAX, "its numbers of leaves or categories cannot be")
-    require(tree["is_linear"] in {"0", "1"}, "its kind of leaves cannot be")
-    require(len(tree["leaf_value"].split()) == leaves, "a tree has values of another number than leaves")
+    require(tree.keys() <= _TREE_KEYS and tree["Tree"] == str(number), "a tree has unknown fields or a wrong number")
+    require(all(map(_NUMBERS.match, tree.values())), "a tree has values that are not numbers")
+    leaves, categories = _parse_whole(tree["num_leaves"]), _parse_whole(tree["num_cat"])
+    require(0 < leaves < _MAX and 0 <= categories < _MAX, "the number of leaves or categories of a tree is invalid")
+    require(tree["is_linear"] in {"0", "1"}, "the kind of leaves of a tree is invalid")
+    require(len(tree["leaf_value"].split()) == leaves, "a tree does not have one value for each leaf")
     if leaves > 1:
         _check_splits(tree, leaves, features)
     if tree["is_linear"] == "1":
@@ -118,42 +118,45 @@ def _check_tree(tree: Fields, number: int, features: int) -> None:
 def _check_splits(tree: Fields, leaves: int, features: int) -> None:
     of_splits = all(len(tree[name].split()) == leaves - 1 for name in _OF_SPLITS)
     of_leaves = all(len(tree[name].split()) in {0, leaves} for name in _OF_LEAVES)
-    require(of_splits and of_leaves, "a tree has values of another number than nodes")
-    left, right = _integers(tree["left_child"]), _integers(tree["right_child"])
-    # Below zero stand leaves, as their complement; as nodes they follow the splits.
+    require(of_splits and of_leaves, "a tree does not have one value for each node")
+    left, right = _parse_integers(tree["left_child"]), _parse_integers(tree["right_child"])
+    # A negative child is the complement of a leaf's number. Here, leaves are numbered after the splits.
     both = [[child if child >= 0 else leaves - 1 + ~child for child in side] for side in (left, right)]
-    require(all(child < leaves - 1 for child in [*left, *right]), "a child is no node of its tree")
+    require(all(child < leaves - 1 for child in [*left, *right]), "a child is not a node of its tree")
     reached = walk(lambda node: (both[0][node], both[1][node]) if node < leaves - 1 else (), 2 * leaves - 1)
-    require(len(reached) == 2 * leaves - 1, "a node of a tree is never reached")
+    require(len(reached) == 2 * leaves - 1, "a node of a tree cannot be reached")
     depth_of(lambda node: (both[0][node], both[1][node]) if node < leaves - 1 else ())
-    require(all(0 <= one < features for one in _integers(tree["split_feature"])), "a split is on no feature")
+    require(
+        all(0 <= one < features for one in _parse_integers(tree["split_feature"])),
+        "a split is on an unknown feature",
+    )
     _check_categories(tree)
 
 
 def _check_categories(tree: Fields) -> None:
-    count = _whole(tree["num_cat"])
-    kinds, thresholds = _integers(tree["decision_type"]), tree["threshold"].split()
-    require(all(0 <= kind < 16 for kind in kinds), "a split is of no kind")  # noqa: PLR2004 - four bits
-    categorical = [_whole(thresholds[split]) for split, kind in enumerate(kinds) if kind & _CATEGORICAL]
+    count = _parse_whole(tree["num_cat"])
+    kinds, thresholds = _parse_integers(tree["decision_type"]), tree["threshold"].split()
+    require(all(0 <= kind < 16 for kind in kinds), "the kind of a split is invalid")  # noqa: PLR2004 - four bits
+    categorical = [_parse_whole(thresholds[split]) for split, kind in enumerate(kinds) if kind & _CATEGORICAL]
     require(all(0 <= place < count for place in categorical), "categories are missing")
     if count:
-        bounds, words = _integers(tree["cat_boundaries"]), tree["cat_threshold"].split()
+        bounds, words = _parse_integers(tree["cat_boundaries"]), tree["cat_threshold"].split()
         good = bounds == sorted(bounds) and bounds[0] == 0 and bounds[-1] == len(words) and len(bounds) == count + 1
-        require(good and all(0 <= word < 2**32 for word in map(_whole, words)), "categories are beyond the end")
+        require(good and all(0 <= word < 2**32 for word in map(_parse_whole, words)), "categories lie beyond the end")
 
 
 def _check_linear(tree: Fields, leaves: int, features: int) -> None:
-    counts, named = _integers(tree["num_features"]), _integers(tree["leaf_features"])
+    counts, named = _parse_integers(tree["num_features"]), _parse_integers(tree["leaf_features"])
     coefficients = tree["leaf_coeff"].split()
-    require(len(tree["leaf_const"].split()) == leaves == len(counts), "a tree has values of another number than leaves")
+    require(len(tree["leaf_const"].split()) == leaves == len(counts), "a tree does not have one value for each leaf")
     good = min(counts) >= 0 and sum(counts) == len(named) == len(coefficients)
-    require(good and all(0 <= one < features for one in named), "a leaf is on no feature")
+    require(good and all(0 <= one < features for one in named), "a leaf uses an unknown feature")
 
 
-def _integers(text: str) -> Sequence[int]:
-    return [_whole(number) for number in text.split()]
+def _parse_integers(text: str) -> Sequence[int]:
+    return [_parse_whole(number) for number in text.split()]
 
 
-def _whole(text: str) -> int:
-    require(_INTEGER.match(text), "a number that must be whole is not")
+def _parse_whole(text: str) -> int:
+    require(_INTEGER.match(text), f"{text!r:.40} is not a whole number")
     return int(text)

@@ -1,4 +1,4 @@
-"""Graphs of ONNX by onnxruntime, whole in one file."""
+"""Loader for ONNX models by onnxruntime. A model must be complete in one file."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,10 +10,10 @@ from common_lib.rules.formats import BY_NAME
 
 
 def fault(content: bytes, memory: int | None = None) -> str | None:
-    """Say why it is not a model in one file: another format, or tensors in files elsewhere on this machine.
+    """Return why the bytes are not a complete model in one file, or None; tensors in other files are refused.
 
     Raises:
-        OverBudget: it would take more memory than it may.
+        OverBudget: the model exceeds the memory bound.
     """
     if reason := BY_NAME["onnx"].fault(content):
         return reason
@@ -25,10 +25,10 @@ def fault(content: bytes, memory: int | None = None) -> str | None:
 
 
 def load(content: bytes, *, providers: Sequence[str] = ("CPUExecutionProvider",), fold_constants: bool = False) -> Any:
-    """Return the `onnxruntime.InferenceSession` of the model.
+    """Create the `onnxruntime.InferenceSession` of the model.
 
-    With `fold_constants` the session computes what depends on no input while it is made. That may take any amount of
-    memory, which cannot be counted before, so it is for models of people that you know.
+    With `fold_constants` the session computes constant parts of the graph when it is created. That may take any amount
+    of memory, which cannot be counted before: use it only for models from people you know.
     """
     disabled = [] if fold_constants else ["ConstantFolding"]
     runtime = library("onnxruntime", extra="onnx")

@@ -1,7 +1,7 @@
-"""The parts of a model of ONNX, counted from its bytes: messages of protobuf are walked and not built.
+"""Checks and memory counts of an ONNX model, from its bytes: the protobuf messages are walked but not built.
 
-The numbers of the fields are those of `onnx.proto3` of ONNX 1.19. The costs are what onnxruntime 1.32 takes for a
-message of each kind, measured on models of 50,000 of them and rounded up.
+The field numbers are those of `onnx.proto3` of ONNX 1.19. The costs are the memory that onnxruntime 1.32 takes for a
+message of each kind, measured on models with 50,000 such messages and rounded up.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ _DEPTH: Final = 100
 _SESSION: Final = 16 * 2**20
 _COPIES: Final = 4  # of the bytes, in messages, graph and kernels
 _NAME: Final = 1_000
-_FIELD: Final = 250  # any other field: a text, an entry of a map, a dimension
+_FIELD: Final = 250  # any other field: a string, an entry of a map, a dimension
 _PACKED: Final = 40  # a byte of packed numbers, each of which becomes 8 bytes in every copy
 
 
@@ -25,10 +25,10 @@ class BadModel(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """A kind of message: what one takes, which fields lead to others, and which hold packed numbers."""
+    """A kind of message: its cost in memory, the fields with nested messages, and the fields with packed numbers."""
 
     cost: int
-    below: Mapping[int, str] = field(default_factory=dict)
+    nested: Mapping[int, str] = field(default_factory=dict)
     packed: frozenset[int] = frozenset()
 
 
@@ -67,21 +67,23 @@ class Call(NamedTuple):
 
 @dataclass(slots=True)
 class _Body:
-    """The memory that a function, or the graph, takes by itself, and the functions that it calls."""
+    """The memory of a function or the main graph without the functions that it calls, and those calls."""
 
     cost: int = 0
     calls: list[Call] = field(default_factory=list)
 
 
-_Field: TypeAlias = tuple[int, int, int, int, bool]  # number, wire type, the places of its value, and if it is not 0
+_Field: TypeAlias = tuple[
+    int, int, int, int, bool
+]  # number, wire type, start and end of its value, and whether the value is not 0
 
 
 def check_model(content: bytes, budget: Budget) -> None:
-    """Refuse a model that cannot be read, that names other files, or that would take too much memory.
+    """Check that a model can be read and is complete in one file, and count the memory of its load.
 
     Raises:
-        BadModel: it is damaged, nested too deeply, or has tensors in other files.
-        OverBudget: it would take too much memory; a function counts as often as it is called.
+        BadModel: the model is damaged, nested too deeply, or has tensors in other files.
+        OverBudget: it exceeds the memory bound; a function counts as often as it is called.
     """
     budget.spend((1 + _COPIES) * len(content) + _SESSION, "its bytes")
     bodies: dict[Call, _Body] = {}
@@ -99,20 +101,20 @@ def check_model(content: bytes, budget: Budget) -> None:
         for number, wire, place, behind, truth in _fields(content, start, end, kind):
             if kind == "tensor" and number in _LOCATION and truth:
                 raise BadModel("it has tensors in other files, which the digest of this one does not cover")
-            below = about.below.get(number) if wire == 2 else None  # noqa: PLR2004 - length-delimited
-            if below:
-                # Counted before it is remembered, so that the list of those to come is bounded too.
-                spent = _KINDS[below].cost
-                pending.append((below, place, behind, depth + 1, body))
+            nested = about.nested.get(number) if wire == 2 else None  # noqa: PLR2004 - length-delimited
+            if nested:
+                # Spent below, before the next message: so the list of pending messages is bounded too.
+                spent = _KINDS[nested].cost
+                pending.append((nested, place, behind, depth + 1, body))
             else:
                 spent = _FIELD + (_PACKED * (behind - place) if number in about.packed else 0)
             body.cost += spent
-            budget.spend(spent, f"its {below or kind} messages")
+            budget.spend(spent, f"its {nested or kind} messages")
     _spend_calls(main, bodies, budget)
 
 
 def _spend_calls(main: _Body, bodies: Mapping[Call, _Body], budget: Budget) -> None:
-    """Count the memory of functions, each as often as it is called: onnxruntime inlines them."""
+    """Count the memory of each function as often as it is called, because onnxruntime inlines functions."""
     totals: dict[Call, int] = {}
 
     def total(call: Call, above: frozenset[Call]) -> int:
@@ -136,10 +138,10 @@ def _named(content: bytes, start: int, end: int, *, name: int, domain: int) -> C
 
 
 def _fields(content: bytes, place: int, end: int, kind: str) -> Iterator[_Field]:
-    """Yield the fields of the message between two places.
+    """Yield the fields of the message between two positions.
 
     Raises:
-        BadModel: it is not a message of protobuf.
+        BadModel: the bytes are not a protobuf message.
     """
     while place < end:
         tag, place = _varint(content, place, end)
@@ -161,7 +163,7 @@ def _fields(content: bytes, place: int, end: int, kind: str) -> Iterator[_Field]
 
 
 def _varint(content: bytes, place: int, end: int) -> tuple[int, int]:
-    """Read a number. Return it with the place behind it, which is beyond the end if the number has none."""
+    """Read a varint. Return it with the position after it; for an incomplete one that position is beyond `end`."""
     value = 0
     for shift in range(0, 70, 7):
         if place >= end:

@@ -1,21 +1,21 @@
-"""Text."""
+"""Loader for plain text in UTF-8."""
 
 from common_lib.loaders.budget import Budget, bound_for
 from common_lib.rules.formats import BY_NAME
 
 
 def fault(content: bytes, memory: int | None = None) -> str | None:
-    """Say why the bytes cannot be text.
+    """Return why the bytes cannot be text, or None.
 
     Raises:
-        OverBudget: the text would take more memory than it may.
+        OverBudget: the text exceeds the memory bound.
     """
-    # One character beyond the first plane makes all of a text four times as wide.
+    # One character above U+FFFF makes all characters of a string 4 bytes wide.
     width = 1 if content.isascii() else 4
     Budget(bound_for(len(content), memory)).spend((2 + width) * len(content), "its text")
     return BY_NAME["text"].fault(content)
 
 
 def load(content: bytes) -> str:
-    """Return the text, its line ends as they are."""
+    """Decode the text; leave its line ends as they are."""
     return content.decode("utf-8")

@@ -1,4 +1,4 @@
-"""Pickles, which run code when they are read: only for bytes that the caller trusts."""
+"""Loader for pickles, which run code when they are read: only for bytes that the caller trusts."""
 
 from importlib import import_module
 from typing import Any
@@ -9,5 +9,5 @@ fault = BY_NAME["pickle"].fault
 
 
 def load(content: bytes) -> Any:
-    """Whatever the pickle makes."""
+    """Unpickle the object; this runs code that the file names."""
     return import_module("pickle").loads(content)

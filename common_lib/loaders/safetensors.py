@@ -1,4 +1,4 @@
-"""Named arrays by safetensors: numbers and their shapes, nothing else."""
+"""Loader for named arrays in the format of safetensors, which holds only numbers and shapes."""
 
 import struct
 from math import prod
@@ -9,11 +9,11 @@ from common_lib.loaders.budget import Budget, bound_for
 from common_lib.loaders.library import library
 from common_lib.rules.formats import BY_NAME
 
-_COPIES: Final = 3  # of the tensors: the bytes, those that the library cuts out, and the arrays
+_COPIES: Final = 3  # of the tensors: the file's bytes, the library's slices, and the arrays
 _TENSOR: Final = 2_000  # bytes of a tensor with its name, its shape and its array
 _NUMBER: Final = 64
 _HEADER: Final = 6  # times the text of the header
-_SIDES: Final = 64  # of an array of numpy
+_MAX_DIMENSIONS: Final = 64  # of a numpy array
 _LARGEST: Final = 2**63
 _BITS: Final = {
     "F4": 4,
@@ -26,10 +26,10 @@ _BITS: Final = {
 
 
 def fault(content: bytes, memory: int | None = None) -> str | None:
-    """Say why the bytes cannot be of safetensors.
+    """Return why the bytes cannot be a safetensors file, or None.
 
     Raises:
-        OverBudget: the tensors would take more memory than they may.
+        OverBudget: the tensors exceed the memory bound.
     """
     if reason := BY_NAME["safetensors"].fault(content):
         return reason
@@ -45,26 +45,26 @@ def fault(content: bytes, memory: int | None = None) -> str | None:
 
 
 def _check(header: dict[str, Any], size: int) -> str | None:
-    """Say which tensor is not where its offsets say; each byte belongs to one tensor."""
+    """Return what is wrong with the offsets of a tensor, or None; each byte must belong to exactly one tensor."""
     about = header.pop("__metadata__", {})
     if not all(isinstance(text, str) for text in about.values()):
-        return "its metadata are not texts"
+        return "its metadata are not strings"
     place = 0
     for name, tensor in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         (start, end), shape = tensor["data_offsets"], tensor["shape"]
         if not all(type(number) is int and 0 <= number < _LARGEST for number in (start, end, *shape)):
-            return f"its tensor {name!r:.100} has a number that cannot be"
+            return f"its tensor {name!r:.100} has an invalid number"
         # A product of a million numbers would take hours.
-        if len(shape) > _SIDES:
-            return f"its tensor {name!r:.100} has {len(shape)} sides"
+        if len(shape) > _MAX_DIMENSIONS:
+            return f"its tensor {name!r:.100} has {len(shape)} dimensions"
         bits = _BITS[tensor["dtype"]] * prod(shape)
         if start != place or bits != 8 * (end - start):
-            return f"its tensor {name!r:.100} does not have the bytes of its shape"
+            return f"the offsets of its tensor {name!r:.100} do not fit its shape"
         place = end
-    return None if place == size else f"its tensors have {place} bytes, of {size} that there are"
+    return None if place == size else f"its tensors cover {place} of its {size} bytes"
 
 
 def load(content: bytes) -> dict[str, Any]:
-    """Return the arrays of numpy by their names."""
+    """Return the numpy arrays by name."""
     arrays: dict[str, Any] = library("safetensors.numpy", extra="safetensors").load(content)
     return arrays

@@ -1,4 +1,4 @@
-"""From a trained object to a file in a format that runs no code when it is read."""
+"""Saving of a trained object in a format that runs no code when it is read."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from common_lib.rules.formats import BY_NAME
 
 @dataclass(frozen=True, slots=True)
 class SavedModel:
-    """A file that was written: where it is, the framework to register it under, and what it is."""
+    """A saved file: its path, the framework to register it with, its media type and its format."""
 
     path: Path
     framework: str
@@ -30,14 +30,14 @@ class _Encoded:
 
 
 def save_model(estimator: Any, folder: str | os.PathLike[str], *, name: str = "model") -> SavedModel:
-    """A new file in `folder`, in the safe format for what is given; never a pickle.
+    """Write an object to a new file in `folder`, in the safe format for its type; never as a pickle.
 
-    scikit-learn becomes skops, XGBoost UBJSON, LightGBM its text, ONNX its protobuf, a dict of arrays or tensors
-    safetensors, a text a text, and what JSON can hold without loss JSON.
+    The formats are skops for scikit-learn, UBJSON for XGBoost, text for LightGBM, protobuf for ONNX, safetensors for a
+    dict of arrays or tensors, plain text for a string, and JSON for any other value that JSON can hold without loss.
 
     Raises:
-        NoSafeFormat: there is none for it, or the file is there already.
-        LibraryMissing: the library that writes it is not installed.
+        NoSafeFormat: no safe format can hold the object, or the file exists already.
+        LibraryMissing: the library that writes the format is not installed.
     """
     encoded = _encoded(estimator)
     form = BY_NAME[encoded.format]
@@ -66,8 +66,8 @@ def _encoded(estimator: Any) -> _Encoded:
     except Exception as error:
         raise NoSafeFormat(
             f"{kind.__module__}.{kind.__qualname__}",
-            why=f"cannot be written in the format for it: {type(error).__name__}: {error!s:.400}",
-            remedy="leave out what is no data, such as functions and open files",
+            why=f"cannot be written in a safe format: {type(error).__name__}: {error!s:.400}",
+            remedy="remove parts that are not data, such as functions and open files",
         ) from error
 
 
@@ -91,11 +91,11 @@ def _onnx(estimator: Any) -> _Encoded:
 
 
 def _numpy(estimator: Any) -> _Encoded:
-    raise _unfit(estimator, "one array has no name", 'save {"weights": array}')
+    raise _unfit(estimator, "is an array without a name", 'save a dict, such as {"weights": array}')
 
 
 def _torch(estimator: Any) -> _Encoded:
-    raise _unfit(estimator, "a module of torch is code", "save module.state_dict()")
+    raise _unfit(estimator, "is code", "save module.state_dict()")
 
 
 def _is_tensor(value: Any) -> bool:
@@ -107,13 +107,13 @@ def _is_tensor(value: Any) -> bool:
 
 def _tensors(named: dict[str, Any]) -> _Encoded:
     if not all(isinstance(name, str) for name in named):
-        raise _unfit(named, "a name of an array is no text", "name each array by a text")
+        raise _unfit(named, "has an array whose name is not a string", "use a string as the name of each array")
     if all(hasattr(value, "detach") for value in named.values()):
-        # Tensors that share memory are refused by safetensors; a copy of each is what a state dict means.
-        apart = {name: value.detach().cpu().clone().contiguous() for name, value in named.items()}
-        return _Encoded("torch", "safetensors", library("safetensors.torch", extra="safetensors").save(apart))
+        # safetensors refuses tensors that share memory, so each is copied.
+        copies = {name: value.detach().cpu().clone().contiguous() for name, value in named.items()}
+        return _Encoded("torch", "safetensors", library("safetensors.torch", extra="safetensors").save(copies))
     safetensors = library("safetensors.numpy", extra="safetensors")
-    # The memory of an array is written as it lies: one that is transposed or turned round would come back scrambled.
+    # The library writes the memory of an array as it is: without this copy, a transposed array would be scrambled.
     rows = {name: value.copy(order="C") for name, value in named.items()}
     return _Encoded("numpy", "safetensors", safetensors.save(rows))
 
@@ -121,30 +121,30 @@ def _tensors(named: dict[str, Any]) -> _Encoded:
 def _plain(value: Any) -> _Encoded:
     if isinstance(value, str):
         if "\x00" in value:
-            raise _unfit(value, "a text with a NUL is no text", "leave it out")
+            raise _unfit(value, "holds a NUL character", "remove it")
         return _Encoded("text", "text", value.encode("utf-8"))
     try:
         text = json.dumps(value, allow_nan=False)
-        same = _same(json.loads(text), value)
+        same = _is_same(json.loads(text), value)
     except (TypeError, ValueError, RecursionError):
         same, text = False, ""
     if not same:
         raise _unfit(
             value,
-            "there is no safe format for it",
-            "give an estimator of scikit-learn, XGBoost or LightGBM, a model of ONNX, arrays by name, JSON or a text",
+            "cannot be saved in a safe format",
+            "pass an estimator of scikit-learn, XGBoost or LightGBM, an ONNX model, a dict of arrays, JSON or a string",
         )
     return _Encoded("json", "json", text.encode("utf-8"))
 
 
-def _same(read: Any, value: Any) -> bool:
-    """Whether JSON kept a value as it was: it turns tuples into lists, and keys into texts."""
+def _is_same(read: Any, value: Any) -> bool:
+    """Return whether JSON preserved a value: JSON turns tuples into lists, and keys into strings."""
     if type(read) is not type(value):
         return False
     if isinstance(value, dict):
-        return read.keys() == value.keys() and all(_same(read[key], value[key]) for key in value)
+        return read.keys() == value.keys() and all(_is_same(read[key], value[key]) for key in value)
     if isinstance(value, list):
-        return len(read) == len(value) and all(map(_same, read, value))
+        return len(read) == len(value) and all(map(_is_same, read, value))
     return bool(read == value)
 
 

@@ -1,4 +1,4 @@
-"""scikit-learn by skops: data and names of types, of which only known ones are built."""
+"""Loader for scikit-learn estimators in the format of skops: data and type names; only known types are built."""
 
 import json
 import zipfile
@@ -13,11 +13,11 @@ from common_lib.loaders.budget import Budget, bound_for
 from common_lib.loaders.library import library
 from common_lib.rules.formats import BY_NAME
 
-_NODE: Final = 4_096  # bytes that skops 0.16 takes for an entry of the schema, the object that it builds included
+_NODE: Final = 4_096  # bytes that skops 0.16 takes for an entry of the schema and its object
 _MEMBER: Final = 1_024
-_OBJECTS: Final = 40  # bytes of a number that stands in an array of objects, for one byte in an array of its own
+_OBJECTS: Final = 40  # bytes of a number in an array of objects, for each byte that it takes in a numeric array
 _SEQUENCES: Final = {"NdArrayNode", "ListNode", "TupleNode", "SetNode", "MaskedArrayNode"}
-# Called with a number, these make so many bytes; of what skops writes for them they make the text itself.
+# Called with a number, these types allocate that many bytes; skops calls them with text.
 _MADE_OF_TEXT: Final = {"bytes_", "void"}
 _TEXTS: Final = {"S", "V"}
 _METHODS: Final = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
@@ -25,10 +25,10 @@ _UNREADABLE: Final = (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.er
 
 
 def fault(content: bytes, memory: int | None = None) -> str | None:
-    """Say why it is not an archive of skops.
+    """Return why the bytes are not a valid archive of skops, or None.
 
     Raises:
-        OverBudget: what its schema names would take more memory than it may.
+        OverBudget: the objects in its schema exceed the memory bound.
     """
     if reason := BY_NAME["skops"].fault(content):
         return reason
@@ -39,15 +39,17 @@ def fault(content: bytes, memory: int | None = None) -> str | None:
 
 
 def load(content: bytes, *, trusted_types: Collection[str] = ()) -> Any:
-    """Return the estimator, if it is made of types only that skops knows or that the caller names.
+    """Return the estimator if all its types are known to skops or trusted by the caller.
 
     Raises:
-        LoadRefused: the file names another type; nothing of it was built.
+        LoadRefused: the file names another type; no object was built.
     """
     names = list(trusted_types)
     if isinstance(trusted_types, str) or not all(isinstance(name, str) for name in names):
         raise LoadRefused(
-            "trusted_types", why="is not a list of names", remedy='pass the full names of types, ["module.Type"]'
+            "trusted_types",
+            why="is not a list of names",
+            remedy='pass the full names of types, such as ["module.Type"]',
         )
     skops = library("skops.io", extra="skops")
     unknown = library("skops.io.exceptions", extra="skops").UntrustedTypesFoundException
@@ -56,13 +58,13 @@ def load(content: bytes, *, trusted_types: Collection[str] = ()) -> Any:
     except unknown as error:
         raise LoadRefused(
             "the skops file",
-            why=f"it names types that nobody trusts: {str(error)[:400]}",
-            remedy="read their code, then pass those that you trust as trusted_types=[…]",
+            why=f"names types that are not trusted: {str(error)[:400]}",
+            remedy="read their code, then pass the types that you trust as trusted_types=[…]",
         ) from error
 
 
 def _check(content: bytes, budget: Budget) -> str | None:
-    """Count what the schema names, as often as it is named; return what makes that impossible."""
+    """Count the memory of the objects in the schema, each as often as it occurs; return a fault of the archive."""
     budget.spend(len(content), "its bytes")
     with zipfile.ZipFile(BytesIO(content)) as archive:
         members = {member.filename: member for member in archive.infolist()}
@@ -76,7 +78,7 @@ def _check(content: bytes, budget: Budget) -> str | None:
 
 
 class _Count:
-    """The cost of each entry of a schema, with all that is below it."""
+    """A count of the memory of schema entries, each with its nested entries."""
 
     def __init__(self, archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], budget: Budget) -> None:
         self._archive = archive
@@ -87,7 +89,7 @@ class _Count:
         self._of_id: dict[Any, tuple[Any, int]] = {}
 
     def entry(self, value: Any) -> int:
-        """Spend what a value of the schema takes, and return it."""
+        """Spend the memory of a value in the schema from the budget, and return it."""
         if isinstance(value, list):
             return sum(map(self.entry, value))
         if not isinstance(value, dict):
@@ -97,7 +99,7 @@ class _Count:
             self._check_array(value.get("__class__"), value.get("file"))
         cost = _NODE + self._file(value.get("file"))
         if kind == "CachedNode":
-            # The object is there already, but what is made of it, such as a mask, is made once more.
+            # The object exists already, but objects derived from it, such as a mask, are built again.
             cost += self._of_id.get(id_, (None, 0))[1]
         self._budget.spend(cost, f"{kind!r:.40} {value.get('file') or ''!r:.60} of its schema")
         below = sum(map(self.entry, value.values()))
@@ -110,7 +112,7 @@ class _Count:
         return cost + below
 
     def _unpacked(self, item: Any) -> int:
-        """Count what an array of objects makes of a sequence in it: an object of each number."""
+        """Count the memory of a sequence in an array of objects, where each number becomes an object."""
         kind, id_ = (item.get("__loader__"), item.get("__id__")) if isinstance(item, dict) else (None, None)
         kind, cost = self._of_id.get(id_, (kind, 0)) if isinstance(id_, int | str) else (kind, 0)
         if kind not in _SEQUENCES:
@@ -125,10 +127,10 @@ class _Count:
             with self._archive.open(member) as stream:
                 self._kinds[name] = npy.kind_of(stream, member.file_size, extra="skops")
         if class_ in _MADE_OF_TEXT and self._kinds[name] not in _TEXTS:
-            raise ValueError(f"{class_} would be made of a number")
+            raise ValueError(f"{class_} would be built from a number")
 
     def _file(self, name: Any) -> int:
-        """Count what reading a file of the archive takes, each time anew."""
+        """Count the memory for reading a file of the archive, which happens at each mention."""
         if not isinstance(name, str) or name not in self._members:
             return 0
         if name not in self._of_file:
@@ -137,12 +139,12 @@ class _Count:
 
 
 def _cost(archive: zipfile.ZipFile, member: zipfile.ZipInfo, budget: Budget) -> int:
-    """Count what reading a member takes: its bytes, and the array or the matrix that is made of them."""
+    """Count the memory for reading a member: its bytes, and the array or the matrix built from them."""
     with archive.open(member) as stream:
         packed = stream.read(4) == b"PK\x03\x04"
     if not packed:
         return 3 * member.file_size
-    # A sparse matrix is an archive within the archive, its arrays deflated once more.
+    # A sparse matrix is an archive within the archive, with arrays that are compressed again.
     budget.spend(member.file_size, f"the file {member.filename!r:.100}")
     with zipfile.ZipFile(BytesIO(archive.read(member))) as inner:
         inside = inner.infolist()

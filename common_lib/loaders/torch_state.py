@@ -1,4 +1,4 @@
-"""State dicts of torch, which are pickles: only for bytes that the caller trusts."""
+"""Loader for state dicts of torch, which are pickles: only for bytes that the caller trusts."""
 
 from io import BytesIO
 from typing import Any
@@ -10,9 +10,9 @@ fault = BY_NAME["torch"].fault
 
 
 def load(content: bytes) -> Any:
-    """The tensors by their names, on the CPU.
+    """Return the tensors by name, on the CPU.
 
-    Read as weights only, though the bytes are trusted; that is a second wall and not the first: before torch 2.6 it
-    could be broken (CVE-2025-32434).
+    `weights_only` is an additional protection; trust is still required, because before torch 2.6 it could be bypassed
+    (CVE-2025-32434).
     """
     return library("torch", extra="torch").load(BytesIO(content), map_location="cpu", weights_only=True)

@@ -1,4 +1,4 @@
-"""What every tree must be, so that a library of C++ may walk it: children within it, each reached once."""
+"""Checks that a C++ library can walk a tree safely: all children are nodes of the tree, each with one parent."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -7,30 +7,26 @@ MAX_DEPTH: Final = 2_000
 
 
 class BadTree(ValueError):
-    """A tree that a library would read beyond its memory, or walk for ever."""
+    """A tree that would make a library read beyond its memory or loop for ever."""
 
 
 def require(condition: object, fault: str) -> None:
-    """Refuse a model by name of its fault.
-
-    Raises:
-        BadTree: the condition does not hold.
-    """
+    """Raise BadTree with this fault unless a condition holds."""
     if not condition:
         raise BadTree(fault)
 
 
 def walk(children: Callable[[int], Sequence[int]], nodes: int) -> list[int]:
-    """The nodes that are reached from node 0.
+    """Return the nodes that can be reached from node 0.
 
     Raises:
-        BadTree: a child is no node of the tree, or has two parents.
+        BadTree: a child is not a node of the tree, or has two parents.
     """
     seen = {0}
     pending = [0]
     while pending:
         for child in children(pending.pop()):
-            require(0 <= child < nodes, "a child is no node of its tree")
+            require(0 <= child < nodes, "a child is not a node of its tree")
             require(child not in seen, "a node has two parents")
             seen.add(child)
             pending.append(child)
@@ -41,7 +37,7 @@ def depth_of(children: Callable[[int], Sequence[int]]) -> int:
     """Count the levels of a tree that `walk` has accepted.
 
     Raises:
-        BadTree: they are more than a library can descend, for it calls itself at each level.
+        BadTree: there are too many levels for a library that recurses at each level.
     """
     depth, level = 0, [0]
     while level:

@@ -1,6 +1,6 @@
-"""Universal Binary JSON as XGBoost writes it, read with every length checked against the bytes that there are.
+"""Parser of Universal Binary JSON as XGBoost writes it; every length is checked against the bytes present.
 
-XGBoost's own reader trusts the lengths in a file and can end the process on a false one.
+XGBoost's own reader trusts the lengths in a file, and a wrong one can crash the process.
 Source: https://ubjson.org, Draft 12; XGBoost writes float32 as `d`.
 """
 
@@ -15,24 +15,24 @@ _NUMBERS: Final = {"i": "b", "U": "B", "I": "h", "l": "i", "L": "q", "d": "f", "
 _DEPTH: Final = 64
 
 
-_VALUE: Final = 64  # bytes that a value takes, with its place in a list that grows
+_VALUE: Final = 64  # bytes that a value takes, with its slot in a growing list
 _OBJECT: Final = 232
 _TEXT: Final = 128
 
 
 def parse(content: bytes, budget: Budget | None = None) -> Any:
-    """Return the one value that the bytes are; arrays of numbers are arrays.
+    """Parse one value; an array of numbers becomes an `array.array`.
 
     Raises:
-        ValueError: they are not one value, whole and without rest.
-        OverBudget: the value would take more memory than it may.
+        ValueError: the bytes are not exactly one complete value.
+        OverBudget: the value exceeds the memory bound.
     """
     budget = budget or Budget(bound_for(len(content)))
     budget.spend(2 * len(content), "its bytes")
     reader = _Reader(content, budget)
     value = reader.value(reader.marker(), 0)
     if reader.place != len(content):
-        raise ValueError("there are bytes behind the end")
+        raise ValueError("there are bytes after the end")
     return value
 
 
@@ -59,14 +59,14 @@ class _Reader:
             return self._array(depth)
         if marker == "{":
             return self._object(depth)
-        raise ValueError(f"{marker!r} begins no value")
+        raise ValueError(f"{marker!r} is not a marker of a value")
 
     def _array(self, depth: int) -> "list[Any] | array[Any]":
         marker = self.marker()
         if marker == "$":
             kind = self.marker()
             if kind not in _NUMBERS or self.marker() != "#":
-                raise ValueError("an array is not one of numbers")
+                raise ValueError("a typed array does not hold numbers")
             return self._numbers(kind, self._length())
         if marker == "#":
             return [self.value(self.marker(), depth + 1) for _ in range(self._length())]
@@ -82,7 +82,7 @@ class _Reader:
         while self._content[self.place : self.place + 1] != b"}":
             key = self._text()
             if key in found:
-                raise ValueError(f"the key {key!r} stands twice")
+                raise ValueError(f"an object has the key {key!r} twice")
             found[key] = self.value(self.marker(), depth + 1)
         self._take(1)
         return found
@@ -94,12 +94,12 @@ class _Reader:
 
     def _length(self) -> int:
         marker = self.marker()
-        # XGBoost reads a length of any other kind wrongly, or not at all.
+        # XGBoost misreads a length of any other type.
         if marker != "L":
-            raise ValueError("a length is no 64-bit number")
+            raise ValueError("a length is not a 64-bit number")
         (length,) = struct.unpack(">q", self._take(8))
         if not 0 <= length <= len(self._content) - self.place:
-            raise ValueError("a length is beyond the end")
+            raise ValueError("a length exceeds the bytes that follow")
         return int(length)
 
     def _numbers(self, marker: str, count: int) -> "array[Any]":

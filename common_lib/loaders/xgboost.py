@@ -1,7 +1,7 @@
-"""Boosters of XGBoost, from its JSON or UBJSON, examined before the library sees them.
+"""Loader for XGBoost boosters in JSON or UBJSON. The bytes are checked before the library gets them.
 
-The library checks neither the lengths of UBJSON nor the children of a tree, and ends the process on false ones. Its
-old binary format is not read.
+The library does not check the lengths in UBJSON or the children of a tree, and a wrong one can crash the process. The
+old binary format is refused.
 """
 
 from typing import Any
@@ -16,10 +16,10 @@ from common_lib.rules.formats import BY_NAME
 
 
 def fault(content: bytes, memory: int | None = None) -> str | None:
-    """Say why it is not a booster whose trees can be walked.
+    """Return why the bytes are not a valid booster, or None.
 
     Raises:
-        OverBudget: it would take more memory than it may.
+        OverBudget: the booster exceeds the memory bound.
     """
     as_json = content[1:2] != b"L"
     if reason := BY_NAME["xgboost-json" if as_json else "xgboost-ubj"].fault(content):
@@ -30,7 +30,7 @@ def fault(content: bytes, memory: int | None = None) -> str | None:
     except BadTree as error:
         return str(error)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        return f"it is no model of XGBoost: {type(error).__name__}: {error!s:.200}"
+        return f"it is not an XGBoost model: {type(error).__name__}: {error!s:.200}"
     return None
 
 
@@ -38,6 +38,6 @@ def load(content: bytes) -> Any:
     """Return the `xgboost.Booster`; the wrappers for scikit-learn are not rebuilt."""
     booster = library("xgboost", extra="xgboost").Booster()
     booster.load_model(bytearray(content))
-    # The library looks at some contradictions only when a booster is first used: here they are still a refusal.
+    # The library finds some contradictions only at the first use. This use turns them into a refusal.
     booster.num_features()
     return booster

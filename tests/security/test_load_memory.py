@@ -201,7 +201,7 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes]]] = {
 def test_a_file_that_would_fill_memory_is_refused(tmp_path: Path, name: str) -> None:
     """Its refusal says how much it would take, how much it may, and how to allow more."""
     path, content = BOMBS[name]
-    with pytest.raises(LoadRefused, match=r"to load it would take [0-9,]+ bytes or more") as refused:
+    with pytest.raises(LoadRefused, match=r"its load takes at least [0-9,]+ bytes of memory") as refused:
         load(make_local_version(tmp_path, {path: content()}), memory=100 * MIB)
     assert "pass memory=" in refused.value.remedy
 
@@ -244,7 +244,7 @@ def test_a_file_larger_than_the_bound_is_not_read(tmp_path: Path) -> None:
     """Its size in the manifest is enough."""
     made = make_local_version(tmp_path, {"model.txt": b"x" * 1_000})
     (tmp_path / "model.txt").write_bytes(b"other bytes, which nobody reads")
-    with pytest.raises(LoadRefused, match="its bytes; it may take 999"):
+    with pytest.raises(LoadRefused, match="its bytes; the bound is 999"):
         load(made, memory=999)
 
 
@@ -342,7 +342,9 @@ def test_an_array_is_no_larger_than_its_bytes(tmp_path: Path, name: str) -> None
     """A number or a head of a few bytes that would become gigabytes is refused before anything is set aside."""
     content = TINY_BOMBS[name]()
     assert len(content) < 4_096
-    with pytest.raises(LoadRefused, match=r"its schema cannot be read: ValueError: (an array of|\w+ would be made)"):
+    with pytest.raises(
+        LoadRefused, match=r"its schema cannot be read: ValueError: (an array states|\w+ would be built)"
+    ):
         load(make_local_version(tmp_path, {"model.skops": content}))
 
 
@@ -368,5 +370,5 @@ def test_a_tensor_with_too_many_sides_is_refused_at_once(tmp_path: Path) -> None
     """Their product would be a number of megabytes, and take minutes."""
     tensor = {"dtype": "U8", "shape": [2**62] * 100_000, "data_offsets": [0, 1]}
     header = json.dumps({"a": tensor}).encode()
-    with pytest.raises(LoadRefused, match="has 100000 sides"):
+    with pytest.raises(LoadRefused, match="has 100000 dimensions"):
         load(make_local_version(tmp_path, {"model.safetensors": struct.pack("<Q", len(header)) + header + b"x"}))
