@@ -6,9 +6,9 @@ from common_lib.errors import InvalidConfiguration
 from common_lib.operations.base import Operation
 from common_lib.registry import AsyncModelRegistry
 from common_lib.rules.lifecycle import ModelStage, Replaced
+from common_lib.rules.promotion import Check
 from common_lib.types.aliases import Alias
 from common_lib.types.approvals import Approval
-from common_lib.types.production import Check
 from common_lib.types.versions import ModelVersion
 
 T = TypeVar("T")

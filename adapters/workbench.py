@@ -10,8 +10,8 @@ from common_lib.loaders.saving import save_model
 from common_lib.operations.base import Operation
 from common_lib.registry import ModelRegistry
 from common_lib.repetition import chain_repeats
+from common_lib.rules.fields import Scalar
 from common_lib.rules.lifecycle import ModelStage, ModelType
-from common_lib.types.base import Scalar
 from common_lib.types.models import RegisteredModel
 from common_lib.types.versions import Lineage, ModelVersion, Signature
 

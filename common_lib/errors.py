@@ -47,10 +47,10 @@ RegistryError
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, ClassVar, Final
 
 from common_lib.rules.codes import Code
+from common_lib.rules.production import Winner
 from common_lib.rules.violation import RuleViolation
 
 
@@ -92,16 +92,6 @@ class InvalidConfiguration(RegistryError):
 
 class RegistryClosed(RegistryError):
     """The client was closed before the call, or in the middle of it: make another one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Winner:
-    """Who decided before the caller did: which version it is about (none, if it was taken away), when, and why."""
-
-    version: int | None
-    by: str
-    at: datetime
-    reason: str
 
 
 class RequestRefused(RegistryError):

@@ -15,7 +15,6 @@ from common_lib.artifacts.progress import ProgressListener, ignore_progress
 from common_lib.errors import DigestMismatch, InvalidRequest, NotCached, RegistryUnavailable, VersionRecalled
 from common_lib.operations import artifacts, versions
 from common_lib.operations.base import Blocking, Flow, Together, checked
-from common_lib.rules.manifest import File, check_files, digest
 from common_lib.rules.references import parse
 from common_lib.types.artifacts import FileEntry, Manifest
 from common_lib.types.versions import ModelVersion
@@ -200,16 +199,12 @@ def _publish_or_report(entry: FileEntry, partial_download: PartialDownload) -> F
 
 def _check_manifest(version: ModelVersion, manifest: Manifest) -> None:
     # The server is not trusted, neither with paths on this machine nor with the list of a version's files.
-    checked(check_files, _files(manifest))
+    checked(Manifest.check_rules, manifest)
     if not _belongs_to(version, manifest):
         what = f"the manifest of {version.reference}"
-        raise DigestMismatch(what, expected=version.digest, actual=digest(_files(manifest)))
+        raise DigestMismatch(what, expected=version.digest, actual=manifest.compute_digest())
 
 
 def _belongs_to(version: ModelVersion, manifest: Manifest) -> bool:
     # The manifest's own digest is checked too, because it names a folder of the cache.
-    return digest(_files(manifest)) == manifest.digest == version.digest
-
-
-def _files(manifest: Manifest) -> list[File]:
-    return [File(entry.path, entry.size, entry.sha256, entry.media_type) for entry in manifest.files]
+    return manifest.compute_digest() == manifest.digest == version.digest

@@ -18,7 +18,7 @@ from common_lib.artifacts.trust import Trust, is_trusted
 from common_lib.errors import LoadRefused, RegistryError
 from common_lib.loaders.budget import Budget, OverBudget, bound_for
 from common_lib.loaders.saving import SavedModel, save_model
-from common_lib.rules import formats, manifest
+from common_lib.rules import formats
 from common_lib.rules.violation import RuleViolation
 from common_lib.types.artifacts import FileEntry
 
@@ -146,14 +146,13 @@ def _check_local_version(local_version: LocalVersion) -> None:
     what, listed, recall = local_version.version.reference, local_version.manifest.files, local_version.version.recall
     if recall is not None:
         raise LoadRefused(what, why=f"was recalled by {recall.by}: {recall.reason}", remedy="load another version")
-    files = [manifest.File(entry.path, entry.size, entry.sha256, entry.media_type) for entry in listed]
     try:
-        manifest.check_files(files)
+        local_version.manifest.check_rules()
     except RuleViolation as violation:
         raise LoadRefused(
             what, why=f"its manifest is invalid: {violation}", remedy="register the files as a new version"
         ) from violation
-    if not manifest.digest(files) == local_version.manifest.digest == local_version.version.digest:
+    if not local_version.manifest.compute_digest() == local_version.manifest.digest == local_version.version.digest:
         raise LoadRefused(what, why="its manifest does not have the version's digest", remedy="fetch it again")
     present, expected = set(_list_files(local_version.folder, "")), {entry.path for entry in listed}
     for path in sorted(present ^ expected):

@@ -10,10 +10,10 @@ from common_lib.artifacts.progress import ProgressListener, ignore_progress
 from common_lib.errors import RegistryUnavailable, RequestInFlight, UploadNotFound, UploadOutOfStep
 from common_lib.operations import artifacts, versions
 from common_lib.operations.base import Blocking, Flow, Source, Together
-from common_lib.rules.transfers import MAX_ASKED, MAX_TOGETHER
+from common_lib.rules.artifacts import MAX_BLOBS_PER_REQUEST, MAX_DIGESTS_PER_REQUEST
+from common_lib.rules.fields import Scalar
+from common_lib.rules.uploads import Upload
 from common_lib.types.artifacts import FileEntry
-from common_lib.types.base import Scalar
-from common_lib.types.uploads import Upload
 from common_lib.types.versions import Lineage, ModelVersion, Signature
 
 _SMALL_BYTES = 256 * 1024
@@ -85,8 +85,8 @@ def send(
     wanted = {file.entry.sha256: file for file in files}
     digests = list(wanted)
     missing: list[str] = []
-    for start in range(0, len(digests), MAX_ASKED):
-        answer = yield artifacts.presence(digests[start : start + MAX_ASKED], model)
+    for start in range(0, len(digests), MAX_DIGESTS_PER_REQUEST):
+        answer = yield artifacts.presence(digests[start : start + MAX_DIGESTS_PER_REQUEST], model)
         missing += answer.missing
     # The largest first, so that the last transfer to end is a short one.
     ordered = sorted((wanted[sha256] for sha256 in missing), key=lambda file: -file.entry.size)
@@ -101,7 +101,7 @@ def _batches(files: list[LocalFile]) -> Iterator[list[LocalFile]]:
     for file in files:
         if file.entry.size > _SMALL_BYTES:
             continue
-        if len(batch) == MAX_TOGETHER or size + file.entry.size > _BATCH_BYTES:
+        if len(batch) == MAX_BLOBS_PER_REQUEST or size + file.entry.size > _BATCH_BYTES:
             yield batch
             batch, size = [], 0
         batch.append(file)

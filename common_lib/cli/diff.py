@@ -13,7 +13,7 @@ from common_lib.cli.versions import resolve_selector
 from common_lib.rules.comparison import Change, Part
 
 if TYPE_CHECKING:
-    from common_lib.types.versions import Difference, VersionDiff
+    from common_lib.rules.comparison import Difference, VersionDiff
 
 _STYLES = {Change.EQUAL: "dim", Change.NEW: "green", Change.GONE: "red", Change.CHANGED: "yellow"}
 

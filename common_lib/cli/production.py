@@ -22,7 +22,8 @@ from common_lib.cli.session import Session, with_session
 from common_lib.rules.lifecycle import Replaced
 
 if TYPE_CHECKING:
-    from common_lib.types.production import Check, Decision, InProduction
+    from common_lib.rules.production import Decision, InProduction
+    from common_lib.rules.promotion import Check
 
 
 @click.command()

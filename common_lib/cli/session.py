@@ -98,7 +98,9 @@ class Session:
     def output(self, value: Any, render: Callable[[], "RenderableType"]) -> None:
         """Write the result to standard output: `value` as JSON with --json, else what `render` returns."""
         if self.as_json:
-            show.write_json(_to_builtins(value))
+            from pydantic import TypeAdapter  # noqa: PLC0415 - as above
+
+            show.write_json(TypeAdapter(Any).dump_python(value, mode="json"))
         else:
             show.write(render())
 
@@ -201,13 +203,3 @@ def _read_file(file: Path, *, secret: bool) -> str:
         return read_own(file, most_bytes=_MOST_BYTES, secret=secret).decode("utf-8", "replace")
     except OSError as error:
         raise InvalidConfiguration(f"the token cannot be read: {error}") from None
-
-
-def _to_builtins(value: Any) -> Any:
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    if isinstance(value, list | tuple):
-        return [_to_builtins(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _to_builtins(item) for key, item in value.items()}
-    return value

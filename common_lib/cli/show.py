@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from common_lib.escapes import escape, escape_json
-from common_lib.rules.comparison import described
+from common_lib.rules.comparison import describe_signature
 
 if TYPE_CHECKING:
     from common_lib.types.base import Tombstone
@@ -126,7 +126,7 @@ def tombstone(found: "Tombstone | Recall | None") -> str:
 
 def signature(found: "Signature") -> dict[str, str]:
     """Return the type and shape of each input and output, by name."""
-    return {name: str(description) for name, description in described(found).items()}
+    return {name: str(description) for name, description in describe_signature(found.model_dump()).items()}
 
 
 def table(

@@ -5,11 +5,13 @@ from pathlib import Path
 
 from common_lib.operations.answers import about, wrong
 from common_lib.operations.base import Answer, Operation, Sink, Source, checked, given, nothing, path, reads
+from common_lib.rules.artifacts import BLOBS_MEDIA_TYPE, Presence
+from common_lib.rules.collection import Collection
 from common_lib.rules.names import check_artifact_path, check_model_name, check_sha256
-from common_lib.rules.transfers import BLOBS_MEDIA_TYPE
-from common_lib.types.artifacts import Blob, Presence, PresenceRequest, Verification
-from common_lib.types.collection import Collection, CollectionRequest
-from common_lib.types.uploads import Upload, UploadRequest
+from common_lib.rules.uploads import Upload
+from common_lib.types.artifacts import Blob, PresenceRequest, Verification
+from common_lib.types.collection import CollectionRequest
+from common_lib.types.uploads import UploadRequest
 
 _blob = reads(Blob)
 _presence = reads(Presence)

@@ -6,10 +6,11 @@ from typing import Literal
 
 from common_lib.operations.answers import about
 from common_lib.operations.base import Operation, checked, given, one_of, path, query, reads, unsafe
+from common_lib.rules.fields import Scalar
 from common_lib.rules.lifecycle import ModelStage, ModelType
 from common_lib.rules.names import check_model_name
 from common_lib.scalars import scalars, texts
-from common_lib.types.base import Page, Scalar, TombstoneRequest
+from common_lib.types.base import Page, TombstoneRequest
 from common_lib.types.models import CreateModel, RegisteredModel, UpdateModel
 
 ModelOrder = Literal["name", "-name", "created_at", "-created_at"]

@@ -7,10 +7,12 @@ from common_lib.operations.answers import about
 from common_lib.operations.base import Flow, Operation, checked, given, path, query, reads, unsafe
 from common_lib.rules.lifecycle import ModelStage, Replaced
 from common_lib.rules.names import check_model_name
+from common_lib.rules.production import Decision, InProduction
+from common_lib.rules.promotion import Check
 from common_lib.rules.references import moment, written
 from common_lib.types.base import Page
 from common_lib.types.models import RegisteredModel
-from common_lib.types.production import Check, Decision, InProduction, RollbackRequest
+from common_lib.types.production import RollbackRequest
 from common_lib.types.versions import ModelVersion
 
 _in_production = reads(InProduction)

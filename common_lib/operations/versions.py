@@ -7,17 +7,19 @@ from typing import Literal
 from common_lib.errors import DigestMismatch
 from common_lib.operations.answers import about, wrong
 from common_lib.operations.base import Answer, Operation, checked, given, one_of, path, query, reads, unsafe
+from common_lib.rules.comparison import VersionDiff
+from common_lib.rules.fields import Scalar
 from common_lib.rules.lifecycle import ModelStage
-from common_lib.rules.manifest import File, check_files, digest
+from common_lib.rules.manifest import digest
 from common_lib.rules.names import check_model_name
 from common_lib.rules.references import parse, written
 from common_lib.rules.violation import RuleViolation
 from common_lib.scalars import numbers, scalars, texts
 from common_lib.staleness import Provenance
 from common_lib.types.artifacts import FileEntry, Manifest
-from common_lib.types.base import Page, Scalar, TombstoneRequest
+from common_lib.types.base import Page, TombstoneRequest
 from common_lib.types.lifecycle import RecallRequest, TransitionRequest
-from common_lib.types.versions import CreateVersion, Lineage, ModelVersion, Signature, UpdateVersion, VersionDiff
+from common_lib.types.versions import CreateVersion, Lineage, ModelVersion, Signature, UpdateVersion
 
 VersionOrder = Literal["version", "-version"]
 _version = reads(ModelVersion)
@@ -117,7 +119,7 @@ def create(
         lineage=lineage,
         tags=texts("tags", tags),
     )
-    identity = digest(_files(entries))
+    identity = digest([entry.model_dump() for entry in entries])
     read = about(_version, model=name, digest=identity)
     return Operation("POST", _path(name), read, "write", body=body, headers=unsafe())
 
@@ -253,12 +255,11 @@ def manifest(name: str, version: int) -> Operation[Manifest]:
 
     def read(answer: Answer) -> Manifest:
         found: Manifest = _manifest(answer)
-        files = _files(found.files)
         try:
-            check_files(files)
+            found.check_rules()
         except RuleViolation as violation:
             raise wrong(f"files: {violation.field}", violation.value, f"it {violation.why}") from None
-        if (actual := digest(files)) != found.digest:
+        if (actual := found.compute_digest()) != found.digest:
             raise DigestMismatch(f"the manifest of models:/{name}/{version}", expected=found.digest, actual=actual)
         return found
 
@@ -272,10 +273,6 @@ def _decided(
     headers = unsafe(revision, force=force)
     read = about(_version, model=name, version=version)
     return Operation("POST", _path(name, version, act), read, "write", body=body, headers=headers)
-
-
-def _files(entries: Sequence[FileEntry]) -> list[File]:
-    return [File(entry.path, entry.size, entry.sha256, entry.media_type) for entry in entries]
 
 
 def _path(name: str, *rest: str | int) -> str:

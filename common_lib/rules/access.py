@@ -1,8 +1,8 @@
-"""Who the registry knows: kinds of principals, and their roles."""
+"""Kinds of principals, their roles, and limits of their grants."""
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final
 
 from common_lib.rules import facts
 from common_lib.rules.codes import Code
@@ -13,14 +13,14 @@ MAX_GRANTS: Final = 100
 
 
 class PrincipalKind(StrEnum):
-    """A human decides; a service acts."""
+    """Kind of a principal: only humans approve and refuse."""
 
     HUMAN = "human"
     SERVICE = "service"
 
 
 class Role(StrEnum):
-    """What a principal is to the registry; `core.rights` says what each role may do."""
+    """A role of a principal; `core.rights` lists the rights of each."""
 
     WORKBENCH = "workbench"
     INTEGRATION = "integration"
@@ -30,20 +30,8 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
-class Grant(Protocol):
-    """A role on the models whose name fits a pattern."""
-
-    @property
-    def role(self) -> Role:
-        """The role."""
-
-    @property
-    def models(self) -> str:
-        """The pattern; capitals make no difference."""
-
-
-def check_grants(grants: Sequence[Grant]) -> None:
-    """Refuse more than 100 grants, and one role twice on the same models.
+def check_grants(grants: Sequence[tuple[Role, str]]) -> None:
+    """Refuse more than 100 grants, and the same role twice on the same models; a grant is a role and a pattern.
 
     Raises:
         RuleViolation: naming the place.
@@ -56,5 +44,5 @@ def check_grants(grants: Sequence[Grant]) -> None:
             why=f"there are more than {MAX_GRANTS} grants",
             remedy="cover several models with one pattern, such as 'eurusd-*'",
         )
-    given = [f"{grant.role} on {grant.models.lower()}" for grant in grants]
+    given = [f"{role} on {models.lower()}" for role, models in grants]
     facts.check_unique("grants", given, "is granted twice", code=Code.DUPLICATE_ENTRY)

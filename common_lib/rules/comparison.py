@@ -1,16 +1,15 @@
-"""How two versions are compared: part by part, name by name."""
+"""Comparison of two versions, part by part and name by name."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any
 
-from common_lib.rules.signatures import Signature
-
-Scalar = str | int | float | bool | None
+from common_lib.rules.fields import AnswerBody, ModelName, Scalar, VersionNumber
 
 
 class Part(StrEnum):
-    """A part of what is known of a version, in the order in which people read them."""
+    """A part of a version, in the order in which people read them."""
 
     ABOUT = "about"
     PARAMETERS = "parameters"
@@ -21,7 +20,7 @@ class Part(StrEnum):
 
 
 class Change(StrEnum):
-    """How the right one of two versions has something that either has."""
+    """How an entry of the right version compares with that of the left one."""
 
     EQUAL = "equal"
     CHANGED = "changed"
@@ -29,8 +28,9 @@ class Change(StrEnum):
     GONE = "gone"
 
 
-class Difference(NamedTuple):
-    """One thing that either version has; what one lacks is None, as `change` tells."""
+@dataclass(frozen=True, slots=True)
+class Difference(AnswerBody):
+    """One entry of two compared versions, and how it changed from the left to the right one."""
 
     part: Part
     name: str
@@ -39,12 +39,22 @@ class Difference(NamedTuple):
     change: Change
 
 
-def compared(
+@dataclass(frozen=True, slots=True)
+class VersionDiff(AnswerBody):
+    """Comparison of two versions, part by part; equal entries are included."""
+
+    model: ModelName
+    left: VersionNumber
+    right: VersionNumber
+    items: list[Difference]
+
+
+def compare(
     left: Mapping[Part, Mapping[str, Scalar]], right: Mapping[Part, Mapping[str, Scalar]]
 ) -> Iterator[Difference]:
-    """What either has, in the order of the left one, and then of the right one.
+    """Compare two versions: entries of the left one in its order, then those that only the right one has.
 
-    >>> [d.change.value for d in compared({Part.METRICS: {"a": 1}}, {Part.METRICS: {"b": 2}})]
+    >>> [d.change.value for d in compare({Part.METRICS: {"a": 1}}, {Part.METRICS: {"b": 2}})]
     ['gone', 'new']
     """
     for part in Part:
@@ -53,10 +63,15 @@ def compared(
             yield Difference(part, name, here.get(name), there.get(name), _change(name, here, there))
 
 
-def described(signature: Signature | None) -> dict[str, Scalar]:
-    """Inputs and outputs of a signature by name, with type and shape."""
-    sides = (("input", signature.inputs), ("output", signature.outputs)) if signature else ()
-    return {f"{side} {field.name}": f"{field.dtype}{list(field.shape)}" for side, fields in sides for field in fields}
+def describe_signature(signature: Mapping[str, Any] | None) -> dict[str, Scalar]:
+    """Return type and shape of each input and output by name.
+
+    >>> describe_signature({"inputs": [{"name": "x", "dtype": "float64", "shape": [-1, 3]}], "outputs": []})
+    {'input x': 'float64[-1, 3]'}
+    """
+    sides = (("input", signature["inputs"]), ("output", signature["outputs"])) if signature else ()
+    fields = [(side, field) for side, fields in sides for field in fields]
+    return {f"{side} {field['name']}": f"{field['dtype']}{field['shape']}" for side, field in fields}
 
 
 def _change(name: str, here: Mapping[str, Scalar], there: Mapping[str, Scalar]) -> Change:
@@ -64,6 +79,6 @@ def _change(name: str, here: Mapping[str, Scalar], there: Mapping[str, Scalar]) 
         return Change.NEW
     if name not in there:
         return Change.GONE
-    # True is 1 to Python, and not to those who set a parameter.
+    # Python counts True as equal to 1; a parameter does not.
     same = here[name] == there[name] and isinstance(here[name], bool) == isinstance(there[name], bool)
     return Change.EQUAL if same else Change.CHANGED

@@ -6,7 +6,7 @@ file of a version.
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Final
 
 from common_lib.rules import names
@@ -119,11 +119,3 @@ def _check_number(field: str, value: float) -> None:
             why="is not a number that JSON can represent",
             remedy="leave it out, or send it as a string",
         )
-
-
-def signature_as_json(inputs: Iterable[Any], outputs: Iterable[Any]) -> Mapping[str, Any]:
-    """Return the fields of a signature as JSON values, to be measured."""
-    return {
-        side: [{"name": field.name, "dtype": field.dtype, "shape": list(field.shape)} for field in fields]
-        for side, fields in (("inputs", inputs), ("outputs", outputs))
-    }

@@ -1,8 +1,11 @@
-"""A version is its bytes: the manifest lists them, its digest is their identity."""
+"""The manifest: the list of a version's files, whose digest is the identity of the version.
+
+A file is the mapping that its JSON form has: path, size, sha256 and media_type.
+"""
 
 import hashlib
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from common_lib.rules import canonical, names
 from common_lib.rules.codes import Code
@@ -12,17 +15,12 @@ MAX_FILES: Final = 10_000
 _MAX_SIZE: Final = 2**53 - 1
 
 
-class File(NamedTuple):
-    """One file of a version: where it stands, how many bytes, which bytes, and what they are."""
+def check_files(files: Sequence[Mapping[str, Any]]) -> None:
+    """Check a manifest: 1–10,000 files, no paths that differ only by case, and no path that is a folder of another.
 
-    path: str
-    size: int
-    sha256: str
-    media_type: str
-
-
-def check_files(files: Sequence[File]) -> None:
-    """A manifest has 1–10,000 files; no two paths collide, also not by case, and no path is a folder of another."""
+    Raises:
+        RuleViolation: `invalid_manifest`, or the rule of the name that is broken.
+    """
     if not 1 <= len(files) <= MAX_FILES:
         raise RuleViolation(
             Code.INVALID_MANIFEST,
@@ -32,27 +30,27 @@ def check_files(files: Sequence[File]) -> None:
             remedy="add a file, or pack many small files into fewer large ones",
         )
     for file in files:
-        names.check_artifact_path(file.path)
-        names.check_sha256(file.sha256)
-        if not 0 <= file.size <= _MAX_SIZE:
+        names.check_artifact_path(file["path"])
+        names.check_sha256(file["sha256"])
+        if not 0 <= file["size"] <= _MAX_SIZE:
             raise RuleViolation(
                 Code.INVALID_MANIFEST,
                 field="size",
-                value=file.size,
-                why=f"is not a valid size of {file.path} in bytes",
+                value=file["size"],
+                why=f"is not a valid size of {file['path']} in bytes",
                 remedy="send the length of the file in bytes",
             )
     seen: dict[str, str] = {}
     for file in files:
-        if file.path.lower() in seen:
+        if file["path"].lower() in seen:
             raise RuleViolation(
                 Code.INVALID_MANIFEST,
                 field="path",
-                value=file.path,
-                why=f"is in the manifest twice, first as {seen[file.path.lower()]!r}",
+                value=file["path"],
+                why=f"is in the manifest twice, first as {seen[file['path'].lower()]!r}",
                 remedy="give each file its own path; paths that differ only in upper and lower case are the same",
             )
-        seen[file.path.lower()] = file.path
+        seen[file["path"].lower()] = file["path"]
     for path, original in seen.items():
         folder = path.rpartition("/")[0]
         while folder:
@@ -67,21 +65,23 @@ def check_files(files: Sequence[File]) -> None:
             folder = folder.rpartition("/")[0]
 
 
-def document(files: Sequence[File]) -> bytes:
-    """The canonical bytes of a manifest: files sorted by path, RFC 8785 JSON."""
-    ordered = sorted(files, key=lambda file: file.path.encode())
-    return canonical.encode({"files": [file._asdict() for file in ordered], "schema": "mrg-manifest/1"})
+def document(files: Sequence[Mapping[str, Any]]) -> bytes:
+    """Return the canonical bytes of a manifest: files sorted by path, RFC 8785 JSON."""
+    ordered = sorted(files, key=lambda file: file["path"].encode())
+    return canonical.encode({"files": ordered, "schema": "mrg-manifest/1"})
 
 
-def digest(files: Sequence[File]) -> str:
-    """The identity of a version: `sha256:` and the SHA-256 of the manifest's canonical bytes.
+def digest(files: Sequence[Mapping[str, Any]]) -> str:
+    """Return the identity of a version: `sha256:` and the SHA-256 of the manifest's canonical bytes.
 
-    >>> digest([File("model.skops", 0, hashlib.sha256(b"").hexdigest(), "application/octet-stream")])[:20]
+    >>> empty = hashlib.sha256(b"").hexdigest()
+    >>> file = {"path": "model.skops", "size": 0, "sha256": empty, "media_type": "application/octet-stream"}
+    >>> digest([file])[:20]
     'sha256:aeca71b4473a1'
     """
     return digest_of(document(files))
 
 
 def digest_of(document: bytes) -> str:
-    """The same, of canonical bytes that are there already."""
+    """Return the digest of canonical bytes."""
     return f"sha256:{hashlib.sha256(document).hexdigest()}"

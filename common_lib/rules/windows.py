@@ -1,11 +1,14 @@
-"""When a change may be made: hours of the week in a time zone, but not on days that are closed."""
+"""Windows for changes: hours of the week in a time zone, except on closed days.
+
+Windows are the mapping that their JSON form has: `zone`, `hours` (each with `days`, `since` and `until`) and `closed`.
+"""
 
 import bisect
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from common_lib.rules.codes import Code
@@ -18,7 +21,7 @@ ZONE: Final = r"^[A-Za-z][A-Za-z0-9_+-]{0,31}(?:/[A-Za-z0-9_+-]{1,32}){0,2}$(?!\
 MAX_WINDOWS: Final = 32
 MAX_CLOSED: Final = 366
 _WEEK: Final = 7
-# Files beside the zones of IANA: what one machine was set to, or zones whose clocks count leap seconds.
+# Files beside the zones of IANA: settings of one machine, and zones that count leap seconds.
 _OF_A_MACHINE: Final = frozenset({"Factory", "localtime", "posix", "posixrules", "right"})
 _MINUTE: Final = timedelta(minutes=1)
 
@@ -35,90 +38,58 @@ class Weekday(StrEnum):
     SUNDAY = "sunday"
 
 
-class Hours(Protocol):
-    """Hours of some days of the week; `until` is not among them."""
-
-    @property
-    def days(self) -> Sequence[Weekday]:
-        """On which days."""
-
-    @property
-    def since(self) -> str:
-        """From when, as 09:00."""
-
-    @property
-    def until(self) -> str:
-        """Up to when, as 17:30; the day ends at 24:00."""
-
-
-class Windows(Protocol):
-    """When changes may be made."""
-
-    @property
-    def zone(self) -> str:
-        """A time zone of IANA, such as Europe/Berlin."""
-
-    @property
-    def hours(self) -> Sequence[Hours]:
-        """The hours of the week in that zone."""
-
-    @property
-    def closed(self) -> Sequence[str]:
-        """The dates on which they do not hold, as 2026-12-24."""
-
-
-def check_windows(windows: Windows) -> None:
-    """Windows name a zone that there is and dates that there are, and they open.
+def check_windows(windows: Mapping[str, Any]) -> None:
+    """Check that windows name an existing zone and existing dates, and that they open.
 
     Raises:
         RuleViolation: `invalid_policy`, naming the part.
     """
-    _zone(windows.zone)
-    check_unique("rules.windows.closed", windows.closed, "is listed twice", code=Code.INVALID_POLICY)
-    spans = [f"{', '.join(sorted(hours.days))} {hours.since}-{hours.until}" for hours in windows.hours]
+    _zone(windows["zone"])
+    check_unique("rules.windows.closed", windows["closed"], "is listed twice", code=Code.INVALID_POLICY)
+    spans = [f"{', '.join(sorted(hours['days']))} {hours['since']}-{hours['until']}" for hours in windows["hours"]]
     check_unique("rules.windows.hours", spans, "is listed twice", code=Code.INVALID_POLICY)
-    for place, hours in enumerate(windows.hours):
-        check_unique(f"rules.windows.hours[{place}].days", hours.days, "is listed twice", code=Code.INVALID_POLICY)
-    for place, day in enumerate(windows.closed):
+    for place, hours in enumerate(windows["hours"]):
+        check_unique(f"rules.windows.hours[{place}].days", hours["days"], "is listed twice", code=Code.INVALID_POLICY)
+    for place, day in enumerate(windows["closed"]):
         try:
             date.fromisoformat(day)
         except ValueError:
             raise _refused(f"closed[{place}]", day, "is not a date", "write it as 2026-12-24") from None
-    for place, hours in enumerate(windows.hours):
-        if not hours.days or hours.since >= hours.until:
-            span = f"{', '.join(hours.days) or 'no day'} {hours.since}-{hours.until}"
+    for place, hours in enumerate(windows["hours"]):
+        if not hours["days"] or hours["since"] >= hours["until"]:
+            span = f"{', '.join(hours['days']) or 'no day'} {hours['since']}-{hours['until']}"
             remedy = "name days, and an end after the start; past midnight, write two entries, the first until 24:00"
             raise _refused(f"hours[{place}]", span, "is never open", remedy)
-    if not windows.hours:
+    if not windows["hours"]:
         raise _refused(
             "hours", "none", "the windows are never open", "name hours, or leave the windows out to allow all times"
         )
 
 
-def is_open(windows: Windows, at: datetime) -> bool:
-    """Whether a change may be made at a moment, by the clocks of the zone."""
-    local = at.astimezone(_zone(windows.zone))
+def is_open(windows: Mapping[str, Any], at: datetime) -> bool:
+    """Return whether changes are allowed at a moment, by the clocks of the zone."""
+    local = at.astimezone(_zone(windows["zone"]))
     clock = local.strftime("%H:%M")
     return any(since <= clock < until for since, until in _hours_of(windows, local.date()))
 
 
-def next_opening(windows: Windows, at: datetime) -> datetime | None:
-    """When a change may be made next, not before `at`; None if that is beyond the calendar."""
+def next_opening(windows: Mapping[str, Any], at: datetime) -> datetime | None:
+    """Return the first moment from `at` on at which changes are allowed; None if the calendar ends before."""
     if is_open(windows, at):
         return at
-    zone = _zone(windows.zone)
+    zone = _zone(windows["zone"])
     first = at.astimezone(zone).date()
     with contextlib.suppress(OverflowError):
-        # Every closed day may be the one day of its week; two weeks more cover the clocks' own jumps.
-        for ahead in range(_WEEK * (len(windows.closed) + 2) + 1):
+        # Every closed day may be the only open day of its week; two more weeks cover changes of the clocks.
+        for ahead in range(_WEEK * (len(windows["closed"]) + 2) + 1):
             for opens in sorted(_openings(windows, first + timedelta(days=ahead), zone)):
                 if opens > at and is_open(windows, opens):
                     return opens
     return None
 
 
-def _openings(windows: Windows, day: date, zone: ZoneInfo) -> Iterator[datetime]:
-    """The moments of a day at which it may open: an hour begins, by either reading of the clocks, or they jump."""
+def _openings(windows: Mapping[str, Any], day: date, zone: ZoneInfo) -> Iterator[datetime]:
+    """Yield the moments of a day at which windows may open: hours begin (in both readings), or the clocks change."""
     hours = _hours_of(windows, day)
     if not hours:
         return
@@ -135,10 +106,10 @@ def _openings(windows: Windows, day: date, zone: ZoneInfo) -> Iterator[datetime]
         )
 
 
-def _hours_of(windows: Windows, day: date) -> list[tuple[str, str]]:
+def _hours_of(windows: Mapping[str, Any], day: date) -> list[tuple[str, str]]:
     name = list(Weekday)[day.weekday()]
-    hours = [(hours.since, hours.until) for hours in windows.hours if name in hours.days]
-    return [] if hours and day.isoformat() in windows.closed else hours
+    hours = [(hours["since"], hours["until"]) for hours in windows["hours"] if name in hours["days"]]
+    return [] if hours and day.isoformat() in windows["closed"] else hours
 
 
 def _zone(name: str) -> ZoneInfo:

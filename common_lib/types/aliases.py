@@ -1,16 +1,7 @@
 """Aliases: movable pointers to versions."""
 
-from common_lib.types.base import (
-    AliasName,
-    ModelName,
-    Moment,
-    Reason,
-    RequestModel,
-    Revision,
-    ShortText,
-    Value,
-    VersionNumber,
-)
+from common_lib.rules.fields import ModelName, Moment, ShortText, VersionNumber
+from common_lib.types.base import AliasName, Reason, RequestModel, Revision, Value
 
 
 class Alias(Value):

@@ -1,7 +1,8 @@
 """Approvals and refusals of versions."""
 
+from common_lib.rules.fields import Count, ModelName, Moment, VersionNumber
 from common_lib.rules.lifecycle import Verdict
-from common_lib.types.base import Count, ModelName, Moment, PrincipalName, Reason, RequestModel, Value, VersionNumber
+from common_lib.types.base import PrincipalName, Reason, RequestModel, Value
 
 
 class Approval(Value):

@@ -4,8 +4,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from common_lib.rules import names, transfers
-from common_lib.types.base import Count, Digest, ModelName, Moment, RequestModel, Sha256, ShortText, Value
+from common_lib.rules import artifacts, names
+from common_lib.rules.fields import Count, ModelName, Moment, Sha256, ShortText
+from common_lib.rules.manifest import check_files, digest
+from common_lib.types.base import Digest, RequestModel, Value
 
 MediaType = Annotated[str, Field(pattern=names.MEDIA_TYPE, max_length=names.NAME_LENGTH)]
 
@@ -25,6 +27,18 @@ class Manifest(Value):
     digest: Digest
     files: list[FileEntry]
 
+    def check_rules(self) -> None:
+        """Check that the files can stand in one manifest, and that their paths stay inside the folder of the version.
+
+        Raises:
+            RuleViolation: a path, a size or a digest breaks a rule.
+        """
+        check_files([file.model_dump() for file in self.files])
+
+    def compute_digest(self) -> str:
+        """Return the digest over the files, which `digest` must be."""
+        return digest([file.model_dump() for file in self.files])
+
 
 class Blob(Value):
     """Bytes stored under their digest; a blob in quarantine is damaged and not served."""
@@ -39,15 +53,8 @@ class Blob(Value):
 class PresenceRequest(RequestModel):
     """The request to list missing blobs; with `model`, on behalf of a version of that model."""
 
-    sha256: Annotated[list[Sha256], Field(max_length=transfers.MAX_ASKED)]
+    sha256: Annotated[list[Sha256], Field(max_length=artifacts.MAX_DIGESTS_PER_REQUEST)]
     model: ModelName | None = None
-
-
-class Presence(Value):
-    """The blobs that must still be sent; the registry retains the others for the caller until `retained_until`."""
-
-    missing: list[Sha256]
-    retained_until: Moment
 
 
 class Verification(Value):

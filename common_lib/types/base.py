@@ -1,37 +1,24 @@
 """What all values share: base classes, field types with their limits, pages and tombstones."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common_lib.errors import InvalidRequest
 from common_lib.rules import names
 from common_lib.rules.facts import check_facts
-from common_lib.rules.references import MAX_VERSION
+from common_lib.rules.fields import Moment, ShortText
 
 T = TypeVar("T")
 
-ModelName = Annotated[str, Field(pattern=names.MODEL_NAME, max_length=names.NAME_LENGTH)]
 AliasName = Annotated[str, Field(pattern=names.ALIAS_NAME, max_length=names.SHORT_NAME_LENGTH)]
 PrincipalName = Annotated[str, Field(pattern=names.PRINCIPAL_NAME, max_length=names.SHORT_NAME_LENGTH)]
 ModelPattern = Annotated[str, Field(pattern=names.MODEL_PATTERN, max_length=names.NAME_LENGTH)]
-Sha256 = Annotated[str, Field(pattern=names.SHA256)]
-VersionNumber = Annotated[int, Field(ge=1, le=MAX_VERSION)]
 Revision = Annotated[int, Field(ge=1, le=names.LARGEST_COUNT)]
-Count = Annotated[int, Field(ge=0, le=names.LARGEST_COUNT)]
 Digest = Annotated[str, Field(pattern=names.DIGEST)]
 PageToken = Annotated[str, Field(pattern=names.PAGE_TOKEN)]
-# Within these years every time zone stays inside the years that Python knows.
-Moment = Annotated[
-    AwareDatetime,
-    Field(ge=datetime(2, 1, 1, tzinfo=UTC), lt=datetime(9999, 1, 1, tzinfo=UTC)),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
-]
 Reason = Annotated[str, Field(max_length=names.REASON_LENGTH)]
 Description = Annotated[str, Field(max_length=names.DESCRIPTION_LENGTH)]
-ShortText = Annotated[str, Field(max_length=names.SHORT_TEXT_LENGTH)]
-Scalar = str | int | float | bool | None
 _FACTS = ("owner", "framework", "description", "tags", "metadata", "parameters", "metrics")
 _MAX_VALUE_TEXT = 200
 

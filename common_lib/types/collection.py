@@ -1,13 +1,13 @@
-"""Garbage collection: the removal of bytes that no version names."""
+"""Garbage collection; `common_lib.rules.collection` has its result."""
 
 from typing import Annotated
 
 from pydantic import Field
 
-from common_lib.rules import transfers
-from common_lib.types.base import Count, RequestModel, Value
+from common_lib.rules import collection
+from common_lib.types.base import RequestModel
 
-Seconds = Annotated[int, Field(ge=0, le=transfers.LONGEST_S)]
+Seconds = Annotated[int, Field(ge=0, le=collection.LONGEST_S)]
 
 
 class CollectionRequest(RequestModel):
@@ -18,20 +18,6 @@ class CollectionRequest(RequestModel):
     """
 
     dry_run: bool = False
-    grace_s: Seconds = transfers.GRACE_S
-    retention_s: Seconds = transfers.RETENTION_S
-    trash_s: Seconds = transfers.TRASH_S
-
-
-class Collection(Value):
-    """The result of a collection, or of a dry run: counts, and bytes freed."""
-
-    dry_run: bool
-    released_versions: Count = 0
-    unreferenced_blobs: Count = 0
-    removed_blobs: Count = 0
-    removed_bytes: Count = 0
-    orphan_files: Count = 0
-    expired_uploads: Count = 0
-    purged_files: Count = 0
-    purged_bytes: Count = 0
+    grace_s: Seconds = collection.GRACE_S
+    retention_s: Seconds = collection.RETENTION_S
+    trash_s: Seconds = collection.TRASH_S

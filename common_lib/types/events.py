@@ -5,7 +5,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from common_lib.rules import names
-from common_lib.types.base import Moment, Value
+from common_lib.rules.fields import Moment
+from common_lib.types.base import Value
 
 
 class Event(Value):

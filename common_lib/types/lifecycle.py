@@ -1,7 +1,8 @@
 """Moves of a version: from stage to stage, and into and out of a recall."""
 
+from common_lib.rules.fields import VersionNumber
 from common_lib.rules.lifecycle import ModelStage
-from common_lib.types.base import Reason, RequestModel, VersionNumber
+from common_lib.types.base import Reason, RequestModel
 
 
 class TransitionRequest(RequestModel):

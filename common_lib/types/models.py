@@ -2,21 +2,9 @@
 
 from pydantic import Field
 
+from common_lib.rules.fields import Count, ModelName, Moment, Scalar, ShortText, VersionNumber
 from common_lib.rules.lifecycle import ModelType
-from common_lib.types.base import (
-    Count,
-    Description,
-    ModelName,
-    Moment,
-    Reason,
-    RequestModel,
-    Revision,
-    Scalar,
-    ShortText,
-    Tombstone,
-    Value,
-    VersionNumber,
-)
+from common_lib.types.base import Description, Reason, RequestModel, Revision, Tombstone, Value
 
 
 class RegisteredModel(Value):

@@ -5,11 +5,12 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from common_lib.rules import names, promotion, windows
+from common_lib.rules.fields import ModelName, Moment, ShortText
 from common_lib.rules.lifecycle import OnRecall
 from common_lib.rules.promotion import Direction
 from common_lib.rules.windows import Weekday
 from common_lib.scalars import exact_number, plain
-from common_lib.types.base import ModelName, Moment, Reason, RequestModel, Revision, ShortText, Value
+from common_lib.types.base import Reason, RequestModel, Revision, Value
 
 Key = Annotated[str, Field(pattern=names.KEY, max_length=names.NAME_LENGTH)]
 Clock = Annotated[str, Field(pattern=windows.CLOCK)]
@@ -61,7 +62,7 @@ class PromotionRules(RequestModel):
 
     def check_rules(self) -> None:
         """Check that the rules are well formed; only the server knows which metrics exist."""
-        promotion.check_rules(self, None)
+        promotion.check_rules(self.model_dump(), None)
 
 
 class Policy(Value):

@@ -6,8 +6,9 @@ from pydantic import Field
 
 from common_lib.rules import names
 from common_lib.rules.access import MAX_TOKEN_DAYS, PrincipalKind, Role, check_grants
+from common_lib.rules.fields import Moment, ShortText
 from common_lib.rules.names import check_new_principal_name
-from common_lib.types.base import ModelPattern, Moment, PrincipalName, Reason, RequestModel, Revision, ShortText, Value
+from common_lib.types.base import ModelPattern, PrincipalName, Reason, RequestModel, Revision, Value
 
 TokenId = Annotated[str, Field(pattern=names.TOKEN_ID)]
 
@@ -59,7 +60,7 @@ class CreatePrincipal(RequestModel):
     def check_rules(self) -> None:
         """Check the name and the grants."""
         check_new_principal_name(self.name)
-        check_grants(self.grants)
+        check_grants([(grant.role, grant.models) for grant in self.grants])
 
 
 class UpdatePrincipal(RequestModel):
@@ -70,7 +71,7 @@ class UpdatePrincipal(RequestModel):
 
     def check_rules(self) -> None:
         """Check the grants."""
-        check_grants(self.grants)
+        check_grants([(grant.role, grant.models) for grant in self.grants])
 
 
 class CreateToken(RequestModel):

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from common_lib.errors import Winner
 from common_lib.rules import names
+from common_lib.rules.production import Winner
 from common_lib.types.base import Value
 
 

@@ -5,25 +5,11 @@ from typing import Annotated
 from pydantic import Field
 
 from common_lib.rules import signatures
-from common_lib.rules.comparison import Change, Part
+from common_lib.rules.fields import Count, ModelName, Moment, Scalar, ShortText, VersionNumber
 from common_lib.rules.lifecycle import ModelStage
-from common_lib.rules.manifest import File, check_files
+from common_lib.rules.manifest import check_files
 from common_lib.types.artifacts import FileEntry
-from common_lib.types.base import (
-    Count,
-    Description,
-    Digest,
-    ModelName,
-    Moment,
-    Reason,
-    RequestModel,
-    Revision,
-    Scalar,
-    ShortText,
-    Tombstone,
-    Value,
-    VersionNumber,
-)
+from common_lib.types.base import Description, Digest, Reason, RequestModel, Revision, Tombstone, Value
 
 Dimension = Annotated[int, Field(ge=signatures.ANY_LENGTH, le=signatures.MAX_LENGTH)]
 
@@ -103,9 +89,9 @@ class CreateVersion(RequestModel):
 
     def check_rules(self) -> None:
         """Check the files and the signature, and the facts as every request does."""
-        check_files([File(file.path, file.size, file.sha256, file.media_type) for file in self.files])
+        check_files([file.model_dump() for file in self.files])
         if self.signature is not None:
-            signatures.check_signature(self.signature)
+            signatures.check_signature(self.signature.model_dump())
         super().check_rules()
 
 
@@ -119,22 +105,3 @@ class UpdateVersion(RequestModel):
     description: Description = Field(default_factory=str)
     tags: dict[str, str] = Field(default_factory=dict)
     reason: Reason = ""
-
-
-class Difference(Value):
-    """One entry of two compared versions, and how it changed from the left to the right one."""
-
-    part: Part
-    name: str
-    left: Scalar
-    right: Scalar
-    change: Change
-
-
-class VersionDiff(Value):
-    """Comparison of two versions, part by part; equal entries are included."""
-
-    model: ModelName
-    left: VersionNumber
-    right: VersionNumber
-    items: list[Difference]

@@ -4,7 +4,7 @@ from litestar import Response
 from litestar.params import FromPath, JSONBody
 from litestar.types import ASGIApp
 
-from common_lib.rules.transfers import BLOBS_MEDIA_TYPE
+from common_lib.rules.artifacts import BLOBS_MEDIA_TYPE, Presence
 from registry_server.api import blob_batch
 from registry_server.api.authentication import authenticate
 from registry_server.api.http import (
@@ -22,7 +22,7 @@ from registry_server.api.ranges import FileResponse
 from registry_server.api.request_body import read_body
 from registry_server.core import artifacts
 from registry_server.core.rights import Right
-from registry_server.domain.artifacts import Blob, Presence, PresenceRequest, Verification
+from registry_server.domain.artifacts import Blob, PresenceRequest, Verification
 from registry_server.domain.errors import ContentRefused, TooLarge
 
 

@@ -6,7 +6,7 @@ A digest has 32 bytes, a length 8 bytes in big-endian order. The body ends after
 import struct
 from typing import Final
 
-from common_lib.rules.transfers import MAX_TOGETHER
+from common_lib.rules.artifacts import MAX_BLOBS_PER_REQUEST
 from registry_server.domain.errors import ContentRefused
 
 _HEAD: Final = struct.Struct(">32sQ")
@@ -34,8 +34,8 @@ def parse(body: bytes) -> dict[str, bytes]:
         if digest.hex() in found:
             raise _refused(f"blob {len(found)} has the digest of one before it", position)
         found[digest.hex()] = body[start:position]
-        if len(found) > MAX_TOGETHER:
-            raise _refused(f"the body holds more than {MAX_TOGETHER} blobs", len(found))
+        if len(found) > MAX_BLOBS_PER_REQUEST:
+            raise _refused(f"the body holds more than {MAX_BLOBS_PER_REQUEST} blobs", len(found))
     if not found:
         raise _refused("the body is empty", 0)
     return found

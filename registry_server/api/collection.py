@@ -3,10 +3,11 @@
 from litestar import Response
 from litestar.params import JSONBody
 
+from common_lib.rules.collection import Collection
 from registry_server.api.http import HttpRequest, build_write_request, environment, json_response, post
 from registry_server.core import collection
 from registry_server.core.rights import Right
-from registry_server.domain.collection import Collection, CollectionRequest
+from registry_server.domain.collection import CollectionRequest
 
 
 @post("/collection", status_code=200, needs=(Right.ADMINISTER,))

@@ -4,7 +4,7 @@ import hashlib
 import inspect
 from collections.abc import Sequence
 from types import NoneType, UnionType
-from typing import Annotated, Any, Final, NamedTuple, get_args, get_origin
+from typing import Annotated, Any, Final, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
 from litestar import Litestar, Response, Router, get
@@ -16,8 +16,9 @@ from litestar.status_codes import HTTP_200_OK, HTTP_304_NOT_MODIFIED
 from msgspec import Meta
 
 from common_lib.rules import names
+from common_lib.rules.artifacts import BLOBS_MEDIA_TYPE
 from common_lib.rules.codes import Code
-from common_lib.rules.transfers import BLOBS_MEDIA_TYPE
+from common_lib.rules.fields import AnswerBody, find_limits
 from registry_server.api.http import HttpRequest, RawResponse, is_not_modified
 from registry_server.api.problems import Problem
 from registry_server.api.telemetry import find_header
@@ -151,6 +152,7 @@ def build(app: Litestar) -> dict[str, Any]:
     for definition in definitions.values():
         if "description" in definition:
             definition["description"] = inspect.cleandoc(definition["description"])
+    add_limits(definitions)
     document["components"] = {
         "schemas": definitions,
         "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()},
@@ -177,6 +179,18 @@ def build(app: Litestar) -> dict[str, Any]:
         if not operation.path.startswith("/health"):
             fields["security"] = [{"token": []}]
     return document
+
+
+def add_limits(definitions: dict[str, Any]) -> None:
+    """Write the limits of the types that both sides share, which msgspec ignores, into their schemas."""
+    for kind in AnswerBody.__subclasses__():
+        hints = get_type_hints(kind, include_extras=True)
+        for name, schema in definitions.get(kind.__name__, {}).get("properties", {}).items():
+            # The field itself, the items of a list, or the alternative to null.
+            places = schema.get("anyOf") or [schema.get("items", schema)]
+            for limits in find_limits(hints[name]):
+                for place in places:
+                    place.update(limits.json_schema if place.get("type") != "null" else {})
 
 
 def _operations(app: Litestar, paths: dict[str, Any]) -> list[_Operation]:

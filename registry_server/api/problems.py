@@ -17,11 +17,11 @@ from litestar.exceptions import (
 
 from common_lib.rules import names
 from common_lib.rules.codes import Code
+from common_lib.rules.production import Winner
 from common_lib.rules.violation import RuleViolation
 from registry_server.api import methods
 from registry_server.api.telemetry import get_request_id
 from registry_server.domain.errors import ContentRefused, InvalidRequest, NotFound, RegistryError, RuleBroken, TooLarge
-from registry_server.domain.production import Winner
 
 _log = logging.getLogger("registry_server.problems")
 _DETAIL_LENGTH = 1_000

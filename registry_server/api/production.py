@@ -4,6 +4,8 @@ from litestar import Response
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from common_lib.rules import references
+from common_lib.rules.production import Decision, InProduction
+from common_lib.rules.promotion import Check
 from registry_server.api.authentication import authenticate
 from registry_server.api.http import (
     HttpRequest,
@@ -19,7 +21,7 @@ from registry_server.core import production
 from registry_server.core.rights import Right
 from registry_server.domain.base import Page
 from registry_server.domain.pages import DEFAULT_LIMIT
-from registry_server.domain.production import Check, Decision, InProduction, RollbackRequest
+from registry_server.domain.production import RollbackRequest
 from registry_server.domain.versions import ModelVersion
 
 

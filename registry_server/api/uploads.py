@@ -3,12 +3,13 @@
 from litestar import Response
 from litestar.params import FromPath, JSONBody
 
+from common_lib.rules.uploads import Upload
 from registry_server.api.artifacts import check_bytes
 from registry_server.api.authentication import authenticate
 from registry_server.api.http import HttpRequest, build_write_request, delete, environment, get, json_response, put
 from registry_server.core import uploads
 from registry_server.core.rights import Right
-from registry_server.domain.uploads import Upload, UploadRequest
+from registry_server.domain.uploads import UploadRequest
 
 
 @put("/uploads/{sha256:str}", status_code=200, needs=(Right.UPLOAD,))

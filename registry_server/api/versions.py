@@ -3,6 +3,7 @@
 from litestar import Response
 from litestar.params import FromPath, FromQuery, JSONBody
 
+from common_lib.rules.comparison import VersionDiff
 from common_lib.rules.lifecycle import ModelStage
 from common_lib.rules.references import moment as parse_moment
 from registry_server.api.authentication import authenticate
@@ -12,7 +13,7 @@ from registry_server.core.rights import Right
 from registry_server.domain.artifacts import Manifest
 from registry_server.domain.base import Page, TombstoneRequest
 from registry_server.domain.pages import DEFAULT_LIMIT, Order
-from registry_server.domain.versions import CreateVersion, ModelVersion, UpdateVersion, VersionDiff, VersionFilter
+from registry_server.domain.versions import CreateVersion, ModelVersion, UpdateVersion, VersionFilter
 
 
 @get("/models/{name:str}/versions")

@@ -1,6 +1,7 @@
 """`registry-server gc`: move unreferenced bytes to the trash, and delete them later."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from registry_server.cli.options import json_option, parse_duration, with_regist
 from registry_server.settings import Settings
 
 if TYPE_CHECKING:
-    from common_lib.types.collection import Collection
+    from common_lib.rules.collection import Collection
 
 
 def _duration_option(name: str, default: str, about: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -48,7 +49,7 @@ def gc(
     with exit_on_error(as_json=as_json), open_registry(settings, url, token_file) as registry:
         done = registry.artifacts.collect_garbage(dry_run=dry_run, grace_s=grace, retention_s=retention, trash_s=trash)
     if as_json:
-        show.write_json(done.model_dump(mode="json"))
+        show.write_json(asdict(done))
         return
     show.write(_table(done))
     if dry_run:

@@ -13,7 +13,7 @@ import rich_click as click
 from common_lib.cli import show
 from common_lib.cli.paths import PathType
 from common_lib.rules.access import Role
-from common_lib.rules.transfers import DAY_S, LONGEST_S
+from common_lib.rules.collection import DAY_S, LONGEST_S
 from registry_server.settings import InvalidSetting, Settings, default_data_folder, from_variables
 
 if TYPE_CHECKING:

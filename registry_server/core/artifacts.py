@@ -9,13 +9,14 @@ from typing import Final
 import msgspec
 
 from common_lib.rules import names
+from common_lib.rules.artifacts import Presence
 from registry_server.core import changes, models, versions
 from registry_server.core.environment import Environment
 from registry_server.core.ports import Records
 from registry_server.core.rights import Caller, Right
 from registry_server.core.writes import Outcome, WriteRequest, execute
 from registry_server.domain.answers import Answer
-from registry_server.domain.artifacts import Blob, FileEntry, Presence, Verification
+from registry_server.domain.artifacts import Blob, FileEntry, Verification
 from registry_server.domain.errors import NotFound, StorageUnavailable
 from registry_server.domain.events import Change
 

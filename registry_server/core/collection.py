@@ -12,13 +12,14 @@ from typing import Any
 
 import msgspec
 
+from common_lib.rules.collection import Collection
 from registry_server.core import artifacts, changes, uploads
 from registry_server.core.environment import Environment
 from registry_server.core.ports import Records
 from registry_server.core.rights import Right
 from registry_server.core.writes import Outcome, WriteRequest, execute
 from registry_server.domain.artifacts import Blob
-from registry_server.domain.collection import Collection, CollectionRequest
+from registry_server.domain.collection import CollectionRequest
 from registry_server.domain.errors import StorageUnavailable
 
 _PREFIXES = [f"{number:02x}" for number in range(256)]
@@ -29,10 +30,10 @@ async def collect(env: Environment, request: WriteRequest, order: CollectionRequ
     request.caller.require(Right.ADMINISTER)
     # While the medium is missing, nothing is known of the bytes on it.
     env.blobs.check_medium()
-    done = Collection(order.dry_run)
+    counts: dict[str, int] = {}
     for step in (_release_tombstoned, _mark_unreferenced, _remove, _remove_orphans, _expire, _purge):
-        done = msgspec.structs.replace(done, **await step(env, request, order))
-    return done
+        counts |= await step(env, request, order)
+    return Collection(dry_run=order.dry_run, **counts)
 
 
 async def reconcile(env: Environment) -> int:

@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 
 from common_lib.rules import lifecycle, promotion
-from common_lib.rules.promotion import Facts, Incumbent, Word
+from common_lib.rules.promotion import Facts, Finding, GivenVerdict, Incumbent
 from registry_server.core import changes, models
 from registry_server.core.ports import Database, Records
 from registry_server.core.rights import Caller, Right, no_model
@@ -18,7 +18,7 @@ from registry_server.domain.policies import Policy, PromotionRules, SetPolicy
 from registry_server.domain.versions import ModelVersion
 
 # The findings about files by pattern, found before the transaction began.
-PolicyFiles = Mapping[str, promotion.Finding]
+PolicyFiles = Mapping[str, Finding]
 
 
 def key(model: str) -> str:
@@ -49,7 +49,7 @@ async def put(records: Records, request: WriteRequest, name: str, command: SetPo
     before = await get_effective(records, name)
     request.check_revision(before.revision, command.reason)
     lifecycle.check_reason(command.reason, "a policy")
-    promotion.check_rules(command.rules, await records.versions.list_metrics(name))
+    promotion.check_rules(msgspec.to_builtins(command.rules), await records.versions.list_metrics(name))
     if command.rules == before.rules:
         return Outcome(before, None)
     after = Policy(name, command.rules, before.revision + 1, request.caller.name, request.at)
@@ -70,7 +70,7 @@ async def evaluate(
     *,
     at: datetime,
     files: PolicyFiles,
-) -> list[promotion.Finding]:
+) -> list[Finding]:
     """Compare a version with each rule of a policy, and return one finding for each rule."""
     approvals = await records.approvals.list_of_version(version.model, version.version)
     if missing := [pattern for pattern in policy.rules.files if pattern not in files]:
@@ -83,14 +83,14 @@ async def evaluate(
         recalled=version.recall is not None,
         author=version.created_by,
         metrics=version.metrics,
-        signature=version.signature,
+        signature=msgspec.to_builtins(version.signature),
         tags=version.tags,
         files=files,
-        incumbent=Incumbent(incumbent.version, incumbent.metrics, incumbent.signature) if incumbent else None,
-        words=[Word(approval.approver, approval.verdict, approval.subject != subject) for approval in approvals],
+        incumbent=None if incumbent is None else _to_incumbent(incumbent),
+        verdicts=[GivenVerdict(each.approver, each.verdict, each.subject != subject) for each in approvals],
         at=at,
     )
-    return promotion.judge(policy.rules, facts)
+    return promotion.judge(msgspec.to_builtins(policy.rules), facts)
 
 
 async def find_files(read: Records, policy: Policy, version: ModelVersion) -> PolicyFiles:
@@ -101,6 +101,10 @@ async def find_files(read: Records, policy: Policy, version: ModelVersion) -> Po
     return await asyncio.to_thread(promotion.find_files, policy.rules.files, paths)
 
 
-def format_rule(finding: promotion.Finding) -> str:
+def _to_incumbent(version: ModelVersion) -> Incumbent:
+    return Incumbent(version.version, version.metrics, msgspec.to_builtins(version.signature))
+
+
+def format_rule(finding: Finding) -> str:
     """Return the name of a finding's rule and the subject of the finding."""
     return f"{finding.rule} {finding.subject}".strip()

@@ -192,7 +192,7 @@ async def revoke_token(records: Records, request: WriteRequest, token_id: str) -
 
 
 def _checked(grants: list[Grant]) -> list[Grant]:
-    check_grants(grants)
+    check_grants([(grant.role, grant.models) for grant in grants])
     return grants
 
 

@@ -7,7 +7,8 @@ import msgspec
 
 from common_lib.rules import lifecycle, names, references
 from common_lib.rules.lifecycle import ModelStage
-from common_lib.rules.promotion import LIFECYCLE
+from common_lib.rules.production import Decision, InProduction
+from common_lib.rules.promotion import LIFECYCLE, Check
 from common_lib.rules.violation import RuleViolation
 from registry_server.core import models, pages, policies, timeline, versions
 from registry_server.core.policies import PolicyFiles
@@ -17,7 +18,7 @@ from registry_server.core.writes import Outcome, WriteRequest
 from registry_server.domain.base import Page
 from registry_server.domain.errors import Conflict, RegistryError
 from registry_server.domain.pages import Window
-from registry_server.domain.production import Check, Decision, Finding, InProduction, RollbackRequest
+from registry_server.domain.production import RollbackRequest
 from registry_server.domain.versions import ModelVersion, TransitionRequest
 
 
@@ -105,7 +106,7 @@ async def check(database: Database, caller: Caller, name: str, version: int, now
         policy=policy.revision,
         replacing=None if incumbent is None else incumbent.version,
         met=all(finding.met for finding in findings),
-        findings=[Finding(*finding) for finding in findings],
+        findings=findings,
     )
 
 
@@ -211,7 +212,7 @@ async def _check_policy(
             value=version.version,
             code="policy_not_met",
         )
-    of_policy = [Finding(*finding) for finding in findings if finding.rule not in LIFECYCLE]
+    of_policy = [finding for finding in findings if finding.rule not in LIFECYCLE]
     overridden = [policies.format_rule(finding) for finding in missing]
     return {"judged": {"policy": policy.revision, "findings": msgspec.to_builtins(of_policy), "overridden": overridden}}
 

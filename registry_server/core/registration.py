@@ -24,7 +24,7 @@ class Registration(msgspec.Struct, frozen=True):
     """A request to create a version that is right in itself, and the manifest of its files."""
 
     command: CreateVersion
-    files: list[manifest.File]
+    files: list[FileEntry]
     document: bytes
 
 
@@ -40,9 +40,9 @@ async def check(caller: Caller, name: str, command: CreateVersion) -> Registrati
 
 
 def _check(command: CreateVersion) -> Registration:
-    files = [manifest.File(f.path, f.size, f.sha256, f.media_type) for f in command.files]
-    files.sort(key=lambda file: file.path.encode())
-    manifest.check_files(files)
+    files = sorted(command.files, key=lambda file: file.path.encode())
+    listed = msgspec.to_builtins(files)
+    manifest.check_files(listed)
     _check_words(command.signature, command.lineage)
     check_facts(
         framework=command.framework,
@@ -55,7 +55,7 @@ def _check(command: CreateVersion) -> Registration:
         raise InvalidRequest(
             "framework is empty", remedy="name it, such as 'scikit-learn'", field="framework", value=""
         )
-    return Registration(command, files, manifest.document(files))
+    return Registration(command, files, manifest.document(listed))
 
 
 async def create(
@@ -88,7 +88,7 @@ async def create(
         tombstone=None,
     )
     await records.artifacts.insert_document(digest, registration.document)
-    await records.versions.insert(version, [FileEntry(*file) for file in files])
+    await records.versions.insert(version, files)
     counted = msgspec.structs.replace(model, latest_version=number)
     change = changes.created("version.created", key(name, number), version)
     count = changes.changed("", (models.key(name), model, counted))
@@ -98,12 +98,12 @@ async def create(
 
 def _check_words(signature: Signature | None, lineage: Lineage | None) -> None:
     if signature is not None:
-        signatures.check_signature(signature)
+        signatures.check_signature(msgspec.to_builtins(signature))
     for name, word in msgspec.structs.asdict(lineage).items() if lineage else ():
         names.check_text(f"lineage.{name}", word or "", names.SHORT_TEXT_LENGTH)
 
 
-async def _require_bytes(records: Records, caller: Caller, files: list[manifest.File]) -> None:
+async def _require_bytes(records: Records, caller: Caller, files: list[FileEntry]) -> None:
     digests = sorted({file.sha256 for file in files})
     stored = await records.artifacts.find_sizes(digests)
     known = await artifacts.find_readable(records, caller, digests)

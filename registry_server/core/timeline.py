@@ -7,6 +7,7 @@ from typing import Any
 
 from common_lib.rules import references
 from common_lib.rules.lifecycle import DECISIONS, ModelStage
+from common_lib.rules.production import Decision, StageChange, Winner
 from registry_server.core import changes
 from registry_server.core.ports import Database, Records
 from registry_server.domain import timeline
@@ -14,7 +15,7 @@ from registry_server.domain.errors import InvalidRequest
 from registry_server.domain.events import Change, Event
 from registry_server.domain.models import RegisteredModel
 from registry_server.domain.pages import Window
-from registry_server.domain.production import Decision, StageChange, Tenure, Winner
+from registry_server.domain.production import Tenure
 from registry_server.domain.versions import ModelVersion
 
 # The latest decisions among which the decision about a stale revision is searched.

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from common_lib.rules import names
+from common_lib.rules.uploads import Upload
 from registry_server.core import artifacts
 from registry_server.core.environment import Environment
 from registry_server.core.ports import Records
@@ -25,7 +26,7 @@ from registry_server.domain.errors import (
     RequestInFlight,
     TooLarge,
 )
-from registry_server.domain.uploads import Progress, Upload
+from registry_server.domain.uploads import Progress
 
 _NOTHING: Final = hashlib.sha256().hexdigest()
 _ASK_AGAIN_S: Final = 60.0

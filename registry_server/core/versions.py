@@ -7,8 +7,9 @@ from typing import Any, Final
 import msgspec
 
 from common_lib.rules import comparison, lifecycle, manifest, references
-from common_lib.rules.comparison import Part, Scalar
+from common_lib.rules.comparison import Part, VersionDiff
 from common_lib.rules.facts import check_facts
+from common_lib.rules.fields import Scalar
 from common_lib.rules.lifecycle import ModelStage
 from registry_server.core import changes, models, pages, timeline
 from registry_server.core.ports import Database, Records
@@ -19,7 +20,7 @@ from registry_server.domain.base import Page, Tombstone, TombstoneRequest, Versi
 from registry_server.domain.errors import Conflict, InvalidRequest, NotFound, Recalled, RevisionMismatch
 from registry_server.domain.pages import Order
 from registry_server.domain.policies import Policy
-from registry_server.domain.versions import Difference, ModelVersion, UpdateVersion, VersionDiff, VersionFilter
+from registry_server.domain.versions import ModelVersion, UpdateVersion, VersionFilter
 
 # After so many differences other requests get their turn.
 _CHUNK: Final = 500
@@ -142,8 +143,8 @@ async def diff(database: Database, caller: Caller, name: str, left: int, right: 
         sides.append(_to_parts(version, await get_manifest(database, caller, name, number)))
         await asyncio.sleep(0)
     items = []
-    for found in comparison.compared(*sides):
-        items.append(Difference(*found))
+    for found in comparison.compare(*sides):
+        items.append(found)
         if len(items) % _CHUNK == 0:
             # With ten thousand files on each side, other requests and the deadline get their turn here.
             await asyncio.sleep(0)
@@ -156,7 +157,7 @@ def _to_parts(version: ModelVersion, files: Manifest) -> dict[Part, dict[str, Sc
         Part.ABOUT: {"stage": str(version.stage), "framework": version.framework, "bytes": version.size},
         Part.PARAMETERS: dict(version.parameters),
         Part.METRICS: dict(version.metrics),
-        Part.SIGNATURE: comparison.described(version.signature),
+        Part.SIGNATURE: comparison.describe_signature(msgspec.to_builtins(version.signature)),
         Part.LINEAGE: {name: value for name, value in lineage.items() if value is not None},
         Part.FILES: {file.path: f"sha256:{file.sha256} {file.size}" for file in files.files},
     }

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from common_lib.rules import names, transfers
+from common_lib.rules import artifacts, names
 from registry_server.domain.base import Count, Digest, ModelName, Request, Sha256, ShortText, Time
 
 MediaType = Annotated[str, Meta(pattern=names.MEDIA_TYPE, max_length=names.NAME_LENGTH)]
@@ -39,15 +39,8 @@ class Blob(Struct, frozen=True):
 class PresenceRequest(Request, frozen=True):
     """The request to list missing blobs; with `model`, on behalf of a version of that model."""
 
-    sha256: Annotated[list[Sha256], Meta(max_length=transfers.MAX_ASKED)]
+    sha256: Annotated[list[Sha256], Meta(max_length=artifacts.MAX_DIGESTS_PER_REQUEST)]
     model: ModelName | None = None
-
-
-class Presence(Struct, frozen=True):
-    """The blobs that must still be sent; the registry retains the others for the caller until `retained_until`."""
-
-    missing: list[Sha256]
-    retained_until: Time
 
 
 class Verification(Struct, frozen=True):

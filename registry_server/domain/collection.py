@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
-from common_lib.rules import transfers
-from registry_server.domain.base import Count, Request
+from common_lib.rules import collection
+from registry_server.domain.base import Request
 
-Seconds = Annotated[int, Meta(ge=0, le=transfers.LONGEST_S)]
+Seconds = Annotated[int, Meta(ge=0, le=collection.LONGEST_S)]
 
 
 class CollectionRequest(Request, frozen=True):
@@ -18,20 +18,6 @@ class CollectionRequest(Request, frozen=True):
     """
 
     dry_run: bool = False
-    grace_s: Seconds = transfers.GRACE_S
-    retention_s: Seconds = transfers.RETENTION_S
-    trash_s: Seconds = transfers.TRASH_S
-
-
-class Collection(Struct, frozen=True):
-    """The result of a collection, or of a dry run: counts, and bytes freed."""
-
-    dry_run: bool
-    released_versions: Count = 0
-    unreferenced_blobs: Count = 0
-    removed_blobs: Count = 0
-    removed_bytes: Count = 0
-    orphan_files: Count = 0
-    expired_uploads: Count = 0
-    purged_files: Count = 0
-    purged_bytes: Count = 0
+    grace_s: Seconds = collection.GRACE_S
+    retention_s: Seconds = collection.RETENTION_S
+    trash_s: Seconds = collection.TRASH_S

@@ -22,8 +22,8 @@ RegistryError
 from typing import Any, ClassVar
 
 from common_lib.rules.codes import Code
+from common_lib.rules.production import Winner
 from common_lib.rules.violation import RuleViolation
-from registry_server.domain.production import Winner
 
 
 class RegistryError(Exception):

@@ -20,13 +20,3 @@ class Progress(Struct, frozen=True):
     received: Count
     prefix_sha256: str
     expires_at: Time
-
-
-class Upload(Struct, frozen=True):
-    """Progress of an upload: how many bytes the registry has received; complete if the blob is stored."""
-
-    sha256: Sha256
-    size: Count
-    received: Count
-    complete: bool
-    expires_at: Time

@@ -5,7 +5,6 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from common_lib.rules import signatures
-from common_lib.rules.comparison import Change, Part
 from common_lib.rules.lifecycle import ModelStage
 from registry_server.domain.artifacts import FileEntry
 from registry_server.domain.base import (
@@ -135,22 +134,3 @@ class VersionFilter(Struct, frozen=True):
 
     stage: ModelStage | None = None
     tombstoned: bool = False
-
-
-class Difference(Struct, frozen=True):
-    """One entry of two compared versions, and how it changed from the left to the right one."""
-
-    part: Part
-    name: str
-    left: Scalar
-    right: Scalar
-    change: Change
-
-
-class VersionDiff(Struct, frozen=True):
-    """Comparison of two versions, part by part; equal entries are included."""
-
-    model: ModelName
-    left: VersionNumber
-    right: VersionNumber
-    items: list[Difference]

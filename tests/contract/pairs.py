@@ -13,8 +13,10 @@ from pydantic import BaseModel, TypeAdapter
 import common_lib
 import registry_server.api
 import registry_server.domain
+from common_lib.rules.fields import AnswerBody
 from common_lib.types.base import Page, RequestModel
 from common_lib.types.models import RegisteredModel
+from registry_server.api.openapi import add_limits
 from registry_server.domain import base, models
 
 # A client's name, where the server has another.
@@ -35,7 +37,6 @@ SERVER_ALONE = {
     "CloudEvent": "says what the bytes of an event hold; compared with the client's Event",
     "Event": "a row: the place of an event and its bytes",
     "Tenure": "a row: what is in production from when on",
-    "Winner": "a part of Problem, which the client's errors hold as a dataclass; compared there",
     "ModelFilter": "query parameters",
     "VersionFilter": "query parameters",
     "Window": "query parameters",
@@ -92,6 +93,12 @@ def pairs() -> list[Pair]:
     return sorted(found, key=lambda pair: pair.name)
 
 
+def shared() -> list[Pair]:
+    """The types that both sides share, each as a pair of itself."""
+    kinds = {kind.__name__: kind for kind in AnswerBody.__subclasses__()}
+    return [Pair(kind, kind) for _, kind in sorted(kinds.items())]
+
+
 def client_schema(kind: Any) -> Any:
     """Return the canonical JSON Schema of a value of the client."""
     schema = TypeAdapter(kind).json_schema()
@@ -101,7 +108,9 @@ def client_schema(kind: Any) -> Any:
 def server_schema(kind: Any) -> Any:
     """Return the canonical JSON Schema of a value of the server."""
     schema = msgspec.json.schema(kind)
-    return canonical(schema, schema.get("$defs", {}))
+    definitions = schema.get("$defs", {})
+    add_limits(definitions)
+    return canonical(schema, definitions)
 
 
 def canonical(schema: Any, definitions: dict[str, Any]) -> Any:

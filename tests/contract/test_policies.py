@@ -17,10 +17,9 @@ from common_lib.errors import (
     RevisionRequired,
 )
 from common_lib.rules.access import PrincipalKind
-from common_lib.rules.promotion import Direction
+from common_lib.rules.promotion import Check, Direction
 from common_lib.rules.windows import Weekday
 from common_lib.types.policies import ChangeHours, ChangeWindows, MetricRule, PromotionRules
-from common_lib.types.production import Check
 from common_lib.types.versions import FieldSpec, Signature
 from tests.support.people import Person, people
 from tests.support.steps import version_of

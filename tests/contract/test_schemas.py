@@ -21,12 +21,13 @@ from tests.contract.pairs import (
     pairs,
     server_schema,
     server_values,
+    shared,
 )
 
 PAIRS = [pytest.param(pair, id=pair.name) for pair in pairs()]
 
 
-@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize("pair", [*PAIRS, *(pytest.param(pair, id=pair.name) for pair in shared())])
 def test_both_sides_have_the_same_schema(pair: Pair) -> None:
     """Fields, types, limits, patterns, formats, defaults, what is required and what is forbidden: all are equal."""
     assert client_schema(pair.client) == server_schema(pair.server)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import NamedTuple
 from unittest import mock
 
-from common_lib.rules.transfers import BLOBS_MEDIA_TYPE
+from common_lib.rules.artifacts import BLOBS_MEDIA_TYPE
 from registry_server.core import artifacts, collection
 from tests.crash.worlds import Refused, Session, digest
 

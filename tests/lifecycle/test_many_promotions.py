@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from common_lib import HttpRegistry
-from common_lib.types.production import Decision
+from common_lib.rules.production import Decision
 from tests.conftest import Server
 from tests.lifecycle.contest import contest
 from tests.lifecycle.linearizability import order

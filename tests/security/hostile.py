@@ -11,13 +11,13 @@ import pytest
 
 from common_lib import AsyncHttpRegistry, HttpRegistry, RegistryConfig
 from common_lib.errors import RegistryError
-from common_lib.rules.manifest import File, digest
+from common_lib.rules.manifest import digest
 
 AT = "2026-01-01T00:00:00Z"
 BYTES = b"weights"
 SHA = "b4f9c9f4b8ef7b5d4e8b1c6c2a0a4d5d9f3e2c1b0a9f8e7d6c5b4a3f2e1d0c9b"
 FILES = [{"path": "model.bin", "size": 7, "sha256": SHA, "media_type": "application/octet-stream"}]
-IDENTITY = digest([File("model.bin", 7, SHA, "application/octet-stream")])
+IDENTITY = digest(FILES)
 MODEL = {
     "name": "m1",
     "type": "forecasting",

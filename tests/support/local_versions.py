@@ -21,15 +21,15 @@ def make_local_version(
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
     entries = [
-        manifest.File(
-            path,
-            len(content),
-            hashlib.sha256(content).hexdigest(),
-            (types or {}).get(path) or media_type_of(path) or "application/octet-stream",
+        FileEntry(
+            path=path,
+            size=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+            media_type=(types or {}).get(path) or media_type_of(path) or "application/octet-stream",
         )
         for path, content in sorted(files.items())
     ]
-    digest = manifest.digest(entries)
+    digest = manifest.digest([entry.model_dump() for entry in entries])
     version = ModelVersion(
         model="eurusd",
         version=1,
@@ -50,5 +50,4 @@ def make_local_version(
         updated_at=datetime.now(UTC),
         tombstone=None,
     )
-    listed = [FileEntry.model_validate(entry._asdict()) for entry in entries]
-    return LocalVersion(version, Manifest(digest=digest, files=listed), folder)
+    return LocalVersion(version, Manifest(digest=digest, files=entries), folder)

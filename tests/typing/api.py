@@ -32,18 +32,21 @@ from common_lib import (
     RegistryConfig,
     Role,
 )
-from common_lib.errors import Attempt, DigestMismatch, RegistryUnavailable, RequestRefused, Winner
+from common_lib.errors import Attempt, DigestMismatch, RegistryUnavailable, RequestRefused
 from common_lib.operations import models, versions
 from common_lib.operations.versions import Resolution
+from common_lib.rules.artifacts import Presence
+from common_lib.rules.comparison import VersionDiff
+from common_lib.rules.fields import Scalar
+from common_lib.rules.production import Decision, InProduction, Winner
+from common_lib.rules.promotion import Check
+from common_lib.rules.uploads import Upload
 from common_lib.types.approvals import Approval
-from common_lib.types.artifacts import Blob, Presence
-from common_lib.types.base import Page, Scalar
+from common_lib.types.artifacts import Blob
+from common_lib.types.base import Page
 from common_lib.types.events import Event
 from common_lib.types.policies import Policy, PromotionRules
 from common_lib.types.principals import IssuedToken, Token
-from common_lib.types.production import Check, Decision, InProduction
-from common_lib.types.uploads import Upload
-from common_lib.types.versions import VersionDiff
 
 
 def results_of_blocking_calls(registry: ModelRegistry) -> None:

@@ -4,7 +4,6 @@ import itertools
 import sys
 import time
 from datetime import UTC, date, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from common_lib.rules import comparison, signatures, windows
 from common_lib.rules.comparison import Change, Part
 from common_lib.rules.lifecycle import ModelStage, Verdict
-from common_lib.rules.promotion import MAX_STARS, Direction, Facts, Incumbent, Word, check_rules, judge
+from common_lib.rules.promotion import MAX_STARS, Direction, Facts, GivenVerdict, Incumbent, check_rules, judge
 from common_lib.rules.violation import RuleViolation
 from common_lib.rules.windows import Weekday
 
@@ -24,12 +23,12 @@ WORKDAYS = list(Weekday)[:5]
 
 def hours(since: str = "09:00", until: str = "17:00", days: Any = WORKDAYS) -> Any:
     """Return hours of the week."""
-    return SimpleNamespace(days=days, since=since, until=until)
+    return {"days": days, "since": since, "until": until}
 
 
 def opened(*weekly: Any, zone: str = "Europe/Berlin", closed: Any = ()) -> Any:
     """Return change windows."""
-    return SimpleNamespace(zone=zone, hours=weekly or (hours(),), closed=closed)
+    return {"zone": zone, "hours": weekly or (hours(),), "closed": closed}
 
 
 def berlin(text: str) -> datetime:
@@ -130,7 +129,7 @@ class TestWindows:
             (opened(zone="../etc/passwd"), "zone"),
             (opened(zone=""), "zone"),
             *((opened(zone=zone), "zone") for zone in ("localtime", "Factory", "posixrules", "right/UTC")),
-            (SimpleNamespace(zone="UTC", hours=[], closed=[]), "hours"),
+            ({"zone": "UTC", "hours": [], "closed": []}, "hours"),
             (opened(hours(days=[])), "hours[0]"),
             (opened(hours(), hours("17:00", "09:00")), "hours[1]"),
             (opened(hours("09:00", "09:00")), "hours[0]"),
@@ -147,12 +146,12 @@ class TestWindows:
 
 def field(name: str, dtype: str = "float64", *shape: int) -> Any:
     """Return one input or output."""
-    return SimpleNamespace(name=name, dtype=dtype, shape=list(shape))
+    return {"name": name, "dtype": dtype, "shape": list(shape)}
 
 
 def signed(inputs: Any, outputs: Any = ()) -> Any:
     """Return a signature."""
-    return SimpleNamespace(inputs=list(inputs), outputs=list(outputs))
+    return {"inputs": list(inputs), "outputs": list(outputs)}
 
 
 class TestSignatures:
@@ -178,18 +177,23 @@ class TestSignatures:
     )
     def test_compatible_signatures_can_replace_each_other(self, new: Any, old: Any, expected: str) -> None:
         """The new one accepts at least the old lengths, and returns at least the old outputs."""
-        assert signatures.difference(new, old) == expected
+        assert signatures.find_incompatibility(new, old) == expected
 
 
 def rules(**some: Any) -> Any:
     """Return the rules of a policy; omitted rules require nothing."""
     nothing = {"metrics": [], "signature": False, "approvals": 0, "tags": {}, "files": [], "windows": None}
-    return SimpleNamespace(**nothing | some)
+    return nothing | some
 
 
 def metric(direction: Direction, than: float | None = None, tolerance: float = 0.0) -> Any:
     """Return a rule for the metric `m`."""
-    return SimpleNamespace(metric="m", direction=direction, than=than, tolerance=tolerance)
+    return {"metric": "m", "direction": direction, "than": than, "tolerance": tolerance}
+
+
+def verdict(by: str, verdict: Verdict = Verdict.APPROVED, *, void: bool = False) -> GivenVerdict:
+    """Return a verdict of a human."""
+    return GivenVerdict(by, verdict, void)
 
 
 NOTHING = Facts(
@@ -201,7 +205,7 @@ NOTHING = Facts(
     tags={},
     files=[],
     incumbent=None,
-    words=[],
+    verdicts=[],
     at=datetime(2026, 3, 2, 12, tzinfo=UTC),
 )
 FINITE = st.floats(-1e6, 1e6)
@@ -244,19 +248,19 @@ class TestJudgement:
         assert judge(rules(metrics=[metric(Direction.AT_LEAST)]), facts)[2].met is met
 
     @pytest.mark.parametrize(
-        ("words", "met"),
+        ("verdicts", "met"),
         [
             ([], [False]),
-            ([Word("alice", Verdict.APPROVED, void=False)], [True]),
-            ([Word("alice", Verdict.APPROVED, void=True)], [False]),
-            ([Word("trainer", Verdict.APPROVED, void=False)], [False]),
-            ([Word("alice", Verdict.APPROVED, void=False), Word("bob", Verdict.REFUSED, void=False)], [True, False]),
-            ([Word("alice", Verdict.APPROVED, void=False), Word("bob", Verdict.REFUSED, void=True)], [True]),
+            ([verdict("alice")], [True]),
+            ([verdict("alice", void=True)], [False]),
+            ([verdict("trainer")], [False]),
+            ([verdict("alice"), verdict("bob", Verdict.REFUSED)], [True, False]),
+            ([verdict("alice"), verdict("bob", Verdict.REFUSED, void=True)], [True]),
         ],
     )
-    def test_only_valid_approvals_of_others_count(self, words: Any, met: Any) -> None:
+    def test_only_valid_approvals_of_others_count(self, verdicts: Any, met: Any) -> None:
         """A refusal blocks the promotion beside any number of approvals."""
-        found = judge(rules(approvals=1), NOTHING._replace(words=words))[2:]
+        found = judge(rules(approvals=1), NOTHING._replace(verdicts=verdicts))[2:]
         assert [finding.met for finding in found] == met
 
     def test_required_tags_and_files_are_checked(self) -> None:
@@ -335,16 +339,16 @@ class TestComparison:
     def test_a_comparison_is_symmetric_and_complete(self, left: dict[str, Any], right: dict[str, Any]) -> None:
         """The reverse comparison is the mirror image, and every entry of either version is listed."""
         one, other = {Part.METRICS: left}, {Part.METRICS: right}
-        forth = {found.name: found for found in comparison.compared(one, other)}
-        back = {found.name: found for found in comparison.compared(other, one)}
+        forth = {found.name: found for found in comparison.compare(one, other)}
+        back = {found.name: found for found in comparison.compare(other, one)}
         assert forth.keys() == back.keys() == left.keys() | right.keys()
         for name, found in forth.items():
             assert (found.left, found.right) == (left.get(name), right.get(name)) == (back[name].right, back[name].left)
             assert back[name].change is TURNED.get(found.change, found.change)
-        assert all(found.change is Change.EQUAL for found in comparison.compared(one, one))
+        assert all(found.change is Change.EQUAL for found in comparison.compare(one, one))
 
     def test_true_is_not_one_and_absent_is_not_none(self) -> None:
         """Python compares True and 1 as equal; a parameter does not."""
         sides = ({"a": True, "b": None}, {"a": 1})
-        found = comparison.compared(*({Part.PARAMETERS: side} for side in sides))
+        found = comparison.compare(*({Part.PARAMETERS: side} for side in sides))
         assert [each.change for each in found] == [Change.CHANGED, Change.GONE]

@@ -8,12 +8,10 @@ from common_lib import errors
 from common_lib.errors import ModelNotFound, ProtocolError, ServerFailed
 from common_lib.operations import models, versions
 from common_lib.operations.base import Answer
-from common_lib.rules.manifest import File, digest
+from common_lib.rules.manifest import digest
 
-MANIFEST = {
-    "digest": digest([File("a", 0, "0" * 64, "text/plain")]),
-    "files": [{"path": "a", "size": 0, "sha256": "0" * 64, "media_type": "text/plain"}],
-}
+FILES = [{"path": "a", "size": 0, "sha256": "0" * 64, "media_type": "text/plain"}]
+MANIFEST = {"digest": digest(FILES), "files": FILES}
 PROBLEM = {
     "type": "urn:model-registry:problem:model_not_found",
     "title": "The model does not exist",

@@ -1,0 +1,62 @@
+"""What is and was in production: the answers to questions about it."""
+
+from dataclasses import dataclass
+
+from common_lib.rules.fields import AnswerBody, Count, ModelName, Moment, ShortText, VersionNumber
+from common_lib.rules.lifecycle import ModelStage
+
+
+@dataclass(frozen=True, slots=True)
+class InProduction(AnswerBody):
+    """The version of a model that was in production at a moment, since when, by whose decision, and why.
+
+    `version` is null if the model had none in production. Before the first promotion, `since` is when the model was
+    created, and `sequence`, `what` and `by` are null.
+    """
+
+    model: ModelName
+    at: Moment
+    version: VersionNumber | None
+    since: Moment
+    sequence: Count | None
+    what: str | None
+    by: ShortText | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageChange(AnswerBody):
+    """The stage of a version before and after a decision."""
+
+    version: VersionNumber
+    before: ModelStage
+    after: ModelStage
+
+
+@dataclass(frozen=True, slots=True)
+class Decision(AnswerBody):
+    """One recorded decision about a model: when, by whom, why, and which stages it changed.
+
+    `policy` is the revision of the policy that applied; `overridden` names the rules that were not met.
+    """
+
+    sequence: Count
+    at: Moment
+    what: str
+    subject: str
+    by: ShortText
+    reason: str
+    forced: bool
+    stages: list[StageChange]
+    policy: Count | None
+    overridden: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Winner(AnswerBody):
+    """The decision that came before the caller's: its version (null if none is left), principal, time and reason."""
+
+    version: int | None
+    by: str
+    at: Moment
+    reason: str
