@@ -1,8 +1,8 @@
-"""What a write costs beside the durable commit it cannot do without, and what group commit gains.
+"""The cost of a write compared with the durable commit that it needs, and the gain by group commit.
 
-`create version` through HTTP is timed against two things done in turn with it: a commit of the very rows it wrote, into
-a copy of its database with the same pragmas on the same disk, and a POST that takes the same body and does nothing.
-With 5 ms added to each fsync, sixteen writers on one model are timed against one.
+`create version` over HTTP alternates with two baselines: a commit of the same rows into a copy of the database, with
+the same pragmas on the same disk, and a POST of the same body to a handler that discards it. For group commit, each
+fsync takes 5 ms longer, and sixteen writers on one model are compared with one.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ ROUNDS, ROUND_S = 7, 2.0
 _MODEL = "volatility"
 _FILE = "registry.sqlite3"
 _PATH = "/v1/models/{name:str}/versions"
-# The rows of one create, and how the newest of each table is found.
+# The tables that one create writes to, and the condition that selects the newest rows.
 _NEWEST = "ORDER BY rowid DESC LIMIT 1"
 _ROWS = {
     "documents": _NEWEST,
@@ -39,16 +39,16 @@ _Statement = tuple[str, tuple[Any, ...]]
 
 
 def measure() -> list[Figure]:
-    """Both bars."""
+    """Measure one client, and many writers."""
     return [_one_client(), _many_writers()]
 
 
 def _one_client() -> Figure:
-    harness.say(f"create: {CREATES} versions by one client")
+    harness.log(f"create: {CREATES} versions by one client")
     with harness.temporary_folder("create") as folder, contextlib.ExitStack() as stack:
         data = folder / "data"
         server, token = stack.enter_context(harness.registry(data))
-        noop = stack.enter_context(harness.server("accepting", path=_PATH))
+        noop = stack.enter_context(harness.server("discard_body", path=_PATH))
         client, noop_client = (stack.enter_context(to.client()) for to in (server, noop))
         steps.model(client, token, _MODEL)
         written = apsw.Connection(str(data / _FILE), flags=apsw.SQLITE_OPEN_READONLY)
@@ -69,7 +69,7 @@ def _one_client() -> Figure:
             def commit() -> None:
                 commit_s.append(_commit(bare, written_rows.popleft()))
 
-            # An fsync also waits for what others wrote since the one before, so each must come first as often.
+            # An fsync also waits for earlier writes of other processes, so the two take turns in being first.
             first, last = (create, commit) if number % 2 else (commit, create)
             first()
             noop_s.append(noop_client.seconds(raw, 201))
@@ -78,7 +78,7 @@ def _one_client() -> Figure:
 
 
 def _beside(create_s: Sequence[float], commit_s: Sequence[float], noop_s: Sequence[float]) -> Figure:
-    # The bar is one of medians; tenths of the run stand in for rounds to show how far it wanders.
+    # The ratio is one of medians of the whole run; its spread is that of ten parts of the run.
     tenth = len(create_s) // 10
     parts = [slice(None), *(slice(start, start + tenth) for start in range(0, len(create_s), tenth))]
     medians = [tuple(statistics.median(times[part]) for times in (create_s, commit_s, noop_s)) for part in parts]
@@ -104,10 +104,10 @@ def _copy(source: apsw.Connection, path: Path) -> apsw.Connection:
 
 
 def _rows_of_newest(written: apsw.Connection) -> list[_Statement]:
-    """What a use case of that create had to change, as statements with their values."""
+    """Return the statements, with their values, that repeat the newest create."""
     statements: list[_Statement] = []
     for table, where in _ROWS.items():
-        for row in written.execute(f"SELECT * FROM {table} {where}").fetchall():  # noqa: S608 - our own words
+        for row in written.execute(f"SELECT * FROM {table} {where}").fetchall():  # noqa: S608 - fixed arguments
             marks = ", ".join("?" * len(row))
             statements.append((f"INSERT INTO {table} VALUES ({marks})", row))  # noqa: S608 - the same
     counter = written.execute("SELECT value, at FROM counters WHERE name = 'events'").fetchall()[0]
@@ -127,7 +127,7 @@ def _commit(bare: apsw.Connection, statements: Sequence[_Statement]) -> float:
 
 
 def _many_writers() -> Figure:
-    harness.say(f"create: {ROUNDS} rounds of one and of {WRITERS} writers, each fsync {FSYNC_S * 1000:.0f} ms longer")
+    harness.log(f"create: {ROUNDS} rounds of one and of {WRITERS} writers, each fsync {FSYNC_S * 1000:.0f} ms longer")
     with (
         harness.temporary_folder("group-commit") as folder,
         harness.registry(folder, fsync_s=FSYNC_S) as (server, token),
@@ -151,7 +151,7 @@ def _many_writers() -> Figure:
 
 
 def _rate(generator: Generator, server: Server, token: str, writers: int, numbers: Iterator[int]) -> float:
-    # Each request is a version of its own; more are made than one round can need.
+    # Each request creates another version; there are more than one round can send.
     most = int(ROUND_S / FSYNC_S * writers)
     requests = [steps.creation(token, _MODEL, next(numbers)) for _ in range(most)]
     load = generator.load(server.port, requests, status=201, connections=writers, count=most, seconds=ROUND_S)

@@ -1,7 +1,7 @@
-"""A registry of any size, written straight into the tables: models in the order of their creation, in random names.
+"""A registry of any size, written directly into the tables, with random names in the order of creation.
 
-What is searched by is unevenly spread, as it is in life: six types, twenty teams by Zipf's law, ten versions of each
-model, of which the newest may be in production. Files of versions are left out: no list looks at them.
+Types, teams and stages are distributed unevenly, as in practice: six types, twenty teams by Zipf's law, and ten
+versions of each model, of which a recent one may be in production. Versions have no files: no list reads them.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ _FACETS = ("facet", "value", "name", "created_at")
 
 
 class Rows(NamedTuple):
-    """Rows of a few models, for each table."""
+    """The rows of a few models, by table."""
 
     models: list[tuple[Any, ...]]
     versions: list[tuple[Any, ...]]
@@ -53,25 +53,25 @@ class Rows(NamedTuple):
 def fill_sqlite(file: Path, models: int, seed: int) -> None:
     """Fill the tables of a database that no server has open."""
     with contextlib.closing(apsw.Connection(str(file))) as raw:
-        # The filling need not survive a crash; the server sets its own pragmas when it opens the file.
+        # A crash during the filling does no harm, so nothing is synced; the server sets its own pragmas later.
         raw.execute("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF").fetchall()
         with raw:
             raw.execute("INSERT INTO documents VALUES (?, ?)", (_DIGEST, b"{}"))
             for rows in _chunks(models, seed):
                 for table, columns, values in _tables(rows):
                     marks = ", ".join("?" * len(columns))
-                    statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 - our words
+                    statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 - fixed names
                     raw.executemany(statement, values)
         raw.execute("PRAGMA journal_mode = WAL").fetchall()
 
 
 def fill_postgres(url: str, models: int, seed: int) -> None:
-    """Fill the tables, then let the planner look at them."""
+    """Fill the tables of PostgreSQL, and update the planner's statistics."""
 
     async def fill() -> None:
         raw = await asyncpg.connect(url)
         try:
-            # Without a check of each foreign key.
+            # This turns off the check of foreign keys.
             await raw.execute("SET session_replication_role = replica")
             await raw.execute("INSERT INTO documents VALUES ($1, $2)", _DIGEST, b"{}")
             for rows in _chunks(models, seed):
@@ -94,7 +94,7 @@ def _tables(rows: Rows) -> Iterable[tuple[str, list[str], list[tuple[Any, ...]]]
 
 def _chunks(models: int, seed: int) -> Iterator[Rows]:
     chance = random.Random(seed)  # noqa: S311 - reproducible on purpose
-    # Names in an order of their own, so that a page by name visits rows from all over the table.
+    # Shuffled, so that a page sorted by name reads rows from all over the table.
     names = [f"model-{number:06d}" for number in range(models)]
     chance.shuffle(names)
     numbered = enumerate(names)
@@ -171,6 +171,6 @@ _TEMPLATE = dict(
 
 
 def _version(model: str, number: int, stage: str, created: int) -> tuple[Any, ...]:
-    # A million of them: so they are copies, and not built one by one.
+    # There are a million versions: copying a template is faster than building each one.
     own = {"model": model, "version": number, "stage": stage, "created_at": created, "updated_at": created}
     return tuple((_TEMPLATE | own).values())

@@ -1,7 +1,7 @@
-"""How light it is: imports, the base install, a server's start and its memory at rest.
+"""The cost of imports, the base install, the start of a server, and its memory at rest.
 
-Imports are processor time of fresh interpreters, less that of an interpreter that imports nothing. A server is started
-on a data folder it knows already, and measured from the launch of its process to the end of its first answer.
+Imports are measured as processor time of new interpreters, minus that of an interpreter that imports nothing. A server
+is started on an existing data folder, and measured from the launch of its process to the end of its first response.
 """
 
 import contextlib
@@ -28,17 +28,17 @@ _INSTALLERS = ("pip", "setuptools")
 
 
 def measure() -> list[Figure]:
-    """All that can be measured here; without a package index there is no install."""
+    """Measure everything; skip the install if the package index cannot be reached."""
     figures = [_imports()]
     try:
         figures.append(_install())
     except subprocess.CalledProcessError as error:
-        harness.say(f"footprint: the install failed and is left out: {error.stderr}")
+        harness.log(f"footprint: the install failed and is skipped: {error.stderr}")
     return [*figures, *_server()]
 
 
 def _imports() -> Figure:
-    harness.say(f"footprint: {IMPORT_ROUNDS} rounds of imports")
+    harness.log(f"footprint: {IMPORT_ROUNDS} rounds of imports")
     statements = ("pass", OURS, DEPENDENCIES)
     for statement in statements:
         _cpu_s(statement)
@@ -55,7 +55,7 @@ def _imports() -> Figure:
 
 
 def _cpu_s(statement: str) -> float:
-    process = subprocess.Popen([sys.executable, "-c", statement], cwd=ROOT)  # noqa: S603 - our own words
+    process = subprocess.Popen([sys.executable, "-c", statement], cwd=ROOT)  # noqa: S603 - fixed arguments
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
@@ -64,13 +64,13 @@ def _cpu_s(statement: str) -> float:
 
 
 def _install() -> Figure:
-    harness.say("footprint: a base install")
+    harness.log("footprint: a base install")
     with harness.temporary_folder("install") as folder:
         venv.create(folder, with_pip=True)
         packages = next(folder.glob("lib/python*/site-packages"))
         python = str(folder / "bin" / "python")
         command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(ROOT)]
-        subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - our own words
+        subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - fixed arguments
         size_mb = sum(_bytes(entry) for entry in packages.iterdir() if not entry.name.startswith(_INSTALLERS)) / 1e6
         names = [entry.name for entry in packages.glob("*.dist-info") if not entry.name.startswith(_INSTALLERS)]
     return harness.at_most(
@@ -88,7 +88,7 @@ def _bytes(path: Path) -> int:
 
 
 def _server() -> list[Figure]:
-    harness.say(f"footprint: {SERVER_ROUNDS} starts of each server")
+    harness.log(f"footprint: {SERVER_ROUNDS} starts of each server")
     with harness.temporary_folder("start") as data:
         kinds: list[tuple[str, dict[str, Any]]] = [("registry", {"data": str(data)}), ("live", {})]
         with contextlib.ExitStack() as once:
@@ -107,7 +107,7 @@ def _server() -> list[Figure]:
         harness.at_most(
             BAR_SERVER,
             "footprint",
-            "start to first answer beside a bare Litestar application",
+            "start to first response beside a bare Litestar application",
             [start for start, _ in ratios],
             f"{start_s:.2f} s to {bare_s:.2f} s",
         ),
@@ -122,7 +122,7 @@ def _server() -> list[Figure]:
 
 
 def _start(stack: contextlib.ExitStack, kind: str, options: dict[str, Any]) -> tuple[float, Callable[[], float]]:
-    """Seconds from launch to first answer, and how to ask for the memory."""
+    """Start a server; return the seconds from launch to first response, and a function that reads its memory."""
     server = stack.enter_context(harness.server(kind, **options))
     with server.client() as client:
         client.expect(200, _LIVE)

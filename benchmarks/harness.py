@@ -1,7 +1,7 @@
-"""What the benchmarks share: figures and their table, server processes, a plain HTTP client, and a load generator.
+"""Shared parts of the benchmarks: figures and their table, server processes, a plain HTTP client, a load generator.
 
-A bar is a ratio of two things measured in one run, in interleaved rounds: absolute figures differ by a factor of two
-between runs on the same machine, their ratio does not. Nothing here asserts a time.
+A limit ("bar") is a ratio of two things measured in one run, in interleaved rounds: absolute figures differ by a factor
+of two between runs on the same machine, their ratio does not. No benchmark asserts a time.
 """
 
 import argparse
@@ -29,7 +29,7 @@ _PACKAGES = ("litestar", "uvicorn", "httptools", "msgspec", "apsw", "asyncpg", "
 
 
 class Figure(NamedTuple):
-    """One measured ratio beside its bar; `low` and `high` hold the middle half of the rounds."""
+    """A measured ratio and its bar; half of the rounds lie between `low` and `high`."""
 
     benchmark: str
     what: str
@@ -42,17 +42,17 @@ class Figure(NamedTuple):
 
     @property
     def met(self) -> bool:
-        """Whether the median reaches the bar."""
+        """True if the median meets the bar."""
         return self.ratio >= self.bar if self.sign == "≥" else self.ratio <= self.bar
 
 
 def at_least(bar: float, benchmark: str, what: str, ratios: Sequence[float], absolute: str) -> Figure:
-    """A figure that should not be below its bar."""
+    """Return a figure that should not be below its bar."""
     return Figure(benchmark, what, *_middle(ratios), "≥", bar, absolute)
 
 
 def at_most(bar: float, benchmark: str, what: str, ratios: Sequence[float], absolute: str) -> Figure:
-    """A figure that should not be above its bar."""
+    """Return a figure that should not be above its bar."""
     return Figure(benchmark, what, *_middle(ratios), "≤", bar, absolute)
 
 
@@ -62,7 +62,7 @@ def _middle(ratios: Sequence[float]) -> tuple[float, float, float]:
 
 
 def table(figures: Sequence[Figure], *, markdown: bool = False) -> str:
-    """The figures as people read them."""
+    """Format the figures as a table, for a terminal or in Markdown."""
     rows = [("benchmark", "what", "measured", "middle half", "bar", "", "absolute")]
     rows += [
         (f.benchmark, f.what, f"{f.ratio:.2f}", f"{f.low:.2f}–{f.high:.2f}", f"{f.sign} {f.bar:g}", verdict, f.absolute)
@@ -78,7 +78,7 @@ def table(figures: Sequence[Figure], *, markdown: bool = False) -> str:
 
 
 def machine() -> list[str]:
-    """On what the figures were measured."""
+    """Describe the machine and the software on which the figures are measured."""
     found = dict(line.split(":", 1) for line in _text("/proc/cpuinfo").splitlines() if ":" in line)
     model = next((value.strip() for key, value in found.items() if key.startswith("model name")), platform.machine())
     versions = []
@@ -103,33 +103,33 @@ def _file_system(folder: str) -> str:
 
 
 def main(measure: Callable[[], list[Figure]]) -> None:
-    """Run one benchmark as a script; `--json` is how `run.py` reads it."""
+    """Run one benchmark as a script; `run.py` runs it with `--json`."""
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
-    parser.add_argument("--json", action="store_true", help="one JSON array instead of a table")
-    asked = parser.parse_args()
+    parser.add_argument("--json", action="store_true", help="print a JSON array instead of a table")
+    options = parser.parse_args()
     figures = measure()
-    print(json.dumps(figures) if asked.json else "\n".join([*machine(), "", table(figures)]))
+    print(json.dumps(figures) if options.json else "\n".join([*machine(), "", table(figures)]))
 
 
-def say(text: str) -> None:
-    """Tell whoever waits what is going on."""
+def log(text: str) -> None:
+    """Print the progress to standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
 class Answer(NamedTuple):
-    """An HTTP answer; header names in lower case, in their order."""
+    """An HTTP response; header names in lower case, in the order received."""
 
     status: int
     headers: dict[str, str]
     body: bytes
 
     def json(self) -> Any:
-        """The body as JSON."""
+        """Parse the body as JSON."""
         return json.loads(self.body)
 
 
 def request(method: str, path: str, *, token: str = "", body: bytes | None = None, **headers: str) -> bytes:
-    """A request as it goes over the wire; `if_match` becomes If-Match."""
+    """Return the bytes of a request; the keyword `if_match` becomes the header If-Match."""
     fields = {"host": "localhost", **{name.replace("_", "-"): value for name, value in headers.items()}}
     if token:
         fields["authorization"] = f"Bearer {token}"
@@ -141,7 +141,7 @@ def request(method: str, path: str, *, token: str = "", body: bytes | None = Non
 
 
 class Client:
-    """One keep-alive connection that blocks; light, so that what is timed is the server."""
+    """A blocking keep-alive connection, with so little overhead that the server dominates the measured time."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection((_HOST, port), timeout=_ANSWER_WITHIN_S)
@@ -154,7 +154,7 @@ class Client:
         self._socket.close()
 
     def send(self, raw: bytes) -> Answer:
-        """The answer to a request."""
+        """Send a request and return the response."""
         self._socket.sendall(raw)
         received = b""
         while (end := received.find(b"\r\n\r\n")) < 0:
@@ -173,19 +173,19 @@ class Client:
         return received
 
     def expect(self, status: int, raw: bytes) -> Answer:
-        """The answer to a request that must succeed."""
+        """Send a request and return the response; raise an error on another status."""
         answer = self.send(raw)
         if answer.status != status:
-            raise RuntimeError(f"{status} was expected of {raw[:200]!r}, not {answer.status}: {answer.body[:500]!r}")
+            raise RuntimeError(f"expected {status} for {raw[:200]!r}, got {answer.status}: {answer.body[:500]!r}")
         return answer
 
     def seconds(self, raw: bytes, status: int = 200) -> float:
-        """How long one request takes, from the first byte sent to the last received."""
+        """Measure the time of one request, from the first byte sent to the last byte received."""
         began = time.perf_counter()
         answer = self.send(raw)
         took = time.perf_counter() - began
         if answer.status != status:
-            raise RuntimeError(f"{status} was expected, not {answer.status}: {answer.body[:500]!r}")
+            raise RuntimeError(f"expected {status}, got {answer.status}: {answer.body[:500]!r}")
         return took
 
 
@@ -197,30 +197,30 @@ class Server(NamedTuple):
     began: float
 
     def client(self) -> Client:
-        """A connection to it."""
+        """Open a connection to the server."""
         return Client(self.port)
 
     def cpu_s(self) -> float:
-        """Processor time it has used so far."""
+        """Return the processor time that the server has used."""
         fields = _text(f"/proc/{self.pid}/stat").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def resident_mb(self) -> float:
-        """Memory it holds now."""
+        """Return the resident memory of the server."""
         line = next(line for line in _text(f"/proc/{self.pid}/status").splitlines() if line.startswith("VmRSS"))
         return int(line.split()[1]) / 1024
 
 
 @contextlib.contextmanager
 def server(kind: str, **options: Any) -> Iterator[Server]:
-    """A server for as long as the block lasts; its socket is made here, so connections wait until it listens."""
+    """Run a server during the block; connections wait until it is ready: its socket listens first."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.bind((_HOST, 0))
         listening.listen(1024)
         descriptor = listening.fileno()
         command = [sys.executable, "-m", "benchmarks.servers", kind, str(descriptor), json.dumps(options)]
         began = time.perf_counter()
-        process = subprocess.Popen(command, cwd=ROOT, pass_fds=[descriptor])  # noqa: S603 - our own words
+        process = subprocess.Popen(command, cwd=ROOT, pass_fds=[descriptor])  # noqa: S603 - fixed arguments
         try:
             yield Server(listening.getsockname()[1], process.pid, began)
         finally:
@@ -234,7 +234,7 @@ def server(kind: str, **options: Any) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def registry(folder: Path, **options: Any) -> Iterator[tuple[Server, str]]:
-    """A registry server on a data folder, once it answers, and its admin's token."""
+    """Run a registry on a data folder during the block; yield it with its admin's token when it is ready."""
     with server("registry", data=str(folder), **options) as running:
         with running.client() as client:
             client.expect(200, request("GET", "/health/ready"))
@@ -243,13 +243,13 @@ def registry(folder: Path, **options: Any) -> Iterator[tuple[Server, str]]:
 
 @contextlib.contextmanager
 def temporary_folder(name: str) -> Iterator[Path]:
-    """A folder that is gone afterwards."""
+    """Create a folder that is removed after the block."""
     with tempfile.TemporaryDirectory(prefix=f"benchmark-{name}-") as folder:
         yield Path(folder)
 
 
 class Load(NamedTuple):
-    """What the load generator saw."""
+    """The result of the load generator."""
 
     answers: int
     seconds: float
@@ -257,7 +257,7 @@ class Load(NamedTuple):
 
     @property
     def per_s(self) -> float:
-        """Answers a second."""
+        """Responses per second."""
         return self.answers / self.seconds
 
 
@@ -270,7 +270,7 @@ class Generator:
     def load(
         self, port: int, requests: Sequence[bytes], *, status: int, connections: int, count: int, seconds: float
     ) -> Load:
-        """Send the requests over and over on keep-alive connections, until `count` are answered or the time is over."""
+        """Send the requests in a loop on keep-alive connections, until `count` responses or the end of the time."""
         texts = [raw.decode("latin-1") for raw in requests]
         job = {"port": port, "requests": texts, "status": status, "connections": connections}
         job |= {"count": count, "seconds": seconds}
@@ -280,15 +280,15 @@ class Generator:
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         if not answer:
-            raise RuntimeError("the load generator has failed; see above")
+            raise RuntimeError("the load generator failed; see above")
         return Load(*json.loads(answer))
 
 
 @contextlib.contextmanager
 def generator() -> Iterator[Generator]:
-    """A load generator for as long as the block lasts."""
+    """Run a load generator during the block."""
     command = [sys.executable, "-m", "benchmarks.load"]
-    with subprocess.Popen(  # noqa: S603 - our own words
+    with subprocess.Popen(  # noqa: S603 - fixed arguments
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         try:

@@ -1,6 +1,7 @@
-"""What it costs to ask who was in production when, and whether a version may be promoted, behind 1,000,000 events.
+"""The cost of looking up an earlier production version and of a policy check, after 1,000,000 events.
 
-Beside a resolve of the same models over the same connection. The policy has rules of each kind but hours.
+Both are compared with a resolve of the same models over the same connection. The policy has rules of every kind except
+change windows.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ from benchmarks.steps import change
 from tests.support.postgres import Postgres, postgres_server
 
 MODELS, EVENTS = 10_000, 1_000_000
-ASKED = 16
+REQUESTED = 16
 BAR = 3.0
 WARM_UP, ROUNDS, EACH = 3, 40, 8
 RULES = {
@@ -33,11 +34,11 @@ Open = Callable[[contextlib.ExitStack, Path], tuple[Server, str]]
 
 
 def measure() -> list[Figure]:
-    """Both engines."""
+    """Measure both engines."""
     with harness.temporary_folder("lifecycle") as folder:
         figures = _engine("sqlite", folder / "sqlite", _on_sqlite)
-        # Not on the folder above: PostgreSQL's own user must be able to enter it.
-        with postgres_server(Path("/tmp")) as postgres:  # noqa: S108 - it makes a folder of its own
+        # Not in `folder`, which PostgreSQL's own user could not enter.
+        with postgres_server(Path("/tmp")) as postgres:  # noqa: S108 - it creates a new folder there
             return figures + _engine("postgres", folder / "postgres", _on(postgres))
 
 
@@ -67,40 +68,39 @@ def _engine(engine: str, folder: Path, open_: Open) -> list[Figure]:
     with contextlib.ExitStack() as stack:
         began = time.perf_counter()
         server, token = open_(stack, folder)
-        harness.say(f"lifecycle: {EVENTS:,} events in {engine}, after {time.perf_counter() - began:.0f} s")
+        harness.log(f"lifecycle: {EVENTS:,} events in {engine}, after {time.perf_counter() - began:.0f} s")
         client = stack.enter_context(server.client())
         return _compare(engine, client, _requests(client, token))
 
 
 def _requests(client: Client, token: str) -> dict[str, list[bytes]]:
-    """What is asked of each of a few models: the resolve first, with which the others are compared."""
+    """Return the requests for a few models by kind; the first kind is the resolve, the baseline."""
     chance = random.Random(SEED)  # noqa: S311 - reproducible on purpose
-    listed = client.expect(200, request("GET", f"/v1/models?limit={ASKED}&stage=production", token=token)).json()
+    listed = client.expect(200, request("GET", f"/v1/models?limit={REQUESTED}&stage=production", token=token)).json()
     names = [item["name"] for item in listed["items"]]
     moments = past.past(MODELS, EVENTS).moments(chance, len(names))
-    asked: dict[str, list[bytes]] = {"resolve": [], "production at": [], "resolve as of": [], "policy check": []}
+    found: dict[str, list[bytes]] = {"resolve": [], "production at": [], "resolve as of": [], "policy check": []}
     for name, moment in zip(names, moments, strict=True):
         as_of = moment.isoformat().replace("+00:00", "Z")
         path = f"/v1/models/{name}"
-        _govern(client, token, path)
-        asked["resolve"].append(request("GET", f"{path}/resolve/production", token=token))
-        asked["production at"].append(request("GET", f"{path}/production?as_of={as_of}", token=token))
-        asked["resolve as of"].append(request("GET", f"{path}/resolve/production?as_of={as_of}", token=token))
-        asked["policy check"].append(request("GET", f"{path}/versions/9/check", token=token))
-    return asked
+        _set_policy_and_approve(client, token, path)
+        found["resolve"].append(request("GET", f"{path}/resolve/production", token=token))
+        found["production at"].append(request("GET", f"{path}/production?as_of={as_of}", token=token))
+        found["resolve as of"].append(request("GET", f"{path}/resolve/production?as_of={as_of}", token=token))
+        found["policy check"].append(request("GET", f"{path}/versions/9/check", token=token))
+    return found
 
 
-def _govern(client: Client, token: str, path: str) -> None:
-    """Give a model a policy, and its version an approval."""
-    body = {"rules": RULES, "reason": "losses are to be small"}
+def _set_policy_and_approve(client: Client, token: str, path: str) -> None:
+    body = {"rules": RULES, "reason": "losses must be small"}
     client.expect(200, change("PUT", f"{path}/policy", token, body, if_match='"1"'))
-    said = {"verdict": "approved", "reason": "it is better"}
-    client.expect(201, change("POST", f"{path}/versions/9/approvals", token, said))
+    approval = {"verdict": "approved", "reason": "it is better"}
+    client.expect(201, change("POST", f"{path}/versions/9/approvals", token, approval))
 
 
-def _compare(engine: str, client: Client, asked: dict[str, list[bytes]]) -> list[Figure]:
-    turns = {what: cycle(requests) for what, requests in asked.items()}
-    taken: dict[str, list[float]] = {what: [] for what in asked}
+def _compare(engine: str, client: Client, requests_by_kind: dict[str, list[bytes]]) -> list[Figure]:
+    turns = {what: cycle(requests) for what, requests in requests_by_kind.items()}
+    taken: dict[str, list[float]] = {what: [] for what in requests_by_kind}
     for _ in range(WARM_UP + ROUNDS):
         for what, requests in turns.items():
             taken[what].append(statistics.median(client.seconds(next(requests)) for _ in range(EACH)))

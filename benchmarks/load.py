@@ -1,7 +1,7 @@
-"""The load generator: a process of its own, so that it takes no time from the server's interpreter.
+"""The load generator: a separate process, so that it takes no time from the server's interpreter.
 
-Reads jobs from standard input, a JSON object a line, and answers each by `[answers, seconds, processor seconds]`. It
-parses no more of an answer than its status and length.
+It reads jobs from standard input, one JSON object per line, and writes `[responses, seconds, processor seconds]` for
+each. Of a response it parses only status and length.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ _GRACE_S = 30.0
 
 
 class Run:
-    """What all connections share: the requests, and when it is enough."""
+    """The state that all connections share: the requests, and the condition for the end."""
 
     def __init__(self, job: dict[str, Any]) -> None:
         self.requests: Iterator[bytes] = itertools.cycle([text.encode("latin-1") for text in job["requests"]])
@@ -31,20 +31,20 @@ class Run:
         self.deadline = time.perf_counter() + self.seconds
 
     def next(self) -> bytes | None:
-        """The next request, or None when it is enough."""
+        """Return the next request, or None when the run is over."""
         if self.sent >= self.count or time.perf_counter() >= self.deadline:
             return None
         self.sent += 1
         return next(self.requests)
 
     def fail(self, error: Exception) -> None:
-        """End the run without a result."""
+        """End the run with an error."""
         if not self.ended.done():
             self.ended.set_exception(error)
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection: the next request leaves when the answer is whole."""
+    """A keep-alive connection that sends the next request when the response is complete."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -70,14 +70,14 @@ class Connection(asyncio.Protocol):
             self._run.ended.set_result(None)
 
     def data_received(self, data: bytes) -> None:
-        """Go on when the answer is whole."""
+        """Send the next request when the response is complete."""
         received = self._received = self._received + data if self._received else data
         if self._length < 0:
             end = received.find(b"\r\n\r\n")
             if end < 0:
                 return
             if not received.startswith(self._run.expected):
-                self._run.fail(RuntimeError(f"not the answer that was expected: {received[:300]!r}"))
+                self._run.fail(RuntimeError(f"unexpected response: {received[:300]!r}"))
                 return
             at = received.find(b"content-length: ", 0, end)
             body = int(received[at + 16 : received.index(b"\r", at)]) if at >= 0 else 0
@@ -88,13 +88,13 @@ class Connection(asyncio.Protocol):
             self.send()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail the run unless it closed the connection itself."""
+        """Fail the run, unless the run closed the connection itself."""
         if not self._transport.is_closing() or exc is not None:
             self._run.fail(exc or ConnectionError("the server closed a connection"))
 
 
 async def generate(job: dict[str, Any]) -> tuple[int, float, float]:
-    """Answers, wall-clock seconds, processor seconds."""
+    """Run a job; return the number of responses, wall-clock seconds and processor seconds."""
     loop = asyncio.get_running_loop()
     run = Run(job)
     made = [

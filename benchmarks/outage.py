@@ -28,7 +28,7 @@ MAX_MS = 1.0
 
 def measure() -> list[Figure]:
     """Measure the slowest of a hundred resolves over all processes, after a sleep and awake."""
-    harness.say(f"outage: {PROCESSES} processes × {PER_S} resolves/s for {OUTAGE_S} s")
+    harness.log(f"outage: {PROCESSES} processes × {PER_S} resolves/s for {OUTAGE_S} s")
     with ExitStack() as stack:
         callers = _in_an_outage(stack)
         for caller in callers:

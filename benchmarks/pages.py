@@ -1,7 +1,7 @@
-"""What a page of 100 models costs when there are ten and a hundred times as many of them.
+"""The cost of a page of 100 models in a registry with ten and a hundred times as many models.
 
-Measured through the HTTP API over a socket, on a registry of its own for each size and engine; the sizes take turns.
-PostgreSQL is analysed after the filling, as its autovacuum would do; SQLite is left as it is, for nobody does it there.
+Measured through the HTTP API over a socket, in interleaved rounds, with a separate registry for each size and engine.
+PostgreSQL is analysed after the filling, as its autovacuum would do; SQLite is not, because nothing does it there.
 """
 
 import contextlib
@@ -31,11 +31,11 @@ Open = Callable[[contextlib.ExitStack, Path, int], tuple[Server, str]]
 
 
 def measure() -> list[Figure]:
-    """Both engines."""
+    """Measure both engines."""
     with harness.temporary_folder("pages") as folder:
         figures = _engine("sqlite", folder / "sqlite", _on_sqlite)
-        # Not on the folder above: PostgreSQL's own user must be able to enter it.
-        with postgres_server(Path("/tmp")) as postgres:  # noqa: S108 - it makes a folder of its own
+        # Not in `folder`, which PostgreSQL's own user could not enter.
+        with postgres_server(Path("/tmp")) as postgres:  # noqa: S108 - it creates a new folder there
             return figures + _engine("postgres", folder / "postgres", _on(postgres))
 
 
@@ -61,32 +61,32 @@ def _engine(engine: str, folder: Path, open_: Open) -> list[Figure]:
     folder.mkdir()
     with contextlib.ExitStack() as stack:
         servers: dict[int, Server] = {}
-        asked: dict[int, dict[str, bytes]] = {}
+        requests: dict[int, dict[str, bytes]] = {}
         for models in SIZES:
             began = time.perf_counter()
             servers[models], token = open_(stack, folder / str(models), models)
             with servers[models].client() as client:
-                asked[models] = _requests(client, token, models)
-            harness.say(f"pages: {models:,} models in {engine}, after {time.perf_counter() - began:.0f} s")
-        return [figure for query in QUERIES for figure in _compare(engine, query, servers, asked)]
+                requests[models] = _requests(client, token, models)
+            harness.log(f"pages: {models:,} models in {engine}, after {time.perf_counter() - began:.0f} s")
+        return [figure for query in QUERIES for figure in _compare(engine, query, servers, requests)]
 
 
 def _requests(client: Client, token: str, models: int) -> dict[str, bytes]:
-    """The request of each query, which a full page must answer."""
+    """Return the request of each query; raise an error if the response is not a full page."""
     found = {}
     for query, conditions in QUERIES.items():
         path = f"/v1/models?limit={LIMIT}&{conditions}".rstrip("&")
         if "middle" in query:
             path += f"&page_token={_middle(client, token, models)}"
         found[query] = request("GET", path, token=token)
-        shown = len(client.expect(200, found[query]).json()["items"])
-        if shown != LIMIT:
-            raise RuntimeError(f"{query!r} shows {shown} of {models} models, not a full page")
+        count = len(client.expect(200, found[query]).json()["items"])
+        if count != LIMIT:
+            raise RuntimeError(f"{query!r} returns {count} of {models} models, not a full page")
     return found
 
 
 def _middle(client: Client, token: str, models: int) -> str:
-    """The page token behind half of all models."""
+    """Return the page token after the first half of all models."""
     behind, page_token = 0, ""
     while behind < models // 2:
         step = min(MOST, models // 2 - behind)
@@ -96,13 +96,15 @@ def _middle(client: Client, token: str, models: int) -> str:
     return page_token
 
 
-def _compare(engine: str, query: str, servers: dict[int, Server], asked: dict[int, dict[str, bytes]]) -> list[Figure]:
+def _compare(
+    engine: str, query: str, servers: dict[int, Server], requests: dict[int, dict[str, bytes]]
+) -> list[Figure]:
     rounds: dict[int, list[float]] = {models: [] for models in SIZES}
     with contextlib.ExitStack() as stack:
         clients = {models: stack.enter_context(server.client()) for models, server in servers.items()}
         for _ in range(WARM_UP + ROUNDS):
             for models, client in clients.items():
-                raw = asked[models][query]
+                raw = requests[models][query]
                 rounds[models].append(statistics.median(client.seconds(raw) for _ in range(EACH)))
     taken = {models: times[WARM_UP:] for models, times in rounds.items()}
     base = taken[SIZES[0]]

@@ -1,7 +1,7 @@
-"""A long past of models that `filling` has made, written straight into the tables: promotions, one after the other.
+"""A long history of promotions for the models of `filling`, written directly into the tables.
 
-Each is one event, one decision and one tenure, as the server would have written them; the state of the versions is left
-as it is, for nobody here replays the log.
+Each promotion is one event, one decision and one tenure, as the server would have written them. The state of the
+versions stays as it is, because no benchmark replays the log.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ Rows = dict[str, list[tuple[Any, ...]]]
 
 
 class Past(NamedTuple):
-    """Promotions of models in turn, so many; the first begins at `since`, behind the events that there are."""
+    """A number of promotions of all models in turn; they start at `since`, after the existing events."""
 
     models: int
     events: int
@@ -42,22 +42,22 @@ class Past(NamedTuple):
 
     @property
     def until(self) -> datetime:
-        """When the last one was."""
+        """Time of the last promotion."""
         return self.since + self.events * EVERY
 
     def moments(self, chance: random.Random, count: int) -> list[datetime]:
-        """Moments after each model's first promotion."""
+        """Return random times after the first promotion of every model."""
         first = self.since + self.models * EVERY
         return [first + (self.until - first) * chance.random() for _ in range(count)]
 
 
 def past(models: int, events: int) -> Past:
-    """A past that begins once all models are there."""
+    """Return a history that starts after the creation of all models."""
     return Past(models, events, BEGAN + timedelta(days=60))
 
 
 def add_sqlite(file: Path, past: Past) -> None:
-    """Write a past into a database that no server has open."""
+    """Write a history into a database that no server has open."""
     with contextlib.closing(apsw.Connection(str(file))) as raw:
         raw.execute("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF").fetchall()
         with raw:
@@ -65,14 +65,14 @@ def add_sqlite(file: Path, past: Past) -> None:
             for rows in _chunks(past, first):
                 for table, columns in _COLUMNS.items():
                     marks = ", ".join("?" * len(columns))
-                    raw.executemany(f"INSERT INTO {table} VALUES ({marks})", rows[table])  # noqa: S608 - our words
+                    raw.executemany(f"INSERT INTO {table} VALUES ({marks})", rows[table])  # noqa: S608 - fixed names
             values = (first + past.events, to_micros(past.until))
             raw.execute("UPDATE counters SET value = ?, at = ? WHERE name = 'events'", values)
         raw.execute("PRAGMA journal_mode = WAL").fetchall()
 
 
 def add_postgres(url: str, past: Past) -> None:
-    """The same on PostgreSQL; then the planner looks at it."""
+    """Write a history into PostgreSQL, and update the planner's statistics."""
 
     async def add() -> None:
         raw = await asyncpg.connect(url)
@@ -111,7 +111,7 @@ def _chunks(past: Past, first: int) -> Iterator[Rows]:
 
 
 def _template(version: int, at: datetime) -> bytes:
-    """The event of a promotion, judged by a policy of three rules, with a name, a place and a time to be replaced."""
+    """Return the event of a promotion under a policy of three rules, with placeholders for name, sequence and time."""
     before = (version - 2) % VERSIONS_EACH + 1
     entered, left = versions.key(_NAME, version), versions.key(_NAME, before)
     stages = (ModelStage.STAGING, ModelStage.PRODUCTION, ModelStage.ARCHIVED)

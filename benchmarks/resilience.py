@@ -40,7 +40,7 @@ def measure() -> list[Figure]:
 
 
 def _blocking(url: str) -> list[Figure]:
-    harness.say(f"resilience, blocking: {ROUNDS} rounds")
+    harness.log(f"resilience, blocking: {ROUNDS} rounds")
     caching = RegistryConfig(url=url, resolve=ResolveRules(fresh_s=1e6, revalidate_s=1e6, stale_s=1e6, persist=False))
     with (
         httpx.Client(base_url=url) as bare,
@@ -82,7 +82,7 @@ def _round(calls: Sequence[Callable[[], object]]) -> list[float]:
 
 
 async def _asynchronous(url: str) -> Figure:
-    harness.say(f"resilience, async: {ROUNDS} rounds")
+    harness.log(f"resilience, async: {ROUNDS} rounds")
     async with (
         httpx.AsyncClient(base_url=url) as bare,
         AsyncHttpRegistry(RegistryConfig(url=url, resolve=None)) as registry,

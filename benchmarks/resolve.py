@@ -1,7 +1,7 @@
-"""The hot path: what a resolve costs beside a bare Litestar handler that returns the very same bytes.
+"""The cost of a resolve, compared with a bare Litestar handler that returns the same bytes.
 
-Real sockets, one uvicorn process each, keep-alive connections of a load generator in a third process. The registry
-checks the token, counts, measures, reads its database and builds an ETag; the bare handler does nothing.
+Each side is one uvicorn process on a real socket; the load generator is a third process with keep-alive connections.
+The registry checks the token, records metrics, reads its database and builds an ETag; the bare handler does none of it.
 """
 
 import statistics
@@ -18,19 +18,19 @@ MODELS = 16  # a fixed set of names, as a service has; Litestar's routing cache 
 WARM_UP, ROUNDS = 2, 25
 ROUND_S, ROUND_REQUESTS = 0.4, 20_000
 _PATH = "/v1/models/{name:str}/resolve/{selector:str}"
-# What uvicorn and Litestar add by themselves.
+# Headers that uvicorn and Litestar add.
 _OWN = {"date", "content-length", "content-type"}
 
 
 class Side(NamedTuple):
-    """One of two servers, and what it is asked."""
+    """One of the two servers, and the requests to it."""
 
     server: Server
     requests: list[bytes]
     status: int
 
     def rate(self, generator: Generator, connections: int) -> tuple[float, float]:
-        """Answers a second, and the server's processor time for each in µs."""
+        """Measure responses per second, and the server's processor time for each in µs."""
         cpu_s = self.server.cpu_s()
         load = generator.load(
             self.server.port,
@@ -53,7 +53,7 @@ class Pair(NamedTuple):
 
 
 def measure() -> list[Figure]:
-    """Ratio of requests per second, registry to bare handler."""
+    """Measure requests per second of the registry, as a share of those of the bare handler."""
     with harness.temporary_folder("resolve") as folder, harness.registry(folder) as (server, token):
         with server.client() as client:
             names = [model_in_production(client, token, f"model-{number:02d}") for number in range(MODELS)]
@@ -76,23 +76,23 @@ def measure() -> list[Figure]:
 def _bare(answer: Answer) -> AbstractContextManager[Server]:
     headers = {name: value for name, value in answer.headers.items() if name not in _OWN}
     body = answer.body.decode()
-    return harness.server("answering", path=_PATH, status=answer.status, headers=headers, body=body)
+    return harness.server("fixed_response", path=_PATH, status=answer.status, headers=headers, body=body)
 
 
 def _require_same(bare: Server, raw: bytes, answer: Answer) -> None:
     with bare.client() as client:
         found = client.expect(answer.status, raw)
     if found.body != answer.body or sorted(found.headers) != sorted(answer.headers):
-        raise RuntimeError(f"the bare handler answers {found}, the registry {answer}")
+        raise RuntimeError(f"the bare handler returns {found}, the registry {answer}")
 
 
 def _compare(generator: Generator, pair: Pair, connections: int) -> Figure:
-    harness.say(f"resolve {pair.what}, {connections} connections: {ROUNDS} rounds")
+    harness.log(f"resolve {pair.what}, {connections} connections: {ROUNDS} rounds")
     rounds = []
     for number in range(WARM_UP + ROUNDS):
         if number % 2:
             ours, bare = pair.ours.rate(generator, connections), pair.bare.rate(generator, connections)
-        else:  # the other order, so that a drift of the machine favours neither
+        else:  # the reverse order, so that a drift of the machine favours neither side
             bare, ours = pair.bare.rate(generator, connections), pair.ours.rate(generator, connections)
         rounds.append((*ours, *bare))
     rounds = rounds[WARM_UP:]

@@ -1,7 +1,7 @@
-"""Run the benchmarks, all or those named, and print their figures beside the bars: `python benchmarks/run.py create`.
+"""Run all benchmarks or the named ones, and print figures and limits: `python benchmarks/run.py create`.
 
-Each runs in an interpreter of its own, one after the other. A missed bar is shown, and is no failure: how fast a
-machine is today says nothing about the code. Only a benchmark that breaks makes this command fail.
+Each runs in its own interpreter, one after the other. A missed limit is reported but is not a failure, because the
+speed of a machine varies. The command fails only if a benchmark raises an error.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-# `benchmarks` is found from the folder above, wherever this was started.
+# So that `benchmarks` can be imported from any working directory.
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import harness  # noqa: E402 - see above
@@ -21,31 +21,31 @@ NAMES = ("resolve", "create", "pages", "lifecycle", "footprint", "transfer", "re
 
 
 def main() -> int:
-    """Run what was asked for."""
+    """Run the requested benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(NAMES)}; all if none is given")
-    parser.add_argument("--markdown", action="store_true", help="a table for docs/benchmarks.md")
-    asked = parser.parse_args()
-    if unknown := set(asked.names) - set(NAMES):
-        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
-    described = harness.machine()
-    figures, broken = [], []
-    for name in asked.names or NAMES:
+    parser.add_argument("names", nargs="*", metavar="name", help=f"one or more of {', '.join(NAMES)}; default: all")
+    parser.add_argument("--markdown", action="store_true", help="print a table for docs/benchmarks.md")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(NAMES):
+        parser.error(f"unknown benchmark {', '.join(sorted(unknown))}; give one of {', '.join(NAMES)}")
+    environment = harness.machine()
+    figures, failed = [], []
+    for name in options.names or NAMES:
         command = [sys.executable, "-m", f"benchmarks.{name}", "--json"]
         run = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603 - our names
         if run.returncode:
-            broken.append(name)
+            failed.append(name)
         else:
             figures += [harness.Figure(*row) for row in json.loads(run.stdout)]
-    if asked.markdown:
-        print("\n".join(textwrap.fill(f"* {line}", 118, subsequent_indent="  ") for line in described))
+    if options.markdown:
+        print("\n".join(textwrap.fill(f"* {line}", 118, subsequent_indent="  ") for line in environment))
     else:
-        print("\n".join(described))
+        print("\n".join(environment))
     print()
-    print(harness.table(figures, markdown=asked.markdown))
-    for name in broken:
-        harness.say(f"benchmark {name} broke; see above")
-    return 1 if broken else 0
+    print(harness.table(figures, markdown=options.markdown))
+    for name in failed:
+        harness.log(f"benchmark {name} failed; see above")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

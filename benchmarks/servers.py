@@ -1,7 +1,7 @@
-"""The servers that are compared, each in a process of its own: `python -m benchmarks.servers KIND SOCKET OPTIONS`.
+"""The servers to compare, each in its own process: `python -m benchmarks.servers KIND SOCKET OPTIONS`.
 
-The registry runs exactly as `registry-server serve` runs it; beside it stand bare Litestar applications under the same
-uvicorn. They import nothing of the registry that they do not need, because their start and memory are measured too.
+The registry runs exactly as under `registry-server serve`. It is compared with bare Litestar applications under the
+same uvicorn, which import as little of the registry as possible, because start time and memory are measured too.
 """
 
 import json
@@ -16,7 +16,7 @@ import uvicorn
 
 
 def registry(*, data: str, database_url: str = "", fsync_s: float = 0.0) -> uvicorn.Server:
-    """The registry; `fsync_s` makes each fsync of SQLite take so much longer."""
+    """Return the registry; each fsync of SQLite takes `fsync_s` seconds longer."""
     from registry_server import logs  # noqa: PLC0415 - see above
     from registry_server.serving import create_server  # noqa: PLC0415
     from registry_server.settings import Settings  # noqa: PLC0415
@@ -27,8 +27,8 @@ def registry(*, data: str, database_url: str = "", fsync_s: float = 0.0) -> uvic
     return create_server(Settings(data=Path(data), database_url=database_url, access_log=False))
 
 
-def answering(*, path: str, status: int, headers: dict[str, str], body: str) -> uvicorn.Server:
-    """A handler that does nothing but give this answer."""
+def fixed_response(*, path: str, status: int, headers: dict[str, str], body: str) -> uvicorn.Server:
+    """Return a server whose one handler always sends the given response."""
     from litestar import Litestar, Response, get  # noqa: PLC0415 - see above
 
     content = body.encode()
@@ -40,8 +40,8 @@ def answering(*, path: str, status: int, headers: dict[str, str], body: str) -> 
     return _bare(Litestar([answer], openapi_config=None, logging_config=None))
 
 
-def accepting(*, path: str) -> uvicorn.Server:
-    """A handler that reads the body of `create version` and does nothing with it."""
+def discard_body(*, path: str) -> uvicorn.Server:
+    """Return a server whose one handler parses the body of `create version` and discards it."""
     from litestar import Litestar, post  # noqa: PLC0415 - see above
 
     from registry_server.domain.versions import CreateVersion  # noqa: PLC0415
@@ -54,7 +54,7 @@ def accepting(*, path: str) -> uvicorn.Server:
 
 
 def live() -> uvicorn.Server:
-    """An application of one handler, as small as Litestar can be."""
+    """Return a server with one trivial handler."""
     from litestar import Litestar, get  # noqa: PLC0415 - see above
 
     @get("/health/live")
@@ -73,23 +73,23 @@ def _slow_disk(fsync_s: float) -> None:
 
     def wait() -> bool:
         time.sleep(fsync_s)
-        return False  # go on with the commit
+        return False  # continue the commit
 
-    # In WAL mode a commit is one fsync, and this comes just before it. A VFS in Python could make the fsync itself
-    # longer, but would also put each of the 34 writes of a commit through the interpreter that others wait for.
+    # In WAL mode a commit is one fsync, and the hook runs just before it. A VFS in Python could delay the fsync itself,
+    # but each of the 34 writes of a commit would then hold the interpreter lock, for which other threads wait.
     apsw.connection_hooks.append(lambda connection: connection.set_commit_hook(wait))
 
 
 KINDS: dict[str, Callable[..., uvicorn.Server]] = {
     "registry": registry,
-    "answering": answering,
-    "accepting": accepting,
+    "fixed_response": fixed_response,
+    "discard_body": discard_body,
     "live": live,
 }
 
 if __name__ == "__main__":
     kind, descriptor, options = sys.argv[1:]
     running = KINDS[kind](**json.loads(options))
-    # uvicorn prefers uvloop where somebody has installed it; the registry does not depend on it.
+    # uvicorn uses uvloop if it is installed; the registry does not depend on it.
     running.config.loop = "asyncio"
     running.run(sockets=[socket.socket(fileno=int(descriptor))])

@@ -1,4 +1,4 @@
-"""Steps that prepare a registry over HTTP, in bytes: no client of ours stands between the benchmark and the server."""
+"""Steps that prepare a registry by plain HTTP requests, without the client library, whose cost must not be measured."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
 
 
 def facts(number: int = 0) -> dict[str, Any]:
-    """The body of `create version` as a training script sends it; each number makes another manifest."""
+    """Return the body of `create version` as a training script sends it; each number gives another manifest."""
     return {
         "files": [
             {"path": f"model-{number}.skops", "size": len(WEIGHTS), "sha256": SHA256},
@@ -32,29 +32,29 @@ def facts(number: int = 0) -> dict[str, Any]:
 
 
 def creation(token: str, name: str, number: int) -> bytes:
-    """The request to create one version."""
+    """Return the request that creates a version."""
     return change("POST", f"/v1/models/{name}/versions", token, facts(number))
 
 
 def change(method: str, path: str, token: str, body: dict[str, Any], **headers: str) -> bytes:
-    """A request that changes something, with a key of its own."""
+    """Return a write request with a new idempotency key."""
     key = uuid.uuid4().hex
     return request(method, path, token=token, body=json.dumps(body).encode(), idempotency_key=key, **headers)
 
 
 def model(client: Client, token: str, name: str) -> str:
-    """A new model and the bytes of its versions."""
+    """Create a model and upload the bytes of its versions."""
     upload = request("PUT", f"/v1/blobs/{SHA256}", token=token, body=WEIGHTS, content_type="application/octet-stream")
     answer = client.send(upload)
     if answer.status not in {200, 201}:
-        raise RuntimeError(f"the upload was answered {answer}")
+        raise RuntimeError(f"the upload failed: {answer}")
     tags = {"team": "fx", "asset": "eurusd"}
     client.expect(201, change("POST", "/v1/models", token, {"name": name, "type": "forecasting", "tags": tags}))
     return name
 
 
 def model_in_production(client: Client, token: str, name: str) -> str:
-    """A new model whose first version is in production."""
+    """Create a model whose first version is in production."""
     model(client, token, name)
     client.expect(201, creation(token, name, 0))
     path = f"/v1/models/{name}/versions/1/transition"

@@ -1,7 +1,7 @@
-"""What moving bytes costs beside what cannot be spared: reading, hashing and writing them once.
+"""The cost of a transfer compared with the necessary work: reading, hashing and writing the bytes once.
 
-A real server over loopback and the real client, on tmpfs and on disk; each round does both sides of a ratio, in turns.
-Memory is the peak that the kernel kept of each process; the client is a process of its own for that.
+A real server on loopback and the real client, on tmpfs and on disk; each round measures both sides of a ratio. Memory
+is the peak that the kernel recorded for each process; for this the client runs in its own process.
 """
 
 import concurrent.futures
@@ -32,11 +32,11 @@ SIZE = int(os.environ.get("TRANSFER_MIB", "1024")) * MIB
 AT_ONCE = 16
 MOST_MIB = 64
 FILES, FILE_BYTES, LATENCY_S = 1_000, 100_000, 0.005
-PLACES = {"tmpfs": Path("/dev/shm"), "disk": Path("/var/tmp")}  # noqa: S108 - folders of its own are made there
+PLACES = {"tmpfs": Path("/dev/shm"), "disk": Path("/var/tmp")}  # noqa: S108 - new folders are created there
 
 
 class Bench(NamedTuple):
-    """A server, the folder all files are in, and where that is."""
+    """A server, the folder of all files, and the name of its file system."""
 
     place: str
     folder: Path
@@ -44,11 +44,11 @@ class Bench(NamedTuple):
     config: RegistryConfig
 
     def registry(self, **options: Any) -> HttpRegistry:
-        """A client."""
+        """Open a client."""
         return HttpRegistry(self.config, **options)
 
     def fresh(self, name: str) -> Path:
-        """An empty folder."""
+        """Create an empty folder."""
         folder = self.folder / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -56,11 +56,11 @@ class Bench(NamedTuple):
 
 
 def measure() -> list[Figure]:
-    """All bars, on each file system there is."""
+    """Measure everything on each available file system."""
     figures = []
     for place, folder in PLACES.items():
         if not folder.is_dir():
-            harness.say(f"transfer: there is no {folder}")
+            harness.log(f"transfer: {folder} does not exist; skipped")
             continue
         with _bench(place, folder) as bench:
             figures += _large(bench) + _memory(bench) + _small(bench)
@@ -96,7 +96,7 @@ def _seconds(work: Callable[[], Any]) -> float:
 
 
 def _copied(source: Path, target: Path) -> None:
-    """The local equal of an upload: read, hash and write in one thread, durably."""
+    """Do the local equivalent of an upload: read, hash and write in one thread, with fsync."""
     digest = hashlib.sha256()
     with source.open("rb", buffering=0) as reading, target.open("wb", buffering=0) as writing:
         while chunk := reading.read(MIB):
@@ -112,11 +112,11 @@ def _hashed(path: Path) -> None:
 
 
 def _large(bench: Bench) -> list[Figure]:
-    """One large file: up, down, out of the cache, and up again when it is there."""
+    """Measure one large file: upload, download, from the cache, and a second upload."""
     gib = SIZE / 1024**3
     rounds: dict[str, list[tuple[float, float]]] = {"up": [], "down": [], "warm": [], "again": []}
     for number in range(ROUNDS):
-        harness.say(f"transfer: {gib:g} GiB on {bench.place}, round {number + 1} of {ROUNDS}")
+        harness.log(f"transfer: {gib:g} GiB on {bench.place}, round {number + 1} of {ROUNDS}")
         for key, pair in _round(bench, SEED + number).items():
             rounds[key].append(pair)
     named = {
@@ -125,18 +125,22 @@ def _large(bench: Bench) -> list[Figure]:
         "warm": (0.8, f"verified from the warm cache, {bench.place}, beside reading and hashing"),
     }
     figures = [
-        harness.at_least(bar, "transfer", what, [bare / ours for ours, bare in rounds[key]], _told(rounds[key]))
+        harness.at_least(
+            bar, "transfer", what, [bare / ours for ours, bare in rounds[key]], _format_seconds(rounds[key])
+        )
         for key, (bar, what) in named.items()
     ]
     again = f"upload of the same {gib:g} GiB again, {bench.place}, beside hashing"
     figures.append(
-        harness.at_most(1.2, "transfer", again, [ours / bare for ours, bare in rounds["again"]], _told(rounds["again"]))
+        harness.at_most(
+            1.2, "transfer", again, [ours / bare for ours, bare in rounds["again"]], _format_seconds(rounds["again"])
+        )
     )
     return figures
 
 
 def _round(bench: Bench, seed: int) -> dict[str, tuple[float, float]]:
-    """Seconds of ours and of the bare equal, for each thing that is measured."""
+    """Measure each kind of transfer; return the seconds of the registry and of the local equivalent."""
     source = _content(bench.folder / "source.bin", seed, SIZE)
     cache, found = Cache(bench.fresh("cache")), {}
     with bench.registry() as registry, httpx.Client(base_url=bench.config.url, timeout=300) as plain:
@@ -157,13 +161,13 @@ def _round(bench: Bench, seed: int) -> dict[str, tuple[float, float]]:
     return found
 
 
-def _told(pairs: list[tuple[float, float]]) -> str:
+def _format_seconds(pairs: list[tuple[float, float]]) -> str:
     ours, bare = (statistics.median(times) for times in zip(*pairs, strict=True))
     return f"{ours:.2f} s to {bare:.2f} s"
 
 
 def _unverified(plain: httpx.Client, bench: Bench, path: str) -> None:
-    """The same bytes to the same disk, looked at by nobody."""
+    """Download the same bytes to the same disk without verification."""
     target = bench.folder / "unverified.bin"
     with plain.stream("GET", path, headers={"authorization": f"Bearer {bench.config.token}"}) as answer:
         answer.raise_for_status()
@@ -175,17 +179,17 @@ def _unverified(plain: httpx.Client, bench: Bench, path: str) -> None:
 
 
 def _free(registry: HttpRegistry) -> None:
-    # So that the folder does not grow by each round: what no live version names is removed at once.
+    # Tombstoned, so that their bytes can be collected and the folder does not grow with each round.
     for version in registry.versions.search("large"):
         if version.tombstone is None:
             registry.versions.tombstone("large", version.version, reason="measured", force=True)
 
 
 def _memory(bench: Bench) -> list[Figure]:
-    """By how much the peaks grow with one large transfer, and with many at once."""
+    """Measure how much the peak memory grows with one large transfer, and with many concurrent ones."""
     figures = []
     for many in (1, AT_ONCE):
-        harness.say(f"transfer: memory of {many} at once on {bench.place}")
+        harness.log(f"transfer: memory of {many} at once on {bench.place}")
         size = SIZE // many
         figures += [
             harness.at_most(
@@ -205,7 +209,7 @@ def _peaks(bench: Bench, many: int, size: int) -> dict[str, float]:
     Path(f"/proc/{bench.server.pid}/clear_refs").write_text("5", "ascii")
     before = bench.server.resident_mb()
     order = {"url": bench.config.url, "token": bench.config.token, "folder": str(work), "many": many, "size": size}
-    done = subprocess.run(  # noqa: S603 - our own words
+    done = subprocess.run(  # noqa: S603 - fixed arguments
         [sys.executable, "-m", "benchmarks.transfer", "--client", json.dumps(order)],
         cwd=harness.ROOT,
         stdout=subprocess.PIPE,
@@ -222,7 +226,7 @@ def _peak_mb(pid: int) -> float:
 
 
 def client(order: dict[str, Any]) -> None:
-    """Be the client of a measurement of memory: warm up, then move the bytes, and say by how much the peak grew."""
+    """Run the client of the memory measurement: warm up, transfer the bytes, and print how much the peak grew."""
     folder, many, size = Path(order["folder"]), order["many"], order["size"]
     config = RegistryConfig(url=order["url"], token=order["token"], blob_timeout_s=300)
 
@@ -244,20 +248,20 @@ def client(order: dict[str, Any]) -> None:
 
 
 class Delayed(httpx.HTTPTransport):
-    """The network, if it were farther away."""
+    """A transport that adds latency to each request."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Pass it on, later."""
+        """Send the request after the delay."""
         time.sleep(LATENCY_S)
         return super().handle_request(request)
 
 
 def _small(bench: Bench) -> list[Figure]:
-    """Many small files, at once beside one by one."""
+    """Measure many small files, concurrently and one by one."""
     ratios, times = [], []
     with bench.registry(transport=Delayed()) as registry:
         for number in range(ROUNDS):
-            harness.say(f"transfer: {FILES:,} small files on {bench.place}, round {number + 1} of {ROUNDS}")
+            harness.log(f"transfer: {FILES:,} small files on {bench.place}, round {number + 1} of {ROUNDS}")
             taken = []
             for at_once in (1, None):
                 files = _many(bench.fresh("many"), f"{number}-{at_once}".encode())
@@ -265,7 +269,7 @@ def _small(bench: Bench) -> list[Figure]:
             ratios.append(taken[0] / taken[1])
             times.append((taken[1], taken[0]))
     what = f"{FILES:,} files of {FILE_BYTES // 1000} kB, {LATENCY_S * 1000:g} ms away, {bench.place}, beside one by one"
-    return [harness.at_least(5.0, "transfer", what, ratios, _told(times))]
+    return [harness.at_least(5.0, "transfer", what, ratios, _format_seconds(times))]
 
 
 def _many(folder: Path, seed: bytes) -> list[hashing.LocalFile]:

@@ -1,4 +1,4 @@
-"""How Sphinx builds these pages: offline, from what is installed, with warnings as errors.
+"""Configuration of Sphinx, which builds these pages offline, with warnings as errors.
 
 sphinx-build -W -b html docs docs/_build
 """
@@ -43,7 +43,7 @@ html_show_copyright = False
 
 
 def setup(app: "Sphinx") -> None:
-    """Sphinx calls this by name."""
+    """Register the hooks below; Sphinx calls this function."""
     for found in pkgutil.iter_modules(common_lib.types.__path__, "common_lib.types."):
         for kind in vars(importlib.import_module(found.name)).values():
             if isinstance(kind, type) and issubclass(kind, Value):
@@ -53,7 +53,7 @@ def setup(app: "Sphinx") -> None:
 
 
 def _show_plain_types(kind: type[Any]) -> None:
-    """Sphinx would print the limits of each field into its type; they stand in the OpenAPI document."""
+    """Hide the limits of fields in printed types; the OpenAPI document lists them."""
     hints = get_type_hints(kind)
     kind.__annotations__ = {name: hints[name] for name in kind.__annotations__}
     shape = inspect.signature(kind)
@@ -62,7 +62,7 @@ def _show_plain_types(kind: type[Any]) -> None:
 
 
 def _draw_tree(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:  # noqa: ARG001, PLR0917
-    """A tree drawn in a docstring becomes a literal block; as a paragraph its lines would run together."""
+    """Turn a tree drawn in a docstring into a literal block; in a paragraph its lines would run together."""
     first = next((n for n, line in enumerate(lines) if line.startswith(("├", "└"))), None)
     if first is None:
         return
@@ -80,7 +80,7 @@ def _show_result(  # noqa: PLR0917
     signature: str | None,
     result: str | None,
 ) -> tuple[str | None, str | None]:
-    """A bound method has the signature of its operation or flow; what it returns stands inside."""
+    """Replace the return type of a bound method by the result of its operation or flow."""
     if name.startswith("common_lib.registry.") and result is not None:
         result = re.sub(r"^\S*\bOperation\[\S*\bPage\[(.*)\]\]$", r"~collections.abc.Iterator[\1]", result)
         result = re.sub(r"^(?:\S*\bOperation\[|\S*\bGenerator\[.*Any, )(.*)\]$", r"\1", result)

@@ -106,7 +106,7 @@ FAULTS: Final = {
             (("kill", "put"), ("order", "put")),
         ),
         Fault(
-            "answered before the commit",
+            "response before the commit",
             GroupCommit,
             "_run_in_savepoint",
             mistakes.answer_early,
@@ -122,14 +122,14 @@ FAULTS: Final = {
         ),
         Fault("staging not cleaned", FilesystemBlobs, "open_store", mistakes.keep_staging, (("kill", "put"),)),
         Fault(
-            "bytes left in the trash while their row stands",
+            "bytes left in the trash although they have a row",
             composition,
             "reconcile",
             mistakes.leave_trash,
             (("kill", "collect"),),
         ),
         Fault(
-            "bytes not taken back when their removal fails",
+            "bytes not moved back when their removal fails",
             FilesystemBlobs,
             "restore_from_trash",
             lambda *_: False,
@@ -143,7 +143,7 @@ FAULTS: Final = {
             (("order", "undo"),),
         ),
         Fault(
-            "bytes put back by hand are not synced",
+            "bytes restored by hand are not synced",
             FilesystemBlobs,
             "make_durable",
             mistakes.settle_nothing,
@@ -157,21 +157,21 @@ FAULTS: Final = {
             (("order", "purge"), ("order", "undo"), ("order", "stray")),
         ),
         Fault(
-            "an upload goes on in the published file",
+            "an upload continues in the published file",
             filesystem,
             "os",
             mistakes.Os(fstat=mistakes.one_name),
             (("kill", "parts"),),
         ),
         Fault(
-            "a full disk told as a broken one",
+            "a full disk reported as a broken one",
             stream_to_file,
             "disk_failure",
             lambda error: StorageUnavailable("the disk failed", remedy="try again"),
             (("error", "put"),),
         ),
         Fault(
-            "quarantine takes what was sent again",
+            "quarantine takes bytes that were uploaded again",
             FilesystemBlobs,
             "quarantine",
             mistakes.take_whatever_stands_there,
@@ -210,7 +210,7 @@ FAULTS: Final = {
             (("flip", "cached manifest"),),
         ),
         Fault(
-            "neither side looks at a manifest",
+            "neither side verifies a manifest",
             download,
             "_belongs_to",
             lambda *_: True,

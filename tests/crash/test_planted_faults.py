@@ -89,4 +89,4 @@ def test_a_planted_fault_is_found(finder: Finder, fault: str, check: str, what: 
 def test_every_kind_of_fault_is_planted() -> None:
     """Those that the promise of durability names are among them."""
     named = {"no fsync of the file", "no fsync of any folder", "row before bytes", "verification skipped"}
-    assert named | {"EIO of fsync swallowed", "answered before the commit"} <= set(FAULTS)
+    assert named | {"EIO of fsync swallowed", "response before the commit"} <= set(FAULTS)
