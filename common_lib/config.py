@@ -15,16 +15,7 @@ DEFAULT_URL = "http://127.0.0.1:8321"
 # Thirty years of seconds: a larger number, or infinity, is a mistake, and makes clocks and sockets fail.
 _MAX_NUMBER: Final = 1e9
 _MAX_TEXT: Final = 50
-_BOOLEANS: Final = {
-    "yes": True,
-    "true": True,
-    "on": True,
-    "1": True,
-    "no": False,
-    "false": False,
-    "off": False,
-    "0": False,
-}
+_FLAGS: Final = dict.fromkeys(("yes", "true", "on", "1"), True) | dict.fromkeys(("no", "false", "off", "0"), False)
 _KINDS: Final[Mapping[type[Any], tuple[Any, str]]] = {
     int: (int, "a whole number"),
     float: (int | float, "a finite number"),
@@ -221,7 +212,7 @@ def _read_fields(
 
 
 def _parse_field(variable: str, text: str, setting: "Field[Any]") -> Any:
-    if setting.name == "persist" and text.lower() not in _BOOLEANS:
+    if setting.name == "persist" and text.lower() not in _FLAGS:
         return Path(text)
     return _parse(variable, text, type(setting.default))
 
@@ -231,9 +222,9 @@ def _parse(variable: str, text: str, kind: type[Any]) -> Any:
     if kind is str:
         return text.strip()
     if kind is bool:
-        if text.lower() not in _BOOLEANS:
+        if text.lower() not in _FLAGS:
             raise InvalidConfiguration(f"{variable} is {text!r:.{_MAX_TEXT}}: it must be yes or no")
-        return _BOOLEANS[text.lower()]
+        return _FLAGS[text.lower()]
     try:
         return kind(text)
     except ValueError:

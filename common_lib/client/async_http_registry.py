@@ -42,9 +42,7 @@ class AsyncHttpRegistry(HttpClient, AsyncModelRegistry):
         transport: "httpx.AsyncBaseTransport | None" = None,
         telemetry: Telemetry | None = None,
     ) -> None:
-        super().__init__(config, telemetry)
-        self._network = transport
-        self._connect()
+        super().__init__(config, transport, telemetry)
 
     async def call(self, operation: Operation[T]) -> T:
         """Send one operation, with retries, and read its answer.

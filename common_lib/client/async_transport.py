@@ -55,11 +55,7 @@ class AsyncTransport:
             pool = await self._open()
         sending = pool.sending[operation.route_class]
         if len(sending) >= max_calls(self._config):
-            return Failure(
-                TooManyCalls,
-                f"{self._config.url}: {len(sending)} calls are under way or have not ended yet",
-                sent=False,
-            )
+            return Failure(TooManyCalls, f"{self._config.url}: {len(sending)} calls have not ended yet", sent=False)
         wanted = asyncio.Event()
         wanted.set()
         task = asyncio.ensure_future(self._send(pool.client, operation, timeout_s, headers, url, wanted=wanted))

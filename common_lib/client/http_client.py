@@ -23,7 +23,7 @@ codecs.lookup("idna")
 class HttpClient(ABC):
     """The state of a client of either kind."""
 
-    def __init__(self, config: RegistryConfig | None, telemetry: Telemetry | None) -> None:
+    def __init__(self, config: RegistryConfig | None, network: Any, telemetry: Telemetry | None) -> None:
         if config is not None and not isinstance(config, RegistryConfig):
             raise InvalidConfiguration(
                 f"a registry needs a configuration, not {type(config).__name__}: pass RegistryConfig(url=…, token=…)"
@@ -31,11 +31,13 @@ class HttpClient(ABC):
         self.config = config or RegistryConfig.from_environment()
         self.resilience = Resilience(self.config, telemetry=telemetry)
         self.origin: str = Origin(self.config.url, self.config.token)
+        self._network = network
         self._transport: Any
         self._cache = ResolveCache.of(self.config, self.resilience.telemetry)
         self._process = os.getpid()
         self._closed = False
         self._finalizer: weakref.finalize[..., Any] | None = None
+        self._connect()
 
     def circuits(self) -> dict[str, CircuitState]:
         """Return the circuits that calls have used, by endpoint and class of routes."""

@@ -44,9 +44,7 @@ class HttpRegistry(HttpClient, ModelRegistry):
         transport: "httpx.BaseTransport | None" = None,
         telemetry: Telemetry | None = None,
     ) -> None:
-        super().__init__(config, telemetry)
-        self._network = transport
-        self._connect()
+        super().__init__(config, transport, telemetry)
 
     def call(self, operation: Operation[T]) -> T:
         """Send one operation, with retries, and read its answer.

@@ -28,7 +28,7 @@ class Prometheus(Telemetry):
             "retry": _counter("registry_client_retries", "Attempts after the first one.", registry),
             "stale": _counter(
                 "registry_client_stale_answers",
-                "Stored answers that were served because the registry gave none.",
+                "Stored answers served after a failure.",
                 registry,
             ),
             "budget": _counter("registry_client_refused_retries", "Retries that the budget refused.", registry),

@@ -16,21 +16,10 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from common_lib.client import outcomes
 from common_lib.client.endpoints import Endpoints
 from common_lib.client.failures import Failure
-from common_lib.client.outcomes import (
-    RATE_LIMITED,
-    RETRIED_STATUS,
-    Outcome,
-    is_deadline_exceeded,
-    is_in_flight,
-    is_inconclusive,
-    is_rate_limited,
-    is_retryable,
-    is_server_failure,
-    may_have_effect,
-    retry_after_s,
-)
+from common_lib.client.outcomes import Outcome
 from common_lib.client.retry_budget import RetryBudget
 from common_lib.client.steps import AttemptSteps, Header, Pause, Send
 from common_lib.client.telemetry import ClientEvent, Logging, Telemetry, notify, trace_headers
@@ -104,7 +93,7 @@ class Resilience:
         attempts = _Attempts(self, operation, began)
         try:
             outcome = yield from attempts.attempt()
-            if not is_retryable(outcome):
+            if not outcomes.is_retryable(outcome):
                 return attempts.answer_or_raise(outcome)
             return (yield from self._retry(attempts, outcome))
         except RegistryUnavailable as error:
@@ -145,10 +134,9 @@ class Resilience:
             longest_s = min(config.longest_pause_s, config.first_pause_s * 2**doublings)
             # With several endpoints the next attempt goes to another one, which may not want to be left alone; after a
             # 429 it goes to the same one, which is healthy.
-            goes_elsewhere = config.replicas and not is_rate_limited(last)
-            floor_s = (
-                self.endpoints.retry_after_s(attempts.route_class) if goes_elsewhere else retry_after_s(last) or 0.0
-            )
+            goes_elsewhere = config.replicas and not outcomes.is_rate_limited(last)
+            server_s = outcomes.retry_after_s(last) or 0.0
+            floor_s = self.endpoints.retry_after_s(attempts.route_class) if goes_elsewhere else server_s
             return floor_s + self._uniform(0, longest_s)
 
         def should_stop(state: "RetryCallState") -> bool:
@@ -166,7 +154,9 @@ class Resilience:
             self.notify("budget", attempts.key)
             return True
 
-        return Retrying(stop=should_stop, wait=pause_s, retry=retry_if_result(is_retryable), retry_error_callback=_last)
+        return Retrying(
+            stop=should_stop, wait=pause_s, retry=retry_if_result(outcomes.is_retryable), retry_error_callback=_last
+        )
 
     def notify(self, event: ClientEvent, key: str, **facts: object) -> None:
         """Pass an event to the telemetry."""
@@ -208,15 +198,12 @@ class _Attempts:
         self._clock = resilience.clock
         self._began = self._clock() if began is None else began
         self._caller_deadline_s = remaining_s()
-        configured_s = config.deadline_s
-        self._deadline_s = (
-            configured_s if self._caller_deadline_s is None else min(configured_s, self._caller_deadline_s)
-        )
+        within_s = math.inf if self._caller_deadline_s is None else self._caller_deadline_s
+        self._deadline_s = min(config.deadline_s, within_s)
         # The transfer of bytes has no time limit of its own, unless the caller set a deadline.
         self._is_transfer = operation.route_class == "blob"
-        self._full_timeout_s = (
-            config.blob_timeout_s if self._is_transfer else min(config.attempt_timeout_s, configured_s)
-        )
+        attempt_s = min(config.attempt_timeout_s, config.deadline_s)
+        self._full_timeout_s = config.blob_timeout_s if self._is_transfer else attempt_s
         self._tried: list[Attempt] = []
         self.may_have_effect = False
         self.route_class = operation.route_class
@@ -228,7 +215,7 @@ class _Attempts:
 
         An upload is excluded: there another part is under way, and repeating this one would send its bytes for nothing.
         """
-        return self.route_class == "write" and is_in_flight(outcome)
+        return self.route_class == "write" and outcomes.is_in_flight(outcome)
 
     def left_s(self) -> float:
         """Return how many seconds are left until the deadline."""
@@ -270,17 +257,17 @@ class _Attempts:
         try:
             with self._resilience.breakers.guard(self.key):
                 outcome = yield self._send(timeout_s)
-                self.may_have_effect = self.may_have_effect or may_have_effect(outcome)
+                self.may_have_effect = self.may_have_effect or outcomes.may_have_effect(outcome)
                 if self._was_cut_short(outcome, timeout_s):
                     outcome = Failure(DeadlineExceeded, f"{self.key}: the deadline cut the attempt short")
-                if is_inconclusive(outcome):
+                if outcomes.is_inconclusive(outcome):
                     raise Inconclusive  # noqa: TRY301 - purgatory takes results as exceptions
-                if is_server_failure(outcome):
+                if outcomes.is_server_failure(outcome):
                     raise AttemptFailed  # noqa: TRY301 - the same
         except Inconclusive:
             pass
         except AttemptFailed:
-            self._resilience.endpoints.record_failure(self.key, retry_after_s(outcome))
+            self._resilience.endpoints.record_failure(self.key, outcomes.retry_after_s(outcome))
         else:
             self._resilience.endpoints.record_success(self.key)
         self._record_attempt(outcome, began)
@@ -308,18 +295,20 @@ class _Attempts:
 
     def _was_cut_short(self, outcome: Outcome, timeout_s: float) -> bool:
         """Return whether the deadline ended the attempt, at the client or at the server, before its own timeout."""
-        is_timeout = outcome.kind is AnswerTimedOut if isinstance(outcome, Failure) else is_deadline_exceeded(outcome)
+        is_timeout = (
+            outcome.kind is AnswerTimedOut if isinstance(outcome, Failure) else outcomes.is_deadline_exceeded(outcome)
+        )
         return is_timeout and timeout_s < _FAIR_SHARE * self._full_timeout_s
 
     def answer_or_raise(self, outcome: Outcome) -> Answer:
         """Return the answer, or raise the error that the last outcome stands for."""
         if isinstance(outcome, Failure):
             raise outcome.kind(outcome.detail, tried=self._tried)
-        if outcome.status in RETRIED_STATUS:
+        if outcome.status in outcomes.RETRIED_STATUS:
             error = refusal(outcome)
-            kind = RateLimited if outcome.status == RATE_LIMITED else ServerFailed
+            kind = RateLimited if outcome.status == outcomes.RATE_LIMITED else ServerFailed
             detail = getattr(error, "detail", str(error))
-            raise kind(detail, tried=self._tried, retry_after_s=retry_after_s(outcome))
+            raise kind(detail, tried=self._tried, retry_after_s=outcomes.retry_after_s(outcome))
         return outcome
 
 

@@ -27,7 +27,7 @@ from typing import Any, Final
 from common_lib.client.cache_file import CacheFile, StoredAnswer
 from common_lib.client.freshness import Entry, Limits
 from common_lib.client.single_flight import Flight, FlightResult, SingleFlight
-from common_lib.client.steps import AttemptSteps, CallSteps, CheckedSteps, Refresh, Save, Wait
+from common_lib.client.steps import CallSteps, CheckedSteps, Fetch, Refresh, Save, Wait
 from common_lib.client.telemetry import Telemetry, notify
 from common_lib.config import RegistryConfig, ResolveRules
 from common_lib.deadline import remaining_s
@@ -102,10 +102,7 @@ class ResolveCache:
         return clone
 
     def steps(
-        self,
-        operation: Operation[Any],
-        fetch: Callable[..., AttemptSteps],
-        is_rejecting: Callable[[], bool] = lambda: False,
+        self, operation: Operation[Any], fetch: Fetch, is_rejecting: Callable[[], bool] = lambda: False
     ) -> CallSteps:
         """Run one call: serve a fresh answer without any step, otherwise run the steps of `fetch`.
 
@@ -129,7 +126,7 @@ class ResolveCache:
                 return (yield from self._serve_without_waiting(operation, entry, age_s, is_rejecting))
         return (yield from self._fetch_or_serve_stale(operation, fetch, limits))
 
-    def refresh_steps(self, operation: Operation[Any], fetch: Callable[..., AttemptSteps]) -> CallSteps:
+    def refresh_steps(self, operation: Operation[Any], fetch: Fetch) -> CallSteps:
         """Run a refresh in the background, for which `steps` has yielded `Refresh`.
 
         Raises:
@@ -160,7 +157,7 @@ class ResolveCache:
                 {path: now - at for path, at in negative.items()},
             )
 
-    def _bypass(self, operation: Operation[Any], fetch: Callable[..., AttemptSteps]) -> CallSteps:
+    def _bypass(self, operation: Operation[Any], fetch: Fetch) -> CallSteps:
         try:
             return (yield from fetch())
         finally:
@@ -178,9 +175,7 @@ class ResolveCache:
             yield Refresh(operation, flight)
         return self._serve(entry, age_s, entry.failure, _REFRESHING)
 
-    def _fetch_or_serve_stale(
-        self, operation: Operation[Any], fetch: Callable[..., AttemptSteps], limits: Limits
-    ) -> CallSteps:
+    def _fetch_or_serve_stale(self, operation: Operation[Any], fetch: Fetch, limits: Limits) -> CallSteps:
         """Return the registry's answer, or a stale one if the registry does not answer or refuses the token."""
         try:
             answer, error = yield from self._join_or_fetch(operation, fetch)
@@ -195,7 +190,7 @@ class ResolveCache:
             return answer
         return self._stale_answer(operation.path, limits, str(error)) or answer
 
-    def _join_or_fetch(self, operation: Operation[Any], fetch: Callable[..., AttemptSteps]) -> CheckedSteps:
+    def _join_or_fetch(self, operation: Operation[Any], fetch: Fetch) -> CheckedSteps:
         """Wait for the flight of another call for the same path, or start one."""
         began = self._clock()
         remaining = remaining_s()
@@ -217,7 +212,7 @@ class ResolveCache:
             if result is not None:
                 return result
 
-    def _fetch(self, operation: Operation[Any], fetch: Callable[..., AttemptSteps], flight: Flight) -> CheckedSteps:
+    def _fetch(self, operation: Operation[Any], fetch: Fetch, flight: Flight) -> CheckedSteps:
         result: FlightResult = None
         is_save_due = False
         try:

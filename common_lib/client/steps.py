@@ -1,6 +1,6 @@
 """The steps that a call yields to its driver, which alone waits, sends and starts work: blocking or asynchronous."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -52,5 +52,7 @@ class Save:
 
 
 AttemptSteps = Generator[Send | Pause, Any, Answer]
+# Starts the attempts of a call; its argument is when the call began, if that is before now.
+Fetch = Callable[..., AttemptSteps]
 CallSteps = Generator[Send | Pause | Refresh | Wait | Save, Any, Answer]
 CheckedSteps = Generator[Send | Pause | Refresh | Wait | Save, Any, CheckedAnswer]

@@ -1,4 +1,4 @@
-"""Requests carry current facts: the time that is left, and the revision that the decision is based on."""
+"""Requests carry the time that is left, and the revision that a decision is based on."""
 
 import asyncio
 import time
@@ -24,15 +24,15 @@ BOUND_S = 0.8
 @pytest.mark.parametrize("bound", ["configuration", "block"])
 @pytest.mark.parametrize("answer", ["503", "in flight", "cut"])
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["blocking", "async"])
-def test_each_attempt_says_how_much_time_is_left(answer: str, bound: str, *, asynchronous: bool) -> None:
-    """The server stops when the caller has: of a second attempt it must not think that it has all the time again."""
+def test_each_attempt_sends_the_time_left(answer: str, bound: str, *, asynchronous: bool) -> None:
+    """The server must not work on a later attempt for longer than the caller waits."""
     left: list[int] = []
     keys: set[str] = set()
 
     def handler(request: httpx.Request) -> httpx.Response:
         left.append(int(request.headers["x-request-deadline-ms"]))
         keys.add(request.headers["idempotency-key"])
-        # How long the server takes.
+        # The time that the server takes.
         time.sleep(LATENCY_S)
         if answer == "cut":
             raise httpx.ReadError("cut")
@@ -78,10 +78,10 @@ VERBS: dict[str, Callable[[Integration, ModelVersion], Awaitable[Any]]] = {
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_decision_on_a_version_that_was_read_long_ago_is_refused(
+def test_a_decision_on_an_outdated_version_is_refused(
     verb: str, model_registry_backend: TestBackend, name: str
 ) -> None:
-    """Somebody has changed it since: the revision that was read is sent, not the one that is there now."""
+    """The revision that the caller has read is sent, not the current one."""
     with model_registry_backend.registry() as registry:
         registry.models.create(name, "forecasting")
         promoted(registry, name)
@@ -102,8 +102,10 @@ def test_a_decision_on_a_version_that_was_read_long_ago_is_refused(
         assert found.revision == read.revision + 1
 
 
-def test_a_decision_against_another_incumbent_is_refused(model_registry_backend: TestBackend, name: str) -> None:
-    """`replacing` is what was seen in production; for a rollback it is the version that is given."""
+def test_a_decision_with_another_version_in_production_is_refused(
+    model_registry_backend: TestBackend, name: str
+) -> None:
+    """`replacing` is the version that the caller has seen in production; for a rollback it is the given version."""
     with model_registry_backend.registry() as registry:
         registry.models.create(name, "forecasting")
         first = promoted(registry, name)
@@ -124,8 +126,10 @@ def test_a_decision_against_another_incumbent_is_refused(model_registry_backend:
         asyncio.run(run())
 
 
-def test_a_request_for_a_promotion_is_based_on_what_was_read(model_registry_backend: TestBackend, name: str) -> None:
-    """The workbench asks for the version that it looked at."""
+def test_a_request_for_promotion_sends_the_revision_that_was_read(
+    model_registry_backend: TestBackend, name: str
+) -> None:
+    """The version has changed since, so it is refused."""
     with model_registry_backend.registry() as registry:
         registry.models.create(name, "forecasting")
         read = version_of(registry, name)

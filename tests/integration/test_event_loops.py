@@ -1,4 +1,4 @@
-"""One asynchronous registry in several event loops: one after the other, at once in threads, and ended in any way."""
+"""One asynchronous registry in several event loops: in turn, at the same time in threads, and closed in any way."""
 
 import asyncio
 import gc
@@ -21,7 +21,7 @@ from tests.support.steps import promoted
 
 
 def _abruptly(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run it in a loop that is closed without a word to anybody, as scripts of old do."""
+    """Run a coroutine in a loop that is closed without ending its generators, as old scripts do."""
     loop = asyncio.new_event_loop()
     try:
         return loop.run_until_complete(work)
@@ -34,7 +34,7 @@ RUNS: dict[str, Callable[[Coroutine[Any, Any, Any]], Any]] = {"asyncio.run": asy
 
 @pytest.fixture
 def strict(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Fail on a warning about something that was not closed, and on a line of asyncio about it."""
+    """Fail on warnings about unclosed resources, and on log lines of asyncio about them."""
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         yield
@@ -43,16 +43,16 @@ def strict(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     assert [each.message for each in caplog.records if each.levelno >= logging.WARNING] == []
 
 
-def made(server: Server, **given: Any) -> AsyncHttpRegistry:
-    """Make an asynchronous registry, outside of every loop."""
-    return AsyncHttpRegistry(RegistryConfig(url=server.url, token=server.token, **given))
+def make_registry(server: Server, **options: Any) -> AsyncHttpRegistry:
+    """Make an asynchronous registry outside of any loop."""
+    return AsyncHttpRegistry(RegistryConfig(url=server.url, token=server.token, **options))
 
 
 @pytest.mark.parametrize("run", RUNS)
 @pytest.mark.usefixtures("strict")
-def test_it_works_in_one_loop_after_the_other(run: str, sqlite_server: Server) -> None:
-    """Ten of them, with several connections each; what was closed is not used again."""
-    registry = made(sqlite_server, resolve=None)
+def test_a_registry_works_in_one_loop_after_another(run: str, sqlite_server: Server) -> None:
+    """In ten loops with several connections each; closed connections are not used again."""
+    registry = make_registry(sqlite_server, resolve=None)
 
     async def work() -> list[str]:
         found = await asyncio.gather(*(registry.principals.whoami() for _ in range(3)))
@@ -66,9 +66,9 @@ def test_it_works_in_one_loop_after_the_other(run: str, sqlite_server: Server) -
 
 
 @pytest.mark.usefixtures("strict")
-def test_two_threads_use_it_at_once(sqlite_server: Server) -> None:
-    """Each in a loop of its own, which never touches the connections of the other."""
-    registry = made(sqlite_server, resolve=None)
+def test_two_threads_use_a_registry_at_the_same_time(sqlite_server: Server) -> None:
+    """Each has a loop of its own, which never touches the connections of the other one."""
+    registry = make_registry(sqlite_server, resolve=None)
     both = threading.Barrier(2)
 
     async def work() -> set[str]:
@@ -82,9 +82,9 @@ def test_two_threads_use_it_at_once(sqlite_server: Server) -> None:
 
 
 @pytest.mark.usefixtures("strict")
-def test_it_is_closed_while_another_loop_uses_it(sqlite_server: Server) -> None:
-    """The other one's next call is an error of ours, and its connections are closed on its own loop."""
-    registry = made(sqlite_server, resolve=None)
+def test_a_registry_may_be_closed_while_another_loop_uses_it(sqlite_server: Server) -> None:
+    """The next call in the other loop raises RegistryClosed, and its connections are closed on its own loop."""
+    registry = make_registry(sqlite_server, resolve=None)
     used, closed = threading.Event(), threading.Event()
 
     async def work() -> None:
@@ -104,8 +104,8 @@ def test_it_is_closed_while_another_loop_uses_it(sqlite_server: Server) -> None:
 
 @pytest.mark.parametrize("run", RUNS)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_loop_that_ends_in_the_middle_holds_nobody_up(run: str, sqlite_server: Server, name: str) -> None:
-    """A refresh in the background that was begun, or only planned, when the loop ended is begun anew."""
+def test_a_refresh_of_an_ended_loop_is_started_again(run: str, sqlite_server: Server, name: str) -> None:
+    """Whether the refresh was under way or only scheduled when the loop ended."""
     with sqlite_server.registry() as sure:
         sure.models.create(name, "forecasting")
         promoted(sure, name)
@@ -117,32 +117,32 @@ def test_a_loop_that_ends_in_the_middle_holds_nobody_up(run: str, sqlite_server:
         async def ask() -> int:
             return (await registry.resolve(reference)).version
 
-        async def ask_and_let_it_begin() -> int:
+        async def ask_and_start_the_refresh() -> int:
             found = await ask()
             await asyncio.sleep(0)
             return found
 
         assert RUNS[run](ask()) == 1
-        for work in (ask, ask_and_let_it_begin, ask):
+        for work in (ask, ask_and_start_the_refresh, ask):
             proxy.plan(Latency(0.2))
             assert RUNS[run](work()) == 1
         with sqlite_server.registry() as sure:
             promoted(sure, name, b"second")
 
-        async def seen() -> int:
+        async def wait_for_second() -> int:
             for _ in range(400):
                 if (found := await ask()) == 2:
                     return found
                 await asyncio.sleep(0.02)
             return 0
 
-        assert asyncio.run(seen()) == 2
+        assert asyncio.run(wait_for_second()) == 2
         asyncio.run(registry.close())
 
 
 @pytest.mark.usefixtures("strict")
-def test_an_answer_that_another_loop_waits_for_is_no_reason_to_hang(sqlite_server: Server, name: str) -> None:
-    """The first caller ends; one that waited for its answer in another loop asks, one whose loop ended gets nothing."""
+def test_a_flight_of_an_ended_loop_does_not_block_others(sqlite_server: Server, name: str) -> None:
+    """A call that waits for it in another loop fetches; a call whose loop has ended gets nothing."""
     with sqlite_server.registry() as sure:
         sure.models.create(name, "forecasting")
         promoted(sure, name)
@@ -169,8 +169,8 @@ def test_an_answer_that_another_loop_waits_for_is_no_reason_to_hang(sqlite_serve
 
 
 @pytest.mark.usefixtures("strict")
-def test_a_transport_of_the_callers_own_stays_open_between_loops() -> None:
-    """It is theirs, and perhaps of no loop at all; only `close` closes it."""
+def test_a_transport_of_the_caller_stays_open_between_loops() -> None:
+    """It may not belong to a loop at all; only `close` closes it."""
 
     class Own(httpx.MockTransport):
         closed = 0

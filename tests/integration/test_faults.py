@@ -1,4 +1,4 @@
-"""A network that fails in every way, between both clients and a real server: nothing is lost or done twice."""
+"""Faults of the network between both clients and a real server: nothing is lost or executed twice."""
 
 import contextlib
 import os
@@ -32,41 +32,41 @@ MIB = 1024 * 1024
 
 @pytest.fixture
 def proxy(sqlite_server: Server) -> Iterator[FaultProxy]:
-    """A proxy before the server of the session."""
+    """Start a proxy in front of the server of the session."""
     with faulty(sqlite_server.url) as proxy:
         yield proxy
 
 
 @pytest.fixture(params=["blocking", "async"])
 def connect(request: pytest.FixtureRequest, proxy: FaultProxy, sqlite_server: Server) -> Iterator[Connect]:
-    """Makes registries of either client, whose way to the server leads through the proxy."""
+    """Provide a function that makes registries of either client, connected through the proxy."""
     with contextlib.ExitStack() as stack:
 
-        def config(given: dict[str, Any]) -> RegistryConfig:
-            return RegistryConfig(url=proxy.url, token=sqlite_server.token, first_pause_s=0.01, **given)
+        def config(options: dict[str, Any]) -> RegistryConfig:
+            return RegistryConfig(url=proxy.url, token=sqlite_server.token, first_pause_s=0.01, **options)
 
         if request.param == "blocking":
-            yield lambda **given: stack.enter_context(HttpRegistry(config(given)))
+            yield lambda **options: stack.enter_context(HttpRegistry(config(options)))
         else:
             portal = stack.enter_context(start_blocking_portal())
 
-            def make(**given: Any) -> ModelRegistry:
-                async def made() -> AsyncHttpRegistry:
-                    return AsyncHttpRegistry(config(given))
+            def make(**options: Any) -> ModelRegistry:
+                async def open_registry() -> AsyncHttpRegistry:
+                    return AsyncHttpRegistry(config(options))
 
-                registry = portal.call(made)
+                registry = portal.call(open_registry)
                 stack.callback(portal.call, registry.close)
                 return ViaAsync(portal, registry)
 
             yield make
 
 
-PASSING = [CutRequest(10), CutAnswer(5), CutAnswer(300), LostAnswer(), HalfOpen(), Latency(0.7), ByteByByte(0.02)]
+TRANSIENT = [CutRequest(10), CutAnswer(5), CutAnswer(300), LostAnswer(), HalfOpen(), Latency(0.7), ByteByByte(0.02)]
 
 
-@pytest.mark.parametrize("fault", PASSING, ids=lambda fault: type(fault).__name__)
-def test_a_read_gets_through(connect: Connect, proxy: FaultProxy, fault: Fault) -> None:
-    """The second attempt is answered, on a connection of its own or on the one that is warm."""
+@pytest.mark.parametrize("fault", TRANSIENT, ids=lambda fault: type(fault).__name__)
+def test_a_read_succeeds_despite_one_fault(connect: Connect, proxy: FaultProxy, fault: Fault) -> None:
+    """The second attempt is answered, on a new connection or on an open one."""
     registry = connect(attempt_timeout_s=0.5)
     proxy.plan(fault)
     assert registry.principals.whoami().name == "admin"
@@ -76,10 +76,10 @@ def test_a_read_gets_through(connect: Connect, proxy: FaultProxy, fault: Fault) 
 
 
 @pytest.mark.parametrize("fault", [HalfOpen(), Latency(5.0), ByteByByte(0.3)], ids=lambda fault: type(fault).__name__)
-def test_a_server_that_is_never_done_costs_the_deadline_and_no_more(
+def test_a_call_to_a_server_that_never_finishes_ends_at_the_deadline(
     connect: Connect, proxy: FaultProxy, fault: Fault
 ) -> None:
-    """Also one that sends a byte in time, again and again."""
+    """Also if the server sends a byte in time, again and again."""
     proxy.always = fault
     registry = connect(attempt_timeout_s=0.4, deadline_s=1.0)
     began = time.monotonic()
@@ -91,8 +91,8 @@ def test_a_server_that_is_never_done_costs_the_deadline_and_no_more(
     assert failed.value.tried
 
 
-def test_a_network_that_always_cuts_is_told(connect: Connect, proxy: FaultProxy) -> None:
-    """After three attempts, by the kind of what happened."""
+def test_a_lasting_fault_raises_its_error_after_all_attempts(connect: Connect, proxy: FaultProxy) -> None:
+    """Its class depends on the fault."""
     proxy.always = CutAnswer(100)
     with pytest.raises(ConnectionFailed, match="tried 3 times"):
         connect().principals.whoami()
@@ -104,10 +104,10 @@ def test_a_network_that_always_cuts_is_told(connect: Connect, proxy: FaultProxy)
 @pytest.mark.parametrize(
     "fault", [LostAnswer(), CutAnswer(40), CutRequest(250)], ids=lambda fault: type(fault).__name__
 )
-def test_a_write_whose_answer_is_lost_is_done_once(
+def test_a_write_whose_answer_is_lost_is_executed_once(
     connect: Connect, proxy: FaultProxy, sqlite_server: Server, name: str, fault: Fault
 ) -> None:
-    """The repetition carries the same key and gets the first answer: one model, one event."""
+    """The retry has the same key and receives the first answer: one model, one event."""
     proxy.plan(fault, of=b"POST /v1/models ")
     model = connect().models.create(name, "forecasting")
     keys = [_header(head, b"idempotency-key") for head in proxy.requests if head.startswith(b"POST /v1/models ")]
@@ -118,11 +118,11 @@ def test_a_write_whose_answer_is_lost_is_done_once(
         assert [event.type for event in _log(other) if event.subject.endswith(name)] == ["registry.model.created"]
 
 
-def test_an_upload_goes_on_where_it_was_cut(connect: Connect, proxy: FaultProxy, name: str, tmp_path: Path) -> None:
-    """Twice, in its second part: the first part is sent once, and no try of the second costs more than that part.
+def test_an_upload_continues_where_it_was_cut(connect: Connect, proxy: FaultProxy, name: str, tmp_path: Path) -> None:
+    """Two cuts in the second part: the first part is sent once, and each try of the second one sends at most that part.
 
-    There may be more tries than cuts: while the server has not yet seen that a connection was reset, it refuses the
-    next try as one of two at once, which the client finds out when it has sent the part.
+    There may be more tries than cuts: until the server has noticed that a connection was reset, it refuses the next try
+    as a concurrent one, which the client learns after it has sent the part.
     """
     file = tmp_path / "model.bin"
     file.write_bytes(os.urandom(34 * MIB))
@@ -141,10 +141,10 @@ def test_an_upload_goes_on_where_it_was_cut(connect: Connect, proxy: FaultProxy,
 
 
 @pytest.mark.parametrize(("size", "cut", "times"), [(16 * MIB, 3 * MIB, 5), (MIB, 200_000, 6), (MIB, 200, 2)])
-def test_a_download_goes_on_where_it_was_cut(  # noqa: PLR0917 - fixtures
+def test_a_download_continues_where_it_was_cut(  # noqa: PLR0917 - fixtures
     connect: Connect, proxy: FaultProxy, name: str, tmp_path: Path, size: int, cut: int, times: int
 ) -> None:
-    """Again and again, more often than an attempt is repeated; what arrives is what was sent."""
+    """More often than a call has attempts; the received bytes are those that were sent."""
     file = tmp_path / "model.bin"
     file.write_bytes(os.urandom(size))
     registry = connect()

@@ -1,4 +1,4 @@
-"""A process that is forked off while threads call: whatever it does with the client, or does not, it ends at once."""
+"""A process that is forked while threads make calls ends at once, whatever it does with the client."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from tests.support.steps import promoted
 
 FORKS = int(os.environ.get("FORKS", "10"))
 
-# Threads hold the locks of client, pool and file in turn; children begin at any of these moments.
+# Threads hold the locks of client, pool and file in turn; children are forked at any of these moments.
 PARENT = """
 import gc, json, os, signal, sys, threading, time, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # that it forks while there are threads is the point
@@ -33,7 +33,7 @@ def busy():
         registry._cache._has_unsaved = True
         registry._cache.save()
 
-acts = [compile(act, act, "exec") for act in json.loads(os.environ["ACTS"])]
+actions = [compile(action, action, "exec") for action in json.loads(os.environ["ACTIONS"])]
 
 threads = [threading.Thread(target=busy) for _ in range(3)]
 for thread in threads:
@@ -55,7 +55,7 @@ try:
     for number in range(forks):
         pid = os.fork()
         if pid == 0:
-            exec(acts[number % len(acts)])
+            exec(actions[number % len(actions)])
             sys.exit(0)
         living.add(pid)
         wait(0.003)
@@ -94,7 +94,7 @@ CHILDREN = {
 
 @pytest.fixture
 def environment(sqlite_server: Server, name: str, cache: Path) -> dict[str, str]:
-    """The variables of a process with a client, all defaults, of a registry with a version in production."""
+    """Provide the variables for a client with defaults, of a registry with a version in production."""
     with HttpRegistry(RegistryConfig(url=sqlite_server.url, token=sqlite_server.token, resolve=None)) as registry:
         registry.models.create(name, "forecasting")
         promoted(registry, name)
@@ -108,8 +108,8 @@ def environment(sqlite_server: Server, name: str, cache: Path) -> dict[str, str]
 
 
 def test_a_forked_process_ends(environment: dict[str, str]) -> None:
-    """Through `sys.exit`, with all that Python does at the end of an interpreter; `FORKS` says how many are tried."""
-    out, err = run_with_children(PARENT, ACTS=json.dumps(list(CHILDREN.values())), **environment)
+    """It ends through `sys.exit`, as an interpreter does; `FORKS` sets the number of processes."""
+    out, err = run_with_children(PARENT, ACTIONS=json.dumps(list(CHILDREN.values())), **environment)
     assert (out, err) == (f"0 hung, {FORKS} ended, 0 failed\n", "")
 
 
@@ -137,8 +137,8 @@ if True:
 """
 
 
-def test_a_pool_of_processes_uses_it(environment: dict[str, str]) -> None:
-    """Made while a thread calls."""
+def test_a_pool_of_forked_processes_uses_a_client(environment: dict[str, str]) -> None:
+    """The pool is made while a thread makes calls."""
     assert run_with_children(POOL, **environment) == ("12\n", "")
 
 
@@ -171,6 +171,6 @@ print(asyncio.run(work()))
 """
 
 
-def test_an_asynchronous_client_is_left_alone(environment: dict[str, str]) -> None:
-    """Its last word is the parent's, which goes on with its own loop."""
+def test_a_forked_process_leaves_the_asynchronous_client_to_its_parent(environment: dict[str, str]) -> None:
+    """Its finalizer belongs to the parent, whose loop continues."""
     assert run_with_children(ASYNC, **environment) == (f"{[0] * 6}\n", "")

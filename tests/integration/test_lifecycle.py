@@ -29,7 +29,7 @@ PRODUCTION = "models:/{}/production"
 
 @pytest.fixture
 def config(sqlite_server: Server, name: str) -> RegistryConfig:
-    """The configuration of a client of a registry with a version in production, all defaults."""
+    """Provide a configuration with defaults for a registry with a version in production."""
     config = RegistryConfig(url=sqlite_server.url, token=sqlite_server.token)
     with HttpRegistry(replace(config, resolve=None)) as registry:
         registry.models.create(name, "forecasting")
@@ -38,9 +38,9 @@ def config(sqlite_server: Server, name: str) -> RegistryConfig:
 
 
 def python(code: str, config: RegistryConfig, name: str) -> subprocess.CompletedProcess[str]:
-    """Another interpreter, whose warnings are errors, with the configuration in its environment alone."""
-    known = {"REGISTRY_URL": config.url, "REGISTRY_TOKEN": config.token, "NAME": name}
-    written = run_with_children(f"import os; name = os.environ['NAME']\n{code}", **known)
+    """Run code in another interpreter, whose warnings are errors, with the configuration in its environment."""
+    environment = {"REGISTRY_URL": config.url, "REGISTRY_TOKEN": config.token, "NAME": name}
+    written = run_with_children(f"import os; name = os.environ['NAME']\n{code}", **environment)
     return subprocess.CompletedProcess([], 0, *written)
 
 
@@ -51,8 +51,8 @@ print(found.version.version, found.source)
 """
 
 
-def test_a_new_process_resolves_in_an_outage_without_any_configuration(tmp_path: Path, cache: Path) -> None:
-    """All defaults, nothing closed: what one process resolved and left behind, the next one knows."""
+def test_a_new_process_resolves_in_an_outage_without_configuration(tmp_path: Path, cache: Path) -> None:
+    """With defaults and without `close`, the next process starts with the answers of the last one."""
     with running(Settings(data=tmp_path, port=0, access_log=False)) as url:
         config = RegistryConfig(url=url, token=(tmp_path / "admin-token").read_text().strip())
         with HttpRegistry(replace(config, resolve=None)) as registry:
@@ -71,7 +71,7 @@ def test_a_new_process_resolves_in_an_outage_without_any_configuration(tmp_path:
 
 @contextmanager
 def silent(port: int = 0) -> Iterator[int]:
-    """A port where connections are taken and nothing is ever said."""
+    """Open a port that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", port)) as listening:
         yield listening.getsockname()[1]
 
@@ -92,7 +92,7 @@ print(registry.versions.resolution(f"models:/{name}/production").source, time.mo
 
 
 def test_an_interpreter_ends_while_a_refresh_hangs(config: RegistryConfig, name: str) -> None:
-    """At once and without a word, closed or not, blocking or asynchronous."""
+    """At once and without output, also if the client was closed."""
     with HttpRegistry(config) as registry:
         operation = replace(versions.resolve(PRODUCTION.format(name)), read=lambda answer: answer.body)
         body: bytes = registry.call(operation)  # type: ignore[assignment]
@@ -106,11 +106,11 @@ def test_an_interpreter_ends_while_a_refresh_hangs(config: RegistryConfig, name:
 
 
 def test_a_forked_process_has_connections_and_locks_of_its_own(config: RegistryConfig, name: str) -> None:
-    """Forked while other threads call: parent and children resolve, read and close, and none hears another's answer."""
+    """Parent and children resolve, read and close while threads make calls, and each receives its own answers."""
     done = python(
         """
 import threading, warnings
-warnings.simplefilter("ignore", DeprecationWarning)  # that it forks while there are threads is the point
+warnings.simplefilter("ignore", DeprecationWarning)  # the test needs a fork while there are threads
 from common_lib import HttpRegistry
 from common_lib.config import RegistryConfig
 registry = HttpRegistry(RegistryConfig.from_environment())
@@ -153,8 +153,8 @@ print(ended)
     assert (done.stdout, done.stderr) == (f"{[0] * 8}\n", "")
 
 
-def test_many_threads_resolve_at_once(config: RegistryConfig, name: str) -> None:
-    """64 of them begin together on a new client: one attempt, one version."""
+def test_many_threads_share_one_attempt(config: RegistryConfig, name: str) -> None:
+    """64 threads resolve at the same time on a new client."""
     faults = Faults()
     with HttpRegistry(replace(config, resolve=ResolveRules(persist=False))) as registry:
         faults.inject_into(registry)
@@ -175,8 +175,8 @@ def test_many_threads_resolve_at_once(config: RegistryConfig, name: str) -> None
     assert faults.attempts == 1
 
 
-def test_many_tasks_resolve_at_once(config: RegistryConfig, name: str) -> None:
-    """200 of them, of whom a half is cancelled, the one that asks first among them: the rest is answered."""
+def test_many_tasks_share_one_attempt(config: RegistryConfig, name: str) -> None:
+    """Half of 200 tasks are cancelled, the first caller among them, and the others receive the answer."""
 
     async def work() -> tuple[list[int], int]:
         faults = Faults()
@@ -196,7 +196,7 @@ def test_many_tasks_resolve_at_once(config: RegistryConfig, name: str) -> None:
 
 
 def test_a_refresh_does_not_inherit_a_deadline(config: RegistryConfig, name: str) -> None:
-    """Who comes by with little time begins it, and it has its own."""
+    """A caller with little time left starts it, and it has a deadline of its own."""
 
     async def work() -> bool:
         faults = Faults()
@@ -216,8 +216,8 @@ def test_a_refresh_does_not_inherit_a_deadline(config: RegistryConfig, name: str
     assert asyncio.run(work())
 
 
-def test_a_closed_client_says_so(config: RegistryConfig, name: str) -> None:
-    """Twice closed is closed once; a call afterwards is a typed error, also for what is known."""
+def test_a_closed_client_raises_registry_closed(config: RegistryConfig, name: str) -> None:
+    """Closing twice has no effect; later calls raise it, also for stored answers."""
     registry = HttpRegistry(config)
     registry.resolve(PRODUCTION.format(name))
     for _ in range(2):
@@ -238,8 +238,8 @@ def test_a_closed_client_says_so(config: RegistryConfig, name: str) -> None:
     asyncio.run(work())
 
 
-def test_a_client_may_be_closed_in_the_middle_of_its_calls(config: RegistryConfig, name: str) -> None:
-    """Each call of the other threads is answered or ends in one of our errors."""
+def test_a_client_may_be_closed_during_its_calls(config: RegistryConfig, name: str) -> None:
+    """Each call of the other threads is answered or raises an error of the library."""
     registry = HttpRegistry(config)
     errors: list[Exception] = []
     started = threading.Barrier(9)
@@ -249,7 +249,7 @@ def test_a_client_may_be_closed_in_the_middle_of_its_calls(config: RegistryConfi
         try:
             while True:
                 registry.models.get(name)
-        except Exception as error:  # noqa: BLE001 - what it is, is the question
+        except Exception as error:  # noqa: BLE001 - its type is checked below
             errors.append(error)
 
     threads = [threading.Thread(target=busy) for _ in range(8)]
@@ -263,8 +263,8 @@ def test_a_client_may_be_closed_in_the_middle_of_its_calls(config: RegistryConfi
     assert len(errors) == 8
 
 
-def test_it_goes_on_at_a_replica(config: RegistryConfig, name: str, tmp_path: Path) -> None:
-    """The first address is dead, the second one answers; the circuit of the first opens and stops nobody."""
+def test_calls_continue_at_a_replica(config: RegistryConfig, name: str, tmp_path: Path) -> None:
+    """The first endpoint is down, the second one answers."""
     with silent() as port:
         dead = f"http://127.0.0.1:{port}"
     replicated = replace(config, url=dead, replicas=(config.url,), resolve=None)

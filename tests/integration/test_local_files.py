@@ -22,7 +22,7 @@ from common_lib.operations import artifacts
 from common_lib.operations.base import Operation, Source
 from registry_server.testing import TestBackend, backend
 from tests.conftest import ViaAsync
-from tests.integration.test_transport import talking
+from tests.integration.test_transport import serving
 
 CONTENT = b"weights" * 100
 
@@ -236,7 +236,7 @@ def test_bytes_take_as_long_as_they_take(tmp_path: Path, kind: str) -> None:
     """The time of an attempt is not that of a transfer."""
     (tmp_path / "model.bin").write_bytes(CONTENT)
     operation = artifacts.put_blob("0" * 64, tmp_path / "model.bin")
-    with talking(_slowly) as url, contextlib.ExitStack() as stack:
+    with serving(_slowly) as url, contextlib.ExitStack() as stack:
         config = RegistryConfig(url=url, attempt_timeout_s=0.3, attempts=1)
         registry: ModelRegistry
         if kind == "blocking":

@@ -1,4 +1,4 @@
-"""Answers that no registry gives: each becomes one of our errors, in both clients, and costs no memory to speak of."""
+"""Answers that do not come from a registry: each raises an error of the library and uses little memory."""
 
 import asyncio
 import tracemalloc
@@ -25,7 +25,7 @@ PROBLEM = {"content-type": "application/problem+json"}
 
 
 def problem(**facts: Any) -> bytes:
-    """A problem as the registry words it, but for these facts."""
+    """Return a problem document with these fields changed."""
     import json  # noqa: PLC0415 - only here
 
     whole = {"type": "about:blank", "title": "no", "status": 404, "detail": "no", "code": "model_not_found"}
@@ -57,18 +57,18 @@ ODD: dict[str, tuple[dict[str, Any], type[RegistryError]]] = {
     "a redirect without an address": ({"status": 307}, ProtocolError),
     "304": ({"status": 304}, ProtocolError),
     "a good body with a bad status": ({"status": 500, "headers": JSON, "content": b'{"name": "admin"}'}, ServerFailed),
-    "a status of its own": ({"status": 799, "headers": JSON, "content": b"{}"}, ServerFailed),
+    "an unknown status": ({"status": 799, "headers": JSON, "content": b"{}"}, ServerFailed),
     "an unknown code": ({"status": 404, "headers": PROBLEM, "content": problem(code="of_tomorrow")}, NotFound),
     "an unknown code of 418": (
         {"status": 418, "headers": PROBLEM, "content": problem(status=418, code="teapot")},
         RequestRefused,
     ),
-    "a problem that is none": ({"status": 404, "headers": PROBLEM, "content": b'{"code": 7}'}, ProtocolError),
+    "an invalid problem": ({"status": 404, "headers": PROBLEM, "content": b'{"code": 7}'}, ProtocolError),
     "a problem in Latin-1": ({"status": 404, "headers": PROBLEM, "content": b'{"detail": "\xe9"}'}, ProtocolError),
     "a huge error": ({"status": 404, "headers": {"content-type": "text/html"}, "stream": Endless()}, ProtocolError),
     "a huge failure": ({"status": 503, "stream": Endless()}, ServerFailed),
     "a huge answer": ({"status": 200, "headers": JSON, "stream": Endless()}, ConnectionFailed),
-    "zipped though nobody asked": (
+    "gzip that was not requested": (
         {"status": 200, "headers": JSON | {"content-encoding": "gzip"}, "stream": httpx.ByteStream(b"\x1f\x8b\x08")},
         ProtocolError,
     ),
@@ -79,41 +79,41 @@ ODD: dict[str, tuple[dict[str, Any], type[RegistryError]]] = {
 }
 
 
-def _ask(client: str) -> None:
+def _call(client: str) -> None:
     config = RegistryConfig(url=URL, attempts=1)
     if client == "blocking":
         with HttpRegistry(config) as registry:
             registry.principals.whoami()
         return
 
-    async def ask() -> None:
+    async def call() -> None:
         async with AsyncHttpRegistry(config) as registry:
             await registry.principals.whoami()
 
-    asyncio.run(ask())
+    asyncio.run(call())
 
 
 @pytest.mark.parametrize("client", ["blocking", "async"])
 @pytest.mark.parametrize("oddity", ODD)
-def test_an_answer_of_no_registry_is_one_of_our_errors(client: str, oddity: str) -> None:
-    """It says what came, shortly; of a refusal without end the beginning is read."""
-    given, error = ODD[oddity]
-    given = {"status_code" if name == "status" else name: value for name, value in given.items()}
+def test_an_answer_that_is_not_from_a_registry_raises_an_error_of_the_library(client: str, oddity: str) -> None:
+    """The error describes the answer briefly; of an endless refusal only the beginning is read."""
+    options, error = ODD[oddity]
+    options = {"status_code" if name == "status" else name: value for name, value in options.items()}
     with respx.mock:
-        respx.get(url__startswith=URL).mock(side_effect=lambda _: httpx.Response(**given))
+        respx.get(url__startswith=URL).mock(side_effect=lambda _: httpx.Response(**options))
         tracemalloc.start()
         try:
             with pytest.raises(error) as failed:
-                _ask(client)
-            most = tracemalloc.get_traced_memory()[1]
+                _call(client)
+            peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
     assert len(str(failed.value)) < 2_000
-    assert most < (140e6 if error is ConnectionFailed else 10e6)
+    assert peak < (140e6 if error is ConnectionFailed else 10e6)
 
 
-def test_a_transport_that_brings_answers_whole_is_as_good_as_the_network() -> None:
-    """`httpx.MockTransport` in the tests of a service: what it answers is an answer, and its refusal a refusal."""
+def test_a_transport_that_returns_whole_answers_works_like_the_network() -> None:
+    """A service may use `httpx.MockTransport` in its tests."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/v1/models/a/aliases":
@@ -127,10 +127,10 @@ def test_a_transport_that_brings_answers_whole_is_as_good_as_the_network() -> No
         with pytest.raises(NotFound):
             registry.models.get("b")
 
-    async def asked() -> None:
+    async def call() -> None:
         async with AsyncHttpRegistry(config, transport=whole) as registry:
             assert await registry.aliases.of_model("a") == []
             with pytest.raises(NotFound):
                 await registry.models.get("b")
 
-    asyncio.run(asked())
+    asyncio.run(call())

@@ -1,4 +1,4 @@
-"""A registry that goes away: what was resolved before still is, over real sockets and real processes."""
+"""Resolves while the registry is down, over real sockets and with real processes."""
 
 import time
 from pathlib import Path
@@ -16,11 +16,11 @@ from tests.support.steps import promoted
 RULES = ResolveRules(fresh_s=0.0, revalidate_s=0.0)
 
 
-def made(data: Path, **more: object) -> RegistryConfig:
-    """The configuration of a client of a registry that served a while and is gone now."""
+def config_of_stopped_server(data: Path, **options: object) -> RegistryConfig:
+    """Run a server until one reference is resolved, stop it, and return the configuration of the client."""
     with running(Settings(data=data, port=0, access_log=False)) as url:
         token = (data / "admin-token").read_text().strip()
-        config = RegistryConfig(url=url, token=token, attempts=1, **more)  # type: ignore[arg-type]
+        config = RegistryConfig(url=url, token=token, attempts=1, **options)  # type: ignore[arg-type]
         with HttpRegistry(config) as registry:
             registry.models.create("eurusd", "forecasting")
             promoted(registry, "eurusd")
@@ -28,9 +28,9 @@ def made(data: Path, **more: object) -> RegistryConfig:
     return config
 
 
-def test_a_new_process_resolves_while_nobody_answers(tmp_path: Path) -> None:
-    """Out of the file of the last one; what it never resolved is a typed error."""
-    config = made(tmp_path / "data", resolve=ResolveRules(persist=tmp_path / "resolves.json"))
+def test_a_new_process_resolves_during_an_outage(tmp_path: Path) -> None:
+    """It uses the file of the last process; a reference that was never resolved raises a typed error."""
+    config = config_of_stopped_server(tmp_path / "data", resolve=ResolveRules(persist=tmp_path / "resolves.json"))
     with HttpRegistry(config) as registry:
         found = registry.versions.resolution("models:/eurusd/production")
         assert (found.version.version, found.source) == (1, "disk-cache")
@@ -38,10 +38,10 @@ def test_a_new_process_resolves_while_nobody_answers(tmp_path: Path) -> None:
             registry.resolve("models:/eurusd@champion")
 
 
-def test_an_outage_is_told_and_answered(tmp_path: Path) -> None:
-    """By both clients: the version, stale, and why."""
+def test_both_clients_serve_stale_answers_during_an_outage(tmp_path: Path) -> None:
+    """With the version, its source, and the reason."""
     rules = ResolveRules(fresh_s=0.0, revalidate_s=0.0, persist=tmp_path / "resolves.json")
-    config = made(tmp_path / "data", resolve=rules)
+    config = config_of_stopped_server(tmp_path / "data", resolve=rules)
     with HttpRegistry(config) as registry:
         found = registry.versions.resolution("models:/eurusd/production")
     assert (found.stale, found.source) == (True, "disk-cache")
@@ -55,10 +55,10 @@ def test_an_outage_is_told_and_answered(tmp_path: Path) -> None:
     assert anyio.run(ask) == (True, "disk-cache")
 
 
-def test_once_the_circuit_is_open_answers_take_no_time(tmp_path: Path) -> None:
-    """Nobody is waited for: the slowest of a thousand resolves in an outage is told beside the bar of a millisecond."""
+def test_stale_answers_take_no_time_once_the_circuit_is_open(tmp_path: Path) -> None:
+    """The time of the slowest of a hundred resolves is printed."""
     rules = ResolveRules(fresh_s=0.0, revalidate_s=0.0, persist=tmp_path / "resolves.json")
-    config = made(tmp_path / "data", resolve=rules)
+    config = config_of_stopped_server(tmp_path / "data", resolve=rules)
     with HttpRegistry(config) as registry:
         for _ in range(20):
             registry.resolve("models:/eurusd/production")
@@ -73,8 +73,8 @@ def test_once_the_circuit_is_open_answers_take_no_time(tmp_path: Path) -> None:
     print(f"p99 {sorted(took)[990] * 1e6:.0f} µs")
 
 
-def test_a_background_refresh_brings_the_new_version(tmp_path: Path) -> None:
-    """The old one is given meanwhile."""
+def test_a_background_refresh_fetches_the_new_version(tmp_path: Path) -> None:
+    """The old version is served until then."""
     with running(Settings(data=tmp_path, port=0, access_log=False)) as url:
         token = (tmp_path / "admin-token").read_text().strip()
         rules = ResolveRules(fresh_s=0.0, revalidate_s=60.0)
@@ -88,4 +88,4 @@ def test_a_background_refresh_brings_the_new_version(tmp_path: Path) -> None:
             assert reader.resolve("models:/eurusd/production").version == 1
             end = time.monotonic() + 10
             while reader.resolve("models:/eurusd/production").version == 1:
-                assert time.monotonic() < end, "the refresh brought nothing"
+                assert time.monotonic() < end, "the refresh did not fetch the new version"

@@ -1,4 +1,4 @@
-"""A dependent's tests make the registry fail and recover, in-process, with cache, retries and circuits at work."""
+"""Simulated faults in the registry of a service, in-process, with cache, retries and circuits at work."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -41,32 +41,32 @@ PRODUCTION = "models:/eurusd/production"
 
 
 class Plain(ModelRegistry):
-    """A registry of somebody else's making: all it has is `call`."""
+    """A registry of another kind, which has only `call`."""
 
     def __init__(self, inner: ModelRegistry) -> None:
         self._inner = inner
         self.origin = inner.origin
 
     def call(self, operation: Operation[T]) -> T:
-        """Pass it on."""
+        """Pass the operation on."""
         return self._inner.call(operation)
 
 
 class AsyncPlain(AsyncModelRegistry):
-    """The same, awaited."""
+    """The same for asyncio."""
 
     def __init__(self, inner: AsyncModelRegistry) -> None:
         self._inner = inner
         self.origin = inner.origin
 
     async def call(self, operation: Operation[T]) -> T:
-        """Pass it on."""
+        """Pass the operation on."""
         return await self._inner.call(operation)
 
 
 @pytest.fixture
 def writer(model_registry: HttpRegistry) -> HttpRegistry:
-    """Somebody else's registry, with a model in production."""
+    """Provide a registry of another service, with a model in production."""
     model_registry.models.create("eurusd", "forecasting")
     promoted(model_registry, "eurusd", b"one")
     return model_registry
@@ -79,15 +79,15 @@ def reader(
     model_registry_backend: TestBackend,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[ModelRegistry]:
-    """A registry over HTTP, one of another kind, and one over HTTP without a cache."""
+    """Provide a registry over HTTP, one of another kind, or one over HTTP without a cache."""
     if request.param == "uncached":
         monkeypatch.setattr(model_registry_backend, "resolve", None)
     with model_registry_backend.registry("strategy") as inner:
         yield Plain(inner) if request.param == "plain" else inner
 
 
-def test_trading_goes_on_in_an_outage_and_sees_the_repair(reader: ModelRegistry, writer: HttpRegistry) -> None:
-    """By default for a day, with the verified files of this machine; each result says how it is known."""
+def test_trading_continues_during_an_outage_and_sees_the_repair(reader: ModelRegistry, writer: HttpRegistry) -> None:
+    """By default for a day, with the verified local files; each result has its provenance."""
     faults = Faults()
     strategy = Strategy(faults.inject_into(reader))
     model = strategy.trading_model("eurusd")
@@ -103,8 +103,8 @@ def test_trading_goes_on_in_an_outage_and_sees_the_repair(reader: ModelRegistry,
     assert (model.version.version, model.stale, model.reason) == (2, False, "")
 
 
-def test_trading_that_fails_closed_stops(reader: ModelRegistry) -> None:
-    """With the error, as soon as the answer is not fresh."""
+def test_trading_that_fails_closed_stops_in_an_outage(reader: ModelRegistry) -> None:
+    """The error is raised as soon as the answer is not fresh."""
     faults = Faults()
     strategy = Strategy(faults.inject_into(reader), staleness=FailClosed())
     assert strategy.trading_model("eurusd").version.version == 1
@@ -113,8 +113,8 @@ def test_trading_that_fails_closed_stops(reader: ModelRegistry) -> None:
         strategy.trading_model("eurusd")
 
 
-def test_trading_goes_on_for_so_long_and_no_longer(reader: ModelRegistry) -> None:
-    """The greatest age is a promise."""
+def test_trading_stops_after_the_greatest_age(reader: ModelRegistry) -> None:
+    """A stale answer is served until `max_age_s`."""
     faults = Faults()
     strategy = Strategy(faults.inject_into(reader), staleness=KeepLastGood(max_age_s=1.5))
     strategy.resolve(PRODUCTION)
@@ -127,34 +127,36 @@ def test_trading_goes_on_for_so_long_and_no_longer(reader: ModelRegistry) -> Non
         except RegistryUnavailable:
             break
     else:
-        pytest.fail("it was given for longer")
+        pytest.fail("the stale answer is served for too long")
 
 
-def test_an_expired_token_stops_no_trading_and_a_refusal_does(reader: ModelRegistry, writer: HttpRegistry) -> None:
-    """Who keeps the last good goes on through 401 and says why; who serves stale does not; 404 stops both."""
+def test_trading_continues_with_an_expired_token_and_stops_after_a_refusal(
+    reader: ModelRegistry, writer: HttpRegistry
+) -> None:
+    """KeepLastGood serves the stale answer after 401, ServeStale does not, and both raise 404."""
     faults = Faults()
     faulty = faults.inject_into(reader)
-    keeping, serving = Strategy(faulty), Strategy(faulty, staleness=ServeStale())
-    for strategy in (keeping, serving):
+    keep_last_good, serve_stale = Strategy(faulty), Strategy(faulty, staleness=ServeStale())
+    for strategy in (keep_last_good, serve_stale):
         strategy.resolve(PRODUCTION)
     faults.denied()
-    found = keeping.versions.resolution(PRODUCTION)
+    found = keep_last_good.versions.resolution(PRODUCTION)
     assert (found.version.version, found.stale) == (1, True)
     assert "expired" in found.reason
     with pytest.raises(Unauthenticated):
-        serving.resolve(PRODUCTION)
+        serve_stale.resolve(PRODUCTION)
     writer.versions.transition("eurusd", 1, "archived", reason="recalled", force=True)
     faults.recover()
-    for strategy in (keeping, serving):
+    for strategy in (keep_last_good, serve_stale):
         with pytest.raises(VersionNotFound):
             strategy.resolve(PRODUCTION)
     faults.outage()
     with pytest.raises(RegistryUnavailable):
-        keeping.resolve(PRODUCTION)
+        keep_last_good.resolve(PRODUCTION)
 
 
-def test_what_is_no_policy_is_refused(model_registry: HttpRegistry, async_model_registry: AsyncHttpRegistry) -> None:
-    """With the ones there are."""
+def test_an_invalid_staleness_is_refused(model_registry: HttpRegistry, async_model_registry: AsyncHttpRegistry) -> None:
+    """The error names the valid ones."""
     wrong: Any = "keep"
     with pytest.raises(InvalidConfiguration, match="KeepLastGood"):
         Strategy(model_registry, staleness=wrong)
@@ -166,10 +168,10 @@ def test_what_is_no_policy_is_refused(model_registry: HttpRegistry, async_model_
 
 
 @pytest.mark.parametrize("made", [lambda registry: registry, AsyncPlain], ids=["http", "plain"])
-def test_analysis_reads_stale_and_says_so(
+def test_analysis_serves_stale_answers_with_their_provenance(
     writer: HttpRegistry, model_registry_backend: TestBackend, made: Callable[[Any], AsyncModelRegistry]
 ) -> None:
-    """One model, and the list of all, each with its age and the reason."""
+    """One model, and the list of all models, have their age and the reason."""
 
     async def read() -> None:
         async with model_registry_backend.async_registry("analysis") as registry:
@@ -196,27 +198,27 @@ def test_analysis_reads_stale_and_says_so(
 
 @pytest.fixture(params=["blocking", "async"])
 def patient(request: pytest.FixtureRequest, writer: HttpRegistry, model_registry_backend: TestBackend) -> Iterator[Any]:
-    """Faults, and a client behind them whose pauses are short, of each kind."""
+    """Provide faults and a client of each kind that is affected by them; its pauses are short."""
     faults = Faults(seed=7)
-    more = {"first_pause_s": 0.0, "attempt_timeout_s": 0.2, "resolve": ResolveRules(persist=False)}
+    options = {"first_pause_s": 0.0, "attempt_timeout_s": 0.2, "resolve": ResolveRules(persist=False)}
     if request.param == "blocking":
         made = model_registry_backend.registry("analysis")
-        with HttpRegistry(replace(made.config, **more), transport=made._network) as registry:
+        with HttpRegistry(replace(made.config, **options), transport=made._network) as registry:
             yield faults, faults.inject_into(registry)
     else:
         with start_blocking_portal() as portal:
 
             async def make() -> AsyncHttpRegistry:
                 other = model_registry_backend.async_registry("analysis")
-                return AsyncHttpRegistry(replace(other.config, **more), transport=other._network)
+                return AsyncHttpRegistry(replace(other.config, **options), transport=other._network)
 
             asynchronous = portal.call(make)
             yield faults, ViaAsync(portal, faults.inject_into(asynchronous))  # type: ignore[arg-type]
             portal.call(asynchronous.close)
 
 
-def test_retries_mend_a_share_of_errors(patient: tuple[Faults, ModelRegistry]) -> None:
-    """They happen below the retries: more attempts than calls, and every call is answered."""
+def test_retries_hide_a_share_of_errors(patient: tuple[Faults, ModelRegistry]) -> None:
+    """The faults are below the retries: there are more attempts than calls, and every call succeeds."""
     faults, registry = patient
     faults.errors(share=0.2)
     for _ in range(10):
@@ -224,8 +226,8 @@ def test_retries_mend_a_share_of_errors(patient: tuple[Faults, ModelRegistry]) -
     assert 10 < faults.attempts < 20
 
 
-def test_an_outage_opens_the_circuit_and_what_is_known_is_given(patient: tuple[Faults, ModelRegistry]) -> None:
-    """The error of what is not known says when it is worth another call."""
+def test_an_outage_opens_the_circuit_and_stored_answers_are_served(patient: tuple[Faults, ModelRegistry]) -> None:
+    """The error of a call without a stored answer has `retry_after_s`."""
     faults, registry = patient
     registry.resolve(PRODUCTION)
     faults.outage()
@@ -238,8 +240,8 @@ def test_an_outage_opens_the_circuit_and_what_is_known_is_given(patient: tuple[F
     assert registry.resolve(PRODUCTION).version == 1
 
 
-def test_what_is_too_slow_is_timed_out(patient: tuple[Faults, ModelRegistry]) -> None:
-    """After the time of an attempt; what is only slow is answered."""
+def test_an_answer_that_takes_too_long_times_out(patient: tuple[Faults, ModelRegistry]) -> None:
+    """A slow answer within the timeout of the attempt is received."""
     faults, registry = patient
     faults.slow(0.05)
     began = time.monotonic()
@@ -252,8 +254,8 @@ def test_what_is_too_slow_is_timed_out(patient: tuple[Faults, ModelRegistry]) ->
     assert time.monotonic() - began < 5
 
 
-def test_a_lost_answer_makes_one_thing(writer: HttpRegistry) -> None:
-    """The request is repeated under its key once the registry can be heard again."""
+def test_a_write_with_lost_answers_is_executed_once(writer: HttpRegistry) -> None:
+    """Every attempt has the same key."""
     faults = Faults()
     registry = faults.inject_into(writer)
     faults.lost_answers()
@@ -263,15 +265,15 @@ def test_a_lost_answer_makes_one_thing(writer: HttpRegistry) -> None:
     assert registry.models.get("gbpusd").revision == 1
 
 
-@pytest.mark.parametrize("do", [lambda f: f.errors(1.5), lambda f: f.errors(status=404), lambda f: f.slow(-1)])
-def test_what_is_no_fault_is_refused(do: Callable[[Faults], None]) -> None:
+@pytest.mark.parametrize("select", [lambda f: f.errors(1.5), lambda f: f.errors(status=404), lambda f: f.slow(-1)])
+def test_invalid_faults_are_refused(select: Callable[[Faults], None]) -> None:
     """At once, with the value."""
     with pytest.raises(InvalidConfiguration):
-        do(Faults())
+        select(Faults())
 
 
-def test_faults_of_any_other_registry_are_errors_of_its_calls(writer: HttpRegistry) -> None:
-    """Each kind as the error that a call would have ended in."""
+def test_faults_in_any_other_registry_are_errors_of_its_calls(writer: HttpRegistry) -> None:
+    """Each fault raises the error that a call over HTTP would raise."""
     faults = Faults()
     registry = faults.inject_into(Plain(writer))
     expected: list[tuple[Callable[[], None], type[Exception]]] = [

@@ -1,4 +1,4 @@
-"""What a client tells of itself, to the real libraries, and nothing that they do changes a call."""
+"""Telemetry of a client with the real libraries, whose failures do not affect calls."""
 
 import re
 from collections.abc import Iterator
@@ -24,43 +24,43 @@ from common_lib.faults import Faults
 URL = "http://registry.test"
 
 
-class Heard(httpx.BaseTransport):
-    """The network, with what was sent."""
+class RecordingTransport(httpx.BaseTransport):
+    """A transport that records the headers of each request."""
 
     def __init__(self, inner: httpx.BaseTransport) -> None:
         self._inner = inner
         self.headers: list[httpx.Headers] = []
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Pass it on."""
+        """Record the headers and pass the request on."""
         self.headers.append(request.headers)
         return self._inner.handle_request(request)
 
 
 @pytest.fixture
-def network(model_registry: HttpRegistry) -> Heard:
-    """The network to a registry with one model."""
+def network(model_registry: HttpRegistry) -> RecordingTransport:
+    """Provide the transport to a registry with one model."""
     model_registry.models.create("eurusd", "forecasting")
     assert model_registry._network is not None
-    return Heard(model_registry._network)
+    return RecordingTransport(model_registry._network)
 
 
-def client(model_registry: HttpRegistry, network: Heard, telemetry: Telemetry) -> HttpRegistry:
-    """A client that tells it."""
+def client(model_registry: HttpRegistry, network: RecordingTransport, telemetry: Telemetry) -> HttpRegistry:
+    """Return a client with this telemetry."""
     config = replace(model_registry.config, first_pause_s=0.0, resolve=None)
     return HttpRegistry(config, transport=network, telemetry=telemetry)
 
 
 def fail_until_open(registry: HttpRegistry, faults: Faults) -> None:
-    """Let the circuit of reads open."""
+    """Make calls until the circuit of reads opens."""
     faults.outage()
     while registry.circuits().get(f"{URL} read") is None or registry.circuits()[f"{URL} read"].state == "closed":
         with pytest.raises(RegistryUnavailable):
             registry.models.get("eurusd")
 
 
-def test_prometheus_has_it_all_in_few_series(model_registry: HttpRegistry, network: Heard) -> None:
-    """Attempts by the class of their outcome, retries, refused ones, and the state of the circuit."""
+def test_prometheus_has_all_events_in_few_series(model_registry: HttpRegistry, network: RecordingTransport) -> None:
+    """Attempts by the class of their outcome, retries, refused retries, and the state of the circuit."""
     series = CollectorRegistry()
     with client(model_registry, network, Prometheus(series)) as registry:
         registry.models.get("eurusd")
@@ -76,7 +76,7 @@ def test_prometheus_has_it_all_in_few_series(model_registry: HttpRegistry, netwo
 
 @pytest.fixture
 def spans() -> Iterator[tuple[Any, InMemorySpanExporter]]:
-    """A tracer of a real SDK, and what it has ended."""
+    """Provide a tracer of a real SDK, and its ended spans."""
     ended = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(ended))
@@ -84,10 +84,10 @@ def spans() -> Iterator[tuple[Any, InMemorySpanExporter]]:
     provider.shutdown()
 
 
-def test_a_trace_goes_on_at_the_server(
-    model_registry: HttpRegistry, network: Heard, spans: tuple[Any, InMemorySpanExporter]
+def test_a_trace_continues_at_the_server(
+    model_registry: HttpRegistry, network: RecordingTransport, spans: tuple[Any, InMemorySpanExporter]
 ) -> None:
-    """Every attempt carries the current span as traceparent, and the span has the events; without one none is sent."""
+    """Every attempt sends the current span as traceparent, and the span has the events; without a span none is sent."""
     tracer, ended = spans
     reader = InMemoryMetricReader()
     meters = MeterProvider([reader], shutdown_on_exit=False)
@@ -116,28 +116,30 @@ def test_a_trace_goes_on_at_the_server(
 
 
 class Broken(Telemetry):
-    """Fails at everything, or wants to send what is no header."""
+    """Telemetry that raises for each event and returns an invalid header."""
 
-    def on(self, happening: str, key: str, **facts: object) -> None:
+    def on(self, event: str, key: str, **facts: object) -> None:
         """Raise."""
         raise KeyError(key)
 
     def headers(self) -> Any:
-        """What is none."""
+        """Return an invalid header and a valid one."""
         return [("traceparent", "two\r\nlines: of"), ("ok", "1")]
 
 
-class Worse(Broken):
+class BrokenHeaders(Broken):
+    """Telemetry that raises for headers too."""
+
     def headers(self) -> Any:
         """Raise."""
         raise KeyError("headers")
 
 
-@pytest.mark.parametrize("telemetry", [Broken(), Worse()])
-def test_telemetry_that_raises_changes_nothing(
-    model_registry: HttpRegistry, network: Heard, telemetry: Telemetry
+@pytest.mark.parametrize("telemetry", [Broken(), BrokenHeaders()])
+def test_an_exception_in_the_telemetry_does_not_affect_a_call(
+    model_registry: HttpRegistry, network: RecordingTransport, telemetry: Telemetry
 ) -> None:
-    """The call is answered, and what cannot be a header is not sent."""
+    """The call succeeds, and an invalid header is not sent."""
     with client(model_registry, network, telemetry) as registry:
         assert registry.models.get("eurusd").name == "eurusd"
     assert "traceparent" not in network.headers[-1]

@@ -1,4 +1,4 @@
-"""What goes wrong on the way becomes one of our errors, over real sockets and in both clients."""
+"""Faults of the network raise errors of the library, over real sockets and in both clients."""
 
 import contextlib
 import json
@@ -30,8 +30,8 @@ PRINCIPAL = json.dumps(
 
 
 @contextlib.contextmanager
-def talking(*talks: Talk) -> Iterator[str]:
-    """A server that treats its first connections as told, each on a connection of its own, and then is gone."""
+def serving(*talks: Talk) -> Iterator[str]:
+    """Start a server that runs one function for each connection, and then stops."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:
@@ -49,7 +49,7 @@ def talking(*talks: Talk) -> Iterator[str]:
         thread.join()
 
 
-def _says(answer: bytes) -> Talk:
+def _sends(answer: bytes) -> Talk:
     def talk(connection: socket.socket) -> None:
         connection.recv(65536)
         connection.sendall(answer)
@@ -93,28 +93,28 @@ def _trickles(begin: int) -> Talk:
 
 @pytest.fixture(params=["blocking", "async"])
 def connect(request: pytest.FixtureRequest) -> Iterator[Callable[..., ModelRegistry]]:
-    """Makes registries of either client."""
+    """Provide a function that makes registries of either client."""
     with contextlib.ExitStack() as stack:
         if request.param == "blocking":
-            yield lambda **given: stack.enter_context(HttpRegistry(RegistryConfig(**given)))
+            yield lambda **options: stack.enter_context(HttpRegistry(RegistryConfig(**options)))
         else:
             portal = stack.enter_context(start_blocking_portal())
 
-            def make(**given: Any) -> ModelRegistry:
-                async def made() -> AsyncHttpRegistry:
-                    return AsyncHttpRegistry(RegistryConfig(**given))
+            def make(**options: Any) -> ModelRegistry:
+                async def open_registry() -> AsyncHttpRegistry:
+                    return AsyncHttpRegistry(RegistryConfig(**options))
 
-                registry = portal.call(made)
+                registry = portal.call(open_registry)
                 stack.callback(portal.call, registry.close)
                 return ViaAsync(portal, registry)
 
             yield make
 
 
-@pytest.mark.parametrize("fault", [_cuts, _resets, _says(b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n")])
-def test_a_fault_that_passes_is_not_noticed(connect: Callable[..., ModelRegistry], fault: Talk) -> None:
+@pytest.mark.parametrize("fault", [_cuts, _resets, _sends(b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n")])
+def test_a_transient_fault_is_retried(connect: Callable[..., ModelRegistry], fault: Talk) -> None:
     """The second attempt is answered."""
-    with talking(fault, _says(_ok(PRINCIPAL))) as url:
+    with serving(fault, _sends(_ok(PRINCIPAL))) as url:
         assert connect(url=url, first_pause_s=0.01).principals.whoami().name == "admin"
 
 
@@ -124,15 +124,15 @@ def test_a_fault_that_passes_is_not_noticed(connect: Callable[..., ModelRegistry
         (_cuts, ConnectionFailed),
         (_resets, ConnectionFailed),
         (_hangs, AnswerTimedOut),
-        (_says(b"SSH-2.0-OpenSSH\r\n"), ConnectionFailed),
-        (_says(b"HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n"), ServerFailed),
+        (_sends(b"SSH-2.0-OpenSSH\r\n"), ConnectionFailed),
+        (_sends(b"HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n"), ServerFailed),
     ],
 )
-def test_a_fault_that_stays_is_one_of_our_errors(
+def test_a_lasting_fault_raises_an_error_of_the_library(
     connect: Callable[..., ModelRegistry], fault: Talk, error: type[RegistryError]
 ) -> None:
-    """It says what happened and how often it was tried."""
-    with talking(fault, fault) as url:
+    """It describes the fault and the number of attempts."""
+    with serving(fault, fault) as url:
         registry = connect(url=url, attempts=2, attempt_timeout_s=0.2, first_pause_s=0.01)
         with pytest.raises(error, match="tried 2 times"):
             registry.principals.whoami()
@@ -147,22 +147,24 @@ def test_a_fault_that_stays_is_one_of_our_errors(
         b"HTTP/1.1 404 Not Found\r\ncontent-type: text/html\r\ncontent-length: 4\r\n\r\nnope",
     ],
 )
-def test_something_else_than_a_registry_is_told(connect: Callable[..., ModelRegistry], answer: bytes) -> None:
+def test_an_answer_that_is_not_from_a_registry_raises_protocol_error(
+    connect: Callable[..., ModelRegistry], answer: bytes
+) -> None:
     """A redirect is not followed: it could lead the token elsewhere."""
-    with talking(_says(answer)) as url, pytest.raises(ProtocolError):
+    with serving(_sends(answer)) as url, pytest.raises(ProtocolError):
         connect(url=url, attempts=1).principals.whoami()
 
 
 @pytest.mark.parametrize("begin", [0, len(_ok(PRINCIPAL)) - len(PRINCIPAL)], ids=["head", "body"])
-def test_an_answer_that_trickles_in_ends_with_its_attempt(connect: Callable[..., ModelRegistry], begin: int) -> None:
-    """Each byte comes in time, the whole does not: it would take ten seconds for a head, seventeen for the body."""
-    with talking(_trickles(begin)) as url, pytest.raises(AnswerTimedOut) as failed:
+def test_the_attempt_timeout_ends_an_answer_that_trickles_in(connect: Callable[..., ModelRegistry], begin: int) -> None:
+    """Each byte comes in time, but the whole head would take ten seconds, and the body seventeen."""
+    with serving(_trickles(begin)) as url, pytest.raises(AnswerTimedOut) as failed:
         connect(url=url, attempts=1, attempt_timeout_s=0.5).principals.whoami()
     assert 0.5 <= failed.value.tried[0].took_s < 2.5
 
 
-def test_nobody_there_is_told_with_the_address(connect: Callable[..., ModelRegistry]) -> None:
-    """A closed port is no traceback of a library."""
+def test_a_refused_connection_raises_an_error_with_the_address(connect: Callable[..., ModelRegistry]) -> None:
+    """It is an error of the library, with both attempts."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
     with pytest.raises(ConnectionFailed, match=url) as failed:
@@ -170,8 +172,8 @@ def test_nobody_there_is_told_with_the_address(connect: Callable[..., ModelRegis
     assert len(failed.value.tried) == 2
 
 
-def test_the_token_shows_nowhere(connect: Callable[..., ModelRegistry], tmp_path: Path) -> None:
-    """Neither in the configuration's repr nor in an error."""
+def test_the_token_is_in_no_repr_and_no_error(connect: Callable[..., ModelRegistry], tmp_path: Path) -> None:
+    """Neither in the repr of the configuration nor in an error."""
     config = RegistryConfig(url="http://127.0.0.1:1", token="mrg_secret", attempts=1)
     assert "mrg_secret" not in repr(config)
     with pytest.raises(ConnectionFailed) as failed:

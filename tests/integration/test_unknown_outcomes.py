@@ -1,4 +1,4 @@
-"""A write whose answer is lost: the error says that nobody knows, carries the key, and repeats the same request."""
+"""A write whose answer is lost: the outcome is unknown, and a retry sends the same request under the same key."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ from tests.support.fault_proxy import CutRequest, FaultProxy, LostAnswer, faulty
 from tests.support.steps import promoted, version_of
 
 REASON = "because"
-# The ways to write that a second request would repeat, and what would show it.
+# The writes that a second request would execute again, and the beginning of their request.
 WRITES: dict[str, tuple[Callable[[Any, str, Path], Any], bytes]] = {
     "create": (lambda r, name, _: r.models.create(f"{name}-b", "forecasting"), b"POST /v1/models "),
     "register": (lambda r, name, file: r.register(name, file, framework="onnx"), b"/versions HTTP"),
@@ -52,14 +52,14 @@ WRITES: dict[str, tuple[Callable[[Any, str, Path], Any], bytes]] = {
 
 @pytest.fixture
 def proxy(sqlite_server: Server) -> Iterator[FaultProxy]:
-    """A proxy before the server of the session."""
+    """Start a proxy in front of the server of the session."""
     with faulty(sqlite_server.url) as proxy:
         yield proxy
 
 
 @pytest.fixture
-def sure(sqlite_server: Server, name: str) -> Iterator[HttpRegistry]:
-    """A registry that reaches the server directly, and a model with one version there."""
+def direct(sqlite_server: Server, name: str) -> Iterator[HttpRegistry]:
+    """Provide a registry without the proxy, with a model of one version."""
     with sqlite_server.registry() as registry:
         registry.models.create(name, "forecasting")
         version_of(registry, name, b"first")
@@ -68,19 +68,19 @@ def sure(sqlite_server: Server, name: str) -> Iterator[HttpRegistry]:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """The file that is registered."""
+    """Provide the file to register."""
     path = tmp_path / "model.onnx"
     path.write_bytes(b"weights")
     return path
 
 
-def through(proxy: FaultProxy, server: Server, **given: Any) -> HttpRegistry:
-    """Make a registry that sends its requests through the proxy, and tries once."""
-    return HttpRegistry(RegistryConfig(url=proxy.url, token=server.token, attempts=1, resolve=None, **given))
+def through(proxy: FaultProxy, server: Server, **options: Any) -> HttpRegistry:
+    """Make a registry that sends its requests through the proxy, with one attempt."""
+    return HttpRegistry(RegistryConfig(url=proxy.url, token=server.token, attempts=1, resolve=None, **options))
 
 
-def events(registry: ModelRegistry) -> int:
-    """Count the changes in the log, without those of bytes: a write that is done twice has two."""
+def count_events(registry: ModelRegistry) -> int:
+    """Count the events of the log, except those of blobs: a write that is executed twice has two."""
     count, found = 0, registry.events.after(0, limit=1000)
     while found:
         count += sum("blob" not in event.type for event in found)
@@ -89,12 +89,12 @@ def events(registry: ModelRegistry) -> int:
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_a_lost_answer_is_asked_for_again(  # noqa: PLR0917 - fixtures
-    write: str, proxy: FaultProxy, sqlite_server: Server, sure: HttpRegistry, name: str, file: Path
+def test_a_lost_answer_is_received_by_a_retry(  # noqa: PLR0917 - fixtures
+    write: str, proxy: FaultProxy, sqlite_server: Server, direct: HttpRegistry, name: str, file: Path
 ) -> None:
-    """Whatever the write is, `retry` brings its first answer, and the log has one event more."""
+    """For each kind of write `retry` returns the first answer, and the log has one event more."""
     call, head = WRITES[write]
-    before = events(sure)
+    before = count_events(direct)
     proxy.plan(LostAnswer(), of=head)
     with through(proxy, sqlite_server) as registry:
         with pytest.raises(ConnectionFailed) as lost:
@@ -108,19 +108,19 @@ def test_a_lost_answer_is_asked_for_again(  # noqa: PLR0917 - fixtures
         found = registry.retry(error)
         again = registry.retry(error)
     assert found == again or write == "issue_token"
-    assert events(sure) == before + 1
+    assert count_events(direct) == before + 1
 
 
 @pytest.mark.parametrize("adapter", [lambda registry: registry, Integration])
-def test_the_asynchronous_registry_repeats_as_well(  # noqa: PLR0917 - fixtures
+def test_the_asynchronous_registry_retries_too(  # noqa: PLR0917 - fixtures
     adapter: Callable[[AsyncHttpRegistry], Any],
     proxy: FaultProxy,
     sqlite_server: Server,
-    sure: HttpRegistry,
+    direct: HttpRegistry,
     name: str,
     file: Path,
 ) -> None:
-    """A flow, twice lost, and a single operation; also by an adapter."""
+    """A flow whose answer is lost twice, and a single operation; also through an adapter."""
 
     async def run() -> list[Any]:
         config = RegistryConfig(url=proxy.url, token=sqlite_server.token, attempts=1, resolve=None)
@@ -140,27 +140,27 @@ def test_the_asynchronous_registry_repeats_as_well(  # noqa: PLR0917 - fixtures
             return [version, recalled]
 
     version, recalled = asyncio.run(run())
-    assert [each.version for each in sure.versions.search(name)] == [2, 1]
+    assert [each.version for each in direct.versions.search(name)] == [2, 1]
     assert (version.version, recalled.recall.reason) == (2, REASON)
 
 
-def test_a_promotion_is_repeated_as_it_was_decided(
-    proxy: FaultProxy, sqlite_server: Server, sure: HttpRegistry, name: str
+def test_a_promotion_is_retried_with_the_state_it_was_based_on(
+    proxy: FaultProxy, sqlite_server: Server, direct: HttpRegistry, name: str
 ) -> None:
-    """Not on what is in production by now, which is the version itself: read again, it would be another request."""
-    version = sure.versions.transition(name, 1, "staging", revision=1)
+    """The version is in production now, so reading the state again would make another request."""
+    version = direct.versions.transition(name, 1, "staging", revision=1)
     proxy.plan(LostAnswer(), of=b"/transition")
     with through(proxy, sqlite_server) as registry:
         with pytest.raises(ConnectionFailed) as lost:
             registry.production.promote(name, version.version, reason=REASON)
         assert registry.retry(lost.value).stage == "production"
-    assert len([each for each in sure.production.history(name) if each.reason == REASON]) == 1
+    assert len([each for each in direct.production.history(name) if each.reason == REASON]) == 1
 
 
-def test_an_upload_that_failed_goes_on(
-    proxy: FaultProxy, sqlite_server: Server, sure: HttpRegistry, name: str, file: Path
+def test_a_failed_upload_is_continued_by_a_retry(
+    proxy: FaultProxy, sqlite_server: Server, direct: HttpRegistry, name: str, file: Path
 ) -> None:
-    """No write was sent, so no outcome is unknown; `retry` sends the bytes and creates the version."""
+    """No write was sent, so the outcome is known; `retry` sends the bytes and creates the version."""
     file.write_bytes(name.encode())
     with through(proxy, sqlite_server) as registry:
         workbench = Workbench(registry)
@@ -174,7 +174,7 @@ def test_an_upload_that_failed_goes_on(
             assert not failed.value.outcome_unknown
             assert "retry(error)" not in str(failed.value)
             assert registry.retry(failed.value).model == name
-    assert len(list(sure.versions.search(name))) == 3
+    assert len(list(direct.versions.search(name))) == 3
 
 
 @pytest.mark.parametrize(
@@ -185,15 +185,15 @@ def test_an_upload_that_failed_goes_on(
     ],
     ids=["register", "log_model"],
 )
-def test_an_error_may_be_repeated_until_it_succeeds(  # noqa: PLR0917 - fixtures
+def test_the_same_error_may_be_retried_until_it_succeeds(  # noqa: PLR0917 - fixtures
     call: Callable[[Any, str, Path], Any],
     proxy: FaultProxy,
     sqlite_server: Server,
-    sure: HttpRegistry,
+    direct: HttpRegistry,
     name: str,
     file: Path,
 ) -> None:
-    """A loop that repeats the first error, and not the one raised last, makes one version all the same."""
+    """A loop that retries the first error each time, not the latest one, makes one version."""
     file.write_bytes(name.encode())
     with through(proxy, sqlite_server) as registry:
         proxy.plan(CutRequest(after=100), of=b"PUT /v1/blobs/")
@@ -207,34 +207,34 @@ def test_an_error_may_be_repeated_until_it_succeeds(  # noqa: PLR0917 - fixtures
             registry.retry(first.value)
         assert lost.value.outcome_unknown
         assert registry.retry(first.value) == registry.retry(lost.value)
-    assert len(list(sure.versions.search(name))) == 2
+    assert len(list(direct.versions.search(name))) == 2
 
 
-def test_an_error_that_succeeded_is_not_done_again(
-    proxy: FaultProxy, sqlite_server: Server, sure: HttpRegistry, name: str, file: Path
+def test_a_retry_that_succeeded_is_not_executed_again(
+    proxy: FaultProxy, sqlite_server: Server, direct: HttpRegistry, name: str, file: Path
 ) -> None:
-    """Repeated once more, or by several threads at once, it brings what it brought."""
+    """A further retry, also of several threads at the same time, returns the same result."""
     file.write_bytes(name.encode())
     with through(proxy, sqlite_server) as registry:
         proxy.plan(CutRequest(after=100), of=b"PUT /v1/blobs/")
         with pytest.raises(RegistryUnavailable) as failed:
             registry.register(name, file, framework="onnx")
     with ThreadPoolExecutor(4) as threads:
-        found = list(threads.map(lambda _: sure.retry(failed.value).version, range(4)))
+        found = list(threads.map(lambda _: direct.retry(failed.value).version, range(4)))
     assert found == [2] * 4
-    assert sure.retry(failed.value).version == 2
-    assert len(list(sure.versions.search(name))) == 2
+    assert direct.retry(failed.value).version == 2
+    assert len(list(direct.versions.search(name))) == 2
 
 
-@pytest.mark.parametrize("given", [None, ValueError("x"), "x"])
-def test_only_errors_of_the_registry_are_repeated(sure: HttpRegistry, given: Any) -> None:
-    """Anything else is refused by its type."""
-    with pytest.raises(InvalidRequest, match=type(given).__name__):
-        sure.retry(given)
+@pytest.mark.parametrize("value", [None, ValueError("x"), "x"])
+def test_only_errors_of_the_registry_are_retried(direct: HttpRegistry, value: Any) -> None:
+    """Any other value is refused by its type."""
+    with pytest.raises(InvalidRequest, match=type(value).__name__):
+        direct.retry(value)
 
 
-def test_what_was_never_sent_is_known_not_to_be_done(sqlite_server: Server, name: str) -> None:
-    """A closed port has done nothing; the same key is good all the same."""
+def test_the_outcome_of_a_write_that_was_not_sent_is_known(sqlite_server: Server, name: str) -> None:
+    """A refused connection has no effect; the key can be used all the same."""
     config = RegistryConfig(url="http://127.0.0.1:1", token=sqlite_server.token, attempts=1)
     with HttpRegistry(config) as away, sqlite_server.registry() as registry:
         with pytest.raises(ConnectionFailed) as failed:
@@ -244,8 +244,8 @@ def test_what_was_never_sent_is_known_not_to_be_done(sqlite_server: Server, name
         assert registry.retry(failed.value).name == name
 
 
-def test_a_refusal_is_decided_anew(sqlite_server: Server, name: str) -> None:
-    """A request that the registry has answered is not repeated; neither is an error that came from another process."""
+def test_a_refusal_cannot_be_retried(sqlite_server: Server, name: str) -> None:
+    """Nor can an error that came from another process."""
     with sqlite_server.registry() as registry:
         with pytest.raises(ModelNotFound) as refused:
             registry.models.get(name)
@@ -258,8 +258,8 @@ def test_a_refusal_is_decided_anew(sqlite_server: Server, name: str) -> None:
     assert (arrived.outcome_unknown, arrived.idempotency_key, arrived.repeat) == (True, "0" * 32, None)
 
 
-def test_the_page_of_a_proxy_after_a_write_leaves_it_unknown(sqlite_server: Server, name: str) -> None:
-    """It may have been done behind the proxy that answers 200 with a page of its own."""
+def test_the_page_of_a_proxy_leaves_the_outcome_unknown(sqlite_server: Server, name: str) -> None:
+    """The write may have been executed behind a proxy that answers 200 with its own page."""
     html = b"<html>please log in</html>"
 
     def page(_: httpx.Request) -> httpx.Response:
@@ -275,7 +275,7 @@ def test_the_page_of_a_proxy_after_a_write_leaves_it_unknown(sqlite_server: Serv
 
 @contextlib.asynccontextmanager
 async def locked(server: Server) -> AsyncIterator[None]:
-    """Keep versions from being written meanwhile; they can be read."""
+    """Block writes of versions within a block; reads are possible."""
     connection = await asyncpg.connect(server.database_url)
     try:
         async with connection.transaction():
@@ -285,14 +285,14 @@ async def locked(server: Server) -> AsyncIterator[None]:
         await connection.close()
 
 
-def test_a_database_that_is_locked_for_longer_than_anybody_waits(
+def test_a_write_that_waits_longer_than_its_caller_is_executed_once(
     postgres_server_of_session: Server, name: str, file: Path
 ) -> None:
-    """The version is there once, whether the first request was done after all or not."""
+    """Whether or not the first request was executed in the end."""
     server = postgres_server_of_session
-    with server.registry() as sure:
-        sure.models.create(name, "forecasting")
-        sure.register(name, file, framework="onnx")
+    with server.registry() as direct:
+        direct.models.create(name, "forecasting")
+        direct.register(name, file, framework="onnx")
     file.write_bytes(b"others")
 
     async def run() -> tuple[RegistryError, Any]:
@@ -309,24 +309,24 @@ def test_a_database_that_is_locked_for_longer_than_anybody_waits(
     error, found = asyncio.run(run())
     assert error.outcome_unknown
     assert found.version == 2
-    with server.registry() as sure:
-        assert [each.version for each in sure.versions.search(name)] == [2, 1]
+    with server.registry() as direct:
+        assert [each.version for each in direct.versions.search(name)] == [2, 1]
 
 
 @pytest.mark.parametrize("command", ["register", "promote", "alias"])
-def test_the_command_line_names_the_option_that_repeats(  # noqa: PLR0917 - fixtures
-    command: str, proxy: FaultProxy, sqlite_server: Server, sure: HttpRegistry, name: str, file: Path
+def test_the_command_line_names_the_option_for_a_retry(  # noqa: PLR0917 - fixtures
+    command: str, proxy: FaultProxy, sqlite_server: Server, direct: HttpRegistry, name: str, file: Path
 ) -> None:
-    """The remedy is what is run: it ends well, and nothing is done twice."""
+    """The command of the remedy succeeds, and the write is executed once."""
     cli = Cli(proxy.url, sqlite_server.token, sqlite_server.data)
     if command == "promote":
-        sure.versions.transition(name, 1, "staging", revision=1)
+        direct.versions.transition(name, 1, "staging", revision=1)
     words, head = {
         "register": (["versions", "register", name, str(file), "--framework", "onnx"], b"/versions HTTP"),
         "promote": (["promote", name, "1", "--reason", REASON], b"/transition"),
         "alias": (["aliases", "set", name, "champion", "1"], b"PUT /v1/models/"),
     }[command]
-    before = events(sure)
+    before = count_events(direct)
     proxy.plan(LostAnswer(), of=head)
     problem = Cli(proxy.url, sqlite_server.token, sqlite_server.data)(*words, "--json", status=5, REGISTRY_ATTEMPTS="1")
     members = json.loads(problem.stderr)
@@ -335,12 +335,12 @@ def test_the_command_line_names_the_option_that_repeats(  # noqa: PLR0917 - fixt
     assert options[:2] == ["--idempotency-key", members["idempotency_key"]]
     cli(*words, *options)
     cli(*words, *options)
-    assert events(sure) == before + 1
+    assert count_events(direct) == before + 1
     cli(*words, "--idempotency-key", "no key", status=2)
 
 
-def test_versions_promoted_twice_stay_one(sure: HttpRegistry, name: str) -> None:
-    """The helper of this file counts what it should: two promotions are more events than one."""
-    before = events(sure)
-    promoted(sure, name, b"another")
-    assert events(sure) > before + 1
+def test_the_count_of_events_includes_promotions(direct: HttpRegistry, name: str) -> None:
+    """Two promotions are more events than one."""
+    before = count_events(direct)
+    promoted(direct, name, b"another")
+    assert count_events(direct) > before + 1

@@ -1,4 +1,4 @@
-"""A proxy over real sockets between a client and a server, which does to a request what a network may do to it."""
+"""A proxy over real sockets between a client and a server, which simulates faults of the network."""
 
 import asyncio
 import contextlib
@@ -15,50 +15,50 @@ _RESET = b"\1\0\0\0\0\0\0\0"  # SO_LINGER: closing sends a reset
 
 @dataclass(frozen=True)
 class Fault:
-    """What befalls one request; nothing, in itself."""
+    """A fault of one request; this base class has no effect."""
 
 
 @dataclass(frozen=True)
 class CutRequest(Fault):
-    """Both connections are reset when so many bytes of the request, head included, have passed."""
+    """Reset of both connections after so many bytes of the request, including its head."""
 
     after: int
 
 
 @dataclass(frozen=True)
 class CutAnswer(Fault):
-    """Both connections are closed when so many bytes of the answer, head included, have passed."""
+    """Close of both connections after so many bytes of the answer, including its head."""
 
     after: int
 
 
 @dataclass(frozen=True)
 class LostAnswer(Fault):
-    """The server answers, and so has done what it was asked for; the client gets a reset instead."""
+    """Reset of the connection instead of the answer; the server has executed the request."""
 
 
 @dataclass(frozen=True)
 class Latency(Fault):
-    """The answer comes so many seconds later."""
+    """Delay of the answer by so many seconds."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class ByteByByte(Fault):
-    """The answer comes one byte at a time, with so many seconds between them."""
+    """Answer of one byte at a time, with a pause after each."""
 
     pause_s: float
 
 
 @dataclass(frozen=True)
 class HalfOpen(Fault):
-    """The request is taken and never answered; the server does not see it."""
+    """Request that is accepted and never answered; the server does not receive it."""
 
 
 @dataclass
 class FaultProxy:
-    """Requests pass through it unchanged but for the faults that were planned for them."""
+    """A proxy that passes requests on unchanged, except for planned faults."""
 
     server: str
     url: str = ""
@@ -69,16 +69,16 @@ class FaultProxy:
     _planned: deque[tuple[bytes, Fault]] = field(default_factory=deque)
 
     def plan(self, *faults: Fault, of: bytes = b"") -> None:
-        """Let them befall the next requests whose heads contain `of`, one each."""
+        """Plan one fault for each of the next requests whose heads contain `of`."""
         self._planned.extend((of, fault) for fault in faults)
 
     @property
     def planned(self) -> int:
-        """How many faults have not befallen anything yet."""
+        """Number of planned faults that have not occurred yet."""
         return len(self._planned)
 
     def fault_of(self, head: bytes) -> Fault:
-        """What befalls the request that begins so."""
+        """Record the head of a request, and return its fault."""
         self.requests.append(head)
         for planned in self._planned:
             if planned[0] in head:
@@ -87,7 +87,7 @@ class FaultProxy:
         return self.always or Fault()
 
     async def serve(self, down: asyncio.StreamReader, down_writer: asyncio.StreamWriter) -> None:
-        """One connection of a client."""
+        """Serve one connection of a client."""
         parts = urlsplit(self.server)
         up, up_writer = await asyncio.open_connection(parts.hostname, parts.port)
         exchange = _Exchange(self, down, down_writer, up, up_writer)
@@ -105,7 +105,7 @@ class FaultProxy:
 
 @dataclass
 class _Exchange:
-    """Requests and answers of one connection, one after the other."""
+    """The requests and answers of one connection, in turn."""
 
     proxy: FaultProxy
     down: asyncio.StreamReader
@@ -117,7 +117,7 @@ class _Exchange:
     passed: int = 0
 
     async def requests(self) -> None:
-        """What the client sends."""
+        """Pass on the bytes that the client sends."""
         while chunk := await self.down.read(_CHUNK):
             if self.answering:
                 self.answering, self.passed = False, 0
@@ -135,7 +135,7 @@ class _Exchange:
                 break
 
     async def answers(self) -> None:
-        """What the server sends."""
+        """Pass on the bytes that the server sends."""
         while chunk := await self.up.read(_CHUNK):
             if not self.answering:
                 self.answering, self.passed = True, 0
@@ -168,7 +168,7 @@ class _Exchange:
 
 @contextlib.contextmanager
 def faulty(server: str) -> Iterator[FaultProxy]:
-    """A proxy before that server, on an event loop in a thread of its own."""
+    """Start a proxy in front of a server, on an event loop in a thread of its own."""
     proxy, started, loop = FaultProxy(server), threading.Event(), asyncio.new_event_loop()
     ended = asyncio.Event()
 
@@ -180,7 +180,7 @@ def faulty(server: str) -> Iterator[FaultProxy]:
             assert task is not None
             connections.add(task)
             task.add_done_callback(connections.discard)
-            # Whatever ends a connection ends it for the client too.
+            # A failed connection to the server ends that of the client too.
             with contextlib.suppress(OSError, asyncio.CancelledError):
                 await proxy.serve(reader, writer)
 

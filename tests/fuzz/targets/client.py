@@ -1,4 +1,4 @@
-"""The inputs of the client: answers of a server, its configuration, and the files that it left on disk."""
+"""The inputs of the client: answers of a server, and its configuration."""
 
 import contextlib
 import json
@@ -47,7 +47,7 @@ _TYPES: Final = ("text/html", "application/json", "application/problem+json", "a
 
 
 class Case(NamedTuple):
-    """Which operation is called, and the answer that it gets."""
+    """The number of an operation, and the answer to it."""
 
     number: int
     answer: Answer
@@ -58,8 +58,8 @@ def _exchanges() -> list[Exchange]:
     return [exchange for exchange in world().exchanges if exchange.operation.sink is None]
 
 
-class _Saying(httpx.BaseTransport):
-    """Answers every request by one answer."""
+class _FixedAnswer(httpx.BaseTransport):
+    """A transport that answers every request with one answer."""
 
     def __init__(self) -> None:
         self.answer = Answer(200, (), b"")
@@ -74,12 +74,12 @@ class _Saying(httpx.BaseTransport):
 
 @contextlib.contextmanager
 def _calling() -> Iterator[Run]:
-    saying = _Saying()
+    transport = _FixedAnswer()
     config = RegistryConfig(url=URL, attempts=1, breaker=BreakerRules(minimum_calls=10**9), resolve=None)
-    with HttpRegistry(config, transport=saying) as registry:
+    with HttpRegistry(config, transport=transport) as registry:
 
         def run(case: Case) -> None:
-            saying.answer = case.answer
+            transport.answer = case.answer
             registry.call(_exchanges()[case.number].operation)
 
         yield run
@@ -89,7 +89,7 @@ def _answer_cases() -> list[Case]:
     return [Case(n, one.answer) for n, one in enumerate(_exchanges()) if one.answer.status < 400]
 
 
-def _answers(chance: random.Random, case: Case) -> Case:
+def _mutate_answer(chance: random.Random, case: Case) -> Case:
     status, headers, body = case.answer
     way = chance.randrange(8)
     if way == 0:
@@ -118,11 +118,11 @@ _URLS: Final = ("http://127.0.0.1:8321", "https://registry.example:443/", "http:
 _OTHERS: Final = {"REGISTRY_TOKEN": "mrg_x", "REGISTRY_ATTEMPTS": "2"}
 
 
-def _configured(environment: dict[str, str]) -> None:
+def _configure(environment: dict[str, str]) -> None:
     HttpRegistry(RegistryConfig.from_environment(environment)).close()
 
 
-def _settings(chance: random.Random, case: dict[str, str]) -> dict[str, str]:
+def _mutate_settings(chance: random.Random, case: dict[str, str]) -> dict[str, str]:
     made = dict(case)
     for _ in range(chance.choice((1, 1, 2, 3))):
         name = chance.choice((*_variables(), *("REGISTRY_URL",) * 9, *("REGISTRY_REPLICAS",) * 4))
@@ -132,15 +132,15 @@ def _settings(chance: random.Random, case: dict[str, str]) -> dict[str, str]:
 
 
 TARGETS: Final = [
-    Target(name="answers", seeds=_answer_cases, mutate=_answers, runner=_calling, refusals=(RegistryError,)),
+    Target(name="answers", seeds=_answer_cases, mutate=_mutate_answer, runner=_calling, refusals=(RegistryError,)),
     Target(
         name="configuration",
         seeds=lambda: [
             {},
             *({"REGISTRY_URL": url, "REGISTRY_TOKEN": "mrg_x", "REGISTRY_ATTEMPTS": "2"} for url in _URLS),
         ],
-        mutate=_settings,
-        runner=calling(_configured),
+        mutate=_mutate_settings,
+        runner=calling(_configure),
         refusals=(InvalidConfiguration,),
     ),
 ]
