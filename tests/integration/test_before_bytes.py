@@ -1,4 +1,4 @@
-"""A registration that cannot succeed is refused before bytes are sent, and so are paths that name nothing."""
+"""A registration that cannot succeed is refused before bytes are sent; so are empty paths."""
 
 import asyncio
 import math
@@ -23,7 +23,7 @@ from tests.support.cli import Cli, operate
 
 
 class Watched(ModelRegistry):
-    """A registry of which each request is noted."""
+    """A registry that records each request."""
 
     def __init__(self, registry: ModelRegistry) -> None:
         self._registry = registry
@@ -36,13 +36,13 @@ class Watched(ModelRegistry):
         return self._registry.call(operation)
 
     def paths(self) -> list[str]:
-        """The last part of the address of each request."""
+        """Return the last part of the path of each request."""
         return [operation.path.removeprefix("/v1/").partition("/")[0] for operation in self.seen]
 
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[TestBackend]:
-    """The application with the model `open`, and `gone`, which has a tombstone."""
+    """Provide the application with the model `open`, and the tombstoned model `gone`."""
     with backend() as application:
         application.reset()
         with application.registry() as registry:
@@ -54,7 +54,7 @@ def served() -> Iterator[TestBackend]:
 
 @pytest.fixture
 def trained(tmp_path: Path) -> Path:
-    """A folder of files that nobody has, of each of the ways in which they are sent."""
+    """Create a folder of new files, one for each way to upload."""
     folder = tmp_path / "trained"
     folder.mkdir()
     for name, size in (("small.bin", 100), ("middle.bin", 300_000), ("tiny.bin", 1)):
@@ -64,7 +64,7 @@ def trained(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def cli(sqlite_server: Server) -> Cli:
-    """The command line of the first admin."""
+    """Provide the command line of the first admin."""
     return Cli(sqlite_server.url, sqlite_server.token, sqlite_server.data)
 
 
@@ -80,10 +80,10 @@ REFUSED: list[tuple[str, str, str, type[RequestRefused]]] = [
 
 @pytest.mark.parametrize(("role", "name", "kind"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])
 @pytest.mark.parametrize("much", [0, 1], ids=["little", "much"])
-def test_no_byte_is_sent_for_nothing(  # noqa: PLR0917 - columns of a table
+def test_a_registration_that_must_fail_sends_no_byte(  # noqa: PLR0917 - columns of a table
     served: TestBackend, trained: Path, monkeypatch: pytest.MonkeyPatch, role: str, name: str, kind: Any, much: int
 ) -> None:
-    """Where there is much to hash, not one is read either; with the error that the registration would have had."""
+    """It raises the error of the registration before it hashes a file."""
     hashed: list[str] = []
     if much:
         monkeypatch.setattr(upload, "_MUCH_BYTES", 1_000)
@@ -96,8 +96,8 @@ def test_no_byte_is_sent_for_nothing(  # noqa: PLR0917 - columns of a table
         assert not (much and hashed)
 
 
-def test_a_grant_on_another_model_is_none_on_this(served: TestBackend, trained: Path) -> None:
-    """The right is asked for on the very model; one that the caller may not even read does not exist."""
+def test_a_grant_on_another_model_does_not_allow_the_registration(served: TestBackend, trained: Path) -> None:
+    """The right is checked for the model itself; an unreadable model does not exist for the caller."""
     with served.registry("workbench", models="other-*") as registry:
         watched = Watched(registry)
         with pytest.raises(ModelNotFound):
@@ -126,10 +126,10 @@ def test_the_question_costs_one_request_at_most(
     "facts",
     [{"metrics": {"a": math.nan}}, {"parameters": {"a": [1]}}, {"tags": {"a": 1}}, {"framework": 3}, {"lineage": 3}],
 )
-def test_facts_that_cannot_be_sent_are_refused_before_a_request(
+def test_invalid_facts_are_refused_before_any_request(
     served: TestBackend, trained: Path, facts: dict[str, Any]
 ) -> None:
-    """And before a byte is read."""
+    """Also before a file is read."""
     hashed: list[str] = []
     with served.registry() as registry:
         watched = Watched(registry)
@@ -140,8 +140,8 @@ def test_facts_that_cannot_be_sent_are_refused_before_a_request(
         assert (watched.seen, hashed) == ([], [])
 
 
-def test_the_workbench_sends_nothing_for_nothing(served: TestBackend, trained: Path) -> None:
-    """By `log_version` as by `register`."""
+def test_the_workbench_sends_no_byte_of_a_registration_that_must_fail(served: TestBackend, trained: Path) -> None:
+    """With `log_version` and with `register`."""
     with served.registry() as registry:
         watched = Watched(registry)
         with pytest.raises(ModelNotFound):
@@ -149,7 +149,9 @@ def test_the_workbench_sends_nothing_for_nothing(served: TestBackend, trained: P
         assert set(watched.paths()) <= {"presence", "models"}
 
 
-def test_the_asynchronous_client_sends_nothing_for_nothing(sqlite_server: Server, trained: Path) -> None:
+def test_the_asynchronous_client_sends_no_byte_of_a_registration_that_must_fail(
+    sqlite_server: Server, trained: Path
+) -> None:
     """Over sockets."""
     config = RegistryConfig(url=sqlite_server.url, token=sqlite_server.token, resolve=None)
 
@@ -164,8 +166,8 @@ def test_the_asynchronous_client_sends_nothing_for_nothing(sqlite_server: Server
         assert registry.artifacts.presence(digests).missing == digests
 
 
-def test_the_command_line_sends_nothing_for_nothing(cli: Cli, trained: Path) -> None:
-    """With the status of what is not there."""
+def test_the_command_line_sends_no_byte_of_a_registration_that_must_fail(cli: Cli, trained: Path) -> None:
+    """Its exit status is that of a missing object."""
     cli("versions", "register", f"missing-{uuid.uuid4().hex}", trained, "--framework", "x", status=3)
 
 
@@ -174,7 +176,7 @@ BLANK = ["", " ", "\t", "\n  "]
 
 @pytest.fixture
 def secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with a file that must not be sent."""
+    """Make a current folder with a file that must not be sent."""
     folder = tmp_path / "here"
     folder.mkdir()
     (folder / "secret.env").write_text("KEY=x")
@@ -184,7 +186,7 @@ def secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("blank", [*BLANK, b"", None, 3])
 def test_an_empty_path_is_not_the_current_folder(served: TestBackend, secret: Path, blank: Any) -> None:
-    """Neither to read from nor to write to; nothing is asked."""
+    """Neither to read from nor to write to; no request is sent."""
     with served.registry() as registry:
         watched = Watched(registry)
         acts: list[tuple[str, Callable[[], Any]]] = [
@@ -202,15 +204,15 @@ def test_an_empty_path_is_not_the_current_folder(served: TestBackend, secret: Pa
     assert [path.name for path in secret.iterdir()] == ["secret.env"]
 
 
-def test_the_current_folder_can_be_named(served: TestBackend, secret: Path) -> None:
-    """By the dot that means it."""
+def test_the_current_folder_is_written_as_a_dot(served: TestBackend, secret: Path) -> None:
+    """The dot is the explicit name of the current folder."""
     with served.registry() as registry:
         assert registry.register("open", ".", framework="x").file_count == len(list(secret.iterdir()))
 
 
 @pytest.mark.parametrize("blank", BLANK[:2])
-def test_no_command_takes_an_empty_path(cli: Cli, secret: Path, blank: str) -> None:
-    """Of no option and no argument of either program."""
+def test_every_command_refuses_an_empty_path(cli: Cli, secret: Path, blank: str) -> None:
+    """In each option and argument of both programs."""
     for words in (
         ("versions", "register", "m", blank, "--framework", "x"),
         ("versions", "register", "m", ".", "--framework", "x", "--signature", blank),

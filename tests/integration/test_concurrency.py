@@ -1,4 +1,4 @@
-"""Many writers at once, over real sockets, on both engines."""
+"""Many concurrent writers over real sockets, on both engines."""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +20,7 @@ EMPTY = FileEntry(path="model.bin", size=7, sha256=hashlib.sha256(b"weights").he
 
 @pytest.mark.parametrize("total", [480, pytest.param(8_000, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
 def test_versions_of_many_writers_are_numbered_without_gap(server: Server, name: str, total: int) -> None:
-    """16 writers on one model get exactly 1 … n, each number once, and so many events in one order."""
+    """16 writers on one model create exactly the versions 1 … n and as many events in one order."""
     with server.registry() as registry:
         registry.models.create(name, "regression")
         version_of(registry, name)
@@ -39,7 +39,7 @@ def test_versions_of_many_writers_are_numbered_without_gap(server: Server, name:
 
 
 def test_of_many_promotions_of_one_revision_one_wins(server: Server, name: str) -> None:
-    """One production version whoever asks at the same time; each loser is told."""
+    """One version is in production; each losing caller gets an error that names the winner."""
     with server.registry() as registry:
         registry.models.create(name, "regression")
         version_of(registry, name)
@@ -52,7 +52,7 @@ def test_of_many_promotions_of_one_revision_one_wins(server: Server, name: str) 
             try:
                 own.versions.transition(name, 1, "production", reason="race", revision=2)
             except RevisionMismatch as lost:
-                return f"lost to {lost.winner.by}: {lost.winner.reason}" if lost.winner else "not told"
+                return f"lost to {lost.winner.by}: {lost.winner.reason}" if lost.winner else "no winner"
             return "won"
 
     with ThreadPoolExecutor(WRITERS) as pool:
@@ -62,7 +62,7 @@ def test_of_many_promotions_of_one_revision_one_wins(server: Server, name: str) 
 
 
 def test_promotions_of_different_versions_leave_one_in_production(server: Server, name: str) -> None:
-    """Readers see one production version at every moment of it, never none and never two; each loser is told."""
+    """Readers always see exactly one production version; each losing caller gets an error."""
     with server.registry() as registry:
         registry.models.create(name, "regression")
         for number in range(1, WRITERS + 1):
@@ -72,7 +72,7 @@ def test_promotions_of_different_versions_leave_one_in_production(server: Server
     start = Barrier(WRITERS)
 
     def promote(number: int) -> list[str]:
-        seen, told = 1, []
+        seen, losses = 1, []
         with server.registry() as own:
             start.wait()
             while True:
@@ -80,9 +80,9 @@ def test_promotions_of_different_versions_leave_one_in_production(server: Server
                     own.production.promote(name, number, reason=f"race {number}", replacing=seen, revision=2)
                 except ProductionChanged as lost:
                     seen = lost.winner.version if lost.winner and lost.winner.version else 0
-                    told.append(f"race {seen} is {lost.winner.reason if lost.winner else 'not told'}")
+                    losses.append(f"race {seen} is {lost.winner.reason if lost.winner else 'no winner'}")
                 else:
-                    return told
+                    return losses
 
     def watch() -> list[int]:
         seen = []
@@ -95,15 +95,15 @@ def test_promotions_of_different_versions_leave_one_in_production(server: Server
 
     with ThreadPoolExecutor(WRITERS) as pool:
         watching = pool.submit(watch)
-        told = [answer for answers in pool.map(promote, range(2, WRITERS + 1)) for answer in answers]
+        losses = [answer for answers in pool.map(promote, range(2, WRITERS + 1)) for answer in answers]
         assert set(watching.result()) == {1}
-    assert set(told) <= {f"race {number} is race {number}" for number in range(2, WRITERS + 1)}
-    # All begin from the same incumbent, so whoever is not the first is told at least once.
-    assert len(told) >= WRITERS - 2
+    assert set(losses) <= {f"race {number} is race {number}" for number in range(2, WRITERS + 1)}
+    # All begin from the same incumbent, so each caller but the first loses at least once.
+    assert len(losses) >= WRITERS - 2
 
 
 def test_a_model_is_never_both_tombstoned_and_in_production(server: Server, name: str) -> None:
-    """Whichever of the two decisions comes first, the other is refused."""
+    """The decision that comes second is refused."""
     for turn in range(8):
         model = f"{name}-{turn}"
         with server.registry() as registry:
@@ -130,8 +130,8 @@ def test_a_model_is_never_both_tombstoned_and_in_production(server: Server, name
         assert (after.tombstone is None) != (after.production_version is None)
 
 
-def test_the_same_model_created_by_many_exists_once(server: Server, name: str) -> None:
-    """Names that differ in capitals are the same name in a race too."""
+def test_a_model_created_by_many_callers_exists_once(server: Server, name: str) -> None:
+    """Names that differ only in case are equal in a race, too."""
     start = Barrier(WRITERS)
 
     def create(number: int) -> bool:
@@ -148,8 +148,8 @@ def test_the_same_model_created_by_many_exists_once(server: Server, name: str) -
         assert sum(pool.map(create, range(WRITERS))) == 1
 
 
-def test_the_same_request_sent_many_times_is_done_once(server: Server, name: str) -> None:
-    """One key, one version, one event, one answer; who comes while the first is at work is told to come again."""
+def test_concurrent_copies_of_one_request_run_once(server: Server, name: str) -> None:
+    """One key, one version, one event, one answer; a copy during the first run is asked to retry later."""
     with server.registry() as registry:
         registry.models.create(name, "regression")
         version_of(registry, name)
@@ -166,8 +166,8 @@ def test_the_same_request_sent_many_times_is_done_once(server: Server, name: str
         assert registry.models.get(name).latest_version == 2
 
 
-def test_an_edit_by_many_loses_none(server: Server, name: str) -> None:
-    """Everybody who retries on what they read gets their tag in."""
+def test_concurrent_edits_lose_no_change(server: Server, name: str) -> None:
+    """Every caller that retries with the new revision stores its tag."""
     with server.registry() as registry:
         registry.models.create(name, "regression")
 

@@ -1,4 +1,4 @@
-"""The examples do what they say: handed an in-process registry, and as scripts against a real server."""
+"""The examples run with an in-process registry, and as scripts against a real server."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ TESTS = {"test_with_injection.py"}
 
 
 def run(*command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run Python as somebody would, its warnings errors."""
+    """Run Python as a user would, with warnings as errors."""
     return subprocess.run(
         [sys.executable, "-W", "error", *command],
         cwd=folder,
@@ -38,14 +38,14 @@ def run(*command: str, folder: Path, **environment: str) -> subprocess.Completed
 
 
 def test_every_example_is_run_here() -> None:
-    """A file in examples/ that no test runs would rot."""
+    """An example without a test would break unnoticed."""
     assert {file.name for file in EXAMPLES.glob("*.py")} == SCRIPTS.keys() | TESTS
 
 
 def test_examples_work_on_an_injected_registry(
     model_registry: HttpRegistry, async_model_registry: AsyncHttpRegistry, tmp_path: Path
 ) -> None:
-    """Each service's function takes the registry it is handed; what one leaves behind, the next one finds."""
+    """Each function works on the registry it gets; the next service finds what the previous one stored."""
     submitted = workbench_train.main(model_registry)
     assert submitted.metrics["mae_bp"] < submitted.metrics["mean_mae_bp"]
     promoted = asyncio.run(integration_promote.main(async_model_registry))
@@ -60,7 +60,7 @@ def test_examples_work_on_an_injected_registry(
 def test_a_candidate_no_better_than_the_mean_is_archived(
     model_registry: HttpRegistry, async_model_registry: AsyncHttpRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The example of integration promotes nothing that has not earned it, and says why in the log."""
+    """The example of integration promotes only a better version, and logs its reason."""
     monkeypatch.setattr(workbench_train, "HOLDOUT", [(0.04, 1.0), (0.1, 1.0)])
     workbench_train.main(model_registry)
     assert asyncio.run(integration_promote.main(async_model_registry)) is None
@@ -69,7 +69,7 @@ def test_a_candidate_no_better_than_the_mean_is_archived(
 
 
 def test_the_example_of_tests_passes_by_itself(tmp_path: Path) -> None:
-    """A dependent service's test file needs nothing but the plug-in."""
+    """The test file of a service needs only the plug-in."""
     done = run(
         "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLES / "test_with_injection.py"), folder=tmp_path
     )
@@ -78,7 +78,7 @@ def test_the_example_of_tests_passes_by_itself(tmp_path: Path) -> None:
 
 
 def test_examples_work_as_scripts_against_a_server(tmp_path: Path) -> None:
-    """With an address and a token of the least role in the environment, each script does its work."""
+    """With an address and a token of the least role in the environment."""
     with running(Settings(data=tmp_path / "data", port=0)) as url:
         admin = RegistryConfig(url=url, token=(tmp_path / "data" / "admin-token").read_text().strip())
         for name, (role, ending) in SCRIPTS.items():

@@ -1,4 +1,4 @@
-"""The first start makes the first admin, whatever happens meanwhile."""
+"""The first start creates the first admin, also after interruptions and in a race."""
 
 import asyncio
 import uuid
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """The server runs on asyncio."""
+    """Run the server on asyncio."""
     return "asyncio"
 
 
@@ -30,7 +30,7 @@ def _environment(database: Any) -> Environment:
 
 
 async def test_the_token_in_the_file_works(tmp_path: Path) -> None:
-    """It is the admin's, and a second start leaves it as it is."""
+    """It is a token of the admin, and a second start does not change it."""
     database = SqliteDatabase(None)
     await database.open()
     file = tmp_path / "admin-token"
@@ -43,8 +43,8 @@ async def test_the_token_in_the_file_works(tmp_path: Path) -> None:
     await database.close()
 
 
-async def test_a_start_that_died_halfway_is_made_good(tmp_path: Path) -> None:
-    """The principal was made and its token not: the next start makes the token."""
+async def test_an_interrupted_first_start_is_completed(tmp_path: Path) -> None:
+    """The principal exists without a token: the next start creates the token."""
     database = SqliteDatabase(None)
     await database.open()
     file = tmp_path / "admin-token"
@@ -59,8 +59,8 @@ async def test_a_start_that_died_halfway_is_made_good(tmp_path: Path) -> None:
     await database.close()
 
 
-async def test_of_many_first_starts_at_once_one_makes_the_token(postgres_url: str, tmp_path: Path) -> None:
-    """Every token file that is left holds a token that works."""
+async def test_one_of_many_concurrent_first_starts_creates_the_token(postgres_url: str, tmp_path: Path) -> None:
+    """Every remaining token file holds a token that works."""
     databases = [PostgresDatabase(postgres_url) for _ in range(6)]
     for database in databases:
         await database.open()

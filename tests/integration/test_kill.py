@@ -1,4 +1,4 @@
-"""A server that is killed at any moment loses nothing that it acknowledged."""
+"""A server that is killed at any moment loses no acknowledged write."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ _START_S = 30
 
 @contextlib.contextmanager
 def serving(data: Path) -> Iterator[tuple[subprocess.Popen[bytes], HttpRegistry]]:
-    """A server in a process of its own, ended by SIGKILL."""
+    """Run a server in its own process, and end it by SIGKILL."""
     program = "from registry_server.cli import main; main()"
     command = [sys.executable, "-c", program, "serve", "--data", str(data), "--port", "0"]
     with (data.parent / "log").open("ab") as log, subprocess.Popen(command, stderr=log, stdout=log) as process:
@@ -45,8 +45,8 @@ def serving(data: Path) -> Iterator[tuple[subprocess.Popen[bytes], HttpRegistry]
 
 
 @pytest.mark.parametrize("trials", [2, pytest.param(100, marks=[pytest.mark.long, pytest.mark.timeout(1800)])])
-def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, trials: int) -> None:
-    """After each kill every acknowledged version is there with its bytes, numbers have no gap, and the log tells it."""
+def test_acknowledged_writes_survive_a_kill(tmp_path: Path, trials: int) -> None:
+    """After each kill all acknowledged versions and bytes exist, without a gap, and the log has them."""
     seed = 20_261_124
     print(f"seed {seed}")
     chance = random.Random(seed)
@@ -64,11 +64,11 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, trials: int) -> N
                     acknowledged[version_of(registry, "killed", content).version] = content
             killer.join()
     with serving(data) as (_, registry):
-        kept = [version.version for version in registry.versions.search("killed", order="version")]
-        assert kept == list(range(1, len(kept) + 1))
-        assert set(acknowledged) <= set(kept)
+        stored = [version.version for version in registry.versions.search("killed", order="version")]
+        assert stored == list(range(1, len(stored) + 1))
+        assert set(acknowledged) <= set(stored)
         # At most the one write that was on its way when each kill came is there unacknowledged.
-        assert len(kept) - len(acknowledged) <= trials
+        assert len(stored) - len(acknowledged) <= trials
         for version, content in chance.sample(sorted(acknowledged.items()), min(20, len(acknowledged))):
             registry.download(f"models:/killed/{version}", tmp_path / str(version))
             assert (tmp_path / str(version) / "model.bin").read_bytes() == content

@@ -1,4 +1,4 @@
-"""The plug-in for the tests of dependent services."""
+"""The pytest plug-in for the tests of dependent services."""
 
 import subprocess
 import sys
@@ -38,14 +38,14 @@ def test_nothing_is_left_of_it():
 """
 
 
-def test_the_plugin_costs_nothing_until_it_is_used() -> None:
-    """Pytest loads it in every project where the package is installed."""
+def test_the_plugin_imports_nothing_until_it_is_used() -> None:
+    """Pytest loads it in every project that has the package installed."""
     assert subprocess.run([sys.executable, "-c", LIGHT], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("turn", [1, 2])
 def test_each_test_begins_with_an_empty_registry(model_registry: HttpRegistry, turn: int) -> None:
-    """What one test creates, another does not see."""
+    """No test sees the data of another."""
     assert list(model_registry.models.search()) == []
     model_registry.models.create("eurusd", "forecasting", description=str(turn))
 
@@ -54,15 +54,15 @@ def test_each_test_begins_with_an_empty_registry(model_registry: HttpRegistry, t
 async def test_both_clients_reach_the_same_registry(
     model_registry: HttpRegistry, async_model_registry: AsyncHttpRegistry
 ) -> None:
-    """What the blocking one writes, the asynchronous one reads."""
+    """The asynchronous client reads what the blocking one wrote."""
     created = model_registry.models.create("eurusd", "forecasting")
     assert await async_model_registry.models.get("eurusd") == created
 
 
-def test_rights_are_as_real_as_the_rest(
+def test_rights_are_enforced_in_process(
     model_registry: HttpRegistry, model_registry_as: Callable[..., HttpRegistry]
 ) -> None:
-    """A service's test sees what its role may not do."""
+    """The test of a service sees which calls its role may not make."""
     model_registry.models.create("eurusd", "forecasting")
     strategy = model_registry_as("strategy", models="eur*")
     assert strategy.models.get("eurusd").name == "eurusd"
@@ -72,21 +72,21 @@ def test_rights_are_as_real_as_the_rest(
         model_registry_as("strategy", models="usd*").models.get("eurusd")
 
 
-def test_a_dependent_project_needs_no_set_up(tmp_path: Path) -> None:
-    """A test file elsewhere uses the fixtures without importing or configuring anything."""
+def test_a_dependent_project_needs_no_setup(tmp_path: Path) -> None:
+    """A test file elsewhere uses the fixtures without an import or configuration."""
     theirs = "def test_it(model_registry):\n    assert list(model_registry.models.search()) == []\n"
     assert "1 passed" in ran(theirs, tmp_path)
 
 
-def test_the_cache_of_the_user_is_left_alone(tmp_path: Path, cache: Path) -> None:
-    """What a dependent's test fetches goes into a cache of that test's own, and the environment is as it was after."""
+def test_the_plugin_does_not_touch_the_cache_of_the_user(tmp_path: Path, cache: Path) -> None:
+    """Each test has its own cache, and the environment is restored afterwards."""
     mine = ran(FETCHES, tmp_path)
     assert "3 passed" in mine, mine
     assert list(cache.iterdir()) == []
 
 
 def ran(tests: str, folder: Path) -> str:
-    """What pytest says of a test file outside of this project."""
+    """Return the output of pytest for a test file outside of this project."""
     (folder / "test_theirs.py").write_text(tests)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)]
     outcome = subprocess.run(command, check=False, capture_output=True, text=True, cwd=folder)
@@ -95,5 +95,5 @@ def ran(tests: str, folder: Path) -> str:
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """The clients run on asyncio."""
+    """Run the clients on asyncio."""
     return "asyncio"

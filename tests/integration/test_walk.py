@@ -1,4 +1,4 @@
-"""The main job, end to end, through the real client."""
+"""The main path end to end, through the real client."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from common_lib.errors import IllegalTransition, VersionNotFound
 
 
 def test_a_version_goes_from_the_workbench_to_a_strategy(model_registry: HttpRegistry, tmp_path: Path) -> None:
-    """What was registered and promoted is what a strategy gets, byte for byte."""
+    """A strategy gets the registered and promoted version, byte for byte."""
     trained = tmp_path / "model.json"
     trained.write_text('{"weights": [0.25]}')
     workbench = Workbench(model_registry)
