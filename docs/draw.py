@@ -1,4 +1,4 @@
-"""Draws docs/lifecycle.svg from the table of moves: `python docs/draw.py`; a test compares the two."""
+"""Script that draws docs/lifecycle.svg from the table of moves: `python docs/draw.py`; a test compares the two."""
 
 from itertools import groupby
 from math import hypot
@@ -23,8 +23,8 @@ _HEAD: Final = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 800 290" 
 <rect width="800" height="290" fill="#fff"/>"""
 
 
-def drawn() -> str:
-    """The picture: a box for each stage, an arrow for each way from one to another, with the moves that take it."""
+def draw() -> str:
+    """Return the picture as SVG: a box for each stage, and an arrow between two stages with the names of its moves."""
     ways = groupby(sorted(MOVES, key=_way), key=_way)
     arrows = [_arrow(*way, [move.name for move in moves]) for way, moves in ways]
     return "\n".join([_HEAD, *arrows, *map(_box, _PLACES), "</svg>", ""])
@@ -45,7 +45,7 @@ def _arrow(source: ModelStage, target: ModelStage, names: list[str]) -> str:
     (x, y), (to_x, to_y) = _PLACES[source], _PLACES[target]
     length = hypot(to_x - x, to_y - y)
     across, down = (to_x - x) / length, (to_y - y) / length
-    # Each keeps to its right, so that the ways there and back do not lie on each other.
+    # Each arrow is shifted to its right, because two opposite arrows must not overlap.
     side_x, side_y = -down * _APART, across * _APART
     inside = min(_WIDTH / 2 / abs(across) if across else length, _HEIGHT / 2 / abs(down) if down else length)
     ends = [(x + across * inside, y + down * inside), (to_x - across * inside, to_y - down * inside)]
@@ -62,4 +62,4 @@ def _label(x: float, y: float, names: list[str], anchor: str) -> str:
 
 
 if __name__ == "__main__":
-    FILE.write_text(drawn(), "utf-8")
+    FILE.write_text(draw(), "utf-8")

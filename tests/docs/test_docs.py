@@ -312,9 +312,9 @@ def test_the_recipe_names_files_that_are_there() -> None:
 
 
 def test_the_picture_and_the_table_of_moves_are_the_code() -> None:
-    """Both are drawn from the data that the server goes by: `python docs/draw.py`."""
+    """`python docs/draw.py` draws the picture from the moves that the server enforces."""
     namespace = runpy.run_path(str(DOCS / "draw.py"))
-    assert (DOCS / "lifecycle.svg").read_text("utf-8") == namespace["drawn"]()
+    assert (DOCS / "lifecycle.svg").read_text("utf-8") == namespace["draw"]()
     assert _rows("lifecycle.md", "move") == [
         [move.name, move.source, move.target, move.right, move.event, "yes" if move.needs_reason else ""]
         for move in MOVES
