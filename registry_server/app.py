@@ -155,7 +155,7 @@ def create_app(settings: Settings) -> Litestar:
         request_max_body_size=settings.max_body_bytes,
         logging_config=None,
     )
-    app.state.update({"settings": settings, "metrics": metrics, "scrub": report, "openapi_path": "/openapi.json"})
+    app.state.update({"settings": settings, "metrics": metrics, "scrub": report})
     inner = ResolveShortcut(HeadAndOptions(app.asgi_handler, app), app.state)
     app.asgi_handler = RequestTelemetry(Deadlines(inner), metrics, access_log=settings.access_log)
     return app

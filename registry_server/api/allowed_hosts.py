@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from registry_server.domain.errors import RegistryError
+from registry_server.domain import errors
 
 # The path begins with a slash, and all of it is visible ASCII without a fragment.
 ORIGIN_FORM: Final = re.compile(rb"/[!\"$-~]*").fullmatch
@@ -33,52 +33,36 @@ class AllowedHosts:
     def __init__(self, names: Iterable[str] = ()) -> None:
         self._names = frozenset(_normalize(name) for name in (*_LOOPBACK, *names))
 
-    def find_refusal(self, version: str, target: bytes, hosts: list[bytes]) -> RegistryError | None:
+    def find_refusal(self, version: str, target: bytes, hosts: list[bytes]) -> errors.RegistryError | None:
         """Return why a request with this target and these Host headers is refused, or None if it is accepted.
 
-        >>> Authority().refusal("1.1", b"/v1/models", [b"LOCALHOST.:8321"])
-        >>> Authority(["registry.example"]).refusal("1.1", b"/", [b"evil.example"]).reason_code
-        'misdirected_request'
+        >>> AllowedHosts().find_refusal("1.1", b"/v1/models", [b"LOCALHOST.:8321"])
+        >>> AllowedHosts(["registry.example"]).find_refusal("1.1", b"/", [b"evil.example"]).code
+        <Code.MISDIRECTED_REQUEST: 'misdirected_request'>
         """
         if version not in _VERSIONS:
-            return _malformed(f"HTTP/{version} is not spoken here", "send HTTP/1.1", "version", version)
+            return errors.HttpVersionNotSupported(version)
         if len(hosts) != 1:
-            given = "no Host header" if not hosts else f"{len(hosts)} Host headers"
-            return _malformed(f"the request has {given}", "send one Host header", "Host", _join(hosts))
+            return errors.HostHeaderCount(_join(hosts), len(hosts))
         refused = self._check_name(hosts[0], "Host")
         return refused or (None if ORIGIN_FORM(target) else self._check_target(target, hosts[0]))
 
-    def _check_target(self, target: bytes, host: bytes) -> RegistryError | None:
+    def _check_target(self, target: bytes, host: bytes) -> errors.RegistryError | None:
         absolute = _ABSOLUTE_FORM(target)
         if absolute is None:
-            return _malformed(
-                "the target of the request is not a path, or holds a fragment or characters outside of visible ASCII",
-                "send a path that begins with / and is percent-encoded, without # and what follows it",
-                "target",
-                _join([target]),
-            )
+            return errors.TargetMalformed(_join([target]))
         refused = self._check_name(absolute[1], "target")
         if refused is None and _normalize(_join([absolute[1]])) != _normalize(_join([host])):
-            return _malformed(
-                "the target and the Host header name two hosts", "send the same host in both", "Host", _join([host])
-            )
+            return errors.HostsDiffer(_join([host]))
         return refused
 
-    def _check_name(self, host: bytes, field: str) -> RegistryError | None:
+    def _check_name(self, host: bytes, field: str) -> errors.RegistryError | None:
         text = _join([host])
         try:
             name = _normalize(text)
         except ValueError:
-            return _malformed(f"{text!r:.100} is not a host", "send a name and perhaps a port", field, text)
-        if name in self._names:
-            return None
-        return RegistryError(
-            f"this server does not answer for {name!r:.100}",
-            remedy="use the server's own address; an operator adds the name of a proxy by --allowed-host",
-            field=field,
-            value=text,
-            code="misdirected_request",
-        )
+            return errors.HostMalformed(field, text)
+        return None if name in self._names else errors.Misdirected(field, text, name)
 
 
 def _normalize(host: str) -> str:
@@ -98,7 +82,3 @@ def _normalize(host: str) -> str:
 
 def _join(values: list[bytes]) -> str:
     return ", ".join(value.decode("latin-1") for value in values)
-
-
-def _malformed(detail: str, remedy: str, field: str, value: str) -> RegistryError:
-    return RegistryError(detail, remedy=remedy, field=field, value=value, code="malformed_request")

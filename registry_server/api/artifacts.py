@@ -22,8 +22,8 @@ from registry_server.api.ranges import FileResponse
 from registry_server.api.request_body import read_body
 from registry_server.core import artifacts
 from registry_server.core.rights import Right
+from registry_server.domain import errors
 from registry_server.domain.artifacts import Blob, PresenceRequest, Verification
-from registry_server.domain.errors import ContentRefused, TooLarge
 
 
 @get("/blobs/{sha256:str}")
@@ -45,14 +45,9 @@ async def put_blob(request: HttpRequest, sha256: FromPath[str]) -> Response[Blob
 async def put_blobs(request: HttpRequest) -> Response[Presence]:
     """Store up to 40 small blobs; if one has another digest, none is stored."""
     check_bytes(request)
-    if request.headers.get("content-type") != BLOBS_MEDIA_TYPE:
-        raise ContentRefused(
-            f"Content-Type is {request.headers.get('content-type', '')!r:.100}",
-            remedy=f"send the blobs as {BLOBS_MEDIA_TYPE}",
-            field="Content-Type",
-            value=request.headers.get("content-type", ""),
-            code="unsupported_media_type",
-        )
+    media_type = request.headers.get("content-type", "")
+    if media_type != BLOBS_MEDIA_TYPE:
+        raise errors.MediaTypeNotSupported("Content-Type", media_type, BLOBS_MEDIA_TYPE)
     by = await build_write_request(request, key_required=False)
     return json_response(
         await artifacts.put_blobs(environment(request), by, blob_batch.parse((await read_body(request)).content))
@@ -89,23 +84,12 @@ def check_bytes(request: HttpRequest) -> int:
     """Check a body that is stored as it is; return how many bytes it may have.
 
     Raises:
-        ContentRefused: the body has a content encoding.
-        TooLarge: Content-Length is above the limit.
+        MediaTypeNotSupported: the body has a content encoding.
+        BlobTooLarge: Content-Length is above the limit.
     """
-    if "content-encoding" in request.headers:
-        raise ContentRefused(
-            "the body is encoded",
-            remedy="send the bytes plain: their digest is checked",
-            field="Content-Encoding",
-            value=request.headers["content-encoding"],
-            code="unsupported_media_type",
-        )
+    if encoding := request.headers.get("content-encoding"):
+        raise errors.MediaTypeNotSupported("Content-Encoding", encoding, "the bytes without Content-Encoding")
     limit: int = request.app.state.settings.max_blob_bytes
     if (request.content_length or 0) > limit:
-        raise TooLarge(
-            f"the body has more than {limit} bytes",
-            remedy="split the file, or raise the limit by REGISTRY_SERVER_MAX_BLOB_BYTES",
-            field="Content-Length",
-            value=request.content_length,
-        )
+        raise errors.BlobTooLarge("Content-Length", request.content_length, limit)
     return limit

@@ -12,7 +12,7 @@ from registry_server.api.telemetry import find_header
 from registry_server.core import principals
 from registry_server.core.ports import Database
 from registry_server.core.rights import Caller
-from registry_server.domain.errors import RateLimited, Unauthenticated
+from registry_server.domain import errors
 
 _FRESH_S = 2.0
 _MOST = 10_000
@@ -35,7 +35,7 @@ class Authenticator:
 
         Raises:
             Unauthenticated: the header is missing or its token is not valid.
-            RateLimited: the token is not valid, and the peer has sent too many invalid ones.
+            TooManyFailures: the token is not valid, and the peer has sent too many invalid ones.
         """
         cached = self._cache.get(authorization or "")
         # Two clocks: tokens expire by the wall clock, which may be set; the age of the entry is monotonic time.
@@ -43,13 +43,10 @@ class Authenticator:
             return cached[2]
         scheme, _, secret = (authorization or "").partition(" ")
         if scheme.lower() != "bearer":
-            raise Unauthenticated(
-                "the request carries no token",
-                remedy="send Authorization: Bearer mrg_…; an admin makes tokens by `registry-server token create`",
-            )
+            raise errors.TokenMissing
         try:
             token, caller = await principals.authenticate(self._database, secret, self._now())
-        except Unauthenticated:
+        except errors.Unauthenticated:
             self._count_failure(peer)
             raise
         if len(self._cache) >= _MOST:
@@ -60,14 +57,7 @@ class Authenticator:
     def _count_failure(self, peer: str) -> None:
         wait_s = self._failures.take(peer, 1.0) if peer else 0.0
         if wait_s:
-            raise RateLimited(
-                f"the token is not valid, and {peer} has sent too many that are not",
-                remedy="send a current token, which is taken at once, or wait as long as Retry-After says",
-                field="peer",
-                value=peer,
-                code="too_many_failures",
-                retry_after_s=wait_s,
-            ) from None
+            raise errors.TooManyFailures(peer, wait_s) from None
 
     def forget(self) -> None:
         """Empty the cache, because a token was revoked or a grant changed."""

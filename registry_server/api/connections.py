@@ -16,14 +16,14 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from registry_server.api import problems, request_head
 from registry_server.api.allowed_hosts import ORIGIN_FORM
 from registry_server.api.connection_limits import MOST_QUEUED, MOST_REFUSED, Limits
-from registry_server.api.refusals import MOST_HEADERS, REFUSALS
 from registry_server.api.response_progress import ResponseProgress
 from registry_server.api.telemetry import format_peer, log_fields
-from registry_server.domain.errors import RegistryError
+from registry_server.domain import errors
 from registry_server.logs import log_security_event
 
 # How long a refused connection stays open, so that the client can read the refusal.
 _LINGER_S = 2.0
+_MAX_HEADERS = 100
 # After this time the right to a running request is checked again: it may have been revoked meanwhile.
 _LONG_S = 1.0
 # SO_LINGER with a time of 0: close at once and discard the bytes that the client has not taken.
@@ -65,7 +65,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._max_head = limits.head_bytes
         self._expected = _HEAD
         self._expected_since: float | None = None  # when the wait began, or when the client last made progress
-        self._refusal = REFUSALS["malformed_request"]
+        self._refusal: errors.RegistryError = errors.MalformedRequest()
         self._hosts: list[bytes] | None = None  # the Host headers that were checked last
         self._closing = False
         self.running: Any = None  # the request at work; uvicorn's `cycle` is the newest one, which may be queued
@@ -84,7 +84,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if count > self._limits.connections + MOST_REFUSED:
             self._abort("too_many_connections")
         elif count > self._limits.connections:
-            self._refuse_and_close(REFUSALS["too_many_connections"])
+            self._refuse_and_close(errors.TooManyConnections())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Notify the running request: uvicorn notifies only the newest one, which may still be queued."""
@@ -103,15 +103,15 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._expected, self._expected_since = _HEAD, None
         super().data_received(data)
         if self._received - self._parsed > self._max_head and not self._closing:
-            self._refuse_and_close(REFUSALS["head_too_large"])
+            self._refuse_and_close(errors.HeadTooLarge(_MAX_HEADERS))
 
     def on_headers_complete(self) -> None:
         """Check the head, then start the request; the exact size is counted only if the head could be too large."""
         head_bytes = self._received - self._parsed + self._boundary_piece
         if head_bytes > self._max_head:
             head_bytes = request_head.count_bytes(self.url, self.headers)
-        if head_bytes > self._max_head or len(self.headers) > MOST_HEADERS:
-            self._refusal = REFUSALS["head_too_large"]
+        if head_bytes > self._max_head or len(self.headers) > _MAX_HEADERS:
+            self._refusal = errors.HeadTooLarge(_MAX_HEADERS)
             raise ValueError  # the only way to stop the parser; uvicorn then calls `send_400_response`
         self._check_host()
         upgrade = self.parser.should_upgrade()
@@ -213,7 +213,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         at_work = cycle is not None and cycle is self._timed_cycle and not cycle.response_complete
         return at_work and now - self._timed_since >= _LONG_S
 
-    def revoke(self, cycle: Any, refusal: RegistryError) -> None:
+    def revoke(self, cycle: Any, refusal: errors.RegistryError) -> None:
         """End a request whose caller has lost the right to it, unless it is complete or needs no further bytes."""
         if cycle is not self.running or cycle.response_complete or self.transport.is_closing():
             return
@@ -242,7 +242,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._closing = True
             self.transport.abort()
         else:
-            self._refuse_and_close(REFUSALS["request_timeout"])
+            self._refuse_and_close(errors.RequestTimedOut())
 
     def _abort(self, event: str, **fields: Any) -> None:
         """Close the connection at once, without a response, and log the event."""
@@ -254,7 +254,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.transport.abort()
 
-    def _refuse_and_close(self, refusal: RegistryError, **fields: Any) -> None:
+    def _refuse_and_close(self, refusal: errors.RegistryError, **fields: Any) -> None:
         """Stop reading and send the refusal; if responses are outstanding, send those instead and then close."""
         self._closing = True
         cycle: Any = self.cycle  # None before the first request, although uvicorn's types exclude it
@@ -263,13 +263,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 cycle.keep_alive = False
                 return
             if cycle.response_started or self.pipeline:
-                self._abort(refusal.reason_code, **fields)
+                self._abort(refusal.code, **fields)
                 return
             cycle.disconnected = True
             cycle.message_event.set()
         self._send_refusal(refusal, fields)
 
-    def _send_refusal(self, refusal: RegistryError, fields: dict[str, Any]) -> None:
+    def _send_refusal(self, refusal: errors.RegistryError, fields: dict[str, Any]) -> None:
         request_id = fields.pop("request_id", None) or os.urandom(16).hex()
         response = problems.answer(refusal, request_id)
         status, body = response.status_code or 0, response.content
@@ -281,7 +281,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         ]
         head = b"".join(b"%b: %b\r\n" % header for header in headers)
         self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)
-        fields |= {"request_id": request_id, "status": status, "code": refusal.reason_code, "detail": refusal.detail}
+        fields |= {"request_id": request_id, "status": status, "code": refusal.code, "detail": refusal.detail}
         log_security_event("refused", **({"peer": format_peer(self.client)} | fields))
         # If the socket were closed while bytes arrive, the client would see a reset connection instead of the refusal.
         # A client that does not read, or has disconnected, gets no end of stream.

@@ -8,7 +8,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from registry_server.api import problems
 from registry_server.api.telemetry import find_header
-from registry_server.domain.errors import DeadlineExceeded, InvalidRequest, RegistryError
+from registry_server.domain import errors
 
 _MILLISECONDS = re.compile(r"^[0-9]{1,9}$(?!\n)")
 
@@ -29,7 +29,7 @@ class Deadlines:
             await self._app(scope, receive, send)
             return
         if not _MILLISECONDS.match(text):
-            await _refuse(raw, send, _malformed(text))
+            await _refuse(raw, send, errors.DeadlineMalformed(text))
             return
         started = False
 
@@ -43,32 +43,14 @@ class Deadlines:
                 await self._app(scope, receive, observed)
         except TimeoutError:
             if not started:
-                await _refuse(raw, send, _exceeded(text))
+                await _refuse(raw, send, errors.DeadlineExceeded(text))
             elif "registry_abort" in raw:
                 # The client has stopped waiting in the middle of a response: that is not an error of the server.
                 raw["registry_abort"]()
                 await asyncio.sleep(0)  # the protocol is notified in the next turn of the loop
 
 
-def _malformed(text: str) -> InvalidRequest:
-    return InvalidRequest(
-        "X-Request-Deadline-Ms is no whole number of milliseconds",
-        remedy="send how long you wait, such as 2500",
-        field="X-Request-Deadline-Ms",
-        value=text,
-    )
-
-
-def _exceeded(text: str) -> DeadlineExceeded:
-    return DeadlineExceeded(
-        f"the {text} ms that you wait were over before there was an answer",
-        remedy="wait longer, or ask again with the same Idempotency-Key: what was done meanwhile is not done twice",
-        field="X-Request-Deadline-Ms",
-        value=text,
-    )
-
-
-async def _refuse(scope: Any, send: Any, error: RegistryError) -> None:
+async def _refuse(scope: Any, send: Any, error: errors.RegistryError) -> None:
     response = problems.answer(error, scope["registry_request_id"])
     headers = problems.raw_headers(response)
     await send({"type": "http.response.start", "status": response.status_code, "headers": headers})

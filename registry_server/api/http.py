@@ -21,8 +21,8 @@ from registry_server.api.telemetry import find_header, get_request_id
 from registry_server.core.environment import Environment
 from registry_server.core.ports import Database, Records
 from registry_server.core.writes import Need, Outcome, WriteRequest, execute
+from registry_server.domain import errors
 from registry_server.domain.answers import Answer
-from registry_server.domain.errors import InvalidRequest, NotFound, Unauthenticated
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,26 +41,25 @@ async def check_request(request: HttpRequest) -> None:
 
     Raises:
         Unauthenticated: the token is missing or not valid.
-        NotFound: the path is another spelling of an address, or leads to a model that the caller may not read.
-        Forbidden: the caller lacks a right.
-        InvalidRequest: a header occurs twice; a query parameter is unknown, malformed or occurs twice; the body is not
-            valid.
-        TooLarge: the body has too many bytes.
-        RateLimited: the caller has used up its write quota for now.
+        AddressNotFound: the path is another spelling of an address.
+        ModelNotFound: the caller may not read the model of the address.
+        RightMissing: the caller lacks a right.
+        HeaderRepeated, ParameterUnknown, ParameterRepeated, ParameterInvalid: the header or the parameter is wrong.
+        InvalidJson, FieldInvalid: the body is not valid.
+        BodyTooLarge: the body has too many bytes.
+        WriteRateExceeded: the caller has used up its write quota for now.
     """
     scope: Any = request.scope
     twice = header_twice(scope)
     if twice == "authorization":
-        raise Unauthenticated("the request carries several tokens", remedy="send one Authorization header")
+        raise errors.SeveralTokens
     who = await authenticate(request)
     if twice is not None:
-        raise InvalidRequest(f"the header {twice} stands twice", remedy="send it once", field=twice)
+        raise errors.HeaderRepeated(twice)
     values = {name: str(value).removeprefix("/") for name, value in scope["path_params"].items()}
     given, straight = unquote(scope["raw_path"]), scope["path_template"].format(**values)
     if given != straight:
-        raise NotFound(
-            f"there is nothing at {given!r:.200}", remedy=f"perhaps {straight} is meant", field="path", value=given
-        )
+        raise errors.AddressNotFound(given, straight)
     if needs := request.route_handler.opt.get("needs"):
         named = scope["path_params"].get("name") if scope["path_template"].startswith("/v1/models/") else None
         who.require_one(needs, named)
@@ -148,7 +147,8 @@ async def build_write_request(
     Where no key is required, a valid key has no effect: the request is idempotent and is carried out each time.
 
     Raises:
-        InvalidRequest: the Idempotency-Key is missing or malformed.
+        IdempotencyKeyMissing: the request has no Idempotency-Key.
+        RuleViolation: the Idempotency-Key is malformed.
     """
     who = await authenticate(request)
     headers = request.headers
@@ -159,12 +159,7 @@ async def build_write_request(
     if not key_required:
         key = env.new_id()
     elif key is None:
-        raise InvalidRequest(
-            "a change needs an Idempotency-Key",
-            remedy="send a fresh random UUID with each new change, and the same one when repeating it",
-            field="Idempotency-Key",
-            code="idempotency_key_required",
-        )
+        raise errors.IdempotencyKeyMissing
     scope = request.scope
     same = (scope["method"], scope["path"], scope["query_string"], body_sha256)
     return WriteRequest(
@@ -216,34 +211,19 @@ def check_query(request: HttpRequest) -> None:
     The refusal of an unknown parameter does not repeat its value.
 
     Raises:
-        InvalidRequest: a parameter is not like that.
+        ParameterUnknown, ParameterRepeated, ParameterInvalid: a parameter is wrong.
     """
     declared = request.route_handler.parsed_fn_signature.parameters
     known = {name: field for name, field in declared.items() if name not in {"request", "data", *request.path_params}}
     try:
         unquote_to_bytes(request.scope["query_string"]).decode()
     except UnicodeDecodeError as error:
-        raise InvalidRequest(
-            "the query is not UTF-8",
-            remedy="encode its texts as UTF-8 before they are percent-encoded",
-            field="query",
-            value=error.object[error.start : error.end].decode("latin-1"),
-        ) from None
+        raise errors.QueryNotUtf8(error.object[error.start : error.end].decode("latin-1")) from None
     for name, values in request.query_params.dict().items():
         if name not in known:
-            raise InvalidRequest(
-                f"there is no query parameter {name!r:.100} here",
-                remedy=f"the parameters are: {', '.join(known) or 'none'}",
-                field="query",
-                value=name,
-            )
+            raise errors.ParameterUnknown(name, known)
         if len(values) > 1 and not known[name].is_non_string_sequence:
-            raise InvalidRequest(
-                f"the query parameter {name} stands {len(values)} times",
-                remedy="give it once",
-                field=name,
-                value=values[-1],
-            )
+            raise errors.ParameterRepeated(name, values)
         for value in values:
             check_value(name, known[name].annotation, value)
 

@@ -10,8 +10,8 @@ from registry_server.api.authentication import authenticate
 from registry_server.api.http import HttpRequest, database, entity_response, get, patch, post, write, write_with_rights
 from registry_server.core import models
 from registry_server.core.rights import Right
+from registry_server.domain import errors
 from registry_server.domain.base import Page, TombstoneRequest
-from registry_server.domain.errors import InvalidRequest
 from registry_server.domain.models import CreateModel, ModelFilter, RegisteredModel, UpdateModel
 from registry_server.domain.pages import DEFAULT_LIMIT, Order
 
@@ -79,9 +79,7 @@ async def tombstone_model(
 def _tag(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise InvalidRequest(
-            f"tag {text!r:.100} is not key=value", remedy="write it as tag=team=fx", field="tag", value=text
-        )
+        raise errors.ParameterInvalid("tag", text, "key=value", "it as tag=team=fx")
     return key, value
 
 
@@ -89,7 +87,5 @@ def _time(request: HttpRequest, field: str, time: datetime | None) -> datetime |
     # A bare number would be read as seconds since 1970, but 2026 is more likely a year.
     text = request.query_params.get(field, "")
     if time is not None and (time.tzinfo is None or "T" not in text.upper()):
-        raise InvalidRequest(
-            f"{field} is not a time with its zone", remedy="write it as 2026-03-01T00:00:00Z", field=field, value=text
-        )
+        raise errors.ParameterInvalid(field, text, "a time with a time zone", "it as 2026-03-01T00:00:00Z")
     return time

@@ -6,7 +6,7 @@ from enum import StrEnum
 from types import NoneType, UnionType
 from typing import Any, Final, get_args, get_origin
 
-from registry_server.domain.errors import InvalidRequest
+from registry_server.domain import errors
 
 _WHOLE: Final = re.compile(r"0|-?[1-9][0-9]{0,18}")
 # The rest is left to the parser of times, which alone would read a bare number as seconds since 1970.
@@ -20,24 +20,24 @@ def check_value(name: str, declared: Any, value: str) -> None:
     """Check that a value is of the declared type; a text may be anything but empty.
 
     Raises:
-        InvalidRequest: the value is not of that type.
+        ParameterInvalid, ParameterEmpty: the value is not of that type.
 
     >>> check_value("limit", int, "100")
     >>> check_value("limit", int, "1e2")
     Traceback (most recent call last):
-    registry_server.domain.errors.InvalidRequest: limit is not a whole number
+    registry_server.domain.errors.requests.ParameterInvalid: limit '1e2' is not a whole number
     """
     kind = _kind(declared)
     if not value and declared is not str and name not in _REFUSED_LATER:
-        raise _refused(name, value, "is empty", "leave it out, or give it a value")
+        raise errors.ParameterEmpty(name)
     if kind is int and not _WHOLE.fullmatch(value):
-        raise _refused(name, value, "is not a whole number", "write it in digits, such as 100")
+        raise errors.ParameterInvalid(name, value, "a whole number", "digits, such as 100")
     if kind is bool and value not in _BOOLEANS:
-        raise _refused(name, value, "is not true or false", f"write {' or '.join(_BOOLEANS)}")
+        raise errors.ParameterInvalid(name, value, "a boolean", " or ".join(_BOOLEANS))
     if kind is datetime and not _DAY.fullmatch(value):
-        raise _refused(name, value, "is not a time with its zone", "write it as 2026-03-01T00:00:00Z")
+        raise errors.ParameterInvalid(name, value, "a time with a time zone", "it as 2026-03-01T00:00:00Z")
     if issubclass(kind, StrEnum) and value not in set(kind):
-        raise _refused(name, value, "is not one of its values", f"use one of {', '.join(kind)}")
+        raise errors.ParameterInvalid(name, value, "one of the allowed values", f"one of {', '.join(kind)}")
 
 
 def _kind(declared: Any) -> Any:
@@ -45,7 +45,3 @@ def _kind(declared: Any) -> Any:
     if get_origin(declared) is UnionType:
         (declared,) = (one for one in get_args(declared) if one is not NoneType)
     return get_origin(declared) or declared
-
-
-def _refused(name: str, value: str, why: str, remedy: str) -> InvalidRequest:
-    return InvalidRequest(f"{name} {why}", remedy=remedy, field=name, value=value)

@@ -14,8 +14,8 @@ from litestar.types import Receive, Scope, Send
 from registry_server.api import methods
 from registry_server.api.http import is_not_modified
 from registry_server.core.ports import BlobStore
+from registry_server.domain import errors
 from registry_server.domain.artifacts import FileEntry
-from registry_server.domain.errors import InvalidRequest
 from registry_server.threads import run_in_thread, wait_until_done
 
 _RANGE = re.compile(r"^bytes=([0-9]{0,18})-([0-9]{0,18})$(?!\n)")
@@ -26,20 +26,6 @@ class ByteRange(NamedTuple):
 
     start: int
     length: int
-
-
-class NoSuchRange(InvalidRequest):
-    """The requested range is beyond the end of the file; the response holds the file's size (RFC 9110, 15.5.17)."""
-
-    def __init__(self, file: FileEntry, wanted: str | None) -> None:
-        self.headers = {"content-range": f"bytes */{file.size}"}
-        super().__init__(
-            f"{file.path!r} has {file.size} bytes, of which none is in that range",
-            remedy="ask for bytes that there are",
-            field="Range",
-            value=wanted,
-            code="range_not_satisfiable",
-        )
 
 
 class FileResponse:
@@ -58,7 +44,7 @@ class FileResponse:
         wanted = headers.get("range") if headers.get("if-range", self._etag) == self._etag else None
         part = ByteRange(0, 0) if self._not_modified else select_range(wanted, file.size)
         if part is None:
-            raise NoSuchRange(file, wanted)
+            raise errors.RangeNotSatisfiable(file.path, file.size, wanted)
         self._part = part
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

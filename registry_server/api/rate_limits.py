@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from registry_server.core.rights import Caller
-from registry_server.domain.errors import RateLimited
+from registry_server.domain import errors
 
 # Each write stores an event, a response for replay, and rows, whatever its body holds.
 _BYTES_OF_A_WRITE: Final = 512
@@ -69,7 +69,7 @@ class WriteQuota:
         The bytes of models are not rows: such a request costs only the fixed amount.
 
         Raises:
-            RateLimited: the principal has used up its quota for now.
+            WriteRateExceeded: the principal has used up its quota for now.
         """
         is_rows = media_type.lower().startswith(_JSON) and length.isdecimal() and len(length) < _DIGITS
         announced = int(length) if is_rows else 0
@@ -80,7 +80,7 @@ class WriteQuota:
         """Charge the body of a write that was sent in chunks, whose size was unknown before.
 
         Raises:
-            RateLimited: the principal has used up its quota for now.
+            WriteRateExceeded: the principal has used up its quota for now.
         """
         if body and not length:
             self._charge(caller, len(body))
@@ -88,11 +88,4 @@ class WriteQuota:
     def _charge(self, caller: Caller, cost: float) -> None:
         wait_s = self._buckets.take(caller.name, cost)
         if wait_s:
-            raise RateLimited(
-                f"{caller.name} has written as much as it may for now",
-                remedy="wait as long as Retry-After says and send it again with the same Idempotency-Key; "
-                "an operator can raise REGISTRY_SERVER_WRITE_BYTES_PER_S",
-                field="principal",
-                value=caller.name,
-                retry_after_s=wait_s,
-            )
+            raise errors.WriteRateExceeded(caller.name, wait_s)

@@ -10,7 +10,7 @@ from litestar import Request
 from litestar.utils.scope.state import ScopeState
 
 from registry_server.api import strict_json
-from registry_server.domain.errors import InvalidRequest, TooLarge
+from registry_server.domain import errors
 
 # Ten times the need of any request except the registration of a version.
 MAX_JSON_BYTES: Final = 1024**2
@@ -36,18 +36,18 @@ async def read_body(request: Request[Any, Any, Any]) -> Body:
     """Read the whole body of a request; a second call returns the same.
 
     Raises:
-        TooLarge: the body has, or announces, more bytes than its route accepts.
+        BodyTooLarge: the body has, or announces, more bytes than its route accepts.
     """
     scope: Any = request.scope
     if _BODY not in scope:
         limit = _limit(request)
         if (request.content_length or 0) > limit:
-            raise _too_large(request.content_length, limit)
+            raise errors.BodyTooLarge(request.content_length, limit)
         digest, pieces, size = hashlib.sha256(), [], 0
         async for piece in request.stream():
             size += len(piece)
             if size > limit:
-                raise _too_large(size, limit)
+                raise errors.BodyTooLarge(size, limit)
             digest.update(piece)
             pieces.append(piece)
         body = Body(b"".join(pieces), digest.digest())
@@ -61,7 +61,7 @@ async def prepare_json(request: Request[Any, Any, Any]) -> None:
     """Read and parse the JSON body of a request if its route takes one.
 
     Raises:
-        RegistryError: `unsupported_media_type`, `too_large`, `invalid_json` or `invalid_request`.
+        RegistryError: the body is too large, not JSON, or a field of it is not valid.
     """
     if "data" not in request.route_handler.parsed_fn_signature.parameters:
         return
@@ -97,12 +97,7 @@ def _check_count(content: bytes, most: int) -> None:
         else:
             signs += 1
         if max(signs, texts) > most:
-            raise InvalidRequest(
-                f"the body holds more than {most} names and values",
-                remedy="send fewer at once",
-                field="body",
-                value=content[:200].decode("utf-8", "backslashreplace"),
-            )
+            raise errors.TooManyValues(content[:200].decode("utf-8", "backslashreplace"), most)
 
 
 def _is_large(request: Request[Any, Any, Any]) -> bool:
@@ -112,12 +107,3 @@ def _is_large(request: Request[Any, Any, Any]) -> bool:
 def _limit(request: Request[Any, Any, Any]) -> int:
     most: int = request.app.state.settings.max_body_bytes
     return most if _is_large(request) else min(most, MAX_JSON_BYTES)
-
-
-def _too_large(size: int | None, limit: int) -> TooLarge:
-    return TooLarge(
-        f"the body has more than {limit} bytes",
-        remedy="send less; the bytes of models go to /v1/blobs, which takes more",
-        field="body",
-        value=size,
-    )

@@ -6,7 +6,7 @@ from typing import Any
 from registry_server.api.authentication import Authenticator, find_caller
 from registry_server.api.telemetry import find_header
 from registry_server.core.rights import Caller
-from registry_server.domain.errors import Forbidden, RegistryError, Unauthenticated
+from registry_server.domain import errors
 
 
 async def end_revoked_requests(connections: Sequence[Any], authenticator: Authenticator) -> None:
@@ -18,23 +18,14 @@ async def end_revoked_requests(connections: Sequence[Any], authenticator: Authen
             continue  # not authenticated, so there is nothing to revoke
         try:
             now = await authenticator.authenticate(find_header(cycle.scope, b"authorization"))
-        except Unauthenticated as refusal:
+        except errors.Unauthenticated as refusal:
             connection.revoke(cycle, refusal)
-        except RegistryError:
+        except errors.RegistryError:
             continue  # the database is not available: the next check comes in a moment
         else:
             if _has_lost(before, now):
-                connection.revoke(cycle, _lost_grant(before))
+                connection.revoke(cycle, errors.GrantRemoved(before.name))
 
 
 def _has_lost(before: Caller, now: Caller) -> bool:
     return any(grant not in now.principal.grants for grant in before.principal.grants)
-
-
-def _lost_grant(caller: Caller) -> Forbidden:
-    return Forbidden(
-        f"a grant of {caller.name} was removed while the request was at work",
-        remedy="send it again: what the other grants allow is carried out, and an upload goes on where it was cut",
-        field="right",
-        value=caller.name,
-    )

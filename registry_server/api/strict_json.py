@@ -13,7 +13,7 @@ from litestar.dto import AbstractDTO, DTOFieldDefinition
 from litestar.openapi.spec import Reference, Schema
 from litestar.typing import FieldDefinition
 
-from registry_server.domain.errors import InvalidRequest, RegistryError
+from registry_server.domain import errors
 
 # The key of the parsed body in the scope of a request.
 PARSED: Final = "registry_json"
@@ -69,7 +69,8 @@ def parse(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
     """Parse a body strictly.
 
     Raises:
-        RegistryError: `invalid_json` or `invalid_request`.
+        InvalidJson: the body is not one JSON value.
+        FieldInvalid: a field is missing, unknown or not of its type.
     """
     try:
         decoded = decoder.decode(body)
@@ -78,7 +79,7 @@ def parse(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
     except msgspec.DecodeError as error:
         raise _malformed(body, str(error)) from None
     except UnicodeDecodeError as error:
-        raise _invalid_json(f"the body is not UTF-8: {error.reason}", _excerpt(error.object)) from None
+        raise errors.InvalidJson(_excerpt(error.object), f"is not UTF-8: {error.reason}") from None
     # msgspec uses the last of two equal keys and another parser the first, so duplicates are refused.
     _keys.decode(body.decode())
     return decoded
@@ -88,48 +89,36 @@ def require_plain_json(headers: Headers) -> None:
     """Check that a body is JSON by its media type, and that it has no content encoding.
 
     Raises:
-        RegistryError: `unsupported_media_type`.
+        MediaTypeNotSupported: the body is not plain JSON.
     """
     media_type, _, parameter = headers.get("content-type", "").lower().replace(" ", "").partition(";")
-    if "content-encoding" in headers:
-        field = "Content-Encoding"
-    elif media_type != "application/json" or parameter.replace('"', "") not in {"", "charset=utf-8"}:
-        field = "Content-Type"
-    else:
-        return
-    raise RegistryError(
-        f"{field} is {headers.get(field, '')!r:.100}",
-        remedy="send JSON in UTF-8, not encoded any further, as Content-Type: application/json",
-        field=field,
-        value=headers.get(field, ""),
-        code="unsupported_media_type",
-    )
+    if encoding := headers.get("content-encoding"):
+        raise errors.MediaTypeNotSupported("Content-Encoding", encoding, "JSON without Content-Encoding")
+    if media_type != "application/json" or parameter.replace('"', "") not in {"", "charset=utf-8"}:
+        expected = "JSON in UTF-8 as application/json"
+        raise errors.MediaTypeNotSupported("Content-Type", headers.get("content-type", ""), expected)
 
 
 def _check_unique(pairs: list[tuple[str, Any]]) -> None:
     if len(dict(pairs)) < len(pairs):
         repeated = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
-        raise _invalid_json(f"the key {repeated!r:.100} stands twice", repeated)
+        raise errors.InvalidJson(repeated, f"has the key {repeated!r:.100} twice")
 
 
 # Only the keys matter here: converting numbers with thousands of digits would take long, or fail.
 _keys = json.JSONDecoder(object_pairs_hook=_check_unique, parse_int=str, parse_float=str)
 
 
-def _invalid_json(detail: str, value: Any) -> InvalidRequest:
-    return InvalidRequest(detail, remedy="send one JSON value in UTF-8", field="body", value=value, code="invalid_json")
-
-
-def _malformed(body: bytes, message: str) -> InvalidRequest:
+def _malformed(body: bytes, message: str) -> errors.InvalidJson:
     lone = next((match[1] for match in _SURROGATES.finditer(body) if match[1]), None)
     if lone is not None:
-        return _invalid_json("the body holds a lone surrogate", _excerpt(lone))
+        return errors.InvalidJson(_excerpt(lone), "contains a lone surrogate")
     place = re.search(r"\(byte (\d+)\)", message)
     start = int(place[1]) if place else max(0, len(body) - _EXCERPT_BYTES)
-    return _invalid_json(f"the body cannot be parsed: {message}", _excerpt(body[start:]))
+    return errors.InvalidJson(_excerpt(body[start:]), f"cannot be parsed: {message}")
 
 
-def _not_as_declared(body: bytes, message: str) -> InvalidRequest:
+def _not_as_declared(body: bytes, message: str) -> errors.FieldInvalid:
     """Build a refusal from a message such as "Expected `int`, got `str` - at `$.files[0].size`", and add the value."""
     what, at, place = message.rpartition(" - at `$")
     what, path = (what, place.rstrip("`")) if at else (message, "")
@@ -145,13 +134,7 @@ def _not_as_declared(body: bytes, message: str) -> InvalidRequest:
             key, raw = _step_into(raw, step, what)
             path = path.replace("[...]", f".{key}", 1) if step == "..." else path
         value = _format_value(bytes(raw))
-    field = path.removeprefix(".") or "body"
-    return InvalidRequest(
-        f"{field}: {what}",
-        remedy="see the OpenAPI document for the fields there are and their types",
-        field=field,
-        value=value,
-    )
+    return errors.FieldInvalid(path.removeprefix(".") or "body", value, what)
 
 
 def _step_into(value: msgspec.Raw, step: str, what: str) -> tuple[str, msgspec.Raw]:

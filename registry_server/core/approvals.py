@@ -4,15 +4,13 @@ from typing import Final
 
 from common_lib.rules import lifecycle, names
 from common_lib.rules.access import PrincipalKind
-from common_lib.rules.codes import Code
 from common_lib.rules.lifecycle import Verdict
-from common_lib.rules.violation import RuleViolation
 from registry_server.core import changes, policies, versions
 from registry_server.core.ports import Database, Records
 from registry_server.core.rights import Caller, Right
 from registry_server.core.writes import Outcome, WriteRequest
+from registry_server.domain import errors
 from registry_server.domain.approvals import Approval, VerdictRequest, subject_digest
-from registry_server.domain.errors import Conflict, Forbidden
 from registry_server.domain.versions import ModelVersion
 
 _EVENTS: Final = {Verdict.APPROVED: "approval.given", Verdict.REFUSED: "approval.refused"}
@@ -42,21 +40,9 @@ async def decide(
     approver, subject = request.caller.name, subject_digest(found, policy)
     before = await records.approvals.find(name, version, approver)
     if before is not None and (before.verdict, before.subject) == (command.verdict, subject):
-        raise Conflict(
-            f"{approver} has {command.verdict} version {version} of {name!r} already: {before.reason}",
-            remedy="it still holds; more approvals are those of others",
-            field="verdict",
-            value=str(command.verdict),
-            code="already_decided",
-        )
+        raise errors.AlreadyDecided(before)
     if before is None and len(await records.approvals.list_of_version(name, version)) >= lifecycle.MAX_VERDICTS:
-        raise RuleViolation(
-            Code.TOO_MANY_ENTRIES,
-            field="verdict",
-            value=str(command.verdict),
-            why=f"would be of one more than the {lifecycle.MAX_VERDICTS} humans who decided about version {version}",
-            remedy="let one of them decide again, or register the files as a new version",
-        )
+        raise errors.TooManyVerdicts(command.verdict, version)
     after = Approval(name, version, approver, command.verdict, command.reason, subject, policy.revision, request.at)
     await records.approvals.put(after)
     kind, place = _EVENTS[command.verdict], key(name, version, approver)
@@ -69,18 +55,6 @@ async def decide(
 
 def _check_may(caller: Caller, version: ModelVersion) -> None:
     if caller.principal.kind is not PrincipalKind.HUMAN:
-        raise Forbidden(
-            f"{caller.name} is a service, and only a human can decide this",
-            remedy="let a human do it with a token of their own",
-            field="kind",
-            value=str(caller.principal.kind),
-            code="human_required",
-        )
+        raise errors.HumanRequired(caller.principal)
     if caller.name == version.created_by:
-        raise Forbidden(
-            f"{caller.name} registered version {version.version} of {version.model!r}",
-            remedy="let another human decide about it",
-            field="version",
-            value=version.version,
-            code="self_approval",
-        )
+        raise errors.SelfApproval(version)

@@ -15,9 +15,9 @@ from registry_server.core.environment import Environment
 from registry_server.core.ports import Records
 from registry_server.core.rights import Caller, Right
 from registry_server.core.writes import Outcome, WriteRequest, execute
+from registry_server.domain import errors
 from registry_server.domain.answers import Answer
 from registry_server.domain.artifacts import Blob, FileEntry, Verification
-from registry_server.domain.errors import NotFound, StorageUnavailable
 from registry_server.domain.events import Change
 
 # As long as an upload may rest. Within it the version that will name the bytes must be created.
@@ -80,7 +80,7 @@ async def _record(
     await records.artifacts.lease([sha256], request.caller.name, request.at + LEASE, sent=True)
     # The row is ours from here on: the collector has either removed file and row before, or finds the lease.
     if not env.blobs.has_blob(sha256, size):
-        raise StorageUnavailable("the bytes were removed while they came", remedy="send them again")
+        raise errors.BytesCollected
     if inserted:
         return blob, changes.created("blob.published", key(sha256), blob)
     before = await records.artifacts.find_blob(sha256) or blob
@@ -103,7 +103,7 @@ async def get_blob(env: Environment, caller: Caller, sha256: str) -> Blob:
     if blob is not None and not is_stored(env, blob):
         env.blobs.check_medium()
     if blob is None or not is_stored(env, blob) or not await find_readable(env.database.read, caller, [sha256]):
-        raise _no_blob(sha256)
+        raise errors.BlobNotFound(sha256)
     return await _as_seen(env.database.read, caller, blob)
 
 
@@ -130,7 +130,7 @@ async def check_presence(
     With a model, the caller learns before a byte is sent whether a version of it can be registered.
 
     Raises:
-        NotFound, Conflict, Forbidden: the model does not exist, has a tombstone, or the caller cannot register for it.
+        ModelNotFound, ModelTombstoned, RightMissing: the caller cannot register a version of the model.
     """
     request.caller.require(Right.UPLOAD)
     if model is not None:
@@ -173,14 +173,14 @@ async def verify_blob(env: Environment, request: WriteRequest, sha256: str, byte
     A blob in quarantine whose file was put back as it should be is served again from then on.
 
     Raises:
-        NotFound: there is no such blob.
+        BlobNotFound: there is no such blob.
         StorageUnavailable: the whole medium is missing; then nothing is known of the blob, and nothing is changed.
     """
     request.caller.require(Right.READ)
     names.check_sha256(sha256)
     blob = await env.database.read.artifacts.find_blob(sha256)
     if blob is None or not await find_readable(env.database.read, request.caller, [sha256]):
-        raise _no_blob(sha256)
+        raise errors.BlobNotFound(sha256)
     damage = await env.blobs.verify(sha256, bytes_per_s)
     if damage is not None:
         # Bytes that are missing with their whole medium are not damaged.
@@ -204,7 +204,7 @@ async def _quarantine(
 ) -> Outcome[Blob]:
     before = await records.artifacts.find_blob(sha256)
     if before is None:
-        raise _no_blob(sha256)
+        raise errors.BlobNotFound(sha256)
     if before.quarantined_at is not None or not env.blobs.quarantine(sha256, damage):
         return Outcome(before, None)
     after = msgspec.structs.replace(before, quarantined_at=request.at)
@@ -215,7 +215,7 @@ async def _quarantine(
 async def _restore(env: Environment, records: Records, sha256: str) -> Outcome[Blob]:
     before = await records.artifacts.find_blob(sha256)
     if before is None:
-        raise _no_blob(sha256)
+        raise errors.BlobNotFound(sha256)
     if before.quarantined_at is None or not env.blobs.has_blob(sha256, before.size):
         return Outcome(before, None)
     return Outcome(*await _released(records, before))
@@ -225,8 +225,9 @@ async def get_file(env: Environment, caller: Caller, name: str, version: int, pa
     """One file of a version, whose bytes are here; a tombstoned version serves none, a recalled one only auditors.
 
     Raises:
-        Recalled: the version is blocked.
-        NotFound: no such file, or its bytes are damaged.
+        VersionRecalled: the version is blocked.
+        FileNotFound: the version serves no such file.
+        BlobDamaged: the bytes of the file are damaged or lost.
     """
     model = await models.get(env.database, caller, name)
     found = await versions.get(env.database, caller, name, version)
@@ -236,31 +237,9 @@ async def get_file(env: Environment, caller: Caller, name: str, version: int, pa
         # Whoever reads the whole log may also look at what was recalled, to find out about it.
         versions.refuse_recalled(found)
     if file is None or found.tombstone is not None or model.tombstone is not None:
-        raise NotFound(
-            f"version {version} of {name!r} serves no file {path!r}",
-            remedy="read its manifest for the files there are; a tombstoned version serves none",
-            field="path",
-            value=path,
-            code="file_not_found",
-        )
+        raise errors.FileNotFound(name, version, path)
     blob = await env.database.read.artifacts.find_blob(file.sha256)
     if blob is None or not is_stored(env, blob):
         env.blobs.check_medium()
-        raise NotFound(
-            f"the bytes of {path!r} are damaged or lost",
-            remedy=f"PUT the same bytes to /v1/blobs/{file.sha256} again, from wherever a copy is",
-            field="sha256",
-            value=file.sha256,
-            code="blob_damaged",
-        )
+        raise errors.BlobDamaged(file)
     return file
-
-
-def _no_blob(sha256: str) -> NotFound:
-    return NotFound(
-        f"there is no blob {sha256}",
-        remedy=f"PUT its bytes to /v1/blobs/{sha256}",
-        field="sha256",
-        value=sha256,
-        code="blob_not_found",
-    )

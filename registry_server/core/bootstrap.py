@@ -11,7 +11,7 @@ from registry_server.core.environment import Environment
 from registry_server.core.ports import Records
 from registry_server.core.rights import Caller
 from registry_server.core.writes import Outcome, WriteRequest, execute
-from registry_server.domain.errors import RequestInFlight
+from registry_server.domain import errors
 from registry_server.domain.pages import Window
 from registry_server.domain.principals import CreatePrincipal, CreateToken, Grant, IssuedToken, Principal
 
@@ -57,7 +57,7 @@ async def ensure_admin(env: Environment, file: Path, write: Callable[[Path, byte
             await execute(env, request("create"), create)
             write(file, f"{secret}\n".encode())
             issued = await execute(env, request("issue"), issue)
-        except RequestInFlight:
+        except errors.RequestInFlight:
             # Whoever is at it may win: then nobody accepts the token that was written here.
             file.unlink(missing_ok=True)  # noqa: ASYNC240 - see below
             await asyncio.sleep(_AGAIN_S)

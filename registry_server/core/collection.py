@@ -18,9 +18,9 @@ from registry_server.core.environment import Environment
 from registry_server.core.ports import Records
 from registry_server.core.rights import Right
 from registry_server.core.writes import Outcome, WriteRequest, execute
+from registry_server.domain import errors
 from registry_server.domain.artifacts import Blob
 from registry_server.domain.collection import CollectionRequest
-from registry_server.domain.errors import StorageUnavailable
 
 _PREFIXES = [f"{number:02x}" for number in range(256)]
 
@@ -82,7 +82,7 @@ async def _remove(env: Environment, request: WriteRequest, order: CollectionRequ
         if not order.dry_run:
             try:
                 answer = await execute(env, _own_act(env, request), _removal(env, sha256))
-            except StorageUnavailable:
+            except errors.StorageUnavailable:
                 # The row stands again, and so must the bytes.
                 env.blobs.restore_from_trash(sha256)
                 raise

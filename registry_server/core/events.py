@@ -6,7 +6,7 @@ from common_lib.rules.names import LARGEST_COUNT
 from registry_server.core.pages import MAX_BYTES
 from registry_server.core.ports import Database
 from registry_server.core.rights import Caller, Right
-from registry_server.domain.errors import InvalidRequest
+from registry_server.domain import errors
 from registry_server.domain.events import Event
 from registry_server.domain.pages import MAX_LIMIT
 
@@ -19,12 +19,7 @@ async def list_after(database: Database, caller: Caller, sequence: int, limit: i
     caller.require(Right.READ_LOG)
     for field, value, low, high in (("limit", limit, 1, MAX_LIMIT), ("after", sequence, 0, LARGEST_COUNT)):
         if not low <= value <= high:
-            raise InvalidRequest(
-                f"{field} {value} is not between {low} and {high}",
-                remedy="ask for fewer events, and go on behind the last sequence received",
-                field=field,
-                value=value,
-            )
+            raise errors.NumberOutOfRange(field, value, low, high)
     found: list[Event] = []
     size = 0
     while len(found) < limit:

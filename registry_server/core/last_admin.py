@@ -7,7 +7,7 @@ from datetime import datetime
 
 from registry_server.core.ports import Records
 from registry_server.core.rights import Caller, Right
-from registry_server.domain.errors import Conflict
+from registry_server.domain import errors
 from registry_server.domain.principals import Principal
 
 
@@ -28,18 +28,11 @@ def require_an_admin(caller: Caller, before: dict[str, set[str]], after: dict[st
     """Refuse a change after which nobody can administer the registry, unless the machine's owner forces it.
 
     Raises:
-        Conflict: `last_admin`; a registry that had no usable admin before is not concerned.
+        LastAdmin: a registry that had no usable admin before is not concerned.
     """
     if caller.unguarded or not any(before.values()) or any(after.values()):
         return
-    raise Conflict(
-        f"{of} is the last admin with a valid token: nobody could administer the registry any more",
-        remedy="give another principal the role admin on * and a token first; the owner of the server's machine may "
-        "stop the server and run the same change there by `registry-server … --force`",
-        field="principal",
-        value=of,
-        code="last_admin",
-    )
+    raise errors.LastAdmin(of)
 
 
 def without_grants(admins: dict[str, set[str]], principal: Principal) -> dict[str, set[str]]:

@@ -6,7 +6,7 @@ from registry_server.core import versions
 from registry_server.core.ports import Records
 from registry_server.core.rights import Right
 from registry_server.core.writes import Need, Outcome, WriteRequest
-from registry_server.domain.errors import Conflict, InvalidRequest
+from registry_server.domain import errors
 from registry_server.domain.versions import ModelVersion, Recall, RecallRequest, TransitionRequest
 
 
@@ -25,13 +25,10 @@ async def transition(
     move = lifecycle.check_transition(found.stage, command.to, command.reason)
     if command.to is not ModelStage.ARCHIVED:
         versions.refuse_recalled(found)
-    if command.override or command.replacing is not None:
-        raise InvalidRequest(
-            f"a move to {command.to} has nothing to override and replaces nothing",
-            remedy="leave out override and replacing: they concern production",
-            field="override" if command.override else "replacing",
-            value="true" if command.override else command.replacing,
-        )
+    if command.override:
+        raise errors.OnlyForPromotions("override", "true", command.to)
+    if command.replacing is not None:
+        raise errors.OnlyForPromotions("replacing", command.replacing, command.to)
     after = versions.next_revision(request, found, stage=command.to)
     return await versions.store(records, request, move.event, (found, after), reason=command.reason)
 
@@ -57,12 +54,6 @@ async def reinstate(
     lifecycle.check_reason(command.reason, "lifting a recall")
     await versions.check_revision(records, request, found, command.reason)
     if found.recall is None:
-        raise Conflict(
-            f"version {version} of {name!r} is not recalled",
-            remedy="there is nothing to lift",
-            field="version",
-            value=version,
-            code="illegal_transition",
-        )
+        raise errors.VersionNotRecalled(found)
     after = versions.next_revision(request, found, recall=None)
     return await versions.store(records, request, "version.reinstated", (found, after), reason=command.reason)

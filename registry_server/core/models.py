@@ -10,10 +10,10 @@ from common_lib.rules.codes import Code
 from common_lib.rules.facts import check_facts, check_unique
 from registry_server.core import changes, pages
 from registry_server.core.ports import Database, Records
-from registry_server.core.rights import Caller, Right, no_model
+from registry_server.core.rights import Caller, Right
 from registry_server.core.writes import Outcome, WriteRequest
+from registry_server.domain import errors
 from registry_server.domain.base import ModelName, Page, Tombstone, TombstoneRequest, to_micros
-from registry_server.domain.errors import Conflict, InvalidRequest, RevisionMismatch
 from registry_server.domain.models import CreateModel, ModelFilter, RegisteredModel, UpdateModel
 from registry_server.domain.pages import Order
 
@@ -32,7 +32,7 @@ async def get(database: Database, caller: Caller, name: str) -> RegisteredModel:
     caller.require(Right.READ, name)
     model = await database.read.models.find(name)
     if model is None:
-        raise no_model(name)
+        raise errors.ModelNotFound(name)
     return model
 
 
@@ -42,9 +42,7 @@ async def search(
     """One page of the models that fulfil all conditions and that the caller may read."""
     caller.require(Right.READ)
     if order not in ORDERS:
-        raise InvalidRequest(
-            f"models cannot be ordered by {order}", remedy=f"use one of {', '.join(ORDERS)}", field="order", value=order
-        )
+        raise errors.OrderNotSupported("models", order, ORDERS)
     _check_conditions(conditions)
     if (visible := caller.patterns(Right.READ)) != ("*",):
         conditions = msgspec.structs.replace(conditions, visible=visible)
@@ -79,13 +77,7 @@ async def create(records: Records, request: WriteRequest, command: CreateModel) 
     )
     if not await records.models.insert(model):
         existing = await records.models.find_ignoring_case(command.name)
-        raise Conflict(
-            f"there is a model {existing!r} already",
-            remedy="use it, or choose a name that differs in more than capitals; names are never given again",
-            field="name",
-            value=command.name,
-            code="model_exists",
-        )
+        raise errors.ModelExists(command.name, existing)
     change = changes.created("model.created", key(model.name), model)
     return Outcome(model, change, status=201, location=f"/v1/models/{model.name}")
 
@@ -112,13 +104,7 @@ async def tombstone(
     # Asked after the lock: PostgreSQL computes what a row derives from other tables before it waits for the lock.
     incumbent = await records.versions.find_in_production(name)
     if incumbent is not None:
-        raise Conflict(
-            f"version {incumbent.version} of {name!r} is in production",
-            remedy="archive it first",
-            field="production_version",
-            value=incumbent.version,
-            code="version_in_production",
-        )
+        raise errors.ModelInProduction(name, incumbent.version)
     mark = Tombstone(request.at, request.caller.name, command.reason)
     return await _replace(records, request, model, "model.tombstoned", reason=command.reason, tombstone=mark)
 
@@ -127,12 +113,12 @@ async def get_for_update(records: Records, request: WriteRequest, right: Right, 
     """The model for a change by a caller with that right, kept from other writers.
 
     Raises:
-        Conflict: it has a tombstone.
+        ModelTombstoned: it has a tombstone.
     """
     request.caller.require(right, name)
     model = await records.models.lock(name)
     if model is None:
-        raise no_model(name)
+        raise errors.ModelNotFound(name)
     refuse_tombstoned(model)
     return model
 
@@ -141,13 +127,13 @@ async def get_usable(records: Records, caller: Caller, right: Right, name: str) 
     """Return the model as it is now, if the caller has that right on it and it has no tombstone.
 
     Raises:
-        NotFound, Forbidden: it does not exist, or not for this caller; the caller lacks the right.
-        Conflict: it has a tombstone.
+        ModelNotFound, RightMissing: it does not exist, or not for this caller; the caller lacks the right.
+        ModelTombstoned: it has a tombstone.
     """
     caller.require(right, name)
     model = await records.models.find(name)
     if model is None:
-        raise no_model(name)
+        raise errors.ModelNotFound(name)
     refuse_tombstoned(model)
     return model
 
@@ -156,16 +142,10 @@ def refuse_tombstoned(model: RegisteredModel) -> None:
     """Refuse a model that was taken out of use.
 
     Raises:
-        Conflict: it was, and why.
+        ModelTombstoned: it was, and why.
     """
     if model.tombstone is not None:
-        raise Conflict(
-            f"model {model.name!r} was tombstoned: {model.tombstone.reason}",
-            remedy="register a model under a new name",
-            field="name",
-            value=model.name,
-            code="tombstoned",
-        )
+        raise errors.ModelTombstoned(model.name, model.tombstone)
 
 
 def given(command: msgspec.Struct) -> dict[str, Any]:
@@ -192,6 +172,6 @@ async def _replace(
 ) -> Outcome[RegisteredModel]:
     after = msgspec.structs.replace(model, revision=model.revision + 1, updated_at=request.at, **changed)
     if not await records.models.update(model, after):
-        raise RevisionMismatch("somebody changed the model in between", remedy="read it again", field="If-Match")
+        raise errors.ChangedMeanwhile("model")
     change = changes.changed(kind, (key(model.name), model, after), reason=reason, forced=request.forced)
     return Outcome(after, change)

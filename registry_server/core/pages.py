@@ -8,8 +8,8 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from registry_server.domain import errors
 from registry_server.domain.base import Page
-from registry_server.domain.errors import InvalidRequest
 from registry_server.domain.pages import MAX_LIMIT, Window
 
 T = TypeVar("T")
@@ -28,15 +28,11 @@ def window(limit: int, page_token: str | None, of: tuple[Any, ...], place: Any) 
     The checksum guards against mistakes only: whoever forges a token gets past it, but not past the type.
 
     Raises:
-        InvalidRequest: the limit is out of range, or the token is damaged or of another list.
+        NumberOutOfRange: the limit is too small or too large.
+        PageTokenNotValid: the token is damaged or belongs to another list.
     """
     if not 1 <= limit <= MAX_LIMIT:
-        raise InvalidRequest(
-            f"limit {limit} is not between 1 and {MAX_LIMIT}",
-            remedy=f"ask for at most {MAX_LIMIT} rows and follow next_page_token",
-            field="limit",
-            value=limit,
-        )
+        raise errors.NumberOutOfRange("limit", limit, 1, MAX_LIMIT)
     if page_token is None:
         return Window(limit)
     try:
@@ -46,13 +42,7 @@ def window(limit: int, page_token: str | None, of: tuple[Any, ...], place: Any) 
             return Window(limit, msgspec.json.decode(body, type=place))
     except (ValueError, binascii.Error, UnicodeEncodeError, msgspec.MsgspecError):
         pass
-    raise InvalidRequest(
-        "page_token is damaged or belongs to another list",
-        remedy="pass next_page_token as received, with the same filters and order, or begin without it",
-        field="page_token",
-        value=page_token,
-        code="invalid_page_token",
-    )
+    raise errors.PageTokenNotValid(page_token)
 
 
 async def collect(

@@ -10,10 +10,10 @@ from common_lib.rules import lifecycle, promotion
 from common_lib.rules.promotion import Facts, Finding, GivenVerdict, Incumbent
 from registry_server.core import changes, models
 from registry_server.core.ports import Database, Records
-from registry_server.core.rights import Caller, Right, no_model
+from registry_server.core.rights import Caller, Right
 from registry_server.core.writes import Outcome, WriteRequest
+from registry_server.domain import errors
 from registry_server.domain.approvals import subject_digest
-from registry_server.domain.errors import RevisionMismatch
 from registry_server.domain.policies import Policy, PromotionRules, SetPolicy
 from registry_server.domain.versions import ModelVersion
 
@@ -39,7 +39,7 @@ async def get_effective(records: Records, name: str) -> Policy:
         return found
     model = await records.models.find(name)
     if model is None:
-        raise no_model(name)
+        raise errors.ModelNotFound(name)
     return Policy(name, PromotionRules(), 1, model.created_by, model.created_at)
 
 
@@ -54,7 +54,7 @@ async def put(records: Records, request: WriteRequest, name: str, command: SetPo
         return Outcome(before, None)
     after = Policy(name, command.rules, before.revision + 1, request.caller.name, request.at)
     if not await records.policies.put(after):
-        raise RevisionMismatch("somebody set the policy in between", remedy="read it again", field="If-Match")
+        raise errors.ChangedMeanwhile("policy")
     if before.revision == 1:
         change = changes.created("policy.set", key(name), after, reason=command.reason)
         return Outcome(after, msgspec.structs.replace(change, forced=request.forced))

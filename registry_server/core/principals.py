@@ -15,8 +15,8 @@ from registry_server.core import changes, last_admin, pages
 from registry_server.core.ports import Database, Records
 from registry_server.core.rights import Caller, Right
 from registry_server.core.writes import Outcome, WriteRequest
+from registry_server.domain import errors
 from registry_server.domain.base import Page, PrincipalName
-from registry_server.domain.errors import Conflict, InvalidRequest, NotFound, RevisionMismatch, Unauthenticated
 from registry_server.domain.principals import (
     CreatePrincipal,
     CreateToken,
@@ -74,7 +74,7 @@ async def authenticate(database: Database, secret: str, now: datetime) -> tuple[
         found = await database.read.principals.find_by_secret(digest(secret))
         if found is not None and found[0].revoked_at is None and now < found[0].expires_at:
             return found[0], Caller(found[1], found[0].id)
-    raise Unauthenticated("the token is not valid", remedy="send Authorization: Bearer mrg_… with a current token")
+    raise errors.TokenNotValid
 
 
 async def get(database: Database, caller: Caller, name: str) -> Principal:
@@ -104,13 +104,7 @@ async def create(records: Records, request: WriteRequest, command: CreatePrincip
     request.caller.require(Right.ADMINISTER)
     names.check_new_principal_name(command.name)
     if command.name == RESERVED:
-        raise InvalidRequest(
-            f"{RESERVED!r} stands in the log for what the registry does by itself",
-            remedy="choose another name",
-            field="name",
-            value=command.name,
-            code="reserved_name",
-        )
+        raise errors.PrincipalNameReserved(RESERVED)
     principal = Principal(
         name=command.name,
         kind=command.kind,
@@ -121,13 +115,7 @@ async def create(records: Records, request: WriteRequest, command: CreatePrincip
         updated_at=request.at,
     )
     if not await records.principals.insert(principal):
-        raise Conflict(
-            f"there is a principal {command.name!r} already",
-            remedy="choose another name, or update its grants",
-            field="name",
-            value=command.name,
-            code="principal_exists",
-        )
+        raise errors.PrincipalExists(command.name)
     change = changes.created("principal.created", key(principal.name), principal)
     return Outcome(principal, change, status=201, location=f"/v1/principals/{principal.name}")
 
@@ -144,7 +132,7 @@ async def update(records: Records, request: WriteRequest, name: str, command: Up
     after = msgspec.structs.replace(found, grants=grants, revision=found.revision + 1, updated_at=request.at)
     last_admin.require_an_admin(request.caller, admins, last_admin.without_grants(admins, after), of=name)
     if not await records.principals.update(found, after):
-        raise RevisionMismatch("somebody changed the principal in between", remedy="read it again", field="If-Match")
+        raise errors.ChangedMeanwhile("principal")
     step = (key(name), found, after)
     return Outcome(after, changes.changed("principal.updated", step, reason=command.reason, forced=request.forced))
 
@@ -176,13 +164,7 @@ async def revoke_token(records: Records, request: WriteRequest, token_id: str) -
     admins = await last_admin.usable_admins(records, request.at)
     token = await records.principals.find_token(token_id)
     if token is None:
-        raise NotFound(
-            f"there is no token {token_id!r}",
-            remedy="list the tokens for the ids there are",
-            field="id",
-            value=token_id,
-            code="token_not_found",
-        )
+        raise errors.TokenNotFound(token_id)
     remaining = last_admin.without_token(admins, token_id)
     last_admin.require_an_admin(request.caller, admins, remaining, of=token.principal)
     if not await records.principals.revoke_token(token_id, request.at):
@@ -199,13 +181,7 @@ def _checked(grants: list[Grant]) -> list[Grant]:
 async def _load(records: Records, name: str) -> Principal:
     found = await records.principals.find(names.check_principal_name(name))
     if found is None:
-        raise NotFound(
-            f"there is no principal {name!r}",
-            remedy="list the principals for the names there are",
-            field="name",
-            value=name,
-            code="principal_not_found",
-        )
+        raise errors.PrincipalNotFound(name)
     return found
 
 

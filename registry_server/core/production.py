@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from common_lib.rules import lifecycle, names, references
+from common_lib.rules import lifecycle, names
 from common_lib.rules.lifecycle import ModelStage
 from common_lib.rules.production import Decision, InProduction
 from common_lib.rules.promotion import LIFECYCLE, Check
@@ -15,8 +15,8 @@ from registry_server.core.policies import PolicyFiles
 from registry_server.core.ports import Database, Records
 from registry_server.core.rights import Caller, Right
 from registry_server.core.writes import Outcome, WriteRequest
+from registry_server.domain import errors
 from registry_server.domain.base import Page
-from registry_server.domain.errors import Conflict, RegistryError
 from registry_server.domain.pages import Window
 from registry_server.domain.production import RollbackRequest
 from registry_server.domain.versions import ModelVersion, TransitionRequest
@@ -36,9 +36,10 @@ async def promote(
     `files` is the result of `find_policy_files`; without it the transaction itself searches for the files.
 
     Raises:
-        Conflict: another version is in production than the caller expects, or the policy is not met.
-        Forbidden: the caller lacks a right.
-        Recalled: the version is blocked.
+        ProductionChanged: another version is in production than the caller expects.
+        PolicyNotMet: the policy is not met.
+        RightMissing: the caller lacks a right.
+        VersionRecalled: the version is blocked.
         RevisionMismatch: the version has changed since the caller read it.
         RuleViolation: the version is not in staging, or the reason is missing.
     """
@@ -59,7 +60,8 @@ async def roll_back(
     """Return to the version that was in production before, and archive the incumbent in the same transaction.
 
     Raises:
-        Conflict: another version is in production than the caller expects, or there is no version to return to.
+        ProductionChanged: another version is in production than the caller expects.
+        NothingToReturnTo: there is no version to return to.
     """
     await models.get_for_update(records, request, Right.PROMOTE, name)
     lifecycle.check_reason(command.reason, "a rollback")
@@ -71,13 +73,7 @@ async def roll_back(
         request.check_revision(0, command.reason)
     previous = await timeline.find_rollback(records, name)
     if previous is None:
-        raise Conflict(
-            f"no version of {name!r} was in production before that could be again",
-            remedy="promote a version from staging; one that was archived can be moved to staging first",
-            field="name",
-            value=name,
-            code="nothing_to_return_to",
-        )
+        raise errors.NothingToReturnTo(name)
     tenure, found = previous
     basis = {"restored": tenure.sequence}
     return await _enter_production(
@@ -89,7 +85,7 @@ async def check(database: Database, caller: Caller, name: str, version: int, now
     """Evaluate the policy as a promotion of the version would now, and change nothing.
 
     Raises:
-        Conflict: the version or its model has a tombstone.
+        VersionTombstoned, ModelTombstoned: the version or its model has a tombstone.
     """
     found, incumbent, stored_policy = await versions.get_for_promotion(database, caller, name, version)
     versions.refuse_tombstoned(found)
@@ -120,7 +116,7 @@ async def find_policy_files(database: Database, caller: Caller, name: str, versi
     try:
         caller.require(Right.PROMOTE, name)
         found, _, policy = await versions.get_for_promotion(database, caller, name, version)
-    except (RegistryError, RuleViolation):
+    except (errors.RegistryError, RuleViolation):
         return {}
     return {} if policy is None else await policies.find_files(database.read, policy, found)
 
@@ -162,23 +158,14 @@ async def _get_incumbent(
     """Return the version in production, which must be the one that the caller expects; None if there is none.
 
     Raises:
-        Conflict: another version is in production, or none.
+        ProductionChanged: another version is in production, or none.
     """
     incumbent = await records.versions.find_in_production(name)
     number = None if incumbent is None else incumbent.version
     if number == replacing or request.forced:
         return incumbent
     winner = await timeline.find_incumbent_decision(records, name)
-    told = "" if winner is None else f"; {winner.by} decided so at {references.written(winner.at)}: {winner.reason}"
-    seen = "none" if replacing is None else f"version {replacing}"
-    raise Conflict(
-        f"{'no version' if number is None else f'version {number}'} of {name!r} is in production, not {seen}{told}",
-        remedy="look at it and decide again; then say by `replacing` what is in production",
-        field="replacing",
-        value=replacing,
-        code="production_changed",
-        winner=winner,
-    )
+    raise errors.ProductionChanged(name, number, replacing, winner)
 
 
 async def _check_policy(
@@ -193,8 +180,8 @@ async def _check_policy(
     """Evaluate the policy of a promotion, and return what its event records: revision, findings, overridden rules.
 
     Raises:
-        Conflict: the policy is not met and not overridden.
-        Forbidden: the caller lacks the right to override it.
+        PolicyNotMet: the policy is not met and not overridden.
+        RightMissing: the caller lacks the right to override it.
     """
     if override:
         request.caller.require(Right.OVERRIDE, version.model)
@@ -202,16 +189,10 @@ async def _check_policy(
     findings = await policies.evaluate(records, policy, version, incumbent, at=request.at, files=files)
     missing = [finding for finding in findings if not finding.met]
     if missing and (not override or any(finding.rule in LIFECYCLE for finding in missing)):
-        told = "; ".join(
+        shortfall = "; ".join(
             f"{policies.format_rule(finding)}: wanted {finding.wanted}, found {finding.found}" for finding in missing
         )
-        raise Conflict(
-            f"version {version.version} does not meet revision {policy.revision} of the policy: {told}",
-            remedy="mend what is missing, as its check lists it, or ask somebody with the right to override",
-            field="version",
-            value=version.version,
-            code="policy_not_met",
-        )
+        raise errors.PolicyNotMet(version.version, policy.revision, shortfall)
     of_policy = [finding for finding in findings if finding.rule not in LIFECYCLE]
     overridden = [policies.format_rule(finding) for finding in missing]
     return {"judged": {"policy": policy.revision, "findings": msgspec.to_builtins(of_policy), "overridden": overridden}}

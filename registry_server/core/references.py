@@ -8,8 +8,8 @@ from common_lib.rules import names, references
 from common_lib.rules.lifecycle import ModelStage, OnRecall
 from registry_server.core import models, timeline, versions
 from registry_server.core.ports import Database, Records
-from registry_server.core.rights import Caller, Right, no_model
-from registry_server.domain.errors import NotFound
+from registry_server.core.rights import Caller, Right
+from registry_server.domain import errors
 from registry_server.domain.versions import ModelVersion
 
 
@@ -17,8 +17,8 @@ async def resolve(database: Database, caller: Caller, name: str, selector: str) 
     """Return the version that a selector means now: digits, `@alias`, a stage (its newest version), or `latest`.
 
     Raises:
-        NotFound: there is no such version, or it cannot be used.
-        Recalled: the version is recalled, and the policy of the model does not skip recalled versions.
+        NothingSelected: there is no such version, or it cannot be used.
+        VersionRecalled: the version is recalled, and the policy of the model does not skip recalled versions.
     """
     caller.require(Right.READ, name)
     read = database.read.versions
@@ -45,8 +45,8 @@ async def resolve_as_of(
     A version that is recalled now is refused for every moment.
 
     Raises:
-        NotFound: production was empty, or the version cannot be used now.
-        Recalled: the version is recalled.
+        NothingInProductionThen: production was empty, or the version cannot be used now.
+        VersionRecalled: the version is recalled.
     """
     references.check_has_history(selector)
     model = await models.get(database, caller, name)
@@ -55,13 +55,7 @@ async def resolve_as_of(
     if tenure is not None and tenure.version is not None and model.tombstone is None:
         found = await database.read.versions.find(name, tenure.version)
     if tenure is None or found is None or found.tombstone is not None:
-        raise NotFound(
-            f"model {name!r} had no version in production at {references.written(moment)} that can be used",
-            remedy="its history shows what was in production when; a tombstoned version is not given any more",
-            field="as_of",
-            value=references.written(moment),
-            code="version_not_found",
-        )
+        raise errors.NothingInProductionThen(name, moment)
     versions.refuse_recalled(found)
     facts = msgspec.structs.asdict(msgspec.convert(tenure.facts, _Facts))
     return msgspec.structs.replace(found, stage=ModelStage.PRODUCTION, **facts)
@@ -78,22 +72,14 @@ async def _require_usable(database: Database, name: str, selector: str, version:
     """Return the version, or a substitute for a recalled version if the policy says so; raise if it cannot be used."""
     model = await database.read.models.find(name)
     if model is None:
-        raise no_model(name)
+        raise errors.ModelNotFound(name)
     if version is not None and version.recall is not None and _is_moving(selector) and model.tombstone is None:
         policy = await database.read.policies.find(name)
         if policy is not None and policy.rules.on_recall is OnRecall.SKIP:
             substitute = await _find_substitute(database.read, name, selector)
             version = substitute or version
     if version is None or version.tombstone is not None or model.tombstone is not None:
-        raise NotFound(
-            f"no version of {name!r} is in production"
-            if selector == "production"
-            else f"model {name!r} has no usable version {selector!r}",
-            remedy="list its versions to see their stages, aliases and tombstones",
-            field="selector",
-            value=selector,
-            code="version_not_found",
-        )
+        raise errors.NothingSelected(name, selector)
     versions.refuse_recalled(version)
     return version
 

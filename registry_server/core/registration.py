@@ -13,8 +13,8 @@ from registry_server.core.ports import Records
 from registry_server.core.rights import Caller, Right
 from registry_server.core.versions import key
 from registry_server.core.writes import Outcome, WriteRequest
+from registry_server.domain import errors
 from registry_server.domain.artifacts import FileEntry
-from registry_server.domain.errors import Conflict, InvalidRequest
 from registry_server.domain.versions import CreateVersion, Lineage, ModelVersion, Signature
 
 _MANY: Final = 100
@@ -52,9 +52,7 @@ def _check(command: CreateVersion) -> Registration:
         tags=command.tags,
     )
     if not command.framework:
-        raise InvalidRequest(
-            "framework is empty", remedy="name it, such as 'scikit-learn'", field="framework", value=""
-        )
+        raise errors.FrameworkMissing("")
     return Registration(command, files, manifest.document(listed))
 
 
@@ -109,18 +107,6 @@ async def _require_bytes(records: Records, caller: Caller, files: list[FileEntry
     known = await artifacts.find_readable(records, caller, digests)
     for file in files:
         if file.sha256 not in stored or file.sha256 not in known:
-            raise Conflict(
-                f"the bytes of {file.path!r} are not here",
-                remedy=f"PUT them to /v1/blobs/{file.sha256} first",
-                field="sha256",
-                value=file.sha256,
-                code="blob_missing",
-            )
+            raise errors.BytesMissing(file)
         if stored[file.sha256] != file.size:
-            raise InvalidRequest(
-                f"{file.path!r} has {stored[file.sha256]} bytes, not {file.size}",
-                remedy="give the true size of the file",
-                field="size",
-                value=file.size,
-                code="invalid_manifest",
-            )
+            raise errors.FileSizeWrong(file, stored[file.sha256])

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from common_lib.rules import names
 from common_lib.rules.access import Role
-from registry_server.domain.errors import Forbidden, NotFound
+from registry_server.domain import errors
 from registry_server.domain.principals import Principal
 
 
@@ -93,30 +93,13 @@ class Caller(Struct, frozen=True):
 
         Raises:
             RuleViolation: no model can have that name; it goes no further, to no engine.
-            NotFound: the caller may not read the model.
-            Forbidden: the caller may read it, but not do this.
+            ModelNotFound: the caller may not read the model.
+            RightMissing: the caller may read it, but not do this.
         """
         if model is not None:
             names.check_model_name(model)
         if self.may(right, model):
             return
         if model is not None and not self.may(Right.READ, model):
-            raise no_model(model)
-        raise Forbidden(
-            f"{self.name} lacks the right to {right.replace('_', ' ')}" + (f" on model {model!r}" if model else ""),
-            remedy="ask an admin for a grant of a role that has it: "
-            + ", ".join(role for role, rights in ROLES.items() if right in rights),
-            field="right",
-            value=str(right),
-        )
-
-
-def no_model(name: str) -> NotFound:
-    """The answer to a name that is no model, or none for this caller."""
-    return NotFound(
-        f"there is no model {name!r} for you",
-        remedy="check the name, its capitals too; `registry models list` shows the models you may read",
-        field="name",
-        value=name,
-        code="model_not_found",
-    )
+            raise errors.ModelNotFound(model)
+        raise errors.RightMissing(self.name, right, model, [role for role, rights in ROLES.items() if right in rights])

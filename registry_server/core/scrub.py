@@ -11,7 +11,7 @@ from registry_server.core import artifacts
 from registry_server.core.bootstrap import REGISTRY
 from registry_server.core.environment import Environment
 from registry_server.core.writes import WriteRequest
-from registry_server.domain.errors import NotFound, RegistryError
+from registry_server.domain import errors
 
 _log = logging.getLogger(__name__)
 _PAGE = 100
@@ -59,7 +59,7 @@ async def run(env: Environment, *, bytes_per_s: float, pause_s: float, most_dama
             report.raise_alarm(str(why), f"{', '.join(why.digests)}: {remedy}")
             await _until_restored(env, why.digests, bytes_per_s, report)
             continue
-        except RegistryError as why:
+        except errors.RegistryError as why:
             report.raise_alarm(why.detail, why.__cause__ or why.remedy)
             _log.warning("the scrub was interrupted; it begins again in a minute", exc_info=True)
             await env.sleep(_AFTER_FAILURE_S)
@@ -118,7 +118,7 @@ async def _until_restored(env: Environment, digests: list[str], bytes_per_s: flo
         await env.sleep(_AFTER_FAILURE_S)
         try:
             still = [sha256 for sha256 in digests if await _is_sound(env, sha256, bytes_per_s) is False]
-        except RegistryError:
+        except errors.RegistryError:
             _log.warning("damaged blobs could not be looked at; it is tried again in a minute", exc_info=True)
             continue
         report.restored += len(digests) - len(still)
@@ -131,5 +131,5 @@ async def _is_sound(env: Environment, sha256: str, bytes_per_s: float = 0.0) -> 
     request = WriteRequest(REGISTRY, env.now(), f"scrub-{key[:16]}", key, f"scrub {sha256}")
     try:
         return (await artifacts.verify_blob(env, request, sha256, bytes_per_s)).sound
-    except NotFound:
+    except errors.BlobNotFound:
         return None

@@ -5,13 +5,11 @@ import re
 from datetime import datetime
 from typing import Any
 
-from common_lib.rules import references
 from common_lib.rules.lifecycle import DECISIONS, ModelStage
 from common_lib.rules.production import Decision, StageChange, Winner
 from registry_server.core import changes
 from registry_server.core.ports import Database, Records
-from registry_server.domain import timeline
-from registry_server.domain.errors import InvalidRequest
+from registry_server.domain import errors, timeline
 from registry_server.domain.events import Change, Event
 from registry_server.domain.models import RegisteredModel
 from registry_server.domain.pages import Window
@@ -67,25 +65,16 @@ async def find_tenure(database: Database, model: RegisteredModel, moment: dateti
     """Return the tenure at a moment in the life of a model; None before its first promotion.
 
     Raises:
-        InvalidRequest: the moment is in the future or before the creation of the model.
+        AsOfInFuture, AsOfBeforeModel: the moment is outside the life of the model.
     """
     if moment > now:
-        why, remedy = "is in the future", f"ask for a moment that has passed: it is {references.written(now)}"
-    elif moment < model.created_at:
-        begin = references.written(model.created_at)
-        why, remedy = f"is before model {model.name!r} began", f"it was created at {begin}: ask from there on"
-    else:
-        if not await database.read.events.has_passed(moment):
-            # A decision that is being written may have an earlier time. Once a past was returned, it must not change.
-            await database.write(lambda records: records.events.close_time(now))
-        return await database.read.timeline.find_at(model.name, moment)
-    raise InvalidRequest(
-        f"{references.written(moment)} {why}",
-        remedy=remedy,
-        field="as_of",
-        value=references.written(moment),
-        code="as_of_out_of_range",
-    )
+        raise errors.AsOfInFuture(moment, now)
+    if moment < model.created_at:
+        raise errors.AsOfBeforeModel(moment, model.name, model.created_at)
+    if not await database.read.events.has_passed(moment):
+        # A decision that is being written may have an earlier time. Once a past was returned, it must not change.
+        await database.write(lambda records: records.events.close_time(now))
+    return await database.read.timeline.find_at(model.name, moment)
 
 
 async def find_rollback(records: Records, model: str) -> tuple[Tenure, ModelVersion] | None:

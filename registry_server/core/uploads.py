@@ -18,18 +18,10 @@ from registry_server.core.environment import Environment
 from registry_server.core.ports import Records
 from registry_server.core.rights import Caller, Right
 from registry_server.core.writes import WriteRequest
-from registry_server.domain.errors import (
-    Conflict,
-    InvalidRequest,
-    NotFound,
-    RateLimited,
-    RequestInFlight,
-    TooLarge,
-)
+from registry_server.domain import errors
 from registry_server.domain.uploads import Progress
 
 _NOTHING: Final = hashlib.sha256().hexdigest()
-_ASK_AGAIN_S: Final = 60.0
 
 
 class Quota(NamedTuple):
@@ -44,19 +36,14 @@ async def begin(env: Environment, request: WriteRequest, sha256: str, size: int,
     """How much of these bytes is here already: all, if the blob is the caller's to know; else what came of its own.
 
     Raises:
-        TooLarge: there are more bytes than a blob may have.
-        Conflict: the caller is sending bytes of another size under that digest.
-        RateLimited: the caller has too many uploads under way, or has announced too many bytes.
+        BlobTooLarge: there are more bytes than a blob may have.
+        UploadSizeChanged: the caller is sending bytes of another size under that digest.
+        TooManyUploads, TooManyAnnouncedBytes: the caller has reached one of its quotas.
     """
     request.caller.require(Right.UPLOAD)
     names.check_sha256(sha256)
     if size > quota.blob_bytes:
-        raise TooLarge(
-            f"{size} bytes are more than {quota.blob_bytes}",
-            remedy="split the file, or raise the limit by REGISTRY_SERVER_MAX_BLOB_BYTES",
-            field="size",
-            value=size,
-        )
+        raise errors.BlobTooLarge("size", size, quota.blob_bytes)
     who, until = request.caller.name, request.at + artifacts.LEASE
 
     async def open_(records: Records) -> Progress:
@@ -64,12 +51,7 @@ async def begin(env: Environment, request: WriteRequest, sha256: str, size: int,
         await records.artifacts.lease([sha256], who, until)
         found = await records.uploads.find(sha256, who)
         if found is not None and found.size != size:
-            raise Conflict(
-                f"the upload of {sha256} was announced with {found.size} bytes, not {size}",
-                remedy="a digest has one size: give the true one, or delete the upload",
-                field="size",
-                value=size,
-            )
+            raise errors.UploadSizeChanged(found, size)
         if found is None:
             await _check_quota(records, request, size, quota)
         progress = found or Progress(sha256, who, size, 0, _NOTHING, until)
@@ -86,7 +68,7 @@ async def begin(env: Environment, request: WriteRequest, sha256: str, size: int,
         and await artifacts.find_readable(read, request.caller, [sha256])
     ):
         # A part that is still on its way forgets the upload itself, or leaves it to expire.
-        with contextlib.suppress(RequestInFlight), _alone(env, progress.principal, sha256):
+        with contextlib.suppress(errors.UploadPartInFlight), _alone(env, progress.principal, sha256):
             await _forget(env, progress)
         return Upload(sha256, blob.size, blob.size, complete=True, expires_at=until)
     return _shown(progress)
@@ -95,29 +77,16 @@ async def begin(env: Environment, request: WriteRequest, sha256: str, size: int,
 async def _check_quota(records: Records, request: WriteRequest, size: int, quota: Quota) -> None:
     uploads, announced = await records.uploads.count_open(request.caller.name, request.at)
     if quota.uploads and uploads >= quota.uploads:
-        detail = f"{request.caller.name} has {uploads} uploads under way, of at most {quota.uploads}"
-    elif quota.announced_bytes and announced + size > quota.announced_bytes:
-        detail = f"the uploads of {request.caller.name} would announce more than {quota.announced_bytes} bytes"
-    else:
-        return
-    raise RateLimited(
-        detail,
-        remedy=(
-            "finish or delete uploads that are under way; one that nobody goes on with expires after a day; "
-            "an operator can raise REGISTRY_SERVER_MAX_OPEN_UPLOADS and REGISTRY_SERVER_MAX_ANNOUNCED_BYTES"
-        ),
-        field="size",
-        value=size,
-        code="quota_exceeded",
-        retry_after_s=_ASK_AGAIN_S,
-    )
+        raise errors.TooManyUploads(size, request.caller.name, quota.uploads)
+    if quota.announced_bytes and announced + size > quota.announced_bytes:
+        raise errors.TooManyAnnouncedBytes(size, request.caller.name, quota.announced_bytes)
 
 
 async def get(env: Environment, caller: Caller, sha256: str) -> Upload:
     """How far the caller's upload of these bytes is.
 
     Raises:
-        NotFound: there is none; somebody else's is none of the caller's.
+        UploadNotFound: there is none; somebody else's is none of the caller's.
     """
     return _shown(await _own(env, caller, sha256))
 
@@ -134,21 +103,15 @@ async def append_part(
     """Take the next part; with the last one the blob is published.
 
     Raises:
-        NotFound: the caller began no such upload, or what came before is lost.
-        Conflict: the part does not begin where the one before ended.
-        RequestInFlight: another part of the upload is on its way.
+        UploadNotFound, UploadLost: the caller has no such upload, or its earlier bytes are lost.
+        UploadOutOfStep: the part does not begin where the one before ended.
+        UploadPartInFlight: another part of the upload is on its way.
     """
     names.check_sha256(prefix_sha256)
     with _alone(env, request.caller.name, sha256):
         own = await _own(env, request.caller, sha256)
         if start != own.received:
-            raise Conflict(
-                f"the part begins at {start}, but {own.received} of {own.size} bytes are here",
-                remedy=f"go on at {own.received}",
-                field="start",
-                value=start,
-                code="upload_out_of_step",
-            )
+            raise errors.UploadOutOfStep(own, start)
         return await _append(env, request, own, prefix_sha256, chunks)
 
 
@@ -156,7 +119,7 @@ async def delete(env: Environment, caller: Caller, sha256: str) -> None:
     """Forget the caller's upload and remove what came of it.
 
     Raises:
-        RequestInFlight: a part of the upload is on its way.
+        UploadPartInFlight: a part of the upload is on its way.
     """
     with _alone(env, caller.name, sha256):
         await _forget(env, await _own(env, caller, sha256))
@@ -166,7 +129,7 @@ async def delete_expired(env: Environment) -> int:
     """Forget the uploads that nobody went on with, and say how many."""
     count = 0
     for upload in await env.database.read.uploads.list_expired(env.now()):
-        with contextlib.suppress(RequestInFlight), _alone(env, upload.principal, upload.sha256):
+        with contextlib.suppress(errors.UploadPartInFlight), _alone(env, upload.principal, upload.sha256):
             await _forget(env, upload)
             count += 1
     return count
@@ -177,9 +140,7 @@ def _alone(env: Environment, principal: str, sha256: str) -> Iterator[None]:
     """A block in which nobody else writes to the upload or takes its bytes away."""
     claim = (f"upload of {principal}", sha256)
     if claim in env.in_flight:
-        raise RequestInFlight(
-            "a part of this upload is on its way", remedy="send one part after the other", field="sha256", value=sha256
-        )
+        raise errors.UploadPartInFlight(sha256)
     env.in_flight.add(claim)
     try:
         yield
@@ -199,7 +160,7 @@ async def _append(
             limit=own.size - own.received,
             prefix_sha256=prefix_sha256,
         )
-    except NotFound:
+    except errors.UploadLost:
         await _keep(env, request, own, 0, _NOTHING)
         raise
     if received < own.size:
@@ -207,13 +168,7 @@ async def _append(
     if prefix_sha256 != own.sha256:
         # All bytes are here and each part was what the client said: so it is the announcement that is wrong.
         await _forget(env, own)
-        raise InvalidRequest(
-            f"all {own.size} bytes are here, and their digest is {prefix_sha256}",
-            remedy="begin the upload again under the true digest",
-            field="sha256",
-            value=own.sha256,
-            code="digest_mismatch",
-        )
+        raise errors.UploadDigestMismatch(own, prefix_sha256)
     await env.blobs.publish_upload(_name(own), own.sha256)
     await artifacts.record_blob(env, request, own.sha256, own.size)
     await _forget(env, own)
@@ -237,13 +192,7 @@ async def _own(env: Environment, caller: Caller, sha256: str) -> Progress:
     caller.require(Right.UPLOAD)
     own = await env.database.read.uploads.find(names.check_sha256(sha256), caller.name)
     if own is None:
-        raise NotFound(
-            f"you have no upload of {sha256} under way",
-            remedy=f"begin it: PUT its size to /v1/uploads/{sha256}",
-            field="sha256",
-            value=sha256,
-            code="upload_not_found",
-        )
+        raise errors.UploadNotFound(sha256)
     return own
 
 

@@ -13,11 +13,11 @@ from common_lib.rules.fields import Scalar
 from common_lib.rules.lifecycle import ModelStage
 from registry_server.core import changes, models, pages, timeline
 from registry_server.core.ports import Database, Records
-from registry_server.core.rights import Caller, Right, no_model
+from registry_server.core.rights import Caller, Right
 from registry_server.core.writes import Outcome, WriteRequest
+from registry_server.domain import errors
 from registry_server.domain.artifacts import FileEntry, Manifest
 from registry_server.domain.base import Page, Tombstone, TombstoneRequest, VersionNumber
-from registry_server.domain.errors import Conflict, InvalidRequest, NotFound, Recalled, RevisionMismatch
 from registry_server.domain.pages import Order
 from registry_server.domain.policies import Policy
 from registry_server.domain.versions import ModelVersion, UpdateVersion, VersionFilter
@@ -57,13 +57,7 @@ async def get_manifest(database: Database, caller: Caller, name: str, version: i
     if body is None:  # pragma: no cover - a foreign key forbids it
         raise RuntimeError(f"manifest {found.digest} of {key(name, version)} is missing")
     if manifest.digest_of(body) != found.digest:
-        raise NotFound(
-            f"the manifest of version {version} of {name!r} is damaged",
-            remedy="restore the database from a backup",
-            field="digest",
-            value=found.digest,
-            code="blob_damaged",
-        )
+        raise errors.ManifestDamaged(found)
     return Manifest(found.digest, msgspec.json.decode(body, type=_Document).files)
 
 
@@ -80,12 +74,7 @@ async def list_page(
     """Return one page of the versions of a model, by number."""
     await models.get(database, caller, name)
     if order not in ORDERS:
-        raise InvalidRequest(
-            f"versions cannot be ordered by {order}",
-            remedy=f"use one of {', '.join(ORDERS)}",
-            field="order",
-            value=order,
-        )
+        raise errors.OrderNotSupported("versions", order, ORDERS)
     of = ("versions", name, conditions, order)
     window = pages.window(limit, page_token, of, tuple[VersionNumber])
     fetch = partial(database.read.versions.list_page, name, conditions, order)
@@ -115,22 +104,10 @@ async def tombstone(
     await check_revision(records, request, found, command.reason)
     lifecycle.check_reason(command.reason, "a tombstone")
     if found.stage is ModelStage.PRODUCTION:
-        raise Conflict(
-            f"version {version} of {name!r} is in production",
-            remedy="promote another version or archive this one first",
-            field="version",
-            value=version,
-            code="version_in_production",
-        )
+        raise errors.VersionInProduction(found)
     aliases = await records.aliases.list_of_version(name, version)
     if aliases:
-        raise Conflict(
-            f"aliases point at version {version} of {name!r}: {', '.join(aliases)}",
-            remedy="move or delete them first",
-            field="version",
-            value=version,
-            code="version_aliased",
-        )
+        raise errors.VersionAliased(found, aliases)
     after = next_revision(request, found, tombstone=Tombstone(request.at, request.caller.name, command.reason))
     return await store(records, request, "version.tombstoned", (found, after), reason=command.reason)
 
@@ -169,7 +146,7 @@ async def get_for_update(
     """Return a version for a change by a caller with that right, and lock its model until the transaction ends.
 
     Raises:
-        Conflict: the version or its model has a tombstone.
+        VersionTombstoned: the version or its model has a tombstone.
     """
     await models.get_for_update(records, request, right, name)
     found = await _load(records, name, version)
@@ -187,10 +164,8 @@ async def check_revision(records: Records, request: WriteRequest, version: Model
     """
     try:
         request.check_revision(version.revision, reason)
-    except RevisionMismatch as stale:
-        stale.winner = await timeline.find_winner(records, version, key(version.model, version.version))
-        if stale.winner is not None:
-            stale.detail += f": {stale.winner.by} decided about it at {references.written(stale.winner.at)}"
+    except errors.RevisionMismatch as stale:
+        stale.name_winner(await timeline.find_winner(records, version, key(version.model, version.version)))
         raise
 
 
@@ -210,12 +185,12 @@ async def store(
     """Store versions, given before and after the change, and return the outcome with one event about the first.
 
     Raises:
-        RevisionMismatch: another writer changed one of them first.
+        ChangedMeanwhile: another writer changed one of them first.
     """
     # The last edit is stored first, because production must be free before another version enters it.
     for before, after in reversed(edits):
         if not await records.versions.update(before, after):
-            raise RevisionMismatch("somebody changed the version in between", remedy="read it again", field="If-Match")
+            raise errors.ChangedMeanwhile("version")
     keyed = [(key(after.model, after.version), before, after) for before, after in edits]
     change = changes.changed(event, *keyed, reason=reason, forced=request.forced)
     return Outcome(edits[0][1], msgspec.structs.replace(change, basis=basis or {}))
@@ -225,32 +200,20 @@ def refuse_tombstoned(version: ModelVersion) -> None:
     """Raise if a version has a tombstone.
 
     Raises:
-        Conflict: `tombstoned`.
+        VersionTombstoned: `tombstoned`.
     """
     if version.tombstone is not None:
-        raise Conflict(
-            f"version {version.version} of {version.model!r} was tombstoned: {version.tombstone.reason}",
-            remedy="use another version, or register the files again as a new one",
-            field="version",
-            value=version.version,
-            code="tombstoned",
-        )
+        raise errors.VersionTombstoned(version, version.tombstone)
 
 
 def refuse_recalled(version: ModelVersion) -> None:
     """Raise if a version is recalled.
 
     Raises:
-        Recalled: with the time, the actor and the reason of the recall.
+        VersionRecalled: with the time, the actor and the reason of the recall.
     """
     if version.recall is not None:
-        raise Recalled(
-            f"version {version.version} of {version.model!r} was recalled by {version.recall.by} at "
-            f"{references.written(version.recall.at)}: {version.recall.reason}",
-            remedy="use another version; whoever may recall can reinstate it",
-            field="version",
-            value=version.version,
-        )
+        raise errors.VersionRecalled(version, version.recall)
 
 
 class _Document(msgspec.Struct):
@@ -264,13 +227,7 @@ async def _load(records: Records, name: str, version: int) -> ModelVersion:
     raise await _no_version(records, name, version)
 
 
-async def _no_version(records: Records, name: str, version: int) -> NotFound:
+async def _no_version(records: Records, name: str, version: int) -> errors.RegistryError:
     if await records.models.find(name) is None:
-        return no_model(name)
-    return NotFound(
-        f"model {name!r} has no version {version}",
-        remedy="list its versions to see the numbers there are",
-        field="version",
-        value=version,
-        code="version_not_found",
-    )
+        return errors.ModelNotFound(name)
+    return errors.VersionNotFound(name, version)

@@ -13,16 +13,8 @@ from registry_server.core import timeline
 from registry_server.core.environment import Environment
 from registry_server.core.ports import Records
 from registry_server.core.rights import Caller, Right
-from registry_server.domain import events
+from registry_server.domain import errors, events
 from registry_server.domain.answers import Answer
-from registry_server.domain.errors import (
-    IdempotencyKeyReused,
-    InvalidRequest,
-    RequestInFlight,
-    RevisionMismatch,
-    RevisionRequired,
-    RuleBroken,
-)
 
 T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
@@ -63,37 +55,22 @@ class WriteRequest(msgspec.Struct, frozen=True):
         """
         names.check_text("reason", reason, names.REASON_LENGTH)
         if self.if_match is None:
-            raise RevisionRequired(
-                "a change needs the revision it is based on",
-                remedy="read the object and send its ETag as If-Match, or If-Match: * and a reason to force the change",
-                field="If-Match",
-            )
+            raise errors.RevisionRequired
         if self.forced:
             lifecycle.check_reason(reason, "a forced change")
             return
         if revision not in self._revisions(self.if_match):
-            raise RevisionMismatch(
-                f"the object is at revision {revision}, and If-Match is {self.if_match:.100}",
-                remedy="read it again, decide again, and send its new ETag, which is never a weak one",
-                field="If-Match",
-                value=self.if_match,
-            )
+            raise errors.RevisionMismatch(self.if_match, revision)
 
     def _revisions(self, if_match: str) -> set[int]:
         """Return the revisions that an If-Match names; a weak ETag names none (RFC 9110, 13.1.1).
 
         Raises:
-            InvalidRequest: an ETag in it is not of this registry.
+            IfMatchMalformed: an ETag in it is not of this registry.
         """
         matches = [_ETAG.match(tag.strip()) for tag in if_match.split(",")]
         if None in matches:
-            raise InvalidRequest(
-                "If-Match is not an ETag of this registry",
-                remedy='send the ETag as it was received, such as "3", or *',
-                field="If-Match",
-                value=if_match,
-                code="invalid_if_match",
-            )
+            raise errors.IfMatchMalformed(if_match)
         return {int(match[2]) for match in matches if match is not None and not match[1]}
 
 
@@ -119,7 +96,7 @@ async def execute(env: Environment, request: WriteRequest, use_case: UseCase) ->
     A refused request leaves no trace, so the same key may be sent again after the cause is mended.
 
     Raises:
-        NotFound, Forbidden: the caller lacks one of the rights that the act needs, perhaps since its first answer.
+        ModelNotFound, RightMissing: the caller lacks a required right, perhaps since the first response.
         RequestInFlight: the first request with this key is still at work.
         IdempotencyKeyReused: the key came with another request before.
     """
@@ -138,7 +115,7 @@ async def execute(env: Environment, request: WriteRequest, use_case: UseCase) ->
         try:
             outcome = await use_case(records, request)
         except RuleViolation as violation:
-            raise RuleBroken(violation) from None
+            raise errors.RuleBroken(violation) from None
         if outcome.change is not None:
             await _record(env, records, request, outcome.change)
         etag = getattr(outcome.entity, "etag", None)
@@ -162,24 +139,14 @@ async def _answer_of_another(records: Records, request: WriteRequest) -> Answer:
     """The first answer, when somebody holds the key: perhaps only to repeat it, as this request would."""
     answer = await _first_answer(records, request)
     if answer is None:
-        raise RequestInFlight(
-            "the first request with this Idempotency-Key is still at work",
-            remedy="send it again in a moment; its answer will be the first one's",
-            field="Idempotency-Key",
-            value=request.key,
-        )
+        raise errors.RequestInFlight(request.key)
     return answer
 
 
 async def _first_answer(records: Records, request: WriteRequest) -> Answer | None:
     first = await records.idempotency.find(request.caller.name, request.key)
     if first is not None and first.fingerprint != request.fingerprint:
-        raise IdempotencyKeyReused(
-            "this Idempotency-Key came with another request before",
-            remedy="use a new key for a new request",
-            field="Idempotency-Key",
-            value=request.key,
-        )
+        raise errors.IdempotencyKeyReused(request.key)
     return None if first is None else first.answer
 
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from registry_server.domain.errors import ContentRefused, NotFound, StorageUnavailable
+from registry_server.domain import errors
 from registry_server.infrastructure import durable_blobs
 from registry_server.infrastructure.durable_blobs import DurableBlobs
 from registry_server.infrastructure.stream_to_file import (
@@ -56,9 +56,7 @@ class FilesystemBlobs(DurableBlobs):
         for folder in (self._staging, self._uploads, self._quarantine, self._trash):
             folder.mkdir(exist_ok=True, mode=0o700)
             if folder.is_symlink():
-                raise StorageUnavailable(
-                    f"{folder} is a symbolic link", remedy="make it a folder of its own: files in it are removed"
-                )
+                raise errors.FolderIsLink(folder)
         for leftover in self._staging.iterdir():
             if leftover.is_symlink() or not leftover.is_dir():
                 leftover.unlink()
@@ -69,8 +67,8 @@ class FilesystemBlobs(DurableBlobs):
         """Receive bytes into staging, check their digest, and publish them.
 
         Raises:
-            ContentRefused: the bytes have another digest.
-            TooLarge: the body has more than `limit` bytes.
+            DigestMismatch: the bytes have another digest.
+            BlobTooLarge: the body has more than `limit` bytes.
             StorageUnavailable: the disk is full or broken.
         """
         staged = self._staging / uuid.uuid4().hex
@@ -93,7 +91,7 @@ class FilesystemBlobs(DurableBlobs):
         """Check and publish several small blobs in one hop to a thread.
 
         Raises:
-            ContentRefused: one of them has another digest; then none is published.
+            DigestMismatch: one of them has another digest; then none is published.
             StorageUnavailable: the disk is full or broken; the blobs before are published, but have no row.
         """
 
@@ -129,8 +127,8 @@ class FilesystemBlobs(DurableBlobs):
         `start_sha256` is the digest of the bytes before `start`, `prefix_sha256` that of all bytes with the part.
 
         Raises:
-            NotFound: the bytes before `start` are gone or have changed; the client begins the upload again.
-            ContentRefused: the part has other bytes than announced; the bytes before it stay.
+            UploadLost: the bytes before `start` are gone or have changed; the client begins the upload again.
+            DigestMismatch: the part has other bytes than announced; the bytes before it stay.
         """
         path = self._uploads / upload
         with translate_disk_errors():
@@ -139,7 +137,7 @@ class FilesystemBlobs(DurableBlobs):
                 if os.fstat(descriptor).st_nlink > 1:
                     # A process published this file and died before it removed this name. A blob is never written to.
                     os.unlink(path)
-                    raise _begin_again(start)
+                    raise errors.UploadLost(start)
                 digest = await self._resume(upload, descriptor, start, start_sha256)
                 # If this part is cut off, the client sends it again, and the parts before need not be hashed again.
                 self._upload_digests[upload] = (start, digest.copy())
@@ -183,11 +181,7 @@ class FilesystemBlobs(DurableBlobs):
             why = self._medium_fault()
         if why:
             # Callers without a token see this error too, so only the log has the path.
-            raise StorageUnavailable(
-                "the folder of bytes is missing, or is not that of this registry",
-                remedy="nothing was changed; the operator finds the reason in the server's log",
-                code="blob_store_missing",
-            ) from FileNotFoundError(why)
+            raise errors.BlobStoreMissing from FileNotFoundError(why)
 
     async def _resume(self, upload: str, descriptor: int, start: int, start_sha256: str) -> Any:
         """Return the running digest of the first `start` bytes; truncate the file to them and seek to its end."""
@@ -197,31 +191,15 @@ class FilesystemBlobs(DurableBlobs):
             digest = await _in_stoppable_thread(hash_file, descriptor, start)
             if digest.hexdigest() != start_sha256 or os.fstat(descriptor).st_size < start:
                 os.ftruncate(descriptor, 0)
-                raise _begin_again(start)
+                raise errors.UploadLost(start)
         os.ftruncate(descriptor, start)
         os.lseek(descriptor, start, os.SEEK_SET)
         return digest
 
 
-def _begin_again(start: int) -> NotFound:
-    return NotFound(
-        "the bytes that came before are here no more",
-        remedy="begin the upload again",
-        field="received",
-        value=start,
-        code="upload_not_found",
-    )
-
-
 def _check_digest(actual: str, expected: str, size: int) -> None:
     if actual != expected:
-        raise ContentRefused(
-            f"the {size} bytes received have the digest {actual}",
-            remedy="send the bytes whose digest was announced; nothing of this request was kept",
-            field="sha256",
-            value=expected,
-            code="digest_mismatch",
-        )
+        raise errors.DigestMismatch(expected, actual, size)
 
 
 async def _in_stoppable_thread(work: Callable[..., T], *args: Any) -> T:

@@ -16,7 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import apsw
 
-from registry_server.domain.errors import StorageUnavailable
+from registry_server.domain import errors
 from registry_server.infrastructure.use_case_waits import refuse_waiting
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ class GroupCommit(Generic[R]):
             StorageUnavailable: the writer is closed, or the disk failed; then nothing of the use case is stored.
         """
         if not self.is_alive:
-            raise StorageUnavailable("the database is closed", remedy="start the server again")
+            raise errors.DatabaseClosed
         job = _Job(use_case, self._loop.create_future())
         self._waiting.append(job)
         if not self._committing and len(self._waiting) == 1:
@@ -182,15 +182,8 @@ def run_without_suspending(use_case: Awaitable[T]) -> T:
     raise refuse_waiting(coroutine)
 
 
-def database_failure(error: BaseException) -> StorageUnavailable:
+def database_failure(error: BaseException) -> errors.StorageUnavailable:
     """Build the error for a failed database; nothing was changed."""
     if isinstance(error, apsw.FullError):
-        return StorageUnavailable(
-            "the disk is full (FullError)",
-            remedy="nothing was changed; free space on the server and send it again",
-            code="storage_full",
-        )
-    return StorageUnavailable(
-        f"the database failed: {type(error).__name__}",
-        remedy="nothing was changed; see the server's log for the disk or file it names, then try again",
-    )
+        return errors.StorageFull()
+    return errors.DatabaseFailed(error)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 import asyncpg
 
 from registry_server.core.ports import Records as RecordsPort
-from registry_server.domain.errors import StorageUnavailable
+from registry_server.domain import errors
 from registry_server.infrastructure import sql as statements
 from registry_server.infrastructure.database_url import DatabaseUrl
 from registry_server.infrastructure.records import Records
@@ -42,7 +42,7 @@ def _translate_overflow() -> Iterator[None]:
         yield
     except asyncpg.DataError as error:
         if "out of int" in str(error):
-            raise statements.out_of_range() from None
+            raise errors.NumberBeyond64Bits from None
         raise
 
 
@@ -108,13 +108,13 @@ class Reader(Connection):
         try:
             return await super().fetch_one(sql, *values)
         except _CONNECTION_LOST as error:
-            raise _unavailable(error) from error
+            raise errors.DatabaseUnreachable(error) from error
 
     async def fetch(self, sql: str, *values: Any) -> Sequence[Row]:
         try:
             return await super().fetch(sql, *values)
         except _CONNECTION_LOST as error:
-            raise _unavailable(error) from error
+            raise errors.DatabaseUnreachable(error) from error
 
 
 async def connect(url: str, **settings: str) -> Any:
@@ -184,9 +184,9 @@ class PostgresDatabase:
                     return await WatchedUseCase(running, tracker.is_waiting)
             except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError) as error:
                 if attempt == _ATTEMPTS:
-                    raise _unavailable(error) from None
+                    raise errors.DatabaseUnreachable(error) from None
             except _CONNECTION_LOST as error:
-                raise _unavailable(error) from error
+                raise errors.DatabaseUnreachable(error) from error
         raise AssertionError("unreachable")
 
     async def ping(self) -> None:
@@ -198,7 +198,7 @@ class PostgresDatabase:
         try:
             await self._pool.fetchval("SELECT 1")
         except _CONNECTION_LOST as error:
-            raise _unavailable(error) from error
+            raise errors.DatabaseUnreachable(error) from error
 
     async def _migrate(self, raw: Any) -> list[str]:
         applied = []
@@ -221,10 +221,3 @@ async def _skip_reset(raw: Any) -> None:
 
     Nothing needs a reset: no code changes settings or listens, and locks end with their transaction.
     """
-
-
-def _unavailable(error: BaseException) -> StorageUnavailable:
-    return StorageUnavailable(
-        f"the database failed: {type(error).__name__}",
-        remedy="nothing was changed unless this was a commit; try again with the same Idempotency-Key",
-    )

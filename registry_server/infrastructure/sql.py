@@ -6,8 +6,6 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any, Literal, NamedTuple, Protocol
 
-from registry_server.domain.errors import InvalidRequest
-
 Engine = Literal["sqlite", "postgres"]
 Row = Sequence[Any]
 
@@ -45,16 +43,6 @@ class Migration(NamedTuple):
     number: int
     name: str
     text: str
-
-
-def out_of_range() -> InvalidRequest:
-    """Build the error for a number beyond 64 bits, which no engine stores.
-
-    Requests and page tokens are checked before; this error is for a number that passed those checks.
-    """
-    return InvalidRequest(
-        "a number is beyond 64 bits", remedy="send numbers between -2**63 and 2**63 - 1", field="number"
-    )
 
 
 @lru_cache(maxsize=1_024)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import apsw
 
 from registry_server.core.ports import Records as RecordsPort
-from registry_server.domain.errors import StorageUnavailable
+from registry_server.domain import errors
 from registry_server.infrastructure import sql as statements
 from registry_server.infrastructure.group_commit import GroupCommit, database_failure, run_without_suspending
 from registry_server.infrastructure.records import Records
@@ -45,7 +45,7 @@ class Connection:
         try:
             return self.raw.execute(statements.to_sqlite(sql), values).fetchall()
         except OverflowError:
-            raise statements.out_of_range() from None
+            raise errors.NumberBeyond64Bits from None
 
     async def fetch(self, sql: str, *values: Any) -> Sequence[Row]:
         return await self.fetch_inline(sql, *values)
@@ -100,7 +100,7 @@ class Reader(Connection):
         except apsw.Error as error:
             raise database_failure(error) from error
         except OverflowError:
-            raise statements.out_of_range() from None
+            raise errors.NumberBeyond64Bits from None
 
     def close(self) -> None:
         """End the thread and close both connections."""
@@ -161,7 +161,7 @@ class SqliteDatabase:
             with _transaction(self._writer.raw):
                 return run_without_suspending(use_case(Records(self._writer)))
         if self._commits is None:
-            raise StorageUnavailable("the database is closed", remedy="start the server again")
+            raise errors.DatabaseClosed
         return await self._commits.write(use_case)
 
     async def ping(self) -> None:
@@ -175,7 +175,7 @@ class SqliteDatabase:
         except apsw.Error as error:
             raise database_failure(error) from None
         if self._path is not None and (self._commits is None or not self._commits.is_alive):
-            raise StorageUnavailable("the writer has ended", remedy="see the server's log and start it again")
+            raise errors.WriterEnded
 
     def _migrate(self, raw: apsw.Connection) -> list[str]:
         applied = []

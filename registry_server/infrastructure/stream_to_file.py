@@ -9,7 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
-from registry_server.domain.errors import StorageUnavailable, TooLarge
+from registry_server.domain import errors
 from registry_server.threads import wait_until_done
 
 CHUNK = 1024 * 1024
@@ -33,7 +33,7 @@ async def write_stream(descriptor: int, digest: Any, groups: AsyncIterator[list[
     """Write and hash all groups, and return the number of bytes; they are not durable yet.
 
     Raises:
-        TooLarge: there are more than `limit` bytes.
+        BlobTooLarge: there are more than `limit` bytes.
         OSError: the disk is full or broken.
     """
     size = 0
@@ -43,12 +43,7 @@ async def write_stream(descriptor: int, digest: Any, groups: AsyncIterator[list[
         async for group in groups:
             size += sum(map(len, group))
             if size > limit:
-                raise TooLarge(
-                    f"the body has more than {limit} bytes",
-                    remedy="send the bytes that were announced, or raise the limit by REGISTRY_SERVER_MAX_BLOB_BYTES",
-                    field="body",
-                    value=size,
-                )
+                raise errors.BlobTooLarge("body", size, limit)
             if writing is not None:
                 await asyncio.shield(writing)
             writing = loop.run_in_executor(None, _hash_and_write, descriptor, digest, group)
@@ -96,13 +91,8 @@ def translate_disk_errors() -> Iterator[None]:
         raise disk_failure(error) from error
 
 
-def disk_failure(error: OSError) -> StorageUnavailable:
+def disk_failure(error: OSError) -> errors.StorageUnavailable:
     """Build the error for a full or broken disk; nothing of the request was stored."""
-    full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-    return StorageUnavailable(
-        "the disk is full" if full else f"the disk failed: {errno.errorcode.get(error.errno or 0, 'unknown error')}",
-        remedy="nothing was kept; free space on the server and send it again"
-        if full
-        else "nothing was kept; try again",
-        code="storage_full" if full else None,
-    )
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return errors.StorageFull()
+    return errors.DiskFailed(errno.errorcode.get(error.errno or 0, "unknown error"))

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from registry_server.core import versions
-from registry_server.domain.errors import StorageUnavailable
+from registry_server.domain.errors import DatabaseClosed
 from registry_server.infrastructure import durable_blobs
 from registry_server.infrastructure.filesystem import FilesystemBlobs
 from registry_server.infrastructure.records.artifacts import ArtifactRecords
@@ -45,7 +45,7 @@ class Hanging:
         except asyncio.CancelledError:
             self.given_up += 1
             raise
-        raise StorageUnavailable("nobody gave up", remedy="mend the deadline")
+        raise DatabaseClosed
 
 
 def test_every_route_ends_with_the_deadline_of_its_caller(world: World) -> None:
@@ -178,7 +178,7 @@ def test_an_unavailable_server_says_when_to_retry(world: World, monkeypatch: pyt
     """The answer is 503 with Retry-After, both before and after the token is checked."""
 
     async def failing(*_: Any) -> NoReturn:
-        raise StorageUnavailable("the database is away", remedy="try again")
+        raise DatabaseClosed
 
     database: Any = world.backend.env.database
     monkeypatch.setattr(database, "ping", failing)

@@ -67,7 +67,7 @@ def test_the_second_update_of_one_revision_is_refused(registry: ModelRegistry, n
     """Nobody overwrites a change that they have not read, except by force."""
     registry.models.create(name, "regression")
     registry.models.update(name, revision=1, description="mine")
-    with pytest.raises(RevisionMismatch, match="at revision 2, and If-Match is"):
+    with pytest.raises(RevisionMismatch, match="at revision 2, but If-Match is"):
         registry.models.update(name, revision=1, description="theirs")
     with pytest.raises(RevisionRequired):
         registry.models.update(name, description="theirs")

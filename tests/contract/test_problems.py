@@ -1,8 +1,10 @@
 """The table of problems is complete, on both sides."""
 
 import ast
+import inspect
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,26 +20,23 @@ from common_lib.rules.codes import Code
 from registry_server.domain.errors import RegistryError
 
 _ROOT = Path(__file__).parents[2]
-_RAISED_BY = [*(_ROOT / "registry_server").rglob("*.py"), *(_ROOT / "common_lib" / "rules").rglob("*.py")]
-# What a file is inside is looked at by clients alone, so no answer tells it.
-_RAISED_BY.remove(_ROOT / "common_lib" / "rules" / "formats.py")
+_RULES = [
+    file
+    for file in (_ROOT / "common_lib" / "rules").rglob("*.py")
+    # Only clients look into files, so no response has these codes; the table itself raises nothing.
+    if file.name not in {"codes.py", "formats.py"}
+]
+# Wraps the violation of a shared rule, and has the code of that rule.
+_OF_A_RULE = registry_server.domain.errors.RuleBroken
 
 
-def _codes_in_the_source() -> set[str]:
-    """Every `code="…"`, the first argument of every RuleViolation, and the code of every class of error."""
-    found: set[Any] = set()
-    for file in _RAISED_BY:
-        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            if isinstance(node, ast.Call):
-                named = [keyword.value for keyword in node.keywords if keyword.arg == "code"]
-                if isinstance(node.func, ast.Name) and node.func.id == "RuleViolation":
-                    named.append(node.args[0])
-                for value in named:
-                    found |= {n.value for n in ast.walk(value) if isinstance(n, ast.Constant) and n.value}
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "Code":
-                found.add(Code[node.attr])
-    classes = _below(RegistryError)
-    return found | {kind.code for kind in classes if "code" in vars(kind)}
+def _codes_of_rules() -> set[Code]:
+    nodes = [node for file in _RULES for node in ast.walk(ast.parse(file.read_text("utf-8")))]
+    return {
+        Code[node.attr]
+        for node in nodes
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "Code"
+    }
 
 
 def _below(kind: type[Any]) -> list[type[Any]]:
@@ -49,9 +48,39 @@ def test_the_client_has_a_class_for_every_code() -> None:
     assert CODES.keys() == set(Code)
 
 
-def test_every_code_that_is_raised_is_in_the_table_and_every_code_of_the_table_is_raised() -> None:
-    """Neither unknown nor dead."""
-    assert {str(code) for code in _codes_in_the_source()} == set(Code)
+def test_every_code_has_a_rule_or_an_error_of_the_server() -> None:
+    """No code of the table is unused."""
+    assert _codes_of_rules() | {kind.code for kind in _reasons()} == set(Code)
+
+
+def _reasons() -> list[type[RegistryError]]:
+    return [kind for kind in _below(RegistryError) if not kind.__subclasses__() and kind is not _OF_A_RULE]
+
+
+@pytest.mark.parametrize("kind", _reasons(), ids=lambda kind: kind.__name__)
+def test_an_error_of_the_server_has_one_code_and_its_own_text(kind: type[RegistryError]) -> None:
+    """The class or its group declares the code; the class says what is wrong and what to do, in its own words."""
+    assert isinstance(kind.code, Code)
+    assert "self.code" not in inspect.getsource(kind)
+    # Either the class holds both texts, or its `__init__` builds them from what is wrong.
+    assert "__init__" in vars(kind) or ("detail" in vars(kind) and hasattr(kind, "remedy"))
+
+
+def _raised_by_the_server() -> Iterator[tuple[str, int]]:
+    """Yield the name of each error that the server makes, and how many arguments the error takes."""
+    for file in (_ROOT / "registry_server").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))) if "domain/errors" not in file.as_posix() else ():
+            kind = node.func if isinstance(node, ast.Call) else node.exc if isinstance(node, ast.Raise) else None
+            if isinstance(kind, ast.Attribute) and isinstance(kind.value, ast.Name) and kind.value.id == "errors":
+                yield kind.attr, len([*node.args, *node.keywords]) if isinstance(node, ast.Call) else 0
+
+
+def test_the_server_raises_reasons_and_no_groups() -> None:
+    """A group of errors is only caught, and no place that raises an error brings a text of its own."""
+    raised = set(_raised_by_the_server())
+    kinds = {kind.__name__: kind for kind in (*_reasons(), _OF_A_RULE)}
+    assert {name for name, _ in raised} == set(kinds)
+    assert all(count <= 1 or "__init__" in vars(kinds[name]) for name, count in raised)
 
 
 @pytest.mark.parametrize("code", Code)
@@ -106,5 +135,9 @@ def test_the_tree_that_is_drawn_is_the_tree(module: ModuleType, root: type) -> N
         above = above[: len(branch) // 4 + 1]
         drawn += [(name, above[-1]) for name in re.split(", *", names) if name]
         above.append(names)
-    real = [(kind.__name__, kind.__bases__[0].__name__) for kind in _below(root) if kind.__module__ == module.__name__]
+    real = [
+        (kind.__name__, kind.__bases__[0].__name__)
+        for kind in _below(root)
+        if kind.__module__.startswith(module.__name__)
+    ]
     assert sorted(drawn) == sorted([("RegistryError", ""), *real])

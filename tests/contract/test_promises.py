@@ -1,6 +1,7 @@
 """Each route × each header that it promises, generated from the OpenAPI document, is kept in successes and refusals."""
 
 import functools
+import inspect
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import pytest
 
 from common_lib.rules.codes import Code
 from registry_server.api import openapi, problems
+from registry_server.domain import errors
 from registry_server.domain.errors import RegistryError
 from registry_server.testing import backend
 from tests.security.test_rights import FILES, ONE, PENDING, ROLLED, rolled
@@ -342,13 +344,23 @@ def repeated_part(answer: httpx.Response) -> Any:
     return answer.status_code, headers, body | {"secret": None} if isinstance(body, dict) else body
 
 
+def reasons(kind: type[RegistryError]) -> Iterator[type[RegistryError]]:
+    """Yield the errors that are raised with a code of their own: groups are not, and broken rules have the rule's."""
+    below = kind.__subclasses__()
+    if not below and kind is not errors.RuleBroken:
+        yield kind
+    for direct in below:
+        yield from reasons(direct)
+
+
 def test_who_must_come_again_is_told_when(served: Served) -> None:
     """Retry-After on each 503, 429, and request that is still at work."""
-    for code in Code:
-        answer = problems.answer(RegistryError("x", remedy="y", code=code), "id")
-        again = code.status in {429, 503} or code is Code.REQUEST_IN_FLIGHT
-        assert ("retry-after" in answer.headers) == again, code
-        assert not again or int(answer.headers["retry-after"]) >= 1
+    for kind in reasons(RegistryError):
+        again = kind.code.status in {429, 503} or kind.code is Code.REQUEST_IN_FLIGHT
+        assert (kind.retry_after_s is not None or "wait_s" in inspect.signature(kind).parameters) == again, kind
+    for error in (errors.RequestInFlight("k"), errors.WriteRateExceeded("judge", 0.2), errors.DatabaseClosed()):
+        assert int(problems.answer(error, "id").headers["retry-after"]) >= 1
+    assert "retry-after" not in problems.answer(errors.ModelNotFound("x"), "id").headers
     keyed = [one for one in served.operations if one.requires("Idempotency-Key")]
     in_flight = served.world.backend.env.in_flight
     in_flight.add(("judge", "still-at-work"))

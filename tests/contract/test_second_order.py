@@ -166,7 +166,7 @@ async def test_bytes_beyond_the_limit_are_not_kept(tmp_path: Path, limit: int) -
     blobs = FilesystemBlobs(tmp_path)
     blobs.open_store()
     sha256 = hashlib.sha256(b"x" * 10).hexdigest()
-    with pytest.raises(errors.TooLarge, match=f"more than {limit} bytes"):
+    with pytest.raises(errors.BlobTooLarge, match=f"more than {limit} bytes"):
         await blobs.put(sha256, chunks(), limit)
     assert not blobs.has_blob(sha256, 10)
     assert list((tmp_path / "staging").iterdir()) == []

@@ -145,7 +145,7 @@ def test_an_upload_that_differs_from_its_announcement_is_discarded(
     """Another digest, more bytes than announced, or another size."""
     announced, size = hashlib.sha256(name[:-1].encode()).hexdigest(), file.stat().st_size
     registry.artifacts.begin_upload(announced, size)
-    with pytest.raises(InvalidRequest, match="begin the upload again"):
+    with pytest.raises(InvalidRequest, match="start the upload again"):
         registry.artifacts.put_part(announced, Source(file), sha256_of(file))
     with pytest.raises(UploadNotFound):
         registry.artifacts.find_upload(announced)

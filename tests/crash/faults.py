@@ -9,7 +9,7 @@ from unittest import mock
 import registry_server.app as composition
 from common_lib.artifacts import cache, download, folder, references
 from registry_server.core import artifacts, versions
-from registry_server.domain.errors import StorageUnavailable
+from registry_server.domain.errors import DiskFailed
 from registry_server.infrastructure import durable_blobs, filesystem, stream_to_file
 from registry_server.infrastructure.filesystem import FilesystemBlobs
 from registry_server.infrastructure.group_commit import GroupCommit
@@ -167,7 +167,7 @@ FAULTS: Final = {
             "a full disk reported as a broken one",
             stream_to_file,
             "disk_failure",
-            lambda error: StorageUnavailable("the disk failed", remedy="try again"),
+            lambda error: DiskFailed("EIO"),
             (("error", "put"),),
         ),
         Fault(

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from registry_server.core import pages
-from registry_server.domain.errors import InvalidRequest
+from registry_server.domain.errors import NumberBeyond64Bits
 from registry_server.domain.models import ModelFilter
 from registry_server.domain.pages import Order
 from registry_server.domain.versions import VersionFilter
@@ -130,11 +130,11 @@ def test_a_number_that_escapes_all_types_is_still_refused(world: World) -> None:
     """The engines' own errors for numbers beyond 64 bits are translated where values are bound, for reads and lists."""
     with nothing_happens(world):
         for number in (2**63, 2**64, 2**70):
-            with pytest.raises(InvalidRequest, match="beyond 64 bits"):
+            with pytest.raises(NumberBeyond64Bits, match="more than 64 bits"):
                 world.backend._portal.call(world.backend.env.database.read.events.list_after, number, 1)
-            with pytest.raises(InvalidRequest, match="beyond 64 bits"):
+            with pytest.raises(NumberBeyond64Bits, match="more than 64 bits"):
                 world.backend._portal.call(world.backend.env.database.read.versions.find, MODEL, number)
-            with pytest.raises(InvalidRequest, match="beyond 64 bits"):
+            with pytest.raises(NumberBeyond64Bits, match="more than 64 bits"):
                 world.backend._portal.call(
                     world.backend.env.database.write,
                     lambda records, at=number: records.timeline.insert_decision(MODEL, at),

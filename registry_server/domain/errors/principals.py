@@ -1,0 +1,130 @@
+"""Errors of principals, their tokens and their rights."""
+
+from collections.abc import Sequence
+
+from common_lib.rules.codes import Code
+from registry_server.domain.errors.base import RegistryError
+
+
+class Unauthenticated(RegistryError):
+    """The group of errors of a request without a valid token."""
+
+    code = Code.UNAUTHENTICATED
+    headers = {"www-authenticate": 'Bearer realm="model-registry"'}
+
+
+class TokenMissing(Unauthenticated):
+    """The request has no bearer token."""
+
+    detail = "the request has no token"
+    remedy = "send Authorization: Bearer mrg_…; an admin creates tokens with `registry-server token create`"
+
+
+class SeveralTokens(Unauthenticated):
+    """The request has more than one Authorization header."""
+
+    detail = "the request has several Authorization headers"
+    remedy = "send one Authorization header"
+
+
+class TokenNotValid(Unauthenticated):
+    """The token is malformed, unknown, expired or revoked; the response does not say which."""
+
+    detail = "the token is not valid"
+    remedy = "send Authorization: Bearer mrg_… with a token that has not expired"
+
+
+class TooManyFailures(RegistryError):
+    """The address has sent too many tokens that are not valid."""
+
+    code = Code.TOO_MANY_FAILURES
+    field = "peer"
+    remedy = "send a valid token, which is accepted at once, or wait as long as Retry-After says"
+
+    def __init__(self, peer: str, wait_s: float) -> None:
+        self.retry_after_s = wait_s
+        super().__init__(peer, f"the token is not valid, and {peer} has sent too many invalid tokens")
+
+
+class WriteRateExceeded(RegistryError):
+    """The principal has sent more bytes of changes than it may for now."""
+
+    code = Code.RATE_LIMITED
+    field = "principal"
+    remedy = (
+        "wait as long as Retry-After says, then repeat the request with the same Idempotency-Key; an operator can "
+        "raise REGISTRY_SERVER_WRITE_BYTES_PER_S"
+    )
+
+    def __init__(self, name: str, wait_s: float) -> None:
+        self.retry_after_s = wait_s
+        super().__init__(name, f"{name} has reached its limit of written bytes per second")
+
+
+class RightMissing(RegistryError):
+    """No grant of the caller gives the right."""
+
+    code = Code.FORBIDDEN
+    field = "right"
+
+    def __init__(self, name: str, right: str, model: str | None, roles: Sequence[str]) -> None:
+        what = right.replace("_", " ") + (f" on model {model!r}" if model else "")
+        remedy = f"ask an admin to grant one of these roles: {', '.join(roles)}"
+        super().__init__(str(right), f"{name} lacks the right to {what}", remedy)
+
+
+class GrantRemoved(RegistryError):
+    """A grant of the caller was removed while the request was running."""
+
+    code = Code.FORBIDDEN
+    field = "right"
+    detail = "a grant of {value} was removed while the request was running"
+    remedy = "repeat the request: the remaining grants may allow it, and an upload continues where it stopped"
+
+
+class PrincipalNotFound(RegistryError):
+    """The principal does not exist."""
+
+    code = Code.PRINCIPAL_NOT_FOUND
+    field = "name"
+    detail = "principal {value!r} does not exist"
+    remedy = "list the principals to see their names"
+
+
+class PrincipalExists(RegistryError):
+    """Another principal has the name."""
+
+    code = Code.PRINCIPAL_EXISTS
+    field = "name"
+    detail = "principal {value!r} already exists"
+    remedy = "choose another name, or update the grants of this principal"
+
+
+class PrincipalNameReserved(RegistryError):
+    """The name is the one under which the registry itself acts."""
+
+    code = Code.RESERVED_NAME
+    field = "name"
+    detail = "{value!r} is the name of the registry itself in the event log"
+    remedy = "choose another name"
+
+
+class TokenNotFound(RegistryError):
+    """The token does not exist."""
+
+    code = Code.TOKEN_NOT_FOUND
+    field = "id"
+    detail = "token {value!r} does not exist"
+    remedy = "list the tokens to see their ids"
+
+
+class LastAdmin(RegistryError):
+    """After the change nobody could administer the registry."""
+
+    code = Code.LAST_ADMIN
+    field = "principal"
+    detail = "{value} is the last admin with a valid token: nobody could administer the registry"
+    remedy = (
+        "first give another principal the role admin on * and a token; the owner of the server's machine may stop the "
+        "server and make the change there with `registry-server … --force`"
+    )

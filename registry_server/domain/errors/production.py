@@ -1,0 +1,87 @@
+"""Errors of promotions, rollbacks and the history of production."""
+
+from datetime import datetime
+
+from common_lib.rules.codes import Code
+from common_lib.rules.lifecycle import ModelStage
+from common_lib.rules.production import Winner
+from common_lib.rules.references import written
+from registry_server.domain.errors.base import RegistryError
+
+
+class ProductionChanged(RegistryError):
+    """Another version is in production than the caller expected to replace."""
+
+    code = Code.PRODUCTION_CHANGED
+    field = "replacing"
+    remedy = "look at the version in production, decide again, and name it in `replacing`"
+
+    def __init__(self, name: str, current: int | None, replacing: int | None, winner: Winner | None) -> None:
+        found, expected = (f"version {number}" if number else "no version" for number in (current, replacing))
+        decided = f"; {winner.by} decided this at {written(winner.at)}: {winner.reason}" if winner else ""
+        self.winner = winner
+        super().__init__(replacing, f"{found} of {name!r} is in production, not {expected}{decided}")
+
+
+class NothingToReturnTo(RegistryError):
+    """No version was in production before that a rollback could restore."""
+
+    code = Code.NOTHING_TO_RETURN_TO
+    field = "name"
+    detail = "model {value!r} has no earlier production version that a rollback could restore"
+    remedy = "promote a version from staging; an archived version can be moved to staging first"
+
+
+class PolicyNotMet(RegistryError):
+    """The version does not meet the policy of its model."""
+
+    code = Code.POLICY_NOT_MET
+    field = "version"
+    remedy = "fix what the check of the promotion lists, or ask a principal with the right to override"
+
+    def __init__(self, version: int, revision: int, missing: str) -> None:
+        super().__init__(version, f"version {version} does not meet revision {revision} of the policy: {missing}")
+
+
+class OnlyForPromotions(RegistryError):
+    """A move to a stage other than production cannot override a policy or replace a version."""
+
+    code = Code.INVALID_REQUEST
+
+    def __init__(self, field: str, value: object, to: ModelStage) -> None:
+        self.field = field
+        super().__init__(value, f"{field} is only for promotions, not for a move to {to}", f"leave out {field}")
+
+
+class NothingInProductionThen(RegistryError):
+    """At that time no version was in production, or it was tombstoned later."""
+
+    code = Code.VERSION_NOT_FOUND
+    field = "as_of"
+    remedy = "read the history of the model to see which version was in production when"
+
+    def __init__(self, name: str, moment: datetime) -> None:
+        when = written(moment)
+        super().__init__(when, f"model {name!r} had no version in production at {when} that can still be used")
+
+
+class AsOfInFuture(RegistryError):
+    """The time of a reference has not come yet."""
+
+    code = Code.AS_OF_OUT_OF_RANGE
+    field = "as_of"
+
+    def __init__(self, moment: datetime, now: datetime) -> None:
+        remedy = f"use a time that has passed; the server's time is {written(now)}"
+        super().__init__(written(moment), f"{written(moment)} is in the future", remedy)
+
+
+class AsOfBeforeModel(RegistryError):
+    """At the time of a reference the model did not exist."""
+
+    code = Code.AS_OF_OUT_OF_RANGE
+    field = "as_of"
+
+    def __init__(self, moment: datetime, name: str, created_at: datetime) -> None:
+        remedy = f"it was created at {written(created_at)}: use this time or a later one"
+        super().__init__(written(moment), f"{written(moment)} is before model {name!r} was created", remedy)

@@ -1,0 +1,155 @@
+"""Errors of versions, their manifests and their stages."""
+
+from collections.abc import Sequence
+
+from common_lib.rules.codes import Code
+from common_lib.rules.references import written
+from registry_server.domain.artifacts import FileEntry
+from registry_server.domain.base import Tombstone
+from registry_server.domain.errors.base import RegistryError
+from registry_server.domain.versions import ModelVersion, Recall
+
+
+class VersionNotFound(RegistryError):
+    """The model has no version of that number."""
+
+    code = Code.VERSION_NOT_FOUND
+    field = "version"
+    remedy = "list the versions of the model to see their numbers"
+
+    def __init__(self, name: str, version: int) -> None:
+        super().__init__(version, f"model {name!r} has no version {version}")
+
+
+class VersionNotUsable(RegistryError):
+    """An alias cannot point at a version that does not exist or is tombstoned."""
+
+    code = Code.VERSION_NOT_FOUND
+    field = "version"
+    remedy = "list the versions of the model to see their numbers and tombstones"
+
+    def __init__(self, name: str, version: int) -> None:
+        super().__init__(version, f"model {name!r} has no usable version {version}")
+
+
+class NothingSelected(RegistryError):
+    """A selector refers to no version, or only to a tombstoned one."""
+
+    code = Code.VERSION_NOT_FOUND
+    field = "selector"
+    remedy = "list the versions of the model to see their stages, aliases and tombstones"
+
+    def __init__(self, name: str, selector: str) -> None:
+        found = "version in production" if selector == "production" else f"usable version {selector!r}"
+        super().__init__(selector, f"model {name!r} has no {found}")
+
+
+class VersionTombstoned(RegistryError):
+    """The version was tombstoned and cannot change."""
+
+    code = Code.TOMBSTONED
+    field = "version"
+    remedy = "use another version, or register the files again as a new one"
+
+    def __init__(self, found: ModelVersion, tombstone: Tombstone) -> None:
+        detail = f"version {found.version} of {found.model!r} was tombstoned: {tombstone.reason}"
+        super().__init__(found.version, detail)
+
+
+class VersionRecalled(RegistryError):
+    """The version is blocked for everyone."""
+
+    code = Code.VERSION_RECALLED
+    field = "version"
+    remedy = "use another version; a principal with the right to recall can reinstate this one"
+
+    def __init__(self, found: ModelVersion, recall: Recall) -> None:
+        when = f"was recalled by {recall.by} at {written(recall.at)}: {recall.reason}"
+        super().__init__(found.version, f"version {found.version} of {found.model!r} {when}")
+
+
+class VersionNotRecalled(RegistryError):
+    """The version cannot be reinstated, because it is not recalled."""
+
+    code = Code.ILLEGAL_TRANSITION
+    field = "version"
+    remedy = "read the version again: it can be used as it is"
+
+    def __init__(self, found: ModelVersion) -> None:
+        super().__init__(found.version, f"version {found.version} of {found.model!r} is not recalled")
+
+
+class VersionInProduction(RegistryError):
+    """The version cannot be tombstoned, because it is in production."""
+
+    code = Code.VERSION_IN_PRODUCTION
+    field = "version"
+    remedy = "promote another version or archive this one first"
+
+    def __init__(self, found: ModelVersion) -> None:
+        super().__init__(found.version, f"version {found.version} of {found.model!r} is in production")
+
+
+class VersionAliased(RegistryError):
+    """The version cannot be tombstoned, because aliases point at it."""
+
+    code = Code.VERSION_ALIASED
+    field = "version"
+    remedy = "move or delete these aliases first"
+
+    def __init__(self, found: ModelVersion, aliases: Sequence[str]) -> None:
+        detail = f"aliases point at version {found.version} of {found.model!r}: {', '.join(aliases)}"
+        super().__init__(found.version, detail)
+
+
+class FrameworkMissing(RegistryError):
+    """A version cannot be registered without its framework."""
+
+    code = Code.INVALID_REQUEST
+    field = "framework"
+    detail = "framework is empty"
+    remedy = "name the framework, such as 'scikit-learn'"
+
+
+class BytesMissing(RegistryError):
+    """The bytes of a file were not uploaded before its version is registered."""
+
+    code = Code.BLOB_MISSING
+    field = "sha256"
+
+    def __init__(self, file: FileEntry) -> None:
+        remedy = f"PUT them to /v1/blobs/{file.sha256} first"
+        super().__init__(file.sha256, f"the bytes of {file.path!r} are not in the registry", remedy)
+
+
+class FileSizeWrong(RegistryError):
+    """The manifest gives a file another size than its bytes have."""
+
+    code = Code.INVALID_MANIFEST
+    field = "size"
+    remedy = "send the real size of the file"
+
+    def __init__(self, file: FileEntry, stored_bytes: int) -> None:
+        super().__init__(file.size, f"{file.path!r} has {stored_bytes} bytes, not {file.size}")
+
+
+class ManifestDamaged(RegistryError):
+    """The stored manifest of the version does not have its digest."""
+
+    code = Code.BLOB_DAMAGED
+    field = "digest"
+    remedy = "an operator has to restore the database from a backup"
+
+    def __init__(self, found: ModelVersion) -> None:
+        super().__init__(found.digest, f"the manifest of version {found.version} of {found.model!r} is damaged")
+
+
+class FileNotFound(RegistryError):
+    """The version has no such file, or serves no files because it or its model is tombstoned."""
+
+    code = Code.FILE_NOT_FOUND
+    field = "path"
+    remedy = "read the manifest of the version to see its files; a tombstoned version serves none"
+
+    def __init__(self, name: str, version: int, path: str) -> None:
+        super().__init__(path, f"version {version} of {name!r} serves no file {path!r}")

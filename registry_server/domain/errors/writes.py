@@ -1,0 +1,98 @@
+"""Errors of idempotency keys, revisions and deadlines."""
+
+from common_lib.rules.codes import Code
+from common_lib.rules.production import Winner
+from common_lib.rules.references import written
+from registry_server.domain.errors.base import RegistryError
+
+
+class IdempotencyKeyMissing(RegistryError):
+    """A change was sent without an Idempotency-Key."""
+
+    code = Code.IDEMPOTENCY_KEY_REQUIRED
+    field = "Idempotency-Key"
+    detail = "a change needs an Idempotency-Key"
+    remedy = "send a new random UUID with each change, and the same one when you repeat it"
+
+
+class IdempotencyKeyReused(RegistryError):
+    """The Idempotency-Key was used for another request before."""
+
+    code = Code.IDEMPOTENCY_KEY_REUSED
+    field = "Idempotency-Key"
+    detail = "this Idempotency-Key was used for another request before"
+    remedy = "use a new key for a new request"
+
+
+class RequestInFlight(RegistryError):
+    """The first request with this Idempotency-Key is still running."""
+
+    code = Code.REQUEST_IN_FLIGHT
+    retry_after_s = 1.0
+    field = "Idempotency-Key"
+    detail = "the first request with this Idempotency-Key is still running"
+    remedy = "repeat it in a moment; the response will be the one of the first request"
+
+
+class RevisionRequired(RegistryError):
+    """A change was sent without the revision it is based on."""
+
+    code = Code.REVISION_REQUIRED
+    field = "If-Match"
+    detail = "a change needs the revision that it is based on"
+    remedy = "read the object and send its ETag as If-Match, or force the change with If-Match: * and a reason"
+
+
+class IfMatchMalformed(RegistryError):
+    """If-Match holds something other than ETags of this registry."""
+
+    code = Code.INVALID_IF_MATCH
+    field = "If-Match"
+    detail = "If-Match is not an ETag of this registry"
+    remedy = 'send the ETag as it was received, such as "3", or *'
+
+
+class RevisionMismatch(RegistryError):
+    """The object has another revision than the change is based on."""
+
+    code = Code.REVISION_MISMATCH
+    field = "If-Match"
+    remedy = "read it again, decide again, and send its new ETag, which is never a weak one"
+
+    def __init__(self, if_match: str, revision: int) -> None:
+        super().__init__(if_match, f"the object is at revision {revision}, but If-Match is {if_match:.100}")
+
+    def name_winner(self, winner: Winner | None) -> None:
+        """Add the decision that the caller has not seen."""
+        self.winner = winner
+        if winner is not None:
+            self.detail += f": {winner.by} decided about it at {written(winner.at)}"
+
+
+class ChangedMeanwhile(RegistryError):
+    """Another request changed the object after its revision was checked."""
+
+    code = Code.REVISION_MISMATCH
+    field = "If-Match"
+    remedy = "read it again, decide again, and send its new ETag"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(detail=f"another request changed the {what} at the same time")
+
+
+class DeadlineMalformed(RegistryError):
+    """The deadline of the request is not a number of milliseconds."""
+
+    code = Code.INVALID_REQUEST
+    field = "X-Request-Deadline-Ms"
+    detail = "X-Request-Deadline-Ms is not a whole number of milliseconds"
+    remedy = "send how long you wait, such as 2500"
+
+
+class DeadlineExceeded(RegistryError):
+    """The deadline of the request passed before there was a response."""
+
+    code = Code.DEADLINE_EXCEEDED
+    field = "X-Request-Deadline-Ms"
+    detail = "the deadline of {value} ms passed before there was a response"
+    remedy = "wait longer, or repeat the request with the same Idempotency-Key: nothing is done twice"
