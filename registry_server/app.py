@@ -50,7 +50,7 @@ from registry_server.domain.errors import RegistryError
 from registry_server.infrastructure.durable_blobs import sync_folder
 from registry_server.infrastructure.filesystem import FilesystemBlobs
 from registry_server.infrastructure.sqlite import SqliteDatabase
-from registry_server.invariants import adoption, checks, marker
+from registry_server.invariants import adoption, checks, store_marker
 from registry_server.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -193,15 +193,17 @@ async def open_environment(
         checks.require_files(settings, adopt=adopt)
         # A database in memory has no folder that it could belong to.
         facts = None if settings.memory else await checks.require_store(settings, adopt=adopt, lost=lost)
-        store = "" if facts is None else adoption.chosen_id(facts, adopt=adopt)
+        store = "" if facts is None else adoption.choose_store_id(facts, adopt=adopt)
         root = settings.data.absolute() / "blobs"
-        blobs = FilesystemBlobs(root, medium_fault=(lambda: marker.medium_fault(root, store)) if store else lambda: "")
+        blobs = FilesystemBlobs(
+            root, medium_fault=(lambda: store_marker.blob_folder_fault(root, store)) if store else lambda: ""
+        )
         blobs.open_store()
         database = _database(settings)
         await database.open()
         try:
             if facts is not None:
-                await adoption.settle(settings, database, facts, store, adopt=adopt)
+                await adoption.write_store_id(settings, database, facts, store, adopt=adopt)
             env = Environment(database, blobs, _now, _new_id, set())
             if read := await database.write(timeline.rebuild):
                 _log.info("rebuilt the production history from %d events", read)

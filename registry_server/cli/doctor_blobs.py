@@ -7,7 +7,7 @@ from pathlib import Path
 
 from common_lib.cli import show
 from registry_server.infrastructure.sql import Sql
-from registry_server.invariants.findings import Finding, Progress, some
+from registry_server.invariants.findings import Finding, Progress, list_first
 
 _PAGE = 500
 
@@ -32,7 +32,9 @@ async def _blobs(root: Path, sql: Sql, *, verify: bool, progress: Progress) -> F
             count += 1
         last = rows[-1][0]
     if faults:
-        return Finding("blobs", False, f"{some(faults)}: run `registry blobs verify`, then send the same bytes again")
+        return Finding(
+            "blobs", False, f"{list_first(faults)}: run `registry blobs verify`, then send the same bytes again"
+        )
     return Finding(
         "blobs", True, f"{count:,} of the right size" + (" and digest" if verify else "; --verify hashes them")
     )
@@ -59,7 +61,9 @@ async def _quarantine(root: Path, sql: Sql) -> Finding:
     )
     missed = {row[0]: f"{row[0]} of models:/{row[1]}/{row[2]}" for row in rows if row[1] is not None}
     if missed:
-        return Finding("quarantine", False, f"{some(list(missed.values()))}: PUT the same bytes to /v1/blobs/… again")
+        return Finding(
+            "quarantine", False, f"{list_first(list(missed.values()))}: PUT the same bytes to /v1/blobs/… again"
+        )
     unnamed = f"{show.count(len(rows), 'damaged blob')} that no version references; " if rows else ""
     return Finding("quarantine", True, f"{unnamed}{_count(_files(root / 'quarantine'))} retained for inspection")
 

@@ -17,9 +17,9 @@ from registry_server.infrastructure.inspection import DatabaseUnreadable, open_r
 from registry_server.infrastructure.sql import Sql
 from registry_server.infrastructure.sqlite import SAFE_WAL, wal_is_safe
 from registry_server.invariants import checks as invariants
-from registry_server.invariants.findings import NAMED, Finding, Progress
-from registry_server.invariants.replaying import replayed
-from registry_server.invariants.site import Site
+from registry_server.invariants.findings import LISTED, Finding, Progress
+from registry_server.invariants.log_checks import check_log
+from registry_server.invariants.store_location import StoreLocation
 from registry_server.serving import Announcement
 from registry_server.settings import Settings
 
@@ -42,48 +42,48 @@ def examine(settings: Settings, *, verify: bool, progress: Progress) -> list[Fin
 async def _findings(settings: Settings, *, verify: bool, progress: Progress) -> AsyncIterator[Finding]:
     for finding in (*_imports("common_lib"), *_imports("adapters")):
         yield finding
-    site = Site(settings)
-    found = list(_check_files(site))
+    location = StoreLocation(settings)
+    found = list(_check_files(location))
     for finding in found:
         yield finding
-    if not site.data.is_dir() and site.engine == "sqlite":
+    if not location.data.is_dir() and location.engine == "sqlite":
         return
-    if site.engine == "sqlite" and any(finding.what == "own files" and finding.well is False for finding in found):
+    if location.engine == "sqlite" and any(finding.what == "own files" and finding.well is False for finding in found):
         # SQLite would read a file that another user has put there, and would wait for ever for a pipe.
         yield Finding("database", None, "not opened: another user controls a file beside it")
         return
     try:
-        async for finding in _check_database(site, settings, verify=verify, progress=progress):
+        async for finding in _check_database(location, settings, verify=verify, progress=progress):
             yield finding
     except DatabaseUnreadable as error:
         yield Finding("database", False, str(error))
 
 
-def _check_files(site: Site) -> Iterator[Finding]:
-    folder = invariants.FOLDER(site)
-    yield _folder_mode(site.data) if folder.well else folder
-    if site.data.is_dir():
-        yield from (check(site) for check in (*invariants.FILES, _lock, _space))
+def _check_files(location: StoreLocation) -> Iterator[Finding]:
+    folder = invariants.FOLDER(location)
+    yield _folder_mode(location.data) if folder.well else folder
+    if location.data.is_dir():
+        yield from (check(location) for check in (*invariants.FILES, _lock, _space))
 
 
 async def _check_database(
-    site: Site, settings: Settings, *, verify: bool, progress: Progress
+    location: StoreLocation, settings: Settings, *, verify: bool, progress: Progress
 ) -> AsyncIterator[Finding]:
-    async with open_read_only(site.file, settings.database_url) as sql:
+    async with open_read_only(location.file, settings.database_url) as sql:
         yield await (_postgres(sql) if settings.database_url else _sqlite(sql))
-        schema = await invariants.schema(site, sql)
+        schema = await invariants.check_schema(location, sql)
         yield schema
-        for finding in await invariants.store(site, sql):
+        for finding in await invariants.check_store(location, sql):
             yield finding
         yield await _integrity(settings, sql)
         if not schema.well:
             yield Finding("blobs", None, "not checked: the schema has another version")
             yield Finding("log", None, "not replayed: the schema has another version")
             return
-        async for finding in check_bytes(site.blobs, sql, verify=verify, progress=progress):
+        async for finding in check_bytes(location.blobs, sql, verify=verify, progress=progress):
             yield finding
-    async with open_read_only(site.file, settings.database_url, snapshot=True) as sql:
-        async for finding in replayed(site, sql, progress):
+    async with open_read_only(location.file, settings.database_url, snapshot=True) as sql:
+        async for finding in check_log(location, sql, progress):
             yield finding
 
 
@@ -111,10 +111,10 @@ def _folder_mode(data: Path) -> Finding:
     return Finding("data folder", True, f"{data}, closed to other users")
 
 
-def _lock(site: Site) -> Finding:
+def _lock(location: StoreLocation) -> Finding:
     try:
         # Without O_NONBLOCK, opening a pipe would block.
-        descriptor = os.open(site.data / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(location.data / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return Finding("lock", True, "not held: no server uses the folder")
     except OSError as error:
@@ -124,7 +124,7 @@ def _lock(site: Site) -> Finding:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         try:
-            announced = Announcement.read(site.data)
+            announced = Announcement.read(location.data)
         except UnsafeFile as error:
             return Finding("lock", False, str(error))
         owner = f"process {announced.pid}, serving at {announced.url}" if announced else _UNANNOUNCED
@@ -134,8 +134,8 @@ def _lock(site: Site) -> Finding:
     return Finding("lock", True, "not held: no server uses the folder")
 
 
-def _space(site: Site) -> Finding:
-    usage = shutil.disk_usage(site.data)
+def _space(location: StoreLocation) -> Finding:
+    usage = shutil.disk_usage(location.data)
     free = f"{usage.free / 1024**3:,.1f} of {usage.total / 1024**3:,.1f} GiB are free"
     if usage.free < _LEAST_FREE:
         return Finding("disk", False, f"{free}: free at least {_LEAST_FREE / 1024**3:,.1f} GiB")
@@ -168,5 +168,5 @@ async def _integrity(settings: Settings, sql: Sql) -> Finding:
     faults = [str(row[0]) for row in await sql.fetch("PRAGMA integrity_check") if row[0] != "ok"]
     faults += [f"{row[0]} row {row[1]} references a missing row" for row in await sql.fetch("PRAGMA foreign_key_check")]
     if faults:
-        return Finding("integrity", False, f"{'; '.join(faults[:NAMED])}: restore the database from a backup")
+        return Finding("integrity", False, f"{'; '.join(faults[:LISTED])}: restore the database from a backup")
     return Finding("integrity", True, "every page and every reference is intact")

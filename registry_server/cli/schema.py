@@ -8,7 +8,7 @@ from registry_server.domain.errors import RegistryError
 from registry_server.infrastructure.inspection import DatabaseUnreadable, open_read_only, pending_steps
 from registry_server.infrastructure.schema import SchemaMismatch, step_name
 from registry_server.infrastructure.sql import load_migrations
-from registry_server.invariants import checks, marker
+from registry_server.invariants import checks, store_marker
 from registry_server.invariants.findings import InvariantBroken
 from registry_server.settings import Settings
 
@@ -38,7 +38,7 @@ def apply_steps(settings: Settings) -> list[str]:
 async def _apply_steps(settings: Settings) -> list[str]:
     checks.require_engine(settings)
     if settings.database_url:
-        if marker.read_or_none(settings.data) is not None:
+        if store_marker.read_or_none(settings.data) is not None:
             await checks.require_store(settings)
         await read_pending_steps(settings)
         from registry_server.infrastructure.postgres import PostgresDatabase  # noqa: PLC0415 - an extra may be absent

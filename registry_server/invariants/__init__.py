@@ -1,1 +1,1 @@
-"""Invariants of folder, engine, database and bytes: one list, which start-up requires and `doctor` reports."""
+"""Invariants of folder, engine, database and blobs: start-up requires them, and `doctor` reports them."""

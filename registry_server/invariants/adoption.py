@@ -1,47 +1,47 @@
-"""Tie a folder, its bytes and a database together: once for a new store, and again when an operator orders it."""
+"""Give a data folder, its blob folder and a database one store id: for a new store, or when an operator adopts one."""
 
 import uuid
 
 from registry_server.core.ports import Database
 from registry_server.domain.store import StoreIdentity
-from registry_server.invariants import identity, marker
+from registry_server.invariants import identity, store_marker
 from registry_server.invariants.checks import require
 from registry_server.invariants.identity import Facts
 from registry_server.settings import Settings
 
 
-def chosen_id(facts: Facts, *, adopt: bool) -> str:
-    """Choose the id of the store: the one it has, or a new one for a new store and for an adopted one.
+def choose_store_id(facts: Facts, *, adopt: bool) -> str:
+    """Return the id of an existing store, or a new id for a new or an adopted store.
 
-    An adopted store gets a new id, so that the copies which still carry the old one are refused from then on.
+    An adopted store gets a new id, so that copies with the old id are refused from then on.
     """
-    if not adopt and facts.mark is not None:
-        return facts.mark.store
+    if not adopt and facts.marker is not None:
+        return facts.marker.store
     if not adopt and facts.stored is not None:
         return facts.stored.store
     return uuid.uuid4().hex
 
 
-async def settle(settings: Settings, database: Database, facts: Facts, store: str, *, adopt: bool) -> None:
-    """Give database and folders the id, the database first: without markers it is found to be unfinished.
+async def write_store_id(settings: Settings, database: Database, facts: Facts, store: str, *, adopt: bool) -> None:
+    """Write the id to the database and then to the markers; a start after a crash in between writes the markers.
 
     Raises:
-        InvariantBroken: another server has tied the database to another folder in between.
+        InvariantBroken: another server has written another id to the database in the meantime.
     """
-    site = facts.site
-    wanted = StoreIdentity(store, site.folder)
+    location = facts.location
+    wanted = StoreIdentity(store, location.folder)
     if not adopt:
         stored = await database.write(lambda records: records.store.claim(wanted))
         if stored.store != store:
-            require([identity.store_identity(facts._replace(stored=stored))])
+            require([identity.check_identity(facts._replace(stored=stored))])
         if stored == wanted:
-            _mark(settings, facts, store)
+            _write_markers(settings, facts, store)
             return
     await database.write(lambda records: records.store.put(wanted))
-    _mark(settings, facts, store)
+    _write_markers(settings, facts, store)
 
 
-def _mark(settings: Settings, facts: Facts, store: str) -> None:
-    made = marker.for_settings(settings, store)
-    for folder in (facts.site.data, facts.site.blobs):
-        marker.write(folder, made)
+def _write_markers(settings: Settings, facts: Facts, store: str) -> None:
+    marker = store_marker.for_settings(settings, store)
+    for folder in (facts.location.data, facts.location.blobs):
+        store_marker.write(folder, marker)

@@ -1,16 +1,16 @@
-"""The list of invariants: start-up requires all of it before it changes anything, and `doctor` reports all of it.
+"""The list of invariants: start-up requires all of them before it changes anything, and `doctor` reports all of them.
 
-| check          | looks at                                                               |
+| check          | subject                                                                |
 | data folder    | owner and mode of the folder                                           |
 | admin token    | owner, mode and kind of its file                                       |
-| own files      | the same of lock, address, marker and the files of SQLite              |
-| blob folder    | owner and mode of the folders of bytes                                 |
-| engine         | the engine that the folder was made for                                |
-| schema         | the history of the database                                            |
-| store          | the identity that folder, bytes and database share                     |
-| blob store     | whether the bytes that the database names are there as a whole         |
+| own files      | the same for lock, address, marker and the files of SQLite             |
+| blob folder    | owner and mode of the blob folders                                     |
+| engine         | the engine for which the folder was created                            |
+| schema         | the history of migrations in the database                              |
+| store          | the id that data folder, blob folder and database share                |
+| blob store     | presence of the blobs of the database, by a sample                     |
 
-Checks that read everything (pages, log, every byte) are `doctor`'s alone.
+Only `doctor` runs the checks that read everything (pages, log, every byte).
 """
 
 from collections.abc import Callable, Iterable
@@ -22,83 +22,79 @@ from registry_server.infrastructure.sql import Sql
 from registry_server.invariants import files, identity
 from registry_server.invariants.findings import Finding, InvariantBroken
 from registry_server.invariants.identity import Facts
-from registry_server.invariants.site import Site
+from registry_server.invariants.store_location import StoreLocation
 from registry_server.settings import Settings
 
-FOLDER: Final = files.data_folder
-FILES: Final[tuple[Callable[[Site], Finding], ...]] = (
-    files.admin_token,
-    files.own_files,
-    files.blob_folder,
-    files.engine,
+FOLDER: Final = files.check_data_folder
+FILES: Final[tuple[Callable[[StoreLocation], Finding], ...]] = (
+    files.check_admin_token,
+    files.check_own_files,
+    files.check_blob_folder,
+    files.check_engine,
 )
-STORE: Final[tuple[Callable[[Facts], Finding], ...]] = (identity.store_identity, identity.blobs_present)
+STORE: Final[tuple[Callable[[Facts], Finding], ...]] = (identity.check_identity, identity.check_blobs_present)
 
 
 def require(findings: Iterable[Finding]) -> None:
-    """Raise with the first finding that is not well.
-
-    Raises:
-        InvariantBroken: with the sentence of the finding.
-    """
+    """Raise InvariantBroken for the first finding that reports a fault, with its sentence."""
     for finding in findings:
         if finding.well is False:
             raise InvariantBroken(finding.found)
 
 
 def require_folder(settings: Settings) -> None:
-    """Require that the data folder is ours alone, before any file in it is opened."""
-    require([FOLDER(Site(settings))])
+    """Require that no other user can write to the data folder, before any file in it is opened."""
+    require([FOLDER(StoreLocation(settings))])
 
 
 def require_files(settings: Settings, *, adopt: bool = False) -> None:
-    """Require the invariants that files alone decide; with `adopt` the folder may have been made for another engine."""
-    site = Site(settings)
-    require(check(site) for check in FILES if not adopt or check is not files.engine)
+    """Require the invariants of files; with `adopt` the folder may have been created for another engine."""
+    location = StoreLocation(settings)
+    require(check(location) for check in FILES if not adopt or check is not files.check_engine)
 
 
 async def require_store(settings: Settings, *, adopt: bool = False, lost: bool = False) -> Facts:
-    """Require what the database decides, before anything is written to it, and return what was found.
+    """Require the invariants of the database, before anything is written to it, and return the facts.
 
-    With `adopt` folder and database may belong to different stores, with `lost` the bytes may be missing too.
+    With `adopt` folder and database may belong to different stores; with `lost` the blobs may be missing too.
 
     Raises:
         InvariantBroken: an invariant does not hold.
-        SchemaMismatch: another version of this software wrote the database.
+        SchemaMismatch: a newer or different version of this software wrote the database.
         DatabaseUnreadable: the database cannot be read.
     """
-    site = Site(settings)
-    if site.engine == "sqlite" and not site.file.exists():
-        facts = await identity.gather(site, None)
+    location = StoreLocation(settings)
+    if location.engine == "sqlite" and not location.file.exists():
+        facts = await identity.collect_facts(location, None)
     else:
-        async with open_read_only(site.file, site.database_url) as sql:
-            await pending_steps(sql, site.engine)
-            facts = await identity.gather(site, sql)
-    if adopt and facts.mark is not None and facts.mark.engine != site.engine and not facts.found:
-        # Bytes of another registry would become garbage of an empty one.
-        require([files.engine(site)])
-    wanted = STORE[1:] if adopt else STORE
-    require(check(facts) for check in (() if lost else wanted))
+        async with open_read_only(location.file, location.database_url) as sql:
+            await pending_steps(sql, location.engine)
+            facts = await identity.collect_facts(location, sql)
+    if adopt and facts.marker is not None and facts.marker.engine != location.engine and not facts.found:
+        # An empty registry would collect the blobs of the other registry as garbage.
+        require([files.check_engine(location)])
+    required = STORE[1:] if adopt else STORE
+    require(check(facts) for check in (() if lost else required))
     return facts
 
 
 def require_engine(settings: Settings) -> None:
-    """Require that the folder was not made for a registry in another engine."""
-    require([files.engine(Site(settings))])
+    """Require that the folder was not created for another engine."""
+    require([files.check_engine(StoreLocation(settings))])
 
 
-async def store(site: Site, sql: Sql) -> list[Finding]:
-    """Report on the identity of the store and on the presence of its bytes."""
-    facts = await identity.gather(site, sql)
+async def check_store(location: StoreLocation, sql: Sql) -> list[Finding]:
+    """Check the identity of the store and the presence of its blobs."""
+    facts = await identity.collect_facts(location, sql)
     return [check(facts) for check in STORE]
 
 
-async def schema(site: Site, sql: Sql) -> Finding:
-    """Report on the history of the database; start-up takes the steps that are missing."""
+async def check_schema(location: StoreLocation, sql: Sql) -> Finding:
+    """Check that no migration is pending; start-up applies pending ones."""
     try:
-        steps = await pending_steps(sql, site.engine)
-    except SchemaMismatch as why:
-        return Finding("schema", False, str(why))
+        steps = await pending_steps(sql, location.engine)
+    except SchemaMismatch as error:
+        return Finding("schema", False, str(error))
     if steps:
-        return Finding("schema", False, f"still to take: {', '.join(steps)}: registry-server migrate")
+        return Finding("schema", False, f"not applied yet: {', '.join(steps)}: run `registry-server migrate`")
     return Finding("schema", True, "up to date")

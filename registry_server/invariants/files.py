@@ -1,97 +1,105 @@
-"""Checks of the folder and of the files in it that this product must be able to trust; nothing is changed."""
+"""Checks of the data folder and of the files in it that the server must be able to trust; they change nothing."""
 
 import contextlib
 from pathlib import Path
 
 from common_lib.own_files import UnsafeFile, check_folder, check_own, read_own
-from registry_server.invariants import marker
+from registry_server.invariants import store_marker
 from registry_server.invariants.findings import Finding
-from registry_server.invariants.site import Site
+from registry_server.invariants.store_location import StoreLocation
 
 _MOST_BYTES = 16 * 1024
 _FOLDERS = ("sha256", "staging", "uploads", "quarantine", "trash")
 
 
-def data_folder(site: Site) -> Finding:
-    """Check that the data folder is a folder of this user that nobody else can write in."""
+def check_data_folder(location: StoreLocation) -> Finding:
+    """Check that the data folder belongs to this user and that no other user can write to it."""
     try:
-        check_folder(site.data)
+        check_folder(location.data)
     except FileNotFoundError:
-        return Finding("data folder", False, f"{site.data} is not there; `registry-server serve` makes it")
-    except OSError as why:
-        return Finding("data folder", False, _words(why))
-    return Finding("data folder", True, f"{site.data}, yours alone")
+        return Finding("data folder", False, f"{location.data} does not exist; `registry-server serve` creates it")
+    except OSError as error:
+        return Finding("data folder", False, _describe(error))
+    return Finding("data folder", True, f"{location.data}, yours alone")
 
 
-def admin_token(site: Site) -> Finding:
-    """Check that nobody else can read or exchange the first admin's token, if its file is still there."""
-    what, file = "admin token file", site.data / "admin-token"
+def check_admin_token(location: StoreLocation) -> Finding:
+    """Check that no other user can read or replace the first admin's token, if its file still exists."""
+    what, file = "admin token file", location.data / "admin-token"
     try:
         read_own(file, most_bytes=_MOST_BYTES, secret=True)
     except FileNotFoundError:
-        return Finding(what, True, "removed, so nobody can read it")
-    except UnsafeFile as why:
-        if "can read it" in why.why:
-            mode = why.why.partition(",")[0]
-            return Finding(what, False, f"{file} {mode}: {why.remedy}, and revoke the token, which others could read")
-        return Finding(what, False, str(why))
-    except OSError as why:
-        return Finding(what, False, _words(why))
+        return Finding(what, True, "removed, so that nobody can read it")
+    except UnsafeFile as error:
+        if "can read it" in error.why:
+            mode = error.why.partition(",")[0]
+            return Finding(what, False, f"{file} {mode}: {error.remedy}, and revoke the token, which others could read")
+        return Finding(what, False, str(error))
+    except OSError as error:
+        return Finding(what, False, _describe(error))
     return Finding(what, True, f"{file}, yours alone")
 
 
-def own_files(site: Site) -> Finding:
-    """Check the lock, the server's address, the marker and the files of SQLite, as far as they are there."""
-    companions = [site.file.with_name(f"{site.file.name}{end}") for end in ("-wal", "-shm", "-journal")]
-    files = [site.data / "lock", site.data / "server.json", site.data / marker.NAME, site.file, *companions]
-    for file in [*files, site.blobs / marker.NAME]:
+def check_own_files(location: StoreLocation) -> Finding:
+    """Check the existing ones of lock, server address, marker and SQLite files."""
+    companions = [location.file.with_name(f"{location.file.name}{end}") for end in ("-wal", "-shm", "-journal")]
+    files = [
+        location.data / "lock",
+        location.data / "server.json",
+        location.data / store_marker.NAME,
+        location.file,
+        *companions,
+    ]
+    for file in [*files, location.blobs / store_marker.NAME]:
         try:
-            # A lock or an address may be read by others; rows may not, but their folder is closed as a rule.
+            # Others may read lock and address, but not the database; the mode of the folder prevents that.
             check_own(file)
         except (FileNotFoundError, NotADirectoryError):
             continue
-        except OSError as why:
-            return Finding("own files", False, _words(why))
-    return Finding("own files", True, "regular files that nobody else can change")
+        except OSError as error:
+            return Finding("own files", False, _describe(error))
+    return Finding("own files", True, "regular files that no other user can change")
 
 
-def blob_folder(site: Site) -> Finding:
-    """Check that the folders of bytes belong to this user and that nobody else can write in them."""
-    for folder in (site.blobs, *(site.blobs / name for name in _FOLDERS)):
+def check_blob_folder(location: StoreLocation) -> Finding:
+    """Check that the blob folders belong to this user and that no other user can write to them."""
+    for folder in (location.blobs, *(location.blobs / name for name in _FOLDERS)):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             try:
                 check_folder(folder)
-            except UnsafeFile as why:
-                return Finding("blob folder", False, str(why))
-    return Finding("blob folder", True, f"{site.blobs}, yours alone")
+            except UnsafeFile as error:
+                return Finding("blob folder", False, str(error))
+    return Finding("blob folder", True, f"{location.blobs}, yours alone")
 
 
-def engine(site: Site) -> Finding:
-    """Check that the folder was not made for a registry in another engine."""
+def check_engine(location: StoreLocation) -> Finding:
+    """Check that the folder was not created for another engine."""
     try:
-        found = marker.read(site.data) or marker.read(site.blobs)
-    except UnsafeFile as why:
-        return Finding("engine", False, str(why))
-    except (marker.InvalidMarker, OSError) as why:
-        return Finding("engine", False, f"{_words(why)}: restore it from a backup, or run {site.adopt}")
-    if found is None or found.engine == site.engine:
-        return Finding("engine", True, "SQLite" if site.engine == "sqlite" else "PostgreSQL")
+        found = store_marker.read(location.data) or store_marker.read(location.blobs)
+    except UnsafeFile as error:
+        return Finding("engine", False, str(error))
+    except (store_marker.InvalidMarker, OSError) as error:
+        return Finding(
+            "engine", False, f"{_describe(error)}: restore it from a backup, or run {location.adopt_command}"
+        )
+    if found is None or found.engine == location.engine:
+        return Finding("engine", True, "SQLite" if location.engine == "sqlite" else "PostgreSQL")
     if found.engine == "postgres":
         return Finding(
             "engine",
             False,
-            f"{site.data} belongs to the {found.registry}, and would be served as a registry in SQLite: "
+            f"{location.data} belongs to the {found.registry}, but no --database-url is given: "
             "give the address of that database by --database-url, or another folder by --data",
         )
     return Finding(
         "engine",
         False,
-        f"{site.data} belongs to the {found.registry}, and would be served with {site.database}: "
+        f"{location.data} belongs to the {found.registry}, and not to {location.database}: "
         "leave out --database-url and REGISTRY_DATABASE_URL, or give another folder by --data",
     )
 
 
-def _words(why: Exception) -> str:
-    if isinstance(why, OSError) and not isinstance(why, UnsafeFile):
-        return f"{why.filename or Path()} cannot be looked at ({why.strerror})"
-    return str(why)
+def _describe(error: Exception) -> str:
+    if isinstance(error, OSError) and not isinstance(error, UnsafeFile):
+        return f"{error.filename or Path()} cannot be read ({error.strerror})"
+    return str(error)

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-# So many things are named one by one; of the others only their number is given.
-NAMED = 5
+# A sentence lists this many faults; of the others it gives only the number.
+LISTED = 5
 Progress = Callable[[str], None]
 
 
@@ -17,14 +17,14 @@ class Finding(NamedTuple):
 
 
 class InvariantBroken(RuntimeError):
-    """The registry does not start; the message is the sentence that `doctor` shows, with the command that mends it."""
+    """A fault that keeps the registry from starting; the message is the sentence of `doctor`, with a remedy."""
 
 
-def some(things: Sequence[str], count: int | None = None) -> str:
-    """Name the first things, and count the others.
+def list_first(items: Sequence[str], count: int | None = None) -> str:
+    """List the first items, and count the others.
 
-    >>> some(["a", "b", "c", "d", "e", "f"])
+    >>> list_first(["a", "b", "c", "d", "e", "f"])
     'a; b; c; d; e and 1 more'
     """
-    more = (len(things) if count is None else count) - len(things[:NAMED])
-    return "; ".join(things[:NAMED]) + (f" and {more:,} more" if more else "")
+    more = (len(items) if count is None else count) - len(items[:LISTED])
+    return "; ".join(items[:LISTED]) + (f" and {more:,} more" if more else "")

@@ -261,7 +261,7 @@ def test_bytes_of_another_registry_are_refused(on_sqlite: Place, template: Path,
     other = Place(tmp_path / "other").fill()
     shutil.rmtree(on_sqlite.data / "blobs")
     shutil.copytree(other.data / "blobs", on_sqlite.data / "blobs")
-    assert "put each folder of bytes back" in on_sqlite.refusal()
+    assert "move each blob folder back" in on_sqlite.refusal()
     shutil.rmtree(on_sqlite.data / "blobs")
     shutil.copytree(template / "blobs", on_sqlite.data / "blobs")
     for file in other.data.glob("registry.sqlite3*"):

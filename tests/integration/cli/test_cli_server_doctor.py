@@ -148,8 +148,8 @@ def junk(data: Path) -> None:
         (open_token, "admin token file", "has mode 0644: chmod 600", []),
         (share_token, "admin token file", "has mode 0640: chmod 600", []),
         (open_folder, "data folder", "has mode 0755; other users can enter it: chmod 700", []),
-        (forget_steps, "schema", "still to take: 0001_", []),
-        (foreign_steps, "schema", "step 9999_later", []),
+        (forget_steps, "schema", "not applied yet: 0001_", []),
+        (foreign_steps, "schema", "migration 9999_later", []),
         (dangle, "integrity, rows", "references a missing row", []),
         (junk, "database", "registry.sqlite3 is damaged (file is not a database): keep a copy", []),
     ],
@@ -269,7 +269,7 @@ def test_postgresql_is_looked_at_too(tmp_path: Path, postgres_url: str) -> None:
     assert findings["PostgreSQL"]["well"] is (asyncio.run(shown(postgres_url, "fsync")) == "on")
     assert findings["schema"]["found"] == "up to date"
     assert findings["blobs"]["found"].startswith("0 of the right size")
-    assert findings["rows"]["found"] == "what the events say"
+    assert findings["rows"]["found"] == "equal to the state in the log"
     nowhere = found(data, status=1, REGISTRY_DATABASE_URL="postgresql://u:secret@127.0.0.1:1/x")
     assert "secret" not in str(nowhere)
     assert nowhere["database"]["well"] is False

@@ -116,10 +116,13 @@ ROWS = [
         "secret of another",
     ),
     ("UPDATE blobs SET size = 8 WHERE sha256 = (SELECT max(sha256) FROM blobs)", "differs from the log in size"),
-    ("INSERT INTO aliases VALUES ('eurusd', 'extra', 1, 1, 'mallory', 1)", "aliases row 'eurusd/extra' is in no event"),
+    (
+        "INSERT INTO aliases VALUES ('eurusd', 'extra', 1, 1, 'mallory', 1)",
+        "row 'eurusd/extra' appears in no event",
+    ),
     ("UPDATE tenures SET version = 1 WHERE version = 2", "tenures row"),
     ("DELETE FROM decisions WHERE sequence = (SELECT max(sequence) FROM decisions)", "the decision of event"),
-    ("UPDATE documents SET body = x'7b7d'", "holds other bytes than its digest says"),
+    ("UPDATE documents SET body = x'7b7d'", "does not match its digest"),
     ("UPDATE version_files SET path = 'other.bin' WHERE version = 1", "the files of version 1 of 'eurusd' are not"),
     ("DELETE FROM version_files WHERE version = 1", "the files of version 1 of 'eurusd' are not"),
 ]
@@ -131,7 +134,7 @@ def test_an_edited_row_is_named(data: Path, statement: str, sentence: str) -> No
     harmed(data, statement)
     wrong = found(data, 1)
     assert sentence in wrong["rows"]
-    assert "restore the database from a backup" in wrong["rows"]
+    assert "restore the database from an older backup" in wrong["rows"]
 
 
 def other_actor(event: dict[str, Any]) -> None:
@@ -176,17 +179,17 @@ def one_more(event: dict[str, Any]) -> None:
 
 
 EDITS = [
-    ("model.created", other_actor, "names the actor 'mallory', and models/eurusd says that it was 'admin'"),
-    ("version.created", other_actor, "names the actor 'mallory', and models/eurusd/versions/4 says"),
-    ("principal.created", other_actor, "names the actor 'mallory', and principals/mallory says"),
-    ("token.issued", other_actor, "names the actor 'mallory', and tokens/"),
-    ("blobs.published", unknown_actor, "names the actor 'nobody', who was not a principal then"),
-    ("alias.deleted", unknown_actor, "names the actor 'nobody', who was not a principal then"),
-    ("version.recalled", other_actor, "names the actor 'mallory', and models/eurusd/versions/4 says"),
-    ("version.recalled", other_before, "revision was another value than the events before it say"),
+    ("model.created", other_actor, "names the actor 'mallory', but models/eurusd names 'admin'"),
+    ("version.created", other_actor, "names the actor 'mallory', but models/eurusd/versions/4 names"),
+    ("principal.created", other_actor, "names the actor 'mallory', but principals/mallory names"),
+    ("token.issued", other_actor, "names the actor 'mallory', but tokens/"),
+    ("blobs.published", unknown_actor, "names the actor 'nobody', which was not a principal then"),
+    ("alias.deleted", unknown_actor, "names the actor 'nobody', which was not a principal then"),
+    ("version.recalled", other_actor, "names the actor 'mallory', but models/eurusd/versions/4 names"),
+    ("version.recalled", other_before, "another earlier value of revision than the events before"),
     ("version.recalled", other_time, "is not later than the event before it"),
-    ("version.recalled", other_number, "stands in the place of event '1'"),
-    ("version.recalled", other_log, "is of another log"),
+    ("version.recalled", other_number, "has the sequence number '1' in its body"),
+    ("version.recalled", other_log, "belongs to another log"),
     ("version.recalled", one_more, "is not in the form in which events are stored"),
 ]
 
@@ -216,8 +219,11 @@ def test_a_change_that_was_told_otherwise_shows_in_the_rows(data: Path) -> None:
 
 MISSING = [
     ("DELETE FROM events WHERE sequence = 5", "event 5 is missing"),
-    ("DELETE FROM events WHERE sequence IN (5, 6, 7)", "event 5 is missing, and all up to 7"),
-    ("DELETE FROM events WHERE sequence = (SELECT max(sequence) FROM events)", "events were given a number"),
+    ("DELETE FROM events WHERE sequence IN (5, 6, 7)", "event 5 is missing, and all others before event 8"),
+    (
+        "DELETE FROM events WHERE sequence = (SELECT max(sequence) FROM events)",
+        "last assigned sequence number is",
+    ),
     ("DELETE FROM events", "the log ends with event 0"),
     ("UPDATE events SET sequence = sequence + 1 WHERE sequence = (SELECT max(sequence) FROM events)", "is missing"),
     ("UPDATE events SET body = x'ff' WHERE sequence = 3", "event 3 cannot be read"),

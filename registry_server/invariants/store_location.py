@@ -1,19 +1,19 @@
-"""The place that is checked: the folder and the database of one set of settings."""
+"""The location of a store: the folders and the database of one set of settings."""
 
 from pathlib import Path
 
 from registry_server.infrastructure.database_url import DatabaseUrl
 from registry_server.infrastructure.sql import Engine
-from registry_server.invariants.marker import SQLITE_FILE
+from registry_server.invariants.store_marker import SQLITE_FILE
 from registry_server.settings import Settings
 
 
-class Site:
-    """Where folder, bytes and database are, and how they are named in messages and commands."""
+class StoreLocation:
+    """Paths of the data folder, blob folder and database, and their names in messages and commands."""
 
     def __init__(self, settings: Settings) -> None:
         self.data: Path = settings.data.absolute()
-        # The same folder has one name, by whatever links it is reached.
+        # Resolved, so that a folder has one name, whichever links lead to it.
         self.folder = str(self.data.resolve())
         self.blobs = self.data / "blobs"
         self.file = self.data / SQLITE_FILE
@@ -25,10 +25,10 @@ class Site:
 
     @property
     def options(self) -> str:
-        """The options of a command for this place, without the database's password."""
+        """The command-line options for this store, without the password of the database."""
         return f"--data {self.data}" + (" --database-url …" if self.database_url else "")
 
     @property
-    def adopt(self) -> str:
-        """The command that makes folder and database one store from now on."""
+    def adopt_command(self) -> str:
+        """The command that makes folder and database one store."""
         return f"`registry-server store adopt {self.options}`"
