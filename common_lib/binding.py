@@ -15,14 +15,14 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from common_lib.errors import InvalidRequest, LocalDiskFailed
 from common_lib.operations.answers import Cursor
-from common_lib.operations.base import Blocking, Flow, Operation, Together, following
+from common_lib.operations.base import Flow, Operation, Parallel, RunInThread, next_page
 from common_lib.repetition import REPEATABLE, Recording
 from common_lib.types.base import Page
 
 _SHOWN = 400
 P = ParamSpec("P")
 T = TypeVar("T")
-Step = Operation[Any] | Blocking[Any] | Together[Any]
+Step = Operation[Any] | RunInThread[Any] | Parallel[Any]
 
 
 def call(build: Callable[P, Operation[T]]) -> Callable[Concatenate[Any, P], T]:
@@ -52,7 +52,7 @@ def pages(build: Callable[P, Operation[Page[T]]]) -> Callable[Concatenate[Any, P
             while operation is not None:
                 page = self.call(operation)
                 yield from page.items
-                operation = following(operation, page, cursor)
+                operation = next_page(operation, page, cursor)
 
         return items(_built(build, *args, **kwargs))
 
@@ -69,7 +69,7 @@ def apages(build: Callable[P, Operation[Page[T]]]) -> Callable[Concatenate[Any, 
                 page = await self.call(operation)
                 for item in page.items:
                     yield item
-                operation = following(operation, page, cursor)
+                operation = next_page(operation, page, cursor)
 
         return items(_built(build, *args, **kwargs))
 
@@ -163,16 +163,18 @@ def run(steps: Flow[T], answer: Callable[[Operation[Any]], Any]) -> T:
 
 def _done(step: Step, answer: Callable[[Operation[Any]], Any]) -> Any:
     match step:
-        case Blocking():
+        case RunInThread():
             return step.work()
-        case Together(flows) if len(flows) > 1:
-            with ThreadPoolExecutor(min(step.at_once, len(flows)), thread_name_prefix="registry-transfer") as pool:
+        case Parallel(flows) if len(flows) > 1:
+            with ThreadPoolExecutor(
+                min(step.max_concurrency, len(flows)), thread_name_prefix="registry-transfer"
+            ) as pool:
                 running = [pool.submit(run, one, answer) for one in flows]
                 try:
                     return [future.result() for future in _as_they_fail(running)]
                 finally:
                     pool.shutdown(cancel_futures=True)
-        case Together(flows):
+        case Parallel(flows):
             return [run(one, answer) for one in flows]
         case _:
             return answer(step)
@@ -204,10 +206,10 @@ async def arun(steps: Flow[T], answer: Callable[[Operation[Any]], Awaitable[Any]
 
 async def _adone(step: Step, answer: Callable[[Operation[Any]], Awaitable[Any]]) -> Any:
     match step:
-        case Blocking():
+        case RunInThread():
             return await asyncio.to_thread(step.work)
-        case Together(flows):
-            turns = asyncio.Semaphore(step.at_once)
+        case Parallel(flows):
+            turns = asyncio.Semaphore(step.max_concurrency)
 
             async def in_turn(one: Flow[Any]) -> Any:
                 async with turns:

@@ -1,4 +1,4 @@
-"""The interface: abstract in one method; everything else is bound onto it, grouped by resource."""
+"""The interface of a registry: one abstract method, `call`, and resources whose methods use it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
@@ -15,11 +15,14 @@ from common_lib.operations import (
     aliases,
     approvals,
     artifacts,
+    collection,
     events,
+    lifecycle,
     models,
     policies,
     principals,
     production,
+    uploads,
     versions,
 )
 from common_lib.operations import versions as version_operations
@@ -31,9 +34,9 @@ T = TypeVar("T")
 
 
 class Resource:
-    """One kind of thing in a registry; its methods are answered by the registry's `call`."""
+    """A group of methods about one kind of object; each passes its operation to the `call` of the registry."""
 
-    # Flows are told the origin of the registry for its cache; those of a resource use none.
+    # Flows take the origin of the registry for its cache; the flows of a resource use no cache.
     origin: str = ""
 
     def __init__(self, call: Callable[[Operation[Any]], Any]) -> None:
@@ -58,17 +61,17 @@ class Versions(Resource):
     resolution = call(versions.resolution)
     create = call(versions.create)
     update = call(versions.update)
-    transition = call(versions.transition)
-    recall = call(versions.recall)
-    reinstate = call(versions.reinstate)
-    tombstone = call(versions.tombstone)
+    transition = call(lifecycle.transition)
+    recall = call(lifecycle.recall)
+    reinstate = call(lifecycle.reinstate)
+    tombstone = call(lifecycle.tombstone)
     search = pages(versions.search)
     manifest = call(versions.manifest)
     diff = call(versions.diff)
 
 
 class Production(Resource):
-    """What is in production and what was."""
+    """Production now and before, promotions and rollbacks."""
 
     at = call(production.at)
     history = pages(production.history)
@@ -78,7 +81,7 @@ class Production(Resource):
 
 
 class Approvals(Resource):
-    """What humans say of versions."""
+    """Approvals and refusals of versions."""
 
     of_version = call(approvals.of_version)
     approve = call(approvals.approve)
@@ -86,14 +89,14 @@ class Approvals(Resource):
 
 
 class Policies(Resource):
-    """What promotions must fulfil."""
+    """Conditions of promotions."""
 
     get = call(policies.get)
     put = call(policies.put)
 
 
 class Aliases(Resource):
-    """Free pointers to versions."""
+    """Movable pointers to versions."""
 
     get = call(aliases.get)
     of_model = call(aliases.of_model)
@@ -103,23 +106,23 @@ class Aliases(Resource):
 
 
 class Artifacts(Resource):
-    """Bytes of versions."""
+    """Blobs, uploads and files of versions."""
 
-    find_blob = call(artifacts.find_blob)
+    get_blob = call(artifacts.get_blob)
     presence = call(artifacts.presence)
     put_blob = call(artifacts.put_blob)
     put_blobs = call(artifacts.put_blobs)
-    begin_upload = call(artifacts.begin_upload)
-    find_upload = call(artifacts.find_upload)
-    put_part = call(artifacts.put_part)
-    abandon_upload = call(artifacts.abandon_upload)
+    begin_upload = call(uploads.begin_upload)
+    get_upload = call(uploads.get_upload)
+    put_part = call(uploads.put_part)
+    abandon_upload = call(uploads.abandon_upload)
     get_file = call(artifacts.get_file)
     verify_blob = call(artifacts.verify_blob)
-    collect_garbage = call(artifacts.collect_garbage)
+    collect_garbage = call(collection.collect_garbage)
 
 
 class Events(Resource):
-    """The log."""
+    """The event log."""
 
     after = call(events.after)
 
@@ -138,26 +141,25 @@ class Principals(Resource):
 
 
 class ModelRegistry(ABC):
-    """A registry to be called and waited for; whoever implements `call` has all of it.
+    """A blocking registry; a subclass implements `call`, and inherits everything else.
 
-    Adapters are registries that answer `call` by the registry they were given; caches, doubles for tests and fault
-    injection are other answers to `call`. `origin` is the address of the registry behind it, under which the local
-    cache keeps what references mean.
+    Adapters pass `call` on to another registry; caches, test doubles and fault injection implement it in their own
+    way. `origin` is the address of the registry, under which the local cache stores what references mean.
     """
 
     origin: str = ""
 
     @abstractmethod
     def call(self, operation: Operation[T]) -> T:
-        """Answer one operation."""
+        """Execute one operation and return its result."""
 
     def retry(self, error: RegistryError) -> Any:
-        """Repeat the call that raised `error`: the same request under the same key, so that it is done once.
+        """Repeat the call that raised `error` with the same idempotency key, so that the registry does it once.
 
         A call of several requests, such as `register`, goes on where it stopped. The result is that of the call.
 
         Raises:
-            InvalidRequest: the error is of something that repeating cannot mend.
+            InvalidRequest: the call that raised `error` cannot be repeated.
         """
         return get_repeat(error)(self)
 
@@ -173,32 +175,32 @@ class ModelRegistry(ABC):
 
     @cached_property
     def production(self) -> Production:
-        """What is in production and what was."""
+        """Production now and before, promotions and rollbacks."""
         return Production(self.call)
 
     @cached_property
     def approvals(self) -> Approvals:
-        """What humans say of versions."""
+        """Approvals and refusals of versions."""
         return Approvals(self.call)
 
     @cached_property
     def policies(self) -> Policies:
-        """What promotions must fulfil."""
+        """Conditions of promotions."""
         return Policies(self.call)
 
     @cached_property
     def aliases(self) -> Aliases:
-        """Free pointers to versions."""
+        """Movable pointers to versions."""
         return Aliases(self.call)
 
     @cached_property
     def artifacts(self) -> Artifacts:
-        """Bytes of versions."""
+        """Blobs, uploads and files of versions."""
         return Artifacts(self.call)
 
     @cached_property
     def events(self) -> Events:
-        """The log."""
+        """The event log."""
         return Events(self.call)
 
     @cached_property
@@ -233,17 +235,17 @@ class AsyncVersions(Resource):
     resolution = acall(versions.resolution)
     create = acall(versions.create)
     update = acall(versions.update)
-    transition = acall(versions.transition)
-    recall = acall(versions.recall)
-    reinstate = acall(versions.reinstate)
-    tombstone = acall(versions.tombstone)
+    transition = acall(lifecycle.transition)
+    recall = acall(lifecycle.recall)
+    reinstate = acall(lifecycle.reinstate)
+    tombstone = acall(lifecycle.tombstone)
     search = apages(versions.search)
     manifest = acall(versions.manifest)
     diff = acall(versions.diff)
 
 
 class AsyncProduction(Resource):
-    """What is in production and what was."""
+    """Production now and before, promotions and rollbacks."""
 
     at = acall(production.at)
     history = apages(production.history)
@@ -253,7 +255,7 @@ class AsyncProduction(Resource):
 
 
 class AsyncApprovals(Resource):
-    """What humans say of versions."""
+    """Approvals and refusals of versions."""
 
     of_version = acall(approvals.of_version)
     approve = acall(approvals.approve)
@@ -261,14 +263,14 @@ class AsyncApprovals(Resource):
 
 
 class AsyncPolicies(Resource):
-    """What promotions must fulfil."""
+    """Conditions of promotions."""
 
     get = acall(policies.get)
     put = acall(policies.put)
 
 
 class AsyncAliases(Resource):
-    """Free pointers to versions."""
+    """Movable pointers to versions."""
 
     get = acall(aliases.get)
     of_model = acall(aliases.of_model)
@@ -278,23 +280,23 @@ class AsyncAliases(Resource):
 
 
 class AsyncArtifacts(Resource):
-    """Bytes of versions."""
+    """Blobs, uploads and files of versions."""
 
-    find_blob = acall(artifacts.find_blob)
+    get_blob = acall(artifacts.get_blob)
     presence = acall(artifacts.presence)
     put_blob = acall(artifacts.put_blob)
     put_blobs = acall(artifacts.put_blobs)
-    begin_upload = acall(artifacts.begin_upload)
-    find_upload = acall(artifacts.find_upload)
-    put_part = acall(artifacts.put_part)
-    abandon_upload = acall(artifacts.abandon_upload)
+    begin_upload = acall(uploads.begin_upload)
+    get_upload = acall(uploads.get_upload)
+    put_part = acall(uploads.put_part)
+    abandon_upload = acall(uploads.abandon_upload)
     get_file = acall(artifacts.get_file)
     verify_blob = acall(artifacts.verify_blob)
-    collect_garbage = acall(artifacts.collect_garbage)
+    collect_garbage = acall(collection.collect_garbage)
 
 
 class AsyncEvents(Resource):
-    """The log."""
+    """The event log."""
 
     after = acall(events.after)
 
@@ -313,21 +315,21 @@ class AsyncPrincipals(Resource):
 
 
 class AsyncModelRegistry(ABC):
-    """A registry to be awaited: the same resources and verbs as `ModelRegistry`."""
+    """An asynchronous registry, with the same resources and methods as `ModelRegistry`."""
 
     origin: str = ""
 
     @abstractmethod
     def call(self, operation: Operation[T]) -> Awaitable[T]:
-        """Answer one operation."""
+        """Execute one operation and return its result."""
 
     async def retry(self, error: RegistryError) -> Any:
-        """Repeat the call that raised `error`: the same request under the same key, so that it is done once.
+        """Repeat the call that raised `error` with the same idempotency key, so that the registry does it once.
 
         A call of several requests, such as `register`, goes on where it stopped. The result is that of the call.
 
         Raises:
-            InvalidRequest: the error is of something that repeating cannot mend.
+            InvalidRequest: the call that raised `error` cannot be repeated.
         """
         return await get_repeat(error)(self)
 
@@ -343,32 +345,32 @@ class AsyncModelRegistry(ABC):
 
     @cached_property
     def production(self) -> AsyncProduction:
-        """What is in production and what was."""
+        """Production now and before, promotions and rollbacks."""
         return AsyncProduction(self.call)
 
     @cached_property
     def approvals(self) -> AsyncApprovals:
-        """What humans say of versions."""
+        """Approvals and refusals of versions."""
         return AsyncApprovals(self.call)
 
     @cached_property
     def policies(self) -> AsyncPolicies:
-        """What promotions must fulfil."""
+        """Conditions of promotions."""
         return AsyncPolicies(self.call)
 
     @cached_property
     def aliases(self) -> AsyncAliases:
-        """Free pointers to versions."""
+        """Movable pointers to versions."""
         return AsyncAliases(self.call)
 
     @cached_property
     def artifacts(self) -> AsyncArtifacts:
-        """Bytes of versions."""
+        """Blobs, uploads and files of versions."""
         return AsyncArtifacts(self.call)
 
     @cached_property
     def events(self) -> AsyncEvents:
-        """The log."""
+        """The event log."""
         return AsyncEvents(self.call)
 
     @cached_property

@@ -14,7 +14,7 @@ from common_lib.artifacts.local_version import LocalVersion
 from common_lib.artifacts.progress import ProgressListener, ignore_progress
 from common_lib.errors import DigestMismatch, InvalidRequest, NotCached, RegistryUnavailable, VersionRecalled
 from common_lib.operations import artifacts, versions
-from common_lib.operations.base import Blocking, Flow, Together, checked
+from common_lib.operations.base import Flow, Parallel, RunInThread, validate
 from common_lib.rules.references import parse
 from common_lib.types.artifacts import FileEntry, Manifest
 from common_lib.types.versions import ModelVersion
@@ -48,9 +48,9 @@ def fetch(
     found, manifest = yield from _resolve(origin, reference, store, local_files_only=local_files_only)
     version = found.version
     yield from _fill_cache(version, manifest.files, store, progress, local_files_only=local_files_only)
-    local_version: LocalVersion = yield Blocking(lambda: store.link_files(version, manifest, found))
+    local_version: LocalVersion = yield RunInThread(lambda: store.link_files(version, manifest, found))
     if not local_files_only:
-        yield Blocking(lambda: _record(store, origin, reference, found, manifest))
+        yield RunInThread(lambda: _record(store, origin, reference, found, manifest))
     return local_version
 
 
@@ -77,14 +77,14 @@ def download(
     target, store = parse_local_path("folder", folder), _check_cache(cache)
     found, manifest = yield from _resolve(origin, reference, store, local_files_only=local_files_only)
     version = found.version
-    missing: list[FileEntry] = yield Blocking(lambda: find_missing(target, manifest))
+    missing: list[FileEntry] = yield RunInThread(lambda: find_missing(target, manifest))
     yield from _fill_cache(version, missing, store, progress, local_files_only=local_files_only)
     for entry in missing:
-        yield Blocking(partial(copy_blob, store.blob(entry.sha256), target, entry))
+        yield RunInThread(partial(copy_blob, store.blob(entry.sha256), target, entry))
     # Another process may have put files into the folder meanwhile.
-    yield Blocking(lambda: reject_foreign_files(target, manifest))
+    yield RunInThread(lambda: reject_foreign_files(target, manifest))
     if not local_files_only:
-        yield Blocking(lambda: _record(store, origin, reference, found, manifest))
+        yield RunInThread(lambda: _record(store, origin, reference, found, manifest))
     return version
 
 
@@ -111,11 +111,11 @@ def _resolve(
     """Find the version that the reference means, and its manifest; check that the manifest has the version's digest."""
     found: versions.Resolution
     manifest: Manifest | None
-    yield Blocking(store.check_folders)
+    yield RunInThread(store.check_folders)
     references = store.references(origin)
     if local_files_only:
-        version = yield Blocking(lambda: references.get_version(reference))
-        manifest = yield Blocking(lambda: store.find_manifest(version.digest))
+        version = yield RunInThread(lambda: references.get_version(reference))
+        manifest = yield RunInThread(lambda: store.find_manifest(version.digest))
         if manifest is None:
             raise NotCached(reference, str(store.root))
         found = versions.Resolution(version, stale=True, age_s=math.inf, source="files", reason=_OFFLINE)
@@ -123,8 +123,8 @@ def _resolve(
         found = yield from _resolve_at_registry(origin, reference, store)
         version = found.version
         if found.stale:
-            yield Blocking(lambda: references.check_not_recalled(version, time.time() - found.age_s))
-        manifest = yield Blocking(lambda: store.find_manifest(version.digest))
+            yield RunInThread(lambda: references.check_not_recalled(version, time.time() - found.age_s))
+        manifest = yield RunInThread(lambda: store.find_manifest(version.digest))
         if manifest is None or not _belongs_to(version, manifest):
             manifest = yield versions.manifest(version.model, version.version)
     _check_manifest(version, manifest)
@@ -138,7 +138,7 @@ def _resolve_at_registry(origin: str, reference: str, store: Cache) -> Flow[vers
         found: versions.Resolution = yield replace(versions.resolution(reference), eager=True)
     except VersionRecalled as error:
         recalled = f"models:/{parse(reference).name}/{error.value}", error.detail
-        yield Blocking(lambda: store.references(origin).record_recall(*recalled, time.time()))
+        yield RunInThread(lambda: store.references(origin).record_recall(*recalled, time.time()))
         raise
     return found
 
@@ -153,20 +153,20 @@ def _fill_cache(
 ) -> Flow[None]:
     """Verify the cached blobs of these files, and download those that are missing or damaged."""
     distinct = list({entry.sha256: entry for entry in entries}.values())
-    missing: list[FileEntry] = yield Blocking(lambda: store.find_missing(distinct, progress))
+    missing: list[FileEntry] = yield RunInThread(lambda: store.find_missing(distinct, progress))
     if missing and local_files_only:
         raise NotCached(f"{missing[0].path} of {version.reference}", str(store.root))
     # The largest first, so that the last transfer to end is a short one.
     missing.sort(key=lambda entry: -entry.size)
-    yield Together([_download_file(version, entry, store, progress) for entry in missing])
+    yield Parallel([_download_file(version, entry, store, progress) for entry in missing])
 
 
 def _download_file(version: ModelVersion, entry: FileEntry, store: Cache, progress: ProgressListener) -> Flow[None]:
-    partial_download: PartialDownload = yield Blocking(lambda: store.start_download(entry, progress))
+    partial_download: PartialDownload = yield RunInThread(lambda: store.start_download(entry, progress))
     try:
         yield from _receive(version, entry, partial_download)
         try:
-            yield Blocking(partial_download.publish)
+            yield RunInThread(partial_download.publish)
         except DigestMismatch:
             # The network, or the disk that held the first part, changed the bytes: download the whole file again.
             yield from _receive(version, entry, partial_download)
@@ -190,7 +190,7 @@ def _receive(version: ModelVersion, entry: FileEntry, partial_download: PartialD
 
 def _publish_or_report(entry: FileEntry, partial_download: PartialDownload) -> Flow[None]:
     try:
-        yield Blocking(partial_download.publish)
+        yield RunInThread(partial_download.publish)
     except DigestMismatch:
         # Wrong twice: the registry's own disk may be damaged. It verifies the blob, and quarantines it if needed.
         yield artifacts.verify_blob(entry.sha256)
@@ -199,7 +199,7 @@ def _publish_or_report(entry: FileEntry, partial_download: PartialDownload) -> F
 
 def _check_manifest(version: ModelVersion, manifest: Manifest) -> None:
     # The server is not trusted, neither with paths on this machine nor with the list of a version's files.
-    checked(Manifest.check_rules, manifest)
+    validate(Manifest.check_rules, manifest)
     if not _belongs_to(version, manifest):
         what = f"the manifest of {version.reference}"
         raise DigestMismatch(what, expected=version.digest, actual=manifest.compute_digest())

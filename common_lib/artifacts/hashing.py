@@ -9,7 +9,7 @@ from pathlib import Path
 
 from common_lib.artifacts.progress import ProgressListener, ignore_progress
 from common_lib.errors import InvalidRequest
-from common_lib.operations.base import checked
+from common_lib.operations.base import validate
 from common_lib.own_files import name_path_in_errors
 from common_lib.rules.formats import media_type_of
 from common_lib.rules.manifest import MAX_FILES
@@ -105,7 +105,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _hash_file(file: Path, path: str, report: ProgressListener) -> LocalFile:
-    checked(check_artifact_path, path)
+    validate(check_artifact_path, path)
     digest, position, prefixes = hashlib.sha256(), 0, []
     with name_path_in_errors(file), file.open("rb", buffering=0) as stream:
         size = os.fstat(stream.fileno()).st_size

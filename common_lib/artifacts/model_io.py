@@ -14,7 +14,7 @@ from common_lib.artifacts.progress import ProgressListener, ignore_progress
 from common_lib.artifacts.trust import Trust
 from common_lib.artifacts.upload import register
 from common_lib.loaders.saving import SavedModel
-from common_lib.operations.base import Blocking, Flow
+from common_lib.operations.base import Flow, RunInThread
 from common_lib.types.versions import Lineage, ModelVersion
 
 
@@ -48,7 +48,7 @@ def load(
         origin, reference, cache=cache, local_files_only=local_files_only, progress=progress
     )
     return (
-        yield Blocking(
+        yield RunInThread(
             lambda: loading.load(local_version, file=file, trust=trust, loaders=loaders, memory=memory, **options)
         )
     )
@@ -76,7 +76,9 @@ def convert(
     old = local_version.version
     lineage = (old.lineage or Lineage()).model_copy(update={"parent": old.reference})
     with tempfile.TemporaryDirectory(prefix="registry-convert-") as folder:
-        saved: SavedModel = yield Blocking(lambda: loading.convert(local_version, Path(folder), trust=trust, file=file))
+        saved: SavedModel = yield RunInThread(
+            lambda: loading.convert(local_version, Path(folder), trust=trust, file=file)
+        )
         version: ModelVersion = yield from register(
             origin,
             old.model,

@@ -8,8 +8,8 @@ from functools import partial
 from common_lib.artifacts.hashing import PART_BYTES, LocalFile, hash_files, parse_local_path, total_size
 from common_lib.artifacts.progress import ProgressListener, ignore_progress
 from common_lib.errors import RegistryUnavailable, RequestInFlight, UploadNotFound, UploadOutOfStep
-from common_lib.operations import artifacts, versions
-from common_lib.operations.base import Blocking, Flow, Source, Together
+from common_lib.operations import artifacts, uploads, versions
+from common_lib.operations.base import Flow, Parallel, RunInThread, Source
 from common_lib.rules.artifacts import MAX_BLOBS_PER_REQUEST, MAX_DIGESTS_PER_REQUEST
 from common_lib.rules.fields import Scalar
 from common_lib.rules.uploads import Upload
@@ -65,10 +65,10 @@ def register(
     )
     # Invalid facts are refused before the files are read; this check needs some file entry, so it uses a dummy.
     create([_ANY_FILE])
-    if (yield Blocking(lambda: total_size(source) > _MUCH_BYTES)):
+    if (yield RunInThread(lambda: total_size(source) > _MUCH_BYTES)):
         # Hashing takes long: find out before it whether the caller can register. For little data `send` does it.
         yield artifacts.presence([], name)
-    files: list[LocalFile] = yield Blocking(lambda: hash_files(source, progress))
+    files: list[LocalFile] = yield RunInThread(lambda: hash_files(source, progress))
     creation = create([file.entry for file in files])  # checks the real entries before any bytes are sent
     yield from send(files, progress, model=name)
     version: ModelVersion = yield creation
@@ -91,7 +91,7 @@ def send(
     # The largest first, so that the last transfer to end is a short one.
     ordered = sorted((wanted[sha256] for sha256 in missing), key=lambda file: -file.entry.size)
     single = [_send_file(file, progress) for file in ordered if file.entry.size > _SMALL_BYTES]
-    yield Together([*single, *(_send_batch(batch, progress) for batch in _batches(ordered))])
+    yield Parallel([*single, *(_send_batch(batch, progress) for batch in _batches(ordered))])
 
 
 def _batches(files: list[LocalFile]) -> Iterator[list[LocalFile]]:
@@ -114,7 +114,7 @@ def _send_batch(files: list[LocalFile], progress: ProgressListener) -> Flow[None
     if len(files) == 1:
         yield from _send_file(files[0], progress)
         return
-    blobs = yield Blocking(lambda: {file.entry.sha256: file.path.read_bytes() for file in files})
+    blobs = yield RunInThread(lambda: {file.entry.sha256: file.path.read_bytes() for file in files})
     yield artifacts.put_blobs(blobs)
     for file in files:
         progress(file.entry.path, file.entry.size, file.entry.size)
@@ -134,14 +134,14 @@ def _send_file(file: LocalFile, progress: ProgressListener) -> Flow[None]:
 
 def _send_in_parts(file: LocalFile, source: "partial[Source]") -> Flow[None]:
     entry = file.entry
-    upload: Upload = yield artifacts.begin_upload(entry.sha256, entry.size)
+    upload: Upload = yield uploads.begin_upload(entry.sha256, entry.size)
     failed = 0
     while not upload.complete:
         number = upload.received // PART_BYTES
         end = min((number + 1) * PART_BYTES, entry.size)
         part = source(start=upload.received, length=end - upload.received)
         try:
-            upload = yield artifacts.put_part(entry.sha256, part, file.prefixes[number])
+            upload = yield uploads.put_part(entry.sha256, part, file.prefixes[number])
             failed = 0
         except (RegistryUnavailable, RequestInFlight, UploadNotFound, UploadOutOfStep):
             # The connection broke, an answer was lost, or another process with this token sends the same bytes: the
@@ -150,6 +150,6 @@ def _send_in_parts(file: LocalFile, source: "partial[Source]") -> Flow[None]:
             if failed == _TRIES:
                 raise
             before = upload.received
-            upload = yield artifacts.begin_upload(entry.sha256, entry.size)
+            upload = yield uploads.begin_upload(entry.sha256, entry.size)
             if upload.received > before:
                 failed = 0

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from common_lib.client.http_registry import HttpRegistry
-from common_lib.operations.base import Operation, checked
+from common_lib.operations.base import Operation, validate
 from common_lib.rules.names import check_idempotency_key
 
 T = TypeVar("T")
@@ -18,7 +18,7 @@ class KeyedRegistry(HttpRegistry):
     """
 
     def __init__(self, *args: Any, key: str, **options: Any) -> None:
-        self._key: str | None = checked(check_idempotency_key, key)
+        self._key: str | None = validate(check_idempotency_key, key)
         super().__init__(*args, **options)
 
     def call(self, operation: Operation[T]) -> T:

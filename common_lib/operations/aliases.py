@@ -1,17 +1,27 @@
-"""Aliases: free pointers to a version, such as `champion` or `shadow`."""
+"""Aliases: movable pointers to versions, such as `champion` or `shadow`."""
 
 from common_lib.errors import AliasNotFound
 from common_lib.operations.answers import about
-from common_lib.operations.base import Flow, Operation, checked, given, nothing, path, query, reads, unsafe
+from common_lib.operations.base import (
+    Flow,
+    Operation,
+    ignore_body,
+    json_reader,
+    path,
+    query,
+    request_body,
+    validate,
+    write_headers,
+)
 from common_lib.rules.names import check_alias, check_model_name, check_new_alias
 from common_lib.types.aliases import Alias, SetAlias
 
-_alias = reads(Alias)
-_aliases = reads(list[Alias])
+_alias = json_reader(Alias)
+_aliases = json_reader(list[Alias])
 
 
 def get(name: str, alias: str) -> Operation[Alias]:
-    """The alias of that name.
+    """Get an alias of a model.
 
     Raises:
         AliasNotFound: the model has no such alias.
@@ -20,19 +30,19 @@ def get(name: str, alias: str) -> Operation[Alias]:
 
 
 def of_model(name: str) -> Operation[list[Alias]]:
-    """All aliases of a model, by name."""
-    return Operation("GET", path("models", checked(check_model_name, name), "aliases"), _aliases)
+    """List all aliases of a model, by name."""
+    return Operation("GET", path("models", validate(check_model_name, name), "aliases"), _aliases)
 
 
 def create(name: str, alias: str, version: int, *, reason: str = "") -> Operation[Alias]:
-    """A new alias that points at a version.
+    """Create an alias that points at a version.
 
     Raises:
         AlreadyExists: the alias exists; `move` moves it.
     """
-    checked(check_new_alias, alias)
-    headers = (*unsafe(), ("if-none-match", "*"))
-    body = given(SetAlias, version=version, reason=reason)
+    validate(check_new_alias, alias)
+    headers = (*write_headers(), ("if-none-match", "*"))
+    body = request_body(SetAlias, version=version, reason=reason)
     read = about(_alias, model=name, alias=alias, version=version)
     return Operation("PUT", _path(name, alias), read, "write", body=body, headers=headers)
 
@@ -40,22 +50,22 @@ def create(name: str, alias: str, version: int, *, reason: str = "") -> Operatio
 def move(
     name: str, alias: str, version: int, *, reason: str = "", revision: int | None = None, force: bool = False
 ) -> Operation[Alias]:
-    """The alias, pointing at another version, if it still is at that revision.
+    """Point an alias at another version, if the alias still has the given revision.
 
-    `force` moves it whatever its revision is, or creates it, and needs a reason.
+    `force` moves the alias at any revision, or creates it, and needs a reason.
 
     Raises:
         AliasNotFound: the model has no such alias.
-        RevisionMismatch: somebody moved it in between.
+        RevisionMismatch: somebody moved the alias in the meantime.
     """
-    headers = unsafe(revision, force=force)
-    body = given(SetAlias, version=version, reason=reason)
+    headers = write_headers(revision, force=force)
+    body = request_body(SetAlias, version=version, reason=reason)
     read = about(_alias, model=name, alias=alias, version=version)
     return Operation("PUT", _path(name, alias), read, "write", body=body, headers=headers)
 
 
 def set_alias(
-    origin: str,  # noqa: ARG001 - every flow is told it
+    origin: str,  # noqa: ARG001 - every flow takes it
     /,
     name: str,
     alias: str,
@@ -65,18 +75,18 @@ def set_alias(
     revision: int | None = None,
     force: bool = False,
 ) -> Flow[Alias]:
-    """The alias, pointing at the version, created if it was not there.
+    """Point an alias at a version, and create the alias if the model does not have it.
 
-    Without `revision` it is moved from where it points just before; `force` needs a reason.
+    Without `revision`, the alias is moved at the revision that it has just before; `force` needs a reason.
 
     Raises:
-        RevisionMismatch, AlreadyExists: somebody moved or created it in between.
+        RevisionMismatch, AlreadyExists: somebody moved or created the alias in the meantime.
     """
     if revision is None and not force:
         try:
             seen: Alias = yield get(name, alias)
         except AliasNotFound:
-            # Refused if somebody creates it in between.
+            # The registry refuses it if somebody creates the alias in the meantime.
             created: Alias = yield create(name, alias, version, reason=reason)
             return created
         revision = seen.revision
@@ -87,12 +97,11 @@ def set_alias(
 def delete(
     name: str, alias: str, *, revision: int | None = None, force: bool = False, reason: str = ""
 ) -> Operation[None]:
-    """Nothing: the alias is gone, the version it pointed at stays. `force` needs a reason."""
-    headers = unsafe(revision, force=force)
-    return Operation(
-        "DELETE", _path(name, alias), nothing, "write", query=query(reason=reason or None), headers=headers
-    )
+    """Delete an alias; the version that it points at stays. `force` needs a reason."""
+    headers = write_headers(revision, force=force)
+    conditions = query(reason=reason or None)
+    return Operation("DELETE", _path(name, alias), ignore_body, "write", query=conditions, headers=headers)
 
 
 def _path(name: str, alias: str) -> str:
-    return path("models", checked(check_model_name, name), "aliases", checked(check_alias, alias))
+    return path("models", validate(check_model_name, name), "aliases", validate(check_alias, alias))

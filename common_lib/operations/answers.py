@@ -1,8 +1,8 @@
-"""Checks of an answer before anything in it is used, and the sentences for an answer that is something else.
+"""Checks of an answer before the client uses it, and error texts for answers that do not come from a registry.
 
-A server is not trusted: what it sends becomes names of files, addresses, sizes and cursors. The types of
-`common_lib.types` define what each value may look like; here is the rest: that an answer is about what was asked for,
-that a list ends, and a sentence that names the cause when something other than a registry has answered.
+The client does not trust a server: answers contain names of files, addresses, sizes and cursors. The types of
+`common_lib.types` limit each value. This module checks the rest: that an answer is about the requested object, that a
+list ends, and which cause to name when something other than a registry has answered.
 """
 
 import reprlib
@@ -15,14 +15,14 @@ from common_lib.escapes import escape
 T = TypeVar("T")
 _SHOWN: Final = 120
 _MOST_EMPTY_PAGES: Final = 1_000
-_CHECK: Final = "check that the address is that of a registry, and whose version is newer"
-_BETWEEN: Final = "check REGISTRY_URL, and what HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say"
+_CHECK: Final = "check that the address belongs to a registry, and whether client or server is older"
+_BETWEEN: Final = "check REGISTRY_URL, HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY"
 _CAUSES: Final[Mapping[int, tuple[str, str]]] = {
-    407: ("a proxy asks for a name and a password", "put them into HTTP_PROXY, HTTPS_PROXY or ALL_PROXY"),
-    413: ("something before the registry, such as a proxy, refuses a body of that size", "raise its limit"),
-    502: ("something before the registry, such as a proxy, does not reach it", "look whether the registry runs"),
-    503: ("something before the registry, such as a proxy, answers in its place", "look whether the registry runs"),
-    504: ("something before the registry, such as a proxy, waited too long for it", "look at the registry's load"),
+    407: ("a proxy requires a user name and a password", "add them to HTTP_PROXY, HTTPS_PROXY or ALL_PROXY"),
+    413: ("a proxy before the registry refuses a body of that size", "raise the limit of the proxy"),
+    502: ("a proxy before the registry cannot reach it", "check that the registry runs"),
+    503: ("a proxy before the registry answers in its place", "check that the registry runs"),
+    504: ("a proxy before the registry timed out", "check the load of the registry"),
 }
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = _SHOWN
@@ -30,50 +30,50 @@ _SHORT.maxlevel = 2
 
 
 def shortened(value: object) -> str:
-    """Write a value of a server out: escaped, and never longer than a line."""
+    """Format a value from a server: escaped, and never longer than a line."""
     try:
         return _SHORT.repr(value)[: 2 * _SHOWN]
     except ValueError:
-        # Python writes out no integer of more than 4,300 digits.
+        # Python does not format integers of more than 4,300 digits.
         return "a number of thousands of digits"
 
 
 def printable(text: str, limit: int) -> str:
-    """Shorten a text of a server, and escape what could mislead a reader; its lines stay lines."""
+    """Shorten a text from a server, and escape characters that could mislead a reader; line breaks stay."""
     return "\n".join(map(escape, text[:limit].split("\n")))
 
 
-def about(read: Callable[[Any], T], **asked: Any) -> Callable[[Any], T]:
-    """Return a reader that accepts only an answer whose fields are those that were asked for.
+def about(read: Callable[[Any], T], **requested: Any) -> Callable[[Any], T]:
+    """Return a reader that accepts only an answer with the requested values in the given fields.
 
     Raises:
-        ProtocolError: the answer is about something else, as one that a proxy has mixed up.
+        ProtocolError: the answer is about another object, for example because a proxy has mixed up answers.
     """
 
     def read_checked(answer: Any) -> T:
         found = read(answer)
-        for field, wanted in asked.items():
+        for field, wanted in requested.items():
             if (got := getattr(found, field)) != wanted:
-                raise wrong(field, got, f"{wanted!r} was asked for")
+                raise wrong(field, got, f"{wanted!r} was requested")
         return found
 
     return read_checked
 
 
 def wrong(field: str, value: object, why: str) -> ProtocolError:
-    """Return the error of an answer with a value that no registry sends."""
+    """Build the error for an answer with a value that a registry never sends."""
     return ProtocolError(
         f"the answer is wrong: {field} is {shortened(value)}: {why}; {_CHECK}", field=field, value=value
     )
 
 
 def unreadable(kind: Any, answer: Any, first: Mapping[str, Any]) -> ProtocolError:
-    """Return the error of an answer whose body is not what it should be."""
+    """Build the error for an answer whose body is not of the expected type."""
     media_type = answer.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if not first["loc"] and (first["type"] == "json_invalid" or media_type != "application/json"):
         return foreign(answer, "the body is not JSON in UTF-8")
     field = ".".join(str(step) for step in first["loc"])[: 2 * _SHOWN]
-    # For a field that is missing, the input is everything around it.
+    # For a missing field, pydantic's input is the whole object around it.
     value = None if first["type"] == "missing" else first["input"]
     shown = "" if value is None else f", not {shortened(value)}"
     name = getattr(kind, "__name__", kind)
@@ -85,16 +85,16 @@ def unreadable(kind: Any, answer: Any, first: Mapping[str, Any]) -> ProtocolErro
 
 
 def foreign(answer: Any, why: str = "") -> ProtocolError:
-    """Return the error of an answer that comes from something other than a registry."""
+    """Build the error for an answer that does not come from a registry."""
     return ProtocolError(sentence(answer, why))
 
 
 def sentence(answer: Any, why: str = "") -> str:
-    """Say in one sentence what answered in the place of a registry, and what to do about it."""
+    """Describe in one sentence an answer that does not come from a registry, its cause and the remedy."""
     location = answer.headers.get("location")
     if 300 <= answer.status < 400 and location is not None:  # noqa: PLR2004 - redirects
         cause = f"it redirects to {shortened(without_userinfo(location))}"
-        remedy = "a redirect is not followed, for the token would go along: set REGISTRY_URL to where the registry is"
+        remedy = "redirects are not followed, because they would get the token: set REGISTRY_URL to the final address"
     else:
         cause, remedy = _CAUSES.get(answer.status, (why, _BETWEEN))
     return f"{_what(answer)} is not an answer of a registry{f': {cause}' if cause else ''}; {remedy}"
@@ -112,7 +112,7 @@ def _what(answer: Any) -> str:
 
 
 def without_userinfo(url: str) -> str:
-    """Return an address without the name and the password in it."""
+    """Return a URL without the user name and password in it."""
     scheme, slashes, rest = url.partition("://")
     if not slashes:
         return url
@@ -121,26 +121,26 @@ def without_userinfo(url: str) -> str:
 
 
 def refuse_encoded(answer: Any) -> None:
-    """Refuse a body that something on the way has compressed; the client asks for bytes as they are.
+    """Refuse an answer that a proxy has compressed; the client requests identity encoding.
 
     Raises:
-        ProtocolError: the answer says that it is encoded.
+        ProtocolError: the answer is encoded.
     """
     encoding = answer.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in {"", "identity"}:
-        why = f"it is compressed ({shortened(encoding)}) though the client asks for identity"
-        raise ProtocolError(f"{_what(answer)} cannot be read: {why}; switch compression off in the proxy in between")
+        why = f"it is compressed ({shortened(encoding)}), although the client requests identity encoding"
+        raise ProtocolError(f"{_what(answer)} cannot be read: {why}; switch off compression in the proxy")
 
 
 class Cursor:
-    """The pages of one list that have come so far: a list whose pages repeat would never end."""
+    """Memory of the pages of one list, to stop at a list whose pages repeat and never end."""
 
     def __init__(self) -> None:
         self._seen: set[int] = set()
         self._empty = 0
 
     def check(self, token: str, count: int) -> None:
-        """Refuse a page that leads back to an earlier one, or that is the last of very many empty ones.
+        """Refuse a page that leads back to an earlier one, or that follows very many empty pages.
 
         Raises:
             ProtocolError: the list does not end.
@@ -148,5 +148,5 @@ class Cursor:
         self._empty = 0 if count else self._empty + 1
         key = hash(token)
         if key in self._seen or self._empty > _MOST_EMPTY_PAGES:
-            raise wrong("next_page_token", token, "the list leads back to a page that came before, and would not end")
+            raise wrong("next_page_token", token, "the list leads back to an earlier page and would never end")
         self._seen.add(key)

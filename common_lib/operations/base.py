@@ -1,4 +1,4 @@
-"""What one request is, and what its answer means."""
+"""Operations: one request each, and how to read its answer. Flows: several operations in sequence."""
 
 import uuid
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -26,14 +26,14 @@ _TOO_MANY = 429
 _MAX_VALUE_TEXT = 200
 _MAX_TEXT = 10_000
 _MAX_PROBLEM_TEXT = 2_000
-# Of a partial answer too: more of bytes whose beginning is here.
+# 206 carries the rest of bytes whose beginning is already here.
 _WITH_BYTES = frozenset({200, 206})
 _FROM_THE_REGISTRY = Provenance()
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer as it came: headers have lower-case names; the body is empty if it went into a sink.
+    """An HTTP answer: header names are in lower case; the body is empty if a sink took it.
 
     `provenance` is set by a cache of this client, never by the server; `url` is the requested endpoint.
     """
@@ -46,14 +46,14 @@ class Answer:
 
 
 class Sink(Protocol):
-    """Where the bytes of a successful answer go."""
+    """Receiver of the bytes of a successful answer."""
 
     @property
     def held(self) -> int:
-        """How many of the bytes came before; a new attempt asks for the rest only."""
+        """Number of bytes from earlier attempts; a new attempt requests only the rest."""
 
     def begin(self, start: int) -> None:
-        """Take what comes as the bytes behind the first `start`; forget what was held behind them."""
+        """Expect the bytes from position `start` on, and discard those that earlier attempts brought after it."""
 
     def write(self, chunk: bytes) -> None:
         """Take the next bytes."""
@@ -61,9 +61,9 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Bytes of a local file to be sent: `length` bytes from `start`, or all behind it.
+    """Bytes of a local file to send: `length` bytes from `start`, or all bytes after it.
 
-    `sent` is told the position in the file as it is read, also when an attempt is repeated.
+    `sent` is called with the position in the file while it is read, also in repeated attempts.
     """
 
     path: Path
@@ -74,10 +74,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Operation(Generic[T]):
-    """One request and how to read its answer; it may be sent again and means the same.
+    """One request and how to read its answer; sending it again has the same effect as sending it once.
 
-    `staleness` says how old an answer the caller still takes; without it, whoever has a cache decides. Who is `eager`
-    waits for the registry rather than take what is no longer fresh, as long as the registry answers.
+    `staleness` limits the age of an answer that the caller accepts; without it, the configuration of the cache does.
+    An `eager` caller waits for the registry instead of taking a stale answer, as long as the registry responds.
     """
 
     method: str
@@ -93,66 +93,66 @@ class Operation(Generic[T]):
     eager: bool = False
 
     def result(self, answer: Answer) -> T:
-        """What the answer means.
+        """Read an answer.
 
         Raises:
-            RequestRefused: the registry said no.
+            RequestRefused: the registry refused the request.
             ServerFailed: the server failed.
-            ProtocolError: it is no answer of a registry.
+            ProtocolError: the answer does not come from a registry.
         """
         if answer.status >= 300:  # noqa: PLR2004 - everything that is not a success
             raise refusal(answer)
         answers.refuse_encoded(answer)
         if self.sink is not None and answer.status not in _WITH_BYTES:
-            raise answers.foreign(answer, "it holds no bytes of a file")
+            raise answers.foreign(answer, "it does not carry the bytes of a file")
         return self.read(answer)
 
     @property
     def idempotency_key(self) -> str | None:
-        """The key under which the registry does it once; None for an operation that changes no rows."""
+        """Key under which the registry executes the request once; None for an operation without such a key."""
         return dict(self.headers).get("idempotency-key")
 
 
 @dataclass(frozen=True, slots=True)
-class Blocking(Generic[V]):
-    """Work on local files within a flow; the asynchronous driver runs it in a thread."""
+class RunInThread(Generic[V]):
+    """A step of a flow that works on local files; the asynchronous driver runs it in a thread."""
 
     work: Callable[[], V]
 
 
 @dataclass(frozen=True, slots=True)
-class Together(Generic[V]):
-    """Flows that are run side by side, at most `at_once` of them; the answer is the list of what they return.
+class Parallel(Generic[V]):
+    """Flows that run concurrently, at most `max_concurrency` at a time; the result is the list of their results.
 
-    When one of them fails, no more are begun, and its error is raised once those under way have ended.
+    When a flow fails, no further flows begin, and its error is raised after the running ones have ended.
     """
 
     flows: "Sequence[Flow[V]]"
-    at_once: int = 8
+    max_concurrency: int = 8
 
 
-Flow = Generator[Operation[Any] | Blocking[Any] | Together[Any], Any, T]
+Flow = Generator[Operation[Any] | RunInThread[Any] | Parallel[Any], Any, T]
 
 
 def path(*segments: str | int) -> str:
-    """The path of an address, each segment quoted.
+    """Build the path of a URL out of segments, quoting each.
 
     Raises:
-        InvalidRequest: a segment is `.` or `..`, which would lead to another address.
+        InvalidRequest: a segment is `.` or `..`, which would change the path.
     """
     for segment in segments:
         if segment in {".", ".."}:
             raise InvalidRequest(
-                f"{segment!r} is no part of an address", code="invalid_path", remedy="name something", value=segment
+                f"{segment!r} cannot be a part of a URL", code="invalid_path", remedy="use a name", value=segment
             )
     return "/v1/" + "/".join(quote(str(segment), safe="@") for segment in segments)
 
 
-def checked(rule: Callable[[V], T], value: V) -> T:
-    """What the rule makes of the value, if the value keeps it.
+def validate(rule: Callable[[V], T], value: V) -> T:
+    """Apply a rule to a value and return its result.
 
     Raises:
-        InvalidRequest: it does not; nothing was sent.
+        InvalidRequest: the value breaks the rule; no request was sent.
     """
     try:
         return rule(value)
@@ -160,38 +160,38 @@ def checked(rule: Callable[[V], T], value: V) -> T:
         raise InvalidRequest.from_violation(violation) from None
 
 
-def given(request: type[M], **fields: Any) -> bytes:
-    """The body of a request out of those fields that are not None.
+def request_body(request: type[M], **fields: Any) -> bytes:
+    """Encode the body of a request out of the fields that are not None.
 
     Raises:
-        InvalidRequest: a field is wrong; nothing was sent.
+        InvalidRequest: a field is wrong; no request was sent.
     """
     value = request(**{name: field for name, field in fields.items() if field is not None})
     try:
         value.check_rules()
     except RuleViolation as violation:
-        # As the server would write it, so that an error is the same whichever side refuses.
+        # The server writes the value as text too, so the error is the same whichever side refuses.
         violation.value = str(violation.value)[:_MAX_VALUE_TEXT]
         raise InvalidRequest.from_violation(violation) from None
     try:
         return value.model_dump_json(exclude_unset=True).encode()
     except ValueError as error:
-        # pydantic meets a lone surrogate only when it writes the text out.
+        # pydantic notices a lone surrogate only when it encodes the text.
         raise InvalidRequest(f"the request cannot be written as JSON: {error}", code="invalid_json") from None
 
 
 def one_of(field: str, kind: type[V], value: Any) -> V:
-    """The member of an enum that the caller gave as `field`.
+    """Convert an argument of the caller to a member of an enum.
 
     Raises:
-        InvalidRequest: there is no such member.
+        InvalidRequest: the enum has no such member.
     """
     try:
         return kind(value)  # type: ignore[call-arg]
     except ValueError:
         members = ", ".join(str(member) for member in kind)  # type: ignore[attr-defined]
         raise InvalidRequest(
-            f"{field} {value!r:.200} is no {kind.__name__}",
+            f"{field} {value!r:.200} is not a {kind.__name__}",
             code="invalid_request",
             remedy=f"use one of {members}",
             field=field,
@@ -199,16 +199,16 @@ def one_of(field: str, kind: type[V], value: Any) -> V:
         ) from None
 
 
-def reads(kind: Any) -> Callable[[Answer], Any]:
-    """How to read an answer whose body is JSON of that type."""
+def json_reader(kind: Any) -> Callable[[Answer], Any]:
+    """Return a reader of answers whose body is JSON of that type."""
     adapter: TypeAdapter[Any] | None = None
 
     def read(answer: Answer) -> Any:
         nonlocal adapter
-        # Built at first use: an import must not pay for answers nobody asks for.
+        # Built at first use, because most programs read only a few types of answers.
         adapter = adapter or TypeAdapter(kind)
         try:
-            # A newer server may say more than we know, also in parts that are strict when we send them.
+            # A newer server may add fields, also to types that forbid unknown fields in requests.
             return adapter.validate_json(answer.body, extra="ignore")
         except ValidationError as error:
             raise answers.unreadable(kind, answer, error.errors(include_url=False)[0]) from None
@@ -216,18 +216,18 @@ def reads(kind: Any) -> Callable[[Answer], Any]:
     return read
 
 
-def nothing(answer: Answer) -> None:
+def ignore_body(answer: Answer) -> None:
     """Read an answer without a body.
 
     Raises:
-        ProtocolError: it has one, such as the page of a proxy: then nothing shows that the request was carried out.
+        ProtocolError: the answer has a body, such as the page of a proxy; whether the request was executed is unknown.
     """
     if answer.body:
-        raise answers.foreign(answer, "it has a body where none is due")
+        raise answers.foreign(answer, "it has a body, and this answer must have none")
 
 
-def unsafe(revision: int | None = None, *, force: bool = False) -> tuple[tuple[str, str], ...]:
-    """The headers of a change: a key that makes its repetition harmless, and the revision it is based on."""
+def write_headers(revision: int | None = None, *, force: bool = False) -> tuple[tuple[str, str], ...]:
+    """Build the headers of a write: a new idempotency key, and the revision that the write is based on."""
     headers = [("idempotency-key", uuid.uuid4().hex)]
     if force:
         headers.append(("if-match", "*"))
@@ -237,7 +237,7 @@ def unsafe(revision: int | None = None, *, force: bool = False) -> tuple[tuple[s
 
 
 def query(**parameters: str | int | bool | Iterable[str] | None) -> tuple[tuple[str, str], ...]:
-    """The query of an address out of those parameters that are not None."""
+    """Build the query of a URL out of the parameters that are not None."""
     pairs: list[tuple[str, str]] = []
     for name, value in parameters.items():
         if isinstance(value, bool):
@@ -247,41 +247,41 @@ def query(**parameters: str | int | bool | Iterable[str] | None) -> tuple[tuple[
         elif value is not None:
             pairs += [(name, one) for one in value]
     for name, text in pairs:
-        checked(partial(check_text, name, limit=_MAX_TEXT), text)
+        validate(partial(check_text, name, limit=_MAX_TEXT), text)
     return tuple(pairs)
 
 
-def following(
+def next_page(
     operation: Operation[Page[V]], page: Page[V], cursor: "answers.Cursor | None" = None
 ) -> Operation[Page[V]] | None:
-    """Return the operation for the page behind this one, None behind the last; `cursor` knows the pages before.
+    """Return the operation for the page after this one, None after the last; `cursor` has the earlier pages.
 
     Raises:
-        ProtocolError: the page leads back to one that came before.
+        ProtocolError: the page leads back to an earlier one.
     """
     token = page.next_page_token
     if token is None:
         return None
     if ("page_token", token) in operation.query:
-        raise answers.wrong("next_page_token", token, "it leads to the page that it came with")
+        raise answers.wrong("next_page_token", token, "it leads back to its own page")
     if cursor is not None:
         cursor.check(token, len(page.items))
-    kept = tuple(pair for pair in operation.query if pair[0] != "page_token")
-    return replace(operation, query=(*kept, ("page_token", token)))
+    others = (pair for pair in operation.query if pair[0] != "page_token")
+    return replace(operation, query=(*others, ("page_token", token)))
 
 
 def refusal(answer: Answer) -> RegistryError:
-    """Return the error that an answer other than a success stands for."""
+    """Return the error that an unsuccessful answer stands for."""
     media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
         problem = Problem.model_validate_json(answer.body if media_type == "application/problem+json" else b"")
     except ValueError:
-        if answer.status >= 500:  # noqa: PLR2004 - the border between their fault and ours
+        if answer.status >= 500:  # noqa: PLR2004 - from here on, the server has failed
             return ServerFailed(answers.sentence(answer))
         if answer.status == _TOO_MANY:
             return RateLimited(answers.sentence(answer))
         return answers.foreign(answer)
-    # The status of the answer counts: the one in the body is for people.
+    # The status of the answer decides; the one in the body is for people.
     kind = CODES.get(problem.code) or class_of_status(answer.status)
     detail = answers.printable(problem.detail, _MAX_PROBLEM_TEXT)
     remedy = answers.printable(problem.remedy, _MAX_PROBLEM_TEXT)

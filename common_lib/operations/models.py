@@ -5,7 +5,16 @@ from datetime import datetime
 from typing import Literal
 
 from common_lib.operations.answers import about
-from common_lib.operations.base import Operation, checked, given, one_of, path, query, reads, unsafe
+from common_lib.operations.base import (
+    Operation,
+    json_reader,
+    one_of,
+    path,
+    query,
+    request_body,
+    validate,
+    write_headers,
+)
 from common_lib.rules.fields import Scalar
 from common_lib.rules.lifecycle import ModelStage, ModelType
 from common_lib.rules.names import check_model_name
@@ -14,17 +23,17 @@ from common_lib.types.base import Page, TombstoneRequest
 from common_lib.types.models import CreateModel, RegisteredModel, UpdateModel
 
 ModelOrder = Literal["name", "-name", "created_at", "-created_at"]
-_model = reads(RegisteredModel)
-_page = reads(Page[RegisteredModel])
+_model = json_reader(RegisteredModel)
+_page = json_reader(Page[RegisteredModel])
 
 
 def get(name: str) -> Operation[RegisteredModel]:
-    """The registered model of that name, tombstoned or not.
+    """Get a registered model, tombstoned or not.
 
     Raises:
-        ModelNotFound: there is none, or none that the caller may read.
+        ModelNotFound: there is no such model, or the caller may not read it.
     """
-    return Operation("GET", path("models", checked(check_model_name, name)), about(_model, name=name))
+    return Operation("GET", path("models", validate(check_model_name, name)), about(_model, name=name))
 
 
 def create(
@@ -36,23 +45,23 @@ def create(
     tags: Mapping[str, str] | None = None,
     metadata: Mapping[str, Scalar] | None = None,
 ) -> Operation[RegisteredModel]:
-    """A new registered model; its name is unique also without regard to capitals, and never given again.
+    """Create a registered model; its name is unique without regard to capitals, and never given again.
 
-    Without `owner` the caller owns it.
+    Without `owner` the caller owns the model.
 
     Raises:
         AlreadyExists: the name is taken.
     """
-    body = given(
+    body = request_body(
         CreateModel,
-        name=checked(check_model_name, name),
+        name=validate(check_model_name, name),
         type=one_of("type", ModelType, type),
         owner=owner,
         description=description,
         tags=texts("tags", tags),
         metadata=scalars("metadata", metadata),
     )
-    return Operation("POST", path("models"), about(_model, name=name), "write", body=body, headers=unsafe())
+    return Operation("POST", path("models"), about(_model, name=name), "write", body=body, headers=write_headers())
 
 
 def update(
@@ -66,11 +75,11 @@ def update(
     tags: Mapping[str, str] | None = None,
     metadata: Mapping[str, Scalar] | None = None,
 ) -> Operation[RegisteredModel]:
-    """The model with the given fields replaced, if it still is at that revision; `force` needs a reason instead.
+    """Replace the given fields of a model, if it still has the given revision; `force` needs a reason instead.
 
     Raises:
         RevisionRequired: neither `revision` nor `force` was given.
-        RevisionMismatch: somebody changed it in between.
+        RevisionMismatch: somebody changed the model in the meantime.
     """
     facts = {
         "owner": owner,
@@ -78,25 +87,25 @@ def update(
         "tags": texts("tags", tags),
         "metadata": scalars("metadata", metadata),
     }
-    body = given(UpdateModel, **facts, reason=reason or None)
-    target = path("models", checked(check_model_name, name))
+    body = request_body(UpdateModel, **facts, reason=reason or None)
+    target = path("models", validate(check_model_name, name))
     return Operation(
-        "PATCH", target, about(_model, name=name), "write", body=body, headers=unsafe(revision, force=force)
+        "PATCH", target, about(_model, name=name), "write", body=body, headers=write_headers(revision, force=force)
     )
 
 
 def tombstone(
     name: str, *, reason: str, revision: int | None = None, force: bool = False
 ) -> Operation[RegisteredModel]:
-    """The model, taken out of use for good; its versions are not resolved any more.
+    """Take a model out of use for good; its versions are not resolved any more.
 
     Raises:
         InUse: a version is in production.
     """
-    target = path("models", checked(check_model_name, name), "tombstone")
-    body = given(TombstoneRequest, reason=reason)
+    target = path("models", validate(check_model_name, name), "tombstone")
+    body = request_body(TombstoneRequest, reason=reason)
     return Operation(
-        "POST", target, about(_model, name=name), "write", body=body, headers=unsafe(revision, force=force)
+        "POST", target, about(_model, name=name), "write", body=body, headers=write_headers(revision, force=force)
     )
 
 
@@ -113,9 +122,9 @@ def search(
     order: ModelOrder = "name",
     page_size: int = 100,
 ) -> Operation[Page[RegisteredModel]]:
-    """The registered models that fulfil all conditions, a page at a time.
+    """Search registered models by conditions that must all hold, a page at a time.
 
-    `stage` finds models with a version in that stage; times must have a time zone; a minus in `order` sorts down.
+    `stage` selects models with a version in that stage; times must have a time zone; a minus in `order` sorts down.
 
     Example:
         >>> search(type="forecasting", tags={"team": "fx"}).query[:2]

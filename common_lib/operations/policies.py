@@ -1,32 +1,32 @@
-"""Policies: what a version of a model must fulfil before it may go to production."""
+"""Policies: the conditions of promotions."""
 
 from common_lib.operations.answers import about
-from common_lib.operations.base import Operation, checked, given, path, reads, unsafe
+from common_lib.operations.base import Operation, json_reader, path, request_body, validate, write_headers
 from common_lib.rules.names import check_model_name
 from common_lib.types.policies import Policy, PromotionRules, SetPolicy
 
-_policy = reads(Policy)
+_policy = json_reader(Policy)
 
 
 def get(name: str) -> Operation[Policy]:
-    """The policy of a model; one that was never set has no conditions, and revision 1."""
+    """Get the policy of a model; a policy that was never set has no conditions and revision 1."""
     return Operation("GET", _path(name), about(_policy, model=name))
 
 
 def put(
     name: str, rules: PromotionRules, *, reason: str, revision: int | None = None, force: bool = False
 ) -> Operation[Policy]:
-    """The policy of a model with other rules; what is in production stays there, approvals become void.
+    """Replace the rules of a model; the version in production stays there, and approvals become void.
 
     Raises:
-        InvalidRequest: a rule can never be met: `field` and `remedy` say which and what to do.
+        InvalidRequest: a rule can never be met; `field` names the rule, `remedy` says what to change.
         RevisionRequired: neither `revision` nor `force` was given.
-        RevisionMismatch: somebody set it in between.
+        RevisionMismatch: somebody set the policy in the meantime.
     """
-    body = given(SetPolicy, rules=rules, reason=reason)
+    body = request_body(SetPolicy, rules=rules, reason=reason)
     read = about(_policy, model=name)
-    return Operation("PUT", _path(name), read, "write", body=body, headers=unsafe(revision, force=force))
+    return Operation("PUT", _path(name), read, "write", body=body, headers=write_headers(revision, force=force))
 
 
 def _path(name: str) -> str:
-    return path("models", checked(check_model_name, name), "policy")
+    return path("models", validate(check_model_name, name), "policy")

@@ -1,9 +1,18 @@
-"""Principals, their grants and tokens."""
+"""Principals, their grants and their tokens."""
 
 from collections.abc import Iterable
 
 from common_lib.operations.answers import about
-from common_lib.operations.base import Operation, checked, given, one_of, path, query, reads, unsafe
+from common_lib.operations.base import (
+    Operation,
+    json_reader,
+    one_of,
+    path,
+    query,
+    request_body,
+    validate,
+    write_headers,
+)
 from common_lib.rules.access import PrincipalKind
 from common_lib.rules.names import check_principal_name, check_token_id
 from common_lib.types.base import Page
@@ -17,69 +26,72 @@ from common_lib.types.principals import (
     UpdatePrincipal,
 )
 
-_principal = reads(Principal)
-_principals = reads(Page[Principal])
-_token = reads(Token)
-_tokens = reads(Page[Token])
-_issued = reads(IssuedToken)
+_principal = json_reader(Principal)
+_principals = json_reader(Page[Principal])
+_token = json_reader(Token)
+_tokens = json_reader(Page[Token])
+_issued = json_reader(IssuedToken)
 
 
 def whoami() -> Operation[Principal]:
-    """The principal behind the token."""
+    """Get the principal of the caller's token."""
     return Operation("GET", path("whoami"), _principal)
 
 
 def get(name: str) -> Operation[Principal]:
-    """The principal of that name.
+    """Get a principal.
 
     Raises:
-        PrincipalNotFound: there is none.
+        PrincipalNotFound: there is no principal of that name.
     """
-    target = path("principals", checked(check_principal_name, name))
-    return Operation("GET", target, about(_principal, name=name))
+    return Operation("GET", _path(name), about(_principal, name=name))
 
 
 def search(*, page_size: int = 100) -> Operation[Page[Principal]]:
-    """All principals, by name, a page at a time."""
+    """List all principals by name, a page at a time."""
     return Operation("GET", path("principals"), _principals, query=query(limit=page_size))
 
 
 def create(name: str, kind: PrincipalKind | str, grants: Iterable[Grant]) -> Operation[Principal]:
-    """A new principal, a human or a service.
+    """Create a principal, a human or a service.
 
     Raises:
         AlreadyExists: the name is taken.
     """
-    body = given(CreatePrincipal, name=name, kind=one_of("kind", PrincipalKind, kind), grants=list(grants))
-    return Operation("POST", path("principals"), about(_principal, name=name), "write", body=body, headers=unsafe())
+    body = request_body(CreatePrincipal, name=name, kind=one_of("kind", PrincipalKind, kind), grants=list(grants))
+    read = about(_principal, name=name)
+    return Operation("POST", path("principals"), read, "write", body=body, headers=write_headers())
 
 
 def update(
     name: str, grants: Iterable[Grant], *, revision: int | None = None, force: bool = False, reason: str = ""
 ) -> Operation[Principal]:
-    """The principal with other grants; its tokens follow at once. `force` needs a reason."""
-    target = path("principals", checked(check_principal_name, name))
-    headers = unsafe(revision, force=force)
-    body = given(UpdatePrincipal, grants=list(grants), reason=reason or None)
-    return Operation("PATCH", target, about(_principal, name=name), "write", body=body, headers=headers)
+    """Replace the grants of a principal, with effect on all its tokens at once. `force` needs a reason."""
+    headers = write_headers(revision, force=force)
+    body = request_body(UpdatePrincipal, grants=list(grants), reason=reason or None)
+    return Operation("PATCH", _path(name), about(_principal, name=name), "write", body=body, headers=headers)
 
 
 def issue_token(name: str, *, valid_days: int = 90) -> Operation[IssuedToken]:
-    """A token for a principal; its secret is in this answer and never again."""
-    target = path("principals", checked(check_principal_name, name), "tokens")
-    return Operation("POST", target, _issued, "write", body=given(CreateToken, valid_days=valid_days), headers=unsafe())
+    """Issue a token for a principal; the registry returns the secret only in this answer."""
+    body = request_body(CreateToken, valid_days=valid_days)
+    return Operation("POST", _path(name, "tokens"), _issued, "write", body=body, headers=write_headers())
 
 
 def tokens(*, page_size: int = 100) -> Operation[Page[Token]]:
-    """All tokens without their secrets, a page at a time."""
+    """List all tokens without their secrets, a page at a time."""
     return Operation("GET", path("tokens"), _tokens, query=query(limit=page_size))
 
 
 def revoke_token(token_id: str) -> Operation[Token]:
-    """The token, ended.
+    """Revoke a token.
 
     Raises:
-        TokenNotFound: there is none of that id.
+        TokenNotFound: there is no token of that id.
     """
-    target = path("tokens", checked(check_token_id, token_id), "revoke")
-    return Operation("POST", target, about(_token, id=token_id), "write", headers=unsafe())
+    target = path("tokens", validate(check_token_id, token_id), "revoke")
+    return Operation("POST", target, about(_token, id=token_id), "write", headers=write_headers())
+
+
+def _path(name: str, *rest: str) -> str:
+    return path("principals", validate(check_principal_name, name), *rest)

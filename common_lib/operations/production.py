@@ -1,10 +1,11 @@
-"""Production: what is there and what was, who decided it, and the way there and back."""
+"""Production: the versions there now and before, decisions about them, promotion and rollback."""
 
 from datetime import datetime
+from functools import partial
 
-from common_lib.operations import models, versions
+from common_lib.operations import lifecycle, models, versions
 from common_lib.operations.answers import about
-from common_lib.operations.base import Flow, Operation, checked, given, path, query, reads, unsafe
+from common_lib.operations.base import Flow, Operation, json_reader, path, query, request_body, validate, write_headers
 from common_lib.rules.lifecycle import ModelStage, Replaced
 from common_lib.rules.names import check_model_name
 from common_lib.rules.production import Decision, InProduction
@@ -15,34 +16,34 @@ from common_lib.types.models import RegisteredModel
 from common_lib.types.production import RollbackRequest
 from common_lib.types.versions import ModelVersion
 
-_in_production = reads(InProduction)
-_decisions = reads(Page[Decision])
-_check = reads(Check)
-_version = reads(ModelVersion)
+_in_production = json_reader(InProduction)
+_decisions = json_reader(Page[Decision])
+_check = json_reader(Check)
+_version = json_reader(ModelVersion)
 
 
 def at(name: str, as_of: datetime | str | None = None) -> Operation[InProduction]:
-    """Which version was in production at a moment, by default now, since when, who decided it, and why.
+    """Get the version that was in production at a moment, by default now, since when, by whose decision, and why.
 
     Example:
         >>> at("eurusd-direction", "2026-03-01T14:03:07Z").query
         (('as_of', '2026-03-01T14:03:07Z'),)
 
     Raises:
-        InvalidRequest: the moment has no time zone, is before the model began, or in the future.
+        InvalidRequest: the moment has no time zone, is before the model was created, or in the future.
     """
     text = as_of.isoformat() if isinstance(as_of, datetime) else as_of
-    asked = None if text is None else written(checked(lambda said: moment("as_of", said), text))
-    return Operation("GET", _path(name, "production"), about(_in_production, model=name), query=query(as_of=asked))
+    canonical = None if text is None else written(validate(partial(moment, "as_of"), text))
+    return Operation("GET", _path(name, "production"), about(_in_production, model=name), query=query(as_of=canonical))
 
 
 def history(name: str, *, page_size: int = 100) -> Operation[Page[Decision]]:
-    """What was decided about a model, the newest first, a page at a time: who, when, why, which stages changed."""
+    """List the decisions about a model, the newest first, a page at a time."""
     return Operation("GET", _path(name, "history"), _decisions, query=query(limit=page_size))
 
 
 def check(name: str, version: int) -> Operation[Check]:
-    """What a promotion of a version would come to now, rule by rule, and what it would replace; nothing is changed.
+    """Check which rules a promotion of a version would meet now, and what it would replace; nothing is changed.
 
     Raises:
         Tombstoned: the version or its model was taken out of use.
@@ -51,7 +52,7 @@ def check(name: str, version: int) -> Operation[Check]:
 
 
 def rollback(
-    origin: str,  # noqa: ARG001 - every flow is told it
+    origin: str,  # noqa: ARG001 - every flow takes it
     /,
     name: str,
     *,
@@ -59,26 +60,31 @@ def rollback(
     replacing: int | Replaced | None = Replaced.INCUMBENT,
     force: bool = False,
 ) -> Flow[ModelVersion]:
-    """The version that was in production before, there again; the one that was there is archived in the same instant.
+    """Return to the version that was in production before, and archive the current one in the same transaction.
 
-    `replacing` is the version that the caller saw in production, None for none; it is read just before if it is not
-    given. Recalled and tombstoned versions are passed over.
+    `replacing` is the version that the caller saw in production, None for none; without it, the version is read just
+    before. Recalled and tombstoned versions are skipped.
 
     Raises:
-        ProductionChanged: something else is in production; `winner` says whose decision that is.
-        NothingToReturnTo: no version was there before that could be again.
+        ProductionChanged: another version is in production; `winner` names the decision.
+        NothingToReturnTo: no earlier version can return to production.
     """
     if replacing is Replaced.INCUMBENT:
         replacing = yield from _incumbent(name, force=force)
-    body = given(RollbackRequest, reason=reason, replacing=replacing)
+    body = request_body(RollbackRequest, reason=reason, replacing=replacing)
     restored: ModelVersion = yield Operation(
-        "POST", _path(name, "rollback"), about(_version, model=name), "write", body=body, headers=unsafe(force=force)
+        "POST",
+        _path(name, "rollback"),
+        about(_version, model=name),
+        "write",
+        body=body,
+        headers=write_headers(force=force),
     )
     return restored
 
 
 def promote(
-    origin: str,  # noqa: ARG001 - every flow is told it
+    origin: str,  # noqa: ARG001 - every flow takes it
     /,
     name: str,
     version: int,
@@ -89,15 +95,15 @@ def promote(
     override: bool = False,
     force: bool = False,
 ) -> Flow[ModelVersion]:
-    """The version, in production; the one that was there is archived in the same instant.
+    """Promote a version to production, and archive the version that was there in the same transaction.
 
-    `replacing` is the version that the caller saw in production, None for none; it and `revision` are read just before
-    if they are not given. `override` promotes although the policy is not met; `force` whatever somebody else has done.
+    `replacing` is the version that the caller saw in production, None for none; without it or `revision`, the missing
+    one is read just before. `override` promotes although the policy is not met; `force` ignores concurrent changes.
 
     Raises:
-        RevisionMismatch: somebody changed the version in between; `winner` says who, if that was a decision.
-        ProductionChanged: something else is in production; `winner` says whose decision that is.
-        PolicyNotMet: the policy of the model asks for more; `production.check` lists it.
+        RevisionMismatch: somebody changed the version in the meantime; `winner` names the decision, if it was one.
+        ProductionChanged: another version is in production; `winner` names the decision.
+        PolicyNotMet: the version does not meet the policy of the model; `production.check` lists the findings.
         IllegalTransition: the version is not in staging.
     """
     if revision is None and not force:
@@ -105,7 +111,7 @@ def promote(
         revision = seen.revision
     if replacing is Replaced.INCUMBENT:
         replacing = yield from _incumbent(name, force=force)
-    promoted: ModelVersion = yield versions.transition(
+    promoted: ModelVersion = yield lifecycle.transition(
         name,
         version,
         ModelStage.PRODUCTION,
@@ -120,10 +126,10 @@ def promote(
 
 def _incumbent(name: str, *, force: bool) -> Flow[int | None]:
     if force:
-        return None  # nobody will look at it
+        return None  # a forced request does not compare it
     model: RegisteredModel = yield models.get(name)
     return model.production_version
 
 
 def _path(name: str, *rest: str | int) -> str:
-    return path("models", checked(check_model_name, name), *rest)
+    return path("models", validate(check_model_name, name), *rest)

@@ -6,7 +6,17 @@ from typing import Literal
 
 from common_lib.errors import DigestMismatch
 from common_lib.operations.answers import about, wrong
-from common_lib.operations.base import Answer, Operation, checked, given, one_of, path, query, reads, unsafe
+from common_lib.operations.base import (
+    Answer,
+    Operation,
+    json_reader,
+    one_of,
+    path,
+    query,
+    request_body,
+    validate,
+    write_headers,
+)
 from common_lib.rules.comparison import VersionDiff
 from common_lib.rules.fields import Scalar
 from common_lib.rules.lifecycle import ModelStage
@@ -17,26 +27,25 @@ from common_lib.rules.violation import RuleViolation
 from common_lib.scalars import numbers, scalars, texts
 from common_lib.staleness import Provenance
 from common_lib.types.artifacts import FileEntry, Manifest
-from common_lib.types.base import Page, TombstoneRequest
-from common_lib.types.lifecycle import RecallRequest, TransitionRequest
+from common_lib.types.base import Page
 from common_lib.types.versions import CreateVersion, Lineage, ModelVersion, Signature, UpdateVersion
 
 VersionOrder = Literal["version", "-version"]
-_version = reads(ModelVersion)
-_page = reads(Page[ModelVersion])
-_manifest = reads(Manifest)
-_diff = reads(VersionDiff)
+_version = json_reader(ModelVersion)
+_page = json_reader(Page[ModelVersion])
+_manifest = json_reader(Manifest)
+_diff = json_reader(VersionDiff)
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution(Provenance):
-    """A version, and how it is known."""
+    """A version, with the provenance of the answer."""
 
     version: ModelVersion
 
 
 def get(name: str, version: int) -> Operation[ModelVersion]:
-    """The version of that number, tombstoned or not.
+    """Get a version by its number, tombstoned or not.
 
     Raises:
         VersionNotFound: the model has no such version.
@@ -45,47 +54,47 @@ def get(name: str, version: int) -> Operation[ModelVersion]:
 
 
 def resolve(reference: str) -> Operation[ModelVersion]:
-    """The version that a reference means now, or meant at the moment that it names.
+    """Resolve a reference to the version that it means now, or meant at the moment that it names.
 
     References are `models:/name/7`, `models:/name@champion`, `models:/name/production` and `models:/name/latest`;
     a stage other than production means the newest version there. `models:/name/production?as_of=2026-03-01T00:00:00Z`
-    means what was in production then, with description and tags as they were when it came there.
+    means the version that was in production then, with its description and tags from the beginning of that tenure.
 
     Raises:
-        VersionNotFound: it means none.
-        VersionRecalled: it means one that is blocked.
-        InvalidRequest: the moment is before the model began, or in the future.
-        ProtocolError: the answer is about another model, as one that a proxy has mixed up.
+        VersionNotFound: the reference means no version.
+        VersionRecalled: the reference means a recalled version.
+        InvalidRequest: the moment is before the model was created, or in the future.
+        ProtocolError: the answer is about another model, for example because a proxy has mixed up answers.
     """
-    name, selector, as_of = checked(parse, reference)
+    name, selector, as_of = validate(parse, reference)
     target = path("models", name, "resolve", selector)
 
     def read(answer: Answer) -> ModelVersion:
         found: ModelVersion = _version(answer)
         if found.model != name:
-            raise wrong("model", found.model, f"{reference} was asked for")
+            raise wrong("model", found.model, f"{reference} was requested")
         if selector.isdecimal() and found.version != int(selector):
-            raise wrong("version", found.version, f"{reference} was asked for")
+            raise wrong("version", found.version, f"{reference} was requested")
         return found
 
     if as_of is None:
         return Operation("GET", target, read, "resolve")
-    # What was does not change: it is no entry of the cache for what is.
+    # The past does not change, so this answer bypasses the cache of current answers.
     return Operation("GET", target, read, query=query(as_of=written(as_of)))
 
 
 def resolution(reference: str) -> Operation[Resolution]:
-    """The version that a reference means, and how that is known: from the registry now, or from what it said before.
+    """Resolve a reference, and report whether the answer comes from the registry or from a cache, and its age.
 
     Raises:
-        VersionNotFound: it means none.
+        VersionNotFound: the reference means no version.
     """
-    asked = resolve(reference)
+    operation = resolve(reference)
 
     def read(answer: Answer) -> Resolution:
-        return Resolution(asked.read(answer), **answer.provenance.as_fields())
+        return Resolution(operation.read(answer), **answer.provenance.as_fields())
 
-    return replace(asked, read=read)  # type: ignore[arg-type,return-value]
+    return replace(operation, read=read)  # type: ignore[arg-type,return-value]
 
 
 def create(
@@ -100,15 +109,15 @@ def create(
     lineage: Lineage | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> Operation[ModelVersion]:
-    """The next version of a model, out of files whose bytes are at the registry already.
+    """Create the next version of a model out of files whose bytes the registry has already.
 
-    `register` uploads the bytes as well. Everything but description, tags and stage is immutable from here on.
+    `register` uploads the bytes as well. Only description, tags and stage of a version can change.
 
     Raises:
-        BytesMissing: a file's bytes were not uploaded.
+        BytesMissing: the bytes of a file were not uploaded.
     """
     entries = list(files)
-    body = given(
+    body = request_body(
         CreateVersion,
         files=entries,
         framework=framework,
@@ -121,7 +130,7 @@ def create(
     )
     identity = digest([entry.model_dump() for entry in entries])
     read = about(_version, model=name, digest=identity)
-    return Operation("POST", _path(name), read, "write", body=body, headers=unsafe())
+    return Operation("POST", _path(name), read, "write", body=body, headers=write_headers())
 
 
 def update(
@@ -134,92 +143,21 @@ def update(
     description: str | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> Operation[ModelVersion]:
-    """The version with the given fields replaced, if it still is at that revision; `force` needs a reason instead.
+    """Replace the given fields of a version, if it still has the given revision; `force` needs a reason instead.
 
     Raises:
         RevisionRequired: neither `revision` nor `force` was given.
-        RevisionMismatch: somebody changed it in between.
+        RevisionMismatch: somebody changed the version in the meantime.
     """
     replaced = texts("tags", tags)
-    body = given(UpdateVersion, description=description, tags=replaced, reason=reason or None)
-    headers = unsafe(revision, force=force)
+    body = request_body(UpdateVersion, description=description, tags=replaced, reason=reason or None)
+    headers = write_headers(revision, force=force)
     read = about(_version, model=name, version=version)
     return Operation("PATCH", _path(name, version), read, "write", body=body, headers=headers)
 
 
-def transition(
-    name: str,
-    version: int,
-    to: ModelStage | str,
-    *,
-    reason: str = "",
-    replacing: int | None = None,
-    override: bool = False,
-    revision: int | None = None,
-    force: bool = False,
-) -> Operation[ModelVersion]:
-    """The version, moved to another stage; one that it replaces in production is archived in the same instant.
-
-    Promoting and archiving need a reason, and so does `force`. To production, `replacing` is the version that the
-    caller saw there, None for none; `override` promotes although the policy is not met, which is a right of its own.
-
-    Raises:
-        IllegalTransition: no move leads there from where it is.
-        RevisionMismatch: somebody changed it in between; `winner` says who, if that was a decision.
-        ProductionChanged: something else is in production; `winner` says whose decision that is.
-        PolicyNotMet: the policy of the model asks for more.
-    """
-    stage = one_of("to", ModelStage, to)
-    body = given(TransitionRequest, to=stage, reason=reason, replacing=replacing, override=override or None)
-    headers = unsafe(revision, force=force)
-    read = about(_version, model=name, version=version)
-    return Operation("POST", _path(name, version, "transition"), read, "write", body=body, headers=headers)
-
-
-def tombstone(
-    name: str, version: int, *, reason: str, revision: int | None = None, force: bool = False
-) -> Operation[ModelVersion]:
-    """The version, taken out of use for good; its number is never given again, its manifest stays.
-
-    Raises:
-        InUse: it is in production, or aliases point at it.
-        RevisionRequired: neither `revision` nor `force` was given.
-        RevisionMismatch: somebody changed it in between; `winner` says who, if that was a decision.
-    """
-    body = given(TombstoneRequest, reason=reason)
-    headers = unsafe(revision, force=force)
-    read = about(_version, model=name, version=version)
-    return Operation("POST", _path(name, version, "tombstone"), read, "write", body=body, headers=headers)
-
-
-def recall(
-    name: str, version: int, *, reason: str, revision: int | None = None, force: bool = False
-) -> Operation[ModelVersion]:
-    """The version, blocked for everyone at once: it is neither resolved nor fetched nor loaded until reinstated.
-
-    Raises:
-        VersionRecalled: it is blocked already.
-        RevisionRequired: neither `revision` nor `force` was given.
-        RevisionMismatch: somebody changed it in between; `winner` says who, if that was a decision.
-    """
-    return _decided(name, version, "recall", reason, revision, force=force)
-
-
-def reinstate(
-    name: str, version: int, *, reason: str, revision: int | None = None, force: bool = False
-) -> Operation[ModelVersion]:
-    """The version, blocked no more.
-
-    Raises:
-        IllegalTransition: it is not blocked.
-        RevisionRequired: neither `revision` nor `force` was given.
-        RevisionMismatch: somebody changed it in between; `winner` says who, if that was a decision.
-    """
-    return _decided(name, version, "reinstate", reason, revision, force=force)
-
-
 def diff(name: str, left: int, right: int) -> Operation[VersionDiff]:
-    """In what two versions of a model differ: parameters, metrics, signature, lineage, files; what is equal too.
+    """Compare two versions of a model by parameters, metrics, signature, lineage and files; equal entries included.
 
     Raises:
         VersionNotFound: the model lacks one of them.
@@ -235,7 +173,7 @@ def search(
     order: VersionOrder = "-version",
     page_size: int = 100,
 ) -> Operation[Page[ModelVersion]]:
-    """The versions of a model, the newest first, a page at a time."""
+    """List the versions of a model, the newest first, a page at a time."""
     conditions = query(
         stage=None if stage is None else one_of("stage", ModelStage, stage),
         tombstoned=tombstoned,
@@ -246,11 +184,11 @@ def search(
 
 
 def manifest(name: str, version: int) -> Operation[Manifest]:
-    """Return the files of a version, also of a tombstoned one.
+    """Get the files of a version, also of a tombstoned one.
 
     Raises:
-        ProtocolError: a file has a path that would lead elsewhere on this machine, or two have the same.
-        DigestMismatch: the files are not those of the digest in the answer.
+        ProtocolError: a path leads out of the folder of the version, or two files have the same path.
+        DigestMismatch: the files do not have the digest in the answer.
     """
 
     def read(answer: Answer) -> Manifest:
@@ -266,14 +204,5 @@ def manifest(name: str, version: int) -> Operation[Manifest]:
     return Operation("GET", _path(name, version, "manifest"), read)
 
 
-def _decided(
-    name: str, version: int, act: str, reason: str, revision: int | None, *, force: bool
-) -> Operation[ModelVersion]:
-    body = given(RecallRequest, reason=reason)
-    headers = unsafe(revision, force=force)
-    read = about(_version, model=name, version=version)
-    return Operation("POST", _path(name, version, act), read, "write", body=body, headers=headers)
-
-
 def _path(name: str, *rest: str | int) -> str:
-    return path("models", checked(check_model_name, name), "versions", *rest)
+    return path("models", validate(check_model_name, name), "versions", *rest)

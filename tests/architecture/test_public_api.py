@@ -102,6 +102,8 @@ def verbs(kind: type[Any]) -> dict[str, Any]:
     }
 
 
+# Resources whose operations stand in several modules.
+PARTS = {"artifacts": ("uploads", "collection"), "versions": ("lifecycle",)}
 SHORTCUTS = (ModelRegistry, AsyncModelRegistry)
 PAIRS = [
     pytest.param(blocking, resources(AsyncModelRegistry)[name], id=name)
@@ -219,9 +221,11 @@ def test_both_registries_take_the_same_parameters(blocking: type[Any], asynchron
 @pytest.mark.parametrize(("blocking", "asynchronous"), PAIRS)
 def test_a_resource_has_its_operations_and_nothing_else(blocking: type[Any], asynchronous: type[Any]) -> None:
     """Every public operation of a resource's module is a verb, or a shortcut, in both registries."""
-    module = importlib.import_module(f"common_lib.operations.{blocking.__name__.lower()}")
+    name = blocking.__name__.lower()
+    modules = [importlib.import_module(f"common_lib.operations.{part}") for part in (name, *PARTS.get(name, ()))]
     public = {
         name: thing
+        for module in modules
         for name, thing in vars(module).items()
         if inspect.isfunction(thing) and thing.__module__ == module.__name__ and not name.startswith("_")
     }

@@ -84,7 +84,7 @@ def test_bytes_with_another_digest_are_refused(registry: ModelRegistry, tmp_path
         registry.artifacts.put_blob(announced, file)
     assert refused.value.code == "digest_mismatch"
     with pytest.raises(BlobNotFound):
-        registry.artifacts.find_blob(announced)
+        registry.artifacts.get_blob(announced)
 
 
 def test_a_file_outside_the_manifest_is_not_served(registry: ModelRegistry, name: str) -> None:

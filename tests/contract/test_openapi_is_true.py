@@ -248,7 +248,7 @@ def _use_everything(registry: HttpRegistry, folder: Path) -> None:
         tags={"team": "fx"},
     )
     again = FileEntry(path="model.onnx", size=7, sha256=registry.versions.manifest("eurusd", 1).files[0].sha256)
-    registry.artifacts.find_blob(again.sha256)
+    registry.artifacts.get_blob(again.sha256)
     registry.artifacts.put_blob(again.sha256, folder / "model.onnx")
     registry.artifacts.verify_blob(again.sha256)
     registry.versions.create("eurusd", [again], framework="onnx")
@@ -317,7 +317,7 @@ def _use_uploads(registry: HttpRegistry, folder: Path) -> None:
     for _ in range(2):
         assert registry.artifacts.begin_upload(sha256[1], 10).received == 0
         assert registry.artifacts.put_part(sha256[1], Source(file, 0, 4), sha256[0]).received == 4
-        assert registry.artifacts.find_upload(sha256[1]).received == 4
+        assert registry.artifacts.get_upload(sha256[1]).received == 4
         registry.artifacts.abandon_upload(sha256[1])
     registry.artifacts.put_blobs({hashlib.sha256(one).hexdigest(): one for one in (b"one", b"two")})
     registry.artifacts.begin_upload(sha256[1], 10)

@@ -16,8 +16,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 import common_lib.types
 import registry_server.domain
 from common_lib.errors import InvalidRequest
-from common_lib.operations.base import Answer, reads
-from common_lib.operations.base import given as body_of
+from common_lib.operations.base import Answer, json_reader
+from common_lib.operations.base import request_body as body_of
 from common_lib.operations.models import create
 from common_lib.rules import canonical, names
 from common_lib.rules.violation import RuleViolation
@@ -184,7 +184,7 @@ def test_the_client_ignores_unknown_fields_in_answers(pair: Pair, data: st.DataO
     """A field of a newer server, at any depth, changes nothing for an older client."""
     document = data.draw(sound(pair.server))
     newer = with_unknown_fields(document, server_schema(pair.server), deep=True)
-    read = reads(pair.client)
+    read = json_reader(pair.client)
     assert read(Answer(200, {}, encoded(newer))) == read(Answer(200, {}, encoded(document)))
 
 
@@ -302,7 +302,7 @@ def test_the_client_reads_the_stored_bytes_of_an_event(
     body, _ = events.encode(change, sequence=sequence, time=time, **about)
     documented = msgspec.json.decode(body, type=events.CloudEvent)
     assert set(json.loads(body)) == set(documented.__struct_fields__)
-    (event,) = reads(list[Event])(Answer(200, {}, b"[" + body + b"]"))
+    (event,) = json_reader(list[Event])(Answer(200, {}, b"[" + body + b"]"))
     assert (event.id, event.actor, event.requestid, event.source) == ("e1", "admin", "r1", "urn:uuid:1")
     assert (int(event.sequence), event.time, event.subject) == (sequence, time, "models/eurusd")
     assert event.type == "registry.model.updated"

@@ -87,9 +87,9 @@ def test_an_interrupted_upload_continues_after_the_last_part(registry: ModelRegi
     with pytest.raises(ConnectionFailed):
         cutting.register(name, file, framework="test")
     assert cutting.parts() == [0, PART, *[2 * PART] * 4]
-    assert registry.artifacts.find_upload(sha256_of(file)).received == 2 * PART
+    assert registry.artifacts.get_upload(sha256_of(file)).received == 2 * PART
     with pytest.raises(BlobNotFound):
-        registry.artifacts.find_blob(sha256_of(file))
+        registry.artifacts.get_blob(sha256_of(file))
     whole = Through(registry, lambda _: None)
     whole.register(name, file, framework="test")
     assert whole.parts() == [2 * PART, 3 * PART]
@@ -124,7 +124,7 @@ def test_each_part_is_verified_on_arrival(registry: ModelRegistry, file: Path) -
         with pytest.raises(InvalidRequest) as refused:
             registry.artifacts.put_part(whole, wrong, prefix)
         assert refused.value.code == "digest_mismatch"
-        assert registry.artifacts.find_upload(whole).received == PART
+        assert registry.artifacts.get_upload(whole).received == PART
     assert registry.artifacts.put_part(whole, wrong, sha256_of(file, 2 * PART)).received == 2 * PART
 
 
@@ -148,13 +148,13 @@ def test_an_upload_that_differs_from_its_announcement_is_discarded(
     with pytest.raises(InvalidRequest, match="start the upload again"):
         registry.artifacts.put_part(announced, Source(file), sha256_of(file))
     with pytest.raises(UploadNotFound):
-        registry.artifacts.find_upload(announced)
+        registry.artifacts.get_upload(announced)
     registry.artifacts.begin_upload(announced, PART)
     with pytest.raises(Conflict, match="1000 bytes, not 2000"):
         registry.artifacts.begin_upload(announced, 2 * PART)
     with pytest.raises(TooLarge, match="1000 bytes"):
         registry.artifacts.put_part(announced, Source(file, 0, PART + 1), sha256_of(file, PART + 1))
-    assert registry.artifacts.find_upload(announced).received == 0
+    assert registry.artifacts.get_upload(announced).received == 0
 
 
 def test_an_upload_can_be_abandoned(registry: ModelRegistry, file: Path) -> None:
@@ -163,7 +163,7 @@ def test_an_upload_can_be_abandoned(registry: ModelRegistry, file: Path) -> None
     registry.artifacts.begin_upload(whole, file.stat().st_size)
     registry.artifacts.put_part(whole, Source(file, 0, PART), sha256_of(file, PART))
     registry.artifacts.abandon_upload(whole)
-    for ask in (registry.artifacts.find_upload, registry.artifacts.abandon_upload):
+    for ask in (registry.artifacts.get_upload, registry.artifacts.abandon_upload):
         with pytest.raises(UploadNotFound):
             ask(whole)
     assert registry.artifacts.begin_upload(whole, file.stat().st_size).received == 0
@@ -268,5 +268,5 @@ def test_a_batch_of_blobs_is_stored_whole_or_not_at_all(registry: ModelRegistry,
     assert mine in registry.artifacts.presence(list(right)).missing
     for _ in range(2):
         assert registry.artifacts.put_blobs(right).missing == []
-    assert [registry.artifacts.find_blob(sha256).size for sha256 in (mine, empty)] == [len(name), 0]
+    assert [registry.artifacts.get_blob(sha256).size for sha256 in (mine, empty)] == [len(name), 0]
     assert registry.artifacts.presence([*right, *wrong]).missing == list(wrong)

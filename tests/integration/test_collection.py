@@ -73,7 +73,7 @@ def test_bytes_go_step_by_step(world: World, registry: HttpRegistry, tmp_path: P
     assert (done.removed_blobs, done.removed_bytes, done.purged_files) == (1, 15, 0)
     assert (stored(world), stored(world, "trash")) == (named, {sha256})
     with pytest.raises(BlobNotFound):
-        registry.artifacts.find_blob(sha256)
+        registry.artifacts.get_blob(sha256)
     assert registry.artifacts.collect_garbage(trash_s=0).purged_bytes == 15
     assert (stored(world), stored(world, "trash")) == (named, set())
     types = [event.type for event in registry.events.after(0, limit=1_000) if event.subject == f"blobs/{sha256}"]
@@ -160,7 +160,7 @@ def test_damage_is_found_told_and_mended(world: World, registry: HttpRegistry, t
     with pytest.raises(BlobDamaged):
         registry.fetch(version.reference)
     with pytest.raises(BlobNotFound):
-        registry.artifacts.find_blob(sha256)
+        registry.artifacts.get_blob(sha256)
     again = version_of(registry, "eurusd-direction", b"precious")
     snapshot = registry.fetch(version.reference)
     assert (snapshot.folder / "model.bin").read_bytes() == b"precious"
@@ -262,7 +262,7 @@ def test_an_upload_by_another_is_another_upload(world: World, tmp_path: Path) ->
         one.artifacts.begin_upload(sha256, 10)
         one.artifacts.put_part(sha256, Source(file, 0, 4), first)
         for refused in (
-            lambda: other.artifacts.find_upload(sha256),
+            lambda: other.artifacts.get_upload(sha256),
             lambda: other.artifacts.abandon_upload(sha256),
             lambda: other.artifacts.put_part(sha256, Source(file, 4), sha256),
         ):

@@ -218,7 +218,7 @@ def test_who_sends_what_another_is_sending_waits_for_it(
     ]
     run(upload.send([file]), Busy(registry, others).call)
     assert others == []
-    assert registry.call(artifacts.find_blob(file.entry.sha256)).size == 950
+    assert registry.call(artifacts.get_blob(file.entry.sha256)).size == 950
 
 
 def _slowly(connection: socket.socket) -> None:

@@ -75,7 +75,7 @@ CALLS: list[tuple[str, Call, type[errors.RequestRefused], str | None, Any]] = [
     ("a number for an alias", lambda r: r.aliases.get(MODEL, 7), errors.InvalidRequest, "alias", 7),  # type: ignore[arg-type]
     ("text for a version", lambda r: r.aliases.create(MODEL, "champion", "1"), errors.InvalidRequest, "version", "1"),  # type: ignore[arg-type]
     ("an alias that exists", lambda r: r.aliases.create(MODEL, "shadow", 1), errors.AlreadyExists, "alias", "shadow"),
-    ("a digest that is none", lambda r: r.artifacts.find_blob("x"), errors.InvalidRequest, "sha256", "x"),
+    ("a digest that is none", lambda r: r.artifacts.get_blob("x"), errors.InvalidRequest, "sha256", "x"),
     ("a file that is none", lambda r: r.register(MODEL, "/absent", framework="test"), errors.InvalidRequest, "path", "/absent"),
     ("a path with NUL", lambda r: r.register(MODEL, "a\0b", framework="test"), errors.InvalidRequest, "path", "a\0b"),
     ("events before the first", lambda r: r.events.after(-1), errors.InvalidRequest, "after", "-1"),

@@ -62,7 +62,7 @@ VALUES: list[tuple[str, Any, Ask, str, Any]] = [
         (
             "blob",
             {"sha256": SHA, "size": 7, "created_by": "a", "created_at": AT},
-            lambda r: r.artifacts.find_blob(SHA),
+            lambda r: r.artifacts.get_blob(SHA),
             "sha256",
             ["0" * 64, "/etc/passwd"],
         ),

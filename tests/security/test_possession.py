@@ -55,7 +55,7 @@ def test_a_digest_alone_gives_nothing(world: World) -> None:
         world.stranger.versions.create(world.model, [world.entry], framework="test")
     assert world.stranger.artifacts.presence([sha256]).missing == [sha256]
     assert not world.stranger.artifacts.begin_upload(sha256, world.entry.size).complete
-    for ask in (world.stranger.artifacts.find_blob, world.stranger.artifacts.verify_blob):
+    for ask in (world.stranger.artifacts.get_blob, world.stranger.artifacts.verify_blob):
         with pytest.raises(BlobNotFound):
             ask(sha256)
     with pytest.raises(BytesMissing):
@@ -79,7 +79,7 @@ def test_who_may_read_a_version_need_not_send_its_bytes(world: World, name: str)
     sha256 = world.entry.sha256
     assert world.owner.artifacts.presence([sha256]).missing == []
     assert world.owner.artifacts.begin_upload(sha256, world.entry.size).complete
-    assert world.owner.artifacts.find_blob(sha256).sha256 == sha256
+    assert world.owner.artifacts.get_blob(sha256).sha256 == sha256
     world.owner.models.create(f"{name}-a2", "regression")
     assert world.owner.versions.create(f"{name}-a2", [world.entry], framework="test").version == 1
 
@@ -125,9 +125,9 @@ def test_a_reader_learns_who_registered_a_file_and_not_who_sent_its_bytes_first(
     with workbench(server, f"{name}-b*") as reader:
         registered = reader.versions.get(world.model, 1)
         for blob in (
-            reader.artifacts.find_blob(world.entry.sha256),
+            reader.artifacts.get_blob(world.entry.sha256),
             reader.artifacts.verify_blob(world.entry.sha256).blob,
         ):
             assert (blob.created_by, blob.created_at) == (registered.created_by, registered.created_at)
     with server.registry() as admin:
-        assert admin.artifacts.find_blob(world.entry.sha256).created_by == world.owner.principals.whoami().name
+        assert admin.artifacts.get_blob(world.entry.sha256).created_by == world.owner.principals.whoami().name

@@ -74,7 +74,7 @@ def results_of_blocking_calls(registry: ModelRegistry) -> None:
     assert_type(registry.policies.put("eurusd", PromotionRules(approvals=1), reason="two", revision=1), Policy)
     assert_type(registry.aliases.get("eurusd", "champion"), Alias)
     assert_type(registry.aliases.of_model("eurusd"), list[Alias])
-    assert_type(registry.artifacts.find_blob("0" * 64), Blob)
+    assert_type(registry.artifacts.get_blob("0" * 64), Blob)
     assert_type(registry.artifacts.presence(["0" * 64]), Presence)
     assert_type(registry.artifacts.begin_upload("0" * 64, 3), Upload)
     assert_type(registry.events.after(0), list[Event])

@@ -1,0 +1,24 @@
+"""Garbage collection of blobs."""
+
+from common_lib.operations.base import Operation, json_reader, path, request_body
+from common_lib.rules.collection import Collection
+from common_lib.types.collection import CollectionRequest
+
+_collection = json_reader(Collection)
+
+
+def collect_garbage(
+    *,
+    dry_run: bool = False,
+    grace_s: int | None = None,
+    retention_s: int | None = None,
+    trash_s: int | None = None,
+) -> Operation[Collection]:
+    """Remove bytes that no version names, or, in a dry run, count them; times are in seconds.
+
+    The registry removes bytes that no version has named for `grace_s` (a day), and those of tombstoned versions
+    `retention_s` (30 days) after the tombstone. It deletes them from the trash after `trash_s` (7 days). Manifests and
+    digests are never removed.
+    """
+    body = request_body(CollectionRequest, dry_run=dry_run, grace_s=grace_s, retention_s=retention_s, trash_s=trash_s)
+    return Operation("POST", path("collection"), _collection, "blob", body=body)

@@ -1,0 +1,88 @@
+"""Lifecycle of versions: transitions between stages, recalls and tombstones."""
+
+from common_lib.operations.answers import about
+from common_lib.operations.base import Operation, json_reader, one_of, path, request_body, validate, write_headers
+from common_lib.rules.lifecycle import ModelStage
+from common_lib.rules.names import check_model_name
+from common_lib.types.base import TombstoneRequest
+from common_lib.types.lifecycle import RecallRequest, TransitionRequest
+from common_lib.types.versions import ModelVersion
+
+_version = json_reader(ModelVersion)
+
+
+def transition(
+    name: str,
+    version: int,
+    to: ModelStage | str,
+    *,
+    reason: str = "",
+    replacing: int | None = None,
+    override: bool = False,
+    revision: int | None = None,
+    force: bool = False,
+) -> Operation[ModelVersion]:
+    """Move a version to another stage; a version that it replaces in production is archived in the same transaction.
+
+    Promoting, archiving and `force` need a reason. For a move to production, `replacing` is the version that the
+    caller saw there, None for none; `override` promotes although the policy is not met, and needs a right of its own.
+
+    Raises:
+        IllegalTransition: the lifecycle has no such move.
+        RevisionMismatch: somebody changed the version in the meantime; `winner` names the decision, if it was one.
+        ProductionChanged: another version is in production; `winner` names the decision.
+        PolicyNotMet: the version does not meet the policy of the model.
+    """
+    stage = one_of("to", ModelStage, to)
+    body = request_body(TransitionRequest, to=stage, reason=reason, replacing=replacing, override=override or None)
+    return _change(name, version, "transition", body, write_headers(revision, force=force))
+
+
+def tombstone(
+    name: str, version: int, *, reason: str, revision: int | None = None, force: bool = False
+) -> Operation[ModelVersion]:
+    """Take a version out of use for good; its number is never given again, its manifest stays.
+
+    Raises:
+        InUse: the version is in production, or aliases point at it.
+        RevisionRequired: neither `revision` nor `force` was given.
+        RevisionMismatch: somebody changed the version in the meantime; `winner` names the decision, if it was one.
+    """
+    body = request_body(TombstoneRequest, reason=reason)
+    return _change(name, version, "tombstone", body, write_headers(revision, force=force))
+
+
+def recall(
+    name: str, version: int, *, reason: str, revision: int | None = None, force: bool = False
+) -> Operation[ModelVersion]:
+    """Block a version for everyone at once: it is not resolved, fetched or loaded until it is reinstated.
+
+    Raises:
+        VersionRecalled: the version is already blocked.
+        RevisionRequired: neither `revision` nor `force` was given.
+        RevisionMismatch: somebody changed the version in the meantime; `winner` names the decision, if it was one.
+    """
+    body = request_body(RecallRequest, reason=reason)
+    return _change(name, version, "recall", body, write_headers(revision, force=force))
+
+
+def reinstate(
+    name: str, version: int, *, reason: str, revision: int | None = None, force: bool = False
+) -> Operation[ModelVersion]:
+    """Lift the recall of a version.
+
+    Raises:
+        IllegalTransition: the version is not blocked.
+        RevisionRequired: neither `revision` nor `force` was given.
+        RevisionMismatch: somebody changed the version in the meantime; `winner` names the decision, if it was one.
+    """
+    body = request_body(RecallRequest, reason=reason)
+    return _change(name, version, "reinstate", body, write_headers(revision, force=force))
+
+
+def _change(
+    name: str, version: int, action: str, body: bytes, headers: tuple[tuple[str, str], ...]
+) -> Operation[ModelVersion]:
+    target = path("models", validate(check_model_name, name), "versions", version, action)
+    read = about(_version, model=name, version=version)
+    return Operation("POST", target, read, "write", body=body, headers=headers)
