@@ -34,15 +34,15 @@ BETWEEN: list[tuple[str, Handler, type[RegistryError], list[str]]] = [
         ["an invalid address"],
     ),
     ("304", answering(b"", 304), ProtocolError, ["status 304"]),
-    ("407", answering(PAGE, 407, "text/html"), ProtocolError, ["a name and a password", "HTTP_PROXY"]),
+    ("407", answering(PAGE, 407, "text/html"), ProtocolError, ["a user name and a password", "HTTP_PROXY"]),
     (
         "413",
         answering(PAGE, 413, "text/html", server="nginx\x1b"),
         ProtocolError,
         ["status 413", "nginx", "refuses a body of that size"],
     ),
-    ("502", answering(PAGE, 502, "text/html"), ServerFailed, ["status 502", "does not reach it", "Please log in"]),
-    ("504", answering(PAGE, 504, "text/html"), ServerFailed, ["status 504", "waited too long"]),
+    ("502", answering(PAGE, 502, "text/html"), ServerFailed, ["status 502", "cannot reach it", "Please log in"]),
+    ("504", answering(PAGE, 504, "text/html"), ServerFailed, ["status 504", "timed out"]),
     (
         "captive portal",
         answering(PAGE, 200, "text/html"),
