@@ -26,7 +26,7 @@ C = TypeVar("C", bound=type[Any])
 
 
 def _with_environment(kind: C) -> C:
-    """Make the constructor read fields that are not passed from the environment."""
+    """Make a constructor use the environment for fields that are not passed."""
     init = kind.__init__
 
     @wraps(init)
@@ -39,7 +39,7 @@ def _with_environment(kind: C) -> C:
 
 @dataclass(frozen=True, slots=True)
 class BreakerRules:
-    """When a circuit opens, and for how long; times are seconds, rates are shares of all calls in the window.
+    """The conditions that open a circuit, and how long it stays open; times are seconds, rates are shares of calls.
 
     Raises:
         InvalidConfiguration: a value is not a number, is not positive, or contradicts another.

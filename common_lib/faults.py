@@ -13,6 +13,7 @@ circuits, which therefore work as in production. In any other registry they affe
 """
 
 import asyncio
+import math
 import random
 import time
 from dataclasses import dataclass
@@ -25,10 +26,8 @@ from common_lib.errors import (
     AnswerTimedOut,
     ConnectionFailed,
     InvalidConfiguration,
-    ServerFailed,
-    Unauthenticated,
 )
-from common_lib.operations.base import Answer, Operation
+from common_lib.operations.base import Answer, Operation, refusal
 from common_lib.registry import AsyncModelRegistry, ModelRegistry
 from common_lib.repetition import make_repeatable
 
@@ -110,9 +109,8 @@ class Faults:
         """
         wrap_transport = getattr(registry, "wrap_transport", None)
         if wrap_transport is not None:
-            wrap_transport(
-                partial(_FaultyTransport if isinstance(registry, ModelRegistry) else _AsyncFaultyTransport, self)
-            )
+            wrapper = _FaultyTransport if isinstance(registry, ModelRegistry) else _AsyncFaultyTransport
+            wrap_transport(partial(wrapper, self))
             return registry
         if isinstance(registry, ModelRegistry):
             return _FaultyRegistry(self, registry)
@@ -166,13 +164,11 @@ class _AsyncFaultyRegistry(AsyncModelRegistry):
 
 
 def _raise_before(fault: _Fault) -> None:
-    match fault.kind:
-        case "outage":
-            raise ConnectionFailed(_SIMULATED)
-        case "errors":
-            raise ServerFailed(f"{_SIMULATED}: status {fault.status}")
-        case "denied":
-            raise Unauthenticated(f"{_SIMULATED}: the token has expired", code="unauthenticated", status=401)
+    outcome = _replacement(fault, math.inf)
+    if isinstance(outcome, Failure):
+        raise outcome.kind(outcome.detail)
+    if outcome is not None:
+        raise refusal(outcome)
 
 
 def _raise_after(fault: _Fault, operation: Operation[Any]) -> None:

@@ -34,7 +34,7 @@ class LastGood:
         self._entries: dict[str, tuple[Answer, float]] = {}
 
     def fetch(self, operation: Operation[T]) -> Flow[T]:
-        """Return the registry's result of an operation; in an outage, of a resolve, that of the last good answer.
+        """Return the registry's result of an operation; during an outage, return the last good result of a resolve.
 
         Raises:
             RegistryError: the registry refused the request, or did not answer and no stored answer may be served.

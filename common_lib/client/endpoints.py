@@ -1,7 +1,7 @@
 """The endpoints of one registry, and the order in which a call tries them.
 
 Only the order: endpoints that failed lately come last, so that a call continues at one that it has not tried. Whether
-an endpoint fails for all calls, and for how long it is left alone, is known to its circuit.
+an endpoint fails for all calls, and for how long it is not used, is known to its circuit.
 """
 
 import math
@@ -19,7 +19,7 @@ class Endpoints:
         self._urls = urls
         self._settling_s = settling_s
         self._clock = clock
-        # By circuit: when it failed, and until when the server asked to be left alone.
+        # By circuit: when it failed, and until when the server asked the client to wait.
         self._failures: dict[str, tuple[float, float]] = {}
 
     def order(self, route_class: str) -> list[str]:
@@ -31,12 +31,12 @@ class Endpoints:
         return circuits
 
     def retry_after_s(self, route_class: str) -> float:
-        """Return for how many seconds the first endpoint in order still wants to be left alone."""
+        """Return for how many more seconds the first endpoint in order has asked the client to wait."""
         _, until = self._failures.get(self.order(route_class)[0], _NEVER)
         return max(0.0, until - self._clock())
 
     def record_failure(self, circuit: str, retry_after_s: float | None) -> None:
-        """Record a failed attempt, and for how long the server asks to be left alone."""
+        """Record a failed attempt, and how long the server asks the client to wait."""
         now = self._clock()
         self._failures[circuit] = (now, now + (retry_after_s or 0.0))
 

@@ -62,10 +62,5 @@ class Limits:
         Besides a young entry, this is one whose refresh failed a moment ago or is under way: callers do not wait for a
         registry that hangs.
         """
-        if not self.may_serve(entry):
-            return False
-        if age_s < self.revalidate_s:
-            return True
-        if entry.failed_at is None or age_s > self.stale_s:
-            return False
-        return is_refreshing or now - entry.failed_at < self.fresh_s
+        has_failed = entry.failed_at is not None and (is_refreshing or now - entry.failed_at < self.fresh_s)
+        return self.may_serve(entry) and (age_s < self.revalidate_s or (has_failed and age_s <= self.stale_s))

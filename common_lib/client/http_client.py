@@ -69,11 +69,9 @@ class HttpClient(ABC):
         return cache.refresh_steps(operation, lambda *began: self.resilience.steps(operation, *began))
 
     def _reset_if_forked(self) -> None:
-        if self._process != os.getpid():
-            self._reset_after_fork()
-
-    def _reset_after_fork(self) -> None:
-        """Replace connections and locks, which belong to the parent; keep the stored answers."""
+        """In a forked process, replace connections and locks, which belong to the parent; keep the stored answers."""
+        if self._process == os.getpid():
+            return
         self._process = os.getpid()
         self._abandon_connections()
         self.resilience = Resilience(self.config, telemetry=self.resilience.telemetry)

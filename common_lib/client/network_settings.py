@@ -53,7 +53,7 @@ def client_options(
     is_encrypted = any(address.scheme == "https" for address in [*addresses, *(rule.address for rule in proxies)])
     context = tls_context(config.ca_file, variables) if is_encrypted else _no_certificates()
     mounts = {
-        _pattern(address): None
+        address._replace(path="").url: None
         if rule is None
         else transport(verify=context, limits=limits, proxy=_proxy(rule, context))
         for address, rule in rules.items()
@@ -186,10 +186,6 @@ def _proxy(rule: ProxyRule, context: ssl.SSLContext) -> httpx.Proxy:
     auth = (unquote(name), unquote(password)) if rule.address.userinfo else None
     is_encrypted = rule.address.scheme == "https"
     return httpx.Proxy(rule.address.url, auth=auth, ssl_context=context if is_encrypted else None)
-
-
-def _pattern(address: urls.Address) -> str:
-    return address._replace(path="").url
 
 
 def _no_certificates() -> ssl.SSLContext:

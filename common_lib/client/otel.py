@@ -15,7 +15,7 @@ _NAME: Final = "common_lib.client"
 
 
 class OpenTelemetry(Telemetry):
-    """Counts of events and times of attempts, both also in the current span, whose `traceparent` is sent.
+    """Telemetry that counts events, times attempts, adds both to the current span, and sends its trace.
 
     Source of the header: W3C Trace Context, section 3.2. Baggage is not sent: it is private to the service.
     """

@@ -16,7 +16,7 @@ Outcome = Answer | Failure
 
 
 def retry_after_s(outcome: Outcome) -> float | None:
-    """Return for how many seconds the server asks to be left alone; None if it does not ask, or not in a valid form.
+    """Return how many seconds the server asks the client to wait; None if it does not ask, or not in a valid form.
 
     A date is compared with the server's own clock; one in the past means now.
 
@@ -62,7 +62,7 @@ def is_deadline_exceeded(outcome: Answer) -> bool:
 
 
 def is_inconclusive(outcome: Outcome) -> bool:
-    """Return whether an outcome does not show how the server is: the client itself ended or delayed the attempt."""
+    """Return whether an outcome shows nothing about the server, because the client ended or delayed the attempt."""
     return isinstance(outcome, Failure) and outcome.kind in {DeadlineExceeded, TooManyCalls}
 
 

@@ -10,7 +10,7 @@ _STATES: Final = {"close": 0, "half-open": 1, "open": 2}
 
 
 class Prometheus(Telemetry):
-    """Counts of attempts, retries, stale answers and refused retries, and the state of each circuit.
+    """Telemetry that counts attempts, retries and stale answers, and exports the state of each circuit.
 
     One instance serves all clients of a process. The label `circuit` is an endpoint and a class of routes, `outcome`
     the class of a status, such as `2xx`, or `none` if there was no answer.

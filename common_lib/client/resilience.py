@@ -55,7 +55,7 @@ class CircuitState:
 
 
 class Resilience:
-    """The chain of one client: what all its calls share."""
+    """The retry budget, bulkhead, circuits and endpoints that all calls of one client share."""
 
     def __init__(
         self,
@@ -132,8 +132,8 @@ class Resilience:
             last = _last(state)
             doublings = 0 if attempts.is_executing(last) else state.attempt_number - 1
             longest_s = min(config.longest_pause_s, config.first_pause_s * 2**doublings)
-            # With several endpoints the next attempt goes to another one, which may not want to be left alone; after a
-            # 429 it goes to the same one, which is healthy.
+            # With several endpoints the next attempt goes to another one, which may not ask for a pause; after a 429 it
+            # goes to the same one, which is healthy.
             goes_elsewhere = config.replicas and not outcomes.is_rate_limited(last)
             server_s = outcomes.retry_after_s(last) or 0.0
             floor_s = self.endpoints.retry_after_s(attempts.route_class) if goes_elsewhere else server_s

@@ -184,9 +184,10 @@ class ResolveCache:
             if stale is None:
                 raise
             return stale
-        if error is None or (isinstance(error, RequestRefused) and not isinstance(error, _DENIED)):
-            return answer
-        if isinstance(error, _DENIED) and not limits.serve_on_auth_failure:
+        may_replace = (
+            limits.serve_on_auth_failure if isinstance(error, _DENIED) else not isinstance(error, RequestRefused)
+        )
+        if error is None or not may_replace:
             return answer
         return self._stale_answer(operation.path, limits, str(error)) or answer
 
