@@ -1,4 +1,4 @@
-"""Analysis engine: report which models are in production, since when, why, and how good they were found to be.
+"""Analysis engine: report the models in production, with their versions, aliases and metrics.
 
 REGISTRY_URL=http://127.0.0.1:8321 REGISTRY_TOKEN=mrg_… python examples/analysis_read.py
 """
@@ -10,7 +10,7 @@ from common_lib import AsyncHttpRegistry, AsyncModelRegistry
 
 
 async def main(registry: AsyncModelRegistry) -> list[str]:
-    """One line for each model that has a version in production."""
+    """Return one line for each model that has a version in production."""
     analysis = Analysis(registry)
     lines = []
     for found in await analysis.production_models():
@@ -26,9 +26,9 @@ async def main(registry: AsyncModelRegistry) -> list[str]:
 
 
 async def run() -> None:
-    """Do it on the registry of the environment."""
+    """Print the report about the registry that the environment names."""
     async with AsyncHttpRegistry() as connected:
-        print("\n".join(await main(connected)) or "nothing is in production")
+        print("\n".join(await main(connected)) or "no model has a version in production")
 
 
 if __name__ == "__main__":

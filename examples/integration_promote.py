@@ -1,4 +1,4 @@
-"""ML integration: promote the candidate that does better than doing nothing, and archive the others.
+"""ML integration: promote the newest candidate that is better than the mean, and archive the worse ones before it.
 
 REGISTRY_URL=http://127.0.0.1:8321 REGISTRY_TOKEN=mrg_… python examples/integration_promote.py
 """
@@ -13,7 +13,7 @@ MODEL = "execution-cost"
 
 
 async def main(registry: AsyncModelRegistry) -> ModelVersion | None:
-    """The version that was promoted, the newest first; None if no candidate was good enough."""
+    """Promote the newest candidate that is good enough and return it, or None if none is."""
     integration = Integration(registry)
     for candidate in await integration.candidates(MODEL):
         error, naive = candidate.metrics["mae_bp"], candidate.metrics["mean_mae_bp"]
@@ -27,7 +27,7 @@ async def main(registry: AsyncModelRegistry) -> ModelVersion | None:
                 candidate, reason=f"better than the mean: {figures}", replacing=check.replacing
             )
         except (RevisionMismatch, ProductionChanged, PolicyNotMet):
-            # Somebody decided otherwise since it was read, or the policy asks for more: the next run looks again.
+            # Another decision came first, or the policy is not met: the next run tries again.
             continue
         await integration.point("champion", promoted, reason="follows production")
         return promoted
@@ -35,7 +35,7 @@ async def main(registry: AsyncModelRegistry) -> ModelVersion | None:
 
 
 async def run() -> None:
-    """Do it on the registry of the environment."""
+    """Promote a candidate in the registry that the environment names."""
     async with AsyncHttpRegistry() as connected:
         promoted = await main(connected)
     print(f"{promoted.reference} is in {promoted.stage}" if promoted else f"no candidate of {MODEL} is good enough")

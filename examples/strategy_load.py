@@ -1,4 +1,4 @@
-"""Strategy execution: load the production model, its files verified, and ask it what an order would cost.
+"""Strategy execution: load the production model from verified files, and estimate the cost of an order.
 
 REGISTRY_URL=http://127.0.0.1:8321 REGISTRY_TOKEN=mrg_… python examples/strategy_load.py
 """
@@ -16,11 +16,11 @@ FOLDER = Path("models")
 
 
 def main(registry: ModelRegistry, folder: Path) -> Callable[[float], float]:
-    """The production model as a function: from an order's share of the day's volume to its cost in basis points.
+    """Load the production model as a function of an order's share of the day's volume: its cost in basis points.
 
     Raises:
         VersionNotFound: no version is in production.
-        DigestMismatch: its bytes are not what the registry's manifest says; nothing of them was kept.
+        DigestMismatch: a file is not what the registry's manifest says; it was discarded.
     """
     model = Strategy(registry, folder).trading_model(MODEL)
     weights = json.loads((model.folder / "model.json").read_bytes())

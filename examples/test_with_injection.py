@@ -1,7 +1,7 @@
-"""How a service that depends on the registry is tested: it is given one, empty, in-process and real.
+"""Tests of services that depend on the registry: each test gets an empty, real registry that runs in-process.
 
-The fixtures come with the pytest plug-in of `model-registry-service[testing]`; nothing needs to be imported, started,
-configured or mocked. Run it with `pytest examples/test_with_injection.py`.
+The fixtures come with the pytest plug-in of `model-registry-service[testing]`. You do not import, start, configure or
+mock anything. Run the tests with `pytest examples/test_with_injection.py`.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ from examples import integration_promote, strategy_load, workbench_train
 RegistryAs = Callable[..., HttpRegistry]
 
 
-def test_a_strategy_is_told_that_nothing_is_in_production(model_registry_as: RegistryAs, tmp_path: Path) -> None:
-    """A candidate in staging is not enough."""
+def test_a_strategy_does_not_load_a_candidate(model_registry_as: RegistryAs, tmp_path: Path) -> None:
+    """A version in staging is not in production."""
     with model_registry_as("workbench") as workbench, model_registry_as("strategy") as strategy:
         workbench_train.main(workbench)
         with pytest.raises(VersionNotFound):
@@ -28,7 +28,7 @@ def test_a_strategy_is_told_that_nothing_is_in_production(model_registry_as: Reg
 def test_a_strategy_gets_what_integration_promoted(
     model_registry: HttpRegistry, async_model_registry: AsyncHttpRegistry, tmp_path: Path
 ) -> None:
-    """Blocking and asynchronous services meet in one registry."""
+    """Blocking and asynchronous services can use the same registry."""
     staged = workbench_train.main(model_registry)
     promoted = asyncio.run(integration_promote.main(async_model_registry))
     assert promoted is not None
@@ -38,6 +38,6 @@ def test_a_strategy_gets_what_integration_promoted(
 
 
 def test_a_service_cannot_do_more_than_its_role(model_registry_as: RegistryAs) -> None:
-    """A token of strategy execution for one model trains nothing."""
+    """A token with the role strategy cannot register a version."""
     with model_registry_as("strategy", models="execution-cost") as strategy, pytest.raises(Forbidden):
         workbench_train.main(strategy)

@@ -1,4 +1,4 @@
-"""ML workbench: train a model, register it with its figures and its origin, and ask for its promotion.
+"""ML workbench: train a model, register it with its metrics and lineage, and request its promotion.
 
 REGISTRY_URL=http://127.0.0.1:8321 REGISTRY_TOKEN=mrg_… python examples/workbench_train.py
 """
@@ -23,7 +23,7 @@ SIGNATURE = Signature(
 
 
 def main(registry: ModelRegistry) -> ModelVersion:
-    """The version that now waits in staging: cost grows with the square root of an order's share of the volume."""
+    """Train a model of an order's cost from its share of the day's volume, register it, and move it to staging."""
     slope, intercept = statistics.linear_regression([math.sqrt(share) for share, _ in FILLS], [bp for _, bp in FILLS])
     mean = statistics.fmean(bp for _, bp in FILLS)
     metrics = {
