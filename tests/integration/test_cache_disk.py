@@ -1,4 +1,4 @@
-"""A disk that is full, read-only or broken, with all bytes cached: reads go on, and at most one warning says so."""
+"""With all bytes cached, reads succeed on a full, read-only or broken disk, with at most one warning."""
 
 import errno
 import itertools
@@ -46,7 +46,7 @@ def client(model_registry_backend: TestBackend) -> Iterator[Callable[[], HttpReg
 
 
 def failing(root: Path, number: int, code: int) -> tuple[Recorder, list[Call]]:
-    """Let the write of that number and all later ones fail as in an operating system: with an error without a path."""
+    """Let the write with this number and all later ones fail with an error that names no path, as a disk does."""
     failed: list[Call] = []
     seen = 0
 
@@ -66,7 +66,7 @@ def failing(root: Path, number: int, code: int) -> tuple[Recorder, list[Call]]:
 def test_no_failing_write_of_bookkeeping_fails_a_read(
     client: Callable[[], HttpRegistry], cache: Path, code: int, state: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """At each write in turn, on line, in an outage and offline; one warning at most, and no temporary file stays."""
+    """Each write in turn fails, online, in an outage and offline; no temporary file stays."""
     client().fetch("models:/m1/1" if state == "cold" else "models:/m1/production")
     for number in range(1, 100):
         caplog.clear()
@@ -97,7 +97,7 @@ def test_no_failing_write_of_bookkeeping_fails_a_read(
 
 
 def test_the_error_of_a_needed_write_names_its_path(client: Callable[[], HttpRegistry], cache: Path) -> None:
-    """Bytes that are not here have to be written; each write that fails is an error with a path below the cache."""
+    """Missing bytes must be written; each failing write raises an error with a path below the cache."""
     for number, code in zip(range(1, 100), itertools.cycle(CODES), strict=False):
         recorder, failed = failing(cache, number, code)
         registry = client()
@@ -124,8 +124,8 @@ def test_the_error_of_a_needed_write_names_its_path(client: Callable[[], HttpReg
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_cache_that_may_only_be_read_serves(client: Callable[[], HttpRegistry], cache: Path) -> None:
-    """As one that was filled when an image was built."""
+def test_a_read_only_cache_can_be_used(client: Callable[[], HttpRegistry], cache: Path) -> None:
+    """Such a cache may have been filled when an image was built."""
     client().fetch("models:/m1/1")
     folders = [cache, *(path for path in cache.rglob("*") if path.is_dir() and not path.is_symlink())]
     for folder in folders:
@@ -140,7 +140,7 @@ def test_a_cache_that_may_only_be_read_serves(client: Callable[[], HttpRegistry]
 def test_the_recipe_for_a_start_without_the_registry_serves_from_a_full_disk(
     client: Callable[[], HttpRegistry], cache: Path
 ) -> None:
-    """The registry does not answer, nothing is known but the files, and nothing can be written."""
+    """The registry does not answer, only the files are there, and the disk is full."""
     client().fetch("models:/m1/production")
     recorder, _ = failing(cache, 1, errno.ENOSPC)
     registry = client()

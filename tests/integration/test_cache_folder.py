@@ -1,4 +1,4 @@
-"""A cache that others control is refused, what it remembers is sealed, and what killed processes left is removed."""
+"""A cache that other users control is refused, its records are sealed, and files of killed processes are removed."""
 
 import contextlib
 import os
@@ -33,7 +33,7 @@ A, B = "models:/a/production", "models:/b/production"
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[TestBackend]:
-    """The application with two models, each with versions 1 and 2, the second one in production."""
+    """Provide the application with two models, each with versions 1 and 2, and version 2 in production."""
     with backend() as application:
         application.reset()
         with application.registry() as registry:
@@ -46,14 +46,14 @@ def served() -> Iterator[TestBackend]:
 
 @pytest.fixture(scope="module")
 def registry(served: TestBackend) -> Iterator[HttpRegistry]:
-    """An admin's registry."""
+    """Provide an admin's registry."""
     with served.registry() as found:
         yield found
 
 
 @pytest.fixture
 def filled(registry: HttpRegistry, tmp_path: Path) -> Cache:
-    """A cache in which both versions of both models were fetched."""
+    """Provide a cache with both versions of both models."""
     found = Cache(tmp_path / "parent" / "cache")
     for name in ("a", "b"):
         registry.fetch(f"models:/{name}/1", cache=found)
@@ -67,13 +67,13 @@ def offline(registry: ModelRegistry, reference: str, cache: Cache) -> bytes:
 
 
 class Silent(ModelRegistry):
-    """A registry that never answers, for a principal of another token."""
+    """A registry that never answers, for a principal with another token."""
 
     def __init__(self, origin: str) -> None:
         self.origin = origin
 
     def call(self, operation: Operation[Any]) -> Any:
-        """Fail: nothing may be asked."""
+        """Fail, because no request may be sent."""
         raise AssertionError(operation.path)
 
 
@@ -82,8 +82,8 @@ def folders(root: Path) -> list[Path]:
     return [root, *(path for path in sorted(root.rglob("*")) if path.is_dir() and not path.is_symlink())]
 
 
-def test_all_folders_and_what_is_remembered_are_for_their_owner_alone(registry: HttpRegistry, tmp_path: Path) -> None:
-    """Whatever the umask of the process."""
+def test_all_folders_and_records_are_private_to_their_owner(registry: HttpRegistry, tmp_path: Path) -> None:
+    """The modes do not depend on the umask of the process."""
     before = os.umask(0)
     try:
         cache = Cache(tmp_path / "new" / "cache")
@@ -96,7 +96,7 @@ def test_all_folders_and_what_is_remembered_are_for_their_owner_alone(registry: 
 
 
 def test_a_folder_that_others_may_write_is_refused(registry: HttpRegistry, filled: Cache) -> None:
-    """Each one that the version uses, for its group or for all; the error names it and the command."""
+    """The error names the folder and the command that repairs it, whether the group or all users can write."""
     blob = filled.blob(registry.fetch(A, cache=filled).manifest.files[0].sha256)
     (snapshot,) = [
         path for path in (filled.root / "snapshots").iterdir() if path == registry.fetch(A, cache=filled).folder
@@ -120,7 +120,7 @@ def test_a_folder_that_others_may_write_is_refused(registry: HttpRegistry, fille
 
 
 def test_a_link_in_place_of_a_folder_is_refused(registry: HttpRegistry, filled: Cache, tmp_path: Path) -> None:
-    """Also of the whole cache, and of the folder of one version."""
+    """The cache itself and the folder of a version are checked too."""
     snapshot = registry.fetch(A, cache=filled).folder
     names = ("blobs", "blobs/sha256", "snapshots", "manifests", "references", "partial")
     for number, folder in enumerate([filled.root, *(filled.root / name for name in names), snapshot]):
@@ -136,7 +136,7 @@ def test_a_link_in_place_of_a_folder_is_refused(registry: HttpRegistry, filled: 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
 def test_a_folder_of_another_user_is_refused(registry: HttpRegistry, filled: Cache) -> None:
-    """Also if only its owner may write it."""
+    """It is refused even if only its owner can write to it."""
     for folder in (filled.root, filled.root / "references", filled.root / "snapshots"):
         os.chown(folder, 4_711, -1)
         with pytest.raises(LocalDiskFailed, match="belongs to user 4711"):
@@ -146,7 +146,7 @@ def test_a_folder_of_another_user_is_refused(registry: HttpRegistry, filled: Cac
 
 
 def test_bytes_that_others_may_exchange_are_fetched_again(registry: HttpRegistry, filled: Cache) -> None:
-    """They are right now, and may be others when they are read."""
+    """The bytes are right now, but another user could replace them before they are read."""
     place = filled.blob(registry.fetch(A, cache=filled).manifest.files[0].sha256)
     place.chmod(0o666)
     with pytest.raises(NotCached):
@@ -160,7 +160,7 @@ def test_bytes_that_others_may_exchange_are_fetched_again(registry: HttpRegistry
 
 
 def entries(cache: Cache) -> dict[str, Path]:
-    """Return the recorded files, by the reference that each is about."""
+    """Return the recorded files by reference."""
     found = {}
     for path in (cache.root / "references").iterdir():
         text = path.read_text().partition("\n")[2]
@@ -169,8 +169,8 @@ def entries(cache: Cache) -> dict[str, Path]:
     return found
 
 
-def test_what_references_meant_cannot_be_exchanged(registry: HttpRegistry, filled: Cache) -> None:
-    """Each of the files in the place of each other one is not used, and never gives another model."""
+def test_records_of_references_cannot_be_exchanged(registry: HttpRegistry, filled: Cache) -> None:
+    """A file that was moved to the path of another reference is not used."""
     right = {reference: offline(registry, reference, filled) for reference in (A, B, "models:/a/1", "models:/b/1")}
     content = {path: path.read_bytes() for path in entries(filled).values()}
     assert len(content) == 12
@@ -185,8 +185,8 @@ def test_what_references_meant_cannot_be_exchanged(registry: HttpRegistry, fille
 
 
 @pytest.mark.parametrize("change", ["forge", "truncate", "empty", "fifo", "link", "writable"])
-def test_what_somebody_else_wrote_is_not_believed(registry: HttpRegistry, filled: Cache, change: str) -> None:
-    """It is as if it were not there, or named as what it is, and nothing waits for it."""
+def test_a_record_written_by_another_user_is_not_used(registry: HttpRegistry, filled: Cache, change: str) -> None:
+    """The client ignores such a file or raises an error that names it, and never blocks."""
     for path in entries(filled).values():
         content = path.read_bytes()
         path.unlink()
@@ -211,8 +211,8 @@ def test_what_somebody_else_wrote_is_not_believed(registry: HttpRegistry, filled
     assert offline(registry, A, filled) == b"a 2"
 
 
-def test_only_the_same_token_reads_what_is_remembered(registry: HttpRegistry, filled: Cache) -> None:
-    """Another one has to fetch once; an expired one is still the same; and offline nobody needs one."""
+def test_only_the_same_token_can_read_a_record(registry: HttpRegistry, filled: Cache) -> None:
+    """Another token must fetch once; an expired token still works; offline, a process without a token works too."""
     url, token = registry.config.url, registry.config.token
     for origin in (Origin(url, token), url, Origin(url, "")):
         assert offline(Silent(origin), A, filled) == b"a 2"
@@ -224,7 +224,7 @@ def test_only_the_same_token_reads_what_is_remembered(registry: HttpRegistry, fi
 
 
 def recalled_then(registry: HttpRegistry, filled: Cache, act: Callable[[], None]) -> None:
-    """Let a client hear of a recall of version 2, do something to its files, and see that it stays refused offline."""
+    """Let a client receive a recall of version 2, change its files, and check that version 2 stays refused offline."""
     registry.versions.recall("a", 2, reason="it leaks", force=True)
     try:
         for reference in (A, "models:/a/2"):
@@ -248,13 +248,13 @@ def nothing() -> None:
     """Do nothing."""
 
 
-def test_a_recall_is_remembered(registry: HttpRegistry, filled: Cache) -> None:
-    """For every reference that means the version; a fetch after it was lifted forgets it."""
+def test_a_recall_is_recorded_for_offline_use(registry: HttpRegistry, filled: Cache) -> None:
+    """The recall applies to every reference to the version, until a fetch after the version was reinstated."""
     recalled_then(registry, filled, nothing)
 
 
 def test_a_recall_cannot_be_removed(registry: HttpRegistry, filled: Cache) -> None:
-    """Any one of the files, or a folder that earlier releases had for recalls."""
+    """Removing any file, or the folder that earlier releases used for recalls, does not make the version usable."""
     for path in list(entries(filled).values()):
 
         def remove(path: Path = path) -> None:
@@ -265,7 +265,7 @@ def test_a_recall_cannot_be_removed(registry: HttpRegistry, filled: Cache) -> No
 
 
 def test_an_answer_from_before_a_recall_does_not_lift_it(served: TestBackend, tmp_path: Path) -> None:
-    """A client whose last answer is older than the recall that another one recorded refuses it too, in an outage."""
+    """In an outage, a client with an older answer obeys the recall that another client recorded."""
     cache = Cache(tmp_path / "cache")
     token = served.token("admin", "a")
     rules = ResolveRules(fresh_s=0.0, revalidate_s=0.0, persist=False)
@@ -291,44 +291,44 @@ def test_an_answer_from_before_a_recall_does_not_lift_it(served: TestBackend, tm
 
 
 def aged(path: Path, seconds: float) -> Path:
-    """Set the age of a file, and return it."""
+    """Set the age of a file, and return its path."""
     then = time.time() - seconds
     os.utime(path, (then, then), follow_symlinks=False)
     return path
 
 
-def test_what_killed_processes_left_is_removed_and_nothing_else(registry: HttpRegistry, filled: Cache) -> None:
-    """By age: what another process may be writing just now stays, and so does every name that is not ours."""
+def test_only_files_left_by_killed_processes_are_removed(registry: HttpRegistry, filled: Cache) -> None:
+    """Age decides: recent files and files with other names stay."""
     root, random, digest = filled.root, "0123456789abcdef" * 2, "ab" * 32
     folder = registry.fetch(A, cache=filled).folder
     (root / "resolves").mkdir(mode=0o700)
-    gone, kept = [], []
+    gone, retained = [], []
     for number, name in enumerate(("references", "manifests", "resolves")):
         for form in (f".{random}", f".{digest}.{random}"):
             (root / name / form).write_text("")
             gone.append(aged(root / name / form, 400))
             young = root / name / form.replace("0", str(number + 1))
             young.write_text("")
-            kept.append(aged(young, 60))
+            retained.append(aged(young, 60))
         (root / name / ".theirs").write_text("")
-        kept.append(aged(root / name / ".theirs", 10**9))
+        retained.append(aged(root / name / ".theirs", 10**9))
     for path, age in ((root / "partial" / f"{digest}.{random}", 90_000), (root / "resolves" / digest, 8 * 86_400)):
         path.write_text("")
         gone.append(aged(path, age))
         young = path.with_name(path.name.replace("ab", "cd"))
         young.write_text("")
-        kept.append(aged(young, age / 2))
+        retained.append(aged(young, age / 2))
     (folder / f".{random}").symlink_to("nowhere")
     gone.append(aged(folder / f".{random}", 400))
-    kept += [aged(path, 10**9) for path in (root / "references").iterdir() if len(path.name) == 64]
+    retained += [aged(path, 10**9) for path in (root / "references").iterdir() if len(path.name) == 64]
     registry.fetch(A, cache=filled)
     assert [path for path in gone if path.is_symlink() or path.exists()] == []
-    assert [path for path in kept if not path.exists()] == []
+    assert [path for path in retained if not path.exists()] == []
     assert offline(registry, B, filled) == b"b 2"
 
 
 def test_a_copy_that_was_never_finished_is_removed_from_the_folder(registry: HttpRegistry, filled: Cache) -> None:
-    """One that is still being made stays."""
+    """A recent copy stays, because another process may be writing it."""
     folder = filled.root.parent / "folder"
     registry.download(A, folder, cache=filled)
     old, new = (folder / f".{digit * 32}.partial" for digit in "ab")
@@ -339,8 +339,8 @@ def test_a_copy_that_was_never_finished_is_removed_from_the_folder(registry: Htt
     assert sorted(path.name for path in folder.iterdir()) == [new.name, "model.bin"]
 
 
-def test_a_download_that_was_cut_is_kept_for_a_day(registry: HttpRegistry, filled: Cache) -> None:
-    """Fetches of other versions do not remove it, and the next fetch of the same bytes goes on with it."""
+def test_an_interrupted_download_is_retained_for_a_day(registry: HttpRegistry, filled: Cache) -> None:
+    """Fetches of other versions do not remove it, and the next fetch of the same bytes continues it."""
     entry = registry.fetch(A, cache=filled).manifest.files[0]
     filled.blob(entry.sha256).unlink()
     partial = filled.start_download(entry)
@@ -354,15 +354,15 @@ def test_a_download_that_was_cut_is_kept_for_a_day(registry: HttpRegistry, fille
 
 
 @pytest.mark.parametrize("root", ["", " ", Path(" "), None, 3, b"x", "a\0b"])
-def test_a_cache_has_a_name(root: Any) -> None:
-    """An empty text does not name a folder, and above all not the current one."""
+def test_a_cache_needs_a_folder_name(root: Any) -> None:
+    """An empty string does not mean the current folder."""
     with pytest.raises(InvalidConfiguration, match="name a folder"):
         Cache(root)
 
 
 @pytest.mark.parametrize("cache", ["", "x", Path("x"), 0, False])
-def test_what_is_no_cache_is_refused(registry: HttpRegistry, cache: Any) -> None:
-    """It does not become the default in silence."""
+def test_an_argument_that_is_not_a_cache_is_refused(registry: HttpRegistry, cache: Any) -> None:
+    """It is not replaced by the default cache."""
     for fetch in (registry.fetch, registry.load):
         with pytest.raises(InvalidRequest, match="cache is"):
             fetch(A, cache=cache)
@@ -371,7 +371,7 @@ def test_what_is_no_cache_is_refused(registry: HttpRegistry, cache: Any) -> None
 
 
 def test_the_variable_names_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """`~` is the home of the user; an empty or blank variable is as if it were not there; without a home it says so."""
+    """`~` means the home folder; an empty or blank variable counts as unset; without a home folder it is an error."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("REGISTRY_CACHE", "~/models")
     assert Cache.default().root == tmp_path / "models"

@@ -1,4 +1,4 @@
-"""What is saved in a safe format loads as it was, and damaged files are refused, on real models."""
+"""Saved models load unchanged, and damaged files are refused, with real models."""
 
 import contextlib
 import io
@@ -33,12 +33,12 @@ MIXED = np.column_stack([X, RANDOM.integers(0, 5, 80)])
 
 
 def module(name: str) -> Any:
-    """A library, if it is here and can be imported: LightGBM needs libgomp of the system."""
+    """Import a library, or skip the test if it is missing; LightGBM also needs libgomp of the system."""
     return pytest.importorskip(name, exc_type=(ImportError, OSError))  # type: ignore[arg-type]
 
 
 def reloaded(value: Any, folder: Path, **options: Any) -> Any:
-    """A value saved, registered under its name and loaded again."""
+    """Save a value, register it under its name, and load it again."""
     file = save_model(value, folder / "saved")
     assert media_type_of(file.path.name) == file.media_type
     return load(make_local_version(folder / "version", {file.path.name: file.path.read_bytes()}), **options)
@@ -49,14 +49,14 @@ class Own(LogisticRegression):
 
 
 def test_scikit_learn_becomes_skops(tmp_path: Path) -> None:
-    """A pipeline predicts the same."""
+    """The loaded pipeline makes the same predictions."""
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, Y)
     again = reloaded(model, tmp_path)
     assert np.array_equal(again.predict_proba(X), model.predict_proba(X))
 
 
-def test_types_that_nobody_trusts_are_named_and_not_built(tmp_path: Path) -> None:
-    """The caller passes the names of those it trusts."""
+def test_untrusted_types_are_named_and_not_built(tmp_path: Path) -> None:
+    """The caller passes the names of the types it trusts."""
     model = Own().fit(X, Y)
     name = f"{Own.__module__}.Own"
     file = save_model(model, tmp_path)
@@ -70,7 +70,7 @@ def test_types_that_nobody_trusts_are_named_and_not_built(tmp_path: Path) -> Non
 
 
 def boosters(name: str) -> list[tuple[bytes, Any]]:
-    """Models of every kind that a library makes: the bytes and what they predict on."""
+    """Train models of every kind of a library; yield the bytes and the data to predict on."""
     if name == "xgboost":
         xgb = module("xgboost")
         small = {"n_estimators": 3, "max_depth": 2, "n_jobs": 1}
@@ -99,7 +99,7 @@ def boosters(name: str) -> list[tuple[bytes, Any]]:
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_xgboost_becomes_ubjson(tmp_path: Path) -> None:
-    """Every kind of booster, and its JSON too, predicts the same."""
+    """Every kind of booster makes the same predictions, also from JSON."""
     xgb = module("xgboost")
     for number, (content, model) in enumerate(boosters("xgboost")):
         booster = model.get_booster()
@@ -112,7 +112,7 @@ def test_xgboost_becomes_ubjson(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_lightgbm_becomes_text(tmp_path: Path) -> None:
-    """Every kind of booster predicts the same."""
+    """Every kind of booster makes the same predictions."""
     for number, (_, model) in enumerate(boosters("lightgbm")):
         booster = model.booster_
         data = MIXED if booster.num_feature() == 4 else X
@@ -120,7 +120,7 @@ def test_lightgbm_becomes_text(tmp_path: Path) -> None:
 
 
 def test_arrays_become_safetensors(tmp_path: Path) -> None:
-    """However they lie in memory; safetensors alone writes transposed ones scrambled."""
+    """The memory layout does not matter; without a copy, safetensors writes transposed arrays scrambled."""
     module("safetensors")
     table = RANDOM.normal(size=(3, 4))
     arrays = {
@@ -136,7 +136,7 @@ def test_arrays_become_safetensors(tmp_path: Path) -> None:
 
 
 def onnx_bytes() -> bytes:
-    """A graph of ONNX: y = x + x."""
+    """Make an ONNX graph: y = x + x."""
     onnx = module("onnx")
     info = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [2]) for name in ("x", "y")]
     graph = onnx.helper.make_graph([onnx.helper.make_node("Add", ["x", "x"], ["y"])], "g", info[:1], info[1:])
@@ -145,7 +145,7 @@ def onnx_bytes() -> bytes:
 
 
 def test_onnx_stays_onnx(tmp_path: Path) -> None:
-    """A session gives what the graph says."""
+    """A session computes what the graph defines."""
     onnx = module("onnx")
     module("onnxruntime")
     session = reloaded(onnx.load_model_from_string(onnx_bytes()), tmp_path)
@@ -154,7 +154,7 @@ def test_onnx_stays_onnx(tmp_path: Path) -> None:
 
 
 def test_onnx_with_tensors_elsewhere_is_refused(tmp_path: Path) -> None:
-    """They could be any file of this machine, and the digest does not cover them."""
+    """They could be in any file of this machine, which the digest does not cover."""
     onnx = module("onnx")
     model = onnx.load_model_from_string(onnx_bytes())
     tensor = onnx.TensorProto(name="w", data_type=1, dims=[1], data_location=onnx.TensorProto.EXTERNAL)
@@ -170,13 +170,13 @@ def test_onnx_with_tensors_elsewhere_is_refused(tmp_path: Path) -> None:
         lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
     )
 )
-def test_json_is_kept_without_loss(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
-    """Or it is not taken."""
+def test_json_is_saved_without_loss(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
+    """A value that JSON cannot hold without loss is refused."""
     assert reloaded(value, tmp_path_factory.mktemp("json")) == value
 
 
 def test_text_keeps_its_lines(tmp_path: Path) -> None:
-    """Also those of another system."""
+    """Line ends of other systems are preserved."""
     assert reloaded("a\r\nb\n\u00e9", tmp_path) == "a\r\nb\n\u00e9"
 
 
@@ -189,8 +189,8 @@ def test_text_keeps_its_lines(tmp_path: Path) -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_has_no_safe_format_is_not_saved(tmp_path: Path, value: Any) -> None:
-    """Never as a pickle; nothing is left behind."""
+def test_an_object_without_a_safe_format_is_not_saved(tmp_path: Path, value: Any) -> None:
+    """It is not saved as a pickle either, and no file is left."""
     with pytest.raises(NoSafeFormat) as refused:
         save_model(value, tmp_path)
     assert refused.value.remedy
@@ -198,7 +198,7 @@ def test_what_has_no_safe_format_is_not_saved(tmp_path: Path, value: Any) -> Non
 
 
 def test_a_file_that_is_there_is_not_replaced(tmp_path: Path) -> None:
-    """Somebody may need it."""
+    """The existing file may still be needed."""
     save_model("one", tmp_path)
     with pytest.raises(NoSafeFormat):
         save_model("two", tmp_path)
@@ -206,7 +206,7 @@ def test_a_file_that_is_there_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_a_legacy_model_is_converted_once_it_is_trusted(tmp_path: Path) -> None:
-    """Pickle and joblib, plain and compressed, become skops."""
+    """Pickle and joblib files, plain and compressed, become skops."""
     joblib = module("joblib")
     model = LogisticRegression().fit(X, Y)
     files = {"model.pkl": pickle.dumps(model)}
@@ -228,7 +228,7 @@ def test_a_legacy_model_is_converted_once_it_is_trusted(tmp_path: Path) -> None:
 
 
 def test_a_state_dict_of_torch_is_converted(tmp_path: Path) -> None:
-    """To safetensors."""
+    """It becomes safetensors."""
     torch = module("torch")
     made, state = io.BytesIO(), {"w": torch.ones(2, 2), "b": torch.zeros(2, dtype=torch.bfloat16)}
     torch.save(state, made)
@@ -237,7 +237,7 @@ def test_a_state_dict_of_torch_is_converted(tmp_path: Path) -> None:
 
 
 def test_the_one_model_file_is_found(tmp_path: Path) -> None:
-    """Documents beside it do not count; of several the caller names one."""
+    """Documents beside it do not count; if there are several, the caller names one."""
     one = make_local_version(tmp_path / "1", {"model.json": b'{"a": 1}', "LICENSE": b"x", "picture.png": b"x"})
     assert load(one) == {"a": 1}
     content = save_model(LogisticRegression().fit(X, Y), tmp_path).path.read_bytes()
@@ -256,7 +256,7 @@ def test_the_one_model_file_is_found(tmp_path: Path) -> None:
 
 
 def test_links_into_a_cache_are_followed(tmp_path: Path) -> None:
-    """What they lead to is hashed; a changed one is refused."""
+    """The target is hashed, and a changed one is refused."""
     made = make_local_version(tmp_path / "v", {"model.json": b"[1]"})
     (made.folder / "model.json").rename(tmp_path / "blob")
     (made.folder / "model.json").symlink_to(tmp_path / "blob")
@@ -267,7 +267,7 @@ def test_links_into_a_cache_are_followed(tmp_path: Path) -> None:
 
 
 def test_options_are_the_loaders_own(tmp_path: Path) -> None:
-    """One that it does not have is refused, and so is one text as the list of loaders."""
+    """An option that the loader does not have is refused, and so is a string as the list of loaders."""
     made = make_local_version(tmp_path, {"model.json": b"{}"})
     with pytest.raises(LoadRefused, match="does not take these options"):
         load(made, trusted_types=[])
@@ -276,7 +276,7 @@ def test_options_are_the_loaders_own(tmp_path: Path) -> None:
 
 
 def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not there, or there without what it needs of the system."""
+    """The library is missing, or it lacks a system library."""
     for error in (ImportError("No module"), OSError("libgomp.so.1: cannot open shared object file")):
         monkeypatch.setattr(library, "import_module", lambda name, error=error: (_ for _ in ()).throw(error))
         with pytest.raises(LibraryMissing, match=r"model-registry-service\[lightgbm\]") as missing:
@@ -287,13 +287,13 @@ def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("text", ['{"a": 1, "a": 2}', "NaN", "[1,]", "[" * 100_000, "1" * 5_000, '"\xff', "\ufeff1"])
 def test_json_with_two_meanings_is_refused(tmp_path: Path, text: str) -> None:
-    """Readers disagree about it."""
+    """Different readers would return different values."""
     with pytest.raises(LoadRefused):
         load(make_local_version(tmp_path, {"model.json": text.encode("latin-1" if "\xff" in text else "utf-8")}))
 
 
 def damaged(content: bytes, chance: random.Random) -> bytes:
-    """The bytes cut, with bits turned round, or with other digits."""
+    """Cut the bytes, flip bits, or change digits."""
     made = bytearray(content)
     way = chance.randrange(3)
     if way == 0:
@@ -308,7 +308,7 @@ def damaged(content: bytes, chance: random.Random) -> bytes:
 
 
 def valid_files() -> dict[str, Callable[[], list[bytes]]]:
-    """Valid bytes of each format, made when they are asked for, for their libraries may be missing."""
+    """Make valid bytes of a format, on demand because its library may be missing."""
 
     def of(value: Any) -> list[bytes]:
         import tempfile  # noqa: PLC0415 - a folder for what is read at once
@@ -331,7 +331,7 @@ def valid_files() -> dict[str, Callable[[], list[bytes]]]:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", valid_files())
 def test_a_damaged_file_is_refused_or_loads(tmp_path: Path, name: str) -> None:
-    """It never ends in another error, nor in the end of the process, though its digest is right."""
+    """It never raises another error or crashes the process, even with the right digest."""
     contents, chance = valid_files()[name](), random.Random(name)
     suffix = BY_NAME[name].suffixes[0]
     refused = 0
@@ -347,15 +347,15 @@ def test_a_damaged_file_is_refused_or_loads(tmp_path: Path, name: str) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(content=st.binary(max_size=300), form=st.sampled_from(FORMATS))
 def test_random_bytes_are_refused_or_load(tmp_path_factory: pytest.TempPathFactory, content: bytes, form: Any) -> None:
-    """As every format that can be declared."""
+    """They are declared as each format in turn."""
     made = make_local_version(tmp_path_factory.mktemp("random"), {f"model{form.suffixes[0]}": content})
     with contextlib.suppress(LoadRefused, LibraryMissing):
         load(made)
 
 
 @given(st.binary(max_size=100))
-def test_bytes_that_are_no_ubjson_are_a_value_error(content: bytes) -> None:
-    """And nothing else."""
+def test_invalid_ubjson_is_a_value_error(content: bytes) -> None:
+    """No other error is raised."""
     for attempt in (content, b"{L" + content, b"[$d#L" + content):
         try:
             ubjson.parse(attempt)

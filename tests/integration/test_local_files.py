@@ -1,4 +1,4 @@
-"""Files of this machine that are not what they should be: told as one of our errors, and nothing waits for them."""
+"""Local paths that are not plain files or folders: the client raises a typed error and never blocks."""
 
 import contextlib
 import os
@@ -29,7 +29,7 @@ CONTENT = b"weights" * 100
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[TestBackend]:
-    """The application with version 1 of the model `a`."""
+    """Provide the application with version 1 of the model `a`."""
     with backend() as application:
         application.reset()
         yield application
@@ -37,7 +37,7 @@ def served() -> Iterator[TestBackend]:
 
 @pytest.fixture(scope="module")
 def registry(served: TestBackend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelRegistry]:
-    """An admin's registry."""
+    """Provide an admin's registry."""
     file = tmp_path_factory.mktemp("trained") / "model.bin"
     file.write_bytes(CONTENT)
     with served.registry() as found:
@@ -48,36 +48,36 @@ def registry(served: TestBackend, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture
 def filled(registry: ModelRegistry, tmp_path: Path) -> Cache:
-    """A cache that holds the version."""
+    """Provide a cache that holds the version."""
     found = Cache(tmp_path / "filled")
     registry.fetch("models:/a/1", cache=found)
     return found
 
 
 def blob(filled: Cache) -> Path:
-    """Where the bytes stand in the cache."""
+    """Return the path of the version's blob in the cache."""
     (found,) = (filled.root / "blobs").rglob("?" * 64)
     return found
 
 
 def linked(target: str) -> Callable[[Path], None]:
-    """What puts a link into a place."""
+    """Provide a function that puts a link at a path."""
     return lambda place: place.symlink_to(target)
 
 
 @pytest.mark.parametrize("put", [os.mkfifo, linked("/dev/zero"), linked("/nowhere"), linked("/tmp")])  # noqa: S108
-def test_what_is_no_file_in_the_cache_is_fetched_again(
+def test_a_path_in_the_cache_that_is_not_a_file_is_fetched_again(
     registry: ModelRegistry, filled: Cache, put: Callable[[Path], None]
 ) -> None:
-    """A pipe holds nobody up, and no link is followed to be written on."""
+    """A pipe does not block the client, and the client does not write through a link."""
     place = blob(filled)
     place.unlink()
     put(place)
     assert (registry.fetch("models:/a/1", cache=filled).folder / "model.bin").read_bytes() == CONTENT
 
 
-def test_a_pipe_among_abandoned_downloads_holds_nobody_up(registry: ModelRegistry, filled: Cache) -> None:
-    """It is not taken for the beginning of a file."""
+def test_a_pipe_among_abandoned_downloads_does_not_block(registry: ModelRegistry, filled: Cache) -> None:
+    """The client does not continue a download from it."""
     place = blob(filled)
     pipe = filled.root / "partial" / f"{place.name}.old"
     os.mkfifo(pipe)
@@ -87,8 +87,8 @@ def test_a_pipe_among_abandoned_downloads_holds_nobody_up(registry: ModelRegistr
 
 
 @pytest.mark.parametrize("spoilt", ["", "blobs", "snapshots", "manifests", "references"])
-def test_a_cache_that_cannot_be_used_is_told(registry: ModelRegistry, filled: Cache, spoilt: str) -> None:
-    """With the place that is wrong; once it is mended all goes on."""
+def test_a_cache_that_cannot_be_used_is_an_error(registry: ModelRegistry, filled: Cache, spoilt: str) -> None:
+    """The error names the path; once it is repaired, the client works again."""
     place = filled.root / spoilt
     shutil.rmtree(place)
     place.write_text("a file where a folder should be")
@@ -100,8 +100,8 @@ def test_a_cache_that_cannot_be_used_is_told(registry: ModelRegistry, filled: Ca
     assert (registry.fetch("models:/a/1", cache=filled).folder / "model.bin").read_bytes() == CONTENT
 
 
-def test_a_folder_in_the_place_of_bytes_is_told(registry: ModelRegistry, filled: Cache) -> None:
-    """It is not removed: nobody knows what is in it."""
+def test_a_folder_at_the_path_of_a_blob_is_an_error(registry: ModelRegistry, filled: Cache) -> None:
+    """The client does not remove the folder, because its content is unknown."""
     place = blob(filled)
     place.unlink()
     place.mkdir()
@@ -113,7 +113,7 @@ def test_a_folder_in_the_place_of_bytes_is_told(registry: ModelRegistry, filled:
 def test_a_disk_that_is_full_leaves_nothing_under_a_final_name(
     registry: ModelRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the next fetch works."""
+    """The next fetch works."""
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -128,8 +128,10 @@ def test_a_disk_that_is_full_leaves_nothing_under_a_final_name(
 
 
 @pytest.mark.parametrize("size", [10, 300_000])
-def test_a_file_that_is_gone_before_it_is_sent_is_told(registry: ModelRegistry, tmp_path: Path, size: int) -> None:
-    """Small ones, which go together, and larger ones."""
+def test_a_file_that_disappears_before_it_is_sent_is_an_error(
+    registry: ModelRegistry, tmp_path: Path, size: int
+) -> None:
+    """The error is the same for small files, which are sent in one request, and for larger ones."""
     trained = tmp_path / "trained"
     trained.mkdir()
     for name in ("one.bin", "two.bin"):
@@ -143,8 +145,8 @@ def test_a_file_that_is_gone_before_it_is_sent_is_told(registry: ModelRegistry, 
         registry.register("a", trained, framework="test", progress=gone)
 
 
-def test_a_closed_pipe_of_the_caller_is_the_callers(registry: ModelRegistry, tmp_path: Path) -> None:
-    """What it does while it is told how far we are is none of ours."""
+def test_an_error_of_the_progress_function_reaches_the_caller(registry: ModelRegistry, tmp_path: Path) -> None:
+    """An error raised by the caller's progress function is not translated."""
 
     def broken(*_: object) -> None:
         raise BrokenPipeError(32, "Broken pipe")
@@ -156,7 +158,7 @@ def test_a_closed_pipe_of_the_caller_is_the_callers(registry: ModelRegistry, tmp
 
 @pytest.fixture
 def deep(tmp_path: Path) -> Iterator[Path]:
-    """A folder in which more folders stand in each other than Python calls functions."""
+    """Create folders nested more deeply than Python can call functions."""
     descriptor = os.open(tmp_path, os.O_RDONLY)
     for _ in range(1_100):
         os.mkdir("d", dir_fd=descriptor)
@@ -170,7 +172,7 @@ def deep(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_deep_folder_is_walked(registry: ModelRegistry, deep: Path, filled: Cache) -> None:
-    """Whether it is sent or filled."""
+    """Both an upload and a download can use such a folder."""
     with pytest.raises(InvalidRequest, match="empty folder"):
         registry.register("a", deep / "d", framework="test")
     registry.download("models:/a/1", deep / "d", cache=filled)
@@ -178,31 +180,31 @@ def test_a_deep_folder_is_walked(registry: ModelRegistry, deep: Path, filled: Ca
 
 
 @pytest.mark.parametrize("path", ["a\0b", 7, b"a"])
-def test_what_is_no_path_is_refused(registry: ModelRegistry, path: Any) -> None:
-    """Before anything is asked."""
+def test_an_argument_that_is_not_a_path_is_refused(registry: ModelRegistry, path: Any) -> None:
+    """The client refuses it before it sends a request."""
     for use in (lambda: registry.register("a", path, framework="x"), lambda: registry.download("models:/a/1", path)):
         with pytest.raises(InvalidRequest, match="is not a path"):
             use()
 
 
 class Busy(ModelRegistry):
-    """A registry where another process with our token sends the same bytes, one part in each of our attempts."""
+    """A registry to which another process with the same token sends the same bytes, a part before each of our own."""
 
     def __init__(self, registry: ModelRegistry, others: list[Operation[Any]]) -> None:
         self._registry, self._others = registry, others
 
     def call(self, operation: Operation[Any]) -> Any:
-        """Refuse our parts until the other one is through."""
+        """Refuse a part of ours until the other upload has sent all its parts."""
         if "/parts/" in operation.path and self._others:
             self._registry.call(self._others.pop(0))
             raise RequestInFlight("another part is on its way", code="request_in_flight")
         return self._registry.call(operation)
 
 
-def test_who_sends_what_another_is_sending_waits_for_it(
+def test_an_upload_waits_for_another_upload_of_the_same_bytes(
     registry: ModelRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As long as that one gets on, however often it is in the way."""
+    """The client tries again as often as it needs, as long as the other upload makes progress."""
     for module, name, value in (
         (hashing, "PART_BYTES", 100),
         (upload, "PART_BYTES", 100),
@@ -232,8 +234,8 @@ def _slowly(connection: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("kind", ["blocking", "asynchronous"])
-def test_bytes_take_as_long_as_they_take(tmp_path: Path, kind: str) -> None:
-    """The time of an attempt is not that of a transfer."""
+def test_a_transfer_may_take_longer_than_an_attempt(tmp_path: Path, kind: str) -> None:
+    """The timeout of an attempt does not limit a transfer."""
     (tmp_path / "model.bin").write_bytes(CONTENT)
     operation = artifacts.put_blob("0" * 64, tmp_path / "model.bin")
     with serving(_slowly) as url, contextlib.ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Every index and every length of a booster that native code follows is checked before the library sees it."""
+"""Every index and length that native code follows in a booster is checked before the library gets it."""
 
 import json
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def forest(made: Any) -> Any:
 
 
 def refused(folder: Path, made: Any, *, as_ubj: bool = True) -> None:
-    """Fail if a model is loaded, as JSON or as UBJSON, or refused by the library instead of the check."""
+    """Fail unless the check, not the library, refuses a model, as JSON and as UBJSON."""
     forms = {"model.xgb.json": json.dumps(made).encode()} | ({"model.ubj": written(made)} if as_ubj else {})
     for name, content in forms.items():
         with pytest.raises(LoadRefused) as error:
@@ -48,7 +48,7 @@ def test_valid_models_of_every_kind_load(tmp_path: Path, form: str) -> None:
 @pytest.mark.parametrize("value", HUGE)
 @pytest.mark.parametrize("name", ["parents", "left_children", "right_children", "split_indices"])
 def test_an_index_beyond_its_tree_is_refused(tmp_path: Path, name: str, value: int) -> None:
-    """Of the root, and of inner nodes; the number is written as it is in JSON, and in UBJSON if it has 32 bits."""
+    """For the root and for inner nodes, in JSON and, if the number has 32 bits, in UBJSON."""
     children = forest(model(0))["trees"][0]["left_children"]
     for node in [node for node, child in enumerate(children) if child != -1]:
         if name == "parents" and node == 0 and value in {-1, 2**31 - 1}:
@@ -94,8 +94,8 @@ CHANGES: dict[str, Callable[[Any], object]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_number_or_a_length_that_cannot_be_is_refused(tmp_path: Path, change: str) -> None:
-    """By the check, and not by the library or the end of the process."""
+def test_an_impossible_number_or_length_is_refused(tmp_path: Path, change: str) -> None:
+    """The check refuses it before the library can fail or crash the process."""
     made = model(0)
     CHANGES[change](made)
     refused(tmp_path, made)
@@ -120,7 +120,7 @@ def test_a_number_or_a_length_that_cannot_be_is_refused(tmp_path: Path, change: 
 def test_categories_and_leaves_of_several_values_are_within_their_arrays(
     tmp_path: Path, kind: int, name: str, values: list[Any]
 ) -> None:
-    """Also those that a length of another array leads to."""
+    """Positions that another array's length leads to are checked too."""
     made = model(kind - 1 if kind == 6 else kind)
     assert name in forest(made)["trees"][0]
     forest(made)["trees"][0][name] = values
@@ -138,7 +138,7 @@ def test_categories_and_leaves_of_several_values_are_within_their_arrays(
     ],
 )
 def test_categories_of_a_data_frame_are_within_their_arrays(tmp_path: Path, name: str, values: list[Any]) -> None:
-    """XGBoost recodes those of another data frame by them."""
+    """XGBoost uses them to recode the categories of another data frame."""
     made = model(-1)
     assert made["learner"]["feature_names"] == ["colour", "size", "x"]
     forest(made)["cats"][name] = values
@@ -149,8 +149,8 @@ def test_categories_of_a_data_frame_are_within_their_arrays(tmp_path: Path, name
 
 
 @pytest.mark.parametrize(("kind", "name"), [(3, "weight_drop"), (4, "weights")])
-def test_weights_are_as_many_as_what_they_weigh(tmp_path: Path, kind: int, name: str) -> None:
-    """Of trees that were dropped, and of a linear model."""
+def test_the_number_of_weights_must_match(tmp_path: Path, kind: int, name: str) -> None:
+    """Weights of dropped trees and of a linear model are checked."""
     made = model(kind)
     booster = made["learner"]["gradient_booster"]
     holder = booster if name in booster else booster["model"]
@@ -158,15 +158,15 @@ def test_weights_are_as_many_as_what_they_weigh(tmp_path: Path, kind: int, name:
     refused(tmp_path, made)
 
 
-def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
-    """Readers disagree about which of the two counts."""
+def test_a_duplicate_key_is_refused(tmp_path: Path) -> None:
+    """Different readers use different ones of the two values."""
     content = xgboost_models("json")[0].replace(b'"parents":', b'"parents":[],"parents":', 1)
     with pytest.raises(LoadRefused, match="twice"):
         load(make_local_version(tmp_path, {"model.xgb.json": content}))
 
 
 def chain(levels: int) -> Any:
-    """Make a tree of which each left child has two children, until there are so many levels."""
+    """Make a tree of the given number of levels, in which each left child has two children."""
     made = model(0)
     tree, nodes = forest(made)["trees"][0], 2 * levels - 1
     inner = [node for node in range(nodes) if node % 2 or node == 0][: levels - 1]
@@ -185,7 +185,7 @@ def chain(levels: int) -> Any:
 
 
 def test_a_tree_is_not_deeper_than_the_stack(tmp_path: Path) -> None:
-    """The libraries call themselves at each level; a tree of 100 levels is fine."""
+    """The libraries recurse at each level; a tree of 100 levels is accepted."""
     content = json.dumps(chain(100)).encode()
     assert load(make_local_version(tmp_path / "fine", {"model.xgb.json": content})).num_features() == 3
     refused(tmp_path, chain(3_000))
@@ -206,7 +206,7 @@ def test_a_tree_is_not_deeper_than_the_stack(tmp_path: Path) -> None:
     ],
 )
 def test_lines_of_lightgbm_are_within_their_arrays(tmp_path: Path, old: str, new: str) -> None:
-    """Among them an objective without a name and a range that breaks off, at which the library ends the process."""
+    """Among them are an objective without a name and an incomplete range, which crash the process."""
     content = lightgbm_models()[0].decode()
     assert old in content
     with pytest.raises(LoadRefused) as error:

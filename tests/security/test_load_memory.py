@@ -1,4 +1,4 @@
-"""The memory of a load is bounded, and counted from the bytes before anything is set aside."""
+"""The memory of a load is bounded, and computed from the bytes before memory is allocated."""
 
 import io
 import json
@@ -67,7 +67,7 @@ def listed(*items: dict[str, Any]) -> dict[str, Any]:
 
 
 def skops(schema: dict[str, Any], *, method: int = zipfile.ZIP_DEFLATED, **files: bytes) -> bytes:
-    """Put an archive together; the names of the files lack their suffix."""
+    """Build an archive; the names of the files are given without their suffix."""
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", method) as archive:
         for name, content in files.items():
@@ -84,7 +84,7 @@ def zeros(size: int, kind: str = "u1") -> bytes:
 
 
 def matrix(size: int) -> bytes:
-    """Write a sparse matrix, which is an archive of its own, deflated."""
+    """Write a sparse matrix, which is a compressed archive itself."""
     made = io.BytesIO()
     sparse.save_npz(made, sparse.csr_matrix((np.zeros(size), np.zeros(size, int), np.array([0, size])), shape=(1, 1)))
     return made.getvalue()
@@ -103,20 +103,20 @@ def masks() -> bytes:
 
 
 def objects() -> bytes:
-    """Make an object of each number of an array."""
+    """Make an object array from the numbers of an array."""
     shape = node("TupleNode", "builtins.tuple", content=[])
     unpacked = node("NdArrayNode", "numpy.ndarray", type="json", shape=shape, content=[array()])
     return skops(listed(unpacked), a=zeros(40 * MIB))
 
 
 def matrices() -> bytes:
-    """Name a sparse matrix 40 times, whose arrays are deflated within the archive."""
+    """Name a sparse matrix, whose arrays are compressed within the archive, 40 times."""
     entry = node("SparseMatrixNode", "scipy.sparse.csr_matrix", type="scipy", file="a.npy")
     return skops(listed(*[entry] * 40), a=matrix(MIB))
 
 
 def entries() -> bytes:
-    """Fill a schema with entries that say next to nothing."""
+    """Fill a schema with entries that hold almost no data."""
     return skops(listed(*[listed() for _ in range(40_000)]))
 
 
@@ -199,15 +199,15 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes]]] = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_file_that_would_fill_memory_is_refused(tmp_path: Path, name: str) -> None:
-    """Its refusal says how much it would take, how much it may, and how to allow more."""
+    """The error states how much memory the load takes, the bound, and how to allow more."""
     path, content = BOMBS[name]
     with pytest.raises(LoadRefused, match=r"its load takes at least [0-9,]+ bytes of memory") as refused:
         load(make_local_version(tmp_path, {path: content()}), memory=100 * MIB)
     assert "pass memory=" in refused.value.remedy
 
 
-def test_the_child_that_measures_would_notice(tmp_path: Path) -> None:
-    """Refusals take next to nothing beside the bytes; what is allowed takes no more than was counted."""
+def test_the_measured_memory_fits_the_count(tmp_path: Path) -> None:
+    """Refusals take little memory besides the bytes; an allowed load takes no more than was counted."""
     fine = {
         "a": ("model.skops", skops(listed(*[array() for _ in range(5)]), a=zeros(20 * MIB))),
         "b": ("model.json", b"[" + b"{}," * 1_000_000 + b"{}]"),
@@ -229,7 +229,7 @@ def test_the_child_that_measures_would_notice(tmp_path: Path) -> None:
 
 
 def test_more_is_allowed_by_argument_and_by_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The argument counts before the variable, and the variable before the default."""
+    """The argument overrides the variable, and the variable overrides the default."""
     made = make_local_version(tmp_path, {"model.json": b"[" + b"1," * 100_000 + b"1]"})
     assert len(load(made)) == 100_001
     with pytest.raises(LoadRefused, match=r"the bound is 1,000,000"):
@@ -241,7 +241,7 @@ def test_more_is_allowed_by_argument_and_by_environment(tmp_path: Path, monkeypa
 
 
 def test_a_file_larger_than_the_bound_is_not_read(tmp_path: Path) -> None:
-    """Its size in the manifest is enough."""
+    """Its size in the manifest is enough to refuse it."""
     made = make_local_version(tmp_path, {"model.txt": b"x" * 1_000})
     (tmp_path / "model.txt").write_bytes(b"other bytes, which nobody reads")
     with pytest.raises(LoadRefused, match="its bytes; the bound is 999"):
@@ -250,7 +250,7 @@ def test_a_file_larger_than_the_bound_is_not_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("memory", [0, -1, True, 1.5, "5"])
 def test_a_bound_is_a_positive_whole_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: Any) -> None:
-    """As an argument and in the environment; the message names it."""
+    """The message names the argument or the environment variable."""
     made = make_local_version(tmp_path, {"model.txt": b"x"})
     if memory != "5":
         with pytest.raises(InvalidConfiguration, match="memory is"):
@@ -261,7 +261,7 @@ def test_a_bound_is_a_positive_whole_number(tmp_path: Path, monkeypatch: pytest.
 
 
 def grown(act: Callable[[], object]) -> int:
-    """Measure by how much the peak of this process grows while it acts."""
+    """Measure how much the peak memory of this process grows during a call."""
     Path("/proc/self/clear_refs").write_text("5")
     before = _status("VmRSS")
     act()
@@ -274,7 +274,7 @@ def _status(name: str) -> int:
 
 
 def test_constants_of_onnx_are_not_computed_while_it_is_loaded(tmp_path: Path) -> None:
-    """A model of 200 bytes could name a constant of any size; who made it may be known, and then they are."""
+    """A model of 200 bytes could define a constant of any size; the caller can allow it for a known author."""
     helper = module("onnx").helper
     module("onnxruntime")
     size = helper.make_tensor("n", 7, [1], [2**26])
@@ -293,7 +293,7 @@ def test_constants_of_onnx_are_not_computed_while_it_is_loaded(tmp_path: Path) -
 
 
 def test_numbers_of_lightgbm_are_checked_without_filling_memory(tmp_path: Path) -> None:
-    """An expression that remembers where each number began took 200 bytes for two."""
+    """A backtracking expression took 200 bytes for each two bytes of text."""
     lines = lightgbm_models()[0].decode().partition("\n\n")[0]
     tree = "Tree=0\nnum_leaves=2\nnum_cat=0\nleaf_value=" + "1 " * 4_000_000
     sizes = f"tree_sizes={len(tree)}"
@@ -303,7 +303,7 @@ def test_numbers_of_lightgbm_are_checked_without_filling_memory(tmp_path: Path) 
 
 
 def empty(count: int, kind: str = "V0") -> bytes:
-    """Write the head of an array whose elements take no bytes, with nothing behind it."""
+    """Write the header of an array whose elements take no bytes, without any data."""
     made = io.BytesIO()
     np.lib.format.write_array_header_1_0(made, {"descr": f"|{kind}", "fortran_order": False, "shape": (count,)})
     return made.getvalue()
@@ -339,7 +339,7 @@ TINY_BOMBS: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("name", TINY_BOMBS)
 def test_an_array_is_no_larger_than_its_bytes(tmp_path: Path, name: str) -> None:
-    """A number or a head of a few bytes that would become gigabytes is refused before anything is set aside."""
+    """A number or a header of a few bytes that would become gigabytes is refused before memory is allocated."""
     content = TINY_BOMBS[name]()
     assert len(content) < 4_096
     with pytest.raises(
@@ -354,20 +354,20 @@ def test_an_array_is_no_larger_than_its_bytes(tmp_path: Path, name: str) -> None
     ids=repr,
 )
 def test_small_arrays_of_skops_are_loaded(tmp_path: Path, value: Any) -> None:
-    """A scalar of numpy and an empty array are what they were."""
+    """A numpy scalar and an empty array load unchanged."""
     found = load(make_local_version(tmp_path, {"model.skops": skops_of(value)}))
     assert type(found) is type(value)
     assert np.array_equal(found, value)
 
 
 def skops_of(value: Any) -> bytes:
-    """Save a value by skops itself."""
+    """Save a value with skops itself."""
     content: bytes = pytest.importorskip("skops.io").dumps(value)
     return content
 
 
-def test_a_tensor_with_too_many_sides_is_refused_at_once(tmp_path: Path) -> None:
-    """Their product would be a number of megabytes, and take minutes."""
+def test_a_tensor_with_too_many_dimensions_is_refused_at_once(tmp_path: Path) -> None:
+    """The product of its dimensions would have megabytes of digits and take minutes."""
     tensor = {"dtype": "U8", "shape": [2**62] * 100_000, "data_offsets": [0, 1]}
     header = json.dumps({"a": tensor}).encode()
     with pytest.raises(LoadRefused, match="has 100000 dimensions"):

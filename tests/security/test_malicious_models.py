@@ -1,7 +1,7 @@
-"""Files that would run code or fill memory when they are read are refused before anything reads them.
+"""Files that would run code or fill memory are refused before they are deserialised.
 
-Each is loaded in a process of its own whose audit hook hears what the interpreter does. No deserialiser is imported,
-nobody but the verification opens the file, nothing is unpickled and nothing is started.
+Each file is loaded in a separate process with an audit hook, which records what the interpreter does. No deserialiser
+is imported, only the verification opens the file, nothing is unpickled, and no process is started.
 """
 
 import gzip
@@ -28,7 +28,7 @@ from tests.support.local_versions import make_local_version
 ROOT = Path(__file__).parents[2]
 SAFE = ["skops", "safetensors", "onnx", "ubj", "xgb.json", "lgb.txt", "json"]
 
-# Loads what stands in the folder as tests.support.local_versions made it, and reports what the hook heard.
+# Loads what stands in the folder as tests.support.local_versions made it, and reports what the hook audited.
 CHILD = """
 import json, os, sys
 from pathlib import Path
@@ -46,14 +46,14 @@ for path, text in given["appear"].items():
 LIBRARIES = {"pickle", "joblib", "skops", "sklearn", "numpy", "torch", "safetensors", "onnxruntime", "xgboost",
              "lightgbm", "common_lib.loaders.skops", "acme_loader"}
 ACTS = {"pickle.find_class", "os.system", "os.exec", "os.posix_spawn", "subprocess.Popen", "socket.connect"}
-heard, opened, listening = [], [], True
+audited, opened, listening = [], [], True
 before = set(sys.modules)
 def hear(event, arguments):
     if not listening:
         return
     name = str(arguments[0]) if arguments else ""
     if event in ACTS or (event == "import" and name in LIBRARIES):
-        heard.append([event, name])
+        audited.append([event, name])
     if event == "open" and name.startswith(str(folder)):
         opened.append([name, sys._getframe(1).f_code.co_filename])
 sys.addaudithook(hear)
@@ -65,22 +65,22 @@ except RegistryError as error:
     outcome = [type(error).__name__, str(error)]
 listening = False
 # importlib.import_module tells no hook.
-heard += [["import", name] for name in sorted((set(sys.modules) - before) & LIBRARIES)]
-print(json.dumps({"outcome": outcome, "heard": heard, "opened": opened}))
+audited += [["import", name] for name in sorted((set(sys.modules) - before) & LIBRARIES)]
+print(json.dumps({"outcome": outcome, "audited": audited, "opened": opened}))
 """
 
 
 class Attempt(NamedTuple):
-    """What a load in a process of its own came to."""
+    """The outcome of a load in a separate process."""
 
     kind: str
     text: str
-    heard: list[list[str]]
+    audited: list[list[str]]
     opened: list[list[str]]
 
 
 class Payload:
-    """What a pickle runs: it leaves a mark."""
+    """The code that a pickle runs: it creates a marker file."""
 
     def __init__(self, mark: Path) -> None:
         self._mark = mark
@@ -91,7 +91,7 @@ class Payload:
 
 @pytest.fixture
 def mark(tmp_path: Path) -> Path:
-    """Where a payload that ran would have left its mark."""
+    """Return the path of the marker file that a payload would create."""
     return tmp_path / "mark"
 
 
@@ -120,21 +120,21 @@ def attempt(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    return Attempt(*told["outcome"], told["heard"], told["opened"])
+    report = json.loads(done.stdout)
+    return Attempt(*report["outcome"], report["audited"], report["opened"])
 
 
 def assert_untouched(found: Attempt, mark: Path, *, opens: int) -> None:
-    """It was refused, and nothing was read but by the verification; `opens` is how often that may be."""
+    """Check that the file was refused, and opened at most `opens` times, by the verification only."""
     assert found.kind == "LoadRefused", found
-    assert found.heard == []
+    assert found.audited == []
     assert not mark.exists()
     assert len(found.opened) <= opens
     assert all(Path(place).name in {"loading.py", "<frozen os>", "os.py"} for _, place in found.opened), found.opened
 
 
 def torch_zip(mark: Path, *, extra: str = "") -> bytes:
-    """A file of torch, as `torch.save` writes it, with a payload; `weights_only` was no wall before torch 2.6."""
+    """Make a torch file with a payload, as `torch.save` writes it; before torch 2.6 `weights_only` did not stop it."""
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as file:
         file.writestr("archive/data.pkl", pickle.dumps(Payload(mark), 2))
@@ -145,14 +145,14 @@ def torch_zip(mark: Path, *, extra: str = "") -> bytes:
 
 
 def object_array(mark: Path) -> bytes:
-    """An array of objects as numpy writes it, its data being a pickle."""
+    """Make an array of objects as numpy writes it: its data is a pickle."""
     header = b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }"
     header += b" " * (63 - (10 + len(header)) % 64) + b"\n"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + pickle.dumps(Payload(mark), 2)
 
 
 def test_the_payload_is_alive(tmp_path: Path, mark: Path) -> None:
-    """Trusted, it runs: the other tests would notice."""
+    """With trust the payload runs, so the other tests would detect it."""
     made = make_local_version(tmp_path / "v", {"model.pkl": pickle.dumps(Payload(mark))})
     load(made, trust={made.version.digest})
     assert mark.exists()
@@ -160,7 +160,7 @@ def test_the_payload_is_alive(tmp_path: Path, mark: Path) -> None:
 
 @pytest.mark.parametrize("protocol", range(6))
 def test_a_pickle_is_not_opened(tmp_path: Path, mark: Path, protocol: int) -> None:
-    """A202: os.system by REDUCE, in all protocols; nobody trusts it, so not even the verification opens it."""
+    """A202: os.system by REDUCE, in all protocols. It is not trusted, so not even the verification opens it."""
     body = pickle.dumps(Payload(mark), protocol)
     found = attempt(tmp_path / "v", {"model.pkl": body})
     assert_untouched(found, mark, opens=0)
@@ -170,14 +170,14 @@ def test_a_pickle_is_not_opened(tmp_path: Path, mark: Path, protocol: int) -> No
 @pytest.mark.parametrize("suffix", SAFE)
 @pytest.mark.parametrize("protocol", [0, 2, 5])
 def test_a_pickle_under_a_safe_name_is_recognised(tmp_path: Path, mark: Path, suffix: str, protocol: int) -> None:
-    """A202, as every safe format."""
+    """A202: the pickle is declared as each safe format."""
     found = attempt(tmp_path / "v", {f"model.{suffix}": pickle.dumps(Payload(mark), protocol)})
     assert_untouched(found, mark, opens=1)
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
 def test_joblib_in_the_name_of_skops(tmp_path: Path, mark: Path, pack: Callable[[bytes], bytes]) -> None:
-    """A204, as it is and compressed."""
+    """A204: plain and compressed."""
     found = attempt(tmp_path / "v", {"model.skops": pack(pickle.dumps(Payload(mark)))})
     assert_untouched(found, mark, opens=1)
     assert "declared as skops" in found.text
@@ -196,13 +196,13 @@ def test_joblib_in_the_name_of_skops(tmp_path: Path, mark: Path, pack: Callable[
     ],
 )
 def test_torch_is_not_opened(tmp_path: Path, mark: Path, name: str, extra: str, opens: int) -> None:
-    """A206: under its own name and under others, also with what a skops file needs beside the pickle."""
+    """A206: with its own and other suffixes, also with the files of a skops archive beside the pickle."""
     assert_untouched(attempt(tmp_path / "v", {name: torch_zip(mark, extra=extra)}), mark, opens=opens)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "model.skops", "model.onnx", "model.json", "model.npy"])
 def test_an_array_of_objects(tmp_path: Path, mark: Path, name: str) -> None:
-    """A208: there is no loader for arrays of numpy, under any name."""
+    """A208: no loader reads numpy arrays, whatever the name of the file."""
     assert_untouched(attempt(tmp_path / "v", {name: object_array(mark)}), mark, opens=1)
     found = attempt(tmp_path / "w", {name: object_array(mark)}, loaders=["numpy", "npy"])
     assert_untouched(found, mark, opens=1)
@@ -210,7 +210,7 @@ def test_an_array_of_objects(tmp_path: Path, mark: Path, name: str) -> None:
 
 @pytest.mark.parametrize("length", [2**63, 2**64 - 1, 2**40, 100_000_001, 0])
 def test_a_header_longer_than_the_file(tmp_path: Path, mark: Path, length: int) -> None:
-    """A210: no memory is set aside for it."""
+    """A210: no memory is allocated for it."""
     found = attempt(tmp_path / "v", {"model.safetensors": struct.pack("<Q", length) + b"{}"})
     assert_untouched(found, mark, opens=1)
     assert str(length) in found.text
@@ -218,14 +218,14 @@ def test_a_header_longer_than_the_file(tmp_path: Path, mark: Path, length: int) 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "model", "model.pkl", "model.bin"])
 def test_the_manifest_says_safetensors_and_the_bytes_are_a_pickle(tmp_path: Path, mark: Path, name: str) -> None:
-    """A212: whatever its name is."""
+    """A212: the name of the file does not matter."""
     types = {name: "application/vnd.safetensors"}
     found = attempt(tmp_path / "v", {name: pickle.dumps(Payload(mark))}, types=types)
     assert_untouched(found, mark, opens=1)
 
 
 def test_a_file_more_or_less_than_the_manifest_lists(tmp_path: Path, mark: Path) -> None:
-    """A214: the folder is not the version, so nothing of it is opened."""
+    """A214: the folder does not match the version, so no file in it is opened."""
     files = {"model.json": b"{}", "weights.bin": b"1"}
     missing = attempt(tmp_path / "v", files, vanish=("weights.bin",))
     assert_untouched(missing, mark, opens=0)
@@ -239,7 +239,7 @@ def test_a_file_more_or_less_than_the_manifest_lists(tmp_path: Path, mark: Path)
 
 
 def planted(folder: Path, mark: Path, *, name: str = "acme") -> Path:
-    """A distribution with a loader whose import leaves a mark."""
+    """Create a distribution with a loader whose import creates the marker file."""
     about = folder / "acme-1.0.dist-info"
     about.mkdir(parents=True)
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
@@ -257,7 +257,7 @@ def planted(folder: Path, mark: Path, *, name: str = "acme") -> Path:
 
 
 def test_a_loader_that_is_not_allowed_is_not_imported(tmp_path: Path, mark: Path) -> None:
-    """A216: neither by the suffix nor by the media type that it serves."""
+    """A216: neither the suffix nor the media type leads to its import."""
     path = planted(tmp_path / "site", mark)
     types = {"model.bin": "application/vnd.acme"}
     for number, found in enumerate(
@@ -272,28 +272,28 @@ def test_a_loader_that_is_not_allowed_is_not_imported(tmp_path: Path, mark: Path
 
 
 def test_a_loader_that_is_allowed_is_used(tmp_path: Path, mark: Path) -> None:
-    """By its name, and only for bytes that are not those of a pickle and that it knows."""
+    """It gets only bytes that it accepts and that are not a pickle."""
     path = planted(tmp_path / "site", mark)
     bad = attempt(tmp_path / "a", {"model.acme": pickle.dumps(Payload(mark))}, path=path, loaders=["acme"])
     assert_untouched(bad, mark, opens=1)
     found = attempt(tmp_path / "b", {"model.acme": b"ACME1"}, path=path, loaders=["acme"])
     assert found.kind == "loaded"
-    assert ["import", "acme_loader"] in found.heard
+    assert ["import", "acme_loader"] in found.audited
     assert mark.exists()
     other = attempt(tmp_path / "c", {"model.acme": b"else"}, path=path, loaders=["acme"])
     assert "it is not of Acme" in other.text
 
 
-def test_a_name_of_ours_cannot_be_taken(tmp_path: Path, mark: Path) -> None:
-    """Another distribution's loader named as one of ours is not imported, and ours still works."""
+def test_a_built_in_loader_cannot_be_replaced(tmp_path: Path, mark: Path) -> None:
+    """A loader of another distribution with a built-in name is not imported, and the built-in loader still works."""
     path = planted(tmp_path / "site", mark, name="json")
     found = attempt(tmp_path / "v", {"model.json": b"{}"}, path=path)
-    assert (found.kind, found.heard) == ("loaded", [])
+    assert (found.kind, found.audited) == ("loaded", [])
     assert not mark.exists()
 
 
 def test_no_trust_reaches_beyond_its_digest(tmp_path: Path, mark: Path) -> None:
-    """Another version, another file, or an allow-list without the loader: refused."""
+    """Another version, another file, and an allow-list without the loader are refused."""
     made = make_local_version(tmp_path / "v", {"model.pkl": pickle.dumps(Payload(mark)), "other.pkl": pickle.dumps(1)})
     (mine, other) = (f"sha256:{entry.sha256}" for entry in made.manifest.files)
     for trust in (None, set(), {other}, {"0" * 64}, lambda _: "yes"):
@@ -308,7 +308,7 @@ def test_no_trust_reaches_beyond_its_digest(tmp_path: Path, mark: Path) -> None:
 
 
 def test_trusted_bytes_that_were_exchanged_are_not_loaded(tmp_path: Path, mark: Path) -> None:
-    """Trust is in a digest, and the bytes are hashed again."""
+    """Trust applies to a digest, and the bytes are hashed again."""
     made = make_local_version(
         tmp_path / "v", {"model.pkl": pickle.dumps("an honest model of much the same length" * 3)}
     )
@@ -318,7 +318,7 @@ def test_trusted_bytes_that_were_exchanged_are_not_loaded(tmp_path: Path, mark: 
     assert not mark.exists()
 
 
-def test_a_pipe_in_the_place_of_a_file_holds_nobody_up(tmp_path: Path) -> None:
+def test_a_pipe_in_the_place_of_a_file_does_not_block(tmp_path: Path) -> None:
     """It is refused at once."""
     made = make_local_version(tmp_path / "v", {"model.json": b"{}"})
     (made.folder / "model.json").unlink()

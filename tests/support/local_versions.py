@@ -1,4 +1,4 @@
-"""Versions in a folder, made without a registry: their files, their manifest and its digest."""
+"""Local versions made without a registry: a folder of files, their manifest and its digest."""
 
 import hashlib
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from common_lib.types.versions import ModelVersion
 def make_local_version(
     folder: Path, files: Mapping[str, bytes], types: Mapping[str, str] | None = None
 ) -> LocalVersion:
-    """A version of these files; `types` are the media types that it declares, instead of those of the names."""
+    """Write these files and return them as a version; `types` are media types that override those of the names."""
     for path, content in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
