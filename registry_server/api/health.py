@@ -26,5 +26,5 @@ async def ready(request: HttpRequest) -> dict[str, str]:
 @get("/metrics")
 async def metrics(request: HttpRequest) -> Response[bytes]:
     """Return Prometheus metrics; requires the right to read the event log."""
-    (await authenticate(request)).require(Right.READ_LOG)
+    (await authenticate(request)).check_right(Right.READ_LOG)
     return Response(generate_latest(request.app.state.metrics), media_type=CONTENT_TYPE_LATEST)

@@ -62,7 +62,7 @@ async def check_request(request: HttpRequest) -> None:
         raise errors.AddressNotFound(given, straight)
     if needs := request.route_handler.opt.get("needs"):
         named = scope["path_params"].get("name") if scope["path_template"].startswith("/v1/models/") else None
-        who.require_one(needs, named)
+        who.check_any_right(needs, named)
     if scope["query_string"]:
         check_query(request)
     if scope["method"] != "GET":

@@ -38,7 +38,7 @@ async def create_version(
     request: HttpRequest, name: FromPath[str], data: JSONBody[CreateVersion]
 ) -> Response[ModelVersion]:
     """Register a version, with the next number, whose files are stored already."""
-    checked = await registration.check(await authenticate(request), name, data)
+    checked = await registration.validate(await authenticate(request), name, data)
     return await write(request, registration.create, name, checked)
 
 

@@ -19,7 +19,7 @@ def key(model: str, alias: str) -> str:
 async def get(database: Database, caller: Caller, name: str, alias: str) -> Alias:
     """The alias of that name."""
     await models.get(database, caller, name)
-    return await _load(database.read, name, alias)
+    return await _get(database.read, name, alias)
 
 
 async def list_all(database: Database, caller: Caller, name: str) -> list[Alias]:
@@ -58,7 +58,7 @@ async def put(records: Records, request: WriteRequest, name: str, alias: str, co
 async def delete(records: Records, request: WriteRequest, name: str, alias: str, reason: str) -> Outcome[None]:
     """Remove an alias; the version it pointed at stays."""
     await models.get_for_update(records, request, Right.ALIAS, name)
-    found = await _load(records, name, alias)
+    found = await _get(records, name, alias)
     request.check_revision(found.revision, reason)
     if not await records.aliases.delete(found):
         raise errors.ChangedMeanwhile("alias")
@@ -80,7 +80,7 @@ async def _create(records: Records, request: WriteRequest, alias: Alias, command
     return Outcome(alias, msgspec.structs.replace(change, forced=request.forced), status=201)
 
 
-async def _load(records: Records, name: str, alias: str) -> Alias:
+async def _get(records: Records, name: str, alias: str) -> Alias:
     found = await records.aliases.find(name, names.check_alias(alias))
     if found is None:
         raise errors.AliasNotFound(name, alias)

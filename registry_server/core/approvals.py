@@ -32,8 +32,8 @@ async def decide(
 ) -> Outcome[Approval]:
     """Approve a version, or refuse it; the last word of a human counts."""
     found = await versions.get_for_update(records, request, Right.APPROVE, name, version)
-    _check_may(request.caller, found)
-    versions.refuse_recalled(found)
+    _check_human(request.caller, found)
+    versions.check_not_recalled(found)
     lifecycle.check_reason(command.reason, "an approval or a refusal")
     names.check_text("reason", command.reason, names.REASON_LENGTH)
     policy = await policies.get_effective(records, name)
@@ -45,15 +45,15 @@ async def decide(
         raise errors.TooManyVerdicts(command.verdict, version)
     after = Approval(name, version, approver, command.verdict, command.reason, subject, policy.revision, request.at)
     await records.approvals.put(after)
-    kind, place = _EVENTS[command.verdict], key(name, version, approver)
+    kind, key_of_approval = _EVENTS[command.verdict], key(name, version, approver)
     if before is None:
-        change = changes.created(kind, place, after, reason=command.reason)
+        change = changes.created(kind, key_of_approval, after, reason=command.reason)
     else:
-        change = changes.changed(kind, (place, before, after), reason=command.reason)
+        change = changes.changed(kind, (key_of_approval, before, after), reason=command.reason)
     return Outcome(after, change, status=201)
 
 
-def _check_may(caller: Caller, version: ModelVersion) -> None:
+def _check_human(caller: Caller, version: ModelVersion) -> None:
     if caller.principal.kind is not PrincipalKind.HUMAN:
         raise errors.HumanRequired(caller.principal)
     if caller.name == version.created_by:

@@ -34,7 +34,7 @@ async def put_blob(
     env: Environment, request: WriteRequest, sha256: str, chunks: AsyncIterator[bytes], limit: int
 ) -> Answer:
     """Store bytes under their digest: file first, durably, then the row, then the answer."""
-    request.caller.require(Right.UPLOAD)
+    request.caller.check_right(Right.UPLOAD)
     names.check_sha256(sha256)
     size = await env.blobs.put(sha256, chunks, limit)
     return await record_blob(env, request, sha256, size)
@@ -42,13 +42,13 @@ async def put_blob(
 
 async def put_blobs(env: Environment, request: WriteRequest, blobs: dict[str, bytes]) -> Presence:
     """Store several small blobs at once: files first, then all rows with one event, then the answer."""
-    request.caller.require(Right.UPLOAD)
+    request.caller.check_right(Right.UPLOAD)
     for sha256 in blobs:
         names.check_sha256(sha256)
     await env.blobs.put_many(blobs)
 
     async def record(records: Records, request: WriteRequest) -> Outcome[None]:
-        found = [await _record(env, records, request, sha256, len(content)) for sha256, content in blobs.items()]
+        found = [await _insert_blob(env, records, request, sha256, len(content)) for sha256, content in blobs.items()]
         changed = [change for _, change in found if change is not None]
         if not changed:
             return Outcome(None, None)
@@ -64,15 +64,15 @@ async def record_blob(env: Environment, request: WriteRequest, sha256: str, size
     """The row of bytes that were just published, which the caller holds a lease on."""
 
     async def record(records: Records, request: WriteRequest) -> Outcome[Blob]:
-        again = await records.artifacts.find_sent_until(sha256, request.caller.name) is not None
-        _, change = await _record(env, records, request, sha256, size)
+        known = await records.artifacts.find_sent_until(sha256, request.caller.name) is not None
+        _, change = await _insert_blob(env, records, request, sha256, size)
         # Only the caller's own act: who else holds these bytes, and since when, is not for the caller to know.
-        return Outcome(Blob(sha256, size, request.caller.name, request.at), change, status=200 if again else 201)
+        return Outcome(Blob(sha256, size, request.caller.name, request.at), change, status=200 if known else 201)
 
     return await execute(env, request, record)
 
 
-async def _record(
+async def _insert_blob(
     env: Environment, records: Records, request: WriteRequest, sha256: str, size: int
 ) -> tuple[Blob, Change | None]:
     blob = Blob(sha256, size, request.caller.name, request.at)
@@ -86,10 +86,10 @@ async def _record(
     before = await records.artifacts.find_blob(sha256) or blob
     if before.quarantined_at is None:
         return before, None
-    return await _released(records, before)
+    return await _release_from_quarantine(records, before)
 
 
-async def _released(records: Records, before: Blob) -> tuple[Blob, Change]:
+async def _release_from_quarantine(records: Records, before: Blob) -> tuple[Blob, Change]:
     """The blob out of quarantine."""
     after = msgspec.structs.replace(before, quarantined_at=None)
     await records.artifacts.update_blob(before, after)
@@ -98,22 +98,22 @@ async def _released(records: Records, before: Blob) -> tuple[Blob, Change]:
 
 async def get_blob(env: Environment, caller: Caller, sha256: str) -> Blob:
     """The row of a blob whose bytes are here."""
-    caller.require(Right.UPLOAD)
+    caller.check_right(Right.UPLOAD)
     blob = await env.database.read.artifacts.find_blob(names.check_sha256(sha256))
     if blob is not None and not is_stored(env, blob):
         env.blobs.check_medium()
     if blob is None or not is_stored(env, blob) or not await find_readable(env.database.read, caller, [sha256]):
         raise errors.BlobNotFound(sha256)
-    return await _as_seen(env.database.read, caller, blob)
+    return await _redact(env.database.read, caller, blob)
 
 
-async def _as_seen(records: Records, caller: Caller, blob: Blob) -> Blob:
+async def _redact(records: Records, caller: Caller, blob: Blob) -> Blob:
     """Return a blob as its caller may know it: only callers who may read every model see who sent it first.
 
     Others see their own name and time if they sent it, and otherwise who registered the oldest version with it that
     they may read, and when.
     """
-    patterns = caller.patterns(Right.READ)
+    patterns = caller.covered_patterns(Right.READ)
     if patterns == ("*",):
         return blob
     if (until := await records.artifacts.find_sent_until(blob.sha256, caller.name)) is not None:
@@ -132,25 +132,25 @@ async def check_presence(
     Raises:
         ModelNotFound, ModelTombstoned, RightMissing: the caller cannot register a version of the model.
     """
-    request.caller.require(Right.UPLOAD)
+    request.caller.check_right(Right.UPLOAD)
     if model is not None:
         await models.get_usable(env.database.read, request.caller, Right.REGISTER, model)
     until = request.at + LEASE
     # The lease comes first: what is seen after it is not removed.
     await env.database.write(lambda records: records.artifacts.lease(digests, request.caller.name, until))
     read = env.database.read
-    here = set()
+    stored = set()
     for sha256 in digests:
         blob = await read.artifacts.find_blob(sha256)
         if blob is not None and is_stored(env, blob):
-            here.add(sha256)
+            stored.add(sha256)
         elif blob is not None:
             # No client should send all bytes again because a folder is not mounted.
             env.blobs.check_medium()
         # A thousand looks at disk and database: others have their turn in between, and a deadline its effect.
         await asyncio.sleep(0)
-    here &= await find_readable(read, request.caller, digests)
-    return Presence([sha256 for sha256 in digests if sha256 not in here], until)
+    stored &= await find_readable(read, request.caller, digests)
+    return Presence([sha256 for sha256 in digests if sha256 not in stored], until)
 
 
 async def find_readable(records: Records, caller: Caller, digests: Sequence[str]) -> set[str]:
@@ -158,7 +158,7 @@ async def find_readable(records: Records, caller: Caller, digests: Sequence[str]
 
     Of all others it must not even hear that they are here: whoever learnt a digest would get its bytes.
     """
-    patterns = caller.patterns(Right.READ)
+    patterns = caller.covered_patterns(Right.READ)
     return set(digests) if patterns == ("*",) else await records.artifacts.find_readable(digests, caller.name, patterns)
 
 
@@ -176,7 +176,7 @@ async def verify_blob(env: Environment, request: WriteRequest, sha256: str, byte
         BlobNotFound: there is no such blob.
         StorageUnavailable: the whole medium is missing; then nothing is known of the blob, and nothing is changed.
     """
-    request.caller.require(Right.READ)
+    request.caller.check_right(Right.READ)
     names.check_sha256(sha256)
     blob = await env.database.read.artifacts.find_blob(sha256)
     if blob is None or not await find_readable(env.database.read, request.caller, [sha256]):
@@ -186,7 +186,7 @@ async def verify_blob(env: Environment, request: WriteRequest, sha256: str, byte
         # Bytes that are missing with their whole medium are not damaged.
         env.blobs.check_medium()
     if (damage is None) == (blob.quarantined_at is None):
-        return Verification(await _as_seen(env.database.read, request.caller, blob), sound=damage is None)
+        return Verification(await _redact(env.database.read, request.caller, blob), sound=damage is None)
     if damage is None:
         await env.blobs.make_durable(sha256)
         answer = await execute(env, request, lambda records, _: _restore(env, records, sha256))
@@ -195,7 +195,7 @@ async def verify_blob(env: Environment, request: WriteRequest, sha256: str, byte
     after = msgspec.json.decode(answer.body, type=Blob)
     if after.quarantined_at == request.at:
         _log.error("blob %s is damaged and in quarantine now: upload its bytes again", sha256)
-    after = await _as_seen(env.database.read, request.caller, after)
+    after = await _redact(env.database.read, request.caller, after)
     return Verification(after, sound=after.quarantined_at is None)
 
 
@@ -218,7 +218,7 @@ async def _restore(env: Environment, records: Records, sha256: str) -> Outcome[B
         raise errors.BlobNotFound(sha256)
     if before.quarantined_at is None or not env.blobs.has_blob(sha256, before.size):
         return Outcome(before, None)
-    return Outcome(*await _released(records, before))
+    return Outcome(*await _release_from_quarantine(records, before))
 
 
 async def get_file(env: Environment, caller: Caller, name: str, version: int, path: str) -> FileEntry:
@@ -233,9 +233,9 @@ async def get_file(env: Environment, caller: Caller, name: str, version: int, pa
     found = await versions.get(env.database, caller, name, version)
     names.check_artifact_path(path)
     file = await env.database.read.versions.find_file(name, version, path)
-    if not caller.may(Right.READ_LOG):
+    if not caller.has_right(Right.READ_LOG):
         # Whoever reads the whole log may also look at what was recalled, to find out about it.
-        versions.refuse_recalled(found)
+        versions.check_not_recalled(found)
     if file is None or found.tombstone is not None or model.tombstone is not None:
         raise errors.FileNotFound(name, version, path)
     blob = await env.database.read.artifacts.find_blob(file.sha256)

@@ -7,7 +7,7 @@ import msgspec
 from registry_server.domain.events import Change
 
 
-def fields(entity: msgspec.Struct) -> dict[str, Any]:
+def to_fields(entity: msgspec.Struct) -> dict[str, Any]:
     """The state of an entity as JSON values; what is derived from other objects is not its state."""
     state: dict[str, Any] = msgspec.to_builtins(entity)
     state.pop("production_version", None)
@@ -16,7 +16,7 @@ def fields(entity: msgspec.Struct) -> dict[str, Any]:
 
 def created(kind: str, key: str, entity: msgspec.Struct, *, reason: str = "") -> Change:
     """The change that brought an entity into being."""
-    return Change(kind, key, {}, {key: fields(entity)}, reason)
+    return Change(kind, key, {}, {key: to_fields(entity)}, reason)
 
 
 def changed(
@@ -25,7 +25,7 @@ def changed(
     """The change of one or several entities, given as (key, before, after); the first is the subject."""
     before, after = {}, {}
     for key, old, new in steps:
-        was, now = fields(old), fields(new)
+        was, now = to_fields(old), to_fields(new)
         differs = [name for name in now if was[name] != now[name]]
         before[key] = {name: was[name] for name in differs}
         after[key] = {name: now[name] for name in differs}
@@ -34,4 +34,4 @@ def changed(
 
 def removed(kind: str, key: str, entity: msgspec.Struct, *, reason: str = "", forced: bool = False) -> Change:
     """The change that took an entity away."""
-    return Change(kind, key, {key: fields(entity)}, {key: None}, reason, forced)
+    return Change(kind, key, {key: to_fields(entity)}, {key: None}, reason, forced)

@@ -27,11 +27,18 @@ _PREFIXES = [f"{number:02x}" for number in range(256)]
 
 async def collect(env: Environment, request: WriteRequest, order: CollectionRequest) -> Collection:
     """What was removed, or, as a dry run, what would be."""
-    request.caller.require(Right.ADMINISTER)
+    request.caller.check_right(Right.ADMINISTER)
     # While the medium is missing, nothing is known of the bytes on it.
     env.blobs.check_medium()
     counts: dict[str, int] = {}
-    for step in (_release_tombstoned, _mark_unreferenced, _remove, _remove_orphans, _expire, _purge):
+    for step in (
+        _release_tombstoned,
+        _mark_unreferenced,
+        _remove_unreferenced,
+        _remove_orphans,
+        _delete_expired,
+        _purge,
+    ):
         counts |= await step(env, request, order)
     return Collection(dry_run=order.dry_run, **counts)
 
@@ -65,13 +72,13 @@ async def _release(model: str, number: int, records: Records) -> None:
 
 
 async def _mark_unreferenced(env: Environment, request: WriteRequest, order: CollectionRequest) -> dict[str, int]:
-    unnamed = await env.database.read.collection.list_unreferenced(request.at)
+    unreferenced = await env.database.read.collection.list_unreferenced(request.at)
     if not order.dry_run:
-        await env.database.write(lambda records: records.collection.mark_unreferenced(unnamed, request.at))
-    return {"unreferenced_blobs": len(unnamed)}
+        await env.database.write(lambda records: records.collection.mark_unreferenced(unreferenced, request.at))
+    return {"unreferenced_blobs": len(unreferenced)}
 
 
-async def _remove(env: Environment, request: WriteRequest, order: CollectionRequest) -> dict[str, int]:
+async def _remove_unreferenced(env: Environment, request: WriteRequest, order: CollectionRequest) -> dict[str, int]:
     due = await env.database.read.collection.list_marked(request.at - timedelta(seconds=order.grace_s))
     count = size = 0
     for sha256 in due:
@@ -81,7 +88,7 @@ async def _remove(env: Environment, request: WriteRequest, order: CollectionRequ
         removed = True
         if not order.dry_run:
             try:
-                answer = await execute(env, _own_act(env, request), _removal(env, sha256))
+                answer = await execute(env, _with_new_key(env, request), _removal(env, sha256))
             except errors.StorageUnavailable:
                 # The row stands again, and so must the bytes.
                 env.blobs.restore_from_trash(sha256)
@@ -115,23 +122,23 @@ async def _remove_orphans(env: Environment, request: WriteRequest, order: Collec
                 continue
             count += 1
             if not order.dry_run:
-                await env.database.write(partial(_discard_orphan, env, request, sha256))
+                await env.database.write(partial(_trash_orphan, env, request, sha256))
     return {"orphan_files": count}
 
 
-async def _discard_orphan(env: Environment, request: WriteRequest, sha256: str, records: Records) -> None:
+async def _trash_orphan(env: Environment, request: WriteRequest, sha256: str, records: Records) -> None:
     if await records.artifacts.find_blob(sha256) is None and not await records.artifacts.is_leased(sha256, request.at):
         env.blobs.move_to_trash(sha256)
 
 
-async def _expire(env: Environment, request: WriteRequest, order: CollectionRequest) -> dict[str, int]:
+async def _delete_expired(env: Environment, request: WriteRequest, order: CollectionRequest) -> dict[str, int]:
     if order.dry_run:
         return {"expired_uploads": len(await env.database.read.uploads.list_expired(request.at))}
     await env.database.write(lambda records: records.artifacts.delete_expired_leases(request.at))
     return {"expired_uploads": await uploads.delete_expired(env)}
 
 
-async def _purge(env: Environment, _act: WriteRequest, order: CollectionRequest) -> dict[str, int]:
+async def _purge(env: Environment, _request: WriteRequest, order: CollectionRequest) -> dict[str, int]:
     count = size = 0
     for sha256, length, age_s in list(env.blobs.list_trash()):
         await asyncio.sleep(0)
@@ -142,6 +149,6 @@ async def _purge(env: Environment, _act: WriteRequest, order: CollectionRequest)
     return {"purged_files": count, "purged_bytes": size}
 
 
-def _own_act(env: Environment, request: WriteRequest) -> WriteRequest:
+def _with_new_key(env: Environment, request: WriteRequest) -> WriteRequest:
     # Each removal is a change of its own, and so needs a key of its own.
     return msgspec.structs.replace(request, key=env.new_id())

@@ -16,7 +16,7 @@ _STEP = 250
 
 async def list_after(database: Database, caller: Caller, sequence: int, limit: int) -> Sequence[Event]:
     """Return up to `limit` events behind `sequence`, in order; fewer, but at least one, if they exceed 4 MiB."""
-    caller.require(Right.READ_LOG)
+    caller.check_right(Right.READ_LOG)
     for field, value, low, high in (("limit", limit, 1, MAX_LIMIT), ("after", sequence, 0, LARGEST_COUNT)):
         if not low <= value <= high:
             raise errors.NumberOutOfRange(field, value, low, high)

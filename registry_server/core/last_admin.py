@@ -11,7 +11,7 @@ from registry_server.domain import errors
 from registry_server.domain.principals import Principal
 
 
-async def usable_admins(records: Records, now: datetime) -> dict[str, set[str]]:
+async def lock_admins(records: Records, now: datetime) -> dict[str, set[str]]:
     """Return the ids of the usable tokens of each admin, and keep principals and tokens from other writers.
 
     Two admins who remove each other at the same time take turns, so the second one is refused.
@@ -19,12 +19,12 @@ async def usable_admins(records: Records, now: datetime) -> dict[str, set[str]]:
     await records.principals.lock()
     found: dict[str, set[str]] = {}
     for principal, token in await records.principals.list_usable_tokens(now):
-        if Caller(principal).may(Right.ADMINISTER):
+        if Caller(principal).has_right(Right.ADMINISTER):
             found.setdefault(principal.name, set()).add(token.id)
     return found
 
 
-def require_an_admin(caller: Caller, before: dict[str, set[str]], after: dict[str, set[str]], *, of: str) -> None:
+def check_last_admin(caller: Caller, before: dict[str, set[str]], after: dict[str, set[str]], *, of: str) -> None:
     """Refuse a change after which nobody can administer the registry, unless the machine's owner forces it.
 
     Raises:
@@ -37,7 +37,7 @@ def require_an_admin(caller: Caller, before: dict[str, set[str]], after: dict[st
 
 def without_grants(admins: dict[str, set[str]], principal: Principal) -> dict[str, set[str]]:
     """Return the admins as they are once a principal has these grants."""
-    if Caller(principal).may(Right.ADMINISTER):
+    if Caller(principal).has_right(Right.ADMINISTER):
         return admins
     return {name: tokens for name, tokens in admins.items() if name != principal.name}
 

@@ -24,7 +24,7 @@ async def transition(
     await versions.check_revision(records, request, found, command.reason)
     move = lifecycle.check_transition(found.stage, command.to, command.reason)
     if command.to is not ModelStage.ARCHIVED:
-        versions.refuse_recalled(found)
+        versions.check_not_recalled(found)
     if command.override:
         raise errors.OnlyForPromotions("override", "true", command.to)
     if command.replacing is not None:
@@ -40,7 +40,7 @@ async def recall(
     found = await versions.get_for_update(records, request, Right.RECALL, name, version)
     lifecycle.check_reason(command.reason, "a recall")
     await versions.check_revision(records, request, found, command.reason)
-    versions.refuse_recalled(found)
+    versions.check_not_recalled(found)
     recalled = Recall(request.at, request.caller.name, command.reason)
     after = versions.next_revision(request, found, recall=recalled)
     return await versions.store(records, request, "version.recalled", (found, after), reason=command.reason)

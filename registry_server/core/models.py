@@ -29,7 +29,7 @@ def key(name: str) -> str:
 
 async def get(database: Database, caller: Caller, name: str) -> RegisteredModel:
     """The model of that name, tombstoned or not."""
-    caller.require(Right.READ, name)
+    caller.check_right(Right.READ, name)
     model = await database.read.models.find(name)
     if model is None:
         raise errors.ModelNotFound(name)
@@ -40,24 +40,24 @@ async def search(
     database: Database, caller: Caller, conditions: ModelFilter, *, order: Order, limit: int, page_token: str | None
 ) -> Page[RegisteredModel]:
     """One page of the models that fulfil all conditions and that the caller may read."""
-    caller.require(Right.READ)
+    caller.check_right(Right.READ)
     if order not in ORDERS:
         raise errors.OrderNotSupported("models", order, ORDERS)
     _check_conditions(conditions)
-    if (visible := caller.patterns(Right.READ)) != ("*",):
+    if (visible := caller.covered_patterns(Right.READ)) != ("*",):
         conditions = msgspec.structs.replace(conditions, visible=visible)
-    of = ("models", conditions, order)
-    window = pages.window(limit, page_token, of, _NAMED if order.key == "name" else _CREATED)
+    scope = ("models", conditions, order)
+    window = pages.window(limit, page_token, scope, _NAMED if order.key == "name" else _CREATED)
 
     def place(model: RegisteredModel) -> tuple[str | int, ...]:
         return (model.name,) if order.key == "name" else (to_micros(model.created_at), model.name)
 
-    return await pages.collect(partial(database.read.models.search, conditions, order), window, of, place)
+    return await pages.collect(partial(database.read.models.search, conditions, order), window, scope, place)
 
 
 async def create(records: Records, request: WriteRequest, command: CreateModel) -> Outcome[RegisteredModel]:
     """Make a name known; it is unique also without regard to capitals, and never given again."""
-    request.caller.require(Right.REGISTER, command.name)
+    request.caller.check_right(Right.REGISTER, command.name)
     owner = command.owner or request.caller.name
     check_facts(owner=owner, description=command.description, tags=command.tags, metadata=command.metadata)
     model = RegisteredModel(
@@ -86,7 +86,7 @@ async def update(records: Records, request: WriteRequest, name: str, command: Up
     """Change owner, description, tags or metadata."""
     model = await get_for_update(records, request, Right.EDIT, name)
     request.check_revision(model.revision, command.reason)
-    fields = given(command)
+    fields = provided_fields(command)
     check_facts(**fields)
     changed = {field: value for field, value in fields.items() if getattr(model, field) != value}
     if not changed:
@@ -115,11 +115,11 @@ async def get_for_update(records: Records, request: WriteRequest, right: Right, 
     Raises:
         ModelTombstoned: it has a tombstone.
     """
-    request.caller.require(right, name)
+    request.caller.check_right(right, name)
     model = await records.models.lock(name)
     if model is None:
         raise errors.ModelNotFound(name)
-    refuse_tombstoned(model)
+    check_not_tombstoned(model)
     return model
 
 
@@ -130,15 +130,15 @@ async def get_usable(records: Records, caller: Caller, right: Right, name: str) 
         ModelNotFound, RightMissing: it does not exist, or not for this caller; the caller lacks the right.
         ModelTombstoned: it has a tombstone.
     """
-    caller.require(right, name)
+    caller.check_right(right, name)
     model = await records.models.find(name)
     if model is None:
         raise errors.ModelNotFound(name)
-    refuse_tombstoned(model)
+    check_not_tombstoned(model)
     return model
 
 
-def refuse_tombstoned(model: RegisteredModel) -> None:
+def check_not_tombstoned(model: RegisteredModel) -> None:
     """Refuse a model that was taken out of use.
 
     Raises:
@@ -148,7 +148,7 @@ def refuse_tombstoned(model: RegisteredModel) -> None:
         raise errors.ModelTombstoned(model.name, model.tombstone)
 
 
-def given(command: msgspec.Struct) -> dict[str, Any]:
+def provided_fields(command: msgspec.Struct) -> dict[str, Any]:
     """The fields that a request to change something gives."""
     fields = {name: getattr(command, name) for name in command.__struct_fields__ if name != "reason"}
     return {name: value for name, value in fields.items() if value is not msgspec.UNSET}

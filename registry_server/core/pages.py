@@ -22,7 +22,7 @@ MAX_BYTES = 4 * 1024 * 1024
 _STEP = 100
 
 
-def window(limit: int, page_token: str | None, of: tuple[Any, ...], place: Any) -> Window:
+def window(limit: int, page_token: str | None, scope: tuple[Any, ...], place: Any) -> Window:
     """The window that a request asks for; `of` is the list: its filters and order, `place` the type of its sort values.
 
     The checksum guards against mistakes only: whoever forges a token gets past it, but not past the type.
@@ -38,7 +38,7 @@ def window(limit: int, page_token: str | None, of: tuple[Any, ...], place: Any) 
     try:
         raw = base64.b64decode(page_token.encode(), altchars=b"-_", validate=True)
         body, checksum = raw[:-_SUM_BYTES], raw[-_SUM_BYTES:]
-        if checksum == _checksum(body, of) and _encode(raw) == page_token:
+        if checksum == _checksum(body, scope) and _encode(raw) == page_token:
             return Window(limit, msgspec.json.decode(body, type=place))
     except (ValueError, binascii.Error, UnicodeEncodeError, msgspec.MsgspecError):
         pass
@@ -48,7 +48,7 @@ def window(limit: int, page_token: str | None, of: tuple[Any, ...], place: Any) 
 async def collect(
     fetch: Callable[[Window], Awaitable[Sequence[T]]],
     asked: Window,
-    of: tuple[Any, ...],
+    scope: tuple[Any, ...],
     key: Callable[[T], tuple[str | int, ...]],
 ) -> Page[T]:
     """Read the page that a window asks for, and end it early before its rows have more than 4 MiB as JSON.
@@ -64,23 +64,23 @@ async def collect(
         for row in found[:limit]:
             size += len(msgspec.json.encode(row)) + 1
             if rows and size > MAX_BYTES:
-                return _cut(rows, of, key)
+                return _cut(rows, scope, key)
             rows.append(row)
         if len(found) <= limit:
             return Page(rows)
         if len(rows) == asked.limit:
-            return _cut(rows, of, key)
+            return _cut(rows, scope, key)
         after = key(rows[-1])
         step = max(1, (MAX_BYTES - size) * len(rows) // size)
 
 
-def _cut(rows: list[T], of: tuple[Any, ...], key: Callable[[T], tuple[str | int, ...]]) -> Page[T]:
+def _cut(rows: list[T], scope: tuple[Any, ...], key: Callable[[T], tuple[str | int, ...]]) -> Page[T]:
     body = msgspec.json.encode(key(rows[-1]))
-    return Page(rows, _encode(body + _checksum(body, of)))
+    return Page(rows, _encode(body + _checksum(body, scope)))
 
 
-def _checksum(body: bytes, of: tuple[Any, ...]) -> bytes:
-    return hashlib.sha256(body + b"\0" + msgspec.json.encode(of)).digest()[:_SUM_BYTES]
+def _checksum(body: bytes, scope: tuple[Any, ...]) -> bytes:
+    return hashlib.sha256(body + b"\0" + msgspec.json.encode(scope)).digest()[:_SUM_BYTES]
 
 
 def _encode(raw: bytes) -> str:

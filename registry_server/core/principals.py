@@ -80,13 +80,13 @@ async def authenticate(database: Database, secret: str, now: datetime) -> tuple[
 async def get(database: Database, caller: Caller, name: str) -> Principal:
     """The principal of that name; everybody may read about themselves."""
     if name != caller.name:
-        caller.require(Right.ADMINISTER)
-    return await _load(database.read, name)
+        caller.check_right(Right.ADMINISTER)
+    return await _get(database.read, name)
 
 
 async def list_page(database: Database, caller: Caller, limit: int, page_token: str | None) -> Page[Principal]:
     """One page of the principals, by name."""
-    caller.require(Right.ADMINISTER)
+    caller.check_right(Right.ADMINISTER)
     window = pages.window(limit, page_token, ("principals",), tuple[PrincipalName])
     fetch = database.read.principals.list_page
     return await pages.collect(fetch, window, ("principals",), lambda principal: (principal.name,))
@@ -94,21 +94,21 @@ async def list_page(database: Database, caller: Caller, limit: int, page_token: 
 
 async def list_tokens(database: Database, caller: Caller, limit: int, page_token: str | None) -> Page[Token]:
     """One page of the tokens, by id, without their secrets."""
-    caller.require(Right.ADMINISTER)
+    caller.check_right(Right.ADMINISTER)
     window = pages.window(limit, page_token, ("tokens",), tuple[_TokenId])
     return await pages.collect(database.read.principals.list_tokens, window, ("tokens",), lambda row: (row.id,))
 
 
 async def create(records: Records, request: WriteRequest, command: CreatePrincipal) -> Outcome[Principal]:
     """Make a human or a service known."""
-    request.caller.require(Right.ADMINISTER)
+    request.caller.check_right(Right.ADMINISTER)
     names.check_new_principal_name(command.name)
     if command.name == RESERVED:
         raise errors.PrincipalNameReserved(RESERVED)
     principal = Principal(
         name=command.name,
         kind=command.kind,
-        grants=_checked(command.grants),
+        grants=_validate(command.grants),
         revision=1,
         created_by=request.caller.name,
         created_at=request.at,
@@ -122,15 +122,15 @@ async def create(records: Records, request: WriteRequest, command: CreatePrincip
 
 async def update(records: Records, request: WriteRequest, name: str, command: UpdatePrincipal) -> Outcome[Principal]:
     """Replace the grants of a principal; its tokens follow at once."""
-    request.caller.require(Right.ADMINISTER)
-    admins = await last_admin.usable_admins(records, request.at)
-    found = await _load(records, name)
+    request.caller.check_right(Right.ADMINISTER)
+    admins = await last_admin.lock_admins(records, request.at)
+    found = await _get(records, name)
     request.check_revision(found.revision, command.reason)
-    grants = _checked(command.grants)
+    grants = _validate(command.grants)
     if grants == found.grants:
         return Outcome(found, None)
     after = msgspec.structs.replace(found, grants=grants, revision=found.revision + 1, updated_at=request.at)
-    last_admin.require_an_admin(request.caller, admins, last_admin.without_grants(admins, after), of=name)
+    last_admin.check_last_admin(request.caller, admins, last_admin.without_grants(admins, after), of=name)
     if not await records.principals.update(found, after):
         raise errors.ChangedMeanwhile("principal")
     step = (key(name), found, after)
@@ -141,8 +141,8 @@ async def issue_token(
     records: Records, request: WriteRequest, name: str, command: CreateToken, secret: str
 ) -> Outcome[IssuedToken]:
     """Give a principal a token; the secret is shown in this answer and never again."""
-    request.caller.require(Right.ADMINISTER)
-    principal = await _load(records, name)
+    request.caller.check_right(Right.ADMINISTER)
+    principal = await _get(records, name)
     hashed = digest(secret)
     token = Token(
         id=token_id(secret),
@@ -159,26 +159,26 @@ async def issue_token(
 
 async def revoke_token(records: Records, request: WriteRequest, token_id: str) -> Outcome[Token]:
     """End a token; revoking it again changes nothing."""
-    request.caller.require(Right.ADMINISTER)
+    request.caller.check_right(Right.ADMINISTER)
     names.check_token_id(token_id)
-    admins = await last_admin.usable_admins(records, request.at)
+    admins = await last_admin.lock_admins(records, request.at)
     token = await records.principals.find_token(token_id)
     if token is None:
         raise errors.TokenNotFound(token_id)
     remaining = last_admin.without_token(admins, token_id)
-    last_admin.require_an_admin(request.caller, admins, remaining, of=token.principal)
+    last_admin.check_last_admin(request.caller, admins, remaining, of=token.principal)
     if not await records.principals.revoke_token(token_id, request.at):
         return Outcome(await records.principals.find_token(token_id) or token, None)
     after = msgspec.structs.replace(token, revoked_at=request.at)
     return Outcome(after, changes.changed("token.revoked", (token_key(token_id), token, after)))
 
 
-def _checked(grants: list[Grant]) -> list[Grant]:
+def _validate(grants: list[Grant]) -> list[Grant]:
     check_grants([(grant.role, grant.models) for grant in grants])
     return grants
 
 
-async def _load(records: Records, name: str) -> Principal:
+async def _get(records: Records, name: str) -> Principal:
     found = await records.principals.find(names.check_principal_name(name))
     if found is None:
         raise errors.PrincipalNotFound(name)

@@ -46,7 +46,7 @@ async def promote(
     found = await versions.get_for_update(records, request, Right.PROMOTE, name, version)
     await versions.check_revision(records, request, found, command.reason)
     lifecycle.check_transition(found.stage, ModelStage.PRODUCTION, command.reason)
-    versions.refuse_recalled(found)
+    versions.check_not_recalled(found)
     incumbent = await _get_incumbent(records, request, name, command.replacing)
     basis = await _check_policy(records, request, found, incumbent, override=command.override, files=files or {})
     return await _enter_production(
@@ -88,10 +88,10 @@ async def check(database: Database, caller: Caller, name: str, version: int, now
         VersionTombstoned, ModelTombstoned: the version or its model has a tombstone.
     """
     found, incumbent, stored_policy = await versions.get_for_promotion(database, caller, name, version)
-    versions.refuse_tombstoned(found)
+    versions.check_not_tombstoned(found)
     policy = stored_policy or await policies.get_effective(database.read, name)
     if incumbent is None:  # a model in production has no tombstone
-        models.refuse_tombstoned(await models.get(database, caller, name))
+        models.check_not_tombstoned(await models.get(database, caller, name))
     files = await policies.find_files(database.read, policy, found)
     findings = await policies.evaluate(database.read, policy, found, incumbent, at=now, files=files)
     return Check(
@@ -114,7 +114,7 @@ async def find_policy_files(database: Database, caller: Caller, name: str, versi
     transaction refuses, after it has looked for a stored answer to the same Idempotency-Key.
     """
     try:
-        caller.require(Right.PROMOTE, name)
+        caller.check_right(Right.PROMOTE, name)
         found, _, policy = await versions.get_for_promotion(database, caller, name, version)
     except (errors.RegistryError, RuleViolation):
         return {}
@@ -184,7 +184,7 @@ async def _check_policy(
         RightMissing: the caller lacks the right to override it.
     """
     if override:
-        request.caller.require(Right.OVERRIDE, version.model)
+        request.caller.check_right(Right.OVERRIDE, version.model)
     policy = await policies.get_effective(records, version.model)
     findings = await policies.evaluate(records, policy, version, incumbent, at=request.at, files=files)
     missing = [finding for finding in findings if not finding.met]

@@ -20,7 +20,7 @@ async def resolve(database: Database, caller: Caller, name: str, selector: str) 
         NothingSelected: there is no such version, or it cannot be used.
         VersionRecalled: the version is recalled, and the policy of the model does not skip recalled versions.
     """
-    caller.require(Right.READ, name)
+    caller.check_right(Right.READ, name)
     read = database.read.versions
     if selector == "production":
         version = await read.find_in_production(name)
@@ -56,7 +56,7 @@ async def resolve_as_of(
         found = await database.read.versions.find(name, tenure.version)
     if tenure is None or found is None or found.tombstone is not None:
         raise errors.NothingInProductionThen(name, moment)
-    versions.refuse_recalled(found)
+    versions.check_not_recalled(found)
     facts = msgspec.structs.asdict(msgspec.convert(tenure.facts, _Facts))
     return msgspec.structs.replace(found, stage=ModelStage.PRODUCTION, **facts)
 
@@ -80,7 +80,7 @@ async def _require_usable(database: Database, name: str, selector: str, version:
             version = substitute or version
     if version is None or version.tombstone is not None or model.tombstone is not None:
         raise errors.NothingSelected(name, selector)
-    versions.refuse_recalled(version)
+    versions.check_not_recalled(version)
     return version
 
 

@@ -28,22 +28,22 @@ class Registration(msgspec.Struct, frozen=True):
     document: bytes
 
 
-async def check(caller: Caller, name: str, command: CreateVersion) -> Registration:
+async def validate(caller: Caller, name: str, command: CreateVersion) -> Registration:
     """The registration that a request asks for, before any transaction begins.
 
     Raises:
         RuleViolation, InvalidRequest: something in it can never be right.
     """
-    caller.require(Right.REGISTER, name)
+    caller.check_right(Right.REGISTER, name)
     # Thousands of files take as long as thousands of reads: they are looked at beside those, in a thread.
-    return await asyncio.to_thread(_check, command) if len(command.files) > _MANY else _check(command)
+    return await asyncio.to_thread(_validate, command) if len(command.files) > _MANY else _validate(command)
 
 
-def _check(command: CreateVersion) -> Registration:
+def _validate(command: CreateVersion) -> Registration:
     files = sorted(command.files, key=lambda file: file.path.encode())
     listed = msgspec.to_builtins(files)
     manifest.check_files(listed)
-    _check_words(command.signature, command.lineage)
+    _check_texts(command.signature, command.lineage)
     check_facts(
         framework=command.framework,
         description=command.description,
@@ -94,11 +94,11 @@ async def create(
     return Outcome(version, change, status=201, location=f"/v1/models/{name}/versions/{number}")
 
 
-def _check_words(signature: Signature | None, lineage: Lineage | None) -> None:
+def _check_texts(signature: Signature | None, lineage: Lineage | None) -> None:
     if signature is not None:
         signatures.check_signature(msgspec.to_builtins(signature))
-    for name, word in msgspec.structs.asdict(lineage).items() if lineage else ():
-        names.check_text(f"lineage.{name}", word or "", names.SHORT_TEXT_LENGTH)
+    for name, text in msgspec.structs.asdict(lineage).items() if lineage else ():
+        names.check_text(f"lineage.{name}", text or "", names.SHORT_TEXT_LENGTH)
 
 
 async def _require_bytes(records: Records, caller: Caller, files: list[FileEntry]) -> None:

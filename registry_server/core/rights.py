@@ -65,7 +65,7 @@ class Caller(Struct, frozen=True):
         """The id that stands as actor in events."""
         return self.principal.name
 
-    def may(self, right: Right, model: str | None = None) -> bool:
+    def has_right(self, right: Right, model: str | None = None) -> bool:
         """Whether a grant gives the right, on that model or, without one, on any."""
         return any(
             right in ROLES[grant.role]
@@ -74,21 +74,21 @@ class Caller(Struct, frozen=True):
             for grant in self.principal.grants
         )
 
-    def require_one(self, rights: Sequence[Right], model: str | None = None) -> None:
-        """Refuse the caller that has none of these rights, as `require` refuses for lack of the first.
+    def check_any_right(self, rights: Sequence[Right], model: str | None = None) -> None:
+        """Refuse the caller that has none of these rights, as `check_right` refuses for lack of the first.
 
         Raises:
-            RuleViolation, NotFound, Forbidden: see `require`.
+            RuleViolation, NotFound, Forbidden: see `check_right`.
         """
-        if not any(self.may(right, None if right in _GLOBAL else model) for right in rights):
-            self.require(rights[0], None if rights[0] in _GLOBAL else model)
+        if not any(self.has_right(right, None if right in _GLOBAL else model) for right in rights):
+            self.check_right(rights[0], None if rights[0] in _GLOBAL else model)
 
-    def patterns(self, right: Right) -> tuple[str, ...]:
+    def covered_patterns(self, right: Right) -> tuple[str, ...]:
         """The patterns, in lower case, of the models that the caller has a right on; `*` stands alone."""
         found = {grant.models.lower() for grant in self.principal.grants if right in ROLES[grant.role]}
         return ("*",) if "*" in found else tuple(sorted(found))
 
-    def require(self, right: Right, model: str | None = None) -> None:
+    def check_right(self, right: Right, model: str | None = None) -> None:
         """Refuse the caller that lacks the right; to one that may not even read the model, it does not exist.
 
         Raises:
@@ -98,8 +98,8 @@ class Caller(Struct, frozen=True):
         """
         if model is not None:
             names.check_model_name(model)
-        if self.may(right, model):
+        if self.has_right(right, model):
             return
-        if model is not None and not self.may(Right.READ, model):
+        if model is not None and not self.has_right(Right.READ, model):
             raise errors.ModelNotFound(model)
         raise errors.RightMissing(self.name, right, model, [role for role, rights in ROLES.items() if right in rights])

@@ -53,7 +53,7 @@ async def run(env: Environment, *, bytes_per_s: float, pause_s: float, most_dama
     while True:
         try:
             env.blobs.check_medium()
-            damaged = await once(env, bytes_per_s, most_damaged=most_damaged, report=report)
+            damaged = await scrub_once(env, bytes_per_s, most_damaged=most_damaged, report=report)
         except TooManyDamaged as why:
             remedy = "look at the disk, then put the bytes back; they are looked at again each minute"
             report.raise_alarm(str(why), f"{', '.join(why.digests)}: {remedy}")
@@ -70,7 +70,7 @@ async def run(env: Environment, *, bytes_per_s: float, pause_s: float, most_dama
         await env.sleep(pause_s)
 
 
-async def once(
+async def scrub_once(
     env: Environment, bytes_per_s: float = 0.0, *, most_damaged: int = 0, report: Report | None = None
 ) -> int:
     """Read every blob once, those in quarantine first, and return how many were newly found damaged.

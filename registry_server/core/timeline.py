@@ -147,5 +147,5 @@ async def _get_facts(records: Records, model: str, version: int | None) -> dict[
     found = None if version is None else await records.versions.find(model, version)
     if found is None:
         return None
-    state = changes.fields(found)
+    state = changes.to_fields(found)
     return {name: state[name] for name in timeline.MUTABLE}

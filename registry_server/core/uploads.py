@@ -21,7 +21,7 @@ from registry_server.core.writes import WriteRequest
 from registry_server.domain import errors
 from registry_server.domain.uploads import Progress
 
-_NOTHING: Final = hashlib.sha256().hexdigest()
+_EMPTY_SHA256: Final = hashlib.sha256().hexdigest()
 
 
 class Quota(NamedTuple):
@@ -40,26 +40,26 @@ async def begin(env: Environment, request: WriteRequest, sha256: str, size: int,
         UploadSizeChanged: the caller is sending bytes of another size under that digest.
         TooManyUploads, TooManyAnnouncedBytes: the caller has reached one of its quotas.
     """
-    request.caller.require(Right.UPLOAD)
+    request.caller.check_right(Right.UPLOAD)
     names.check_sha256(sha256)
     if size > quota.blob_bytes:
         raise errors.BlobTooLarge("size", size, quota.blob_bytes)
-    who, until = request.caller.name, request.at + artifacts.LEASE
+    principal, until = request.caller.name, request.at + artifacts.LEASE
 
-    async def open_(records: Records) -> Progress:
+    async def store_progress(records: Records) -> Progress:
         # The lease comes before the look: what is seen after it is not removed.
-        await records.artifacts.lease([sha256], who, until)
-        found = await records.uploads.find(sha256, who)
+        await records.artifacts.lease([sha256], principal, until)
+        found = await records.uploads.find(sha256, principal)
         if found is not None and found.size != size:
             raise errors.UploadSizeChanged(found, size)
         if found is None:
             await _check_quota(records, request, size, quota)
-        progress = found or Progress(sha256, who, size, 0, _NOTHING, until)
+        progress = found or Progress(sha256, principal, size, 0, _EMPTY_SHA256, until)
         progress = msgspec.structs.replace(progress, expires_at=until)
         await records.uploads.put(progress)
         return progress
 
-    progress = await env.database.write(open_)
+    progress = await env.database.write(store_progress)
     read = env.database.read
     blob = await read.artifacts.find_blob(sha256)
     if (
@@ -68,10 +68,10 @@ async def begin(env: Environment, request: WriteRequest, sha256: str, size: int,
         and await artifacts.find_readable(read, request.caller, [sha256])
     ):
         # A part that is still on its way forgets the upload itself, or leaves it to expire.
-        with contextlib.suppress(errors.UploadPartInFlight), _alone(env, progress.principal, sha256):
-            await _forget(env, progress)
+        with contextlib.suppress(errors.UploadPartInFlight), _exclusive(env, progress.principal, sha256):
+            await _delete(env, progress)
         return Upload(sha256, blob.size, blob.size, complete=True, expires_at=until)
-    return _shown(progress)
+    return _to_upload(progress)
 
 
 async def _check_quota(records: Records, request: WriteRequest, size: int, quota: Quota) -> None:
@@ -88,7 +88,7 @@ async def get(env: Environment, caller: Caller, sha256: str) -> Upload:
     Raises:
         UploadNotFound: there is none; somebody else's is none of the caller's.
     """
-    return _shown(await _own(env, caller, sha256))
+    return _to_upload(await _get_own(env, caller, sha256))
 
 
 async def append_part(
@@ -108,11 +108,11 @@ async def append_part(
         UploadPartInFlight: another part of the upload is on its way.
     """
     names.check_sha256(prefix_sha256)
-    with _alone(env, request.caller.name, sha256):
-        own = await _own(env, request.caller, sha256)
-        if start != own.received:
-            raise errors.UploadOutOfStep(own, start)
-        return await _append(env, request, own, prefix_sha256, chunks)
+    with _exclusive(env, request.caller.name, sha256):
+        upload = await _get_own(env, request.caller, sha256)
+        if start != upload.received:
+            raise errors.UploadOutOfStep(upload, start)
+        return await _append(env, request, upload, prefix_sha256, chunks)
 
 
 async def delete(env: Environment, caller: Caller, sha256: str) -> None:
@@ -121,22 +121,22 @@ async def delete(env: Environment, caller: Caller, sha256: str) -> None:
     Raises:
         UploadPartInFlight: a part of the upload is on its way.
     """
-    with _alone(env, caller.name, sha256):
-        await _forget(env, await _own(env, caller, sha256))
+    with _exclusive(env, caller.name, sha256):
+        await _delete(env, await _get_own(env, caller, sha256))
 
 
 async def delete_expired(env: Environment) -> int:
     """Forget the uploads that nobody went on with, and say how many."""
     count = 0
     for upload in await env.database.read.uploads.list_expired(env.now()):
-        with contextlib.suppress(errors.UploadPartInFlight), _alone(env, upload.principal, upload.sha256):
-            await _forget(env, upload)
+        with contextlib.suppress(errors.UploadPartInFlight), _exclusive(env, upload.principal, upload.sha256):
+            await _delete(env, upload)
             count += 1
     return count
 
 
 @contextlib.contextmanager
-def _alone(env: Environment, principal: str, sha256: str) -> Iterator[None]:
+def _exclusive(env: Environment, principal: str, sha256: str) -> Iterator[None]:
     """A block in which nobody else writes to the upload or takes its bytes away."""
     claim = (f"upload of {principal}", sha256)
     if claim in env.in_flight:
@@ -149,56 +149,58 @@ def _alone(env: Environment, principal: str, sha256: str) -> Iterator[None]:
 
 
 async def _append(
-    env: Environment, request: WriteRequest, own: Progress, prefix_sha256: str, chunks: AsyncIterator[bytes]
+    env: Environment, request: WriteRequest, upload: Progress, prefix_sha256: str, chunks: AsyncIterator[bytes]
 ) -> Upload:
     try:
         received = await env.blobs.append_part(
-            _name(own),
+            _storage_name(upload),
             chunks,
-            start=own.received,
-            start_sha256=own.prefix_sha256,
-            limit=own.size - own.received,
+            start=upload.received,
+            start_sha256=upload.prefix_sha256,
+            limit=upload.size - upload.received,
             prefix_sha256=prefix_sha256,
         )
     except errors.UploadLost:
-        await _keep(env, request, own, 0, _NOTHING)
+        await _store_progress(env, request, upload, 0, _EMPTY_SHA256)
         raise
-    if received < own.size:
-        return _shown(await _keep(env, request, own, received, prefix_sha256))
-    if prefix_sha256 != own.sha256:
+    if received < upload.size:
+        return _to_upload(await _store_progress(env, request, upload, received, prefix_sha256))
+    if prefix_sha256 != upload.sha256:
         # All bytes are here and each part was what the client said: so it is the announcement that is wrong.
-        await _forget(env, own)
-        raise errors.UploadDigestMismatch(own, prefix_sha256)
-    await env.blobs.publish_upload(_name(own), own.sha256)
-    await artifacts.record_blob(env, request, own.sha256, own.size)
-    await _forget(env, own)
-    return Upload(own.sha256, own.size, own.size, complete=True, expires_at=request.at + artifacts.LEASE)
+        await _delete(env, upload)
+        raise errors.UploadDigestMismatch(upload, prefix_sha256)
+    await env.blobs.publish_upload(_storage_name(upload), upload.sha256)
+    await artifacts.record_blob(env, request, upload.sha256, upload.size)
+    await _delete(env, upload)
+    return Upload(upload.sha256, upload.size, upload.size, complete=True, expires_at=request.at + artifacts.LEASE)
 
 
-async def _keep(env: Environment, request: WriteRequest, own: Progress, received: int, prefix_sha256: str) -> Progress:
+async def _store_progress(
+    env: Environment, request: WriteRequest, upload: Progress, received: int, prefix_sha256: str
+) -> Progress:
     now = msgspec.structs.replace(
-        own, received=received, prefix_sha256=prefix_sha256, expires_at=request.at + artifacts.LEASE
+        upload, received=received, prefix_sha256=prefix_sha256, expires_at=request.at + artifacts.LEASE
     )
     await env.database.write(lambda records: records.uploads.put(now))
     return now
 
 
-async def _forget(env: Environment, own: Progress) -> None:
-    await env.blobs.delete_upload(_name(own))
-    await env.database.write(lambda records: records.uploads.delete(own.sha256, own.principal))
+async def _delete(env: Environment, upload: Progress) -> None:
+    await env.blobs.delete_upload(_storage_name(upload))
+    await env.database.write(lambda records: records.uploads.delete(upload.sha256, upload.principal))
 
 
-async def _own(env: Environment, caller: Caller, sha256: str) -> Progress:
-    caller.require(Right.UPLOAD)
-    own = await env.database.read.uploads.find(names.check_sha256(sha256), caller.name)
-    if own is None:
+async def _get_own(env: Environment, caller: Caller, sha256: str) -> Progress:
+    caller.check_right(Right.UPLOAD)
+    upload = await env.database.read.uploads.find(names.check_sha256(sha256), caller.name)
+    if upload is None:
         raise errors.UploadNotFound(sha256)
-    return own
+    return upload
 
 
-def _name(upload: Progress) -> str:
+def _storage_name(upload: Progress) -> str:
     return f"{upload.principal}.{upload.sha256}"
 
 
-def _shown(progress: Progress) -> Upload:
+def _to_upload(progress: Progress) -> Upload:
     return Upload(progress.sha256, progress.size, progress.received, complete=False, expires_at=progress.expires_at)

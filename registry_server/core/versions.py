@@ -34,15 +34,15 @@ def key(model: str, version: int) -> str:
 
 async def get(database: Database, caller: Caller, name: str, version: int) -> ModelVersion:
     """Return the version of that number, with or without a tombstone."""
-    caller.require(Right.READ, name)
-    return await _load(database.read, name, version)
+    caller.check_right(Right.READ, name)
+    return await _get(database.read, name, version)
 
 
 async def get_for_promotion(
     database: Database, caller: Caller, name: str, version: int
 ) -> tuple[ModelVersion, ModelVersion | None, Policy | None]:
     """Return the version of that number, the version in production and the stored policy, with one query."""
-    caller.require(Right.READ, name)
+    caller.check_right(Right.READ, name)
     if 0 < version <= references.MAX_VERSION:
         found, incumbent, policy = await database.read.versions.find_for_promotion(name, version)
         if found is not None:
@@ -75,10 +75,10 @@ async def list_page(
     await models.get(database, caller, name)
     if order not in ORDERS:
         raise errors.OrderNotSupported("versions", order, ORDERS)
-    of = ("versions", name, conditions, order)
-    window = pages.window(limit, page_token, of, tuple[VersionNumber])
+    scope = ("versions", name, conditions, order)
+    window = pages.window(limit, page_token, scope, tuple[VersionNumber])
     fetch = partial(database.read.versions.list_page, name, conditions, order)
-    return await pages.collect(fetch, window, of, lambda version: (version.version,))
+    return await pages.collect(fetch, window, scope, lambda version: (version.version,))
 
 
 async def update(
@@ -87,9 +87,9 @@ async def update(
     """Change description or tags; everything else of a version is immutable."""
     found = await get_for_update(records, request, Right.EDIT, name, version)
     await check_revision(records, request, found, command.reason)
-    given = models.given(command)
-    check_facts(**given)
-    differs = {field: value for field, value in given.items() if getattr(found, field) != value}
+    fields = models.provided_fields(command)
+    check_facts(**fields)
+    differs = {field: value for field, value in fields.items() if getattr(found, field) != value}
     if not differs:
         return Outcome(found, None)
     after = next_revision(request, found, **differs)
@@ -149,8 +149,8 @@ async def get_for_update(
         VersionTombstoned: the version or its model has a tombstone.
     """
     await models.get_for_update(records, request, right, name)
-    found = await _load(records, name, version)
-    refuse_tombstoned(found)
+    found = await _get(records, name, version)
+    check_not_tombstoned(found)
     return found
 
 
@@ -196,7 +196,7 @@ async def store(
     return Outcome(edits[0][1], msgspec.structs.replace(change, basis=basis or {}))
 
 
-def refuse_tombstoned(version: ModelVersion) -> None:
+def check_not_tombstoned(version: ModelVersion) -> None:
     """Raise if a version has a tombstone.
 
     Raises:
@@ -206,7 +206,7 @@ def refuse_tombstoned(version: ModelVersion) -> None:
         raise errors.VersionTombstoned(version, version.tombstone)
 
 
-def refuse_recalled(version: ModelVersion) -> None:
+def check_not_recalled(version: ModelVersion) -> None:
     """Raise if a version is recalled.
 
     Raises:
@@ -220,7 +220,7 @@ class _Document(msgspec.Struct):
     files: list[FileEntry]
 
 
-async def _load(records: Records, name: str, version: int) -> ModelVersion:
+async def _get(records: Records, name: str, version: int) -> ModelVersion:
     found = await records.versions.find(name, version) if 0 < version <= references.MAX_VERSION else None
     if found is not None:
         return found

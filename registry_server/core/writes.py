@@ -101,23 +101,23 @@ async def execute(env: Environment, request: WriteRequest, use_case: UseCase) ->
         IdempotencyKeyReused: the key came with another request before.
     """
     for right, model in request.needs:
-        request.caller.require(right, model)
+        request.caller.check_right(right, model)
     claim = (request.caller.name, request.key)
     if claim in env.in_flight:
-        return await _answer_of_another(env.database.read, request)
+        return await _get_concurrent_answer(env.database.read, request)
     env.in_flight.add(claim)
 
-    async def ceremony(records: Records) -> Answer:
+    async def write(records: Records) -> Answer:
         if not await records.idempotency.claim(*claim):
-            return await _answer_of_another(records, request)
-        if (answer := await _first_answer(records, request)) is not None:
+            return await _get_concurrent_answer(records, request)
+        if (answer := await _find_stored_answer(records, request)) is not None:
             return answer
         try:
             outcome = await use_case(records, request)
         except RuleViolation as violation:
             raise errors.RuleBroken(violation) from None
         if outcome.change is not None:
-            await _record(env, records, request, outcome.change)
+            await _append_event(env, records, request, outcome.change)
         etag = getattr(outcome.entity, "etag", None)
         body = b"" if outcome.entity is None else _encode(outcome.entity)
         answer = Answer(outcome.status, body, etag, outcome.location)
@@ -130,27 +130,27 @@ async def execute(env: Environment, request: WriteRequest, use_case: UseCase) ->
         return answer
 
     try:
-        return await env.database.write(ceremony)
+        return await env.database.write(write)
     finally:
         env.in_flight.discard(claim)
 
 
-async def _answer_of_another(records: Records, request: WriteRequest) -> Answer:
+async def _get_concurrent_answer(records: Records, request: WriteRequest) -> Answer:
     """The first answer, when somebody holds the key: perhaps only to repeat it, as this request would."""
-    answer = await _first_answer(records, request)
+    answer = await _find_stored_answer(records, request)
     if answer is None:
         raise errors.RequestInFlight(request.key)
     return answer
 
 
-async def _first_answer(records: Records, request: WriteRequest) -> Answer | None:
+async def _find_stored_answer(records: Records, request: WriteRequest) -> Answer | None:
     first = await records.idempotency.find(request.caller.name, request.key)
     if first is not None and first.fingerprint != request.fingerprint:
         raise errors.IdempotencyKeyReused(request.key)
     return None if first is None else first.answer
 
 
-async def _record(env: Environment, records: Records, request: WriteRequest, change: events.Change) -> None:
+async def _append_event(env: Environment, records: Records, request: WriteRequest, change: events.Change) -> None:
     sequence, time = await records.events.take_next_place(env.now())
     body, parts = events.encode(
         change,

@@ -108,7 +108,7 @@ async def _check_table(sql: Sql, store: TemporaryStore, kind: _Kind) -> AsyncIte
         label = f"{kind.table.name} row {'/'.join(str(value) for value in row[: len(kind.columns)])!r:.200}"
         try:
             entity = kind.table.read(row[len(kind.columns) :])
-            key, fields = kind.key(entity), changes.fields(entity)
+            key, fields = kind.key(entity), changes.to_fields(entity)
         except (ValueError, TypeError, OverflowError, AttributeError, msgspec.MsgspecError):
             yield f"{label} cannot be read"
             continue
@@ -127,7 +127,7 @@ async def _check_timeline(sql: Sql, store: TemporaryStore) -> AsyncIterator[str]
     async for row in _read_pages(sql, TENURES.select, TENURES.name, ("sequence",)):
         replayed = store.pop("tenure", f"{row[0]:020d}")
         try:
-            fields = changes.fields(TENURES.read(row[1:]))
+            fields = changes.to_fields(TENURES.read(row[1:]))
         except (ValueError, TypeError, OverflowError, msgspec.MsgspecError):
             fields = {}
         if replayed is None or fields != replayed[1]:

@@ -143,7 +143,7 @@ class LogReplay:
             rollback_target=timeline.rollback_target(None if last is None else self._find_tenure(last[1]), back),
             facts=facts,
         )
-        self._store.put("tenure", f"{sequence:020d}", sequence, changes.fields(tenure))
+        self._store.put("tenure", f"{sequence:020d}", sequence, changes.to_fields(tenure))
         self._store.put("last", model, sequence, sequence)
 
     def _find_tenure(self, sequence: int) -> Tenure | None:

@@ -39,7 +39,7 @@ async def stored(sql: Sql) -> dict[str, dict[str, Any]]:
     for table, key in _KEYS:
         for row in await sql.fetch(f"SELECT {table.select} FROM {table.name}"):  # noqa: S608 - names of tables
             entity = table.read(row)
-            state[key(entity)] = changes.fields(entity)
+            state[key(entity)] = changes.to_fields(entity)
     return state
 
 
