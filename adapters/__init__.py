@@ -4,18 +4,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from adapters.analysis import Analysis
+    from adapters.analysis import Analysis, ProductionModel
     from adapters.integration import Integration
-    from adapters.strategy import Strategy
+    from adapters.strategy import Strategy, TradingModel
     from adapters.workbench import Workbench
 
-__all__ = ["Analysis", "Integration", "Strategy", "Workbench"]
+_PLACES = {
+    "Analysis": "analysis",
+    "Integration": "integration",
+    "ProductionModel": "analysis",
+    "Strategy": "strategy",
+    "TradingModel": "strategy",
+    "Workbench": "workbench",
+}
+
+__all__ = ["Analysis", "Integration", "ProductionModel", "Strategy", "TradingModel", "Workbench"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{name.lower()}"), name)
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -7,18 +7,24 @@ import inspect
 import pkgutil
 import subprocess
 import sys
+import typing
 from collections.abc import Iterator
+from dataclasses import is_dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 import adapters
 import common_lib
+from common_lib import errors
 from common_lib.binding import acall, aflow, apages, call, flow, pages
 from common_lib.client.async_http_registry import AsyncHttpRegistry
 from common_lib.client.http_registry import HttpRegistry
+from common_lib.errors import RegistryError
+from common_lib.operations.base import Parallel, RunInThread
 from common_lib.registry import AsyncModelRegistry, ModelRegistry, Resource
 
 ROOT = Path(__file__).parents[2]
@@ -140,6 +146,47 @@ def test_type_checkers_see_the_same_names_as_the_interpreter(package: ModuleType
     for name, place in seen.items():
         assert getattr(package, name) is getattr(importlib.import_module(str(place)), name)
         assert getattr(package, name).__module__ == place
+
+
+# Types that a caller receives and uses without naming them.
+UNNAMED = {Resource, Parallel, RunInThread}
+
+
+def types_in(hint: Any) -> Iterator[type[Any]]:
+    """Yield our own classes in a type hint."""
+    kind = typing.get_origin(hint) or hint
+    if inspect.isclass(kind) and kind.__module__.split(".")[0] in {package.__name__ for package in PACKAGES}:
+        yield kind
+    for part in typing.get_args(hint):
+        for one in part if isinstance(part, list) else [part]:
+            yield from types_in(one)
+
+
+def types_of(kind: type[Any]) -> Iterator[type[Any]]:
+    """Yield our own classes in the signatures of a registry's methods or resource's verbs, or in a value's fields."""
+    if issubclass(kind, ModelRegistry | AsyncModelRegistry | Resource):
+        for name, member in inspect.getmembers(kind):
+            method = member.func if isinstance(member, functools.cached_property) else member
+            if inspect.isfunction(method) and not name.startswith("_"):
+                for hint in typing.get_type_hints(inspect.unwrap(method)).values():
+                    yield from types_in(hint)
+    elif is_dataclass(kind) or issubclass(kind, BaseModel):
+        for hint in typing.get_type_hints(kind).values():
+            yield from types_in(hint)
+
+
+def test_every_type_that_a_caller_may_name_is_importable_from_the_package() -> None:
+    """Types in signatures of registries and adapters and in fields of values, and all errors, are in `__all__`."""
+    exported = [getattr(package, name) for package in PACKAGES for name in package.__all__]
+    found, new = set[type[Any]](), {thing for thing in exported if inspect.isclass(thing)}
+    while new:
+        found |= new
+        new = {part for kind in new for part in types_of(kind)} - found
+    found |= {error for error in vars(errors).values() if inspect.isclass(error) and issubclass(error, RegistryError)}
+    pages = {kind for kind in found if "[" in kind.__name__}
+    hidden = {kind for kind in found if kind in UNNAMED or issubclass(kind, Resource)}
+    assert {kind.__qualname__ for kind in found - pages - hidden} - {kind.__name__ for kind in exported} == set()
+    assert len(found) > 100
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
