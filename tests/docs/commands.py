@@ -1,4 +1,4 @@
-"""The commands that README and pages show, as the real programs parse them."""
+"""Check the commands in README and pages with the parsers of the real programs."""
 
 import re
 import shlex
@@ -18,24 +18,24 @@ _INLINE = re.compile(r"`((?:\S*/)?(?:registry|registry-server)\s[^`]+)`")
 _ENDS = {"|", "||", "&&", ";", "&", ">", ">>", "2>", "<", ")"}
 
 
-class Shown(NamedTuple):
-    """A command as it is shown; one within a sentence may leave arguments out."""
+class Command(NamedTuple):
+    """A command in a page; a command in a sentence may omit arguments."""
 
     page: str
     words: tuple[str, ...]
     is_whole: bool
 
 
-def shown_in(page: Path) -> Iterator[Shown]:
+def commands_in(page: Path) -> Iterator[Command]:
     """Yield every use of one of the two programs, in blocks and in sentences."""
     text = page.read_text("utf-8")
     for block in _SHELL.findall(text):
         for line in block.replace("\\\n", " ").splitlines():
             for words in _commands(line):
-                yield Shown(page.name, words, is_whole=True)
+                yield Command(page.name, words, is_whole=True)
     for span in _INLINE.findall(_FENCED.sub("", text)):
         for words in _commands(span.replace("\n", " ")):
-            yield Shown(page.name, words, is_whole=False)
+            yield Command(page.name, words, is_whole=False)
 
 
 def _commands(line: str) -> Iterator[tuple[str, ...]]:
@@ -45,7 +45,7 @@ def _commands(line: str) -> Iterator[tuple[str, ...]]:
     try:
         words = list(lexer)
     except ValueError:
-        # A quote that goes on in the next line: no program of ours is called so.
+        # A quote that continues on the next line; commands of the two programs do not have one.
         words = line.split()
     start: int | None = None
     for number, word in enumerate([*words, ";"]):
@@ -57,12 +57,12 @@ def _commands(line: str) -> Iterator[tuple[str, ...]]:
 
 
 def _name(word: str) -> str:
-    """Return the name of a program, without the folder that it stands in."""
+    """Return the name of a program without its folder."""
     return word.rpartition("/")[2]
 
 
 def _begins(before: list[str]) -> bool:
-    """Return True if a command begins behind these words."""
+    """Return True if a command can begin after these words."""
     last = before[-1] if before else ""
     return (
         not last
@@ -74,7 +74,7 @@ def _begins(before: list[str]) -> bool:
 
 
 def options_in(page: Path) -> set[str]:
-    """Return every option that a sentence names by itself."""
+    """Return every option that a sentence names without a command."""
     return set(re.findall(r"`(--[a-z][a-z-]*)[^`]*`", _FENCED.sub("", page.read_text("utf-8"))))
 
 
@@ -88,9 +88,9 @@ def known_options() -> set[str]:
     return found
 
 
-def complaint(shown: Shown) -> str:
-    """Return the error of the program about a command; empty if it takes the command as it is shown."""
-    name, *words = _name(shown.words[0]), *shown.words[1:]
+def usage_error(entry: Command) -> str:
+    """Return the usage error of a command, or an empty text if the program accepts it."""
+    name, *words = _name(entry.words[0]), *entry.words[1:]
     command: Any = PROGRAMS[name]
     if words and words[0].startswith("<"):
         return ""
@@ -103,15 +103,15 @@ def complaint(shown: Shown) -> str:
         except click.UsageError as error:
             return error.format_message()
         if not rest:
-            return "" if not shown.is_whole or set(words) & {"--help", "-h", "--version"} else "a group needs a command"
+            return "" if not entry.is_whole or set(words) & {"--help", "-h", "--version"} else "a group needs a command"
         found = command.get_command(context, rest[0])
         if found is None:
             return f"no command has the name {rest[0]!r}"
         command, words = found, rest[1:]
-    return _complaint(command, words, is_whole=shown.is_whole)
+    return _usage_error(command, words, is_whole=entry.is_whole)
 
 
-def _complaint(command: Any, words: list[str], *, is_whole: bool) -> str:
+def _usage_error(command: Any, words: list[str], *, is_whole: bool) -> str:
     context = click.Context(command)
     words = [word for word in words if word not in {"…", "..."}]
     if not is_whole and words and words[-1].startswith("-") and "=" not in words[-1]:
@@ -126,11 +126,13 @@ def _complaint(command: Any, words: list[str], *, is_whole: bool) -> str:
         return f"too many words: {rest}"
     for each in command.params:
         value = values.get(each.name)
-        given = [word for word in (value if isinstance(value, list | tuple) else [value]) if isinstance(word, str)]
-        if is_whole and each.required and not given:
+        words_given = [
+            word for word in (value if isinstance(value, list | tuple) else [value]) if isinstance(word, str)
+        ]
+        if is_whole and each.required and not words_given:
             return f"{each.name} is missing"
         choices = each.type.choices if isinstance(each.type, click.Choice) else None
-        if wrong := [word for word in given if choices is not None and _is_literal(word) and word not in choices]:
+        if wrong := [word for word in words_given if choices is not None and _is_literal(word) and word not in choices]:
             return f"{wrong} is not one of {choices}"
     return ""
 

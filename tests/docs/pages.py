@@ -1,4 +1,4 @@
-"""Runs the examples of a page: Python, shell, and the JSON that the shell is said to print."""
+"""Run the examples of a page: Python, shell, and the JSON that the shell examples print."""
 
 import ast
 import asyncio
@@ -26,19 +26,19 @@ _ANYTHING = "…"
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    """The fenced blocks of a language, as they stand in the page."""
+    """Return the fenced blocks of a language in a page."""
     return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
 
 
 def is_test_file(block: str) -> bool:
-    """Whether a block is shown as a file of tests, which pytest and not the page runs."""
+    """Return whether a block is a file of tests, to be run by pytest."""
     return re.search(r"^(?:async )?def test_", block, re.MULTILINE) is not None
 
 
 def run(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run a page from top to bottom against a server of its own, to which `REGISTRY_URL` and `REGISTRY_TOKEN` lead.
+    """Run a page from top to bottom against a new server, with `REGISTRY_URL` and `REGISTRY_TOKEN` set.
 
-    A page named as a role has a token of that role; `admin` is an admin's registry, for what the reader need not see.
+    A page with the name of a role has a token of that role. `admin` is the registry of an admin, for hidden steps.
     """
     if not any(blocks(page, language) for language in ("python", "bash")):
         return
@@ -67,7 +67,7 @@ def run(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class _Examples:
-    """How a block of each language is run."""
+    """Runners for the blocks of each language."""
 
     def __init__(self, runner: asyncio.Runner, variables: Path) -> None:
         self._runner = runner
@@ -75,23 +75,23 @@ class _Examples:
         self._printed = ""
 
     def parsers(self) -> list[Any]:
-        """Parsers of a document."""
+        """Return the parsers of a document."""
         python = PythonCodeBlockParser()  # doctests as they are; other blocks with `await`
         python.codeblock_parser = CodeBlockParser("python", self._python)
         return [python, CodeBlockParser("bash", self._bash), CodeBlockParser("json", self._json)]
 
     def _python(self, example: Example) -> None:
-        """Run it; `await` may stand at top level, as in `python -m asyncio`."""
+        """Run a block; `await` is allowed at top level, as in `python -m asyncio`."""
         if is_test_file(example.parsed):
             return
         source = "\n" * (example.line + example.parsed.line_offset) + example.parsed
         code = compile(source, example.path, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-        outcome = eval(code, example.namespace)  # noqa: S307 - the text is ours
+        outcome = eval(code, example.namespace)  # noqa: S307 - text of this repository
         if inspect.iscoroutine(outcome):
             self._runner.run(outcome)
 
     def _bash(self, example: Example) -> None:
-        """Run it, with the variables that the blocks before it have set."""
+        """Run a block with the variables that earlier blocks have set."""
         self._variables.touch()
         script = f'set -aeuo pipefail\n. "$0"\n{example.parsed}\nexport -p > "$0"'
         done = subprocess.run(
@@ -101,23 +101,23 @@ class _Examples:
         self._printed = done.stdout
 
     def _json(self, example: Example) -> None:
-        """JSON behind a shell block is what it printed; `…` stands for anything."""
-        shown = json.loads(example.parsed)
+        """Compare the JSON after a shell block with the output of that block; `…` matches anything."""
+        expected = json.loads(example.parsed)
         if self._printed:
-            assert _fits(shown, json.loads(self._printed)), f"{example.path}:{example.line}\n{self._printed}"
+            assert _fits(expected, json.loads(self._printed)), f"{example.path}:{example.line}\n{self._printed}"
         self._printed = ""
 
 
-def _fits(shown: Any, actual: Any) -> bool:
-    if shown == _ANYTHING:
+def _fits(expected: Any, actual: Any) -> bool:
+    if expected == _ANYTHING:
         return True
-    if isinstance(shown, dict) and isinstance(actual, dict):
-        named = shown.keys() - {_ANYTHING}
-        same = named <= actual.keys() if _ANYTHING in shown else named == actual.keys()
-        return same and all(_fits(shown[key], actual[key]) for key in named)
-    if isinstance(shown, list) and isinstance(actual, list):
-        return len(shown) == len(actual) and all(_fits(*pair) for pair in zip(shown, actual, strict=True))
-    return bool(shown == actual)
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        named = expected.keys() - {_ANYTHING}
+        same = named <= actual.keys() if _ANYTHING in expected else named == actual.keys()
+        return same and all(_fits(expected[key], actual[key]) for key in named)
+    if isinstance(expected, list) and isinstance(actual, list):
+        return len(expected) == len(actual) and all(_fits(*pair) for pair in zip(expected, actual, strict=True))
+    return bool(expected == actual)
 
 
 def _close(value: Any, runner: asyncio.Runner) -> None:

@@ -1,4 +1,4 @@
-"""The documentation is what the code is: its examples run, its tables are the code's, and it builds offline."""
+"""The documentation agrees with the code: its examples run, its tables match, and it builds offline."""
 
 import json
 import re
@@ -23,7 +23,7 @@ from registry_server.cli.program import program as server_program
 from registry_server.core.rights import ROLES, Right
 from registry_server.domain.policies import PromotionRules
 from registry_server.settings import Settings
-from tests.docs.commands import complaint, known_options, options_in, shown_in
+from tests.docs.commands import commands_in, known_options, options_in, usage_error
 from tests.docs.pages import DOCS, PAGES, blocks, is_test_file, run
 from tests.support.steps import promoted
 
@@ -33,7 +33,7 @@ _ROOT = DOCS.parent
 
 
 def _rows(page: str, heading: str, *, plain: bool = True) -> list[list[str]]:
-    """The cells of the table whose first heading is that one; if plain, without the signs for code."""
+    """Return the cells of the table with this first heading; if `plain`, without backticks."""
     lines = iter((DOCS / page).read_text("utf-8").splitlines())
     for line in lines:
         if line.startswith(f"| {heading} |"):
@@ -55,22 +55,22 @@ def _named(page: Path) -> str:
 
 @pytest.mark.parametrize("page", PAGES, ids=_named)
 def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From top to bottom, against a server over sockets, with the role of the service the page is for."""
+    """They run in order, against a real server, with the role of the service that the page is for."""
     run(page, tmp_path, monkeypatch)
 
 
-def test_the_tests_shown_in_the_pages_pass(pytester: pytest.Pytester) -> None:
-    """Each is a file of its own that finds the fixtures by the plug-in's entry point, as in a service's repository."""
-    shown = [(page, block) for page in PAGES for block in blocks(page, "python") if is_test_file(block)]
-    assert {page.stem for page, _ in shown} >= {"workbench", "integration", "analysis", "strategy"}
-    for number, (page, block) in enumerate(shown):
+def test_the_tests_in_the_pages_pass(pytester: pytest.Pytester) -> None:
+    """Each is a separate file that finds the fixtures through the entry point of the pytest plug-in."""
+    documented = [(page, block) for page in PAGES for block in blocks(page, "python") if is_test_file(block)]
+    assert {page.stem for page, _ in documented} >= {"workbench", "integration", "analysis", "strategy"}
+    for number, (page, block) in enumerate(documented):
         (pytester.path / f"test_{page.stem}_{number}.py").write_text(block)
-    tests = sum(len(re.findall(r"^(?:async )?def test_", block, re.MULTILINE)) for _, block in shown)
+    tests = sum(len(re.findall(r"^(?:async )?def test_", block, re.MULTILINE)) for _, block in documented)
     pytester.runpytest_subprocess("-W", "error").assert_outcomes(passed=tests)
 
 
 def test_the_pages_build_without_a_warning(tmp_path: Path) -> None:
-    """Offline, from what is installed."""
+    """The build is offline."""
     options = ["-W", "--keep-going", "-q", "-b", "html", "-d", str(tmp_path / "doctrees")]
     done = subprocess.run(
         [sys.executable, "-m", "sphinx", *options, str(DOCS), str(tmp_path / "html")],
@@ -82,14 +82,14 @@ def test_the_pages_build_without_a_warning(tmp_path: Path) -> None:
 
 
 def test_every_page_is_reachable_from_the_index() -> None:
-    """By the trees of contents and by nothing else."""
+    """Only tables of contents count, not links."""
 
     def below(page: Path) -> set[Path]:
         found: set[Path] = set()
         for tree in blocks(page, r"\{toctree\}"):
             for entry in (line for line in tree.splitlines() if line and not line.startswith(":")):
                 entries = list(page.parent.glob(f"{entry}.md"))
-                assert entries or entry == "benchmarks", entry  # which a run of the benchmarks writes
+                assert entries or entry == "benchmarks", entry  # a run of the benchmarks writes this page
                 found = found.union(entries, *map(below, entries))
         return found
 
@@ -98,7 +98,7 @@ def test_every_page_is_reachable_from_the_index() -> None:
 
 
 def test_no_line_is_wider_than_120() -> None:
-    """Rows of tables excepted: Markdown has no way to break them."""
+    """Rows of tables are exempt, because Markdown cannot wrap them."""
     wide = [
         f"{_named(page)}:{number}"
         for page in PAGES
@@ -108,13 +108,13 @@ def test_no_line_is_wider_than_120() -> None:
     assert wide == []
 
 
-def test_the_table_of_problems_is_the_code() -> None:
+def test_the_table_of_problems_matches_the_code() -> None:
     """The page lists code, status and title of every problem."""
     assert _rows("http-api.md", "code") == [[code, str(code.status), code.summary] for code in Code]
 
 
-def test_the_table_of_addresses_is_the_code() -> None:
-    """Method and address of each handler."""
+def test_the_table_of_addresses_matches_the_code() -> None:
+    """The table has method and address of each handler."""
     addresses = sorted(
         (method, "/v1" + re.sub(r":\w+\}", "}", path))
         for handler in HANDLERS
@@ -124,8 +124,8 @@ def test_the_table_of_addresses_is_the_code() -> None:
     assert sorted((method, path) for method, path, *_ in _rows("http-api.md", "method")) == addresses
 
 
-def test_the_table_of_search_parameters_is_the_code(openapi: dict[str, Any]) -> None:
-    """Every query parameter of the search for models, and no other."""
+def test_the_table_of_search_parameters_matches_the_code(openapi: dict[str, Any]) -> None:
+    """The table has exactly the query parameters of the search for models."""
     parameters = openapi["paths"]["/v1/models"]["get"]["parameters"]
     rows = _rows("http-api.md", "parameter of `GET /v1/models`")
     assert sorted(", ".join(row[0] for row in rows).split(", ")) == sorted(each["name"] for each in parameters)
@@ -133,55 +133,55 @@ def test_the_table_of_search_parameters_is_the_code(openapi: dict[str, Any]) -> 
 
 @pytest.fixture
 def openapi(model_registry: HttpRegistry) -> dict[str, Any]:
-    """The document that a server gives of itself."""
+    """Fetch the OpenAPI document of a server."""
     client: Any = model_registry._transport._open()
     document: dict[str, Any] = client.get("/openapi.json").json()
     return document
 
 
-def test_the_table_of_roles_is_the_code() -> None:
-    """A row for each right, a column for each role."""
+def test_the_table_of_roles_matches_the_code() -> None:
+    """The table has a row for each right and a column for each role."""
     assert _rows("howto/operate.md", "right") == [
         [str(right), *("yes" if right in rights else "" for rights in ROLES.values())] for right in Right
     ]
     assert f"| right | {' | '.join(ROLES)} |" in (DOCS / "howto" / "operate.md").read_text("utf-8")
 
 
-def test_the_table_of_settings_is_the_code() -> None:
-    """Each field of the settings, in its order."""
+def test_the_table_of_settings_matches_the_code() -> None:
+    """The table has each setting, in the order of the code."""
     assert [row[0] for row in _rows("howto/operate.md", "setting")] == list(Settings.__struct_fields__)
 
 
-def test_the_tables_of_resilience_are_the_code() -> None:
-    """Each number of the client's configuration with its default, each rule of breakers and of resolving."""
+def test_the_tables_of_resilience_match_the_code() -> None:
+    """The tables have each number of the client's configuration, with its default."""
     headings = ("setting", "of the breaker", "of resolving")
     rows = {row[0]: row[1] for heading in headings for row in _rows("resilience.md", heading)}
-    said = {name: {"no": "False", "yes": "True"}.get(default, default) for name, default in rows.items()}
+    documented = {name: {"no": "False", "yes": "True"}.get(default, default) for name, default in rows.items()}
     numbers = [field for field in fields(RegistryConfig) if isinstance(field.default, int | float)]
     coded = [*numbers, *fields(BreakerRules), *fields(ResolveRules)]
-    assert said == {f.name: f"{f.default:g}" if isinstance(f.default, float) else str(f.default) for f in coded}
+    assert documented == {f.name: f"{f.default:g}" if isinstance(f.default, float) else str(f.default) for f in coded}
 
 
-def test_the_table_of_events_is_the_code() -> None:
-    """Every type that a use case records."""
+def test_the_table_of_events_matches_the_code() -> None:
+    """The table has every type that a use case records."""
     sources = "".join(path.read_text("utf-8") for path in (_ROOT / "registry_server" / "core").glob("*.py"))
     recorded = set(re.findall(r'"([a-z]+\.[a-z_]+)"', sources)) | {move.event for move in MOVES}
     assert set(", ".join(row[1] for row in _rows("events.md", "subject")).split(", ")) == recorded
 
 
-def test_every_command_that_is_shown_is_one() -> None:
-    """Parsed by the real command lines, options, arguments and choices; in README, pages, and what is shown in them."""
+def test_every_command_in_the_documentation_is_valid() -> None:
+    """README and pages are checked with the real parsers: options, arguments and choices."""
     pages = [_ROOT / "README.md", *PAGES]
-    shown = [command for page in pages for command in shown_in(page)]
-    assert len(shown) > 40
-    assert len([command for command in shown if command.page == "README.md"]) >= 3
-    complaints = {f"{command.page}: {' '.join(command.words)}": complaint(command) for command in shown}
-    assert {command: why for command, why in complaints.items() if why} == {}
+    documented = [command for page in pages for command in commands_in(page)]
+    assert len(documented) > 40
+    assert len([command for command in documented if command.page == "README.md"]) >= 3
+    errors = {f"{command.page}: {' '.join(command.words)}": usage_error(command) for command in documented}
+    assert {command: why for command, why in errors.items() if why} == {}
 
 
 def test_every_option_that_a_sentence_names_exists() -> None:
-    """At some command of the two programs."""
-    # `python -m benchmarks` has one of its own.
+    """At least one command of the two programs has it."""
+    # An option of `benchmarks/run.py`.
     known = known_options() | {"--markdown"}
     named = {page.name: options_in(page) - known for page in [_ROOT / "README.md", *PAGES]}
     assert {page: options for page, options in named.items() if options} == {}
@@ -203,21 +203,21 @@ def test_every_option_that_a_sentence_names_exists() -> None:
         ("x=$(registry download models:/a/1 --into folder)", "No such option"),
     ],
 )
-def test_a_command_that_does_not_exist_is_found(line: str, why: str, tmp_path: Path) -> None:
-    """In a block; in a sentence too, but for what a sentence may leave out."""
+def test_an_invalid_command_is_found(line: str, why: str, tmp_path: Path) -> None:
+    """It is found in a block and in a sentence; a command in a sentence may omit arguments."""
     page = tmp_path / "page.md"
     page.write_text(f"```bash\n{line}\n```\n")
-    (command,) = shown_in(page)
-    assert why in complaint(command)
+    (command,) = commands_in(page)
+    assert why in usage_error(command)
     page.write_text(
         "Call `registry models create NAME --tpe x`, `registry versions list` or `registry diff … --all`.\n"
     )
-    assert [bool(complaint(command)) for command in shown_in(page)] == [True, False, False]
+    assert [bool(usage_error(command)) for command in commands_in(page)] == [True, False, False]
 
 
-def test_the_table_of_commands_is_the_code() -> None:
-    """Each command, and of each group its commands."""
-    shown = {
+def test_the_table_of_commands_matches_the_code() -> None:
+    """The table has each command, and the commands of each group."""
+    documented = {
         row[0]: set(re.findall(r"`([a-z]+)`", row[1])) for row in _rows("howto/operate.md", "command", plain=False)
     }
     commands = {
@@ -225,18 +225,18 @@ def test_the_table_of_commands_is_the_code() -> None:
         for name, program in (("registry-server", server_program), ("registry", client_program))
         for command, group in program.commands.items()
     }
-    assert shown == commands
+    assert documented == commands
 
 
-def test_the_table_of_contracts_is_the_code() -> None:
-    """Each contract of import-linter, in its order."""
+def test_the_table_of_contracts_matches_the_code() -> None:
+    """The table has each contract of import-linter, in the order of the configuration."""
     contracts = tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
     assert [row[0] for row in _rows("dependency-rules.md", "contract")] == [each["id"] for each in contracts]
 
 
 @pytest.mark.parametrize("block", blocks(DOCS / "dependency-rules.md", "toml"))
-def test_the_contracts_for_services_are_awake(block: str, tmp_path: Path) -> None:
-    """Kept by a service that uses its adapter, and each broken by what it forbids."""
+def test_the_contracts_for_services_detect_violations(block: str, tmp_path: Path) -> None:
+    """A service that imports its own adapter passes; each forbidden import fails."""
     service, _ = tomllib.loads(block)["tool"]["importlinter"]["root_packages"]
     others = re.findall(r'"(\w+_\w+)"', block.partition("forbidden_modules")[2].partition("]")[0])
     (their_adapter, *_), own = _adapters(block)
@@ -256,20 +256,20 @@ def test_the_contracts_for_services_are_awake(block: str, tmp_path: Path) -> Non
     assert "Contracts: 3 kept, 0 broken." in lint(f"adapters.{own}", "common_lib")
     forbidden = [*others, their_adapter, "adapters"]
     assert len(forbidden) == 6
-    told = lint(*forbidden)
-    assert "Contracts: 0 kept, 3 broken." in told
-    assert [name for name in forbidden if f"{service}.work -> {name} (" not in told] == []
+    report = lint(*forbidden)
+    assert "Contracts: 0 kept, 3 broken." in report
+    assert [name for name in forbidden if f"{service}.work -> {name} (" not in report] == []
 
 
 def _adapters(block: str) -> tuple[list[str], str]:
-    """The adapters that a block forbids, and the one that it does not."""
+    """Return the adapters that a block forbids, and the one that it allows."""
     forbidden = re.findall(r'"adapters\.(\w+)"', block)
     (own,) = {name.lower() for name in adapters.__all__} - set(forbidden)
     return forbidden, own
 
 
-def test_the_event_that_is_shown_is_a_real_one(model_registry: HttpRegistry) -> None:
-    """Field by field the same as what the same acts record, but for ids, times and its place."""
+def test_the_example_of_an_event_matches_a_real_event(model_registry: HttpRegistry) -> None:
+    """All fields are the same, except ids, times and the sequence number."""
     name = "eurusd-direction"
     model_registry.models.create(name, "classification")
     promoted(model_registry, name, b"one")
@@ -277,15 +277,15 @@ def test_the_event_that_is_shown_is_a_real_one(model_registry: HttpRegistry) -> 
     client: Any = model_registry._transport._open()
     (event,) = client.get("/v1/events", params={"after": 10, "limit": 1}).json()
     (block,) = blocks(DOCS / "events.md", "json")
-    shown = json.loads(block)
+    documented = json.loads(block)
     assert event["subject"].endswith(f"/{version.version}")
-    given = {"id", "requestid", "source", "time", "actor", "sequence"}
-    assert {field: event[field] for field in event.keys() - given - {"data"}} == {
-        field: shown[field] for field in shown.keys() - given - {"data"}
+    varying = {"id", "requestid", "source", "time", "actor", "sequence"}
+    assert {field: event[field] for field in event.keys() - varying - {"data"}} == {
+        field: documented[field] for field in documented.keys() - varying - {"data"}
     }
-    assert event.keys() == shown.keys()
+    assert event.keys() == documented.keys()
     assert [_without_times(event["data"][side]) for side in ("before", "after")] == [
-        _without_times(shown["data"][side]) for side in ("before", "after")
+        _without_times(documented["data"][side]) for side in ("before", "after")
     ]
 
 
@@ -293,8 +293,8 @@ def _without_times(objects: dict[str, dict[str, Any]]) -> dict[str, dict[str, An
     return {key: fields | {"updated_at": "…"} for key, fields in objects.items()}
 
 
-def test_every_dependency_has_its_reason() -> None:
-    """Each package of each extra stands in the page, and nothing else does."""
+def test_every_dependency_is_documented() -> None:
+    """The page has exactly the packages of all extras."""
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     wanted = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
     names = {re.split(r"[\[><=~! ]", requirement)[0] for requirement in wanted} - {project["name"]}
@@ -302,8 +302,8 @@ def test_every_dependency_has_its_reason() -> None:
     assert set(re.findall(r"^\| `([\w.-]+)` \|", text, re.MULTILINE)) == names
 
 
-def test_the_recipe_names_files_that_are_there() -> None:
-    """What it says of `notes` holds for `aliases`, a resource that exists."""
+def test_the_recipe_names_existing_files() -> None:
+    """The paths exist for `aliases` in place of `notes`."""
     text = (DOCS / "adding-a-resource.md").read_text("utf-8")
     paths = set(re.findall(r"(?:common_lib|registry_server|tests)/[\w./]+\.\w+", text))
     assert paths
@@ -311,7 +311,7 @@ def test_the_recipe_names_files_that_are_there() -> None:
     assert missing == set()
 
 
-def test_the_picture_and_the_table_of_moves_are_the_code() -> None:
+def test_the_picture_and_the_table_of_moves_match_the_code() -> None:
     """`python docs/draw.py` draws the picture from the moves that the server enforces."""
     namespace = runpy.run_path(str(DOCS / "draw.py"))
     assert (DOCS / "lifecycle.svg").read_text("utf-8") == namespace["draw"]()
@@ -321,6 +321,6 @@ def test_the_picture_and_the_table_of_moves_are_the_code() -> None:
     ]
 
 
-def test_the_table_of_rules_is_the_code() -> None:
-    """Each field of the rules of a policy, in its order."""
+def test_the_table_of_rules_matches_the_code() -> None:
+    """The table has each rule of a policy, in the order of the code."""
     assert [row[0] for row in _rows("lifecycle.md", "rule")] == list(PromotionRules.__struct_fields__)

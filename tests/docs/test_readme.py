@@ -1,4 +1,4 @@
-"""The README is what a newcomer types."""
+"""The examples and commands of the README work."""
 
 import asyncio
 import re
@@ -16,14 +16,14 @@ def _blocks(language: str) -> list[str]:
 
 
 def test_the_four_examples_run_one_after_the_other(model_registry_backend: TestBackend, tmp_path: Path) -> None:
-    """Workbench registers, integration promotes, analysis reads, strategy loads."""
+    """They are those of workbench, integration, analysis and strategy."""
     trained = tmp_path / "model.skops"
     trained.write_bytes(b"trained")
     workbench, integration, analysis, strategy = _blocks("python")
     names: dict[str, Any] = {"trained": trained}
     with model_registry_backend.registry() as registry:
         names["registry"] = registry
-        exec(workbench, names)  # noqa: S102 - the text is ours
+        exec(workbench, names)  # noqa: S102 - text of this repository
         exec(integration, names)  # noqa: S102
         exec(analysis, names)  # noqa: S102
 
@@ -38,15 +38,15 @@ def test_the_four_examples_run_one_after_the_other(model_registry_backend: TestB
     assert registry.config.url
 
 
-def test_there_are_two_commands_and_ci_runs_the_second_as_it_is_printed() -> None:
-    """One runs the demo, one the tests, each one line."""
+def test_the_readme_has_two_commands_and_ci_runs_the_second() -> None:
+    """The first one runs the demo, the second one the tests; each is one line."""
     demo, tests = (block.strip() for block in _blocks("bash"))
     assert "\n" not in demo
     assert demo.endswith("registry-server demo")
     assert tests in (_ROOT / ".ci" / "run").read_text("utf-8").splitlines()
 
 
-def test_every_page_that_is_linked_exists() -> None:
-    """Relative links lead to files."""
+def test_every_linked_page_exists() -> None:
+    """Each relative link is the path of a file."""
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", _README):
         assert (_ROOT / target).exists(), target

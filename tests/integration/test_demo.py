@@ -1,4 +1,4 @@
-"""The demo: what it shows is what the registry holds, and it says honestly what its models are worth."""
+"""The demo: its output agrees with the registry, and its verdicts with the metrics of the models."""
 
 import contextlib
 import io
@@ -25,8 +25,8 @@ SCRIPT = "import sys; from registry_server.demo import command; sys.exit(command
 WITHOUT_EXTRA = f"import sys; sys.modules['currency_converter'] = None; {SCRIPT}"
 
 
-class Told(NamedTuple):
-    """What a demo printed, its status, how long it took, and the folder that it left."""
+class DemoRun(NamedTuple):
+    """Output, exit status, duration and data folder of a run of the demo."""
 
     output: str
     status: int
@@ -35,13 +35,13 @@ class Told(NamedTuple):
 
     @property
     def flat(self) -> str:
-        """The output with every run of white space as one space, so that wrapped sentences are whole."""
+        """Output with every run of white space as one space, so that wrapped sentences are whole."""
         return " ".join(self.output.split())
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
-    """The demo, told once to a pipe."""
+def run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
+    """Run the demo once, with output to a pipe."""
     data = tmp_path_factory.mktemp("demo") / "data"
     output = io.StringIO()
     begun = time.monotonic()
@@ -49,48 +49,48 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
         for forcing in ("FORCE_COLOR", "TTY_COMPATIBLE"):
             environment.delenv(forcing, raising=False)
         status = command.main(exit_after=True, data=data, port=0)
-    return Told(output.getvalue(), status, time.monotonic() - begun, data)
+    return DemoRun(output.getvalue(), status, time.monotonic() - begun, data)
 
 
 @pytest.fixture
-def registry(told: Told) -> Iterator[HttpRegistry]:
-    """The registry that the demo left in its folder, of its admin."""
-    with running(Settings(data=told.data, port=0, access_log=False)) as url:
-        token = (told.data / "admin-token").read_text().strip()
+def registry(run: DemoRun) -> Iterator[HttpRegistry]:
+    """Open the registry in the folder of the demo as its admin."""
+    with running(Settings(data=run.data, port=0, access_log=False)) as url:
+        token = (run.data / "admin-token").read_text().strip()
         with HttpRegistry(RegistryConfig(url=url, token=token)) as registry:
             yield registry
 
 
 @pytest.fixture(scope="module")
 def trained() -> tuple[TrainedVersion, ...]:
-    """The versions as anybody can train them again."""
+    """Train all versions again."""
     return train_all(euro_rates("USD"), seed=20230101)
 
 
-def test_the_demo_ends_by_itself_within_a_minute(told: Told) -> None:
-    """With `exit_after` its status is 0 and it waits for nobody."""
-    assert told.status == 0
-    assert told.seconds < 60
+def test_the_demo_ends_by_itself_within_a_minute(run: DemoRun) -> None:
+    """With `exit_after` it does not wait for Ctrl-C, and its status is 0."""
+    assert run.status == 0
+    assert run.seconds < 60
 
 
-def test_the_output_reads_well_in_a_pipe(told: Told) -> None:
-    """No line is wider than 100 columns, none carries a colour code, but for the last one, which names the folder."""
-    *lines, last = told.output.splitlines()
+def test_the_output_in_a_pipe_has_short_lines_and_no_colours(run: DemoRun) -> None:
+    """No line is wider than 100 columns, except the last one, which has the path of the folder."""
+    *lines, last = run.output.splitlines()
     assert max(map(len, lines)) <= 100
-    assert "\x1b" not in told.output
-    assert last == (f"The server has stopped. To use its data again: registry-server serve --data {told.data}")
+    assert "\x1b" not in run.output
+    assert last == (f"The server has stopped. To use its data again: registry-server serve --data {run.data}")
 
 
-def test_no_secret_is_printed_before_the_server_is_handed_over(told: Told) -> None:
-    """Six tokens were at work, and none of them shows."""
-    assert "mrg_" not in told.output
+def test_no_token_is_printed(run: DemoRun) -> None:
+    """Six tokens were used."""
+    assert "mrg_" not in run.output
 
 
 @pytest.mark.parametrize("model", [DIRECTION, VOLATILITY])
-def test_each_model_has_three_versions_with_figures_origin_and_signature(
-    model: str, told: Told, registry: HttpRegistry, trained: tuple[TrainedVersion, ...]
+def test_each_model_has_three_versions_with_metrics_lineage_and_signature(
+    model: str, run: DemoRun, registry: HttpRegistry, trained: tuple[TrainedVersion, ...]
 ) -> None:
-    """What the registry holds is what training gives again, and the table shows it."""
+    """Registry and table have the values of a second training."""
     versions = list(registry.versions.search(model, order="version"))
     expected = [version for version in trained if version.model == model]
     assert [version.version for version in versions] == [1, 2, 3]
@@ -107,28 +107,28 @@ def test_each_model_has_three_versions_with_figures_origin_and_signature(
         figure = again.metrics["accuracy" if model == DIRECTION else "rmse"]
         digest = version.digest.removeprefix("sha256:")[:8]
         assert re.search(
-            rf"^v{version.version}  .* {figure:.3f} .* {digest}  {again.data_digest[:8]}", told.output, re.MULTILINE
+            rf"^v{version.version}  .* {figure:.3f} .* {digest}  {again.data_digest[:8]}", run.output, re.MULTILINE
         )
 
 
 @pytest.mark.parametrize("model", [DIRECTION, VOLATILITY])
 def test_each_production_version_replaced_another_and_is_the_champion(
-    model: str, told: Told, registry: HttpRegistry
+    model: str, run: DemoRun, registry: HttpRegistry
 ) -> None:
-    """The better of two candidates is in production, the other one archived, the third where it began."""
+    """The better of two candidates is in production, the other one archived, the third in development."""
     stages = {version.stage: version for version in registry.versions.search(model)}
     assert stages.keys() == {ModelStage.PRODUCTION, ModelStage.ARCHIVED, ModelStage.DEVELOPMENT}
     production = stages[ModelStage.PRODUCTION]
     assert registry.aliases.get(model, "champion").version == production.version
-    assert f"v{production.version} production @champion" in told.flat
-    assert f"v{stages[ModelStage.ARCHIVED].version} archived" in told.flat
+    assert f"v{production.version} production @champion" in run.flat
+    assert f"v{stages[ModelStage.ARCHIVED].version} archived" in run.flat
 
 
 @pytest.mark.parametrize("model", [DIRECTION, VOLATILITY])
-def test_a_model_without_skill_is_said_to_have_none(
-    model: str, told: Told, registry: HttpRegistry, trained: tuple[TrainedVersion, ...]
+def test_a_model_without_skill_is_reported(
+    model: str, run: DemoRun, registry: HttpRegistry, trained: tuple[TrainedVersion, ...]
 ) -> None:
-    """The sentence follows from the figures of the version in production, and from nothing else."""
+    """The verdict depends only on the metrics of the version in production."""
     production = registry.resolve(f"models:/{model}/production")
     verdict = next(
         version.verdict
@@ -136,60 +136,60 @@ def test_a_model_without_skill_is_said_to_have_none(
         if version.model == model and version.metrics == pytest.approx(production.metrics)
     )
     assert production.description == verdict
-    assert " ".join(verdict.split()[:4]) in told.flat
-    assert (f"{model} has no skill on held-out days" in told.flat) == verdict.startswith("No skill")
+    assert " ".join(verdict.split()[:4]) in run.flat
+    assert (f"{model} has no skill on held-out days" in run.flat) == verdict.startswith("No skill")
 
 
-def test_strategy_predicts_the_day_after_the_newest_rate(told: Told) -> None:
-    """Both production models say something of it, each in its own unit."""
+def test_strategy_predicts_the_day_after_the_newest_rate(run: DemoRun) -> None:
+    """Both production models give a prediction in their own unit."""
     after = f"first trading day after {euro_rates('USD').last_date}"
-    assert re.search(r"EUR/USD is higher with probability 0\.\d{3}", told.flat)
-    assert re.search(r"EUR/USD moves by \d\.\d\d% \(geometric mean\)", told.flat)
-    assert f"forecasts the trading day after the newest rate, that of {euro_rates('USD').last_date}" in told.flat
-    assert after in told.flat
+    assert re.search(r"EUR/USD is higher with probability 0\.\d{3}", run.flat)
+    assert re.search(r"EUR/USD moves by \d\.\d\d% \(geometric mean\)", run.flat)
+    assert f"forecasts the trading day after the newest rate, that of {euro_rates('USD').last_date}" in run.flat
+    assert after in run.flat
 
 
-def test_what_is_refused_is_shown_with_what_to_do(told: Told) -> None:
-    """A missing right and an illegal move, each with its status, code and remedy."""
-    assert "Refused: workbench promotes its own eurusd-volatility" in told.flat
-    assert "403 forbidden: workbench lacks the right to promote" in told.flat
-    assert "Refused: alice promotes eurusd-direction" in told.flat
-    assert "409 illegal_transition" in told.flat
-    assert "→ from development a version can move to archived or staging" in told.flat
+def test_refusals_are_printed_with_a_remedy(run: DemoRun) -> None:
+    """A missing right and an illegal move have status, code and remedy."""
+    assert "Refused: workbench promotes its own eurusd-volatility" in run.flat
+    assert "403 forbidden: workbench lacks the right to promote" in run.flat
+    assert "Refused: alice promotes eurusd-direction" in run.flat
+    assert "409 illegal_transition" in run.flat
+    assert "→ from development a version can move to archived or staging" in run.flat
 
 
-def test_the_log_is_shown_whole(told: Told, registry: HttpRegistry) -> None:
-    """Every event of the registry has its row: sequence, time, actor and type."""
+def test_the_whole_log_is_printed(run: DemoRun, registry: HttpRegistry) -> None:
+    """Every event has a row with sequence, time, actor and type."""
     events = registry.events.after(0)
     assert len(events) > 30
     for event in events:
         time_and_actor = rf"{event.time:%H:%M:%S}\.\d{{3}}  {event.actor} +"
         kind = re.escape(event.type.removeprefix("registry."))
-        assert re.search(rf"^ *{int(event.sequence)}  {time_and_actor}{kind} ", told.output, re.MULTILINE)
+        assert re.search(rf"^ *{int(event.sequence)}  {time_and_actor}{kind} ", run.output, re.MULTILINE)
     promotions = [event for event in events if event.type == "registry.version.promoted"]
     assert {event.actor for event in promotions} == {"alice"}
     assert [event.data["judged"]["findings"][0]["met"] for event in promotions] == [True] * 4
 
 
-def test_a_folder_in_use_is_left_alone(told: Told, capsys: pytest.CaptureFixture[str]) -> None:
-    """The demo never writes into a registry that was there before."""
-    before = {file: file.stat().st_mtime_ns for file in told.data.rglob("*")}
-    assert command.main(exit_after=True, data=told.data, port=0) == 1
+def test_a_folder_in_use_is_refused(run: DemoRun, capsys: pytest.CaptureFixture[str]) -> None:
+    """The demo does not write into an existing registry."""
+    before = {file: file.stat().st_mtime_ns for file in run.data.rglob("*")}
+    assert command.main(exit_after=True, data=run.data, port=0) == 1
     assert capsys.readouterr().err == (
-        f"{told.data} is not an empty folder: give --data a new folder, or omit it for a temporary one.\n"
+        f"{run.data} is not an empty folder: give --data a new folder, or omit it for a temporary one.\n"
     )
-    assert {file: file.stat().st_mtime_ns for file in told.data.rglob("*")} == before
+    assert {file: file.stat().st_mtime_ns for file in run.data.rglob("*")} == before
 
 
-def test_a_port_in_use_is_named(registry: HttpRegistry, capsys: pytest.CaptureFixture[str]) -> None:
-    """The demo ends with status 1 and says which port it could not have."""
+def test_a_port_in_use_is_reported(registry: HttpRegistry, capsys: pytest.CaptureFixture[str]) -> None:
+    """The demo ends with status 1, and the message names the port."""
     port = int(registry.config.url.rpartition(":")[2])
     assert command.main(exit_after=True, data=None, port=port) == 1
     assert f"127.0.0.1:{port}" in capsys.readouterr().err
 
 
-def test_a_missing_extra_is_named_in_one_sentence() -> None:
-    """Somebody without the extra reads what to install, not a traceback."""
+def test_a_missing_extra_is_reported_in_one_sentence() -> None:
+    """The message names the package to install; a traceback is not printed."""
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_EXTRA], capture_output=True, text=True, timeout=60, check=False
     )
@@ -198,8 +198,8 @@ def test_a_missing_extra_is_named_in_one_sentence() -> None:
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-def test_the_server_is_yours_until_it_is_told_to_end(ending: signal.Signals, tmp_path: Path) -> None:
-    """Its address and the admin's token work as printed; then it ends with status 0 and its data is gone."""
+def test_the_server_runs_until_a_stop_signal(ending: signal.Signals, tmp_path: Path) -> None:
+    """The printed address and token work; after the signal the status is 0 and the data is removed."""
     with subprocess.Popen(
         [sys.executable, "-W", "error", "-c", SCRIPT],
         stdout=subprocess.PIPE,

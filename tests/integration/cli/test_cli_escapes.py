@@ -1,4 +1,4 @@
-"""Texts of others are printed in a form that cannot mislead: in tables, sentences, errors, and as JSON."""
+"""Untrusted text is escaped in tables, sentences, errors and JSON."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from common_lib.errors import InvalidRequest
 from common_lib.escapes import escape, escape_json
 from tests.support.cli import Cli, operate
 
-# What the registry takes as text, and what a reader must never get as it is.
+# Characters that the registry accepts in a text, but that must be escaped in output.
 REASON = (
     "wrong data\nversion 9 is in production\r\tx\u202eevil\u2066\u200b\u2028\u2029\ufeff"
     "[bold red]y[/] :smile: \u3164é 日本"
@@ -27,10 +27,10 @@ def is_safe(text: str) -> bool:
 
 
 @pytest.fixture
-def spoken(cli: Cli, version: str) -> str:
-    """A model and a version with all these characters in every text that the registry takes."""
+def misleading(cli: Cli, version: str) -> str:
+    """Create a model and a version with all these characters in every text field."""
     with HttpRegistry(RegistryConfig(url=cli.url, token=cli.token, resolve=None)) as registry:
-        model = registry.models.update(version, force=True, reason="r", description=_taken(registry, version))
+        model = registry.models.update(version, force=True, reason="r", description=_accepted(registry, version))
         registry.models.update(
             version, revision=model.revision, tags={"team": "x"}, metadata={"note": model.description}
         )
@@ -39,54 +39,54 @@ def spoken(cli: Cli, version: str) -> str:
         return version
 
 
-def _taken(registry: HttpRegistry, name: str) -> str:
-    """Return those of the characters that the registry takes."""
-    taken = ""
+def _accepted(registry: HttpRegistry, name: str) -> str:
+    """Return those of the characters that the registry accepts."""
+    accepted = ""
     for character in REASON:
         try:
-            registry.models.update(name, force=True, reason="r", description=f"x{taken}{character}x")
+            registry.models.update(name, force=True, reason="r", description=f"x{accepted}{character}x")
         except InvalidRequest:
             continue
-        taken += character
-    return taken
+        accepted += character
+    return accepted
 
 
-def test_no_text_of_others_makes_a_line_or_turns_one_around(cli: Cli, spoken: str) -> None:
-    """Whatever command shows it; what is left is the same text, and its markup is text."""
+def test_untrusted_text_cannot_break_or_reverse_a_line(cli: Cli, misleading: str) -> None:
+    """Every command escapes it; all other characters and markup are printed as they are."""
     for words in (
-        ("models", "show", spoken),
-        ("models", "list", "--prefix", spoken),
-        ("versions", "show", spoken, "1"),
-        ("versions", "list", spoken),
-        ("history", spoken),
+        ("models", "show", misleading),
+        ("models", "list", "--prefix", misleading),
+        ("versions", "show", misleading, "1"),
+        ("versions", "list", misleading),
+        ("history", misleading),
         ("events", "--after", "0"),
     ):
         done = cli(*words, COLUMNS="400")
         assert is_safe(done.output), words
         assert not re.search(r"^\s*version 9 is in production", done.output, re.MULTILINE), words
-    shown = cli("versions", "show", spoken, "1", COLUMNS="400").stdout
-    assert "wrong data" in shown
-    assert "[bold red]y[/]" in shown
-    assert "é 日本" in shown
-    failed = cli("promote", spoken, "1", "--reason", "x", status=1)
+    output = cli("versions", "show", misleading, "1", COLUMNS="400").stdout
+    assert "wrong data" in output
+    assert "[bold red]y[/]" in output
+    assert "é 日本" in output
+    failed = cli("promote", misleading, "1", "--reason", "x", status=1)
     assert is_safe(failed.output)
     assert len(failed.stderr.strip().splitlines()) <= 3
 
 
-def test_json_is_the_same_value_without_a_character_that_nobody_sees(cli: Cli, spoken: str) -> None:
-    """By the numbers of JSON, answers and errors alike; letters stay letters."""
-    done = cli("models", "show", spoken, "--json")
+def test_json_has_the_same_value_without_invisible_characters(cli: Cli, misleading: str) -> None:
+    """Invisible characters are escaped as JSON numbers; letters stay letters."""
+    done = cli("models", "show", misleading, "--json")
     assert is_safe(done.stdout)
     description = json.loads(done.stdout)["description"]
     assert "é 日本" in done.stdout
     with HttpRegistry(RegistryConfig(url=cli.url, token=cli.token, resolve=None)) as registry:
-        assert registry.models.get(spoken).description == description
+        assert registry.models.get(misleading).description == description
     assert is_safe(cli("events", "--json").stdout)
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_an_error_is_as_safe(as_json: bool, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: FBT001
-    """Also the refusal of a server that is not a registry."""
+def test_an_error_is_escaped(as_json: bool, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: FBT001
+    """Detail, remedy and request id of a problem are escaped, in text and as JSON."""
     write_problem({"code": "refused", "detail": WORSE, "remedy": WORSE, "request_id": WORSE}, as_json=as_json)
     written = capsys.readouterr().err
     assert is_safe(written)
@@ -96,8 +96,8 @@ def test_an_error_is_as_safe(as_json: bool, capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.parametrize("program", ["client", "server"])
-def test_a_complaint_about_a_word_is_as_safe(cli: Cli, program: str, tmp_path: Path, model: str) -> None:
-    """An option, a path and a value that nobody typed by hand; and what a file says."""
+def test_a_usage_error_is_escaped(cli: Cli, program: str, tmp_path: Path, model: str) -> None:
+    """An option, a path, a value and the content of a file are escaped."""
     bad = "--\x1b[1m[bold]x\u202e\ny"
     if program == "server":
         outputs = [operate(bad, status=2).output, operate("serve", bad, status=2).output]
@@ -135,8 +135,8 @@ def test_a_complaint_about_a_word_is_as_safe(cli: Cli, program: str, tmp_path: P
         )
     ],
 )
-def test_each_character_that_misleads_is_written_as_its_number(character: str) -> None:
-    """And comes back from JSON as itself."""
+def test_each_misleading_character_is_written_as_its_number(character: str) -> None:
+    """A JSON parser returns the original character."""
     assert character not in escape(f"a{character}b")
     assert escape(f"a{character}b") == f"a{ascii(character)[1:-1]}b"
     document = escape_json(json.dumps({"a": character}, ensure_ascii=False, indent=1))

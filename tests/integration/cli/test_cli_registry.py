@@ -1,4 +1,4 @@
-"""`registry …` does the work of people, and of machines, which get one JSON document for each command."""
+"""The commands of `registry`, with output for people and as JSON."""
 
 import re
 from collections.abc import Callable
@@ -14,10 +14,8 @@ from common_lib.cli import show
 from tests.support.cli import Cli
 
 
-def test_a_version_goes_from_a_folder_to_production_and_back_to_a_folder(
-    cli: Cli, model: str, trained: Path, tmp_path: Path
-) -> None:
-    """The whole way on the command line; what comes back is what was sent."""
+def test_a_registered_folder_is_promoted_and_downloaded(cli: Cli, model: str, trained: Path, tmp_path: Path) -> None:
+    """The downloaded files are the registered ones."""
     cli("versions", "register", model, trained, "--framework", "sklearn", "--metric", "accuracy=0.49")
     (trained / "weights.json").write_text('{"w": [0.5]}')
     cli("versions", "register", model, trained, "--framework", "sklearn", "--metric", "accuracy=0.5")
@@ -27,8 +25,8 @@ def test_a_version_goes_from_a_folder_to_production_and_back_to_a_folder(
         moved = cli("promote", model, number, "--reason", "it is the better one").stdout
     assert moved == f"models:/{model}/2 is in production\n"
     cli("aliases", "set", model, "champion", "2")
-    said = cli("download", f"models:/{model}@champion", "--to", tmp_path / "out").stdout
-    assert "2 files, 18 bytes, verified" in said
+    output = cli("download", f"models:/{model}@champion", "--to", tmp_path / "out").stdout
+    assert "2 files, 18 bytes, verified" in output
     assert (tmp_path / "out" / "weights.json").read_text() == '{"w": [0.5]}'
     listed = cli("models", "list", "--prefix", model).stdout.splitlines()
     assert listed[0].split() == ["name", "type", "owner", "versions", "production", "created", "tags"]
@@ -37,8 +35,8 @@ def test_a_version_goes_from_a_folder_to_production_and_back_to_a_folder(
     )
 
 
-def test_each_command_answers_machines_with_one_document(cli: Cli, version: str, tmp_path: Path) -> None:
-    """The documents are the values of the API."""
+def test_each_command_writes_one_json_document(cli: Cli, version: str, tmp_path: Path) -> None:
+    """The documents have the fields of the API."""
     name = version
     assert cli.json("whoami")["name"] == "admin"
     assert [found["name"] for found in cli.json("models", "list", "--prefix", name)] == [name]
@@ -47,9 +45,9 @@ def test_each_command_answers_machines_with_one_document(cli: Cli, version: str,
     assert cli.json("models", "show", name)["latest_version"] == 1
     assert cli.json("models", "update", name, "--owner", "desk")["owner"] == "desk"
     assert [found["version"] for found in cli.json("versions", "list", name)] == [1]
-    shown = cli.json("versions", "show", name, "latest")
-    assert [entry["path"] for entry in shown["files"]] == ["notes.txt", "weights.json"]
-    assert shown["metrics"] == {"accuracy": 0.49}
+    output = cli.json("versions", "show", name, "latest")
+    assert [entry["path"] for entry in output["files"]] == ["notes.txt", "weights.json"]
+    assert output["metrics"] == {"accuracy": 0.49}
     assert cli.json("stages", "set", name, "1", "staging")["stage"] == "staging"
     assert cli.json("aliases", "set", name, "shadow", "1")["version"] == 1
     assert [found["alias"] for found in cli.json("aliases", "list", name)] == ["shadow"]
@@ -60,8 +58,8 @@ def test_each_command_answers_machines_with_one_document(cli: Cli, version: str,
     assert cli.json("models", "tombstone", name, "--reason", "done")["tombstone"]["by"] == "admin"
 
 
-def test_what_is_known_about_a_version_can_be_given_and_is_shown(cli: Cli, model: str, trained: Path) -> None:
-    """Values are JSON scalars where they can be, and texts elsewhere."""
+def test_the_metadata_of_a_version_is_registered_and_displayed(cli: Cli, model: str, trained: Path) -> None:
+    """A parameter is a JSON scalar if it is one, otherwise a text."""
     signature = trained.parent / "signature.json"
     signature.write_text(
         '{"inputs": [{"name": "rate", "dtype": "float64", "shape": [-1, 5]}],'
@@ -72,19 +70,19 @@ def test_what_is_known_about_a_version_can_be_given_and_is_shown(cli: Cli, model
     made = cli.json("versions", "register", model, trained, "--framework", "onnx", *options)
     assert made["parameters"] == {"depth": 3, "solver": "adam", "text": "3"}
     assert made["lineage"]["run"] == "r1"
-    said = cli("versions", "show", model, "1").stdout
+    output = cli("versions", "show", model, "1").stdout
     for fact in ("input rate  float64[-1, 5]", "output up   int64[]", "depth   3", "code_commit  abc", "rmse  0.47"):
-        assert fact in said
-    assert "notes.txt" in said
+        assert fact in output
+    assert "notes.txt" in output
 
 
-def test_one_is_counted_in_the_singular(cli: Cli, model: str, tmp_path: Path) -> None:
-    """Of files and of bytes."""
+def test_a_count_of_one_is_in_the_singular(cli: Cli, model: str, tmp_path: Path) -> None:
+    """This holds for files and for bytes."""
     (tmp_path / "one.bin").write_bytes(b"1")
-    said = cli("versions", "register", model, tmp_path / "one.bin", "--framework", "onnx").stdout
-    assert re.search(r"^content +1 file, 1 byte *$", said, re.MULTILINE)
-    said = cli("download", f"models:/{model}/1", "--to", tmp_path / "out").stdout
-    assert said == f"models:/{model}/1 is in {tmp_path / 'out'}: 1 file, 1 byte, verified\n"
+    output = cli("versions", "register", model, tmp_path / "one.bin", "--framework", "onnx").stdout
+    assert re.search(r"^content +1 file, 1 byte *$", output, re.MULTILINE)
+    output = cli("download", f"models:/{model}/1", "--to", tmp_path / "out").stdout
+    assert output == f"models:/{model}/1 is in {tmp_path / 'out'}: 1 file, 1 byte, verified\n"
     (tmp_path / "one.bin").write_bytes(b"more")
     cli("versions", "register", model, tmp_path / "one.bin", "--framework", "onnx")
     (row,) = (line for line in cli("diff", model, "1", "2").stdout.splitlines() if line.startswith("one.bin"))
@@ -92,8 +90,8 @@ def test_one_is_counted_in_the_singular(cli: Cli, model: str, tmp_path: Path) ->
     assert "… 4 bytes " in row
 
 
-def test_a_difference_stands_side_by_side(cli: Cli, version: str, trained: Path) -> None:
-    """Only what differs is shown, unless all is asked for; numbers say by how much."""
+def test_a_diff_lists_both_values_side_by_side(cli: Cli, version: str, trained: Path) -> None:
+    """Equal fields are listed only with --all; changed numbers have their difference."""
     (trained / "weights.json").write_text('{"w": [1.00]}')
     measured = ["--metric", "accuracy=0.515", "--param", "depth=4"]
     cli("versions", "register", version, trained, "--framework", "sklearn", *measured)
@@ -109,8 +107,8 @@ def test_a_difference_stands_side_by_side(cli: Cli, version: str, trained: Path)
     assert document["metrics"] == {"accuracy": {"left": 0.49, "right": 0.515}}
 
 
-def test_whole_numbers_are_shown_exactly_in_a_difference(cli: Cli, model: str, tmp_path: Path) -> None:
-    """However large they are."""
+def test_integers_are_exact_in_a_diff(cli: Cli, model: str, tmp_path: Path) -> None:
+    """Large integers are not rounded."""
     for size, rows in ((12_345_678, 2_000_000), (12_345_677, 3_000_001)):
         (tmp_path / "model.bin").write_bytes(bytes(size))
         cli("versions", "register", model, tmp_path / "model.bin", "--framework", "onnx", "--param", f"rows={rows}")
@@ -143,14 +141,14 @@ def test_models_are_found_by_every_filter(cli: Cli, name: str, filters: list[str
     assert "".join(model["name"][-1] for model in listed) == found
 
 
-def test_a_version_gets_other_tags_and_keeps_the_rest(cli: Cli, version: str) -> None:
-    """A tag is added and removed by name; by force only with a reason, which the event tells."""
+def test_an_update_of_a_version_changes_only_the_given_fields(cli: Cli, version: str) -> None:
+    """Tags are added and removed by name; --force needs a reason, which the event has."""
     tagged = cli.json("versions", "update", version, "1", "--tag", "desk=fx", "--tag", "old=yes", "--description", "a")
     assert (tagged["tags"], tagged["description"]) == ({"desk": "fx", "old": "yes"}, "a")
     forced = ("versions", "update", version, "1", "--remove-tag", "old", "--force")
     assert cli.problem(*forced, status=1)["code"] == "reason_required"
-    kept = cli.json(*forced, "--reason", "it is new")
-    assert (kept["tags"], kept["description"]) == ({"desk": "fx"}, "a")
+    updated = cli.json(*forced, "--reason", "it is new")
+    assert (updated["tags"], updated["description"]) == ({"desk": "fx"}, "a")
     last = cli.json("events")[-1]
     assert (last["type"], last["data"]["forced"], last["data"]["reason"]) == (
         "registry.version.updated",
@@ -159,26 +157,24 @@ def test_a_version_gets_other_tags_and_keeps_the_rest(cli: Cli, version: str) ->
     )
 
 
-def test_an_update_changes_what_is_named_and_keeps_the_rest(cli: Cli, model: str) -> None:
-    """Tags and facts are added, replaced and removed one by one."""
+def test_an_update_of_a_model_changes_only_the_given_fields(cli: Cli, model: str) -> None:
+    """Tags and metadata are added, replaced and removed one by one."""
     cli("models", "update", model, "--tag", "desk=eu", "--metadata", "horizon=5", "--metadata", "live=true")
     after = cli.json("models", "update", model, "--remove-tag", "team", "--remove-metadata", "live", "--owner", "desk")
     assert (after["tags"], after["metadata"], after["owner"]) == ({"desk": "eu"}, {"horizon": 5}, "desk")
     assert after["description"] == "Up or down?"
 
 
-def test_what_somebody_changed_in_between_is_not_overwritten(
-    cli: Cli, model: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A command reads the object first and sends its revision; only force goes on whatever it is."""
-    honest = HttpRegistry.call
+def test_a_concurrent_change_is_not_overwritten(cli: Cli, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command reads the object first and sends its revision; only --force overwrites."""
+    original = HttpRegistry.call
 
     def interrupted(registry: HttpRegistry, operation: Operation[Any]) -> Any:
         if operation.method == "PATCH":
-            monkeypatch.setattr(HttpRegistry, "call", honest)
+            monkeypatch.setattr(HttpRegistry, "call", original)
             with HttpRegistry(RegistryConfig(url=cli.url, token=cli.token)) as other:
                 other.models.update(model, owner="somebody else", force=True, reason="left")
-        return honest(registry, operation)
+        return original(registry, operation)
 
     monkeypatch.setattr(HttpRegistry, "call", interrupted)
     assert cli.problem("models", "update", model, "--owner", "me", status=1)["code"] == "revision_mismatch"
@@ -187,8 +183,8 @@ def test_what_somebody_changed_in_between_is_not_overwritten(
     assert cli.json("models", "update", model, "--owner", "me", "--force", "--reason", "back")["owner"] == "me"
 
 
-def test_a_revision_that_was_seen_earlier_can_be_named(cli: Cli, version: str) -> None:
-    """A script that decided on an old state is refused; naming a revision and forcing contradict each other."""
+def test_a_change_can_be_based_on_an_earlier_revision(cli: Cli, version: str) -> None:
+    """A change based on an old revision is refused; --revision and --force contradict each other."""
     seen = str(cli.json("models", "show", version)["revision"])
     cli("models", "update", version, "--owner", "a", "--revision", seen)
     assert cli.problem("models", "update", version, "--owner", "b", "--revision", seen, status=1)["status"] == 412
@@ -199,7 +195,7 @@ def test_a_revision_that_was_seen_earlier_can_be_named(cli: Cli, version: str) -
 
 
 def test_an_alias_moves_by_compare_and_set(cli: Cli, version: str, trained: Path) -> None:
-    """Whoever saw an older pointer is refused."""
+    """A change based on an older revision is refused."""
     cli("versions", "register", version, trained, "--framework", "sklearn")
     assert cli.json("aliases", "set", version, "champion", "1")["revision"] == 1
     assert cli.json("aliases", "set", version, "champion", "2", "--reason", "better")["revision"] == 2
@@ -210,7 +206,7 @@ def test_an_alias_moves_by_compare_and_set(cli: Cli, version: str, trained: Path
 
 
 def test_the_log_is_read_page_by_page(cli: Cli, version: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A row for each event, the oldest first; machines get what was before and after too."""
+    """Each event has a row, the oldest first; as JSON it also has the values before and after."""
     monkeypatch.setattr("common_lib.cli.options._PAGE", 3)
     last = int(cli.json("events")[-1]["sequence"])
     cli("stages", "set", version, "1", "archived", "--reason", "too old", "--force")
@@ -233,7 +229,7 @@ def test_the_log_is_read_page_by_page(cli: Cli, version: str, monkeypatch: pytes
 
 @given(st.lists(st.none() | st.floats(-1e15, 1e15) | st.integers(-(10**6), 10**6)))
 def test_decimal_points_stand_in_one_column(numbers: list[float | None]) -> None:
-    """Every number keeps its digits, and all lines have one length."""
+    """Every number has all its digits, and all lines have the same length."""
     lines = show.align(numbers)
     assert [line.strip() for line in lines] == ["" if n is None else show.number(n) for n in numbers]
     assert len({len(line) for line in lines if line}) <= 1

@@ -1,4 +1,4 @@
-"""`registry download`, `registry blobs` and the bars of transfers."""
+"""`registry download`, `registry blobs` and the progress bars of transfers."""
 
 import io
 import json
@@ -20,8 +20,8 @@ from tests.support.cli import Cli
 TERMINAL = {"FORCE_COLOR": "1", "TERM": "xterm"}
 
 
-def test_a_download_without_a_folder_prints_where_the_files_stand(cli: Cli, version: str, cache: Path) -> None:
-    """In the shared cache; the folder is all that is written to standard output, so that a script can take it."""
+def test_a_download_without_a_folder_prints_the_folder_in_the_cache(cli: Cli, version: str, cache: Path) -> None:
+    """Standard output has only the folder, so that a script can use it."""
     done = cli("download", f"models:/{version}/1")
     folder = Path(done.stdout.removesuffix("\n"))
     assert folder.is_relative_to(cache)
@@ -31,26 +31,26 @@ def test_a_download_without_a_folder_prints_where_the_files_stand(cli: Cli, vers
     assert cli.json("download", f"models:/{version}/latest")["folder"] == str(folder)
 
 
-def test_what_was_fetched_is_there_without_the_registry(cli: Cli, version: str, tmp_path: Path) -> None:
-    """The reference means what it meant; a folder may be filled from the cache too. Nobody is asked: no token is."""
+def test_a_fetched_version_is_available_offline(cli: Cli, version: str, tmp_path: Path) -> None:
+    """A reference resolves to the version of its last fetch; no request is sent, so no token is needed."""
     folder = cli("download", f"models:/{version}/latest").stdout
-    alone = cli._replace(token="")
+    offline = cli._replace(token="")
     for reference in (f"models:/{version}/latest", f"models:/{version}/1"):
-        assert alone("download", reference, "--offline").stdout == folder
-    alone("download", f"models:/{version}/1", "--offline", "--to", tmp_path / "out")
+        assert offline("download", reference, "--offline").stdout == folder
+    offline("download", f"models:/{version}/1", "--offline", "--to", tmp_path / "out")
     assert (tmp_path / "out" / "notes.txt").read_text() == "a note"
-    problem = alone.problem("download", f"models:/{version}@champion", "--offline", status=3)
+    problem = offline.problem("download", f"models:/{version}@champion", "--offline", status=3)
     assert problem["code"] == "not_cached"
     assert "--offline" in problem["remedy"]
 
 
 def test_bytes_are_verified_by_their_digest_and_by_their_version(cli: Cli, version: str) -> None:
-    """Each file of the version has its line."""
+    """The output has a line for each file of the version."""
     found = cli.json("blobs", "verify", "--model", f"{version}/latest")
     assert [each["sound"] for each in found] == [True, True]
-    said = cli("blobs", "verify", "--model", f"models:/{version}/1").stdout
-    assert said.count("✓") == 2
-    assert "weights.json" in said
+    output = cli("blobs", "verify", "--model", f"models:/{version}/1").stdout
+    assert output.count("✓") == 2
+    assert "weights.json" in output
     (one,) = cli.json("blobs", "verify", found[0]["blob"]["sha256"])
     assert one == found[0]
     assert cli.problem("blobs", "verify", "0" * 64, status=3)["code"] == "blob_not_found"
@@ -60,7 +60,7 @@ def test_bytes_are_verified_by_their_digest_and_by_their_version(cli: Cli, versi
 def test_damaged_bytes_end_with_status_6_until_they_are_sent_again(
     cli: Cli, version: str, tmp_path: Path, cache: Path
 ) -> None:
-    """They are named, served no more, and restored by the same bytes from anywhere."""
+    """Damaged bytes are listed and no longer served; an upload of the same bytes restores them."""
     cli("download", f"models:/{version}/1", "--to", tmp_path / "copy")
     files = cli.json("versions", "show", version, "1")["files"]
     sha256 = next(entry["sha256"] for entry in files if entry["path"] == "weights.json")
@@ -81,14 +81,14 @@ def test_damaged_bytes_end_with_status_6_until_they_are_sent_again(
     cli("download", f"models:/{version}/1", "--to", tmp_path / "out")
 
 
-def test_an_alias_says_which_version_is_verified(cli: Cli, version: str) -> None:
-    """Written as in a reference."""
+def test_the_version_to_verify_can_be_an_alias(cli: Cli, version: str) -> None:
+    """The alias is written as in a reference."""
     cli("aliases", "set", version, "champion", "1")
     assert len(cli.json("blobs", "verify", "--model", f"{version}@champion")) == 2
 
 
 def test_everything_is_verified_at_once(cli: Cli, model: str, trained: Path) -> None:
-    """Files of versions that were taken out of use too; bytes that are back are believed, and all others are named."""
+    """Files of tombstoned versions are verified too; restored bytes are intact again."""
     for name in ("notes.txt", "weights.json"):
         (trained / name).write_text(f'["{model} {name}"]')
     cli("versions", "register", model, trained, "--framework", "test")
@@ -110,20 +110,20 @@ def test_everything_is_verified_at_once(cli: Cli, model: str, trained: Path) -> 
 @pytest.mark.parametrize(
     "arguments", [[], ["0" * 64, "--model", "eurusd/1"], ["0" * 64, "--all"], ["--all", "--model", "eurusd/1"]]
 )
-def test_either_a_digest_or_a_version_is_verified(cli: Cli, arguments: list[str]) -> None:
-    """One of them, and not both."""
+def test_verify_takes_exactly_one_of_digest_version_and_all(cli: Cli, arguments: list[str]) -> None:
+    """Any other combination is a usage error."""
     assert "give one of" in cli("blobs", "verify", *arguments, status=2).stderr
 
 
-def test_people_at_a_terminal_see_how_far_it_is(cli: Cli, model: str, trained: Path, tmp_path: Path) -> None:
-    """Both ways; into a pipe, and for machines, nothing of it is written."""
+def test_progress_is_displayed_on_a_terminal_only(cli: Cli, model: str, trained: Path, tmp_path: Path) -> None:
+    """Uploads and downloads have progress bars; in a pipe and with --json nothing is written."""
     (trained / "large.bin").write_bytes(b"\0" * 4_000_000)
-    said = cli("versions", "register", model, trained, "--framework", "onnx", **TERMINAL).stderr
-    assert "Hashing and sending" in said
-    assert "/3.8 MiB" in said
+    output = cli("versions", "register", model, trained, "--framework", "onnx", **TERMINAL).stderr
+    assert "Hashing and sending" in output
+    assert "/3.8 MiB" in output
     for place in ([], ["--to", tmp_path / "out"]):
-        said = cli("download", f"models:/{model}/1", *place, **TERMINAL).stderr
-        assert f"Downloading models:/{model}/1" in said
+        output = cli("download", f"models:/{model}/1", *place, **TERMINAL).stderr
+        assert f"Downloading models:/{model}/1" in output
         shutil.rmtree(tmp_path / "out", ignore_errors=True)
     assert "Downloading" not in cli("download", f"models:/{model}/1").stderr
     assert cli("download", f"models:/{model}/1", "--json", **TERMINAL).stderr == ""
@@ -131,27 +131,27 @@ def test_people_at_a_terminal_see_how_far_it_is(cli: Cli, model: str, trained: P
 
 @settings(deadline=None)
 @given(st.dictionaries(st.text(min_size=1, max_size=9), st.integers(0, 10**6), min_size=1, max_size=9))
-def test_the_first_bar_is_the_sum_of_all_whoever_tells(sizes: dict[str, int]) -> None:
-    """From any thread; at the end no bar of a file is left, and what is told once more begins anew."""
+def test_the_first_bar_is_the_sum_of_all_files(sizes: dict[str, int]) -> None:
+    """Any thread may report; at the end no bar of a file is left, and a file reported again starts anew."""
     with Progress(console=Console(file=io.StringIO()), auto_refresh=False) as progress:
-        shown = Bars(progress, "Fetching")
+        files = Bars(progress, "Fetching")
 
         def arrive(file: tuple[str, int]) -> None:
             path, size = file
             for step in range(4):
-                shown.report(path, size * step // 3, size)
+                files.report(path, size * step // 3, size)
 
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(arrive, sizes.items()))
         (everything,) = progress.tasks
         assert (everything.completed, everything.total) == (sum(sizes.values()), sum(sizes.values()))
         path, size = max(sizes.items(), key=lambda file: file[1])
-        shown.report(path, size // 2, size)
+        files.report(path, size // 2, size)
         assert (everything.completed, everything.total) == (size // 2, size)
 
 
-def test_a_file_at_work_has_a_bar_of_its_own() -> None:
-    """With its path, whose characters cannot steer the terminal."""
+def test_each_file_in_transfer_has_a_bar() -> None:
+    """Control characters in the path of the file are escaped."""
     written = io.StringIO()
     console: Any = Console(file=written, force_terminal=True, width=70, color_system=None)
     with bars(console, "Fetching [bold]x[/]") as report:

@@ -1,4 +1,4 @@
-"""Scripts can rely on the exit status of `registry …`, people on a sentence and what to do about it."""
+"""Errors of `registry`: each has a fixed exit status, a message and a remedy."""
 
 import stat
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -33,10 +33,10 @@ REFUSALS: list[tuple[int, str, list[str]]] = [
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: f"{refusal[0]}-{refusal[1]}")
-def test_a_refusal_has_its_exit_status_and_is_a_problem_for_machines(
+def test_a_refusal_has_its_exit_status_and_is_a_problem_as_json(
     cli: Cli, version: str, tmp_path: Path, refusal: tuple[int, str, list[str]]
 ) -> None:
-    """People get the sentence, what to do about it and the code; never a traceback."""
+    """Without --json the output is message, remedy and code, never a traceback."""
     status, code, arguments = refusal
     occupied = tmp_path / "occupied"
     occupied.mkdir()
@@ -48,16 +48,16 @@ def test_a_refusal_has_its_exit_status_and_is_a_problem_for_machines(
     words = [word.format(model=version, **places) for word in arguments]
     problem = cli.problem(*words, status=status)
     assert problem["code"] == code
-    said = cli(*words, status=status)
-    assert said.stdout == ""
-    assert said.stderr.startswith("✗ ")
-    assert problem["detail"].split("attempt")[0][:40] in said.stderr
-    assert code in said.stderr
-    assert problem.get("remedy", "") in said.stderr
+    output = cli(*words, status=status)
+    assert output.stdout == ""
+    assert output.stderr.startswith("✗ ")
+    assert problem["detail"].split("attempt")[0][:40] in output.stderr
+    assert code in output.stderr
+    assert problem.get("remedy", "") in output.stderr
 
 
-def test_what_to_do_is_said_in_commands_and_options(cli: Cli, version: str) -> None:
-    """The registry's own remedies speak of headers and calls; whoever types a command is told what to type."""
+def test_a_remedy_names_commands_and_options(cli: Cli, version: str) -> None:
+    """The registry's own remedies, which name headers and functions, are replaced."""
     cli("stages", "set", version, "1", "staging")
     cli("promote", version, "1", "--reason", "better")
     cli("aliases", "set", version, "champion", "1")
@@ -70,9 +70,9 @@ def test_what_to_do_is_said_in_commands_and_options(cli: Cli, version: str) -> N
         (3, "`registry aliases list NAME`", ["aliases", "delete", version, "none"]),
         (1, "`registry stages set NAME VERSION archived`", ["models", "tombstone", version, "--reason", "old"]),
     ]
-    for status, said, arguments in wrong:
+    for status, output, arguments in wrong:
         problem = cli.problem(*arguments, status=status)
-        assert said in problem["remedy"], problem
+        assert output in problem["remedy"], problem
         assert not any(word in problem["remedy"] for word in ("ETag", "If-Match", "Authorization", "force="))
     cli("stages", "set", version, "1", "archived", "--reason", "old")
     aliased = cli.problem("versions", "tombstone", version, "1", "--reason", "old", status=1)
@@ -98,12 +98,12 @@ def test_what_to_do_is_said_in_commands_and_options(cli: Cli, version: str) -> N
     ],
 )
 def test_a_wrong_command_line_ends_with_status_2(cli: Cli, arguments: list[str]) -> None:
-    """Nothing is sent."""
+    """No request is sent."""
     assert "Usage" in cli(*arguments, status=2, REGISTRY_URL="http://127.0.0.1:9").stderr
 
 
 def test_a_caller_without_the_right_ends_with_status_4(cli: Cli, version: str) -> None:
-    """Forbidden and unauthenticated are one status, with different codes."""
+    """Forbidden and unauthenticated have the same status and different codes."""
     with HttpRegistry(RegistryConfig(url=cli.url, token=cli.token)) as admin:
         admin.principals.create(f"reader-{version}", "service", [Grant(role=Role.ANALYSIS, models="*")])
         token = admin.principals.issue_token(f"reader-{version}").secret or ""
@@ -115,8 +115,8 @@ def test_a_caller_without_the_right_ends_with_status_4(cli: Cli, version: str) -
     assert "give a token with --token-file or REGISTRY_TOKEN" in done.stderr
 
 
-def test_an_address_that_is_no_registry_ends_with_status_5(cli: Cli) -> None:
-    """Something that speaks HTTP but is something else is not taken for a registry."""
+def test_an_address_of_another_server_ends_with_status_5(cli: Cli) -> None:
+    """An HTTP server that is not a registry is a protocol error."""
 
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -126,7 +126,7 @@ def test_an_address_that_is_no_registry_ends_with_status_5(cli: Cli) -> None:
             self.wfile.write(b"hello")
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Page) as other:
         thread = Thread(target=other.serve_forever)
@@ -139,8 +139,8 @@ def test_an_address_that_is_no_registry_ends_with_status_5(cli: Cli) -> None:
             thread.join()
 
 
-def test_bytes_that_changed_on_the_way_end_with_status_6(cli: Cli, version: str, tmp_path: Path) -> None:
-    """What is not what its digest says is not kept."""
+def test_changed_bytes_end_with_status_6(cli: Cli, version: str, tmp_path: Path) -> None:
+    """A file that does not match its digest is not stored."""
     files = cli.json("versions", "show", version, "1")["files"]
     sha256 = next(entry["sha256"] for entry in files if entry["path"] == "weights.json")
     blob = cli.data / "blobs" / "sha256" / sha256[:2] / sha256
@@ -155,8 +155,8 @@ def test_bytes_that_changed_on_the_way_end_with_status_6(cli: Cli, version: str,
     assert not (tmp_path / "out" / "weights.json").exists()
 
 
-def test_a_token_is_read_from_a_file_and_shown_nowhere(cli: Cli, tmp_path: Path) -> None:
-    """A file beats the environment; an empty one, and two tokens at once, are refused."""
+def test_a_token_is_read_from_a_file_and_never_printed(cli: Cli, tmp_path: Path) -> None:
+    """A file takes precedence over the environment; an empty file, and two tokens, are refused."""
     file, empty = tmp_path / "token", tmp_path / "empty"
     file.write_text(cli.token + "\n")
     empty.write_text("\n")
@@ -165,5 +165,5 @@ def test_a_token_is_read_from_a_file_and_shown_nowhere(cli: Cli, tmp_path: Path)
     assert "give one" in both.stderr
     assert "empty" in cli("whoami", "--token-file", empty, status=2).stderr
     wrong = cli("whoami", "--token", f"{cli.token}\x07x", status=2)
-    shown = [both, wrong, cli("whoami", "--help"), cli("models", "--help")]
-    assert not any(cli.token in done.output for done in shown)
+    results = [both, wrong, cli("whoami", "--help"), cli("models", "--help")]
+    assert not any(cli.token in done.output for done in results)

@@ -1,4 +1,4 @@
-"""`registry` while the registry does not answer: what it said before, told as such, or nothing."""
+"""`registry` during an outage: a stale answer with a warning, or an error."""
 
 import json
 from pathlib import Path
@@ -15,8 +15,8 @@ CHAMPION = "models:/eurusd@champion"
 
 
 @pytest.fixture
-def gone(tmp_path: Path, trained: Path) -> Cli:
-    """The program with a registry that answered once, and is gone."""
+def stopped(tmp_path: Path, trained: Path) -> Cli:
+    """Provide the program with a registry that has responded once and is stopped."""
     with running(Settings(data=tmp_path / "data", port=0, access_log=False)) as url:
         cli = Cli(url, (tmp_path / "data" / "admin-token").read_text().strip(), tmp_path / "data")
         cli("models", "create", "eurusd", "--type", "forecasting")
@@ -26,41 +26,41 @@ def gone(tmp_path: Path, trained: Path) -> Cli:
     return cli
 
 
-def test_what_was_said_before_is_told_as_such(gone: Cli) -> None:
-    """On standard output as ever, with a line on standard error; to machines as JSON."""
-    shown = gone("download", CHAMPION)
-    assert Path(shown.stdout.strip()).is_dir()
-    line = shown.stderr.splitlines()[0]
+def test_a_stale_answer_comes_with_a_warning(stopped: Cli) -> None:
+    """The answer is on standard output, the warning on standard error; with --json both are JSON."""
+    done = stopped("download", CHAMPION)
+    assert Path(done.stdout.strip()).is_dir()
+    line = done.stderr.splitlines()[0]
     assert line.startswith("! the registry did not respond; this is its answer of ")
     assert "ago (" in line
-    shown = gone("download", CHAMPION, "--json")
-    assert json.loads(shown.stdout)["version"]["version"] == 1
-    told = json.loads(shown.stderr)
-    assert told["code"] == "stale_answer"
-    assert told["age_s"] >= 0
+    done = stopped("download", CHAMPION, "--json")
+    assert json.loads(done.stdout)["version"]["version"] == 1
+    warning = json.loads(done.stderr)
+    assert warning["code"] == "stale_answer"
+    assert warning["age_s"] >= 0
 
 
-def test_who_insists_on_a_fresh_answer_gets_none(gone: Cli) -> None:
-    """By --fresh, or REGISTRY_RESOLVE=off."""
-    gone("download", CHAMPION, "--fresh", status=5)
-    gone("download", CHAMPION, status=5, REGISTRY_RESOLVE="off")
+def test_a_stale_answer_can_be_refused(stopped: Cli) -> None:
+    """Both --fresh and REGISTRY_RESOLVE=off refuse it."""
+    stopped("download", CHAMPION, "--fresh", status=5)
+    stopped("download", CHAMPION, status=5, REGISTRY_RESOLVE="off")
 
 
-def test_what_was_never_asked_for_is_not_known(gone: Cli) -> None:
-    """The same error as ever."""
-    gone("download", "models:/eurusd/latest", status=5)
+def test_a_reference_that_was_never_resolved_is_an_error(stopped: Cli) -> None:
+    """The exit status is that of an outage."""
+    stopped("download", "models:/eurusd/latest", status=5)
 
 
-def test_a_change_by_somebody_else_is_seen_at_once(version: str, cli: Cli) -> None:
-    """Each command asks, whatever the last one was told."""
+def test_a_change_by_another_user_is_visible_at_once(version: str, cli: Cli) -> None:
+    """Each command sends a request, although the previous answer is cached."""
     cli("aliases", "set", version, "champion", "1")
     assert cli.json("versions", "show", version, "@champion")["stage"] == "development"
     cli("stages", "set", version, "1", "staging")
     assert cli.json("versions", "show", version, "@champion")["stage"] == "staging"
 
 
-def test_a_reference_is_asked_for_each_time(version: str, cli: Cli, sqlite_server: Server) -> None:
-    """A command does not repeat the answer of the last one if somebody moved the reference meanwhile."""
+def test_each_command_resolves_a_reference_anew(version: str, cli: Cli, sqlite_server: Server) -> None:
+    """A command does not use the cached answer if another user has moved the alias."""
     reference = f"models:/{version}@champion"
     cli("aliases", "set", version, "champion", "1")
     assert cli.json("download", reference)["version"]["version"] == 1
@@ -70,8 +70,8 @@ def test_a_reference_is_asked_for_each_time(version: str, cli: Cli, sqlite_serve
     assert cli.json("download", reference)["version"]["version"] == 2
 
 
-def test_the_environment_is_heard(cli: Cli, model: str) -> None:
-    """All of it; what is nonsense there is a wrong command line."""
+def test_environment_variables_configure_the_client(cli: Cli, model: str) -> None:
+    """An invalid value is a usage error."""
     cli("models", "show", model, REGISTRY_ATTEMPTS="1")
-    told = cli("models", "show", model, status=2, REGISTRY_ATTEMPTS="many")
-    assert "REGISTRY_ATTEMPTS is 'many'" in told.stderr
+    warning = cli("models", "show", model, status=2, REGISTRY_ATTEMPTS="many")
+    assert "REGISTRY_ATTEMPTS is 'many'" in warning.stderr

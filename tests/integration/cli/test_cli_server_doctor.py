@@ -1,4 +1,4 @@
-"""`registry-server doctor` finds what was done to a registry, and says that all is well when it is."""
+"""`registry-server doctor` finds damage, and passes a healthy registry."""
 
 import asyncio
 import contextlib
@@ -22,8 +22,8 @@ from tests.support.steps import version_of
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a registry with one version, whose server has ended."""
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Create the folder of a registry with one version; its server has stopped."""
     folder = tmp_path_factory.mktemp("made")
     with administrator(folder) as registry:
         registry.models.create("eurusd", "forecasting")
@@ -32,20 +32,20 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def data(made: Path, tmp_path: Path) -> Path:
-    """A copy of that folder, to do harm to."""
-    return Path(shutil.copytree(made, tmp_path / "data"))
+def data(template: Path, tmp_path: Path) -> Path:
+    """Copy that folder, to damage the copy."""
+    return Path(shutil.copytree(template, tmp_path / "data"))
 
 
 def found(data: Path, *options: str, status: int | None, **environment: str) -> dict[str, dict[str, Any]]:
-    """The findings by what was looked at."""
+    """Run doctor and return its findings by name of the check."""
     done = operate("doctor", "--data", data, "--json", *options, status=status, **environment)
     return {finding["what"]: finding for finding in json.loads(done.stdout)}
 
 
 @contextlib.contextmanager
 def administrator(data: Path) -> Iterator[HttpRegistry]:
-    """The first admin's registry on the folder, whose server ends with the block."""
+    """Run a server on the folder during the block, and open it as the first admin."""
     with running(Settings(data=data, port=0, access_log=False)) as url:
         config = RegistryConfig(url=url, token=(data / "admin-token").read_text().strip())
         with HttpRegistry(config) as registry:
@@ -53,81 +53,81 @@ def administrator(data: Path) -> Iterator[HttpRegistry]:
 
 
 def blob_of(data: Path) -> Path:
-    """The file of the one blob."""
+    """Return the file of the only blob, made writable."""
     (blob,) = (data / "blobs" / "sha256").glob("*/*")
     blob.chmod(0o600)
     return blob
 
 
-def test_a_healthy_registry_is_healthy(data: Path) -> None:
-    """Every line has its mark, and looking changes nothing."""
+def test_a_healthy_registry_passes_all_checks(data: Path) -> None:
+    """Every line has a mark, and no file is changed."""
     before = {file: file.read_bytes() for file in data.rglob("*") if file.is_file()}
     findings = found(data, "--verify", status=0)
     assert all(finding["well"] for finding in findings.values())
     assert findings["blobs"]["found"] == "1 of the right size and digest"
-    shown = operate("doctor", "--data", data).stdout
-    assert shown.count("✓") == len(findings)
-    assert "journal mode wal" in shown
+    output = operate("doctor", "--data", data).stdout
+    assert output.count("✓") == len(findings)
+    assert "journal mode wal" in output
     after = {file: file.read_bytes() for file in data.rglob("*") if file.is_file() and file in before}
     assert after == before
 
 
-def test_a_registry_is_looked_at_while_its_server_runs(data: Path) -> None:
-    """The owner is named."""
+def test_doctor_works_while_a_server_runs(data: Path) -> None:
+    """The finding about the lock has the address of the server."""
     with running(Settings(data=data, port=0, access_log=False)) as url:
         assert url in found(data, "--verify", status=0)["lock"]["found"]
 
 
 def truncate(data: Path) -> None:
-    """A crash of the disk."""
+    """Cut off the end of a blob."""
     blob_of(data).write_bytes(b"weigh")
 
 
 def alter(data: Path) -> None:
-    """A bit that rotted."""
+    """Change a byte of a blob."""
     blob_of(data).write_bytes(b"weightz")
 
 
 def unlink(data: Path) -> None:
-    """A clean-up by mistake."""
+    """Remove a blob."""
     blob_of(data).unlink()
 
 
 def open_token(data: Path) -> None:
-    """A copy without its mode."""
+    """Let all users read the admin token."""
     (data / "admin-token").chmod(0o644)
 
 
 def share_token(data: Path) -> None:
-    """Let a group read the file."""
+    """Let a group read the admin token."""
     (data / "admin-token").chmod(0o640)
 
 
 def open_folder(data: Path) -> None:
-    """A folder that somebody made by hand."""
+    """Let all users enter the data folder."""
     data.chmod(0o755)
 
 
 def forget_steps(data: Path) -> None:
-    """An older version of the software."""
+    """Make the schema look like that of an older version."""
     with apsw.Connection(str(data / "registry.sqlite3")) as database:
         database.execute("DELETE FROM migrations")
 
 
 def foreign_steps(data: Path) -> None:
-    """A newer version of the software."""
+    """Make the schema look like that of a newer version."""
     with apsw.Connection(str(data / "registry.sqlite3")) as database:
         database.execute("INSERT INTO migrations VALUES (9999, 'later', 'x')")
 
 
 def dangle(data: Path) -> None:
-    """Somebody's hand in the rows."""
+    """Break a reference between rows."""
     with apsw.Connection(str(data / "registry.sqlite3")) as database:
         database.execute("UPDATE versions SET model = 'gone'")
 
 
 def corrupt(data: Path) -> None:
-    """Pages overwritten."""
+    """Overwrite a page of the database."""
     file = data / "registry.sqlite3"
     whole = bytearray(file.read_bytes())
     whole[8192:12288] = b"\xff" * 4096
@@ -135,12 +135,12 @@ def corrupt(data: Path) -> None:
 
 
 def junk(data: Path) -> None:
-    """No database at all."""
+    """Replace the database by junk."""
     (data / "registry.sqlite3").write_bytes(b"junk" * 4096)
 
 
 @pytest.mark.parametrize(
-    ("harm", "what", "said", "options"),
+    ("damage", "what", "sentence", "options"),
     [
         (truncate, "blobs", "has 5 bytes instead of 7", []),
         (alter, "blobs", "do not match that digest", ["--verify"]),
@@ -149,24 +149,24 @@ def junk(data: Path) -> None:
         (share_token, "admin token file", "has mode 0640: chmod 600", []),
         (open_folder, "data folder", "has mode 0755; other users can enter it: chmod 700", []),
         (forget_steps, "schema", "not applied yet: 0001_", []),
-        (foreign_steps, "schema", "migration 9999_later", []),
+        (foreign_steps, "schema", "migration 9999_later, which this version does not know", []),
         (dangle, "integrity, rows", "references a missing row", []),
         (junk, "database", "registry.sqlite3 is damaged (file is not a database): keep a copy", []),
     ],
 )
-def test_harm_is_found_and_what_helps_is_said(
-    data: Path, harm: Callable[[Path], None], what: str, said: str, options: list[str]
+def test_damage_is_found_and_a_remedy_is_printed(
+    data: Path, damage: Callable[[Path], None], what: str, sentence: str, options: list[str]
 ) -> None:
-    """Status 1, and the line that is wrong is marked."""
-    harm(data)
+    """The exit status is 1, and the failed check is marked."""
+    damage(data)
     findings = found(data, *options, status=1)
     assert [name for name, finding in findings.items() if finding["well"] is False] == what.split(", ")
-    assert said in findings[what.partition(",")[0]]["found"]
+    assert sentence in findings[what.partition(",")[0]]["found"]
     assert "✗" in operate("doctor", "--data", data, *options, status=1).stdout
 
 
-def test_damaged_bytes_and_the_version_that_misses_them_are_named(data: Path) -> None:
-    """Until they are sent again; the file stays in quarantine for people to look at."""
+def test_quarantined_bytes_are_listed_with_a_version_that_needs_them(data: Path) -> None:
+    """After a new upload they are no longer listed; the damaged file stays in quarantine."""
     blob = blob_of(data)
     alter(data)
     with administrator(data) as registry:
@@ -179,8 +179,8 @@ def test_damaged_bytes_and_the_version_that_misses_them_are_named(data: Path) ->
     assert found(data, status=0)["quarantine"]["found"] == "1 file, 7 bytes retained for inspection"
 
 
-def test_what_is_under_way_astray_or_in_the_trash_is_counted(data: Path) -> None:
-    """None of it is a fault: uploads go on or expire, and the collector takes the rest."""
+def test_uploads_orphans_and_trash_are_counted(data: Path) -> None:
+    """They are not failures: uploads continue or expire, and garbage collection removes the rest."""
     with administrator(data) as registry:
         registry.artifacts.begin_upload("ab" * 32, 1000)
     for place in ("sha256/ab", "trash"):
@@ -189,38 +189,38 @@ def test_what_is_under_way_astray_or_in_the_trash_is_counted(data: Path) -> None
         (folder / ("ab" * 32)).write_bytes(b"stray")
     findings = found(data, status=0)
     assert findings["uploads"]["found"] == "1 open, 0 of 1,000 bytes"
-    taken = "1 file, 5 bytes without a row; `registry-server gc` moves it to the trash when old enough"
-    assert findings["orphan files"]["found"] == taken
+    expected = "1 file, 5 bytes without a row; `registry-server gc` moves it to the trash when old enough"
+    assert findings["orphan files"]["found"] == expected
     assert findings["trash"]["found"] == "1 file, 5 bytes; `registry-server gc` deletes it when old enough"
 
 
 def test_overwritten_pages_are_found(data: Path) -> None:
-    """Wherever they are: the engine says no, or its own check does."""
+    """Either opening the database or its integrity check fails."""
     corrupt(data)
     assert not all(finding["well"] for finding in found(data, status=1).values())
 
 
-def test_changed_bytes_of_the_same_size_need_a_closer_look(data: Path) -> None:
-    """Only `--verify` reads the bytes."""
+def test_changed_bytes_of_the_same_size_are_found_by_verify_only(data: Path) -> None:
+    """Without `--verify` the bytes are not read."""
     alter(data)
     assert "--verify" in found(data, status=0)["blobs"]["found"]
 
 
-def test_a_folder_that_is_not_there_is_found_missing(tmp_path: Path) -> None:
-    """And is not made."""
+def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
+    """The folder is not created."""
     assert found(tmp_path / "none", status=1)["data folder"]["well"] is False
     assert not (tmp_path / "none").exists()
 
 
-def test_a_removed_admin_token_is_well(data: Path) -> None:
-    """Keeping it elsewhere is the safest."""
+def test_a_removed_admin_token_is_accepted(data: Path) -> None:
+    """It is safest to store the token elsewhere."""
     (data / "admin-token").unlink()
     assert found(data, status=0)["admin token file"]["well"] is True
 
 
 @pytest.mark.parametrize("name", ["adapters", "common_lib"])
 def test_a_package_of_the_same_name_is_found(data: Path, tmp_path: Path, name: str) -> None:
-    """`adapters` is also a package on PyPI; what stands first on the path would be imported, or is already."""
+    """PyPI has a package named `adapters`; the first one on the path is imported."""
     (tmp_path / name).mkdir()
     (tmp_path / name / "__init__.py").touch()
     command = [sys.executable, "-P", "-c", SERVER, "doctor", "--data", str(data), "--json"]
@@ -231,7 +231,7 @@ def test_a_package_of_the_same_name_is_found(data: Path, tmp_path: Path, name: s
 
 
 def test_another_adapters_on_the_path_is_found(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its place is named."""
+    """The finding has its path."""
     (tmp_path / "adapters").mkdir()
     (tmp_path / "adapters" / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
@@ -242,7 +242,7 @@ def test_another_adapters_on_the_path_is_found(data: Path, tmp_path: Path, monke
 def test_the_package_of_pypi_is_found_although_ours_is_imported(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Installed into the same folder, it has overwritten files of ours."""
+    """It was installed into the same folder and has overwritten files."""
     about = tmp_path / "adapters-1.3.1.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: adapters\nVersion: 1.3.1\n")
@@ -250,8 +250,8 @@ def test_the_package_of_pypi_is_found_although_ours_is_imported(
     assert "pip uninstall adapters" in found(data, status=1)["import adapters"]["found"]
 
 
-async def shown(url: str, setting: str) -> Any:
-    """A setting of the server."""
+async def read_setting(url: str, setting: str) -> Any:
+    """Read a setting of the PostgreSQL server."""
     connection = await asyncpg.connect(url)
     try:
         return await connection.fetchval(f"SHOW {setting}")
@@ -259,14 +259,14 @@ async def shown(url: str, setting: str) -> Any:
         await connection.close()
 
 
-def test_postgresql_is_looked_at_too(tmp_path: Path, postgres_url: str) -> None:
-    """Rows are read there, bytes are looked for here; a server without fsync, as in tests, is not well."""
+def test_a_registry_on_postgresql_is_checked(tmp_path: Path, postgres_url: str) -> None:
+    """Rows are read from PostgreSQL and bytes from the folder; a server without fsync, as in tests, fails a check."""
     data = tmp_path / "data"
     with running(Settings(data=data, port=0, access_log=False, database_url=postgres_url)):
         pass
     findings = found(data, status=None, REGISTRY_DATABASE_URL=postgres_url)
     assert [what for what, finding in findings.items() if finding["well"] is False] in (["PostgreSQL"], [])
-    assert findings["PostgreSQL"]["well"] is (asyncio.run(shown(postgres_url, "fsync")) == "on")
+    assert findings["PostgreSQL"]["well"] is (asyncio.run(read_setting(postgres_url, "fsync")) == "on")
     assert findings["schema"]["found"] == "up to date"
     assert findings["blobs"]["found"].startswith("0 of the right size")
     assert findings["rows"]["found"] == "equal to the state in the log"
@@ -275,8 +275,8 @@ def test_postgresql_is_looked_at_too(tmp_path: Path, postgres_url: str) -> None:
     assert nowhere["database"]["well"] is False
 
 
-def test_a_file_that_others_can_change_needs_no_backup(data: Path) -> None:
-    """The advice is the command that mends the mode, and no other beside it."""
+def test_a_file_that_others_can_change_has_a_chmod_remedy(data: Path) -> None:
+    """The remedy is only the command that corrects the mode."""
     (data / "store.json").chmod(0o666)
-    looked = found(data, status=1)["engine"]["found"]
-    assert looked.endswith(f"chmod 600 {data / 'store.json'}")
+    finding = found(data, status=1)["engine"]["found"]
+    assert finding.endswith(f"chmod 600 {data / 'store.json'}")

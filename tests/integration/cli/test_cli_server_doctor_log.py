@@ -1,4 +1,4 @@
-"""`registry-server doctor` replays the log against the rows, and names the event or row that was damaged or edited."""
+"""`registry-server doctor` replays the log, and reports damaged or edited events and rows."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from tests.support.steps import promoted, version_of
 pytestmark = pytest.mark.damages
 
 
-# More than an event holds, so that parts of it lie beside the log.
+# Larger than an event may be, so that parts of it are stored outside the log.
 LONG = {f"layer-{number}": "x" * 100 for number in range(200)}
 
 
@@ -45,7 +45,7 @@ def fill(settings: Settings) -> None:
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of such a registry in SQLite."""
+    """Create the folder of such a registry in SQLite."""
     data = tmp_path_factory.mktemp("template") / "data"
     fill(Settings(data=data, port=0, access_log=False))
     return data
@@ -53,12 +53,12 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def data(template: Path, tmp_path: Path) -> Path:
-    """A copy to do harm to."""
+    """Copy the folder, to damage the copy."""
     return Path(shutil.copytree(template, tmp_path / "data"))
 
 
-def harmed(data: Path, *statements: str) -> None:
-    """Change rows as somebody with the database in their hands would; the triggers stay as they were."""
+def execute(data: Path, *statements: str) -> None:
+    """Run statements without the triggers, as a user with access to the database file can."""
     with apsw.Connection(str(data / "registry.sqlite3")) as raw:
         triggers = raw.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
         for name, _ in triggers:
@@ -69,14 +69,14 @@ def harmed(data: Path, *statements: str) -> None:
             raw.execute(str(definition))
 
 
-def edited(data: Path, sequence: int, edit: Callable[[dict[str, Any]], None]) -> None:
-    """Edit an event carefully, so that its bytes are in the right form."""
+def edit_event(data: Path, sequence: int, edit: Callable[[dict[str, Any]], None]) -> None:
+    """Edit an event, and store it in the right form."""
     with apsw.Connection(str(data / "registry.sqlite3")) as raw:
         body = raw.execute("SELECT body FROM events WHERE sequence = ?1", (sequence,)).fetchall()[0][0]
     event = json.loads(bytes(body))  # type: ignore[arg-type]
     edit(event)
     body = canonical.encode(event).hex()
-    harmed(data, f"UPDATE events SET body = x'{body}' WHERE sequence = {sequence}")  # noqa: S608 - a test's own
+    execute(data, f"UPDATE events SET body = x'{body}' WHERE sequence = {sequence}")  # noqa: S608 - a test's own
 
 
 def sequence_of(data: Path, kind: str) -> int:
@@ -92,8 +92,8 @@ def found(data: Path, status: int, **environment: str) -> dict[str, str]:
     return {one["what"]: one["found"] for one in json.loads(done.stdout) if one["well"] is False}
 
 
-def test_what_nobody_touched_is_well(data: Path) -> None:
-    """Of every kind of object, and of the events of each."""
+def test_an_unchanged_registry_passes(data: Path) -> None:
+    """The registry has objects and events of every kind."""
     assert found(data, 0) == {}
 
 
@@ -129,52 +129,52 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("statement", "sentence"), ROWS)
-def test_an_edited_row_is_named(data: Path, statement: str, sentence: str) -> None:
-    """With the field, and with what mends it."""
-    harmed(data, statement)
+def test_an_edited_row_is_reported(data: Path, statement: str, sentence: str) -> None:
+    """The finding has the field and a remedy."""
+    execute(data, statement)
     wrong = found(data, 1)
     assert sentence in wrong["rows"]
     assert "restore the database from an older backup" in wrong["rows"]
 
 
 def other_actor(event: dict[str, Any]) -> None:
-    """Let somebody else have done it."""
+    """Replace the actor by another principal."""
     event["actor"] = "mallory"
 
 
 def unknown_actor(event: dict[str, Any]) -> None:
-    """Let somebody have done it who does not exist."""
+    """Replace the actor by an unknown principal."""
     event["actor"] = "nobody"
 
 
 def other_before(event: dict[str, Any]) -> None:
-    """Tell another past."""
+    """Change the values before the event."""
     (fields,) = event["data"]["before"].values()
     fields["revision"] = 17
 
 
 def other_after(event: dict[str, Any]) -> None:
-    """Tell another change."""
+    """Change the values after the event."""
     event["data"]["after"][event["subject"]]["revision"] = 17
 
 
 def other_time(event: dict[str, Any]) -> None:
-    """Let it have been long ago."""
+    """Set an earlier time."""
     event["time"] = "2020-01-01T00:00:00.000000Z"
 
 
 def other_number(event: dict[str, Any]) -> None:
-    """Let it be of another place."""
+    """Set another sequence number."""
     event["sequence"] = f"{1:020d}"
 
 
 def other_log(event: dict[str, Any]) -> None:
-    """Let it be of another registry."""
+    """Set the source of another registry."""
     event["source"] = "urn:uuid:00000000-0000-0000-0000-000000000000"
 
 
 def one_more(event: dict[str, Any]) -> None:
-    """Add something."""
+    """Add an unknown field."""
     event["comment"] = "all is well"
 
 
@@ -195,25 +195,27 @@ EDITS = [
 
 
 @pytest.mark.parametrize(("kind", "edit", "sentence"), EDITS)
-def test_an_edited_event_is_named(data: Path, kind: str, edit: Callable[[dict[str, Any]], None], sentence: str) -> None:
-    """By its number, whatever of it was edited and however well."""
+def test_an_edited_event_is_reported(
+    data: Path, kind: str, edit: Callable[[dict[str, Any]], None], sentence: str
+) -> None:
+    """The finding has the sequence number of the event."""
     sequence = sequence_of(data, kind if kind != "blobs.published" else published(data))
-    edited(data, sequence, edit)
+    edit_event(data, sequence, edit)
     wrong = found(data, 1)
     assert f"event {sequence} " in wrong["log"]
     assert sentence in wrong["log"]
 
 
 def published(data: Path) -> str:
-    """Return the types of the events that bytes left here."""
+    """Return the type of the event that records published bytes."""
     with apsw.Connection(str(data / "registry.sqlite3"), flags=apsw.SQLITE_OPEN_READONLY) as raw:
         types = {json.loads(bytes(row[0]))["type"] for row in raw.execute("SELECT body FROM events")}  # type: ignore[arg-type]
     return next(kind for kind in ("blobs.published", "blob.published") if f"registry.{kind}" in types)
 
 
-def test_a_change_that_was_told_otherwise_shows_in_the_rows(data: Path) -> None:
-    """The event itself may be in its form; what follows from it is not what the row holds."""
-    edited(data, sequence_of(data, "version.recalled"), other_after)
+def test_an_event_with_another_change_contradicts_the_rows(data: Path) -> None:
+    """The event is in the right form, but its values differ from the row."""
+    edit_event(data, sequence_of(data, "version.recalled"), other_after)
     assert "versions row 'eurusd/4' differs from the log in revision" in found(data, 1)["rows"]
 
 
@@ -242,9 +244,9 @@ MISSING = [
 
 
 @pytest.mark.parametrize(("statement", "sentence"), MISSING)
-def test_an_event_that_is_missing_or_damaged_is_named(data: Path, statement: str, sentence: str) -> None:
-    """Wherever in the log it stood."""
-    harmed(data, statement)
+def test_a_missing_or_damaged_event_is_reported(data: Path, statement: str, sentence: str) -> None:
+    """This holds for any position in the log."""
+    execute(data, statement)
     assert sentence in found(data, 1)["log"]
 
 
@@ -266,24 +268,24 @@ WEAKENED = (
         ),
     ],
 )
-def test_what_protects_the_log_must_be_there(data: Path, statement: str, sentence: str) -> None:
-    """Although nothing was changed yet."""
+def test_a_missing_trigger_or_index_is_reported(data: Path, statement: str, sentence: str) -> None:
+    """This holds although no row was changed."""
     with apsw.Connection(str(data / "registry.sqlite3")) as raw:
         raw.execute(statement)
     assert sentence in found(data, 1)["shape"]
 
 
-def test_of_many_faults_the_first_are_named_and_all_are_counted(data: Path) -> None:
-    """The table stays readable."""
-    harmed(data, "UPDATE events SET body = x'ff'")
+def test_of_many_faults_the_first_are_listed_and_all_are_counted(data: Path) -> None:
+    """The finding stays short."""
+    execute(data, "UPDATE events SET body = x'ff'")
     sentence = found(data, 1)["log"]
     assert "event 5 cannot be read (DecodeError) and " in sentence
     assert " more: restore the database" in sentence
     assert "event 6" not in sentence
 
 
-def test_the_same_is_found_on_postgresql(postgres_url: str, tmp_path: Path) -> None:
-    """Rows, events, and what protects them."""
+def test_damage_is_found_on_postgresql(postgres_url: str, tmp_path: Path) -> None:
+    """Edited rows and events, and dropped triggers and indexes, are found."""
     data = tmp_path / "data"
     fill(Settings(data=data, port=0, access_log=False, database_url=postgres_url))
     also = {"REGISTRY_DATABASE_URL": postgres_url}

@@ -1,4 +1,4 @@
-"""`registry-server gc`: through the server that owns the folder, or on the folder itself."""
+"""`registry-server gc`: through the server that owns the folder, or in the folder itself."""
 
 import contextlib
 import hashlib
@@ -21,7 +21,7 @@ AT_ONCE = ["--grace", "0s", "--retention", "0s", "--trash", "0s"]
 
 @pytest.fixture(params=["with a server", "without a server"])
 def data(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """A registry with a version, a tombstoned version, and bytes that nobody ever named; no lease holds them."""
+    """Provide a registry with a version, a tombstoned version, and unreferenced bytes without a lease."""
     folder = tmp_path / "data"
     (tmp_path / "unnamed").write_bytes(b"unnamed")
     with running(Settings(data=folder, port=0, access_log=False)) as url, at(folder, url) as registry:
@@ -39,63 +39,63 @@ def data(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 
 
 def at(data: Path, url: str) -> HttpRegistry:
-    """The first admin's registry."""
+    """Open the registry as the first admin."""
     return HttpRegistry(RegistryConfig(url=url, token=(data / "admin-token").read_text().strip()))
 
 
-def collected(data: Path, *options: str) -> dict[str, Any]:
-    """The report of a collection."""
+def collect(data: Path, *options: str) -> dict[str, Any]:
+    """Run a collection and return its report."""
     report: dict[str, Any] = json.loads(operate("gc", "--data", data, "--json", *options).stdout)
     return report
 
 
 def present(data: Path) -> int:
-    """How many blobs stand under their digests."""
+    """Return the number of blobs stored under their digests."""
     return len(list((data / "blobs" / "sha256").glob("*/*")))
 
 
-def test_what_no_version_names_goes_to_the_trash_and_then_for_good(data: Path) -> None:
-    """Step by step; the bytes of a living version stay."""
-    first = collected(data)
+def test_unreferenced_bytes_go_to_the_trash_and_are_deleted_later(data: Path) -> None:
+    """The bytes of a version in use stay."""
+    first = collect(data)
     assert (first["unreferenced_blobs"], first["removed_blobs"], present(data)) == (1, 0, 3)
-    second = collected(data, "--grace", "0s", "--retention", "0s")
+    second = collect(data, "--grace", "0s", "--retention", "0s")
     assert (second["released_versions"], second["unreferenced_blobs"], second["removed_blobs"]) == (1, 2, 2)
     assert (second["removed_bytes"], second["purged_files"], present(data)) == (18, 0, 1)
     assert len(list((data / "blobs" / "trash").iterdir())) == 2
-    third = collected(data, "--trash", "0s")
+    third = collect(data, "--trash", "0s")
     assert (third["purged_files"], third["purged_bytes"], third["unreferenced_blobs"]) == (2, 18, 0)
     assert list((data / "blobs" / "trash").iterdir()) == []
 
 
 def test_a_dry_run_changes_nothing(data: Path) -> None:
-    """It says so, and what would be done."""
+    """The output lists what would be removed."""
     done = operate("gc", "--data", data, "--dry-run", *AT_ONCE)
     lines = [line.split() for line in done.stdout.splitlines()]
     assert ["tombstoned", "versions", "whose", "bytes", "were", "released", "1"] in lines
     assert ["blobs", "found", "unreferenced", "1"] in lines
     assert done.stderr == "Dry run: nothing was changed.\n"
     assert present(data) == 3
-    assert collected(data, *AT_ONCE, "--dry-run")["dry_run"] is True
-    assert collected(data, *AT_ONCE)["released_versions"] == 1
+    assert collect(data, *AT_ONCE, "--dry-run")["dry_run"] is True
+    assert collect(data, *AT_ONCE)["released_versions"] == 1
 
 
-def test_it_says_what_it_did_as_a_table(data: Path) -> None:
-    """Counts and bytes stand in columns."""
-    said = operate("gc", "--data", data, *AT_ONCE).stdout.splitlines()
-    rows = [line.split()[-2:] for line in said if "moved to the trash" in line or "deleted from" in line]
+def test_the_result_is_a_table(data: Path) -> None:
+    """It has columns for counts and bytes."""
+    lines = operate("gc", "--data", data, *AT_ONCE).stdout.splitlines()
+    rows = [line.split()[-2:] for line in lines if "moved to the trash" in line or "deleted from" in line]
     assert rows == [["2", "18"], ["trash", "0"], ["2", "18"]]
 
 
 @pytest.mark.parametrize("time", ["1", "d", "1w", "-1d", "1.5h", "", "4000d", "1d\n", "¹d"])
-def test_a_time_needs_its_unit(tmp_path: Path, time: str) -> None:
-    """Nothing is opened for a wrong one."""
+def test_a_time_without_a_unit_is_refused(tmp_path: Path, time: str) -> None:
+    """The data folder is not opened."""
     done = operate("gc", "--data", tmp_path / "none", f"--grace={time}", status=2)
     assert "write 90s, 30m, 36h or 7d" in " ".join(done.stderr.replace("│", " ").split())
     assert not (tmp_path / "none").exists()
 
 
-def test_only_an_administrator_collects(tmp_path: Path) -> None:
-    """Others end with status 4; a folder without a registry with status 2."""
+def test_only_an_admin_can_collect(tmp_path: Path) -> None:
+    """Another principal ends with status 4; a folder without a registry with status 2."""
     assert operate("gc", "--data", tmp_path / "none", "--json", status=2).stdout == ""
     with running(Settings(data=tmp_path, port=0, access_log=False)) as url, at(tmp_path, url) as registry:
         registry.principals.create("reader", "service", [Grant(role=Role.ANALYSIS, models="*")])

@@ -1,4 +1,4 @@
-"""Nobody locks everybody out: the last admin stays one, unless the owner of the machine forces it."""
+"""The last admin cannot be removed, except with --force by the owner of the machine."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,14 +19,14 @@ ADMIN = Grant(role=Role.ADMIN, models="*")
 
 @pytest.fixture(params=["memory", "postgres"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """A registry with one admin and other principals, on each engine."""
+    """Provide a registry with one admin and other principals, on each engine."""
     with opened(request) as found:
         yield found
 
 
 @pytest.fixture
 def admin(world: World) -> Iterator[HttpRegistry]:
-    """The first admin."""
+    """Open the registry as the first admin."""
     with world.backend.registry() as found:
         yield found
 
@@ -39,8 +39,8 @@ def admin(world: World) -> Iterator[HttpRegistry]:
         [Grant(role=Role.AUDITOR, models="*"), Grant(role=Role.INTEGRATION, models="*")],
     ],
 )
-def test_the_last_admin_keeps_the_grant(world: World, admin: HttpRegistry, grants: list[Grant]) -> None:
-    """By force neither; nothing is changed, and the answer says what to do."""
+def test_the_grant_of_the_last_admin_cannot_be_removed(world: World, admin: HttpRegistry, grants: list[Grant]) -> None:
+    """Force does not help; nothing is changed, and the error has a remedy."""
     seen = admin.principals.get("admin")
     for how in ({"revision": seen.revision}, {"force": True}):
         with pytest.raises(Conflict) as refused:
@@ -56,8 +56,8 @@ def tokens_of(admin: HttpRegistry, name: str) -> list[str]:
     return [t.id for t in admin.principals.tokens() if t.principal == name and t.revoked_at is None]
 
 
-def test_the_last_token_of_the_last_admin_is_not_revoked(world: World, admin: HttpRegistry) -> None:
-    """One of several is; an admin whose tokens are all gone does not count as another one."""
+def test_the_last_token_of_the_last_admin_cannot_be_revoked(world: World, admin: HttpRegistry) -> None:
+    """One of several tokens can be revoked; an admin without a valid token does not count as another admin."""
     (first,) = tokens_of(admin, "admin")
     admin.principals.create("other", "human", [ADMIN])
     with pytest.raises(Conflict, match="last_admin"):
@@ -71,7 +71,7 @@ def test_the_last_token_of_the_last_admin_is_not_revoked(world: World, admin: Ht
 
 
 def test_an_admin_whose_tokens_have_expired_does_not_count(world: World, admin: HttpRegistry) -> None:
-    """Up to the second in which the token ends, it does."""
+    """The admin counts until the token expires."""
     admin.principals.create("other", "human", [ADMIN])
     admin.principals.issue_token("other", valid_days=1)
     (first,) = tokens_of(admin, "admin")
@@ -82,8 +82,8 @@ def test_an_admin_whose_tokens_have_expired_does_not_count(world: World, admin: 
         admin.principals.update("admin", [], reason="goodbye", force=True)
 
 
-def test_somebody_else_may_go_and_two_admins_may_part(world: World, admin: HttpRegistry) -> None:
-    """A change that leaves an admin is made as before."""
+def test_a_change_that_leaves_an_admin_is_made(world: World, admin: HttpRegistry) -> None:
+    """Another principal, or one of two admins, can lose the role."""
     admin.principals.create("other", "human", [ADMIN])
     admin.principals.issue_token("other")
     admin.principals.update("other", [], reason="moved on", force=True)
@@ -93,8 +93,8 @@ def test_somebody_else_may_go_and_two_admins_may_part(world: World, admin: HttpR
 
 
 @pytest.mark.parametrize("how", ["grants", "tokens"])
-def test_two_admins_who_remove_each_other_take_turns(world: World, admin: HttpRegistry, how: str) -> None:
-    """The second one is refused: one admin is left."""
+def test_of_two_admins_who_remove_each_other_one_is_left(world: World, admin: HttpRegistry, how: str) -> None:
+    """The second change is refused."""
     admin.principals.create("other", "human", [ADMIN])
     admin.principals.issue_token("other")
     tokens = {name: tokens_of(admin, name)[0] for name in ("admin", "other")}
@@ -114,8 +114,8 @@ def test_two_admins_who_remove_each_other_take_turns(world: World, admin: HttpRe
     assert done.count(True) == 1
 
 
-def test_the_owner_of_the_machine_may_do_it_by_force(tmp_path: Path) -> None:
-    """While no server runs, and after `--force` only; a new token for an admin is made the same way."""
+def test_the_owner_of_the_machine_can_remove_the_last_admin_by_force(tmp_path: Path) -> None:
+    """This works only with `--force` and while no server runs; a new token for an admin is created in the same way."""
     data = tmp_path / "data"
     operate("migrate", "--data", data)
     where = ["--data", str(data)]

@@ -1,4 +1,4 @@
-"""`registry-server principal`: what principals may do is seen and changed, with a server or without one."""
+"""`registry-server principal`: grants are listed and changed, with a server or without one."""
 
 import contextlib
 import json
@@ -14,59 +14,59 @@ from registry_server.serving import running
 from registry_server.settings import Settings
 from tests.support.cli import operate
 
-Reach = Callable[..., Any]
+Operate = Callable[..., Any]
 
 
 OWNERS = ["with a server", "without a server"]
 
 
 @contextlib.contextmanager
-def reached(owner: str, data: Path) -> Iterator[Reach]:
-    """`registry-server` on a registry with a service `bench` of two grants, whoever owns its folder."""
+def opened(owner: str, data: Path) -> Iterator[Operate]:
+    """Provide `registry-server` on a registry that has a service `bench` with two grants."""
     with contextlib.ExitStack() as stack:
         if owner == "with a server":
             stack.enter_context(running(Settings(data=data, port=0, access_log=False)))
         else:
             operate("migrate", "--data", data)
 
-        def reach(*arguments: str, status: int = 0) -> Any:
+        def operate_on(*arguments: str, status: int = 0) -> Any:
             return operate(*arguments, "--data", data, status=status)
 
-        reach("token", "create", "--name", "bench", "--role", "workbench", "--grant", "analysis:eurusd-*")
-        yield reach
+        operate_on("token", "create", "--name", "bench", "--role", "workbench", "--grant", "analysis:eurusd-*")
+        yield operate_on
 
 
 @pytest.fixture(params=OWNERS)
-def reach(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reach]:
-    """A registry of this test's own."""
-    with reached(request.param, tmp_path) as reach:
-        yield reach
+def operate_on(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Operate]:
+    """Provide a new registry."""
+    with opened(request.param, tmp_path) as operate_on:
+        yield operate_on
 
 
 @pytest.fixture(scope="module", params=OWNERS)
-def unchanged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reach]:
-    """A registry that all tests share which change nothing."""
-    with reached(request.param, tmp_path_factory.mktemp("unchanged")) as reach:
-        yield reach
+def unchanged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operate]:
+    """Provide a registry for all tests that do not change it."""
+    with opened(request.param, tmp_path_factory.mktemp("unchanged")) as operate_on:
+        yield operate_on
 
 
-def grants(reach: Reach, name: str = "bench") -> set[str]:
-    """What a principal may do."""
-    found = json.loads(reach("principal", "list", "--json").stdout)
+def grants(operate_on: Operate, name: str = "bench") -> set[str]:
+    """Return the grants of a principal."""
+    found = json.loads(operate_on("principal", "list", "--json").stdout)
     (ours,) = (principal for principal in found if principal["name"] == name)
     return {f"{grant['role']}:{grant['models']}" for grant in ours["grants"]}
 
 
-def test_grants_are_added_and_removed_and_the_rest_stays(reach: Reach) -> None:
-    """In one change, based on the revision that was read just before; a grant that is there is not doubled."""
+def test_grants_are_added_and_removed_and_the_rest_stays(operate_on: Operate) -> None:
+    """It is one change, based on the revision that was read first; an existing grant is not added twice."""
     options = ["--grant", "analysis:eurusd-*", "--role", "strategy", "--remove-grant", "workbench:*"]
-    said = reach("principal", "update", "bench", *options).stdout.splitlines()[-1]
-    assert said.split()[:4] == ["bench", "service", "analysis:eurusd-*,", "strategy:*"]
-    assert said.split()[-1] == "2"
-    assert grants(reach) == {"analysis:eurusd-*", "strategy:*"}
-    after = json.loads(reach("principal", "update", "bench", "--grant", "auditor:*", "--json").stdout)
+    row = operate_on("principal", "update", "bench", *options).stdout.splitlines()[-1]
+    assert row.split()[:4] == ["bench", "service", "analysis:eurusd-*,", "strategy:*"]
+    assert row.split()[-1] == "2"
+    assert grants(operate_on) == {"analysis:eurusd-*", "strategy:*"}
+    after = json.loads(operate_on("principal", "update", "bench", "--grant", "auditor:*", "--json").stdout)
     assert (after["revision"], len(after["grants"])) == (3, 3)
-    assert any(line.split()[:2] == ["admin", "human"] for line in reach("principal", "list").stdout.splitlines())
+    assert any(line.split()[:2] == ["admin", "human"] for line in operate_on("principal", "list").stdout.splitlines())
 
 
 @pytest.mark.parametrize(
@@ -84,22 +84,22 @@ def test_grants_are_added_and_removed_and_the_rest_stays(reach: Reach) -> None:
         (["nobody", "--role", "admin"], 3, "principal_not_found"),
     ],
 )
-def test_what_is_refused_changes_nothing(unchanged: Reach, options: list[str], status: int, sentence: str) -> None:
-    """Each with the exit status of the client."""
+def test_a_refused_update_changes_nothing(unchanged: Operate, options: list[str], status: int, sentence: str) -> None:
+    """The exit statuses are those of `registry`."""
     refused = unchanged("principal", "update", *options, status=status).stderr
     assert sentence in " ".join(refused.replace("│", " ").split())
     assert grants(unchanged) == {"analysis:eurusd-*", "workbench:*"}
 
 
-def test_what_somebody_changed_in_between_is_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unless it is forced."""
-    honest = HttpRegistry.call
+def test_a_concurrent_change_is_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --force it is."""
+    original = HttpRegistry.call
 
     def interrupted(registry: HttpRegistry, operation: Operation[Any]) -> Any:
         if operation.method == "PATCH":
-            monkeypatch.setattr(HttpRegistry, "call", honest)
-            honest(registry, principals.update("bench", [], force=True, reason="left"))
-        return honest(registry, operation)
+            monkeypatch.setattr(HttpRegistry, "call", original)
+            original(registry, principals.update("bench", [], force=True, reason="left"))
+        return original(registry, operation)
 
     operate("migrate", "--data", tmp_path)
     operate("token", "create", "--data", tmp_path, "--name", "bench", "--role", "workbench")

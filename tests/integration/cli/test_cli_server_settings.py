@@ -1,4 +1,4 @@
-"""Settings of the server that have no option come from variables of the environment."""
+"""Settings of the server without an option are read from environment variables."""
 
 from pathlib import Path
 
@@ -13,9 +13,12 @@ from tests.support.cli import Serving
 
 
 def test_a_limit_is_changed_by_a_variable(tmp_path: Path) -> None:
-    """The server holds itself to it; allowed hosts come from the variable, too."""
-    given = {"REGISTRY_SERVER_MAX_OPEN_UPLOADS": "1", "REGISTRY_SERVER_ALLOWED_HOSTS": "registry.example, b.example"}
-    with Serving(tmp_path / "data", **given) as server:
+    """The server applies the limit; allowed hosts can be set by a variable too."""
+    variables = {
+        "REGISTRY_SERVER_MAX_OPEN_UPLOADS": "1",
+        "REGISTRY_SERVER_ALLOWED_HOSTS": "registry.example, b.example",
+    }
+    with Serving(tmp_path / "data", **variables) as server:
         assert server.started()
         headers = {"authorization": f"Bearer {server.token}", "host": "registry.example"}
         with httpx.Client(base_url=server.url, headers=headers) as client:
@@ -47,10 +50,10 @@ def test_a_limit_is_changed_by_a_variable(tmp_path: Path) -> None:
         ("max_connections", "9", "is not a setting"),
     ],
 )
-def test_a_wrong_variable_keeps_the_server_from_starting(
+def test_the_server_does_not_start_with_an_invalid_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, complaint: str
 ) -> None:
-    """The message names the variable and what it can be; nothing is made."""
+    """The message names the variable and its allowed values; no folder is created."""
     monkeypatch.setenv(f"REGISTRY_SERVER_{name}", value)
     done = CliRunner().invoke(program, ["serve", "--data", str(tmp_path / "data")], env={"COLUMNS": "500"})
     assert done.exit_code == 2
@@ -59,7 +62,7 @@ def test_a_wrong_variable_keeps_the_server_from_starting(
 
 
 def test_every_setting_of_a_limit_can_be_set() -> None:
-    """Each number by a variable of its name; what is empty is as if it were not there."""
+    """Each number has a variable with its name; an empty variable is ignored."""
     numbers = {f.name: f.type for f in msgspec.structs.fields(Settings) if f.type in {int, float} and f.name != "port"}
     for name, kind in numbers.items():
         assert from_variables({f"REGISTRY_SERVER_{name.upper()}": " 7 "}) == {name: kind(7)}

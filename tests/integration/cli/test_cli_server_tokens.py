@@ -1,4 +1,4 @@
-"""`registry-server token`: through the server that owns the folder, or on the folder itself."""
+"""`registry-server token`: through the server that owns the folder, or in the folder itself."""
 
 import contextlib
 import fcntl
@@ -18,15 +18,15 @@ from registry_server.serving import Announcement, running
 from registry_server.settings import Settings
 from tests.support.cli import Serving, operate
 
-Reach = Callable[..., Any]
+Operate = Callable[..., Any]
 
 
 @pytest.fixture(params=["with a server", "without a server", "with a server on postgresql", "without one on it"])
-def token(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reach]:
-    """`registry-server token` on a registry, whoever owns its folder and whatever keeps its rows."""
+def token(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Operate]:
+    """Provide `registry-server token`, with and without a server, on both engines."""
     database_url = request.getfixturevalue("postgres_url") if "on" in request.param.split() else ""
 
-    def reach(*arguments: str, status: int = 0) -> Any:
+    def operate_on(*arguments: str, status: int = 0) -> Any:
         return operate("token", *arguments, "--data", tmp_path, status=status, REGISTRY_DATABASE_URL=database_url)
 
     with contextlib.ExitStack() as stack:
@@ -34,27 +34,27 @@ def token(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reach]:
             stack.enter_context(running(Settings(data=tmp_path, port=0, access_log=False, database_url=database_url)))
         else:
             operate("migrate", "--data", tmp_path, REGISTRY_DATABASE_URL=database_url)
-        yield reach
+        yield operate_on
 
 
-def test_a_token_is_created_listed_and_revoked(token: Reach) -> None:
-    """The secret is all that is written to standard output, once; the list has ids, times and whose it is."""
+def test_a_token_is_created_listed_and_revoked(token: Operate) -> None:
+    """Standard output has only the secret; the list has ids, times and principals."""
     created = token("create", "--name", "bench", "--role", "workbench", "--grant", "analysis:eurusd-*")
     secret = created.stdout.strip()
     assert secret.startswith("mrg_")
     assert secret not in created.stderr
     ours = next(row for row in json.loads(token("list", "--json").stdout) if row["principal"] == "bench")
     assert ours["id"] in created.stderr
-    shown = token("list").stdout
-    assert secret not in shown
-    assert any(line.split()[:2] == ["bench", ours["id"]] for line in shown.splitlines())
+    output = token("list").stdout
+    assert secret not in output
+    assert any(line.split()[:2] == ["bench", ours["id"]] for line in output.splitlines())
     assert f"token {ours['id']} of bench is revoked" in token("revoke", ours["id"]).stdout
     rows = {row["id"]: row for row in json.loads(token("list", "--json").stdout)}
     assert rows[ours["id"]]["revoked_at"] is not None
 
 
-def test_a_secret_goes_to_a_file_of_its_own(token: Reach, tmp_path: Path) -> None:
-    """Readable by its owner only, whatever the umask, and shown nowhere; the file is what a client takes."""
+def test_a_secret_is_written_to_a_new_file(token: Operate, tmp_path: Path) -> None:
+    """Only its owner can read the file, whatever the umask, and the secret is not printed."""
     out = tmp_path / "bench.token"
     before = os.umask(0)
     try:
@@ -69,22 +69,22 @@ def test_a_secret_goes_to_a_file_of_its_own(token: Reach, tmp_path: Path) -> Non
     assert f"its secret is in {out}" in created.stderr
 
 
-def test_a_file_is_not_overwritten_by_a_secret(token: Reach, tmp_path: Path) -> None:
-    """Nor is a link followed; no token is made, and what is refused leaves no empty file behind."""
-    (tmp_path / "kept").write_text("mine")
+def test_a_file_is_not_overwritten_by_a_secret(token: Operate, tmp_path: Path) -> None:
+    """Links are not followed; no token is created, and no empty file is left behind."""
+    (tmp_path / "existing").write_text("mine")
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
-    for name in ("kept", "link"):
+    for name in ("existing", "link"):
         refused = token("create", "--name", "new", "--role", "analysis", "--out", str(tmp_path / name), status=1)
         assert f"{tmp_path / name} already exists" in refused.stderr
-    assert (tmp_path / "kept").read_text() == "mine"
+    assert (tmp_path / "existing").read_text() == "mine"
     token("create", "--name", "new", "--out", str(tmp_path / "never"), status=2)
     token("create", "--name", "new", "--role", "analysis", "--out", str(tmp_path / "no" / "folder"), status=1)
     assert not any((tmp_path / name).exists() for name in ("elsewhere", "never", "no"))
     assert [row["principal"] for row in json.loads(token("list", "--json").stdout)] == ["admin"]
 
 
-def test_a_principal_gets_further_tokens_but_not_other_grants(token: Reach) -> None:
-    """What it may do is said when it is created; later only the same may be repeated."""
+def test_a_principal_gets_further_tokens_but_not_other_grants(token: Operate) -> None:
+    """Grants are set when the principal is created; later only the same grants can be given."""
     token("create", "--name", "desk", "--kind", "human", "--role", "analysis")
     token("create", "--name", "desk")
     token("create", "--name", "desk", "--kind", "human", "--grant", "analysis:*")
@@ -93,8 +93,8 @@ def test_a_principal_gets_further_tokens_but_not_other_grants(token: Reach) -> N
     assert len(json.loads(token("list", "--json").stdout)) == 4
 
 
-def test_a_token_that_expires_soon_is_named(token: Reach) -> None:
-    """Two weeks ahead, on standard error; a revoked one needs no successor."""
+def test_a_token_that_expires_soon_is_reported(token: Operate) -> None:
+    """The warning is on standard error, two weeks before; revoked tokens are not reported."""
     token("create", "--name", "late", "--role", "analysis", "--valid-days", "13")
     token("create", "--name", "good", "--role", "analysis", "--valid-days", "15")
     listed = token("list")
@@ -105,21 +105,21 @@ def test_a_token_that_expires_soon_is_named(token: Reach) -> None:
     assert token("list").stderr == ""
 
 
-def test_what_is_not_there_has_the_exit_status_of_the_client(token: Reach) -> None:
-    """3 for an unknown token, 2 for a command line that is wrong."""
+def test_an_unknown_token_and_a_usage_error_have_different_statuses(token: Operate) -> None:
+    """The exit status is 3 for an unknown token, 2 for a usage error."""
     token("revoke", "0123456789abcdef", status=3)
     for wrong in (["--role", "king"], ["--grant", "analysis"], ["--grant", "king:*"], ["--grant", "analysis:a*b"], []):
         token("create", "--name", "new", *wrong, status=2)
 
 
-def use(registry: HttpRegistry) -> None:
-    """Returns never, as long as the registry answers."""
+def use_until_refused(registry: HttpRegistry) -> None:
+    """Send requests until one fails."""
     while True:
         registry.principals.whoami()
 
 
 def test_a_revoked_token_is_refused_within_five_seconds(tmp_path: Path) -> None:
-    """Also by a server that knew it a moment ago."""
+    """This holds for a server that has just accepted the token."""
     with Serving(tmp_path) as server:
         assert server.started()
         secret = operate("token", "create", "--data", tmp_path, "--name", "s", "--role", "strategy").stdout.strip()
@@ -129,43 +129,43 @@ def test_a_revoked_token_is_refused_within_five_seconds(tmp_path: Path) -> None:
             operate("token", "revoke", "--data", tmp_path, next(t["id"] for t in listed if t["principal"] == "s"))
             revoked = time.monotonic()
             with pytest.raises(Unauthenticated):
-                use(registry)
+                use_until_refused(registry)
         assert time.monotonic() - revoked < 5
         assert server.end() == 0
 
 
 def test_a_lost_admin_token_is_replaced_while_no_server_runs(tmp_path: Path) -> None:
-    """Whoever can open the database needs no token; with a server running, one must be given."""
+    """A user who can open the database needs no token; while a server runs, a token is required."""
     operate("migrate", "--data", tmp_path)
     first = (tmp_path / "admin-token").read_text()
     (tmp_path / "admin-token").unlink()
-    kept = tmp_path / "kept"
-    kept.write_text(operate("token", "create", "--data", tmp_path, "--name", "admin").stdout)
-    assert kept.read_text() != first
+    new_token = tmp_path / "token"
+    new_token.write_text(operate("token", "create", "--data", tmp_path, "--name", "admin").stdout)
+    assert new_token.read_text() != first
     with running(Settings(data=tmp_path, port=0, access_log=False)) as url:
         assert "--token-file" in operate("token", "list", "--data", tmp_path, status=2).stderr
-        operate("token", "list", "--data", tmp_path, "--token-file", kept)
-        operate("token", "list", "--url", url, "--token-file", kept)
-        operate("token", "list", "--url", url, REGISTRY_TOKEN=kept.read_text())
+        operate("token", "list", "--data", tmp_path, "--token-file", new_token)
+        operate("token", "list", "--url", url, "--token-file", new_token)
+        operate("token", "list", "--url", url, REGISTRY_TOKEN=new_token.read_text())
 
 
 def test_the_token_of_a_folder_is_not_sent_to_another_address(tmp_path: Path) -> None:
-    """An address that was typed may be anybody's."""
+    """The address may belong to anybody."""
     operate("migrate", "--data", tmp_path)
     done = operate("token", "list", "--data", tmp_path, "--url", "http://127.0.0.1:9", status=2)
     assert "give the token of an admin of that registry" in done.stderr
 
 
-def test_a_folder_named_by_mistake_does_not_become_a_registry(tmp_path: Path) -> None:
-    """`serve` and `migrate` make registries, nothing else does."""
+def test_a_mistyped_folder_does_not_become_a_registry(tmp_path: Path) -> None:
+    """Only `serve` and `migrate` create registries."""
     operate("token", "list", "--data", tmp_path / "typo", status=2)
     assert not (tmp_path / "typo").exists()
     (tmp_path / "registry.sqlite3").write_text("not a database " * 100)
     assert "file is not a database" in operate("token", "list", "--data", tmp_path, status=1).stderr
 
 
-def test_a_killed_server_is_in_nobodys_way(tmp_path: Path) -> None:
-    """It leaves `server.json` behind, but not the lock."""
+def test_a_killed_server_does_not_block_the_folder(tmp_path: Path) -> None:
+    """Its `server.json` stays, but its lock is released."""
     with Serving(tmp_path) as server:
         assert server.started()
         server.process.kill()
@@ -175,8 +175,8 @@ def test_a_killed_server_is_in_nobodys_way(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pid", [2**22 + 1, None])
-def test_a_folder_whose_owner_does_not_serve_is_left_alone(tmp_path: Path, pid: int | None) -> None:
-    """What an earlier server announced is not believed: its address may be somebody else's by now."""
+def test_a_folder_owned_by_another_process_is_refused(tmp_path: Path, pid: int | None) -> None:
+    """The `server.json` of an earlier server is not used: its address may belong to another process now."""
     operate("migrate", "--data", tmp_path)
     if pid:
         Announcement("http://127.0.0.1:9", pid).write(tmp_path)
