@@ -70,7 +70,7 @@ def test_a_change_needs_the_revision_it_is_based_on(world: World, what: str, if_
 
 
 @pytest.mark.parametrize("name", ["authorization", "idempotency-key", "if-match", "if-none-match", "content-type"])
-def test_a_header_that_stands_twice_is_refused(world: World, name: str) -> None:
+def test_a_repeated_header_is_refused(world: World, name: str) -> None:
     """Whichever of two values were taken, a proxy might take the other."""
     headers = {"content-type": "application/json", "if-match": "*", "if-none-match": '"x"', **key()}
     headers["authorization"] = f"Bearer {world.token}"
@@ -110,7 +110,7 @@ def test_a_key_with_another_request_is_refused(world: World) -> None:
         *("'%20OR%201=1--", "x" * 3_000),
     ],
 )
-def test_a_name_in_the_address_keeps_its_rule(world: World, kind: str, name: str) -> None:
+def test_a_name_in_the_address_is_validated(world: World, kind: str, name: str) -> None:
     """It is refused before any engine or disk sees it, and shown; what no route takes is not found."""
     with nothing_happens(world):
         for template in table.PATHS[kind]:
@@ -128,7 +128,7 @@ def test_a_name_in_the_address_keeps_its_rule(world: World, kind: str, name: str
         *("%201", ""),
     ],
 )
-def test_a_number_that_no_version_has_is_not_found(world: World, number: str) -> None:
+def test_an_unknown_version_number_is_not_found(world: World, number: str) -> None:
     """However large, and in no other spelling."""
     with nothing_happens(world):
         for method, rest, body in [
@@ -206,7 +206,7 @@ def test_no_parameter_holds_control_characters(world: World, parameter: str, wro
         ("0" * 64, b"x", {"content-length": str(10 * 2**40)}, "too_large", "Content-Length"),
     ],
 )
-def test_bytes_that_are_not_what_was_announced_are_not_kept(  # noqa: PLR0917 - columns of a table
+def test_bytes_that_differ_from_the_announcement_are_not_stored(  # noqa: PLR0917 - columns of a table
     world: World, sha256: str, content: bytes, headers: dict[str, str], code: str, field: str
 ) -> None:
     """No row, no file, nothing in staging."""
@@ -217,7 +217,7 @@ def test_bytes_that_are_not_what_was_announced_are_not_kept(  # noqa: PLR0917 - 
     assert told["value"]
 
 
-def test_what_only_looks_bad_is_taken(world: World) -> None:
+def test_unusual_but_valid_input_is_accepted(world: World) -> None:
     """Brackets and quotes in texts, spaces around a body, a charset, escapes, 64 tags, a long number."""
     body = {
         "name": "looks-bad",
@@ -252,7 +252,7 @@ LARGE = [
 
 
 @pytest.mark.parametrize("body", LARGE, ids=lambda body: body[:12].decode())
-def test_a_refusal_costs_and_says_little_however_large_the_body(world: World, body: bytes) -> None:
+def test_the_refusal_of_a_large_body_is_small(world: World, body: bytes) -> None:
     """A megabyte of anything is answered in a few lines, after a quarter of a second at most."""
     with nothing_happens(world):
         began = time.process_time()
@@ -287,7 +287,7 @@ def almost(draw: st.DrawFn, body: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("what", [*table.TEXTS, "a token"])
-def test_no_body_is_a_failure_of_ours(world: World, what: str) -> None:
+def test_no_body_causes_an_internal_error(world: World, what: str) -> None:
     """Whatever JSON is sent to a write, NaN and lone surrogates too, it is done or it is refused as a problem."""
     writes = table.TEXTS | {"a token": ("POST", "/v1/principals/admin/tokens", {"valid_days": 7})}
     method, target, body = writes[what]

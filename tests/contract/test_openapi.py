@@ -36,7 +36,7 @@ def test_the_document_is_the_golden_one(document: dict[str, Any]) -> None:
     assert text == GOLDEN.read_text("utf-8"), f"REGENERATE=1 pytest {Path(__file__).name}, then review the difference"
 
 
-def test_every_operation_says_what_it_is(document: dict[str, Any]) -> None:
+def test_every_operation_has_a_summary(document: dict[str, Any]) -> None:
     """A name of its own, a sentence, a typed answer, a typed problem."""
     operations = _operations(document)
     assert len({op["operationId"] for _, _, op in operations}) == len(operations)
@@ -50,7 +50,7 @@ def test_every_operation_says_what_it_is(document: dict[str, Any]) -> None:
                 assert content["schema"], path
 
 
-def test_what_is_taken_is_closed(document: dict[str, Any]) -> None:
+def test_request_schemas_allow_no_other_fields(document: dict[str, Any]) -> None:
     """Every body of a request refuses fields it does not know, also in its parts."""
     schemas = document["components"]["schemas"]
 
@@ -76,7 +76,7 @@ def _json_body(operation: dict[str, Any]) -> bool:
     return "application/json" in operation.get("requestBody", {}).get("content", {})
 
 
-def test_every_place_in_an_address_is_a_parameter(document: dict[str, Any]) -> None:
+def test_every_placeholder_of_an_address_is_a_parameter(document: dict[str, Any]) -> None:
     """Each `{name}` of a path is a required parameter, each parameter stands once, and none of them may be null."""
     for path, _, op in _operations(document):
         assert re.findall(r"\{(\w+)\}", path) == [p["name"] for p in op["parameters"] if p["in"] == "path"]
@@ -87,7 +87,7 @@ def test_every_place_in_an_address_is_a_parameter(document: dict[str, Any]) -> N
             assert "null" not in json.dumps(parameter["schema"])
 
 
-def test_lists_say_how_long_and_how_sorted_they_may_be(document: dict[str, Any]) -> None:
+def test_lists_document_their_limit_and_orders(document: dict[str, Any]) -> None:
     """A limit has a least and a most; an order is one of those that the list has, and so is the default."""
     limits, orders = (
         [p["schema"] for _, _, op in _operations(document) for p in op["parameters"] if p["name"] == name]
@@ -98,7 +98,7 @@ def test_lists_say_how_long_and_how_sorted_they_may_be(document: dict[str, Any])
     assert all(order["default"] in order["enum"] for order in orders)
 
 
-def test_what_changes_can_be_read_first(document: dict[str, Any]) -> None:
+def test_entities_with_if_match_return_an_etag(document: dict[str, Any]) -> None:
     """Where If-Match is asked for, the answer has the ETag for the next change; where there is one, 304 is possible."""
     for path, method, op in _operations(document):
         headers = {p["name"] for p in op["parameters"] if p["in"] == "header"}
@@ -109,7 +109,7 @@ def test_what_changes_can_be_read_first(document: dict[str, Any]) -> None:
         assert all("X-Request-Id" in answer["headers"] for answer in op["responses"].values()), path
 
 
-def test_changes_name_their_headers(document: dict[str, Any]) -> None:
+def test_changes_document_their_headers(document: dict[str, Any]) -> None:
     """An Idempotency-Key on unsafe requests, unless they are harmless to repeat; If-Match on changes."""
     harmless = {"begin_upload", "check_presence", "collect_garbage", "delete_upload", "put_blobs", "put_part"}
     harmless |= {"verify_blob"}
@@ -121,7 +121,7 @@ def test_changes_name_their_headers(document: dict[str, Any]) -> None:
             assert "If-Match" in headers, path
 
 
-def test_every_schema_is_one(document: dict[str, Any]) -> None:
+def test_every_schema_is_valid(document: dict[str, Any]) -> None:
     """Every schema anywhere is valid JSON Schema 2020-12, and every reference leads somewhere."""
     for schema in _under(document, "schema"):
         jsonschema.Draft202012Validator.check_schema(schema)

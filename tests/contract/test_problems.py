@@ -116,7 +116,7 @@ def test_a_code_of_a_newer_server_still_has_its_branch(code: Code) -> None:
     assert issubclass(CODES[code], type(raised)) or code == "idempotency_key_reused"
 
 
-def test_every_refusal_of_the_client_stands_for_a_code() -> None:
+def test_every_client_error_belongs_to_a_code() -> None:
     """No class of the tree is there for symmetry."""
     leaves = {kind for kind in _below(RequestRefused) if not kind.__subclasses__()}
     assert leaves <= set(CODES.values())
@@ -126,7 +126,7 @@ def test_every_refusal_of_the_client_stands_for_a_code() -> None:
     ("module", "root"),
     [(common_lib.errors, errors.RegistryError), (registry_server.domain.errors, RegistryError)],
 )
-def test_the_tree_that_is_drawn_is_the_tree(module: ModuleType, root: type) -> None:
+def test_the_drawn_error_tree_matches_the_classes(module: ModuleType, root: type) -> None:
     """Every class stands in the drawing of its module, below the class it derives from, and nothing else does."""
     drawn, above = [], [""]
     lines = str(module.__doc__).splitlines()

@@ -36,7 +36,7 @@ def told(answer: httpx.Response) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("selector", SELECTORS)
-def test_both_ways_give_the_same_answer(server: Server, model: str, selector: str) -> None:
+def test_both_paths_return_the_same_response(server: Server, model: str, selector: str) -> None:
     """Status, headers and body; also to those who have it, to those who have another, and to those without a token."""
     with httpx.Client(base_url=server.url) as client:
         authorized = {"authorization": f"Bearer {server.token}"}
@@ -50,7 +50,7 @@ def test_both_ways_give_the_same_answer(server: Server, model: str, selector: st
             assert told(fast) == told(slow)
 
 
-def test_both_ways_are_counted_as_one_route(server: Server, model: str) -> None:
+def test_both_paths_are_counted_as_one_route(server: Server, model: str) -> None:
     """In the metrics they have the same labels."""
     label = 'registry_request_seconds_count{method="GET",route="/v1/models/{name}/resolve/{selector}",status="200"} '
     with httpx.Client(base_url=server.url, headers={"authorization": f"Bearer {server.token}"}) as client:
@@ -65,13 +65,13 @@ def test_both_ways_are_counted_as_one_route(server: Server, model: str) -> None:
         assert counted() == before + 2
 
 
-def test_what_is_asked_with_a_query_is_not_answered_as_if_there_were_none(server: Server, model: str) -> None:
+def test_a_query_is_not_ignored(server: Server, model: str) -> None:
     """An unknown parameter is refused."""
     with httpx.Client(base_url=server.url, headers={"authorization": f"Bearer {server.token}"}) as client:
         assert client.get(f"/v1/models/{model}/resolve/production?when=now").status_code == 422
 
 
-def test_who_may_not_read_a_model_is_told_that_there_is_none(server: Server, model: str) -> None:
+def test_a_hidden_model_is_reported_as_missing(server: Server, model: str) -> None:
     """In the fast lane too."""
     with server.registry() as admin:
         principal = f"stranger-{model[-8:]}"

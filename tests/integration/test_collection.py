@@ -88,9 +88,9 @@ def test_a_dry_run_says_what_would_be_and_changes_nothing(world: World, registry
     registry.artifacts.collect_garbage(grace_s=DAY)
     registry.artifacts.begin_upload("cd" * 32, 7)
     world.later(DAYS_2)
-    before = world.kept()
+    before = world.stored_state()
     would = registry.artifacts.collect_garbage(dry_run=True, grace_s=DAY)
-    assert world.kept() == before
+    assert world.stored_state() == before
     did = registry.artifacts.collect_garbage(grace_s=DAY)
     assert replace(would, dry_run=False) == did
     assert (did.removed_blobs, did.expired_uploads) == (1, 1)

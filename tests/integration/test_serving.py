@@ -16,7 +16,7 @@ def test_a_server_without_configuration_serves_its_first_admin(tmp_path: Path) -
             assert registry.principals.whoami().name == "admin"
 
 
-def test_what_was_acknowledged_is_there_after_a_restart(tmp_path: Path) -> None:
+def test_acknowledged_data_survives_a_restart(tmp_path: Path) -> None:
     """A second server on the same folder knows what the first one was told."""
     for start in range(2):
         with running(Settings(data=tmp_path, port=0)) as url:

@@ -89,7 +89,7 @@ def spellings(payload: str) -> set[str]:
 
 
 @attacks("path-traversal", "model name")
-def test_names_lead_nowhere(sealed: World, payload: str) -> None:
+def test_malicious_names_are_refused(sealed: World, payload: str) -> None:
     """Neither in addresses nor in bodies, for models, aliases, tags and principals."""
     for name in spellings(payload):
         for target in (f"/v1/models/{name}", f"/v1/models/{MODEL}/aliases/{name}", f"/v1/principals/{name}"):
@@ -108,7 +108,7 @@ def test_names_lead_nowhere(sealed: World, payload: str) -> None:
 
 
 @attacks("path-traversal", "artifact path")
-def test_paths_lead_nowhere(sealed: World, payload: str) -> None:
+def test_malicious_paths_are_refused(sealed: World, payload: str) -> None:
     """Neither to download nor in a manifest."""
     for path in spellings(payload):
         assert problem(sealed.send("GET", f"{ONE}/files/{path}"))["status"] in {404, 422}
@@ -120,7 +120,7 @@ def test_paths_lead_nowhere(sealed: World, payload: str) -> None:
 
 
 @attacks("source-uri")
-def test_the_registry_fetches_nothing(sealed: World, payload: str) -> None:
+def test_the_registry_never_fetches_an_address(sealed: World, payload: str) -> None:
     """No field takes the place of bytes."""
     version = {"framework": "test", "files": [ENTRY]}
     for target, body, field in [
@@ -135,7 +135,7 @@ def test_the_registry_fetches_nothing(sealed: World, payload: str) -> None:
 
 
 @attacks("authn")
-def test_only_a_valid_token_lets_in(sealed: World, payload: str) -> None:
+def test_only_a_valid_token_is_accepted(sealed: World, payload: str) -> None:
     """Whatever stands in the header or in the address."""
     jwt = "eyJhbGciOiJIUzI1NiIsImtpZCI6Ii4uLy4uL2Rldi9udWxsIn0.eyJzdWIiOiJhZG1pbiIsImF1ZCI6IngifQ."
     path, headers = "/v1/whoami", {"authorization": f"Bearer {jwt}"}
@@ -152,7 +152,7 @@ def test_only_a_valid_token_lets_in(sealed: World, payload: str) -> None:
     assert sealed.token not in answer.text
 
 
-def test_a_revoked_token_is_out(world: World) -> None:
+def test_a_revoked_token_is_refused(world: World) -> None:
     """The one payload of that class that needs a story."""
     with world.copied(), world.backend.registry() as admin:
         issued = admin.principals.issue_token("admin")
@@ -162,7 +162,7 @@ def test_a_revoked_token_is_out(world: World) -> None:
 
 
 @attacks("authz")
-def test_roles_hold(world: World, payload: str) -> None:
+def test_each_role_is_limited_to_its_rights(world: World, payload: str) -> None:
     """The whole matrix stands in `test_rights`; these are the pairs that the collection names."""
     requests: dict[str, tuple[str, str, str, str, Any, int]] = {
         "read role POST /models": ("analysis", "*", "POST", "/v1/models", {"name": "new", "type": "regression"}, 403),
@@ -194,7 +194,7 @@ BODIES = {
 
 
 @attacks("dos", "body")
-def test_bodies_cost_little(sealed: World, payload: str) -> None:
+def test_large_bodies_take_little_time(sealed: World, payload: str) -> None:
     """Refused within a second; those that need a socket stand in `test_sockets`."""
     headers: dict[str, str] = {}
     if payload.startswith("Content-Length"):
@@ -211,7 +211,7 @@ def test_bodies_cost_little(sealed: World, payload: str) -> None:
 
 
 @attacks("dos", "filter")
-def test_searches_cost_little(sealed: World, payload: str) -> None:
+def test_searches_take_little_time(sealed: World, payload: str) -> None:
     """Clients' texts are compared, never run: neither as patterns nor as SQL."""
     name, equals, value = payload.partition("=")
     text = quote(payload, safe="")
@@ -226,7 +226,7 @@ def test_searches_cost_little(sealed: World, payload: str) -> None:
 
 
 @attacks("header-injection")
-def test_nothing_that_is_stored_gets_into_a_head(sealed: World, payload: str) -> None:
+def test_stored_text_is_never_sent_as_a_header(sealed: World, payload: str) -> None:
     """It is refused when it is written; what is served is bytes to be saved, whatever they are."""
     text = payload.partition(" as Content-Type")[0]
     for target, body in [
@@ -244,8 +244,8 @@ def test_nothing_that_is_stored_gets_into_a_head(sealed: World, payload: str) ->
 
 
 @attacks("idempotency")
-def test_a_key_is_one_request_of_one_principal(world: World, payload: str) -> None:
-    """A hundred at once are in `test_the_same_request_sent_many_times_at_once`; a kill needs a process of its own."""
+def test_an_idempotency_key_belongs_to_one_request_of_one_principal(world: World, payload: str) -> None:
+    """A hundred at once are in another test of this file; a kill needs a process of its own."""
     if payload != "key of another principal":
         pytest.skip("it stands elsewhere")
     used = key()
@@ -263,7 +263,7 @@ def test_a_key_is_one_request_of_one_principal(world: World, payload: str) -> No
         assert world.send("POST", "/v1/models", body, used).content == first.content
 
 
-def test_a_key_lives_for_two_days(world: World) -> None:
+def test_an_idempotency_key_is_remembered_for_two_days(world: World) -> None:
     """The first answer comes again a day later."""
     used, body = key(), {"name": "kept", "type": "regression"}
     with world.copied():
@@ -273,7 +273,7 @@ def test_a_key_lives_for_two_days(world: World) -> None:
             assert world.send("POST", "/v1/models", body, used).content == first.content
 
 
-def test_the_same_request_sent_many_times_at_once(server: Server, name: str) -> None:
+def test_concurrent_identical_requests_are_carried_out_once(server: Server, name: str) -> None:
     """One model, one event, a hundred equal answers; who comes too early is told so and comes again."""
     headers = {"authorization": f"Bearer {server.token}", **key()}
     too_early = 0

@@ -136,14 +136,14 @@ def test_a_bad_call_is_refused_with_its_value(
 
 
 @pytest.mark.parametrize("call", [pytest.param(call, id=what) for what, call in HELD])
-def test_no_other_error_gets_past_the_library(world: World, call: Call) -> None:
+def test_the_library_raises_only_its_own_errors(world: World, call: Call) -> None:
     """Neither pydantic's nor httpx's nor an accident of the interpreter."""
     with world.backend.registry() as registry, pytest.raises(errors.RegistryError):
         call(registry)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in client_values().values() if kind.model_fields])
-def test_no_value_made_by_hand_raises_an_error_of_pydantic(kind: Any) -> None:
+def test_values_never_raise_pydantic_errors(kind: Any) -> None:
     """Each says which of its fields is wrong, and with what."""
     nonsense = object()
     with pytest.raises(errors.InvalidRequest) as refused:
@@ -153,7 +153,7 @@ def test_no_value_made_by_hand_raises_an_error_of_pydantic(kind: Any) -> None:
     assert refused.value.value is nonsense
 
 
-def test_values_that_are_read_are_made_all_at_once() -> None:
+def test_values_are_validated_in_one_pass() -> None:
     """What makes errors ours is not called for the values in an answer, which would read it one by one."""
     assert not any(vars(kind)["__pydantic_custom_init__"] for kind in client_values().values())
 
@@ -168,7 +168,7 @@ def test_values_that_are_read_are_made_all_at_once() -> None:
         ".",
     ],
 )
-def test_a_call_keeps_to_its_address(world: World, version: Any) -> None:
+def test_a_call_never_reaches_another_address(world: World, version: Any) -> None:
     """What is no number cannot lead a call elsewhere, such as from a version to its model."""
     with world.copied(), nothing_happens(world), world.backend.registry() as registry:
         for call in (registry.versions.update, registry.versions.tombstone):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from registry_server.api import request_body, strict_json
-from tests.security.test_rights import ONE
+from tests.security.route_rights import ONE
 from tests.security.worlds import MODEL, SHA256, World, in_memory, key, nothing_happens
 
 MIB = 2**20
@@ -101,7 +101,7 @@ def test_no_body_is_read_for_a_caller_without_rights(world: World, bare: str) ->
                 assert (status, refusal["code"]) in {(403, "forbidden"), (404, "model_not_found")}, path
 
 
-def test_every_change_says_which_right_it_needs(world: World) -> None:
+def test_every_change_declares_its_rights(world: World) -> None:
     """At its handler, whether it takes a body or not."""
     for route in world.backend._app.routes:
         for handler in getattr(route, "route_handlers", ()):
@@ -109,7 +109,7 @@ def test_every_change_says_which_right_it_needs(world: World) -> None:
                 assert handler.opt.get("needs"), handler.handler_name
 
 
-def test_a_body_that_says_it_is_too_large_is_not_read(world: World) -> None:
+def test_a_body_that_announces_too_many_bytes_is_not_read(world: World) -> None:
     """Not even for an admin, and by the limit of its route."""
     with nothing_happens(world):
         for method, path in taking_bodies(world):
@@ -189,7 +189,7 @@ def test_a_version_of_ten_thousand_files_is_not_too_many(world: World) -> None:
     "text",
     [b'"', b'"\\', b'"\\"', b'{"a', b'{"a":"\\', b'{"a":"b\\"', b'{"a":[', b"[" * 99, b'{"\\"":', b'{"a":1,' * 9],
 )
-def test_what_does_not_end_is_refused_like_anything_else(world: World, text: bytes) -> None:
+def test_unterminated_json_is_refused(world: World, text: bytes) -> None:
     """However many signs come before it, so that they are counted one by one."""
     many = b'"' + b",:" * request_body.MAX_VALUES + b'"'
     with nothing_happens(world):
@@ -199,7 +199,7 @@ def test_what_does_not_end_is_refused_like_anything_else(world: World, text: byt
             assert answer.json()["code"] in {"invalid_json", "invalid_request"}
 
 
-def test_numbers_of_thousands_of_digits_are_refused_and_not_computed(world: World) -> None:
+def test_numbers_with_thousands_of_digits_are_refused_without_conversion(world: World) -> None:
     """Wherever they stand."""
     with nothing_happens(world):
         for digits in (20, 309, 4_300, 4_301, 1_000_000):

@@ -23,14 +23,14 @@ def world() -> Iterator[World]:
 
 
 @pytest.mark.parametrize("name", ["content-type", "idempotency-key", "if-match", "if-none-match"])
-def test_a_header_that_stands_twice_is_refused_on_every_way(world: World, name: str) -> None:
+def test_a_repeated_header_is_refused_on_both_paths(world: World, name: str) -> None:
     """Nobody chooses one of two values, also where the answer would be a success."""
     with world.http(world.token) as http:
         answers = [http.get(place, headers=[(name, "a"), (name, "b")]) for place in (RESOLVE, f"/v1/models/{MODEL}")]
     assert [(told.status_code, problem(told)["field"]) for told in answers] == [(422, name)] * 2
 
 
-def test_two_tokens_are_none(world: World) -> None:
+def test_two_tokens_do_not_authenticate(world: World) -> None:
     """Be they the same good one."""
     with world.http() as http:
         answer = http.get(RESOLVE, headers=[("authorization", f"Bearer {world.token}")] * 2)

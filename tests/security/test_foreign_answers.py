@@ -78,7 +78,7 @@ BETWEEN: list[tuple[str, Handler, type[RegistryError], list[str]]] = [
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["blocking", "async"])
 @pytest.mark.parametrize(("name", "handler", "kind", "words"), BETWEEN, ids=[each[0] for each in BETWEEN])
-def test_what_answers_in_the_place_of_a_registry_is_named(
+def test_a_response_of_another_server_is_identified(
     name: str, handler: Handler, kind: type[RegistryError], words: list[str], *, asynchronous: bool
 ) -> None:
     """One sentence with the cause, its text, escaped and shortened, and what to do about it."""
@@ -89,7 +89,7 @@ def test_what_answers_in_the_place_of_a_registry_is_named(
     assert "s3cr3t" not in str(error)
 
 
-def test_a_page_is_not_taken_for_done() -> None:
+def test_a_web_page_is_not_accepted_as_a_response() -> None:
     """Where no body is due, one with a body was answered by something else."""
     error = error_of(answering(PAGE, 200, "text/html"), lambda r: r.aliases.delete("m1", "a", revision=1))
     assert isinstance(error, ProtocolError)
@@ -97,7 +97,7 @@ def test_a_page_is_not_taken_for_done() -> None:
 
 
 @pytest.mark.parametrize("answer", [answering(b"", 204), answering(gzip.compress(BYTES), 200, content_encoding="gzip")])
-def test_a_file_comes_as_it_is_or_not_at_all(answer: Handler) -> None:
+def test_a_file_is_returned_unchanged_or_refused(answer: Handler) -> None:
     """Bytes that something in between has changed are not written to the disk."""
 
     class Sink:
@@ -115,13 +115,13 @@ def test_a_file_comes_as_it_is_or_not_at_all(answer: Handler) -> None:
     assert sink.taken == b""
 
 
-def test_a_body_that_the_registry_finds_too_large_stays_one_of_its_refusals() -> None:
+def test_too_large_from_the_registry_remains_a_registry_error() -> None:
     """That of a proxy is distinguished from it."""
     problem = PROBLEM | {"code": "too_large", "status": 413}
     assert isinstance(error_of(answering(problem, 413, "application/problem+json"), version), TooLarge)
 
 
-def test_the_command_line_shows_it_in_lines_of_its_own(tmp_path: Path) -> None:
+def test_the_command_line_prints_foreign_text_on_separate_lines(tmp_path: Path) -> None:
     """No escape of a server reaches the terminal."""
     page = b"HTTP/1.1 404 No\r\ncontent-type: text/html\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(PAGE)
     with talking(page + PAGE) as url:
@@ -170,7 +170,7 @@ WIRE: list[tuple[bytes, bool, list[str]]] = [
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["blocking", "async"])
 @pytest.mark.parametrize(("answer", "encrypted", "words"), WIRE, ids=range(len(WIRE)))
-def test_what_does_not_speak_http_is_named(
+def test_a_server_without_http_is_identified(
     answer: bytes,
     encrypted: bool,  # noqa: FBT001 - a table
     words: list[str],

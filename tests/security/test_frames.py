@@ -37,7 +37,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_no_such_body_is_refused(world: World, name: str) -> None:
+def test_a_malformed_batch_is_refused(world: World, name: str) -> None:
     """With a typed problem; also the good blobs before a bad one are not kept."""
     with nothing_happens(world):
         answer = world.send("POST", "/v1/blobs", BAD[name], HEADERS)

@@ -69,7 +69,7 @@ def caller(world: World, admin: HttpRegistry, role: Role, *patterns: str) -> htt
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_every_answer_agrees_about_what_a_pattern_covers(world: World, admin: HttpRegistry, pattern: str) -> None:
+def test_all_responses_agree_about_the_models_of_a_pattern(world: World, admin: HttpRegistry, pattern: str) -> None:
     """Search, get, resolve both ways, versions, files, history and bytes: capitals of grant and name never matter."""
     covered = PATTERNS[pattern]
     with caller(world, admin, Role.WORKBENCH, pattern) as http:
@@ -95,7 +95,7 @@ def test_every_answer_agrees_about_what_a_pattern_covers(world: World, admin: Ht
             assert http.get(f"/v1/models/{model.swapcase()}").status_code == 404
 
 
-def test_several_patterns_cover_together(world: World, admin: HttpRegistry) -> None:
+def test_the_patterns_of_several_grants_are_combined(world: World, admin: HttpRegistry) -> None:
     """The union, and nothing between them."""
     with caller(world, admin, Role.ANALYSIS, "BET*", "ZETA9", "alpha.t*") as http:
         listed = [model["name"] for model in http.get("/v1/models?limit=2").json()["items"]]
@@ -137,7 +137,7 @@ def clock(world: World) -> Iterator[Clock]:
 
 
 @pytest.mark.parametrize("warm", [True, False], ids=["known to the gate", "asked anew"])
-def test_a_token_ends_at_the_very_moment_it_says(world: World, clock: Clock, *, warm: bool) -> None:
+def test_a_token_expires_at_its_exact_time(world: World, clock: Clock, *, warm: bool) -> None:
     """A microsecond before it is valid; at that moment it is not, although it was looked up just now."""
     with world.backend.registry() as admin:
         name = f"p-{uuid.uuid4().hex[:10]}"
@@ -156,7 +156,7 @@ def test_a_token_ends_at_the_very_moment_it_says(world: World, clock: Clock, *, 
             world.backend._app.state.authenticator.forget()
 
 
-def test_a_lease_ends_at_its_moment(world: World, clock: Clock) -> None:
+def test_a_lease_ends_at_its_exact_time(world: World, clock: Clock) -> None:
     """Bytes that nobody names are kept to the last microsecond of their lease, and found unnamed at its end."""
     content = uuid.uuid4().bytes
     sha256 = hashlib.sha256(content).hexdigest()
@@ -169,7 +169,7 @@ def test_a_lease_ends_at_its_moment(world: World, clock: Clock) -> None:
     assert clock.collect(dry_run=True).unreferenced_blobs == before + 1
 
 
-def test_what_a_sender_has_is_forgotten_with_its_lease(world: World, clock: Clock, admin: HttpRegistry) -> None:
+def test_possession_of_bytes_ends_with_the_lease(world: World, clock: Clock, admin: HttpRegistry) -> None:
     """A collection at the end of the lease forgets who sent the bytes, and not a microsecond earlier."""
     content = uuid.uuid4().bytes
     sha256 = hashlib.sha256(content).hexdigest()
@@ -182,7 +182,7 @@ def test_what_a_sender_has_is_forgotten_with_its_lease(world: World, clock: Cloc
             assert http.get(f"/v1/blobs/{sha256}").status_code == status
 
 
-def test_a_collection_waits_for_its_grace_to_the_moment(world: World, clock: Clock) -> None:
+def test_a_collection_waits_for_the_whole_grace_period(world: World, clock: Clock) -> None:
     """One microsecond before the end of the grace nothing is removed, at its end it is."""
     content = uuid.uuid4().bytes
     sha256 = hashlib.sha256(content).hexdigest()
@@ -199,7 +199,7 @@ def test_a_collection_waits_for_its_grace_to_the_moment(world: World, clock: Clo
         assert http.get(f"/v1/blobs/{sha256}").status_code == 404
 
 
-def test_an_upload_expires_at_its_moment(world: World, clock: Clock) -> None:
+def test_an_upload_expires_at_its_exact_time(world: World, clock: Clock) -> None:
     """It is forgotten then, and goes on a microsecond before."""
     sha256 = hashlib.sha256(uuid.uuid4().bytes).hexdigest()
     with world.http(world.token) as http:
@@ -214,7 +214,7 @@ def test_an_upload_expires_at_its_moment(world: World, clock: Clock) -> None:
         assert http.get(f"/v1/uploads/{sha256}").status_code == 404
 
 
-def test_a_first_answer_is_kept_for_a_day_at_least(world: World, clock: Clock) -> None:
+def test_a_response_is_replayed_for_at_least_a_day(world: World, clock: Clock) -> None:
     """At 24 hours to the microsecond it is still there."""
     env: Any = world.backend.env
     name, began = f"m-{uuid.uuid4().hex[:8]}", clock.time

@@ -111,7 +111,7 @@ def test_a_value_that_no_registry_sends_is_refused(
         ({"media_type": "a\nb: c"}, "media_type"),
     ],
 )
-def test_a_manifest_names_no_other_place(entry: dict[str, Any], why: str) -> None:
+def test_a_manifest_with_paths_outside_its_folder_is_refused(entry: dict[str, Any], why: str) -> None:
     """No file of it leads out of its folder."""
     error = error_of(
         answering({"digest": IDENTITY, "files": [FILES[0] | entry]}), lambda r: r.versions.manifest("m1", 1)
@@ -121,20 +121,20 @@ def test_a_manifest_names_no_other_place(entry: dict[str, Any], why: str) -> Non
 
 
 @pytest.mark.parametrize("files", [[], [FILES[0], FILES[0]], [FILES[0], FILES[0] | {"path": "MODEL.bin"}]])
-def test_a_manifest_is_whole(files: list[Any]) -> None:
+def test_an_incomplete_manifest_is_refused(files: list[Any]) -> None:
     """It has files, and none of them twice."""
     error = error_of(answering({"digest": IDENTITY, "files": files}), lambda r: r.versions.manifest("m1", 1))
     assert isinstance(error, ProtocolError)
 
 
-def test_a_manifest_of_another_digest_is_one_of_our_errors() -> None:
+def test_a_manifest_with_another_digest_is_refused() -> None:
     """Its own digest is not that of its files."""
     other = {"digest": f"sha256:{'0' * 64}", "files": FILES}
     assert isinstance(error_of(answering(other), lambda r: r.versions.manifest("m1", 1)), DigestMismatch)
 
 
 @pytest.mark.parametrize("place", ["fifo", "/dev/zero"])
-def test_no_digest_names_a_file_of_this_machine(place: str, tmp_path: Path) -> None:
+def test_a_digest_is_never_used_as_a_path(place: str, tmp_path: Path) -> None:
     """Read as a document of the cache it would never end."""
     os.mkfifo(tmp_path / "fifo")
     name = place if place.startswith("/") else str(tmp_path / place)
@@ -149,7 +149,7 @@ TOKENS = ["t", "\n", "a b", "t" * 10_000, "é", ""]
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["blocking", "async"])
 @pytest.mark.parametrize("token", TOKENS, ids=range(len(TOKENS)))
 @pytest.mark.parametrize("items", [[], [VERSION]])
-def test_a_list_ends(token: str, items: list[Any], *, asynchronous: bool) -> None:
+def test_an_endless_list_ends(token: str, items: list[Any], *, asynchronous: bool) -> None:
     """The same page for ever is not followed for ever."""
     page = {"items": items, "next_page_token": token}
     error = error_of(answering(page), lambda r: r.versions.search("m1"), asynchronous=asynchronous)
@@ -157,7 +157,7 @@ def test_a_list_ends(token: str, items: list[Any], *, asynchronous: bool) -> Non
     assert "next_page_token" in str(error)
 
 
-def test_a_list_that_turns_in_a_circle_ends() -> None:
+def test_a_list_with_circular_pages_ends() -> None:
     """Also by way of several pages, and one of new pages without anything on them."""
     count = iter(range(10**9))
 
@@ -172,7 +172,7 @@ def test_a_list_that_turns_in_a_circle_ends() -> None:
 
 
 @pytest.mark.parametrize("sequences", [[5, 5], [5, 4], [0], [3]])
-def test_the_log_leads_on(sequences: list[int]) -> None:
+def test_an_event_log_that_does_not_advance_ends(sequences: list[int]) -> None:
     """A reader that follows it comes to its end."""
     events = [EVENT | {"sequence": f"{number:020d}"} for number in sequences]
     error = error_of(answering(events), lambda r: r.events.after(3))
@@ -180,7 +180,7 @@ def test_the_log_leads_on(sequences: list[int]) -> None:
     assert "sequence" in str(error)
 
 
-def test_an_upload_that_gets_nowhere_ends() -> None:
+def test_an_upload_without_progress_ends() -> None:
     """A part was sent, and the server says that it has none of it."""
     part = Source(Path(__file__), start=0, length=5)
     error = error_of(answering(UPLOAD), lambda r: r.call(artifacts.put_part(SHA, part, SHA)))
@@ -206,7 +206,7 @@ BOMBS = {
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["blocking", "async"])
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_a_bomb_of_json_is_one_of_our_errors(bomb: str, *, asynchronous: bool) -> None:
+def test_deeply_nested_json_is_refused(bomb: str, *, asynchronous: bool) -> None:
     """Neither a MemoryError, nor a RecursionError, nor an error of a parser."""
     error = error_of(answering(BOMBS[bomb]), version, asynchronous=asynchronous)
     assert isinstance(error, ProtocolError | RegistryUnavailable)
@@ -231,13 +231,13 @@ ESCAPES = "\x1b[2J\x1b]0;owned\x07\u202e\x9b"
         ({"winner": {"version": 1, "by": "a", "at": "soon", "reason": ""}}, ProtocolError),
     ],
 )
-def test_a_problem_is_held_to_its_type(change: dict[str, Any], kind: type[RegistryError]) -> None:
+def test_a_malformed_problem_is_handled(change: dict[str, Any], kind: type[RegistryError]) -> None:
     """Its texts are bounded and escaped, and the status of the answer counts, not the one in the body."""
     error = error_of(answering(PROBLEM | change, 404, "application/problem+json"), lambda r: r.models.get("m1"))
     assert type(error) is kind or isinstance(error, kind)
 
 
-def test_a_problem_as_large_as_a_film_is_cut() -> None:
+def test_a_huge_problem_is_truncated() -> None:
     """Its beginning is enough to see that it is not a problem of the registry."""
     film = answering(json.dumps(PROBLEM | {"detail": "x" * 60_000_000}).encode(), 404, "application/problem+json")
     assert isinstance(error_of(film, lambda r: r.models.get("m1")), ProtocolError)
@@ -257,7 +257,7 @@ def test_a_problem_as_large_as_a_film_is_cut() -> None:
         ("9" * 5000, 0, 1e6),
     ],
 )
-def test_a_server_cannot_send_its_callers_away_for_ever(text: str, least: float | None, most: float | None) -> None:
+def test_a_huge_retry_after_is_limited(text: str, least: float | None, most: float | None) -> None:
     """How long it asks to be left alone is bounded; what is not a time says nothing."""
     error = error_of(answering(b"", 503, "text/plain", retry_after=text), version)
     assert isinstance(error, ServerFailed)
@@ -265,7 +265,7 @@ def test_a_server_cannot_send_its_callers_away_for_ever(text: str, least: float 
     assert least is None or error.retry_after_s is not None
 
 
-def test_a_cookie_is_neither_kept_nor_sent() -> None:
+def test_a_cookie_is_neither_stored_nor_sent() -> None:
     """A server has nothing to remember of us."""
     sent: list[str | None] = []
 

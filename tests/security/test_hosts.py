@@ -33,7 +33,7 @@ def asked(served: Served, host: str | None = "localhost", target: str = "/health
         *("[::1]", "[::1]:8321", "[0:0:0:0:0:0:0:1]", "registry.example", "REGISTRY.example.:443"),
     ],
 )
-def test_its_own_names_are_answered(served: Served, host: str) -> None:
+def test_the_own_names_of_the_server_are_accepted(served: Served, host: str) -> None:
     """Loopback and what an operator added, in every spelling and with every port."""
     assert status(asked(served, host)) == 200
 
@@ -71,7 +71,7 @@ def test_what_is_not_a_host_is_malformed(served: Served, host: str) -> None:
 
 @pytest.mark.parametrize("hosts", [[], ["localhost", "localhost"], ["localhost", "evil.example"]])
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_there_is_one_host(served: Served, hosts: list[str], version: str) -> None:
+def test_exactly_one_host_header_is_required(served: Served, hosts: list[str], version: str) -> None:
     """Not none, and not two, even if they are equal."""
     head = f"GET /health/live HTTP/{version}\r\n" + "".join(f"Host: {host}\r\n" for host in hosts)
     answer = served.say(head.encode() + b"\r\n")
@@ -95,7 +95,7 @@ def test_another_version_of_http_is_refused(served: Served, version: str) -> Non
     assert (status(answer), code(answer)) == (400, "malformed_request")
 
 
-def test_http_1_0_is_answered(served: Served) -> None:
+def test_http_1_0_is_accepted(served: Served) -> None:
     """As old proxies speak it."""
     assert status(served.say(b"GET /health/live HTTP/1.0\r\nHost: localhost\r\n\r\n")) == 200
 
@@ -117,19 +117,19 @@ def test_a_target_that_is_not_a_path_is_malformed(served: Served, method: str, t
 
 
 @pytest.mark.parametrize("target", ["http://localhost/health/live", "HTTPS://LOCALHOST:1/health/live"])
-def test_a_whole_address_of_this_server_is_answered(served: Served, target: str) -> None:
+def test_an_absolute_target_of_this_server_is_accepted(served: Served, target: str) -> None:
     """As RFC 9112, section 3.2.2, asks for."""
     assert status(asked(served, "localhost", target)) == 200
 
 
 @pytest.mark.parametrize("host", ["localhost", "evil.example"])
-def test_a_whole_address_of_another_host_is_misdirected(served: Served, host: str) -> None:
+def test_an_absolute_target_of_another_host_is_misdirected(served: Served, host: str) -> None:
     """Whatever the Host header says beside it."""
     assert status(asked(served, host, "http://evil.example/health/live")) == 421
 
 
 @pytest.mark.parametrize("name", ["", "a b", "http://registry.example", "*", "registry.example/x", "[::1"])
-def test_a_name_that_no_host_has_is_refused_at_the_start(tmp_path: Any, name: str) -> None:
+def test_an_invalid_allowed_host_is_refused_at_startup(tmp_path: Any, name: str) -> None:
     """Rather than answering for nobody later."""
     with pytest.raises(StartFailed, match="--allowed-host"):
         create_server(Settings(data=tmp_path, port=0, allowed_hosts=(name,)))

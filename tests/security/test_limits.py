@@ -108,7 +108,7 @@ def test_a_large_head_is_refused(served: Served, raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("begin", [b"1;", b"1\r\nx\r\n0\r\nx: "], ids=["extension of a chunk", "trailer"])
-def test_what_stands_between_the_bytes_of_a_body_is_limited_too(served: Served, begin: bytes) -> None:
+def test_chunk_marks_and_trailers_are_limited_too(served: Served, begin: bytes) -> None:
     """It is parsed as the head is, and would be kept as long."""
     raw = served.head(f"PUT /v1/blobs/{'0' * 64}", "transfer-encoding: chunked") + begin
     # More than the 256 KiB of one read: what comes in the same read as bytes of the body is not counted.
@@ -117,7 +117,7 @@ def test_what_stands_between_the_bytes_of_a_body_is_limited_too(served: Served, 
     served.done()
 
 
-def test_a_head_that_comes_in_pieces_is_measured_whole(served: Served) -> None:
+def test_a_head_in_several_pieces_is_measured_as_a_whole(served: Served) -> None:
     """Also if it begins where another request ends."""
     pieces = [head() + GET, *[b"x: " + b"y" * 2**12 + b"\r\n"] * 18]
     with served.connect() as connection:
@@ -128,13 +128,13 @@ def test_a_head_that_comes_in_pieces_is_measured_whole(served: Served) -> None:
     assert answer.count(b"HTTP/1.1 200") == 1
 
 
-def test_a_head_below_the_limits_is_taken(served: Served) -> None:
+def test_a_head_below_the_limits_is_accepted(served: Served) -> None:
     """With 99 headers, and with 63 KiB."""
     assert status(served.say(head(*[b"x: y"] * 98))) == 200
     assert status(served.say(head(b"x: " + b"y" * 63 * 2**10))) == 200
 
 
-def test_what_follows_a_body_is_no_header(served: Served) -> None:
+def test_trailers_are_not_headers(served: Served) -> None:
     """A token in the trailers is none, even if it came along with the head."""
     trailer = f"authorization: Bearer {served.token}\r\n\r\n".encode()
     raw = b"GET /v1/whoami HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n0\r\n" + trailer
@@ -142,20 +142,20 @@ def test_what_follows_a_body_is_no_header(served: Served) -> None:
     assert (status(answer), code(answer)) == (401, "unauthenticated")
 
 
-def test_what_is_no_http_is_told_as_a_problem(served: Served) -> None:
+def test_malformed_http_is_refused_with_a_problem(served: Served) -> None:
     """Like everything else."""
     answer = served.say(b"what?\r\n\r\n")
     assert (status(answer), code(answer)) == (400, "malformed_request")
 
 
-def test_a_web_socket_is_not_opened(served: Served) -> None:
+def test_a_websocket_upgrade_is_ignored(served: Served) -> None:
     """It would be a connection without limits."""
     upgrade = (b"connection: upgrade", b"upgrade: websocket", b"sec-websocket-version: 13", b"sec-websocket-key: eA==")
     assert status(served.say(head(*upgrade))) == 200
 
 
 @pytest.mark.parametrize("begin", [b"", b"\r\n", b"G"])
-def test_a_head_has_its_time(served: Served, begin: bytes) -> None:
+def test_a_head_must_arrive_in_time(served: Served, begin: bytes) -> None:
     """Nothing, or one byte after the other, holds no connection; where nothing came, nothing is answered."""
     began = time.monotonic()
     with served.connect() as connection:
@@ -167,7 +167,7 @@ def test_a_head_has_its_time(served: Served, begin: bytes) -> None:
         assert answer == b""
 
 
-def test_a_head_that_drips_is_answered_with_408(served: Served) -> None:
+def test_a_slow_head_is_refused_with_408(served: Served) -> None:
     """The time of a second request on a connection begins with its first byte."""
     with served.connect() as connection:
         drops = (bytes([byte]) for byte in GET + b"x: " + b"y" * 10_000)
@@ -178,7 +178,7 @@ def test_a_head_that_drips_is_answered_with_408(served: Served) -> None:
 
 
 @pytest.mark.parametrize("drop", [b"", b"x"])
-def test_a_body_has_to_move(served: Served, drop: bytes) -> None:
+def test_a_stalled_body_is_refused(served: Served, drop: bytes) -> None:
     """Neither silence nor a byte now and then is progress."""
     path = f"/v1/blobs/{hashlib.sha256(b'x').hexdigest()}"
     with served.connect() as connection:
@@ -188,7 +188,7 @@ def test_a_body_has_to_move(served: Served, drop: bytes) -> None:
     served.done()
 
 
-def test_a_body_that_moves_may_take_long(served: Served) -> None:
+def test_a_progressing_body_may_take_long(served: Served) -> None:
     """A KiB now and then is enough."""
     content = b"x" * 2**15
     path = f"/v1/blobs/{hashlib.sha256(content + b'x').hexdigest()}"
@@ -201,7 +201,7 @@ def test_a_body_that_moves_may_take_long(served: Served) -> None:
     assert (status(answer), code(answer)) == (422, "digest_mismatch")
 
 
-def test_a_client_that_waits_for_us_is_not_late(served: Served) -> None:
+def test_a_client_that_waits_for_the_server_is_not_too_slow(served: Served) -> None:
     """A reader of a large file that takes its time is not one that owes a head."""
     with served.connect() as connection:
         connection.sendall(served.head("GET /v1/models/a/versions/3/files/model.bin", "connection: close"))
@@ -214,7 +214,7 @@ def test_a_client_that_waits_for_us_is_not_late(served: Served) -> None:
     assert size > LARGE
 
 
-def test_what_is_left_of_a_refused_body_is_not_read_for_ever(served: Served) -> None:
+def test_the_rest_of_a_refused_body_is_read_for_a_limited_time(served: Served) -> None:
     """However fast it comes; the answer was given long before."""
     begin = b"PUT /v1/blobs/x HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100000000000\r\n\r\n"
     with served.connect() as connection:
@@ -224,7 +224,7 @@ def test_what_is_left_of_a_refused_body_is_not_read_for_ever(served: Served) -> 
     assert answer.count(b"HTTP/1.1") <= 1
 
 
-def test_an_idle_connection_is_closed_without_a_word(served: Served) -> None:
+def test_an_idle_connection_is_closed_without_a_response(served: Served) -> None:
     """Where another request may come, an answer to none would be taken for its own."""
     with served.connect() as connection:
         answer = dripping(connection, iter([head()]))
@@ -253,7 +253,7 @@ def wait(condition: Callable[[], bool]) -> None:
         assert time.monotonic() < end
 
 
-def test_answers_are_not_held_back_by_the_kernel(running: Running) -> None:
+def test_responses_are_sent_without_delay(running: Running) -> None:
     """A keep-alive connection has TCP_NODELAY, or each answer in two pieces would wait 40 ms for an ACK."""
     with running.outside.connect() as connection:
         connection.sendall(head())
@@ -265,9 +265,7 @@ def test_answers_are_not_held_back_by_the_kernel(running: Running) -> None:
 
 @pytest.mark.parametrize("read", [1, 3 * MIB])
 @pytest.mark.parametrize("reset", [False, True])
-def test_who_leaves_in_the_middle_of_a_download_makes_no_noise(
-    running: Running, log: Kept, read: int, *, reset: bool
-) -> None:
+def test_an_aborted_download_logs_no_error(running: Running, log: Kept, read: int, *, reset: bool) -> None:
     """Whether it closes or resets the connection."""
     raw = running.outside.head("GET /v1/models/a/versions/3/files/model.bin")
     for _ in range(5):
@@ -284,7 +282,7 @@ def test_who_leaves_in_the_middle_of_a_download_makes_no_noise(
     assert log.lines == []
 
 
-def test_a_body_nobody_asked_for_does_not_stop_a_download(running: Running, log: Kept) -> None:
+def test_an_unexpected_body_does_not_stop_a_download(running: Running, log: Kept) -> None:
     """It is not read, in however many pieces it comes."""
     raw = running.outside.head("GET /v1/models/a/versions/3/files/model.bin", "transfer-encoding: chunked")
     with running.outside.connect() as connection:
@@ -305,7 +303,7 @@ def test_a_body_nobody_asked_for_does_not_stop_a_download(running: Running, log:
 
 @pytest.mark.parametrize("path", ["/v1/models/a/resolve/latest", "/v1/models/a", "/v1/whoami"])
 @pytest.mark.parametrize("second", ["", "Bearer mrg_unknown", "same"])
-def test_two_tokens_are_none(served: Served, path: str, second: str) -> None:
+def test_two_tokens_do_not_authenticate(served: Served, path: str, second: str) -> None:
     """Whichever comes first, and on the fast path too: a proxy may have checked the other."""
     good = f"Bearer {served.token}"
     for values in itertools.permutations((good, second.replace("same", good))):
@@ -324,7 +322,7 @@ def test_two_tokens_are_none(served: Served, path: str, second: str) -> None:
         *("/v1/models/a/versions/3/files/x{}..{}model.bin", "/v1/models/a/aliases{}shadow", "/health{}live"),
     ],
 )
-def test_an_encoded_slash_is_no_border(served: Served, path: str, slash: str) -> None:
+def test_an_encoded_slash_does_not_separate_segments(served: Served, path: str, slash: str) -> None:
     """It belongs to a name, and no name has one."""
     assert served.get(path.replace("{}", "/").replace("/x/../", "/")).status_code in {200, 404}
     answer = served.get(path.replace("{}", slash))
@@ -333,7 +331,7 @@ def test_an_encoded_slash_is_no_border(served: Served, path: str, slash: str) ->
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_httpx_reads_why_its_head_was_refused(served: Served) -> None:
+def test_httpx_receives_the_refusal_of_a_large_head(served: Served) -> None:
     """Though the answer comes while it is still sending."""
     answer = httpx.get(f"{served.url}/v1/models", headers={"x-long": "x" * 2**16})
     assert (answer.status_code, answer.json()["code"]) == (431, "head_too_large")

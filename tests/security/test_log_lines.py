@@ -86,7 +86,7 @@ def places(text: str) -> Iterator[bytes | str]:
 
 
 @pytest.mark.parametrize("text", UGLY, ids=ascii)
-def test_a_line_is_one_line_of_ascii(text: str) -> None:
+def test_a_log_line_is_one_line_of_ascii(text: str) -> None:
     """Whatever a client sends, no terminal obeys it and no reader sees two lines; it can still be read."""
     for line in places(text):
         assert whole(line)
@@ -96,7 +96,7 @@ def test_a_line_is_one_line_of_ascii(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", HIDDEN, ids=range(len(HIDDEN)))
-def test_no_line_holds_a_token(text: str) -> None:
+def test_no_log_line_contains_a_token(text: str) -> None:
     """Whole or cut off, in any spelling, at any place."""
     for line in places(text):
         shown = json.dumps(whole(line))
@@ -108,7 +108,7 @@ def test_no_line_holds_a_token(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["y" * 10**6, "é" * 10**6, "%41" * 10**5, "\u202e" * 10**6, f"{'z' * 1_980}{SECRET}"])
-def test_a_line_is_bounded(text: str) -> None:
+def test_the_length_of_a_log_line_is_limited(text: str) -> None:
     """Each field, and all of them together; a token at the cut is not half shown."""
     for line in places(text):
         assert SECRET[4:12] not in json.dumps(whole(line))
@@ -116,7 +116,7 @@ def test_a_line_is_bounded(text: str) -> None:
     assert whole(logs.encode_line({"time": "now", "level": "info", "message": text} | many))["level"] == "info"
 
 
-def test_what_cannot_be_shown_does_not_keep_a_line_from_being_written() -> None:
+def test_a_value_that_cannot_be_encoded_is_logged_by_its_type() -> None:
     """An object whose text fails, a number that JSON does not know, and a value that holds itself."""
 
     class Broken:
@@ -139,7 +139,7 @@ def test_what_cannot_be_shown_does_not_keep_a_line_from_being_written() -> None:
     assert whole(record("%s", Broken()))
 
 
-def test_an_ordinary_line_is_as_it_was() -> None:
+def test_an_ordinary_log_line_is_not_changed() -> None:
     """Its fields in their order, nothing escaped that need not be."""
     line = logs.AccessLine(datetime(2026, 1, 2, tzinfo=UTC), "id", "GET", "/v1/models", 200, 1.5)
     assert logs.encode_line(line) == (
@@ -155,7 +155,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield running
 
 
-def test_refusals_say_who_and_where(running: Running) -> None:
+def test_logged_refusals_name_the_caller_and_the_address(running: Running) -> None:
     """401 and 403, with the peer, the principal where it is known, the id of the token, the request and the path."""
     url = running.inside.url
     with HttpRegistry(RegistryConfig(url=url, token=running.outside.token)) as registry, lines() as log:
@@ -190,7 +190,7 @@ def test_refusals_say_who_and_where(running: Running) -> None:
         whole(text)
 
 
-def test_the_log_of_a_quiet_server_still_tells_of_refusals(tmp_path: Path) -> None:
+def test_a_quiet_server_still_logs_refusals(tmp_path: Path) -> None:
     """Written by the real program, which writes nothing of requests that were answered."""
     command = [sys.executable, "-c", PROGRAM, "serve", "--quiet", "--data", str(tmp_path), "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
@@ -216,9 +216,7 @@ def test_the_log_of_a_quiet_server_still_tells_of_refusals(tmp_path: Path) -> No
     assert not [line for line in parsed if line["logger"] == "registry_server.access"]
 
 
-def test_a_token_in_an_address_does_not_stand_in_the_access_log(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_token_in_an_address_is_not_logged(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Nor as the id of a request, nor as its method."""
     with serving(tmp_path, access_log=True) as running:
         token = running.outside.token

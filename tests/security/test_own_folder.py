@@ -88,9 +88,7 @@ HARMS += [("admin-token", harm) for harm in (dangling, folder, of_the_group)]
 
 
 @pytest.mark.parametrize(("name", "harm"), HARMS)
-def test_a_file_that_is_not_ours_alone_keeps_the_server_from_starting(
-    data: Path, name: str, harm: Callable[[Path], None]
-) -> None:
+def test_a_file_that_others_can_change_prevents_the_start(data: Path, name: str, harm: Callable[[Path], None]) -> None:
     """It is named, with what mends it; nothing is read from it, and nothing is written to it."""
     harm(data / name)
     sentence = refusal(data)
@@ -100,7 +98,7 @@ def test_a_file_that_is_not_ours_alone_keeps_the_server_from_starting(
 
 
 @pytest.mark.parametrize(("name", "harm"), [("blobs", link), *((name, writable) for name in FOLDERS)])
-def test_a_folder_that_is_not_ours_alone_keeps_the_server_from_starting(
+def test_a_folder_that_others_can_change_prevents_the_start(
     data: Path, name: str, harm: Callable[[Path], None]
 ) -> None:
     """The same of the folders of bytes."""
@@ -125,14 +123,14 @@ def test_a_token_that_others_can_read_is_not_used(data: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 @pytest.mark.parametrize("name", ["admin-token", "registry.sqlite3", "blobs", "."])
-def test_what_belongs_to_somebody_else_is_refused(data: Path, name: str) -> None:
+def test_files_of_another_user_are_refused(data: Path, name: str) -> None:
     """Both users are named."""
     os.chown(data / name, 65_534, 65_534)
     assert "belongs to user 65534, and this process runs as user 0" in refusal(data)
 
 
 @pytest.mark.parametrize("harm", ["link", "pipe"])
-def test_the_first_token_is_written_through_no_link(tmp_path: Path, harm: str) -> None:
+def test_the_first_token_is_not_written_through_a_link(tmp_path: Path, harm: str) -> None:
     """A folder that was prepared by somebody else before the first start."""
     data = tmp_path / "data"
     data.mkdir(0o700)
@@ -171,7 +169,7 @@ class Thief(BaseHTTPRequestHandler):
         "",
     ],
 )
-def test_the_token_is_sent_to_no_address_beyond_this_machine(data: Path, url: str) -> None:
+def test_the_admin_token_is_sent_only_to_this_machine(data: Path, url: str) -> None:
     """Whatever stands in `server.json`."""
     with running(settings(data)):
         Announcement(url, os.getpid()).write(data)
@@ -181,7 +179,7 @@ def test_the_token_is_sent_to_no_address_beyond_this_machine(data: Path, url: st
         assert "not on this machine" in next(one["found"] for one in found if one["what"] == "lock")
 
 
-def test_an_address_that_others_could_have_written_is_not_believed(data: Path) -> None:
+def test_an_announcement_that_others_can_change_is_not_used(data: Path) -> None:
     """Although it is on this machine."""
     with HTTPServer(("127.0.0.1", 0), Thief) as thief, running(settings(data)):
         thief.seen = []  # type: ignore[attr-defined]
@@ -199,7 +197,7 @@ def test_an_address_that_others_could_have_written_is_not_believed(data: Path) -
 
 
 @pytest.mark.parametrize("harm", [link, pipe, writable])
-def test_a_token_file_that_is_not_ours_is_not_read(
+def test_a_token_file_of_another_user_is_not_read(
     sqlite_server: Cli, tmp_path: Path, harm: Callable[[Path], None]
 ) -> None:
     """The file is named; a pipe blocks nobody."""
@@ -213,7 +211,7 @@ def test_a_token_file_that_is_not_ours_is_not_read(
     operate("token", "list", "--url", sqlite_server.url, "--token-file", file, status=2)
 
 
-def test_a_secret_is_written_to_a_new_file_only(data: Path, tmp_path: Path) -> None:
+def test_a_secret_is_written_only_to_a_new_file(data: Path, tmp_path: Path) -> None:
     """Not through a link, not into a pipe, not over a file."""
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "target")

@@ -37,7 +37,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 
 @pytest.mark.parametrize("listed", LISTS)
-def test_no_flipped_bit_gives_another_page(world: World, listed: str) -> None:
+def test_a_page_token_with_a_flipped_bit_is_refused(world: World, listed: str) -> None:
     """Each single one is noticed."""
     token = world.send("GET", listed).json()["next_page_token"]
     assert world.send("GET", f"{listed}&page_token={token}").status_code == 200
@@ -49,7 +49,7 @@ def test_no_flipped_bit_gives_another_page(world: World, listed: str) -> None:
 
 
 @pytest.mark.parametrize("change", ["", "=", "A", "%0A", "%20", "."])
-def test_no_other_spelling_of_a_token_is_taken(world: World, change: str) -> None:
+def test_a_page_token_has_only_one_spelling(world: World, change: str) -> None:
     """Base64 has several for the same bytes."""
     token = world.send("GET", "/v1/models?limit=1").json()["next_page_token"]
     others = [token + change, change + token] if change else [token[:-1], token.replace("-", "+"), token[1:]]
@@ -58,7 +58,7 @@ def test_no_other_spelling_of_a_token_is_taken(world: World, change: str) -> Non
         assert (answer.status_code, problem(answer)["code"]) == (422, "invalid_page_token"), other
 
 
-def test_a_token_belongs_to_its_list(world: World) -> None:
+def test_a_page_token_belongs_to_its_list(world: World) -> None:
     """With other filters or in another order it would skip or repeat rows."""
     tokens = {listed: world.send("GET", listed).json()["next_page_token"] for listed in LISTS}
     others = ["/v1/models?limit=1&owner=admin", "/v1/models?limit=1&order=-name", "/v1/models?limit=1&tombstoned=true"]
@@ -93,7 +93,7 @@ def test_a_token_belongs_to_its_list(world: World) -> None:
     ],
 )
 @pytest.mark.parametrize("listed", LISTS)
-def test_a_forged_token_gets_no_further(world: World, listed: str, place: str) -> None:
+def test_a_forged_page_token_is_refused(world: World, listed: str, place: str) -> None:
     """The checksum is no secret, so what a token holds is checked like any other input."""
     token = pages._encode(place.encode() + pages._checksum(place.encode(), LISTS[listed]))
     with nothing_happens(world):
@@ -119,14 +119,14 @@ def test_pages_of_one_make_the_whole_list(world: World, listed: str) -> None:
 
 @pytest.mark.parametrize("length", [1, 10, 5_000])
 @pytest.mark.parametrize("letter", ["A", "=", "_", "%00", "%F0%9F%92%A9"])
-def test_a_token_of_any_length_is_refused_in_a_few_lines(world: World, letter: str, length: int) -> None:
+def test_the_refusal_of_a_long_page_token_is_short(world: World, letter: str, length: int) -> None:
     """None of them is decoded into more than a refusal."""
     with nothing_happens(world):
         answer = world.send("GET", f"/v1/tokens?page_token={letter * length}")
     assert (answer.status_code, problem(answer)["code"]) == (422, "invalid_page_token")
 
 
-def test_a_number_that_escapes_all_types_is_still_refused(world: World) -> None:
+def test_an_out_of_range_number_in_a_page_token_is_refused(world: World) -> None:
     """The engines' own errors for numbers beyond 64 bits are translated where values are bound, for reads and lists."""
     with nothing_happens(world):
         for number in (2**63, 2**64, 2**70):

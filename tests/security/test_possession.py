@@ -48,7 +48,7 @@ def world(server: Server, name: str, tmp_path: Path) -> Iterator[World]:
         yield World(owner, stranger, f"{name}-b", entry, file)
 
 
-def test_a_digest_alone_gives_nothing(world: World) -> None:
+def test_a_digest_alone_gives_no_access_to_bytes(world: World) -> None:
     """Not the bytes, through a version that names them, and not the news that they are here."""
     sha256 = world.entry.sha256
     with pytest.raises(BytesMissing):
@@ -62,19 +62,19 @@ def test_a_digest_alone_gives_nothing(world: World) -> None:
         world.stranger.versions.create(world.model, [world.entry], framework="test")
 
 
-def test_who_sends_the_bytes_has_them(world: World) -> None:
+def test_sending_the_bytes_proves_possession(world: World) -> None:
     """They are stored once all the same."""
     world.stranger.artifacts.put_blob(world.entry.sha256, Source(world.file))
     assert world.stranger.artifacts.presence([world.entry.sha256]).missing == []
     assert world.stranger.versions.create(world.model, [world.entry], framework="test").version == 1
 
 
-def test_who_registers_does_not_notice(world: World) -> None:
+def test_registration_works_without_a_visible_proof_of_possession(world: World) -> None:
     """What the registry does not tell of is sent, and the version is there."""
     assert world.stranger.register(world.model, world.file, framework="test").version == 1
 
 
-def test_who_may_read_a_version_need_not_send_its_bytes(world: World, name: str) -> None:
+def test_readers_of_a_version_need_not_send_its_bytes(world: World, name: str) -> None:
     """To a principal that covers the model they are here."""
     sha256 = world.entry.sha256
     assert world.owner.artifacts.presence([sha256]).missing == []
@@ -84,7 +84,7 @@ def test_who_may_read_a_version_need_not_send_its_bytes(world: World, name: str)
     assert world.owner.versions.create(f"{name}-a2", [world.entry], framework="test").version == 1
 
 
-def test_an_answer_tells_only_what_the_caller_did(server: Server, world: World, name: str, tmp_path: Path) -> None:
+def test_responses_reveal_nothing_about_other_senders(server: Server, world: World, name: str, tmp_path: Path) -> None:
     """Status and shape are the same if others hold the bytes, with the caller's own name and time, every time."""
     sha256 = world.entry.sha256
     alone = tmp_path / "alone.bin"
@@ -116,9 +116,7 @@ def test_an_answer_tells_only_what_the_caller_did(server: Server, world: World, 
         assert seen[sha256] == seen[fresh]
 
 
-def test_a_reader_learns_who_registered_a_file_and_not_who_sent_its_bytes_first(
-    server: Server, world: World, name: str
-) -> None:
+def test_the_first_sender_of_bytes_is_not_revealed(server: Server, world: World, name: str) -> None:
     """The first sender may be somebody whose models the reader must not know of."""
     world.stranger.artifacts.put_blob(world.entry.sha256, Source(world.file))
     world.stranger.versions.create(world.model, [world.entry], framework="test")

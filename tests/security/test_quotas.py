@@ -74,7 +74,7 @@ def test_wrong_tokens_are_limited_and_a_valid_one_passes(running: Running, http:
     assert len(log.security(status=429, code="too_many_failures")) == len(wrong) * 2 - WRONG
 
 
-def test_a_client_whose_token_is_wrong_is_told_when_to_come_again(running: Running, http: httpx.Client) -> None:
+def test_a_client_with_an_invalid_token_gets_retry_after(running: Running, http: httpx.Client) -> None:
     """As an error of its own, which may be repeated."""
     for _ in range(WRONG + 1):
         send(http, new_secret(), "GET", "/v1/whoami")
@@ -115,7 +115,7 @@ def test_rows_are_limited_by_their_bytes(running: Running, http: httpx.Client, t
         *(("PUT", f"/v1/blobs/{'0' * 64}"), ("POST", "/v1/models/none/versions"), ("PUT", f"/v1/uploads/{'0' * 64}")),
     ],
 )
-def test_every_change_costs_something(running: Running, http: httpx.Client, token: str, method: str, path: str) -> None:
+def test_every_change_is_charged(running: Running, http: httpx.Client, token: str, method: str, path: str) -> None:
     """Also one that is refused, and one without a body."""
     statuses = [send(http, token, method, path, {"x": 1}).status_code for _ in range(BURST // 512 + 20)]
     assert statuses[0] != 429
@@ -123,7 +123,7 @@ def test_every_change_costs_something(running: Running, http: httpx.Client, toke
     assert statuses.count(429) <= 20 + 5
 
 
-def test_a_length_that_is_only_claimed_costs_little(running: Running, http: httpx.Client, token: str) -> None:
+def test_an_announced_length_above_the_limit_costs_little(running: Running, http: httpx.Client, token: str) -> None:
     """A body that is too large is refused unread, so no caller is locked out by a number."""
     for length in ("99999999999", "9" * 30):
         lines = [f"POST /v1/models HTTP/1.1\r\nHost: localhost\r\nauthorization: Bearer {token}"]
@@ -155,7 +155,7 @@ def test_announced_bytes_are_limited(running: Running, http: httpx.Client, token
     limited(announce(http, token, "c", 1), "quota_exceeded")
 
 
-def test_a_quota_of_uploads_is_an_error_that_says_what_to_do(running: Running, http: httpx.Client, token: str) -> None:
+def test_an_exceeded_upload_quota_is_explained(running: Running, http: httpx.Client, token: str) -> None:
     """In the client too."""
     for n in range(UPLOADS):
         announce(http, token, f"held {n}", 1)
@@ -164,7 +164,7 @@ def test_a_quota_of_uploads_is_an_error_that_says_what_to_do(running: Running, h
     assert "delete" in answer.json()["remedy"]
 
 
-def test_by_default_nobody_announces_without_end(tmp_path: Any) -> None:
+def test_announced_bytes_are_limited_by_default(tmp_path: Any) -> None:
     """500 uploads of 64 GiB are too many, and so are 500 of one byte."""
     settings = Settings(data=tmp_path)
     assert settings.max_announced_bytes < 500 * 64 * 2**30
@@ -173,7 +173,7 @@ def test_by_default_nobody_announces_without_end(tmp_path: Any) -> None:
     assert settings.wrong_tokens_per_min == 30
 
 
-def test_buckets_fill_up_again_and_are_bounded() -> None:
+def test_buckets_refill_and_their_number_is_limited() -> None:
     """A bucket never holds more than its depth, and the key used longest ago is forgotten first."""
     now = 0.0
     buckets = TokenBuckets(1.0, 3.0, most=2, clock=lambda: now)
@@ -191,7 +191,7 @@ def test_buckets_fill_up_again_and_are_bounded() -> None:
     assert buckets.take("b", 1.0) == 0.0
 
 
-def test_a_rate_of_zero_limits_nothing() -> None:
+def test_a_rate_of_zero_means_no_limit() -> None:
     """And remembers nobody."""
     buckets = TokenBuckets(0.0, 0.0)
     assert [buckets.take("a", 1e12) for _ in range(100)] == [0.0] * 100

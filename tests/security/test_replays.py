@@ -8,7 +8,7 @@ import pytest
 
 from common_lib import Grant, Role
 from registry_server.testing import backend
-from tests.security.test_rights import ALL, FILES, MODEL, ONE, ROLLED, Route, rolled
+from tests.security.route_rights import ALL, FILES, MODEL, ONE, ROLLED, Route, rolled
 from tests.security.worlds import World, furnished, problem
 
 ADMIN = Grant(role=Role.ADMIN, models="*")
@@ -92,7 +92,7 @@ def seen(answer: httpx.Response) -> Any:
     return answer.status_code, headers, body | {"secret": None} if isinstance(body, dict) else body
 
 
-def test_every_route_that_keeps_its_answers_is_tried(leaver: Leaver) -> None:
+def test_every_route_with_replays_is_covered(leaver: Leaver) -> None:
     """Each that asks for an Idempotency-Key."""
     document = leaver.world.http().get("/openapi.json").json()
     keyed = {
@@ -106,23 +106,23 @@ def test_every_route_that_keeps_its_answers_is_tried(leaver: Leaver) -> None:
 
 @pytest.mark.parametrize("left", LEFT)
 @pytest.mark.parametrize("route", WRITES, ids=lambda route: f"{route.method} {route.route}")
-def test_who_lost_the_right_does_not_get_the_first_answer(leaver: Leaver, route: Route, left: str) -> None:
+def test_a_replay_requires_the_right(leaver: Leaver, route: Route, left: str) -> None:
     """They are refused as if they had never asked; with the right back, the answer is the first one."""
     with leaver.world.copied():
         first = leaver.send(route)
         assert first.is_success, first.text
         leaver.become(LEFT[left])
-        before = leaver.world.kept()
+        before = leaver.world.stored_state()
         refused = leaver.send(route)
         assert refused.status_code in {403, 404}
         assert problem(refused)["code"] in {"forbidden", "model_not_found"}
-        assert leaver.world.kept() == before
+        assert leaver.world.stored_state() == before
         leaver.become([ADMIN])
         assert seen(leaver.send(route)) == seen(first)
 
 
 @pytest.mark.parametrize(("route", "role"), BY_BODY, ids=lambda part: str(getattr(part, "body", part)))
-def test_a_right_that_the_body_asks_for_is_needed_each_time(leaver: Leaver, route: Route, role: Role) -> None:
+def test_a_right_required_by_the_body_is_checked_at_each_replay(leaver: Leaver, route: Route, role: Role) -> None:
     """To stage is not to promote, and to promote is not to override."""
     with leaver.world.copied():
         first = leaver.send(route)
@@ -133,7 +133,7 @@ def test_a_right_that_the_body_asks_for_is_needed_each_time(leaver: Leaver, rout
         assert seen(leaver.send(route)) == seen(first)
 
 
-def test_a_model_in_the_body_is_looked_at_each_time(leaver: Leaver) -> None:
+def test_the_model_in_the_body_is_checked_at_each_replay(leaver: Leaver) -> None:
     """A caller that may register only other models learns of neither the model nor the answer."""
     route = WRITES[0]
     with leaver.world.copied():

@@ -130,7 +130,7 @@ def take_grant(registry: HttpRegistry, who: Person) -> None:
 
 
 @pytest.mark.parametrize("take", [take_token, take_grant])
-def test_what_is_taken_away_ends_every_transfer(running: Running, take: Any) -> None:
+def test_a_revocation_ends_every_transfer(running: Running, take: Any) -> None:
     """Within five seconds, also if no bytes move; an upload without an answer yet gets the reason."""
     with lines() as log, admin(running) as registry, contextlib.ExitStack() as stack:
         people = [person(registry, f"{take.__name__.replace('_', '-')}-{n}") for n in range(len(TRANSFERS))]
@@ -158,7 +158,7 @@ def _is_logged(log: Lines, people: list[Person]) -> None:
     assert not [line for line in log.texts if "Traceback" in line or any(who.token in line for who in people)]
 
 
-def test_transfers_of_others_go_on(running: Running) -> None:
+def test_transfers_of_other_principals_continue(running: Running) -> None:
     """A grant in addition, or one taken from somebody else, ends nothing."""
     with admin(running) as registry:
         stays, goes = person(registry, "stays"), person(registry, "goes")

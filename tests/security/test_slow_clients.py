@@ -80,7 +80,7 @@ def serves(served: Served) -> bool:
     return False
 
 
-def test_answers_that_nobody_reads_hold_no_connections(served: Served, log: Lines) -> None:
+def test_unread_responses_do_not_hold_connections(served: Served, log: Lines) -> None:
     """Sent in a row on every connection there may be: they are closed, and others are served again."""
     with contextlib.ExitStack() as stack:
         until(lambda: serves(served))
@@ -93,7 +93,7 @@ def test_answers_that_nobody_reads_hold_no_connections(served: Served, log: Line
     assert all(line["peer"].startswith("127.0.0.1:") for line in log.security(message="answer_not_taken"))
 
 
-def test_an_answer_has_to_be_taken(running: Running) -> None:
+def test_a_response_must_be_read_at_the_minimum_rate(running: Running) -> None:
     """A file, files in a row, many answers in a row, and one of which a few bytes are read now and then."""
     served, began = running.outside, time.monotonic()
     file = served.head(f"GET {FILE}")
@@ -116,7 +116,7 @@ def test_an_answer_has_to_be_taken(running: Running) -> None:
     until(lambda: not running.inside.server_state.tasks)
 
 
-def test_a_reader_that_is_slow_but_goes_on_gets_all(served: Served) -> None:
+def test_a_slow_but_steady_reader_gets_the_whole_response(served: Served) -> None:
     """Over many times the time in which an answer must move, and with pauses shorter than that."""
     began, size = time.monotonic(), 0
     with narrow(served) as connection:
@@ -138,7 +138,7 @@ SLOW = [
 ]
 
 
-def test_a_body_that_comes_too_slowly_is_given_up(served: Served) -> None:
+def test_a_body_below_the_minimum_rate_is_refused(served: Served) -> None:
     """After its time, whatever it is for."""
     began = time.monotonic()
     with ThreadPoolExecutor(len(SLOW)) as threads:
@@ -156,7 +156,7 @@ def _sent_slowly(served: Served, target: str, rate: int, framing: str) -> bytes:
         return _dripped(connection, itertools.repeat(drop))
 
 
-def test_a_body_at_twice_the_least_rate_is_taken(served: Served) -> None:
+def test_a_body_at_twice_the_minimum_rate_is_accepted(served: Served) -> None:
     """With pauses in between, as a weak mobile link sends it."""
     content = b"y" * (RATE * 2 * 3)
     path = f"/v1/blobs/{hashlib.sha256(content).hexdigest()}"
@@ -167,7 +167,7 @@ def test_a_body_at_twice_the_least_rate_is_taken(served: Served) -> None:
     assert status(answer) == 201
 
 
-def test_a_deadline_that_ends_an_answer_makes_no_noise(running: Running, log: Lines) -> None:
+def test_a_deadline_during_a_response_logs_no_error(running: Running, log: Lines) -> None:
     """The connection is closed at once, and nothing is logged as a failure of the server."""
     with narrow(running.outside) as connection:
         connection.sendall(running.outside.head(f"GET {FILE}", "x-request-deadline-ms: 200"))
@@ -178,7 +178,7 @@ def test_a_deadline_that_ends_an_answer_makes_no_noise(running: Running, log: Li
     assert not [line for line in log.texts if '"level":"error"' in line]
 
 
-def test_a_refusal_says_where_it_went(served: Served, log: Lines) -> None:
+def test_a_logged_refusal_names_the_peer(served: Served, log: Lines) -> None:
     """The line of a refused connection has the peer and the id that the client was sent."""
     with served.connect() as connection:
         connection.sendall(b"what?\r\n\r\n")
@@ -201,7 +201,7 @@ def _dripped(connection: socket.socket, pieces: Iterator[bytes], every_s: float 
     raise AssertionError("the connection was held")
 
 
-def test_many_leave_in_every_way_without_a_trace(running: Running, log: Lines) -> None:
+def test_disconnects_of_every_kind_leave_nothing_behind(running: Running, log: Lines) -> None:
     """Closed or reset, before, within and after a head, a body, a refusal and an answer."""
     served = running.outside
     whole = hashlib.sha256(b"z" * 4096).hexdigest()
@@ -232,7 +232,7 @@ def _leave(served: Served, raw: bytes, ending: str) -> None:
 
 
 @pytest.mark.parametrize("ending", ["close", "reset"])
-def test_a_download_ends_with_its_connection_though_a_question_waits_behind_it(
+def test_a_download_ends_with_its_connection_despite_a_queued_request(
     running: Running, log: Lines, ending: str
 ) -> None:
     """The rest of the file is neither read nor written for a client that is gone."""
@@ -248,7 +248,7 @@ def test_a_download_ends_with_its_connection_though_a_question_waits_behind_it(
     assert [line for line in log.texts if '"level":"info"' not in line] == []
 
 
-def test_leaving_at_once_while_being_refused_makes_no_noise(running: Running, log: Lines) -> None:
+def test_a_disconnect_during_a_refusal_logs_no_error(running: Running, log: Lines) -> None:
     """The end of the stream is sent to a client that may be gone by then."""
     threads = [threading.Thread(target=_storm, args=(running.outside,)) for _ in range(4)]
     for thread in threads:

@@ -42,7 +42,7 @@ class Served(NamedTuple):
         """An admin's question."""
         return httpx.get(self.url + path, headers={"authorization": f"Bearer {self.token}"})
 
-    def kept(self) -> tuple[list[str], str]:
+    def stored_state(self) -> tuple[list[str], str]:
         """Every file of bytes, and the whole log."""
         files = [file.name for file in (self.data / "blobs").rglob("*") if file.is_file()]
         return sorted(files), self.get("/v1/events?limit=1000").text
@@ -125,11 +125,11 @@ def quiet(whole: Any) -> None:
 @pytest.fixture(autouse=True)
 def unchanged(served: Served, whole: Any) -> Iterator[Kept]:
     """Nothing is kept and nothing logged as a failure of ours, whatever is sent."""
-    before = served.kept()
+    before = served.stored_state()
     with logged() as log:
         yield log
         quiet(whole)
-        assert served.kept() == before
+        assert served.stored_state() == before
     assert log.failures == []
 
 
@@ -147,7 +147,7 @@ def code(answer: bytes) -> str:
 
 
 @pytest.mark.parametrize("length", [1, 100, 3 * MIB])
-def test_an_upload_that_is_cut_off_leaves_nothing(served: Served, length: int) -> None:
+def test_an_interrupted_upload_leaves_nothing(served: Served, length: int) -> None:
     """Neither in staging nor in the store, and the server goes on."""
     content = b"x" * length
     path = f"/v1/blobs/{hashlib.sha256(content + b'x').hexdigest()}"
@@ -158,7 +158,7 @@ def test_an_upload_that_is_cut_off_leaves_nothing(served: Served, length: int) -
     assert served.get(path).status_code == 404
 
 
-def test_an_upload_that_is_cut_off_between_chunks_leaves_nothing(served: Served) -> None:
+def test_an_upload_interrupted_between_chunks_leaves_nothing(served: Served) -> None:
     """The same for a body without an announced length."""
     path = f"/v1/blobs/{hashlib.sha256(b'abc').hexdigest()}"
     with served.connect() as connection:
@@ -168,7 +168,7 @@ def test_an_upload_that_is_cut_off_between_chunks_leaves_nothing(served: Served)
     assert served.get(path).status_code == 404
 
 
-def test_a_body_that_is_cut_off_is_no_body(served: Served) -> None:
+def test_an_incomplete_body_changes_nothing(served: Served) -> None:
     """Even if what came of it would be whole JSON."""
     head = served.head("POST /v1/models", "idempotency-key: 12345678", "content-length: 100")
     assert served.say(head, b'{"name":"new","type":"regression"}', end=True) == b""
@@ -186,7 +186,7 @@ def test_a_length_beyond_the_limit_is_refused_before_anything_is_read(served: Se
     assert time.monotonic() - began < 1
 
 
-def test_an_endless_body_is_refused_where_the_limit_is(served: Served) -> None:
+def test_an_endless_body_is_refused_at_the_limit(served: Served) -> None:
     """Bytes are counted, whatever was announced."""
     head = served.head("POST /v1/models", "idempotency-key: 12345678", "transfer-encoding: chunked")
     chunk = b"10000\r\n" + b" " * 2**16 + b"\r\n"
@@ -194,7 +194,7 @@ def test_an_endless_body_is_refused_where_the_limit_is(served: Served) -> None:
     assert (status(answer), code(answer)) == (413, "too_large")
 
 
-def test_what_follows_a_body_is_another_request(served: Served) -> None:
+def test_bytes_after_a_body_are_the_next_request(served: Served) -> None:
     """And none that is valid: a body longer than announced is not read to its end."""
     head = served.head("POST /v1/models", "idempotency-key: 12345678", "content-length: 2")
     body = b'{},"name":"new","type":"regression"}'
@@ -203,7 +203,7 @@ def test_what_follows_a_body_is_another_request(served: Served) -> None:
     assert (status(answer), code(answer)) == (422, "invalid_request")
 
 
-def test_nobody_without_a_token_makes_the_server_read_a_body(served: Served) -> None:
+def test_no_body_is_read_without_a_token(served: Served) -> None:
     """The refusal comes when the head has come."""
     head = b"POST /v1/models HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\n"
     answer = served.say(head)
@@ -250,7 +250,7 @@ def test_broken_http_is_refused(served: Served, raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("value", ["a\rSet-Cookie: x=1", "a b", "<script>", "x" * 65, "\u00e9", "a;b", ""])
-def test_what_is_no_request_id_is_not_sent_back(served: Served, value: str) -> None:
+def test_a_malformed_request_id_is_not_sent_back(served: Served, value: str) -> None:
     """The answer carries one of ours instead."""
     answer = served.say(served.head("GET /v1/whoami", f"x-request-id: {value}"))
     head = answer.partition(b"\r\n\r\n")[0].lower()
@@ -263,7 +263,7 @@ def test_what_is_no_request_id_is_not_sent_back(served: Served, value: str) -> N
 
 
 @pytest.mark.parametrize("name", ["a%0d%0aSet-Cookie:%20x=1", "%E2%80%A8x", "%3Cscript%3E"])
-def test_no_name_becomes_a_header(served: Served, name: str) -> None:
+def test_a_name_never_becomes_a_header(served: Served, name: str) -> None:
     """Neither a line break nor markup gets from an address into a head or a page."""
     for path in (
         f"/v1/models/{name}",
@@ -337,7 +337,7 @@ def _answers(connection: socket.socket) -> Iterator[bytes]:
         held = rest[length:]
 
 
-def test_requests_that_wait_in_a_row_are_bounded(served: Served) -> None:
+def test_the_number_of_queued_requests_is_limited(served: Served) -> None:
     """Of many in one packet a hundred are kept and answered, and the connection ends."""
     one = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n"
     with served.connect() as connection:
@@ -348,7 +348,7 @@ def test_requests_that_wait_in_a_row_are_bounded(served: Served) -> None:
     assert b"connection: close" in answers[-1].lower()
 
 
-def test_an_upload_behind_other_requests_is_read_as_it_is_taken(served: Served) -> None:
+def test_a_queued_upload_is_read_only_as_it_is_consumed(served: Served) -> None:
     """Of a body that waits for its turn no more than a piece is held: the client has to wait with the rest."""
     body = b"x" * (32 * MIB)
     path = f"/v1/blobs/{hashlib.sha256(b'other').hexdigest()}"
@@ -363,7 +363,7 @@ def test_an_upload_behind_other_requests_is_read_as_it_is_taken(served: Served) 
 
 
 @pytest.mark.parametrize("framing", ["content-length: 5", "transfer-encoding: chunked"])
-def test_a_body_that_asks_for_another_protocol_is_refused(served: Served, framing: str) -> None:
+def test_an_upgrade_with_a_body_is_refused(served: Served, framing: str) -> None:
     """It would be taken for the next request: what a proxy sees as one must not be two here."""
     upgrade = ("connection: upgrade", "upgrade: h2c")
     path = f"/v1/blobs/{hashlib.sha256(b'hello').hexdigest()}"
@@ -373,7 +373,7 @@ def test_a_body_that_asks_for_another_protocol_is_refused(served: Served, framin
     assert (status(refused), code(refused)) == (400, "malformed_request")
 
 
-def test_a_question_that_asks_for_another_protocol_is_answered_as_the_last_one(served: Served) -> None:
+def test_an_upgrade_request_is_the_last_of_its_connection(served: Served) -> None:
     """By this protocol; what comes behind it in the same packet is not heard."""
     asked = served.head("GET /v1/whoami", "connection: upgrade", "upgrade: websocket")
     with served.connect() as connection:
@@ -383,7 +383,7 @@ def test_a_question_that_asks_for_another_protocol_is_answered_as_the_last_one(s
     assert b"connection: close" in answer.lower()
 
 
-def test_a_body_that_is_coded_on_the_way_is_refused(served: Served) -> None:
+def test_a_body_with_another_transfer_coding_is_refused(served: Served) -> None:
     """The digest would be that of the coded bytes."""
     path = f"/v1/blobs/{hashlib.sha256(b'hello').hexdigest()}"
     answer = served.say(served.head(f"PUT {path}", "transfer-encoding: gzip, chunked"), b"5\r\nhello\r\n0\r\n\r\n")

@@ -101,7 +101,7 @@ def wait(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize("end", [2_000, 3_000], ids=["a first part", "the only part"])
-def test_an_upload_is_not_forgotten_while_a_part_is_on_its_way(
+def test_an_upload_does_not_expire_while_a_part_arrives(
     served: Served, http: httpx.Client, content: bytes, end: int
 ) -> None:
     """The one who wants to is told to wait, and the bytes come out whole."""
@@ -118,7 +118,7 @@ def test_an_upload_is_not_forgotten_while_a_part_is_on_its_way(
 
 
 @pytest.mark.parametrize("end", [2_000, 3_000], ids=["a first part", "the only part"])
-def test_bytes_that_another_way_brought_meanwhile_end_no_upload_badly(
+def test_an_upload_succeeds_if_its_bytes_arrive_by_another_request(
     served: Served, http: httpx.Client, content: bytes, end: int
 ) -> None:
     """Two clients with one token may send the same bytes at once, each in its own way."""
@@ -147,9 +147,7 @@ def test_two_parts_at_once_are_not_mixed(served: Served, http: httpx.Client, con
     assert http.post(f"/v1/blobs/{sha256(content)}/verify").json()["sound"]
 
 
-def test_an_upload_whose_file_is_lost_is_not_filled_up_with_zeros(
-    served: Served, http: httpx.Client, content: bytes
-) -> None:
+def test_an_upload_whose_file_is_lost_starts_again(served: Served, http: httpx.Client, content: bytes) -> None:
     """Though the running digest of what came is still known, the bytes are asked for again."""
     begun(http, content)
     assert part(http, content, 0, 2_000).status_code == 200
@@ -161,7 +159,7 @@ def test_an_upload_whose_file_is_lost_is_not_filled_up_with_zeros(
     assert http.post(f"/v1/blobs/{sha256(content)}/verify").json()["sound"]
 
 
-def test_a_key_used_twice_does_not_lose_bytes(http: httpx.Client, content: bytes) -> None:
+def test_a_repeated_key_loses_no_bytes(http: httpx.Client, content: bytes) -> None:
     """Requests about bytes have no key: an old answer in place of a new one would promise what was not kept."""
     headers = {"idempotency-key": "the-same-key", "content-type": "application/vnd.model-registry.blobs"}
     for one in (content[:10], content[10:20]):
@@ -170,7 +168,7 @@ def test_a_key_used_twice_does_not_lose_bytes(http: httpx.Client, content: bytes
         assert http.get(f"/v1/blobs/{sha256(one)}").status_code == 200
 
 
-def test_who_leaves_a_download_is_not_read_for(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_bytes_are_read_for_an_aborted_download(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 256 MiB only what was on its way is read from the disk."""
     counted = Counted(monkeypatch)
     raw = served.head("GET /v1/models/a/versions/1/files/model.bin")
@@ -202,7 +200,7 @@ class Counted:
         monkeypatch.setattr(FilesystemBlobs, "read_chunks", counting)
 
 
-def test_a_cancelled_request_closes_no_file_under_its_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cancelled_request_closes_no_file_that_a_thread_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that stops cancels its requests: the number of a closed file may be that of the database by then."""
     began, go = threading.Event(), threading.Event()
     plain = stream_to_file.write_all

@@ -66,7 +66,7 @@ class World:
             url = httpx.URL("http://registry.test").copy_with(raw_path=target.encode())
             return http.request(method, url, content=content, headers=present)
 
-    def kept(self) -> dict[str, Any]:
+    def stored_state(self) -> dict[str, Any]:
         """All that is kept: every object, the number of rows in each table, every file of bytes."""
         return self.backend._portal.call(self._kept)
 
@@ -157,11 +157,11 @@ def opened(request: pytest.FixtureRequest) -> Iterator[World]:
 @contextlib.contextmanager
 def nothing_happens(world: World) -> Iterator[None]:
     """Fail if anything changes within the block, or is logged as a failure of ours."""
-    before = world.kept()
+    before = world.stored_state()
     with logged() as log:
         yield
     assert log.failures == []
-    assert world.kept() == before
+    assert world.stored_state() == before
 
 
 def furnished(registry: ModelRegistry, name: str) -> None:

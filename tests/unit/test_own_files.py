@@ -66,7 +66,7 @@ def test_a_file_too_large_is_refused(tmp_path: Path) -> None:
         read_own(tmp_path / "f", most_bytes=3)
 
 
-def test_what_belongs_to_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_another_user_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The owner of files and folders is compared with the user of the process."""
     create_own(tmp_path / "f", b"1234")
     here = os.geteuid()
