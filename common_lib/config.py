@@ -142,9 +142,10 @@ class RegistryConfig:
         _check_texts(self)
         _check_numbers(self, may_be_zero={"first_pause_s", "longest_pause_s", "retry_ratio", "retry_most"})
         _check_order(self, "first_pause_s", "longest_pause_s")
-        for name, kinds in (("breaker", BreakerRules), ("resolve", ResolveRules | None)):
+        rules = (("breaker", BreakerRules, "BreakerRules"), ("resolve", ResolveRules | None, "ResolveRules or None"))
+        for name, kinds, wanted in rules:
             if not isinstance(getattr(self, name), kinds):
-                raise InvalidConfiguration(f"{name} is {getattr(self, name)!r:.{_MAX_TEXT}}: it must be {kinds}")
+                raise InvalidConfiguration(f"{name} is {getattr(self, name)!r:.{_MAX_TEXT}}: it must be {wanted}")
 
     @property
     def urls(self) -> tuple[str, ...]:

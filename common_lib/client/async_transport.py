@@ -55,7 +55,8 @@ class AsyncTransport:
             pool = await self._open()
         sending = pool.sending[operation.route_class]
         if len(sending) >= max_calls(self._config):
-            return Failure(TooManyCalls, f"{self._config.url}: {len(sending)} calls have not ended yet", sent=False)
+            detail = f"{self._config.url}: {len(sending)} calls have not ended, the limit of most_calls"
+            return Failure(TooManyCalls, detail, sent=False)
         wanted = asyncio.Event()
         wanted.set()
         task = asyncio.ensure_future(self._send(pool.client, operation, timeout_s, headers, url, wanted=wanted))

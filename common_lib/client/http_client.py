@@ -21,7 +21,7 @@ codecs.lookup("idna")
 
 
 class HttpClient(ABC):
-    """The state of a client of either kind."""
+    """The parts that both registries over HTTP have in common."""
 
     def __init__(self, config: RegistryConfig | None, network: Any, telemetry: Telemetry | None) -> None:
         if config is not None and not isinstance(config, RegistryConfig):

@@ -230,7 +230,7 @@ class _Attempts:
             TooManyCalls: the bulkhead is full.
         """
         if self.left_s() <= 0:
-            raise DeadlineExceeded(f"{self.key}: the deadline is over", tried=self._tried)
+            raise DeadlineExceeded(f"{self.key}: the deadline has passed", tried=self._tried)
         rejections = []
         for circuit in self._resilience.endpoints.order(self.route_class):
             self.key = circuit
@@ -243,7 +243,8 @@ class _Attempts:
 
     def _within_bulkhead(self) -> OutcomeSteps:
         if not self._resilience.enter_bulkhead(self.key, self._config.most_calls):
-            raise TooManyCalls(f"{self.key}: {self._config.most_calls} calls are under way", tried=self._tried)
+            detail = f"{self.key}: {self._config.most_calls} calls are under way, the limit of most_calls"
+            raise TooManyCalls(detail, tried=self._tried)
         try:
             return (yield from self._within_breaker())
         finally:

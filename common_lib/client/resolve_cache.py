@@ -205,7 +205,7 @@ class ResolveCache:
                 return (yield from self._fetch(operation, lambda: fetch(began), flight))
             left_s = patience_s - (self._clock() - began)
             if left_s <= 0:
-                raise DeadlineExceeded(f"{operation.path}: the deadline is over")
+                raise DeadlineExceeded(f"{operation.path}: the deadline has passed")
             result: FlightResult = yield Wait(flight.result, left_s)
             if isinstance(result, RegistryError):
                 # A copy: the traceback of an error grows each time it is raised.

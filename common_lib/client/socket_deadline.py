@@ -86,7 +86,7 @@ def _left_s(timeout: float | None, timed_out: type[httpcore.TimeoutException]) -
         return timeout
     left_s = deadline - time.monotonic()
     if left_s <= 0:
-        raise timed_out("the time of the attempt is over, and the answer is not complete")
+        raise timed_out("the attempt timed out before the answer was complete")
     return left_s if timeout is None else min(timeout, left_s)
 
 

@@ -18,7 +18,7 @@ from common_lib.artifacts import hashing, upload
 from common_lib.artifacts.cache import PartialDownload
 from common_lib.binding import run
 from common_lib.errors import InvalidRequest, LocalDiskFailed, RequestInFlight
-from common_lib.operations import artifacts
+from common_lib.operations import artifacts, uploads
 from common_lib.operations.base import Operation, Source
 from registry_server.testing import TestBackend, backend
 from tests.conftest import ViaAsync
@@ -215,7 +215,7 @@ def test_an_upload_waits_for_another_upload_of_the_same_bytes(
     (tmp_path / "model.bin").write_bytes(os.urandom(950))
     (file,) = hashing.hash_files(tmp_path / "model.bin")
     others = [
-        artifacts.put_part(file.entry.sha256, Source(file.path, 100 * number, 100), file.prefixes[number])
+        uploads.put_part(file.entry.sha256, Source(file.path, 100 * number, 100), file.prefixes[number])
         for number in range(8)
     ]
     run(upload.send([file]), Busy(registry, others).call)
