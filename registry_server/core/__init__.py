@@ -1,1 +1,1 @@
-"""Use cases of the registry, one file per resource: load, refuse, act, and say what changed."""
+"""Use cases of the registry, one file per resource: load, check, store, and return the change."""

@@ -1,4 +1,4 @@
-"""Aliases: set, move, list, delete."""
+"""Aliases: get, list, put, delete."""
 
 import msgspec
 
@@ -12,24 +12,24 @@ from registry_server.domain.aliases import Alias, SetAlias
 
 
 def key(model: str, alias: str) -> str:
-    """The key of an alias in events."""
+    """Return the key of an alias in events."""
     return f"{models.key(model)}/aliases/{alias}"
 
 
 async def get(database: Database, caller: Caller, name: str, alias: str) -> Alias:
-    """The alias of that name."""
+    """Return the alias of that name."""
     await models.get(database, caller, name)
     return await _get(database.read, name, alias)
 
 
 async def list_all(database: Database, caller: Caller, name: str) -> list[Alias]:
-    """All aliases of a model, by name."""
+    """Return all aliases of a model, by name."""
     await models.get(database, caller, name)
     return await database.read.aliases.list_of_model(name)
 
 
 async def put(records: Records, request: WriteRequest, name: str, alias: str, command: SetAlias) -> Outcome[Alias]:
-    """Point an alias at a version; a new one needs `If-None-Match: *`, one that exists its revision."""
+    """Point an alias at a version: a new alias needs `If-None-Match: *`, an existing one its revision in If-Match."""
     names.check_alias(alias)
     await models.get_for_update(records, request, Right.ALIAS, name)
     names.check_text("reason", command.reason, names.REASON_LENGTH)
@@ -56,7 +56,7 @@ async def put(records: Records, request: WriteRequest, name: str, alias: str, co
 
 
 async def delete(records: Records, request: WriteRequest, name: str, alias: str, reason: str) -> Outcome[None]:
-    """Remove an alias; the version it pointed at stays."""
+    """Delete an alias; its version does not change."""
     await models.get_for_update(records, request, Right.ALIAS, name)
     found = await _get(records, name, alias)
     request.check_revision(found.revision, reason)

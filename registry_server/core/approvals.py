@@ -1,4 +1,4 @@
-"""Approvals: humans approve a version or refuse it."""
+"""Approvals and refusals of versions by humans."""
 
 from typing import Final
 
@@ -17,12 +17,12 @@ _EVENTS: Final = {Verdict.APPROVED: "approval.given", Verdict.REFUSED: "approval
 
 
 def key(model: str, version: int, approver: str) -> str:
-    """The key of an approval in events."""
+    """Return the key of an approval in events."""
     return f"{versions.key(model, version)}/approvals/{approver}"
 
 
 async def list_all(database: Database, caller: Caller, name: str, version: int) -> list[Approval]:
-    """The last word of each human about a version, by name."""
+    """Return the latest verdict of each human about a version, by name."""
     await versions.get(database, caller, name, version)
     return await database.read.approvals.list_of_version(name, version)
 
@@ -30,7 +30,7 @@ async def list_all(database: Database, caller: Caller, name: str, version: int) 
 async def decide(
     records: Records, request: WriteRequest, name: str, version: int, command: VerdictRequest
 ) -> Outcome[Approval]:
-    """Approve a version, or refuse it; the last word of a human counts."""
+    """Approve or refuse a version; the verdict replaces an earlier one of the same human."""
     found = await versions.get_for_update(records, request, Right.APPROVE, name, version)
     _check_human(request.caller, found)
     versions.check_not_recalled(found)

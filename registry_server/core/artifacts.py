@@ -1,4 +1,4 @@
-"""Bytes: blobs are published before any version may name them, and served by the version that names them."""
+"""Artifacts: store blobs before a version names them, check and verify them, and serve the files of versions."""
 
 import asyncio
 import logging
@@ -20,20 +20,20 @@ from registry_server.domain.answers import Answer
 from registry_server.domain.artifacts import Blob, FileEntry, Verification
 from registry_server.domain.events import Change
 
-# As long as an upload may rest. Within it the version that will name the bytes must be created.
+# An upload may pause for this time, and a client must create the version that names the bytes within it.
 LEASE: Final = timedelta(hours=24)
 _log = logging.getLogger(__name__)
 
 
 def key(sha256: str) -> str:
-    """The key of a blob in events."""
+    """Return the key of a blob in events."""
     return f"blobs/{sha256}"
 
 
 async def put_blob(
     env: Environment, request: WriteRequest, sha256: str, chunks: AsyncIterator[bytes], limit: int
 ) -> Answer:
-    """Store bytes under their digest: file first, durably, then the row, then the answer."""
+    """Store bytes under their digest: first the durable file, then the row, then the answer."""
     request.caller.check_right(Right.UPLOAD)
     names.check_sha256(sha256)
     size = await env.blobs.put(sha256, chunks, limit)
@@ -41,7 +41,7 @@ async def put_blob(
 
 
 async def put_blobs(env: Environment, request: WriteRequest, blobs: dict[str, bytes]) -> Presence:
-    """Store several small blobs at once: files first, then all rows with one event, then the answer."""
+    """Store several small blobs: first the durable files, then all rows with one event, then the answer."""
     request.caller.check_right(Right.UPLOAD)
     for sha256 in blobs:
         names.check_sha256(sha256)
@@ -61,12 +61,12 @@ async def put_blobs(env: Environment, request: WriteRequest, blobs: dict[str, by
 
 
 async def record_blob(env: Environment, request: WriteRequest, sha256: str, size: int) -> Answer:
-    """The row of bytes that were just published, which the caller holds a lease on."""
+    """Insert the row of bytes that were just published, with a lease for the caller."""
 
     async def record(records: Records, request: WriteRequest) -> Outcome[Blob]:
         known = await records.artifacts.find_sent_until(sha256, request.caller.name) is not None
         _, change = await _insert_blob(env, records, request, sha256, size)
-        # Only the caller's own act: who else holds these bytes, and since when, is not for the caller to know.
+        # The answer is about this request only: the caller must not learn who else sent these bytes, or when.
         return Outcome(Blob(sha256, size, request.caller.name, request.at), change, status=200 if known else 201)
 
     return await execute(env, request, record)
@@ -78,7 +78,7 @@ async def _insert_blob(
     blob = Blob(sha256, size, request.caller.name, request.at)
     inserted = await records.artifacts.insert_blob(blob)
     await records.artifacts.lease([sha256], request.caller.name, request.at + LEASE, sent=True)
-    # The row is ours from here on: the collector has either removed file and row before, or finds the lease.
+    # From here on the row is locked: the collector has removed file and row before, or it finds the lease.
     if not env.blobs.has_blob(sha256, size):
         raise errors.BytesCollected
     if inserted:
@@ -90,14 +90,18 @@ async def _insert_blob(
 
 
 async def _release_from_quarantine(records: Records, before: Blob) -> tuple[Blob, Change]:
-    """The blob out of quarantine."""
+    """Take a blob out of quarantine."""
     after = msgspec.structs.replace(before, quarantined_at=None)
     await records.artifacts.update_blob(before, after)
     return after, changes.changed("blob.restored", (key(before.sha256), before, after))
 
 
 async def get_blob(env: Environment, caller: Caller, sha256: str) -> Blob:
-    """The row of a blob whose bytes are here."""
+    """Return a blob whose bytes are stored.
+
+    Raises:
+        BlobNotFound: the bytes are missing or damaged, or the caller may not read them.
+    """
     caller.check_right(Right.UPLOAD)
     blob = await env.database.read.artifacts.find_blob(names.check_sha256(sha256))
     if blob is not None and not is_stored(env, blob):
@@ -108,10 +112,10 @@ async def get_blob(env: Environment, caller: Caller, sha256: str) -> Blob:
 
 
 async def _redact(records: Records, caller: Caller, blob: Blob) -> Blob:
-    """Return a blob as its caller may know it: only callers who may read every model see who sent it first.
+    """Return a blob without data about other principals, unless the caller may read all models.
 
-    Others see their own name and time if they sent it, and otherwise who registered the oldest version with it that
-    they may read, and when.
+    A caller that sent the blob gets its own name and time. Other callers get the author and the time of the oldest
+    version with the blob that they may read.
     """
     patterns = caller.covered_patterns(Right.READ)
     if patterns == ("*",):
@@ -125,9 +129,9 @@ async def _redact(records: Records, caller: Caller, blob: Blob) -> Blob:
 async def check_presence(
     env: Environment, request: WriteRequest, digests: list[str], model: str | None = None
 ) -> Presence:
-    """List which bytes must be sent; those that are here are kept for the caller from now on.
+    """Return the digests of the bytes that the caller must send, and retain the other bytes for the caller.
 
-    With a model, the caller learns before a byte is sent whether a version of it can be registered.
+    With a model, the function refuses before a byte is sent if the caller cannot register a version of the model.
 
     Raises:
         ModelNotFound, ModelTombstoned, RightMissing: the caller cannot register a version of the model.
@@ -136,7 +140,7 @@ async def check_presence(
     if model is not None:
         await models.get_usable(env.database.read, request.caller, Right.REGISTER, model)
     until = request.at + LEASE
-    # The lease comes first: what is seen after it is not removed.
+    # The lease comes first: the collector does not remove bytes that are found after it.
     await env.database.write(lambda records: records.artifacts.lease(digests, request.caller.name, until))
     read = env.database.read
     stored = set()
@@ -145,36 +149,34 @@ async def check_presence(
         if blob is not None and is_stored(env, blob):
             stored.add(sha256)
         elif blob is not None:
-            # No client should send all bytes again because a folder is not mounted.
+            # A client must not send all bytes again because a folder is not mounted.
             env.blobs.check_medium()
-        # A thousand looks at disk and database: others have their turn in between, and a deadline its effect.
+        # There may be a thousand digests: other requests and the deadline get their turn here.
         await asyncio.sleep(0)
     stored &= await find_readable(read, request.caller, digests)
     return Presence([sha256 for sha256 in digests if sha256 not in stored], until)
 
 
 async def find_readable(records: Records, caller: Caller, digests: Sequence[str]) -> set[str]:
-    """Those of the blobs that the caller sent, or may read as files of some version.
+    """Return the digests of the blobs that the caller sent, or may read as files of a version.
 
-    Of all others it must not even hear that they are here: whoever learnt a digest would get its bytes.
+    For all others the registry must not reveal that the blob is stored: a digest alone must not give access to bytes.
     """
     patterns = caller.covered_patterns(Right.READ)
     return set(digests) if patterns == ("*",) else await records.artifacts.find_readable(digests, caller.name, patterns)
 
 
 def is_stored(env: Environment, blob: Blob) -> bool:
-    """Whether the bytes are here: those that a disk lost must be sent again, whatever the row says."""
+    """Return whether the bytes of a blob are in the blob store; a row is not enough, because disks lose files."""
     return blob.quarantined_at is None and env.blobs.has_blob(blob.sha256, blob.size)
 
 
 async def verify_blob(env: Environment, request: WriteRequest, sha256: str, bytes_per_s: float = 0.0) -> Verification:
-    """Whether the bytes are what their digest says; those that are not go into quarantine, and the log says so.
-
-    A blob in quarantine whose file was put back as it should be is served again from then on.
+    """Hash the stored bytes of a blob: move damaged bytes to quarantine, take restored bytes out of it.
 
     Raises:
-        BlobNotFound: there is no such blob.
-        StorageUnavailable: the whole medium is missing; then nothing is known of the blob, and nothing is changed.
+        BlobNotFound: the blob does not exist, or the caller may not read it.
+        StorageUnavailable: the medium is missing, so nothing is known about the blob; nothing changes.
     """
     request.caller.check_right(Right.READ)
     names.check_sha256(sha256)
@@ -183,7 +185,7 @@ async def verify_blob(env: Environment, request: WriteRequest, sha256: str, byte
         raise errors.BlobNotFound(sha256)
     damage = await env.blobs.verify(sha256, bytes_per_s)
     if damage is not None:
-        # Bytes that are missing with their whole medium are not damaged.
+        # Bytes are not damaged if the whole medium is missing.
         env.blobs.check_medium()
     if (damage is None) == (blob.quarantined_at is None):
         return Verification(await _redact(env.database.read, request.caller, blob), sound=damage is None)
@@ -194,7 +196,7 @@ async def verify_blob(env: Environment, request: WriteRequest, sha256: str, byte
         answer = await execute(env, request, lambda records, by: _quarantine(env, records, by, sha256, damage))
     after = msgspec.json.decode(answer.body, type=Blob)
     if after.quarantined_at == request.at:
-        _log.error("blob %s is damaged and in quarantine now: upload its bytes again", sha256)
+        _log.error("blob %s is damaged and is now in quarantine: upload its bytes again", sha256)
     after = await _redact(env.database.read, request.caller, after)
     return Verification(after, sound=after.quarantined_at is None)
 
@@ -222,7 +224,7 @@ async def _restore(env: Environment, records: Records, sha256: str) -> Outcome[B
 
 
 async def get_file(env: Environment, caller: Caller, name: str, version: int, path: str) -> FileEntry:
-    """One file of a version, whose bytes are here; a tombstoned version serves none, a recalled one only auditors.
+    """Return the entry of a file whose bytes are stored; only auditors get the files of a recalled version.
 
     Raises:
         VersionRecalled: the version is blocked.
@@ -234,7 +236,7 @@ async def get_file(env: Environment, caller: Caller, name: str, version: int, pa
     names.check_artifact_path(path)
     file = await env.database.read.versions.find_file(name, version, path)
     if not caller.has_right(Right.READ_LOG):
-        # Whoever reads the whole log may also look at what was recalled, to find out about it.
+        # Callers who may read the whole log may investigate recalled versions.
         versions.check_not_recalled(found)
     if file is None or found.tombstone is not None or model.tombstone is not None:
         raise errors.FileNotFound(name, version, path)

@@ -1,4 +1,4 @@
-"""The first start: there is no default credential, so the first admin's token is made here."""
+"""The first start: create the first admin and its token, because the registry has no default credential."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from registry_server.domain.pages import Window
 from registry_server.domain.principals import CreatePrincipal, CreateToken, Grant, IssuedToken, Principal
 
 ADMIN = "admin"
-# Who stands as actor in the events of what the registry does by itself; nobody else can have the name.
+# The actor in the events of the registry's own changes; the name is reserved.
 REGISTRY = Caller(
     Principal(
         principals.RESERVED,
@@ -32,10 +32,10 @@ _AGAIN_S = 0.05
 
 
 async def ensure_admin(env: Environment, file: Path, write: Callable[[Path, bytes], None]) -> None:
-    """Make the principal `admin` and its first token, once, and `write` the token to `file`, for its owner only.
+    """Create the principal `admin` and its first token once, and `write` the token to `file` for its owner only.
 
-    The file is written before the token's row: a crash in between leaves a token that nobody accepts, and the next
-    start makes another. Of several servers that start on one database, one makes the token.
+    The file is written before the row of the token. A crash in between leaves a token that the server does not accept,
+    and the next start creates another. If several servers start on one database, only one of them creates the token.
     """
     read, now = env.database.read.principals, env.now()
     grants = [Grant(Role.ADMIN, "*")]
@@ -49,7 +49,7 @@ async def ensure_admin(env: Environment, file: Path, write: Callable[[Path, byte
         return await principals.issue_token(records, request, ADMIN, CreateToken(_VALID_DAYS), secret)
 
     def request(step: str) -> WriteRequest:
-        # Keys that are the same everywhere: whoever comes second is answered with what the first one did.
+        # All servers use the same keys, so a second server gets the stored answer of the first one.
         return WriteRequest(itself, now, "first-start", f"first-start-{step}", step)
 
     while not await read.list_tokens(Window(1)):
@@ -58,9 +58,9 @@ async def ensure_admin(env: Environment, file: Path, write: Callable[[Path, byte
             write(file, f"{secret}\n".encode())
             issued = await execute(env, request("issue"), issue)
         except errors.RequestInFlight:
-            # Whoever is at it may win: then nobody accepts the token that was written here.
+            # Another server may issue its token; then the token in this file is not valid.
             file.unlink(missing_ok=True)  # noqa: ASYNC240 - see below
             await asyncio.sleep(_AGAIN_S)
             continue
         if principals.digest(secret)[:16].encode() not in issued.body:
-            file.unlink()  # noqa: ASYNC240 - at the start, before anybody is served
+            file.unlink()  # noqa: ASYNC240 - at the start, before the server accepts requests

@@ -1,4 +1,4 @@
-"""From two states of an entity to what an event says of the difference."""
+"""Changes: compute the `before` and `after` of an event from two states of an entity."""
 
 from typing import Any
 
@@ -8,21 +8,21 @@ from registry_server.domain.events import Change
 
 
 def to_fields(entity: msgspec.Struct) -> dict[str, Any]:
-    """The state of an entity as JSON values; what is derived from other objects is not its state."""
+    """Return the state of an entity as JSON values, without fields that are derived from other objects."""
     state: dict[str, Any] = msgspec.to_builtins(entity)
     state.pop("production_version", None)
     return state
 
 
 def created(kind: str, key: str, entity: msgspec.Struct, *, reason: str = "") -> Change:
-    """The change that brought an entity into being."""
+    """Return the change that creates an entity."""
     return Change(kind, key, {}, {key: to_fields(entity)}, reason)
 
 
 def changed(
     kind: str, *steps: tuple[str, msgspec.Struct, msgspec.Struct], reason: str = "", forced: bool = False
 ) -> Change:
-    """The change of one or several entities, given as (key, before, after); the first is the subject."""
+    """Return the change of one or several entities, given as (key, before, after); the first is the subject."""
     before, after = {}, {}
     for key, old, new in steps:
         was, now = to_fields(old), to_fields(new)
@@ -33,5 +33,5 @@ def changed(
 
 
 def removed(kind: str, key: str, entity: msgspec.Struct, *, reason: str = "", forced: bool = False) -> Change:
-    """The change that took an entity away."""
+    """Return the change that removes an entity."""
     return Change(kind, key, {key: to_fields(entity)}, {key: None}, reason, forced)

@@ -1,7 +1,8 @@
-"""The collector: what no version names is condemned, removed when it still is unnamed later, and purged later still.
+"""Collection of garbage: mark unreferenced blobs, remove those that stay unreferenced, and purge the trash later.
 
-Bytes are safe beside uploads because whoever sends or asks for them holds a lease before they look, and because the
-file is moved within the transaction that removes its row: it excludes the one that would record a new upload of them.
+Running uploads are safe for two reasons. A caller that sends or queries bytes gets a lease before the server looks for
+them. The collector moves a file within the transaction that removes its row, which excludes a transaction that records
+a new upload of the same bytes.
 """
 
 import asyncio
@@ -26,9 +27,9 @@ _PREFIXES = [f"{number:02x}" for number in range(256)]
 
 
 async def collect(env: Environment, request: WriteRequest, order: CollectionRequest) -> Collection:
-    """What was removed, or, as a dry run, what would be."""
+    """Collect garbage and return the counts; a dry run only counts."""
     request.caller.check_right(Right.ADMINISTER)
-    # While the medium is missing, nothing is known of the bytes on it.
+    # While the medium is missing, nothing is known about its bytes.
     env.blobs.check_medium()
     counts: dict[str, int] = {}
     for step in (
@@ -44,7 +45,7 @@ async def collect(env: Environment, request: WriteRequest, order: CollectionRequ
 
 
 async def reconcile(env: Environment) -> int:
-    """Take back from the trash what a crash left there while its row stands, and say how many blobs that were."""
+    """Restore files from the trash whose rows still exist after a crash, and return their number."""
     count = 0
     for sha256, size, _ in list(env.blobs.list_trash()):
         blob = await env.database.read.artifacts.find_blob(sha256)
@@ -54,7 +55,7 @@ async def reconcile(env: Environment) -> int:
 
 
 async def _release_tombstoned(env: Environment, request: WriteRequest, order: CollectionRequest) -> dict[str, int]:
-    """Versions whose tombstone is old name their bytes no more."""
+    """Release the files of versions whose tombstones are older than the retention time."""
     before = request.at - timedelta(seconds=order.retention_s)
     due = [
         (model, number)
@@ -113,11 +114,11 @@ def _removal(env: Environment, sha256: str) -> Callable[[Records, WriteRequest],
 
 
 async def _remove_orphans(env: Environment, request: WriteRequest, order: CollectionRequest) -> dict[str, int]:
-    """Files without a row, which a crash between the two left."""
+    """Move files without a row to the trash; a crash between file and row leaves such orphans."""
     count = 0
     for prefix in _PREFIXES:
         for sha256, _, age_s in list(env.blobs.list_published(prefix)):
-            await asyncio.sleep(0)  # others have their turn
+            await asyncio.sleep(0)  # other requests get their turn
             if age_s < order.grace_s or await env.database.read.artifacts.find_blob(sha256) is not None:
                 continue
             count += 1
@@ -150,5 +151,5 @@ async def _purge(env: Environment, _request: WriteRequest, order: CollectionRequ
 
 
 def _with_new_key(env: Environment, request: WriteRequest) -> WriteRequest:
-    # Each removal is a change of its own, and so needs a key of its own.
+    # Each removal is a separate change and needs a separate key.
     return msgspec.structs.replace(request, key=env.new_id())

@@ -1,4 +1,4 @@
-"""What the use cases work with: database, blob store, clock, ids and waiting, one set for each running server."""
+"""The environment of the use cases: database, blob store, clock, ids and waiting, one set for each running server."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

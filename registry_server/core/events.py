@@ -1,4 +1,4 @@
-"""The log, for those who may read it."""
+"""Events: read the log, for auditors and admins."""
 
 from collections.abc import Sequence
 
@@ -10,12 +10,12 @@ from registry_server.domain import errors
 from registry_server.domain.events import Event
 from registry_server.domain.pages import MAX_LIMIT
 
-# Of at most 16 KiB each.
+# Events have at most 16 KiB each.
 _STEP = 250
 
 
 async def list_after(database: Database, caller: Caller, sequence: int, limit: int) -> Sequence[Event]:
-    """Return up to `limit` events behind `sequence`, in order; fewer, but at least one, if they exceed 4 MiB."""
+    """Return up to `limit` events after `sequence`, in order; fewer, but at least one, if they exceed 4 MiB."""
     caller.check_right(Right.READ_LOG)
     for field, value, low, high in (("limit", limit, 1, MAX_LIMIT), ("after", sequence, 0, LARGEST_COUNT)):
         if not low <= value <= high:
@@ -23,13 +23,13 @@ async def list_after(database: Database, caller: Caller, sequence: int, limit: i
     found: list[Event] = []
     size = 0
     while len(found) < limit:
-        asked = min(limit - len(found), _STEP)
-        more = await database.read.events.list_after(found[-1].sequence if found else sequence, asked)
+        step = min(limit - len(found), _STEP)
+        more = await database.read.events.list_after(found[-1].sequence if found else sequence, step)
         for event in more:
             size += len(event.body) + 1
             if found and size > MAX_BYTES:
                 return found
             found.append(event)
-        if len(more) < asked:
+        if len(more) < step:
             break
     return found

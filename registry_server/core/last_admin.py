@@ -1,6 +1,6 @@
-"""The last admin: no change may leave the registry without somebody who can administer it.
+"""The last admin: refuse changes that leave the registry without a usable admin.
 
-An admin counts if a grant gives the role on all models and at least one token of theirs is neither revoked nor expired.
+An admin is usable if a grant gives the role on all models and at least one token is neither revoked nor expired.
 """
 
 from datetime import datetime
@@ -12,9 +12,9 @@ from registry_server.domain.principals import Principal
 
 
 async def lock_admins(records: Records, now: datetime) -> dict[str, set[str]]:
-    """Return the ids of the usable tokens of each admin, and keep principals and tokens from other writers.
+    """Lock principals and tokens, and return the ids of the usable tokens of each admin.
 
-    Two admins who remove each other at the same time take turns, so the second one is refused.
+    If two admins remove each other at the same time, the lock puts them in order and the second change is refused.
     """
     await records.principals.lock()
     found: dict[str, set[str]] = {}
@@ -25,10 +25,10 @@ async def lock_admins(records: Records, now: datetime) -> dict[str, set[str]]:
 
 
 def check_last_admin(caller: Caller, before: dict[str, set[str]], after: dict[str, set[str]], *, of: str) -> None:
-    """Refuse a change after which nobody can administer the registry, unless the machine's owner forces it.
+    """Check that a usable admin remains after a change, unless the owner of the server's machine forces it.
 
     Raises:
-        LastAdmin: a registry that had no usable admin before is not concerned.
+        LastAdmin: the change removes the last usable admin.
     """
     if caller.unguarded or not any(before.values()) or any(after.values()):
         return
@@ -36,12 +36,12 @@ def check_last_admin(caller: Caller, before: dict[str, set[str]], after: dict[st
 
 
 def without_grants(admins: dict[str, set[str]], principal: Principal) -> dict[str, set[str]]:
-    """Return the admins as they are once a principal has these grants."""
+    """Return the admins after a principal has received these grants."""
     if Caller(principal).has_right(Right.ADMINISTER):
         return admins
     return {name: tokens for name, tokens in admins.items() if name != principal.name}
 
 
 def without_token(admins: dict[str, set[str]], token_id: str) -> dict[str, set[str]]:
-    """Return the admins as they are once a token is revoked."""
+    """Return the admins after a token is revoked."""
     return {name: tokens - {token_id} for name, tokens in admins.items()}

@@ -23,12 +23,12 @@ _CREATED = tuple[pages.Micros, ModelName]
 
 
 def key(name: str) -> str:
-    """The key of a model in events."""
+    """Return the key of a model in events."""
     return f"models/{name}"
 
 
 async def get(database: Database, caller: Caller, name: str) -> RegisteredModel:
-    """The model of that name, tombstoned or not."""
+    """Return the model of that name, with or without a tombstone."""
     caller.check_right(Right.READ, name)
     model = await database.read.models.find(name)
     if model is None:
@@ -39,7 +39,7 @@ async def get(database: Database, caller: Caller, name: str) -> RegisteredModel:
 async def search(
     database: Database, caller: Caller, conditions: ModelFilter, *, order: Order, limit: int, page_token: str | None
 ) -> Page[RegisteredModel]:
-    """One page of the models that fulfil all conditions and that the caller may read."""
+    """Return one page of the models that fulfil all conditions and that the caller may read."""
     caller.check_right(Right.READ)
     if order not in ORDERS:
         raise errors.OrderNotSupported("models", order, ORDERS)
@@ -56,7 +56,7 @@ async def search(
 
 
 async def create(records: Records, request: WriteRequest, command: CreateModel) -> Outcome[RegisteredModel]:
-    """Make a name known; it is unique also without regard to capitals, and never given again."""
+    """Create a model; its name is unique without regard to upper and lower case, and it is never used again."""
     request.caller.check_right(Right.REGISTER, command.name)
     owner = command.owner or request.caller.name
     check_facts(owner=owner, description=command.description, tags=command.tags, metadata=command.metadata)
@@ -97,11 +97,11 @@ async def update(records: Records, request: WriteRequest, name: str, command: Up
 async def tombstone(
     records: Records, request: WriteRequest, name: str, command: TombstoneRequest
 ) -> Outcome[RegisteredModel]:
-    """Take a model out of use; its versions are not resolved any more, its name is never given again."""
+    """Take a model out of use for good; its versions cannot be resolved, and its name is not used again."""
     model = await get_for_update(records, request, Right.TOMBSTONE, name)
     request.check_revision(model.revision, command.reason)
     lifecycle.check_reason(command.reason, "a tombstone")
-    # Asked after the lock: PostgreSQL computes what a row derives from other tables before it waits for the lock.
+    # This query follows the lock: PostgreSQL computes derived columns of a row before it waits for the lock.
     incumbent = await records.versions.find_in_production(name)
     if incumbent is not None:
         raise errors.ModelInProduction(name, incumbent.version)
@@ -110,9 +110,10 @@ async def tombstone(
 
 
 async def get_for_update(records: Records, request: WriteRequest, right: Right, name: str) -> RegisteredModel:
-    """The model for a change by a caller with that right, kept from other writers.
+    """Return a model for a change by a caller with that right, and lock it until the transaction ends.
 
     Raises:
+        ModelNotFound, RightMissing: the model does not exist for the caller, or the caller lacks the right.
         ModelTombstoned: it has a tombstone.
     """
     request.caller.check_right(right, name)
@@ -124,10 +125,10 @@ async def get_for_update(records: Records, request: WriteRequest, right: Right, 
 
 
 async def get_usable(records: Records, caller: Caller, right: Right, name: str) -> RegisteredModel:
-    """Return the model as it is now, if the caller has that right on it and it has no tombstone.
+    """Return a model without a tombstone on which the caller has that right, without locking it.
 
     Raises:
-        ModelNotFound, RightMissing: it does not exist, or not for this caller; the caller lacks the right.
+        ModelNotFound, RightMissing: the model does not exist for the caller, or the caller lacks the right.
         ModelTombstoned: it has a tombstone.
     """
     caller.check_right(right, name)
@@ -139,23 +140,23 @@ async def get_usable(records: Records, caller: Caller, right: Right, name: str) 
 
 
 def check_not_tombstoned(model: RegisteredModel) -> None:
-    """Refuse a model that was taken out of use.
+    """Raise if a model has a tombstone.
 
     Raises:
-        ModelTombstoned: it was, and why.
+        ModelTombstoned: with the reason of the tombstone.
     """
     if model.tombstone is not None:
         raise errors.ModelTombstoned(model.name, model.tombstone)
 
 
 def provided_fields(command: msgspec.Struct) -> dict[str, Any]:
-    """The fields that a request to change something gives."""
+    """Return the fields that a request to update an object provides."""
     fields = {name: getattr(command, name) for name in command.__struct_fields__ if name != "reason"}
     return {name: value for name, value in fields.items() if value is not msgspec.UNSET}
 
 
 def _check_conditions(conditions: ModelFilter) -> None:
-    """Refuse what no model can have: it is a mistake, and an engine might not even take it as a text."""
+    """Check that a model can have the values of the conditions; an engine may not even accept other texts."""
     if conditions.owner is not None:
         names.check_text("owner", conditions.owner, names.SHORT_TEXT_LENGTH)
     if conditions.prefix:

@@ -1,4 +1,4 @@
-"""Page tokens: where the next page begins, bound to the list they came from."""
+"""Pages of lists: tokens that mark the beginning of the next page and are bound to their list."""
 
 import base64
 import binascii
@@ -13,19 +13,20 @@ from registry_server.domain.base import Page
 from registry_server.domain.pages import MAX_LIMIT, Window
 
 T = TypeVar("T")
-# A place in a list is bounded as its column is: a forged token must not lead an engine beyond 64 bits.
+# A position in a list has the bounds of its column: a forged token must not send more than 64 bits to an engine.
 LogSequence = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Micros = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _SUM_BYTES = 8
-# Far below the 64 MiB that a client takes of one answer.
+# Far below the 64 MiB that a client accepts in one answer.
 MAX_BYTES = 4 * 1024 * 1024
 _STEP = 100
 
 
 def window(limit: int, page_token: str | None, scope: tuple[Any, ...], place: Any) -> Window:
-    """The window that a request asks for; `of` is the list: its filters and order, `place` the type of its sort values.
+    """Return the window of a request for a page.
 
-    The checksum guards against mistakes only: whoever forges a token gets past it, but not past the type.
+    `scope` identifies the list by its filters and its order; `place` is the type of its sort values. The checksum
+    detects mistakes only: a client can forge a token with a valid checksum, but not with values of another type.
 
     Raises:
         NumberOutOfRange: the limit is too small or too large.
@@ -47,19 +48,19 @@ def window(limit: int, page_token: str | None, scope: tuple[Any, ...], place: An
 
 async def collect(
     fetch: Callable[[Window], Awaitable[Sequence[T]]],
-    asked: Window,
+    requested: Window,
     scope: tuple[Any, ...],
     key: Callable[[T], tuple[str | int, ...]],
 ) -> Page[T]:
-    """Read the page that a window asks for, and end it early before its rows have more than 4 MiB as JSON.
+    """Read the page of a window, and end it early before its rows exceed 4 MiB as JSON.
 
-    `fetch` returns the rows of a window and one more. Rows are read a hundred at a time at first, and then as many as
-    are likely to fit, so that a page of large rows is not read whole only to be cut.
+    `fetch` returns the rows of a window and one more. The function reads a hundred rows first, and then as many rows as
+    will probably fit, because reading a whole page of large rows would be wasted work.
     """
     rows: list[T] = []
-    size, step, after = 0, _STEP, asked.after
+    size, step, after = 0, _STEP, requested.after
     while True:
-        limit = min(asked.limit - len(rows), step)
+        limit = min(requested.limit - len(rows), step)
         found = await fetch(Window(limit, after))
         for row in found[:limit]:
             size += len(msgspec.json.encode(row)) + 1
@@ -68,7 +69,7 @@ async def collect(
             rows.append(row)
         if len(found) <= limit:
             return Page(rows)
-        if len(rows) == asked.limit:
+        if len(rows) == requested.limit:
             return _cut(rows, scope, key)
         after = key(rows[-1])
         step = max(1, (MAX_BYTES - size) * len(rows) // size)

@@ -44,7 +44,7 @@ async def get_effective(records: Records, name: str) -> Policy:
 
 
 async def put(records: Records, request: WriteRequest, name: str, command: SetPolicy) -> Outcome[Policy]:
-    """Give a model other rules; the version in production stays there."""
+    """Replace the rules of a model; the version in production stays there."""
     await models.get_for_update(records, request, Right.GOVERN, name)
     before = await get_effective(records, name)
     request.check_revision(before.revision, command.reason)

@@ -1,4 +1,4 @@
-"""Principals and tokens: who the registry knows, and what they prove it with."""
+"""Principals and their tokens: authenticate, create, update, issue, revoke."""
 
 import hashlib
 import secrets
@@ -34,23 +34,23 @@ _TokenId = Annotated[str, msgspec.Meta(pattern=names.TOKEN_ID)]
 
 
 def key(name: str) -> str:
-    """The key of a principal in events."""
+    """Return the key of a principal in events."""
     return f"principals/{name}"
 
 
 def token_key(token_id: str) -> str:
-    """The key of a token in events."""
+    """Return the key of a token in events."""
     return f"tokens/{token_id}"
 
 
 def new_secret() -> str:
-    """A fresh secret: `mrg_`, 43 random letters and digits (256 bits), and a checksum that betrays a typing error."""
+    """Create a secret: `mrg_`, 43 random letters and digits (256 bits), and a checksum that detects typing errors."""
     body = "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LENGTH))
     return f"mrg_{body}{_checksum(body)}"
 
 
 def digest(secret: str) -> str:
-    """What the registry keeps of a secret; enough entropy goes in that no salt is needed."""
+    """Return the digest of a secret, which the registry stores; a secret has enough entropy to need no salt."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
@@ -60,15 +60,15 @@ def token_id(secret: str) -> str:
 
 
 def is_well_formed(secret: str) -> bool:
-    """Return whether a secret has the form and the checksum of one of ours."""
+    """Return whether a secret has the form and the checksum of a secret of the registry."""
     return secret.isascii() and secret.startswith("mrg_") and secret[-6:] == _checksum(secret[4:-6])
 
 
 async def authenticate(database: Database, secret: str, now: datetime) -> tuple[Token, Caller]:
-    """The token and caller behind a secret.
+    """Return the token and the caller of a secret.
 
     Raises:
-        Unauthenticated: it is none of ours, unknown, expired or revoked; which of these is not told.
+        Unauthenticated: the secret is malformed, unknown, expired or revoked; the error does not reveal which.
     """
     if is_well_formed(secret):
         found = await database.read.principals.find_by_secret(digest(secret))
@@ -78,14 +78,14 @@ async def authenticate(database: Database, secret: str, now: datetime) -> tuple[
 
 
 async def get(database: Database, caller: Caller, name: str) -> Principal:
-    """The principal of that name; everybody may read about themselves."""
+    """Return the principal of that name; each principal may read its own entry."""
     if name != caller.name:
         caller.check_right(Right.ADMINISTER)
     return await _get(database.read, name)
 
 
 async def list_page(database: Database, caller: Caller, limit: int, page_token: str | None) -> Page[Principal]:
-    """One page of the principals, by name."""
+    """Return one page of the principals, by name."""
     caller.check_right(Right.ADMINISTER)
     window = pages.window(limit, page_token, ("principals",), tuple[PrincipalName])
     fetch = database.read.principals.list_page
@@ -93,14 +93,14 @@ async def list_page(database: Database, caller: Caller, limit: int, page_token: 
 
 
 async def list_tokens(database: Database, caller: Caller, limit: int, page_token: str | None) -> Page[Token]:
-    """One page of the tokens, by id, without their secrets."""
+    """Return one page of the tokens, by id, without their secrets."""
     caller.check_right(Right.ADMINISTER)
     window = pages.window(limit, page_token, ("tokens",), tuple[_TokenId])
     return await pages.collect(database.read.principals.list_tokens, window, ("tokens",), lambda row: (row.id,))
 
 
 async def create(records: Records, request: WriteRequest, command: CreatePrincipal) -> Outcome[Principal]:
-    """Make a human or a service known."""
+    """Create a principal: a human or a service."""
     request.caller.check_right(Right.ADMINISTER)
     names.check_new_principal_name(command.name)
     if command.name == RESERVED:
@@ -121,7 +121,7 @@ async def create(records: Records, request: WriteRequest, command: CreatePrincip
 
 
 async def update(records: Records, request: WriteRequest, name: str, command: UpdatePrincipal) -> Outcome[Principal]:
-    """Replace the grants of a principal; its tokens follow at once."""
+    """Replace the grants of a principal; they apply to its tokens at once."""
     request.caller.check_right(Right.ADMINISTER)
     admins = await last_admin.lock_admins(records, request.at)
     found = await _get(records, name)
@@ -140,7 +140,7 @@ async def update(records: Records, request: WriteRequest, name: str, command: Up
 async def issue_token(
     records: Records, request: WriteRequest, name: str, command: CreateToken, secret: str
 ) -> Outcome[IssuedToken]:
-    """Give a principal a token; the secret is shown in this answer and never again."""
+    """Issue a token for a principal; only the first answer contains the secret."""
     request.caller.check_right(Right.ADMINISTER)
     principal = await _get(records, name)
     hashed = digest(secret)
@@ -158,7 +158,7 @@ async def issue_token(
 
 
 async def revoke_token(records: Records, request: WriteRequest, token_id: str) -> Outcome[Token]:
-    """End a token; revoking it again changes nothing."""
+    """Revoke a token; revoking it again changes nothing."""
     request.caller.check_right(Right.ADMINISTER)
     names.check_token_id(token_id)
     admins = await last_admin.lock_admins(records, request.at)

@@ -1,4 +1,4 @@
-"""Production: promote a version, roll back, check what a promotion would come to, read who was in production when."""
+"""Production: promote, roll back, check a promotion, and read the version that was in production at a moment."""
 
 from datetime import datetime
 from typing import Any
@@ -61,7 +61,7 @@ async def roll_back(
 
     Raises:
         ProductionChanged: another version is in production than the caller expects.
-        NothingToReturnTo: there is no version to return to.
+        NothingToReturnTo: no version was in production before that could be again.
     """
     await models.get_for_update(records, request, Right.PROMOTE, name)
     lifecycle.check_reason(command.reason, "a rollback")
@@ -155,7 +155,7 @@ async def list_decisions(
 async def _get_incumbent(
     records: Records, request: WriteRequest, name: str, replacing: int | None
 ) -> ModelVersion | None:
-    """Return the version in production, which must be the one that the caller expects; None if there is none.
+    """Return the version in production, which must be the one that the caller expects; None without one.
 
     Raises:
         ProductionChanged: another version is in production, or none.

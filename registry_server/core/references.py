@@ -17,7 +17,7 @@ async def resolve(database: Database, caller: Caller, name: str, selector: str) 
     """Return the version that a selector means now: digits, `@alias`, a stage (its newest version), or `latest`.
 
     Raises:
-        NothingSelected: there is no such version, or it cannot be used.
+        NothingSelected: the version does not exist or cannot be used.
         VersionRecalled: the version is recalled, and the policy of the model does not skip recalled versions.
     """
     caller.check_right(Right.READ, name)

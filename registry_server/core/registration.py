@@ -1,4 +1,4 @@
-"""How a version comes into being: its request is checked, then its files get the next number of their model."""
+"""Registration of versions: validate a request before its transaction, then create the next version of the model."""
 
 import asyncio
 from typing import Final
@@ -21,7 +21,7 @@ _MANY: Final = 100
 
 
 class Registration(msgspec.Struct, frozen=True):
-    """A request to create a version that is right in itself, and the manifest of its files."""
+    """A valid request to create a version, and the manifest of its files."""
 
     command: CreateVersion
     files: list[FileEntry]
@@ -29,13 +29,13 @@ class Registration(msgspec.Struct, frozen=True):
 
 
 async def validate(caller: Caller, name: str, command: CreateVersion) -> Registration:
-    """The registration that a request asks for, before any transaction begins.
+    """Validate a request to create a version, before its transaction begins, and return the registration.
 
     Raises:
-        RuleViolation, InvalidRequest: something in it can never be right.
+        RuleViolation, InvalidRequest: a field breaks a rule, whatever the state of the registry.
     """
     caller.check_right(Right.REGISTER, name)
-    # Thousands of files take as long as thousands of reads: they are looked at beside those, in a thread.
+    # Thousands of files take as long as thousands of reads, so a thread validates them.
     return await asyncio.to_thread(_validate, command) if len(command.files) > _MANY else _validate(command)
 
 
@@ -59,7 +59,7 @@ def _validate(command: CreateVersion) -> Registration:
 async def create(
     records: Records, request: WriteRequest, name: str, registration: Registration
 ) -> Outcome[ModelVersion]:
-    """Give the next number to files whose bytes are already here."""
+    """Create the next version of a model from files whose bytes are already stored."""
     command, files = registration.command, registration.files
     model = await models.get_for_update(records, request, Right.REGISTER, name)
     await _require_bytes(records, request.caller, files)

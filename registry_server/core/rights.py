@@ -1,4 +1,4 @@
-"""Who may do what, as data; what no role grants is denied."""
+"""Rights: the table of roles, and the checks of a caller's rights; a right that no role gives is denied."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -13,7 +13,7 @@ from registry_server.domain.principals import Principal
 
 
 class Right(StrEnum):
-    """One thing that can be allowed, most of them for the models a grant covers."""
+    """A permission; most rights apply to the models that a grant covers."""
 
     READ = "read"
     REGISTER = "register"
@@ -46,7 +46,7 @@ ROLES: Final = {
     Role.AUDITOR: frozenset({Right.READ, Right.READ_LOG}),
     Role.ADMIN: frozenset(Right),
 }
-# These concern the whole registry: a grant of the role gives them only if it is for all models.
+# These rights concern the whole registry: a grant gives them only if it covers all models.
 _GLOBAL: Final = frozenset({Right.READ_LOG, Right.ADMINISTER})
 
 
@@ -62,11 +62,11 @@ class Caller(Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The id that stands as actor in events."""
+        """The name of the actor in events."""
         return self.principal.name
 
     def has_right(self, right: Right, model: str | None = None) -> bool:
-        """Whether a grant gives the right, on that model or, without one, on any."""
+        """Return whether a grant gives the right, on that model or, without a model, on any model."""
         return any(
             right in ROLES[grant.role]
             and (model is None or grant.covers(model))
@@ -75,26 +75,26 @@ class Caller(Struct, frozen=True):
         )
 
     def check_any_right(self, rights: Sequence[Right], model: str | None = None) -> None:
-        """Refuse the caller that has none of these rights, as `check_right` refuses for lack of the first.
+        """Check that the caller has one of these rights; raise as `check_right` does for the first right.
 
         Raises:
-            RuleViolation, NotFound, Forbidden: see `check_right`.
+            RuleViolation, ModelNotFound, RightMissing: see `check_right`.
         """
         if not any(self.has_right(right, None if right in _GLOBAL else model) for right in rights):
             self.check_right(rights[0], None if rights[0] in _GLOBAL else model)
 
     def covered_patterns(self, right: Right) -> tuple[str, ...]:
-        """The patterns, in lower case, of the models that the caller has a right on; `*` stands alone."""
+        """Return the patterns, in lower case, of the models on which the caller has a right; only `*` if it is one."""
         found = {grant.models.lower() for grant in self.principal.grants if right in ROLES[grant.role]}
         return ("*",) if "*" in found else tuple(sorted(found))
 
     def check_right(self, right: Right, model: str | None = None) -> None:
-        """Refuse the caller that lacks the right; to one that may not even read the model, it does not exist.
+        """Check that the caller has a right; a model that the caller may not read does not exist for the caller.
 
         Raises:
-            RuleViolation: no model can have that name; it goes no further, to no engine.
+            RuleViolation: the name of the model is malformed; it must not reach a database engine.
             ModelNotFound: the caller may not read the model.
-            RightMissing: the caller may read it, but not do this.
+            RightMissing: the caller may read the model, but lacks the right.
         """
         if model is not None:
             names.check_model_name(model)

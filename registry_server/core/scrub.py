@@ -1,7 +1,7 @@
-"""The scrubber: reads every blob again, slowly and for ever, so that damage is found before the bytes are needed.
+"""The scrubber: read each blob again, slowly and for ever, to detect damage before the bytes are needed.
 
-It judges single blobs only. Where the medium as a whole is missing, or where so many blobs of one round are damaged
-that the medium must be the cause, it stops, raises an alarm, and looks again each minute at what it has found.
+The scrubber moves single blobs to quarantine. If the whole medium is missing, or if so many blobs of one round are
+damaged that the medium must be the cause, it stops, raises an alarm, and verifies the damaged blobs each minute.
 """
 
 import logging
@@ -19,7 +19,7 @@ _AFTER_FAILURE_S = 60.0
 
 
 class Report:
-    """Results of the scrubber, for health, metrics and log; `alarm` is empty while nothing is wrong."""
+    """Results of the scrubber, for health, metrics and log; `alarm` is empty while the scrubber runs."""
 
     def __init__(self) -> None:
         self.alarm = ""
@@ -28,20 +28,20 @@ class Report:
         self.restored = 0
 
     def raise_alarm(self, alarm: str, reason: object) -> None:
-        """Set the alarm, which anybody may read, and log it with its reason if it is a new one."""
+        """Set the alarm, which is public, and log a new alarm with its reason."""
         if alarm != self.alarm:
             _log.error("the scrubber has stopped: %s: %s", alarm, reason)
         self.alarm = alarm
 
     def clear(self) -> None:
-        """Take the alarm back."""
+        """Clear the alarm."""
         if self.alarm:
-            _log.warning("the scrubber goes on: %s is over", self.alarm)
+            _log.warning("the scrubber continues after the alarm: %s", self.alarm)
         self.alarm = ""
 
 
 class TooManyDamaged(RuntimeError):
-    """So many blobs of one round were damaged that the medium must be the cause."""
+    """So many blobs of one round are damaged that the medium must be the cause."""
 
     def __init__(self, digests: list[str]) -> None:
         self.digests = digests
@@ -49,33 +49,33 @@ class TooManyDamaged(RuntimeError):
 
 
 async def run(env: Environment, *, bytes_per_s: float, pause_s: float, most_damaged: int, report: Report) -> None:
-    """Go through all blobs by digest, at that rate, with a pause between two rounds, until cancelled."""
+    """Verify all blobs by digest, at that rate, with a pause between two rounds, until cancelled."""
     while True:
         try:
             env.blobs.check_medium()
             damaged = await scrub_once(env, bytes_per_s, most_damaged=most_damaged, report=report)
         except TooManyDamaged as why:
-            remedy = "look at the disk, then put the bytes back; they are looked at again each minute"
+            remedy = "check the disk, then restore the bytes; the scrubber verifies them again each minute"
             report.raise_alarm(str(why), f"{', '.join(why.digests)}: {remedy}")
             await _until_restored(env, why.digests, bytes_per_s, report)
             continue
         except errors.RegistryError as why:
             report.raise_alarm(why.detail, why.__cause__ or why.remedy)
-            _log.warning("the scrub was interrupted; it begins again in a minute", exc_info=True)
+            _log.warning("the round of the scrubber was interrupted; a new one begins in a minute", exc_info=True)
             await env.sleep(_AFTER_FAILURE_S)
             continue
         report.clear()
         report.finished_at = env.now()
-        _log.info("all blobs were read, %d damaged ones found", damaged)
+        _log.info("the scrubber has read all blobs and found %d damaged ones", damaged)
         await env.sleep(pause_s)
 
 
 async def scrub_once(
     env: Environment, bytes_per_s: float = 0.0, *, most_damaged: int = 0, report: Report | None = None
 ) -> int:
-    """Read every blob once, those in quarantine first, and return how many were newly found damaged.
+    """Verify each blob once, those in quarantine first, and return the number of newly damaged ones.
 
-    Bytes of a blob in quarantine that are back and hash right are served again.
+    A blob in quarantine whose bytes were restored is served again.
 
     Raises:
         TooManyDamaged: `most_damaged` blobs were found damaged, if it is not 0.
@@ -102,7 +102,7 @@ async def scrub_once(
 
 
 async def quarantine_missing(env: Environment) -> int:
-    """Put every blob into quarantine whose file is not there, and return how many they are."""
+    """Move each blob whose file is missing to quarantine, and return the number of these blobs."""
     count, last = 0, ""
     while page := await env.database.read.artifacts.list_blobs(last, _PAGE):
         for blob in page:
@@ -119,14 +119,14 @@ async def _until_restored(env: Environment, digests: list[str], bytes_per_s: flo
         try:
             still = [sha256 for sha256 in digests if await _is_sound(env, sha256, bytes_per_s) is False]
         except errors.RegistryError:
-            _log.warning("damaged blobs could not be looked at; it is tried again in a minute", exc_info=True)
+            _log.warning("the scrubber could not verify the damaged blobs; it retries in a minute", exc_info=True)
             continue
         report.restored += len(digests) - len(still)
         digests = still
 
 
 async def _is_sound(env: Environment, sha256: str, bytes_per_s: float = 0.0) -> bool | None:
-    """Verify a blob as the registry itself; None if it was removed meanwhile."""
+    """Verify a blob in the name of the registry; return None if the blob was removed meanwhile."""
     key = env.new_id()
     request = WriteRequest(REGISTRY, env.now(), f"scrub-{key[:16]}", key, f"scrub {sha256}")
     try:

@@ -1,7 +1,7 @@
-"""Uploads in parts: what has come stays when the connection is cut, and each part is checked when it is whole.
+"""Uploads in parts: received bytes stay after a broken connection, and each complete part is checked.
 
-A part carries the SHA-256 of all bytes up to its end. So every byte is hashed once on either side, parts are found
-wrong one by one, and the digest of the last one is that of the blob.
+A part carries the SHA-256 of all bytes up to its end. Each side hashes each byte once, a wrong part is detected by
+itself, and the digest of the last part is the digest of the blob.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ _EMPTY_SHA256: Final = hashlib.sha256().hexdigest()
 
 
 class Quota(NamedTuple):
-    """Bytes of one blob, uploads of one principal under way, and bytes that these announce; 0 of the last two: any."""
+    """Limits: bytes of one blob, open uploads of one principal, and their announced bytes; 0 turns the last two off."""
 
     blob_bytes: int
     uploads: int
@@ -33,7 +33,7 @@ class Quota(NamedTuple):
 
 
 async def begin(env: Environment, request: WriteRequest, sha256: str, size: int, quota: Quota) -> Upload:
-    """How much of these bytes is here already: all, if the blob is the caller's to know; else what came of its own.
+    """Begin or continue the caller's upload; it is complete if the bytes are stored and the caller may read them.
 
     Raises:
         BlobTooLarge: there are more bytes than a blob may have.
@@ -47,7 +47,7 @@ async def begin(env: Environment, request: WriteRequest, sha256: str, size: int,
     principal, until = request.caller.name, request.at + artifacts.LEASE
 
     async def store_progress(records: Records) -> Progress:
-        # The lease comes before the look: what is seen after it is not removed.
+        # The lease comes first: the collector does not remove bytes that are found after it.
         await records.artifacts.lease([sha256], principal, until)
         found = await records.uploads.find(sha256, principal)
         if found is not None and found.size != size:
@@ -67,7 +67,7 @@ async def begin(env: Environment, request: WriteRequest, sha256: str, size: int,
         and artifacts.is_stored(env, blob)
         and await artifacts.find_readable(read, request.caller, [sha256])
     ):
-        # A part that is still on its way forgets the upload itself, or leaves it to expire.
+        # If a part is still being received, its request deletes the upload, or the upload expires.
         with contextlib.suppress(errors.UploadPartInFlight), _exclusive(env, progress.principal, sha256):
             await _delete(env, progress)
         return Upload(sha256, blob.size, blob.size, complete=True, expires_at=until)
@@ -83,10 +83,10 @@ async def _check_quota(records: Records, request: WriteRequest, size: int, quota
 
 
 async def get(env: Environment, caller: Caller, sha256: str) -> Upload:
-    """How far the caller's upload of these bytes is.
+    """Return the progress of the caller's upload of these bytes.
 
     Raises:
-        UploadNotFound: there is none; somebody else's is none of the caller's.
+        UploadNotFound: the caller has no such upload.
     """
     return _to_upload(await _get_own(env, caller, sha256))
 
@@ -100,12 +100,12 @@ async def append_part(
     start: int,
     prefix_sha256: str,
 ) -> Upload:
-    """Take the next part; with the last one the blob is published.
+    """Append the next part to an upload; the last part publishes the blob.
 
     Raises:
         UploadNotFound, UploadLost: the caller has no such upload, or its earlier bytes are lost.
         UploadOutOfStep: the part does not begin where the one before ended.
-        UploadPartInFlight: another part of the upload is on its way.
+        UploadPartInFlight: another part of the upload is being received.
     """
     names.check_sha256(prefix_sha256)
     with _exclusive(env, request.caller.name, sha256):
@@ -116,17 +116,17 @@ async def append_part(
 
 
 async def delete(env: Environment, caller: Caller, sha256: str) -> None:
-    """Forget the caller's upload and remove what came of it.
+    """Delete the caller's upload and its received bytes.
 
     Raises:
-        UploadPartInFlight: a part of the upload is on its way.
+        UploadPartInFlight: a part of the upload is being received.
     """
     with _exclusive(env, caller.name, sha256):
         await _delete(env, await _get_own(env, caller, sha256))
 
 
 async def delete_expired(env: Environment) -> int:
-    """Forget the uploads that nobody went on with, and say how many."""
+    """Delete expired uploads, and return their number."""
     count = 0
     for upload in await env.database.read.uploads.list_expired(env.now()):
         with contextlib.suppress(errors.UploadPartInFlight), _exclusive(env, upload.principal, upload.sha256):
@@ -137,7 +137,7 @@ async def delete_expired(env: Environment) -> int:
 
 @contextlib.contextmanager
 def _exclusive(env: Environment, principal: str, sha256: str) -> Iterator[None]:
-    """A block in which nobody else writes to the upload or takes its bytes away."""
+    """Hold the claim on an upload, so that no other request appends to it or deletes it."""
     claim = (f"upload of {principal}", sha256)
     if claim in env.in_flight:
         raise errors.UploadPartInFlight(sha256)
@@ -166,7 +166,7 @@ async def _append(
     if received < upload.size:
         return _to_upload(await _store_progress(env, request, upload, received, prefix_sha256))
     if prefix_sha256 != upload.sha256:
-        # All bytes are here and each part was what the client said: so it is the announcement that is wrong.
+        # All bytes are stored and the digest of each part was correct, so the announced digest is wrong.
         await _delete(env, upload)
         raise errors.UploadDigestMismatch(upload, prefix_sha256)
     await env.blobs.publish_upload(_storage_name(upload), upload.sha256)

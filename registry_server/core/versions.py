@@ -146,7 +146,7 @@ async def get_for_update(
     """Return a version for a change by a caller with that right, and lock its model until the transaction ends.
 
     Raises:
-        VersionTombstoned: the version or its model has a tombstone.
+        VersionTombstoned, ModelTombstoned: the version or its model has a tombstone.
     """
     await models.get_for_update(records, request, right, name)
     found = await _get(records, name, version)
@@ -158,7 +158,7 @@ async def check_revision(records: Records, request: WriteRequest, version: Model
     """Check that If-Match names the stored revision of a version; a mismatch names the decision that came first.
 
     Raises:
-        RevisionRequired: there is no If-Match.
+        RevisionRequired: If-Match is missing.
         RevisionMismatch: it names another revision.
         RuleViolation: the change is forced without a reason.
     """
@@ -200,7 +200,7 @@ def check_not_tombstoned(version: ModelVersion) -> None:
     """Raise if a version has a tombstone.
 
     Raises:
-        VersionTombstoned: `tombstoned`.
+        VersionTombstoned: with the reason of the tombstone.
     """
     if version.tombstone is not None:
         raise errors.VersionTombstoned(version, version.tombstone)

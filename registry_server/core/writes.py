@@ -1,4 +1,4 @@
-"""The ceremony of a write: first answer if there is one, use case, exactly one event, answer; one transaction."""
+"""Writes: run a use case once for its idempotency key, in one transaction with its event and its stored answer."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -21,14 +21,14 @@ _encode = msgspec.json.Encoder().encode
 _ETAG = re.compile(r'^(W/)?"([1-9][0-9]{0,9})(?:\.[0-9.]{0,32})?"$(?!\n)')
 
 
-# A right, and the model that it must cover; None if any will do.
+# A right, and the model that it must cover; None for any model.
 Need = tuple[Right, str | None]
 
 
 class WriteRequest(msgspec.Struct, frozen=True):
-    """One request to change something: who, when, on which revision, and what makes it the same request again.
+    """A request to change an object: its caller, time, idempotency key, fingerprint and preconditions.
 
-    `needs` are the rights without which the caller does not even get the first answer again.
+    `needs` are rights that are checked before anything else, also before a stored answer is repeated.
     """
 
     caller: Caller
@@ -42,16 +42,16 @@ class WriteRequest(msgspec.Struct, frozen=True):
 
     @property
     def forced(self) -> bool:
-        """Whether the caller said to go on whatever the revision is."""
+        """True if the caller forces the change without regard to the revision."""
         return self.if_match == "*"
 
     def check_revision(self, revision: int, reason: str) -> None:
-        """Refuse unless the caller saw this revision, or forces the change and says why.
+        """Check that If-Match names this revision, or that the change is forced with a reason.
 
         Raises:
-            RevisionRequired: there is no If-Match.
+            RevisionRequired: If-Match is missing.
             RevisionMismatch: it names another revision.
-            RuleViolation: it is forced without a reason.
+            RuleViolation: the change is forced without a reason.
         """
         names.check_text("reason", reason, names.REASON_LENGTH)
         if self.if_match is None:
@@ -75,9 +75,9 @@ class WriteRequest(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, Generic[T], frozen=True):
-    """What a use case did: the entity to answer with, and the change, or None if all was so already.
+    """The result of a use case: the entity of the answer, and the change; None if nothing changed.
 
-    `kept` is what a repeated request is answered with, where the first answer held a secret.
+    `replay_entity` replaces the entity in the stored answer, where the first answer contains a secret.
     """
 
     entity: T
@@ -93,12 +93,12 @@ UseCase = Callable[[Records, WriteRequest], Awaitable[Outcome[Any]]]
 async def execute(env: Environment, request: WriteRequest, use_case: UseCase) -> Answer:
     """Run a use case once for its idempotency key, in one transaction with its event and its answer.
 
-    A refused request leaves no trace, so the same key may be sent again after the cause is mended.
+    A refused request stores nothing, so the client may send the same key again after it has removed the cause.
 
     Raises:
         ModelNotFound, RightMissing: the caller lacks a required right, perhaps since the first response.
-        RequestInFlight: the first request with this key is still at work.
-        IdempotencyKeyReused: the key came with another request before.
+        RequestInFlight: the first request with this key is still running.
+        IdempotencyKeyReused: the key was used for another request before.
     """
     for right, model in request.needs:
         request.caller.check_right(right, model)
@@ -136,7 +136,7 @@ async def execute(env: Environment, request: WriteRequest, use_case: UseCase) ->
 
 
 async def _get_concurrent_answer(records: Records, request: WriteRequest) -> Answer:
-    """The first answer, when somebody holds the key: perhaps only to repeat it, as this request would."""
+    """Return the stored answer while another request holds the key; that request may be a repetition too."""
     answer = await _find_stored_answer(records, request)
     if answer is None:
         raise errors.RequestInFlight(request.key)

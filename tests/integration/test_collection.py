@@ -203,7 +203,7 @@ def test_damage_is_in_the_log_of_the_server_once(
         assert not registry.artifacts.verify_blob(sha256).sound
     (said,) = (record for record in caplog.records if sha256 in record.getMessage())
     assert said.levelname == "ERROR"
-    assert "is damaged and in quarantine now" in said.getMessage()
+    assert "is damaged and is now in quarantine" in said.getMessage()
 
 
 def test_only_an_admin_collects(world: World) -> None:
