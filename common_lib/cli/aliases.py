@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 from rich.table import Table
 
-from common_lib.cli import show
-from common_lib.cli.options import change_options, check_precondition, precondition, reason_option
+from common_lib.cli import options, show
 from common_lib.cli.session import Session, with_session
 
 if TYPE_CHECKING:
@@ -31,14 +30,14 @@ def list_aliases(session: Session, name: str) -> None:
 @click.argument("name")
 @click.argument("alias")
 @click.argument("version", type=click.IntRange(min=1))
-@reason_option
-@change_options
+@options.reason_option
+@options.change_options
 @with_session
 def set_alias(
     session: Session, *, name: str, alias: str, version: int, reason: str, revision: int | None, force: bool
 ) -> None:
     """Point an alias at a version; create the alias if it does not exist."""
-    check_precondition(revision, force)
+    options.check_precondition(revision, force)
     after = session.registry.set_alias(name, alias, version, reason=reason, revision=revision, force=force)
     session.output(after, lambda: _table([after]))
 
@@ -46,14 +45,14 @@ def set_alias(
 @aliases.command()
 @click.argument("name")
 @click.argument("alias")
-@reason_option
-@change_options
+@options.reason_option
+@options.change_options
 @with_session
 def delete(session: Session, *, name: str, alias: str, reason: str, revision: int | None, force: bool) -> None:
     """Delete an alias; the version it points at stays."""
     registry = session.registry.aliases
     last = registry.get(name, alias)
-    registry.delete(name, alias, reason=reason, **precondition(revision, force, lambda: last))
+    registry.delete(name, alias, reason=reason, **options.precondition(revision, force, lambda: last))
     session.output(last, lambda: show.text(f"{name}@{alias} is deleted; it pointed at version {last.version}"))
 
 

@@ -2,15 +2,14 @@
 
 import rich_click as click
 
-from common_lib.cli import show
-from common_lib.cli.options import required_reason_option
+from common_lib.cli import options, show
 from common_lib.cli.session import Session, with_session
 
 
 @click.command()
 @click.argument("name")
 @click.argument("version", type=click.IntRange(min=1))
-@required_reason_option
+@options.required_reason_option
 @click.option(
     "--refuse",
     is_flag=True,

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 from rich.table import Table
 
-from common_lib.cli import show
-from common_lib.cli.options import limit_option, take
+from common_lib.cli import options, show
 from common_lib.cli.session import Session, with_session
 
 if TYPE_CHECKING:
@@ -24,14 +23,14 @@ if TYPE_CHECKING:
     show_default=True,
     help="Show only events with a sequence number above N.",
 )
-@limit_option
+@options.limit_option
 @with_session
 def events(session: Session, *, after: int, limit: int | None) -> None:
     """Show the event log, the oldest event first: who did what, when and why. For auditors and admins.
 
     With --json, each event also has the values before and after the change.
     """
-    found = take(limit, lambda page_size: _events_after(session.registry, after, page_size))
+    found = options.take(limit, lambda page_size: _events_after(session.registry, after, page_size))
     session.output(found, lambda: _table(found))
     if len(found) == limit:
         session.note(f"there may be more events: use --after {int(found[-1].sequence)}")

@@ -2,8 +2,7 @@
 
 import rich_click as click
 
-from common_lib.cli import show
-from common_lib.cli.options import change_options, precondition, required_reason_option
+from common_lib.cli import options, show
 from common_lib.cli.session import Session, with_session
 from common_lib.rules.lifecycle import ModelStage
 
@@ -22,7 +21,7 @@ def stages() -> None:
 @_VERSION
 @click.argument("stage", type=_STAGES, metavar="STAGE")
 @click.option("--reason", default="", help="Why, for the audit log. Required to archive, and with --force.")
-@change_options
+@options.change_options
 @with_session
 def set_stage(
     session: Session, *, name: str, version: int, stage: str, reason: str, revision: int | None, force: bool
@@ -30,7 +29,9 @@ def set_stage(
     """Move a version to staging or archived; for production use `registry promote` or `registry rollback`."""
     registry = session.registry.versions
     before = registry.get(name, version)
-    after = registry.transition(name, version, stage, reason=reason, **precondition(revision, force, lambda: before))
+    after = registry.transition(
+        name, version, stage, reason=reason, **options.precondition(revision, force, lambda: before)
+    )
     moved = show.text(f"{after.reference}: ").append_text(show.stage(before.stage)).append(" → ")
     session.output(after, lambda: moved.append_text(show.stage(after.stage)))
 
@@ -38,13 +39,13 @@ def set_stage(
 @click.command()
 @click.argument("name")
 @_VERSION
-@required_reason_option
-@change_options
+@options.required_reason_option
+@options.change_options
 @with_session
 def recall(session: Session, *, name: str, version: int, reason: str, revision: int | None, force: bool) -> None:
     """Block a version at once: nobody can resolve, fetch or load it until it is reinstated."""
     registry = session.registry.versions
-    basis = precondition(revision, force, lambda: registry.get(name, version))
+    basis = options.precondition(revision, force, lambda: registry.get(name, version))
     after = registry.recall(name, version, reason=reason, **basis)
     session.output(after, lambda: show.text(f"{after.reference} is recalled", "bold red"))
 
@@ -52,13 +53,13 @@ def recall(session: Session, *, name: str, version: int, reason: str, revision: 
 @click.command()
 @click.argument("name")
 @_VERSION
-@required_reason_option
-@change_options
+@options.required_reason_option
+@options.change_options
 @with_session
 def reinstate(session: Session, *, name: str, version: int, reason: str, revision: int | None, force: bool) -> None:
     """Unblock a recalled version."""
     registry = session.registry.versions
-    basis = precondition(revision, force, lambda: registry.get(name, version))
+    basis = options.precondition(revision, force, lambda: registry.get(name, version))
     after = registry.reinstate(name, version, reason=reason, **basis)
     sentence = show.text(f"{after.reference} is reinstated, in ")
     session.output(after, lambda: sentence.append_text(show.stage(after.stage)))

@@ -8,20 +8,7 @@ import rich_click as click
 from rich.table import Table
 from rich.text import Text
 
-from common_lib.cli import show
-from common_lib.cli.options import (
-    change_options,
-    edit_mapping,
-    edit_options,
-    limit_option,
-    pairs_option,
-    parse_scalar,
-    parse_time,
-    precondition,
-    reason_option,
-    required_reason_option,
-    take,
-)
+from common_lib.cli import options, show
 from common_lib.cli.session import Session, with_session
 from common_lib.rules.lifecycle import ModelStage, ModelType
 
@@ -45,13 +32,15 @@ def models() -> None:
 @click.option(
     "--stage", type=STAGES, metavar="STAGE", help=f"Show only models with a version in this stage: {STAGE_NAMES}."
 )
-@pairs_option("--tag", help="Show only models with this tag; may be repeated.")
+@options.pairs_option("--tag", help="Show only models with this tag; may be repeated.")
 @click.option("--owner", help="Show only models of this owner.")
 @click.option("--prefix", help="Show only models whose name begins with this text.")
 @click.option(
-    "--created-from", type=parse_time, metavar="TIME", help="Show only models created at TIME (UTC) or later."
+    "--created-from", type=options.parse_time, metavar="TIME", help="Show only models created from TIME (UTC) on."
 )
-@click.option("--created-before", type=parse_time, metavar="TIME", help="Show only models created before TIME (UTC).")
+@click.option(
+    "--created-before", type=options.parse_time, metavar="TIME", help="Show only models created before TIME (UTC)."
+)
 @click.option("--tombstoned", is_flag=True, help="Show also tombstoned models.")
 @click.option(
     "--order",
@@ -61,11 +50,11 @@ def models() -> None:
     show_default=True,
     help="Sort by name or created_at; with a leading minus in descending order.",
 )
-@limit_option
+@options.limit_option
 @with_session
 def list_models(session: Session, *, tag: dict[str, str], limit: int | None, **conditions: Any) -> None:
     """List the models that meet all conditions."""
-    found = take(limit, partial(session.registry.models.search, tags=tag, **conditions))
+    found = options.take(limit, partial(session.registry.models.search, tags=tag, **conditions))
     session.output(found, lambda: _table(found))
 
 
@@ -89,23 +78,25 @@ def show_model(session: Session, name: str) -> None:
 @click.option("--type", type=TYPES, metavar="TYPE", required=True, help=f"Type of the model: {TYPE_NAMES}.")
 @click.option("--owner", help="The owner. Default: you.")
 @click.option("--description", help="The purpose of the model.")
-@pairs_option("--tag", help="A tag; may be repeated.")
-@pairs_option("--metadata", parse_value=parse_scalar, help="A fact, a JSON scalar or a text; may be repeated.")
+@options.pairs_option("--tag", help="A tag; may be repeated.")
+@options.pairs_option(
+    "--metadata", parse=options.parse_scalar, help="A fact, a JSON scalar or a text; may be repeated."
+)
 @with_session
-def create(session: Session, *, name: str, type: str, tag: dict[str, str], **options: Any) -> None:
+def create(session: Session, *, name: str, type: str, tag: dict[str, str], **values: Any) -> None:
     """Create a model. Its name cannot be used again, even after a tombstone."""
-    model = session.registry.models.create(name, type, tags=tag, **options)
+    model = session.registry.models.create(name, type, tags=tag, **values)
     session.output(model, lambda: _fields(model))
 
 
 @models.command()
 @click.argument("name")
 @click.option("--owner", help="The new owner.")
-@edit_options
-@pairs_option("--metadata", parse_value=parse_scalar, help="A fact to add or to replace; may be repeated.")
+@options.edit_options
+@options.pairs_option("--metadata", parse=options.parse_scalar, help="A fact to add or to replace; may be repeated.")
 @click.option("--remove-metadata", multiple=True, metavar="NAME", help="A fact to remove; may be repeated.")
-@reason_option
-@change_options
+@options.reason_option
+@options.change_options
 @with_session
 def update(
     session: Session,
@@ -117,29 +108,29 @@ def update(
     remove_metadata: tuple[str, ...],
     revision: int | None,
     force: bool,
-    **options: Any,
+    **values: Any,
 ) -> None:
     """Change fields of a model; all other fields stay as they are."""
     before = session.registry.models.get(name)
     after = session.registry.models.update(
         name,
-        tags=edit_mapping(before.tags, tag, remove_tag),
-        metadata=edit_mapping(before.metadata, metadata, remove_metadata),
-        **options,
-        **precondition(revision, force, lambda: before),
+        tags=options.edit_mapping(before.tags, tag, remove_tag),
+        metadata=options.edit_mapping(before.metadata, metadata, remove_metadata),
+        **values,
+        **options.precondition(revision, force, lambda: before),
     )
     session.output(after, lambda: _fields(after))
 
 
 @models.command()
 @click.argument("name")
-@required_reason_option
-@change_options
+@options.required_reason_option
+@options.change_options
 @with_session
 def tombstone(session: Session, *, name: str, reason: str, revision: int | None, force: bool) -> None:
     """Take a model out of use for ever: none of its versions can be resolved any more."""
     registry = session.registry.models
-    model = registry.tombstone(name, reason=reason, **precondition(revision, force, lambda: registry.get(name)))
+    model = registry.tombstone(name, reason=reason, **options.precondition(revision, force, lambda: registry.get(name)))
     session.output(model, lambda: _fields(model))
 
 

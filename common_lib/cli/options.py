@@ -19,19 +19,19 @@ reason_option = click.option("--reason", default="", help="Why, for the audit lo
 required_reason_option = click.option("--reason", required=True, help="Why, for the audit log.")
 
 
-def pair_parser(parse_value: Callable[[str], Any]) -> Callable[[str], tuple[str, Any]]:
+def pair_parser(parse: Callable[[str], Any]) -> Callable[[str], tuple[str, Any]]:
     """Return a parser of `name=value` that parses the value with the given function."""
 
-    def parse(text: str) -> tuple[str, Any]:
+    def parse_pair(text: str) -> tuple[str, Any]:
         name, equals, value = text.partition("=")
         if not name or not equals:
             raise click.BadParameter(f"{text!r} is not a pair: write name=value")
         try:
-            return name, parse_value(value)
+            return name, parse(value)
         except ValueError:
             raise click.BadParameter(f"{value!r} is not a finite number") from None
 
-    return parse
+    return parse_pair
 
 
 def parse_time(text: str) -> datetime:
@@ -70,13 +70,13 @@ def parse_finite(text: str) -> float:
     return value
 
 
-def pairs_option(*names: str, parse_value: Callable[[str], Any] = str, help: str) -> Callable[[F], F]:
+def pairs_option(*names: str, parse: Callable[[str], Any] = str, help: str) -> Callable[[F], F]:
     """Add an option that may be repeated, once for each pair; the command receives a dict."""
 
     def as_dict(_ctx: click.Context, _param: click.Parameter, pairs: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
         return dict(pairs)
 
-    parser = pair_parser(parse_value)
+    parser = pair_parser(parse)
     return click.option(*names, type=parser, metavar="NAME=VALUE", multiple=True, callback=as_dict, help=help)
 
 

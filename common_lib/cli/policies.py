@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from common_lib.cli import show
-from common_lib.cli.options import change_options, precondition, required_reason_option
+from common_lib.cli import options, show
 from common_lib.cli.paths import PathType
 from common_lib.cli.session import Session, with_session
 from common_lib.errors import InvalidRequest
@@ -34,8 +33,8 @@ def show_policy(session: Session, *, name: str) -> None:
 @policy.command("set")
 @click.argument("name")
 @click.argument("file", type=PathType(exists=True, dir_okay=False))
-@required_reason_option
-@change_options
+@options.required_reason_option
+@options.change_options
 @with_session
 def set_policy(session: Session, *, name: str, file: Path, reason: str, revision: int | None, force: bool) -> None:
     """Replace the rules of a model's policy with those of a JSON file; earlier approvals stop counting.
@@ -45,7 +44,7 @@ def set_policy(session: Session, *, name: str, file: Path, reason: str, revision
     """
     registry = session.registry.policies
     rules = _rules(file)
-    basis = precondition(revision, force, lambda: registry.get(name))
+    basis = options.precondition(revision, force, lambda: registry.get(name))
     after = registry.put(name, rules, reason=reason, **basis)
     session.output(after, lambda: _fields(after))
 

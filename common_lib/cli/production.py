@@ -9,15 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from common_lib.cli import show
-from common_lib.cli.options import (
-    change_options,
-    check_precondition,
-    limit_option,
-    parse_time,
-    required_reason_option,
-    take,
-)
+from common_lib.cli import options, show
 from common_lib.cli.session import Session, with_session
 from common_lib.rules.lifecycle import Replaced
 
@@ -40,7 +32,7 @@ if TYPE_CHECKING:
     "--override", is_flag=True, help="Promote although the policy is not met. Needs a separate right, and is recorded."
 )
 @click.option("--dry-run", is_flag=True, help="Show the result of each rule of the policy, and change nothing.")
-@change_options
+@options.change_options
 @with_session
 def promote(
     session: Session,
@@ -60,7 +52,7 @@ def promote(
         check = registry.check(name, version)
         session.output(check, lambda: _check_result(check))
         return
-    check_precondition(revision, force)
+    options.check_precondition(revision, force)
     after = registry.promote(
         name, version, reason=reason, replacing=_replaced(replacing), revision=revision, override=override, force=force
     )
@@ -70,7 +62,7 @@ def promote(
 
 @click.command()
 @click.argument("name")
-@required_reason_option
+@options.required_reason_option
 @click.option(
     "--replacing",
     type=click.IntRange(min=1),
@@ -88,9 +80,12 @@ def rollback(session: Session, *, name: str, reason: str, replacing: int | None)
 @click.command()
 @click.argument("name")
 @click.option(
-    "--at", type=parse_time, metavar="TIME", help="Show only the version in production at that time (UTC), and why."
+    "--at",
+    type=options.parse_time,
+    metavar="TIME",
+    help="Show only the version in production at that time (UTC), and why.",
 )
-@limit_option
+@options.limit_option
 @with_session
 def history(session: Session, *, name: str, at: datetime | None, limit: int | None) -> None:
     """List the decisions about a model, the newest first: who decided, when and why."""
@@ -99,7 +94,7 @@ def history(session: Session, *, name: str, at: datetime | None, limit: int | No
         found = registry.at(name, at)
         session.output(found, lambda: _in_production(found))
         return
-    decisions = take(limit, partial(registry.history, name))
+    decisions = options.take(limit, partial(registry.history, name))
     session.output(decisions, lambda: _decisions(decisions))
 
 

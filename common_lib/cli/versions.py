@@ -10,21 +10,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from common_lib.cli import show
+from common_lib.cli import options, show
 from common_lib.cli.models import STAGE_NAMES, STAGES
-from common_lib.cli.options import (
-    change_options,
-    edit_mapping,
-    edit_options,
-    limit_option,
-    pairs_option,
-    parse_finite,
-    parse_scalar,
-    precondition,
-    reason_option,
-    required_reason_option,
-    take,
-)
 from common_lib.cli.paths import PathType
 from common_lib.cli.session import Session, with_session
 
@@ -52,11 +39,11 @@ def versions() -> None:
     show_default=True,
     help="Sort by version number; -version puts the newest first.",
 )
-@limit_option
+@options.limit_option
 @with_session
 def list_versions(session: Session, *, name: str, limit: int | None, **conditions: Any) -> None:
     """List the versions of a model."""
-    found = take(limit, partial(session.registry.versions.search, name, **conditions))
+    found = options.take(limit, partial(session.registry.versions.search, name, **conditions))
     session.output(found, lambda: _table(found))
 
 
@@ -79,9 +66,11 @@ def show_version(session: Session, *, name: str, version: str) -> None:
 @click.argument("name")
 @click.argument("path", type=PathType(exists=True))
 @click.option("--framework", required=True, help="The library that loads the files, such as scikit-learn or onnx.")
-@pairs_option("--metric", parse_value=parse_finite, help="A final metric; may be repeated.")
-@pairs_option("--param", parse_value=parse_scalar, help="A parameter, a JSON scalar or a text; may be repeated.")
-@pairs_option("--tag", help="A tag; may be repeated.")
+@options.pairs_option("--metric", parse=options.parse_finite, help="A final metric; may be repeated.")
+@options.pairs_option(
+    "--param", parse=options.parse_scalar, help="A parameter, a JSON scalar or a text; may be repeated."
+)
+@options.pairs_option("--tag", help="A tag; may be repeated.")
 @click.option("--description", help="What is new or special in this version.")
 @click.option(
     "--signature",
@@ -132,9 +121,9 @@ def register(
 @versions.command()
 @click.argument("name")
 @click.argument("version", type=click.IntRange(min=1))
-@edit_options
-@reason_option
-@change_options
+@options.edit_options
+@options.reason_option
+@options.change_options
 @with_session
 def update(
     session: Session,
@@ -151,8 +140,8 @@ def update(
     """Change the description or tags of a version; everything else is immutable."""
     registry = session.registry.versions
     before = registry.get(name, version)
-    tags = edit_mapping(before.tags, tag, remove_tag)
-    basis = precondition(revision, force, lambda: before)
+    tags = options.edit_mapping(before.tags, tag, remove_tag)
+    basis = options.precondition(revision, force, lambda: before)
     after = registry.update(name, version, tags=tags, description=description, reason=reason, **basis)
     session.output(after, lambda: _fields(after))
 
@@ -160,13 +149,13 @@ def update(
 @versions.command()
 @click.argument("name")
 @click.argument("version", type=click.IntRange(min=1))
-@required_reason_option
-@change_options
+@options.required_reason_option
+@options.change_options
 @with_session
 def tombstone(session: Session, *, name: str, version: int, reason: str, revision: int | None, force: bool) -> None:
     """Take a version out of use for ever; its number is not used again."""
     registry = session.registry.versions
-    basis = precondition(revision, force, lambda: registry.get(name, version))
+    basis = options.precondition(revision, force, lambda: registry.get(name, version))
     after = registry.tombstone(name, version, reason=reason, **basis)
     session.output(after, lambda: _fields(after))
 
