@@ -1,4 +1,4 @@
-"""What every service imports to use the model registry; light, and loaded piece by piece as it is named.
+"""Public names of the client library, for every service; a name is imported when it is first used.
 
 Quick start:
 

@@ -1,7 +1,7 @@
-"""How operations and flows become methods: written once, typed once, documented once.
+"""Conversion of operations and flows to methods: written once, typed once, documented once.
 
-`get = call(ops.get)` makes a method that builds the operation and answers it by the `call` of the object it is bound
-to; signature and docstring are those of the operation.
+`get = call(ops.get)` makes a method that builds the operation and passes it to the `call` of its object; signature
+and docstring are those of the operation.
 """
 
 import asyncio
@@ -19,32 +19,32 @@ from common_lib.operations.base import Flow, Operation, Parallel, RunInThread, n
 from common_lib.repetition import REPEATABLE, Recording
 from common_lib.types.base import Page
 
-_SHOWN = 400
+_MAX_TEXT = 400
 P = ParamSpec("P")
 T = TypeVar("T")
 Step = Operation[Any] | RunInThread[Any] | Parallel[Any]
 
 
 def call(build: Callable[P, Operation[T]]) -> Callable[Concatenate[Any, P], T]:
-    """A blocking method out of an operation."""
+    """Make a blocking method out of an operation."""
 
     def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
-        return self.call(_built(build, *args, **kwargs))
+        return self.call(_build(build, *args, **kwargs))
 
-    return _dressed(method, build)  # type: ignore[no-any-return]
+    return _imitate(method, build)  # type: ignore[no-any-return]
 
 
 def acall(build: Callable[P, Operation[T]]) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
-    """An asynchronous method out of an operation."""
+    """Make an asynchronous method out of an operation."""
 
     async def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
-        return await self.call(_built(build, *args, **kwargs))
+        return await self.call(_build(build, *args, **kwargs))
 
-    return _dressed(method, build)  # type: ignore[no-any-return]
+    return _imitate(method, build)  # type: ignore[no-any-return]
 
 
 def pages(build: Callable[P, Operation[Page[T]]]) -> Callable[Concatenate[Any, P], Iterator[T]]:
-    """A method that iterates over all pages of a list, asking for each only when it is reached."""
+    """Make a method that iterates over all pages of a list, and requests each page when the iteration reaches it."""
 
     def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
         def items(operation: Operation[Page[T]] | None) -> Iterator[T]:
@@ -54,13 +54,13 @@ def pages(build: Callable[P, Operation[Page[T]]]) -> Callable[Concatenate[Any, P
                 yield from page.items
                 operation = next_page(operation, page, cursor)
 
-        return items(_built(build, *args, **kwargs))
+        return items(_build(build, *args, **kwargs))
 
-    return _dressed(method, build)  # type: ignore[no-any-return]
+    return _imitate(method, build)  # type: ignore[no-any-return]
 
 
 def apages(build: Callable[P, Operation[Page[T]]]) -> Callable[Concatenate[Any, P], AsyncIterator[T]]:
-    """The asynchronous `pages`."""
+    """Make an asynchronous method that iterates over all pages of a list, as `pages` does."""
 
     def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
         async def items(operation: Operation[Page[T]] | None) -> AsyncIterator[T]:
@@ -71,31 +71,31 @@ def apages(build: Callable[P, Operation[Page[T]]]) -> Callable[Concatenate[Any, 
                     yield item
                 operation = next_page(operation, page, cursor)
 
-        return items(_built(build, *args, **kwargs))
+        return items(_build(build, *args, **kwargs))
 
-    return _dressed(method, build)  # type: ignore[no-any-return]
+    return _imitate(method, build)  # type: ignore[no-any-return]
 
 
 def flow(build: Callable[Concatenate[str, P], Flow[T]]) -> Callable[Concatenate[Any, P], T]:
-    """A blocking method out of a flow; the flow's first argument is the origin of the registry."""
+    """Make a blocking method out of a flow; the flow's first argument is the origin of the registry."""
 
     def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
-        return _run(Recording(partial(_built, build, self.origin, *args, **kwargs)), self)
+        return _run(Recording(partial(_build, build, self.origin, *args, **kwargs)), self)
 
-    return _dressed(method, build, skipped=1)  # type: ignore[no-any-return]
+    return _imitate(method, build, skipped=1)  # type: ignore[no-any-return]
 
 
 def aflow(build: Callable[Concatenate[str, P], Flow[T]]) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
-    """An asynchronous method out of a flow; its work on files is done in threads."""
+    """Make an asynchronous method out of a flow; its work on files runs in threads."""
 
     async def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
-        return await _arun(Recording(partial(_built, build, self.origin, *args, **kwargs)), self)
+        return await _arun(Recording(partial(_build, build, self.origin, *args, **kwargs)), self)
 
-    return _dressed(method, build, skipped=1)  # type: ignore[no-any-return]
+    return _imitate(method, build, skipped=1)  # type: ignore[no-any-return]
 
 
 def _run(recording: Recording[T], registry: Any) -> T:
-    with _told():
+    with translate_os_errors():
         try:
             return run(recording.steps(), registry.call)
         except REPEATABLE as error:
@@ -104,7 +104,7 @@ def _run(recording: Recording[T], registry: Any) -> T:
 
 
 async def _arun(recording: Recording[T], registry: Any) -> T:
-    with _told():
+    with translate_os_errors():
         try:
             return await arun(recording.steps(), registry.call)
         except REPEATABLE as error:
@@ -113,23 +113,23 @@ async def _arun(recording: Recording[T], registry: Any) -> T:
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
-    """Local files that cannot be read or written are told as one of our errors."""
+def translate_os_errors() -> Iterator[None]:
+    """Translate errors of local files to `LocalDiskFailed`."""
     try:
         yield
     except OSError as error:
         if error.errno is None or isinstance(error, ConnectionError):
-            # Of something else that the caller does meanwhile, such as to show how far it is on a closed pipe.
+            # The error comes from code of the caller, such as a progress display that writes to a closed pipe.
             raise
         raise LocalDiskFailed(str(error.filename or ""), why=error.strerror or str(error)) from error
 
 
-def _built(build: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What a builder makes of its arguments; what it cannot make anything of is one of our errors.
+def _build(build: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Build an operation or a flow, and translate errors about its arguments.
 
     Raises:
-        InvalidRequest: an argument is of another kind than the signature says.
-        TypeError: the arguments are not those of the signature.
+        InvalidRequest: an argument has another type than the signature says.
+        TypeError: the arguments do not match the signature.
     """
     try:
         return build(*args, **kwargs)
@@ -138,19 +138,19 @@ def _built(build: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         if below is None:
             raise
         raise InvalidRequest(
-            f"{build.__name__}: {error}"[:_SHOWN],
+            f"{build.__name__}: {error}"[:_MAX_TEXT],
             code="invalid_request",
-            remedy="pass values of the kinds that the signature names",
+            remedy="pass values of the types in the signature",
         ) from None
 
 
 def run(steps: Flow[T], answer: Callable[[Operation[Any]], Any]) -> T:
-    """Drive a flow to its end; an error of a step is raised inside the flow, which may handle it."""
+    """Run a flow to its end; raise an error of a step inside the flow, which may handle it."""
     try:
         step = next(steps)
         while True:
             try:
-                reply = _done(step, answer)
+                reply = _execute(step, answer)
             except Exception as error:  # noqa: BLE001 - the flow decides
                 step = steps.throw(error)
             else:
@@ -161,7 +161,7 @@ def run(steps: Flow[T], answer: Callable[[Operation[Any]], Any]) -> T:
         steps.close()
 
 
-def _done(step: Step, answer: Callable[[Operation[Any]], Any]) -> Any:
+def _execute(step: Step, answer: Callable[[Operation[Any]], Any]) -> Any:
     match step:
         case RunInThread():
             return step.work()
@@ -171,7 +171,7 @@ def _done(step: Step, answer: Callable[[Operation[Any]], Any]) -> Any:
             ) as pool:
                 running = [pool.submit(run, one, answer) for one in flows]
                 try:
-                    return [future.result() for future in _as_they_fail(running)]
+                    return [future.result() for future in _wait_for(running)]
                 finally:
                     pool.shutdown(cancel_futures=True)
         case Parallel(flows):
@@ -180,20 +180,20 @@ def _done(step: Step, answer: Callable[[Operation[Any]], Any]) -> Any:
             return answer(step)
 
 
-def _as_they_fail(running: list[Future[T]]) -> list[Future[T]]:
-    """The same, once all have succeeded or one has failed; that one comes first, so that its error is raised."""
+def _wait_for(running: list[Future[T]]) -> list[Future[T]]:
+    """Wait until all flows have succeeded or one has failed, and return the failed ones, or all if none has."""
     ended, _ = wait(running, return_when=FIRST_EXCEPTION)
     failed = [future for future in running if future in ended and future.exception() is not None]
     return failed or running
 
 
 async def arun(steps: Flow[T], answer: Callable[[Operation[Any]], Awaitable[Any]]) -> T:
-    """The asynchronous `run`."""
+    """Run a flow to its end, as `run` does, with an asynchronous `call`."""
     try:
         step = next(steps)
         while True:
             try:
-                reply = await _adone(step, answer)
+                reply = await _aexecute(step, answer)
             except Exception as error:  # noqa: BLE001 - the flow decides
                 step = steps.throw(error)
             else:
@@ -204,18 +204,18 @@ async def arun(steps: Flow[T], answer: Callable[[Operation[Any]], Awaitable[Any]
         steps.close()
 
 
-async def _adone(step: Step, answer: Callable[[Operation[Any]], Awaitable[Any]]) -> Any:
+async def _aexecute(step: Step, answer: Callable[[Operation[Any]], Awaitable[Any]]) -> Any:
     match step:
         case RunInThread():
             return await asyncio.to_thread(step.work)
         case Parallel(flows):
             turns = asyncio.Semaphore(step.max_concurrency)
 
-            async def in_turn(one: Flow[Any]) -> Any:
+            async def run_in_turn(one: Flow[Any]) -> Any:
                 async with turns:
                     return await arun(one, answer)
 
-            running = [asyncio.ensure_future(in_turn(one)) for one in flows]
+            running = [asyncio.ensure_future(run_in_turn(one)) for one in flows]
             try:
                 return await asyncio.gather(*running)
             finally:
@@ -226,7 +226,7 @@ async def _adone(step: Step, answer: Callable[[Operation[Any]], Awaitable[Any]])
             return await answer(step)
 
 
-def _dressed(method: Callable[..., Any], build: Callable[..., Any], skipped: int = 0) -> Any:
+def _imitate(method: Callable[..., Any], build: Callable[..., Any], skipped: int = 0) -> Any:
     functools.update_wrapper(method, build)
     shape = inspect.signature(build)
     itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)

@@ -1,4 +1,4 @@
-"""Values of parameters, metadata and metrics: taken exactly as what JSON has for them, or refused by name.
+"""Values of parameters, metadata and metrics: converted to exactly equal JSON values, or refused.
 
 | given | becomes |
 | --- | --- |
@@ -21,7 +21,7 @@ from common_lib.rules.facts import MAX_DIGITS
 
 Plain = str | int | float | bool | None
 _NUMPY_KINDS: Final = "biufU"
-_SHOWN: Final = 200
+_MAX_TEXT: Final = 200
 
 
 def scalars(field: str, given: Any) -> dict[str, Plain] | None:
@@ -77,7 +77,7 @@ def number(field: str, value: Any) -> float:
     except OverflowError:
         exact = math.inf
     if exact != found:
-        raise _refused(field, value, "is a number that no float has", "round it yourself: float(…)")
+        raise _refused(field, value, "is a number that no float has", "round it with float(…)")
     return exact
 
 
@@ -122,7 +122,7 @@ def _plain(value: Any) -> Plain:
     if isinstance(value, bool):
         return value
     if isinstance(value, str):
-        # Not str(value), which a subclass such as an enum answers in its own way; and so below.
+        # Not str(value), which a subclass such as an enum may override; the same below.
         return str.__str__(value)
     if isinstance(value, int):
         return int.__int__(value)
@@ -156,25 +156,29 @@ def _items(field: str, given: Any) -> list[tuple[str, Any]]:
     found = []
     for key, value in given.items():
         if not isinstance(key, str):
-            raise _refused(field, key, "is not a text, and stands there as a key", "pass str(…) of it")
+            raise _refused(field, key, "is a key and not a text", "pass str(…) of it")
         found.append((str.__str__(key), value))
     return found
 
 
 def _remedy(value: Any) -> str:
     if isinstance(value, Decimal | Fraction):
-        return "no float has exactly that value: round it yourself by float(…), or keep it as text by str(…)"
-    return "pass one of these; what is nested may be written as text, such as by json.dumps"
+        return "no float has exactly that value: round it with float(…), or pass it as text with str(…)"
+    return "pass one of these; write nested values as text, for example with json.dumps"
 
 
 def _refused(field: str, value: Any, why: str, remedy: str) -> InvalidRequest:
     return InvalidRequest(
-        f"{field} is {_shown(value)}: that {why}", code="invalid_request", remedy=remedy, field=field, value=value
+        f"{field} is {_format_value(value)}: that {why}",
+        code="invalid_request",
+        remedy=remedy,
+        field=field,
+        value=value,
     )
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     try:
-        return f"{value!r:.{_SHOWN}}"
+        return f"{value!r:.{_MAX_TEXT}}"
     except Exception:  # noqa: BLE001 - the caller's own class, or an integer too long for Python to write out
-        return f"a {type(value).__name__} that cannot be shown"
+        return f"a {type(value).__name__} that cannot be formatted"

@@ -13,7 +13,7 @@ from common_lib.errors import ProtocolError
 from common_lib.escapes import escape
 
 T = TypeVar("T")
-_SHOWN: Final = 120
+_MAX_VALUE: Final = 120
 _MOST_EMPTY_PAGES: Final = 1_000
 _CHECK: Final = "check that the address belongs to a registry, and whether client or server is older"
 _BETWEEN: Final = "check REGISTRY_URL, HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY"
@@ -25,14 +25,14 @@ _CAUSES: Final[Mapping[int, tuple[str, str]]] = {
     504: ("a proxy before the registry timed out", "check the load of the registry"),
 }
 _SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = _SHOWN
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = _MAX_VALUE
 _SHORT.maxlevel = 2
 
 
 def shortened(value: object) -> str:
     """Format a value from a server: escaped, and never longer than a line."""
     try:
-        return _SHORT.repr(value)[: 2 * _SHOWN]
+        return _SHORT.repr(value)[: 2 * _MAX_VALUE]
     except ValueError:
         # Python does not format integers of more than 4,300 digits.
         return "a number of thousands of digits"
@@ -72,13 +72,13 @@ def unreadable(kind: Any, answer: Any, first: Mapping[str, Any]) -> ProtocolErro
     media_type = answer.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if not first["loc"] and (first["type"] == "json_invalid" or media_type != "application/json"):
         return foreign(answer, "the body is not JSON in UTF-8")
-    field = ".".join(str(step) for step in first["loc"])[: 2 * _SHOWN]
+    field = ".".join(str(step) for step in first["loc"])[: 2 * _MAX_VALUE]
     # For a missing field, pydantic's input is the whole object around it.
     value = None if first["type"] == "missing" else first["input"]
-    shown = "" if value is None else f", not {shortened(value)}"
+    text = "" if value is None else f", not {shortened(value)}"
     name = getattr(kind, "__name__", kind)
     return ProtocolError(
-        f"the answer is not a {name}: {printable(field, _SHOWN)}: {first['msg'][:_SHOWN]}{shown}; {_CHECK}",
+        f"the answer is not a {name}: {printable(field, _MAX_VALUE)}: {first['msg'][:_MAX_VALUE]}{text}; {_CHECK}",
         field=field,
         value=value,
     )
@@ -102,12 +102,12 @@ def sentence(answer: Any, why: str = "") -> str:
 
 def _what(answer: Any) -> str:
     headers, words = answer.headers, [f"status {answer.status}"]
-    words.append(f"with {printable(headers.get('content-type', ''), _SHOWN) or 'no media type'}")
+    words.append(f"with {printable(headers.get('content-type', ''), _MAX_VALUE) or 'no media type'}")
     if server := headers.get("server"):
         words.append(f"from {shortened(server)}")
     if answer.url:
         words.append(f"at {answer.url}")
-    body = answer.body[:_SHOWN].decode("utf-8", "replace")
+    body = answer.body[:_MAX_VALUE].decode("utf-8", "replace")
     return " ".join(words) + (f", beginning {shortened(body)}," if body else ", without a body,")
 
 

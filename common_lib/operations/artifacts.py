@@ -40,7 +40,7 @@ def presence(sha256: Sequence[str], model: str | None = None) -> Operation[Prese
     that the caller may register a version of that model.
 
     Raises:
-        ModelNotFound: there is no such model for this caller.
+        ModelNotFound: the model does not exist, or the caller may not read it.
         Tombstoned: the model was taken out of use.
         Forbidden: the caller lacks the right to register.
     """
@@ -86,7 +86,7 @@ def verify_blob(sha256: str) -> Operation[Verification]:
     """Make the registry hash the stored bytes again; it quarantines damaged bytes and records that as an event.
 
     Raises:
-        BlobNotFound: there is no such blob.
+        BlobNotFound: the registry does not have the blob.
     """
     target = path("blobs", validate(check_sha256, sha256), "verify")
     return Operation("POST", target, _verification, "blob")

@@ -31,7 +31,7 @@ def get(name: str) -> Operation[RegisteredModel]:
     """Get a registered model, tombstoned or not.
 
     Raises:
-        ModelNotFound: there is no such model, or the caller may not read it.
+        ModelNotFound: the model does not exist, or the caller may not read it.
     """
     return Operation("GET", path("models", validate(check_model_name, name)), about(_model, name=name))
 

@@ -42,7 +42,7 @@ def get(name: str) -> Operation[Principal]:
     """Get a principal.
 
     Raises:
-        PrincipalNotFound: there is no principal of that name.
+        PrincipalNotFound: the principal does not exist.
     """
     return Operation("GET", _path(name), about(_principal, name=name))
 
@@ -87,7 +87,7 @@ def revoke_token(token_id: str) -> Operation[Token]:
     """Revoke a token.
 
     Raises:
-        TokenNotFound: there is no token of that id.
+        TokenNotFound: the token does not exist.
     """
     target = path("tokens", validate(check_token_id, token_id), "revoke")
     return Operation("POST", target, about(_token, id=token_id), "write", headers=write_headers())

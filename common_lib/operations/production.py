@@ -10,7 +10,7 @@ from common_lib.rules.lifecycle import ModelStage, Replaced
 from common_lib.rules.names import check_model_name
 from common_lib.rules.production import Decision, InProduction
 from common_lib.rules.promotion import Check
-from common_lib.rules.references import moment, written
+from common_lib.rules.references import format_moment, parse_moment
 from common_lib.types.base import Page
 from common_lib.types.models import RegisteredModel
 from common_lib.types.production import RollbackRequest
@@ -33,7 +33,7 @@ def at(name: str, as_of: datetime | str | None = None) -> Operation[InProduction
         InvalidRequest: the moment has no time zone, is before the model was created, or in the future.
     """
     text = as_of.isoformat() if isinstance(as_of, datetime) else as_of
-    canonical = None if text is None else written(validate(partial(moment, "as_of"), text))
+    canonical = None if text is None else format_moment(validate(partial(parse_moment, "as_of"), text))
     return Operation("GET", _path(name, "production"), about(_in_production, model=name), query=query(as_of=canonical))
 
 

@@ -22,7 +22,7 @@ from common_lib.rules.fields import Scalar
 from common_lib.rules.lifecycle import ModelStage
 from common_lib.rules.manifest import digest
 from common_lib.rules.names import check_model_name
-from common_lib.rules.references import parse, written
+from common_lib.rules.references import format_moment, parse
 from common_lib.rules.violation import RuleViolation
 from common_lib.scalars import numbers, scalars, texts
 from common_lib.staleness import Provenance
@@ -80,7 +80,7 @@ def resolve(reference: str) -> Operation[ModelVersion]:
     if as_of is None:
         return Operation("GET", target, read, "resolve")
     # The past does not change, so this answer bypasses the cache of current answers.
-    return Operation("GET", target, read, query=query(as_of=written(as_of)))
+    return Operation("GET", target, read, query=query(as_of=format_moment(as_of)))
 
 
 def resolution(reference: str) -> Operation[Resolution]:

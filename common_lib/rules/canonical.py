@@ -1,8 +1,8 @@
-"""One byte form for one JSON value (RFC 8785), for everything that is hashed.
+"""Canonical bytes of JSON values (RFC 8785), for everything that is hashed.
 
-Floats have no place in hashed bytes: they travel as `{"$decimal": "0.1"}`, the shortest text that reads back as the
-same double. The same holds for integers beyond 2**53, which other readers of JSON would round. No key that a user may
-choose begins with `$`, so the marker cannot be mistaken for data.
+Hashed bytes contain no floats: they are written as `{"$decimal": "0.1"}`, the shortest text that reads back as the
+same double. The same holds for integers beyond 2**53, which other readers of JSON would round. Keys that
+users choose cannot begin with `$`, so the marker cannot be mistaken for data.
 """
 
 import json
@@ -10,14 +10,14 @@ import math
 from typing import Any, Final
 
 _EXACT: Final = 2**53 - 1
-# Most of what is written is one of these, and it takes half the time not to call a function for it.
+# Most values are of these types; skipping the function call for them halves the time.
 _TEXTS: Final = frozenset({str, bool, type(None)})
 _in_order = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 _sorting = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=True).encode
 
 
 def encode(value: Any) -> bytes:
-    """The canonical bytes of `value`: keys sorted by UTF-16 code units, no spaces, UTF-8.
+    """Return the canonical bytes of a value: keys sorted by UTF-16 code units, no spaces, UTF-8.
 
     Source: RFC 8785, sections 3.2.2 and 3.2.3.
 
@@ -32,20 +32,20 @@ def encode(value: Any) -> bytes:
 
 
 def encode_with_decimals(value: Any) -> bytes:
-    """The canonical bytes of `without_floats(value)`.
+    """Return the canonical bytes of `without_floats(value)`.
 
     Raises:
-        ValueError: for lone surrogates, and for what is infinite or no number.
+        ValueError: for lone surrogates, infinity and NaN.
 
     >>> encode_with_decimals({"auc": 0.75}).decode()
     '{"auc":{"$decimal":"0.75"}}'
     """
-    # Nothing is left then that `encode` would have to look for.
+    # The result contains nothing that `encode` would refuse, so its check is skipped.
     return _written(without_floats(value))
 
 
 def without_floats(value: Any) -> Any:
-    """`value` with each float, and each integer beyond 2**53, written as `{"$decimal": text}`.
+    """Replace each float, and each integer beyond 2**53, with `{"$decimal": text}`.
 
     >>> without_floats({"auc": 0.75, "epochs": 3})
     {'auc': {'$decimal': '0.75'}, 'epochs': 3}
@@ -64,7 +64,7 @@ def without_floats(value: Any) -> Any:
 
 
 def with_floats(value: Any) -> Any:
-    """The inverse of `without_floats`.
+    """Reverse `without_floats`.
 
     >>> with_floats({"auc": {"$decimal": "0.75"}})
     {'auc': 0.75}
@@ -78,7 +78,7 @@ def with_floats(value: Any) -> Any:
 
 
 def _check(value: Any) -> None:
-    """Refuse what has no canonical bytes."""
+    """Refuse a value that has no canonical bytes."""
     if isinstance(value, dict | list | tuple):
         for item in value.values() if isinstance(value, dict) else value:
             if type(item) not in _TEXTS:

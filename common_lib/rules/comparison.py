@@ -20,7 +20,7 @@ class Part(StrEnum):
 
 
 class Change(StrEnum):
-    """How an entry of the right version compares with that of the left one."""
+    """Change of an entry from the left to the right version."""
 
     EQUAL = "equal"
     CHANGED = "changed"

@@ -1,4 +1,4 @@
-"""What is in a ZIP archive or a message of protobuf, told from its bytes and without unpacking any."""
+"""Contents of ZIP archives and protobuf messages, read without unpacking anything."""
 
 import struct
 from typing import Final
@@ -8,10 +8,10 @@ _BOMB_FLOOR: Final = 64 * 2**20
 
 
 def zip_names(content: bytes) -> frozenset[str] | None:
-    """The names in a plain ZIP archive that begins at the first byte and ends at the last; None if it is not one.
+    """Return the names in a plain ZIP archive that begins at the first byte and ends at the last, or None.
 
-    Archives with a comment, with bytes before or behind, encrypted, with a name twice or with two opinions on a name
-    are none: readers disagree about what is in them. Neither are those above 4 GiB, nor those that would fill memory.
+    None stands for archives on whose contents readers disagree: with a comment, with bytes before or after, encrypted,
+    with a name twice or with two versions of a name; and for archives above 4 GiB or that would fill the memory.
     """
     if not content.startswith(b"PK\x03\x04") or content[-22:-18] != b"PK\x05\x06":
         return None
@@ -32,12 +32,12 @@ def zip_names(content: bytes) -> frozenset[str] | None:
 
 
 def _zip_entry(content: bytes, place: int) -> tuple[str, int, int] | None:
-    """Name, unpacked size and the place of the next entry of the central directory."""
+    """Return name, unpacked size and the place of the next entry of the central directory."""
     if content[place : place + 4] != b"PK\x01\x02" or place + 46 > len(content):
         return None
     flags, unpacked, name_size, extra, comment, local = struct.unpack_from("<8xH14xIHHH8xI", content, place)
     raw = content[place + 46 : place + 46 + name_size]
-    # The local header repeats the name; a reader that goes by it must not find another file.
+    # The local header repeats the name; readers that use it must find the same file.
     same = content[local : local + 4] == b"PK\x03\x04" and content[local + 30 : local + 30 + name_size] == raw
     try:
         name = raw.decode("utf-8")
@@ -49,9 +49,9 @@ def _zip_entry(content: bytes, place: int) -> tuple[str, int, int] | None:
 
 
 def protobuf_fields(message: bytes) -> list[tuple[int, int, bytes]] | None:
-    """Number, wire type and bytes of each field of a protobuf message; None if it is not one.
+    """Return number, wire type and bytes of each field of a protobuf message; None for anything else.
 
-    The bytes of a number that is written as a varint are empty: whoever asks needs the others only.
+    The bytes of a varint are a single 1, or empty if it is zero, because callers need the bytes of other fields only.
     """
     found: list[tuple[int, int, bytes]] = []
     place, end = 0, len(message)
@@ -74,7 +74,7 @@ def protobuf_fields(message: bytes) -> list[tuple[int, int, bytes]] | None:
 
 
 def _varint(message: bytes, place: int) -> tuple[int, int]:
-    """A number and the place behind it, which is beyond every end if the number has none."""
+    """Return a number and the position after it, which is beyond the message if the number does not end."""
     value = 0
     for shift in range(0, 70, 7):
         if not 0 <= place < len(message):

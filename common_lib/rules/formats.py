@@ -1,7 +1,7 @@
-"""Which formats a model can have: what a file's name and media type declare, and whether its bytes can be that.
+"""Formats of models: detection by file name and media type, and checks whether the bytes can have that format.
 
-Every answer is given by looking at bytes, never by deserialising them. A format is safe if reading it can only build
-data; an unsafe one can name code that runs while it is read.
+Checks look at bytes and never deserialise them. Reading a safe format can only build data; a file in an unsafe format
+can run code while it is read.
 """
 
 import re
@@ -22,10 +22,10 @@ _SUFFIX: Final = re.compile(r"\.([a-z0-9][a-z0-9-]{0,63})$(?!\n)")
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A format: the loader that reads it, the names and the media type that declare it, and how its bytes begin.
+    """A format: its loader, the suffixes and the media type that declare it, and a check of its bytes.
 
-    `vaguer` are media types that say less without contradicting, such as `application/zip` of a skops file; `other`
-    are names that go with its media type but alone mean another format. `fault` says why bytes cannot be of it.
+    `vaguer` are compatible, more general media types, such as `application/zip` of a skops file; `other` are suffixes
+    that fit its media type, but alone mean another format. `fault` returns why bytes cannot have the format, or None.
     """
 
     name: str
@@ -40,14 +40,14 @@ class Format:
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What a file is declared to be: the name of a loader, and the format if it is one that we know."""
+    """The declared type of a file: the name of a loader, and the format if the registry knows it."""
 
     loader: str
     format: Format | None
 
 
 def declared(path: str, media_type: str) -> Declaration | None:
-    """What the name and the media type of a file declare it to be; None if neither is that of a model.
+    """Return the declaration in the name and media type of a file; None if neither belongs to a model.
 
     A format of a third party declares itself by `application/vnd.<loader>` or the suffix `.<loader>`.
 
@@ -84,12 +84,12 @@ def declared(path: str, media_type: str) -> Declaration | None:
 
 
 def is_document(declaration: Declaration) -> bool:
-    """Whether it is JSON or text, which stand beside a model more often than they are one."""
+    """Return whether a file is JSON or text, which accompany a model more often than they are one."""
     return declaration.format is not None and _generic(declaration.format)
 
 
 def media_type_of(path: str) -> str | None:
-    """The media type that a name declares, the same on every machine; None if it is not that of a model.
+    """Return the media type of a file name, the same on every machine; None if it is not the name of a model file.
 
     >>> media_type_of("weights/layer-1.safetensors")
     'application/vnd.safetensors'
@@ -99,15 +99,15 @@ def media_type_of(path: str) -> str | None:
 
 
 def resemblance(content: bytes) -> str:
-    """In words, what bytes look like, for a person who must find out what happened."""
+    """Describe in words the format that bytes seem to have, for an error message."""
     for what, looks in _LOOKS:
         if looks(content):
             return what
-    return "nothing that is known here"
+    return "no known format"
 
 
 def runs_code(content: bytes) -> bool:
-    """Whether bytes are plainly those of a format that runs code when it is read."""
+    """Return whether bytes clearly have a format that can run code while it is read."""
     return _is_pickle(content) or _is_torch_zip(content) or content.startswith(b"\x93NUMPY")
 
 
@@ -123,7 +123,7 @@ def _generic(form: Format) -> bool:
 
 def _of_third_party(path: str, media_type: str) -> Declaration | None:
     named = _THIRD_PARTY.match(media_type) or (media_type == UNDECLARED and _SUFFIX.search(path.lower()))
-    # A name of our own loaders is never given to bytes that only a third party's declaration leads to.
+    # A third party's declaration never selects one of our own loaders.
     if not named or named[1] in {form.loader for form in FORMATS}:
         return None
     return Declaration(named[1], None)

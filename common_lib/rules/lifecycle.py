@@ -1,4 +1,4 @@
-"""Stages of a model version and the moves between them, as data; docs/lifecycle.md is drawn from it."""
+"""Stages of a model version and the moves between them, as data; docs/lifecycle.md is generated from it."""
 
 from enum import Enum, StrEnum
 from typing import Final, NamedTuple
@@ -7,13 +7,13 @@ from common_lib.rules import names
 from common_lib.rules.codes import Code
 from common_lib.rules.violation import RuleViolation
 
-# These lists come whole, without pages.
+# The server returns these lists whole, without pages.
 MAX_ALIASES: Final = 1_000
 MAX_VERDICTS: Final = 1_000
 
 
 class ModelType(StrEnum):
-    """What kind of question a registered model answers."""
+    """Kind of task that a registered model solves."""
 
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
@@ -24,7 +24,7 @@ class ModelType(StrEnum):
 
 
 class ModelStage(StrEnum):
-    """Where a version stands on its way to production and out of it."""
+    """Stage of a version on its way to production and out of it."""
 
     DEVELOPMENT = "development"
     STAGING = "staging"
@@ -33,27 +33,27 @@ class ModelStage(StrEnum):
 
 
 class OnRecall(StrEnum):
-    """What a reference that moves means when the version it would mean is recalled."""
+    """Behaviour of a moving reference whose version is recalled: refuse, or skip to the next version."""
 
     REFUSE = "refuse"
     SKIP = "skip"
 
 
 class Replaced(Enum):
-    """What a promotion or a rollback takes the place of, if it is neither a version nor, by None, nothing."""
+    """Marker for `replacing`: the version that is in production at the time of the call."""
 
     INCUMBENT = "whatever is in production just before"
 
 
 class Verdict(StrEnum):
-    """What a human says of a version that is to be promoted."""
+    """Decision of a human about a version that is to be promoted."""
 
     APPROVED = "approved"
     REFUSED = "refused"
 
 
 class Move(NamedTuple):
-    """One way from a stage to another: what it is called, the right it takes, the event it is, and if it needs why."""
+    """One move between two stages: its name, the right it needs, its event, and whether it needs a reason."""
 
     name: str
     source: ModelStage
@@ -75,9 +75,9 @@ MOVES: Final = (
     Move("roll back", _ARCHIVED, _PRODUCTION, "promote", "version.rolled_back", needs_reason=True),
     Move("give way", _PRODUCTION, _ARCHIVED, "promote", "version.rolled_back", needs_reason=True),
 )
-# What follows from another act, and cannot be asked for as a transition.
+# Moves that are part of another action, and cannot be requested as a transition.
 _BY_ANOTHER_ACT: Final = frozenset({"replace", "roll back", "give way"})
-# Events that somebody will ask about later: who, when, why.
+# Events that appear in the history of a model: who, when, why.
 DECISIONS: Final = frozenset(
     {
         "model.tombstoned",
@@ -99,10 +99,10 @@ DECISIONS: Final = frozenset(
 
 
 def check_transition(current: ModelStage, target: ModelStage, reason: str) -> Move:
-    """The move that leads from a stage to another, if there is one that can be asked for.
+    """Return the move from a stage to another, if a caller can request it.
 
     Raises:
-        RuleViolation: `illegal_transition` names the moves there are; `reason_required` asks for one.
+        RuleViolation: `illegal_transition`, with the possible moves; `reason_required` without a reason.
 
     >>> check_transition(ModelStage.DEVELOPMENT, ModelStage.STAGING, "").event
     'version.staged'
@@ -127,7 +127,7 @@ def check_transition(current: ModelStage, target: ModelStage, reason: str) -> Mo
 
 
 def right_to(target: ModelStage) -> str:
-    """The right that every move to a stage takes, whatever it comes from.
+    """Return the right that every move to a stage needs.
 
     >>> right_to(ModelStage.ARCHIVED)
     'promote'
@@ -136,7 +136,7 @@ def right_to(target: ModelStage) -> str:
 
 
 def check_reason(reason: str, act: str) -> None:
-    """Acts that somebody will ask about later carry a reason."""
+    """Refuse a reason without a visible character."""
     if not names.is_visible(reason):
         raise RuleViolation(
             Code.REASON_REQUIRED,

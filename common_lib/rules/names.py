@@ -1,4 +1,4 @@
-r"""What names may look like; a name is rejected, never normalised.
+r"""Rules of names and texts; a name is refused, never normalised.
 
 Every pattern ends with `$(?!\n)`: a plain `$` lets a trailing newline through in Python's `re` and in PCRE.
 """
@@ -29,7 +29,7 @@ IDEMPOTENCY_KEY: Final = r"^[A-Za-z0-9_-]{8,128}$(?!\n)"
 MEDIA_TYPE: Final = r"^[a-z0-9.+-]+/[a-z0-9.+-]+$(?!\n)"
 # Whole numbers that every reader of JSON reads as they are (RFC 8259, section 6).
 LARGEST_COUNT: Final = 2**53 - 1
-# The longest texts that pass, in characters. Names and patterns say theirs a second time, for readers of the schemas.
+# Maximum lengths in characters. Patterns of names repeat them, for readers of the schemas.
 NAME_LENGTH: Final = 128
 SHORT_NAME_LENGTH: Final = 64
 PATH_LENGTH: Final = 512
@@ -42,7 +42,7 @@ MAX_ENTRIES: Final = 256
 
 _SEGMENT: Final = re.compile(r"^[A-Za-z0-9_(\[=@+-](?:[A-Za-z0-9._+=@,()\[\] -]*[A-Za-z0-9_)\]=@+-])?$(?!\n)")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-# Letters and symbols that show nothing; what else is invisible is told by its category.
+# Letters and symbols that are invisible; other invisible characters have a category of their own.
 _BLANK: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 _MAX_SEGMENTS: Final = 16
 # Windows takes the superscripts ¹²³ for digits here; source: Microsoft, "Naming Files, Paths, and Namespaces".
@@ -52,19 +52,19 @@ _DEVICES: Final = frozenset(
 )
 _RESERVED_ALIASES: Final = frozenset({"latest", "development", "staging", "production", "archived"})
 
-# `re.match` finds what it has compiled in five times the time.
+# The cache of `re.match` takes five times as long as this one.
 _compiled = cache(re.compile)
 
 
 def matches(pattern: str | re.Pattern[str], text: object) -> re.Match[str] | None:
-    """The match of a pattern at the beginning of a text; whatever is no text matches nothing."""
+    """Match a pattern at the beginning of a text; return None for anything that is not a text."""
     return _compiled(pattern).match(text) if isinstance(text, str) else None
 
 
 def check_model_name(name: str) -> str:
-    """A model name is 1–128 letters, digits, `.`, `_`, `-`, and begins and ends with a letter or digit.
+    """Check a model name: 1–128 letters, digits, `.`, `_`, `-`, with a letter or digit first and last.
 
-    `..` and the device names of Windows are refused too, because names become folder names on the users' machines.
+    `..` and the device names of Windows are refused, because names become folder names on the users' machines.
 
     >>> check_model_name("eurusd-direction")
     'eurusd-direction'
@@ -81,7 +81,7 @@ def check_model_name(name: str) -> str:
 
 
 def check_model_prefix(prefix: str) -> str:
-    """A prefix is what model names can begin with; one that none begins with is a mistake."""
+    """Check that a prefix can be the beginning of a model name."""
     if not matches(MODEL_PREFIX, prefix):
         raise RuleViolation(
             Code.INVALID_NAME,
@@ -94,7 +94,7 @@ def check_model_prefix(prefix: str) -> str:
 
 
 def check_alias(alias: str) -> str:
-    """An alias is 1–64 lower-case letters, digits, `_`, `-`; `latest`, stage names and `v<digits>` are reserved."""
+    """Check an alias: 1–64 lower-case letters, digits, `_`, `-`; `latest`, stage names and `v<digits>` are reserved."""
     if not matches(ALIAS_NAME, alias):
         raise RuleViolation(
             Code.INVALID_NAME,
@@ -115,12 +115,12 @@ def check_alias(alias: str) -> str:
 
 
 def check_new_alias(alias: str) -> str:
-    """Refuse a new alias that breaks the rule of aliases or names a device of Windows; older ones stay usable."""
+    """Check a new alias, which must not be a device name of Windows either; existing aliases stay usable."""
     return _not_a_device(check_alias(alias), "alias")
 
 
 def check_principal_name(name: str) -> str:
-    """A principal name is 1–64 lower-case letters, digits, `.`, `_`, `-`."""
+    """Check a principal name: 1–64 lower-case letters, digits, `.`, `_`, `-`."""
     if not matches(PRINCIPAL_NAME, name):
         raise RuleViolation(
             Code.INVALID_NAME,
@@ -133,17 +133,17 @@ def check_principal_name(name: str) -> str:
 
 
 def check_new_principal_name(name: str) -> str:
-    """Refuse a new principal whose name breaks its rule or names a device of Windows; older ones stay usable."""
+    """Check a new principal name, which must not be a device name of Windows either; existing names stay usable."""
     return _not_a_device(check_principal_name(name), "name")
 
 
 def check_token_id(token_id: str) -> str:
-    """The id of a token is 16 lower-case hexadecimal digits, the beginning of its secret's SHA-256."""
+    """Check the id of a token: 16 lower-case hexadecimal digits, the beginning of its secret's SHA-256."""
     if not matches(TOKEN_ID, token_id):
         raise RuleViolation(
             Code.INVALID_NAME,
             field="id",
-            # Who pastes the secret instead must not read it again in logs.
+            # A secret pasted by mistake must not appear in logs.
             value="mrg_… (a secret, hidden)" if str(token_id).startswith("mrg_") else token_id,
             why="is not the id of a token",
             remedy="send 16 lower-case hexadecimal digits, as in the list of tokens; never send the secret itself",
@@ -152,7 +152,7 @@ def check_token_id(token_id: str) -> str:
 
 
 def check_keys(field: str, mapping: Iterable[str], limit: int = MAX_ENTRIES) -> None:
-    """Keys of tags, metadata, parameters and metrics are 1–128 letters, digits and `._/@-`; at most `limit` of them."""
+    """Check keys of tags, metadata, parameters or metrics: 1–128 letters, digits and `._/@-`, at most `limit` keys."""
     keys = list(mapping)
     if len(keys) > limit:
         raise RuleViolation(
@@ -174,7 +174,7 @@ def check_keys(field: str, mapping: Iterable[str], limit: int = MAX_ENTRIES) -> 
 
 
 def check_tags(tags: Mapping[str, str]) -> None:
-    """Tags are at most 64 pairs of a key and a printable text of at most 256 characters."""
+    """Check tags: at most 64 pairs of a key and a printable text of at most 256 characters."""
     check_keys("tags", tags, limit=MAX_TAGS)
     for key, value in tags.items():
         for segment in key.split("/"):
@@ -190,7 +190,7 @@ def check_tags(tags: Mapping[str, str]) -> None:
 
 
 def is_visible(text: str) -> bool:
-    """Whether a text shows a letter, a digit or another sign.
+    """Return whether a text contains a visible character.
 
     >>> is_visible("better"), is_visible(" ")
     (True, False)
@@ -199,7 +199,7 @@ def is_visible(text: str) -> bool:
 
 
 def check_text(field: str, text: str, limit: int) -> str:
-    """Free text has a length limit and holds no control characters but newline and tab, and no lone surrogates."""
+    """Check free text: at most `limit` characters, no control characters but newline and tab, no lone surrogates."""
     if len(text) > limit:
         raise RuleViolation(
             Code.TEXT_TOO_LONG,
@@ -220,10 +220,10 @@ def check_text(field: str, text: str, limit: int) -> str:
 
 
 def check_artifact_path(path: str) -> str:
-    """An artifact path is relative, ASCII, with at most 16 segments and 512 bytes.
+    """Check an artifact path: relative, ASCII, with at most 16 segments and 512 bytes.
 
-    Only ASCII is taken, so that no two paths look alike; segments neither begin nor end with a space or a dot and
-    are no device names of Windows, so that a manifest can be unpacked everywhere.
+    Only ASCII is allowed, because other characters can look alike. A segment neither begins nor ends with a space or
+    a dot and is not a device name of Windows, because every system must be able to store the files.
 
     >>> check_artifact_path("weights/layer-1.safetensors")
     'weights/layer-1.safetensors'
@@ -245,7 +245,7 @@ def check_artifact_path(path: str) -> str:
 
 
 def check_sha256(digest: str) -> str:
-    """A digest is 64 lower-case hexadecimal digits."""
+    """Check a SHA-256 digest: 64 lower-case hexadecimal digits."""
     if not matches(SHA256, digest):
         raise RuleViolation(
             Code.INVALID_DIGEST,
@@ -258,7 +258,7 @@ def check_sha256(digest: str) -> str:
 
 
 def check_idempotency_key(key: str) -> str:
-    """An idempotency key is 8–128 letters, digits, `_` and `-`; a random UUID is a good one."""
+    """Check an idempotency key: 8–128 letters, digits, `_` and `-`, such as a random UUID."""
     if not matches(IDEMPOTENCY_KEY, key):
         raise RuleViolation(
             Code.INVALID_IDEMPOTENCY_KEY,
@@ -271,7 +271,7 @@ def check_idempotency_key(key: str) -> str:
 
 
 def _not_a_device(name: str, field: str) -> str:
-    # Windows looks at what stands before the first dot or colon, and overlooks spaces behind it.
+    # Windows looks only at the part before the first dot or colon, and ignores spaces at its end.
     if name.partition(".")[0].partition(":")[0].rstrip(" ").lower() in _DEVICES:
         raise RuleViolation(
             Code.RESERVED_NAME,

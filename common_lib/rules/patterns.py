@@ -1,14 +1,14 @@
-"""Paths that fit patterns with `*`, in time that grows with the length of all paths and not with its square.
+"""Matching of paths with patterns that contain `*`, in time that is linear in the length of all paths.
 
 A regular expression takes time that grows with each `*`, and even `str.find` takes the product of both lengths where a
-path nearly fits. All paths are therefore one text, and each piece of a pattern moves through it once, left to right.
+path nearly matches. All paths are therefore one text, and each piece of a pattern moves through it once, left to right.
 """
 
 from collections.abc import Sequence
 
 
 class Paths:
-    """The paths of a version, ready to be held against many patterns."""
+    """The paths of a version, prepared for matching with many patterns."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         self._text = "\n".join(paths)
@@ -18,10 +18,10 @@ class Paths:
             self._places.append((path, begin))
             begin += len(path) + 1
 
-    def fitting(self, pattern: str) -> list[str]:
-        """Return the paths that fit a pattern, in their order; `*` is any part of a path, `/` included.
+    def find_matching(self, pattern: str) -> list[str]:
+        """Return the paths that match a pattern, in their order; `*` is any part of a path, `/` included.
 
-        >>> Paths(["a/model.json", "b/model.bin"]).fitting("*/model.*n")
+        >>> Paths(["a/model.json", "b/model.bin"]).find_matching("*/model.*n")
         ['a/model.json', 'b/model.bin']
         """
         first, *pieces = pattern.split("*")
@@ -41,7 +41,7 @@ class Paths:
 
 
 class _Seeker:
-    """One piece of a pattern on its way through the text; it never goes back."""
+    """The search for one piece of a pattern; its position in the text only grows."""
 
     def __init__(self, text: str, piece: str) -> None:
         self._text = text
@@ -49,7 +49,7 @@ class _Seeker:
         self._at = -1
 
     def end_after(self, start: int) -> int:
-        """Return the end of the first occurrence at `start` or later, or a place behind the text."""
+        """Return the end of the first occurrence at `start` or later, or a position after the text."""
         if self._at < start:
             found = self._text.find(self._piece, start)
             self._at = found if found >= 0 else len(self._text)
@@ -57,7 +57,7 @@ class _Seeker:
 
 
 def _stand_in_order(between: Sequence[_Seeker], start: int, stop: int) -> bool:
-    """Return whether all pieces stand one behind the other within a stretch of the text."""
+    """Return whether all pieces occur one after the other within a part of the text."""
     for seeker in between:
         start = seeker.end_after(start)
         if start > stop:

@@ -1,4 +1,4 @@
-"""What is and was in production: the answers to questions about it."""
+"""Answers about production: the versions there now and before, and the decisions about them."""
 
 from dataclasses import dataclass
 

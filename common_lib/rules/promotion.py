@@ -16,7 +16,7 @@ from common_lib.rules.codes import Code
 from common_lib.rules.fields import AnswerBody, Count, ModelName, Moment, VersionNumber
 from common_lib.rules.lifecycle import ModelStage, Verdict
 from common_lib.rules.patterns import Paths
-from common_lib.rules.references import written
+from common_lib.rules.references import format_moment
 from common_lib.rules.violation import RuleViolation
 
 MAX_RULES: Final = 64
@@ -112,9 +112,9 @@ def find_files(patterns: Sequence[str], paths: Sequence[str]) -> dict[str, Findi
     """Match file patterns with the paths of a version; the paths never change, so this may be done beforehand."""
     files, findings = Paths(paths), {}
     for pattern in patterns:
-        fitting = files.fitting(pattern)
-        found = "absent" if not fitting else fitting[0] if len(fitting) == 1 else f"{len(fitting)} files"
-        findings[pattern] = _finding("file", pattern, "present", found, met=bool(fitting))
+        matching = files.find_matching(pattern)
+        found = "absent" if not matching else matching[0] if len(matching) == 1 else f"{len(matching)} files"
+        findings[pattern] = _finding("file", pattern, "present", found, met=bool(matching))
     return findings
 
 
@@ -239,5 +239,5 @@ def _judge_files(patterns: Sequence[str], files: Sequence[str] | Mapping[str, Fi
 def _judge_window(allowed: Mapping[str, Any], at: datetime) -> Iterator[Finding]:
     met = windows.is_open(allowed, at)
     opens = None if met else windows.next_opening(allowed, at)
-    found = "open" if met else f"closed, opens at {written(opens)}" if opens else "closed"
+    found = "open" if met else f"closed, opens at {format_moment(opens)}" if opens else "closed"
     yield _finding("window", allowed["zone"], "an open window", found, met=met)

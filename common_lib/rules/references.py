@@ -1,4 +1,4 @@
-"""References name a version: `models:/name/7`, `…@champion`, `…/production`, `…/latest`, `…/production?as_of=…`."""
+"""References to versions: `models:/name/7`, `…@champion`, `…/production`, `…/latest`, `…/production?as_of=…`."""
 
 import re
 from datetime import UTC, datetime
@@ -21,23 +21,23 @@ MAX_VERSION: Final = 2**31 - 1
 
 
 class Reference(NamedTuple):
-    """A model's name, the selector of one version (digits, `@alias`, a stage, `latest`), and at which moment."""
+    """A model name, the selector of a version (digits, `@alias`, a stage, `latest`), and a past moment or None."""
 
     name: str
     selector: str
     as_of: datetime | None = None
 
     def __str__(self) -> str:
-        """`models:/…`, as `parse` reads it."""
+        """Text form `models:/…`, which `parse` reads."""
         place = self.selector if self.selector.startswith("@") else f"/{self.selector}"
-        return f"models:/{self.name}{place}" + (f"?as_of={written(self.as_of)}" if self.as_of else "")
+        return f"models:/{self.name}{place}" + (f"?as_of={format_moment(self.as_of)}" if self.as_of else "")
 
 
 def parse(text: str) -> Reference:
-    """The reference that `text` writes out.
+    """Parse a reference.
 
     Raises:
-        RuleViolation: `invalid_reference`, naming the forms there are.
+        RuleViolation: `invalid_reference`, with the possible forms.
 
     >>> parse("models:/eurusd-direction/production")
     Reference(name='eurusd-direction', selector='production', as_of=None)
@@ -52,20 +52,20 @@ def parse(text: str) -> Reference:
     name, selector = names.check_model_name(match["name"]), check_selector(match["alias"] or match["word"])
     if match["as_of"] is None:
         return Reference(name, selector)
-    return Reference(name, check_has_history(selector), moment("as_of", match["as_of"]))
+    return Reference(name, check_has_history(selector), parse_moment("as_of", match["as_of"]))
 
 
 def check_selector(selector: str) -> str:
-    """A selector is a version number without leading zero, `@alias`, a stage, or `latest`."""
+    """Check a selector: a version number without leading zero, `@alias`, a stage, or `latest`."""
     if selector.startswith("@"):
         names.check_alias(selector[1:])
-    elif selector not in _WORDS and version_number(selector) is None:
+    elif selector not in _WORDS and parse_version_number(selector) is None:
         raise _refused(selector)
     return selector
 
 
 def check_has_history(selector: str) -> str:
-    """What was in production at a moment is known; what an alias, another stage or `latest` meant is not."""
+    """Refuse a selector without history: the registry knows the past of production, but not of aliases and stages."""
     if selector != "production":
         raise RuleViolation(
             Code.INVALID_REFERENCE,
@@ -77,31 +77,31 @@ def check_has_history(selector: str) -> str:
     return selector
 
 
-def moment(field: str, text: str) -> datetime:
-    """The moment that an RFC 3339 text names; it must say its time zone.
+def parse_moment(field: str, text: str) -> datetime:
+    """Parse an RFC 3339 time, which must have a time zone, and return it in UTC.
 
-    >>> moment("as_of", "2026-03-01T09:15:00.25+01:00")
+    >>> parse_moment("as_of", "2026-03-01T09:15:00.25+01:00")
     datetime.datetime(2026, 3, 1, 8, 15, 0, 250000, tzinfo=datetime.timezone.utc)
     """
     try:
         found = datetime.fromisoformat(text) if names.matches(_MOMENT, text) else None
-        # Within a day of the calendar's ends the same moment has no date in UTC.
+        # Within a day of the first and last date of the calendar, the moment may have no date in UTC.
         return found.astimezone(UTC) if found is not None else _no_moment(field, text)
     except (ValueError, OverflowError):
         return _no_moment(field, text)
 
 
-def written(time: datetime) -> str:
-    """A moment as references and events write it: in UTC, to the microsecond if need be.
+def format_moment(time: datetime) -> str:
+    """Format a moment as in references and events: in UTC, with microseconds if they are not zero.
 
-    >>> written(datetime(2026, 3, 1, tzinfo=UTC))
+    >>> format_moment(datetime(2026, 3, 1, tzinfo=UTC))
     '2026-03-01T00:00:00Z'
     """
     return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def version_number(selector: str) -> int | None:
-    """The number if `selector` is one (1 … 2**31 - 1, no leading zero)."""
+def parse_version_number(selector: str) -> int | None:
+    """Return the version number that a selector is (1 … 2**31 - 1, no leading zero), or None."""
     if not re.match(r"^[1-9][0-9]{0,9}$(?!\n)", selector):
         return None
     number = int(selector)

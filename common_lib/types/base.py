@@ -1,4 +1,4 @@
-"""What all values share: base classes, field types with their limits, pages and tombstones."""
+"""Base classes of all values, field types with their limits, pages and tombstones."""
 
 from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 

@@ -30,7 +30,7 @@ async def get_production(
     request: HttpRequest, name: FromPath[str], as_of: FromQuery[str | None] = None
 ) -> Response[InProduction]:
     """Get the version that was in production at a moment (by default, now), who decided it, and why."""
-    moment = None if as_of is None else references.moment("as_of", as_of)
+    moment = None if as_of is None else references.parse_moment("as_of", as_of)
     who, now = await authenticate(request), environment(request).now()
     return json_response(await production.get(database(request), who, name, moment, now))
 

@@ -5,7 +5,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from common_lib.rules.comparison import VersionDiff
 from common_lib.rules.lifecycle import ModelStage
-from common_lib.rules.references import moment as parse_moment
+from common_lib.rules.references import parse_moment
 from registry_server.api.authentication import authenticate
 from registry_server.api.http import HttpRequest, database, entity_response, environment, get, patch, post, write
 from registry_server.core import references, registration, versions

@@ -26,7 +26,7 @@ async def resolve(database: Database, caller: Caller, name: str, selector: str) 
         version = await read.find_in_production(name)
     elif selector.startswith("@"):
         version = await read.find_by_alias(name, names.check_alias(selector[1:]))
-    elif (number := references.version_number(selector)) is not None:
+    elif (number := references.parse_version_number(selector)) is not None:
         version = await read.find(name, number)
     else:
         references.check_selector(selector)
@@ -86,7 +86,7 @@ async def _require_usable(database: Database, name: str, selector: str, version:
 
 def _is_moving(selector: str) -> bool:
     """Return whether a selector names a stage or `latest`, whose version changes without anybody changing the name."""
-    return not selector.startswith("@") and references.version_number(selector) is None
+    return not selector.startswith("@") and references.parse_version_number(selector) is None
 
 
 async def _find_substitute(records: Records, name: str, selector: str) -> ModelVersion | None:

@@ -499,6 +499,6 @@ class TestReferences:
 
     def test_a_number_is_one_of_those_that_versions_have(self) -> None:
         """1 … 2**31 - 1, in one spelling."""
-        assert [references.version_number(text) for text in ("1", "2147483647")] == [1, 2**31 - 1]
+        assert [references.parse_version_number(text) for text in ("1", "2147483647")] == [1, 2**31 - 1]
         for text in ("0", "01", "+1", "-1", " 1", "1 ", "1\n", "2147483648", "9" * 10, "9" * 5_000, "١", "1_0", ""):
-            assert references.version_number(text) is None
+            assert references.parse_version_number(text) is None

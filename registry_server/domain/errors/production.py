@@ -5,7 +5,7 @@ from datetime import datetime
 from common_lib.rules.codes import Code
 from common_lib.rules.lifecycle import ModelStage
 from common_lib.rules.production import Winner
-from common_lib.rules.references import written
+from common_lib.rules.references import format_moment
 from registry_server.domain.errors.base import RegistryError
 
 
@@ -18,7 +18,7 @@ class ProductionChanged(RegistryError):
 
     def __init__(self, name: str, current: int | None, replacing: int | None, winner: Winner | None) -> None:
         found, expected = (f"version {number}" if number else "no version" for number in (current, replacing))
-        decided = f"; {winner.by} decided this at {written(winner.at)}: {winner.reason}" if winner else ""
+        decided = f"; {winner.by} decided this at {format_moment(winner.at)}: {winner.reason}" if winner else ""
         self.winner = winner
         super().__init__(replacing, f"{found} of {name!r} is in production, not {expected}{decided}")
 
@@ -61,7 +61,7 @@ class NothingInProductionThen(RegistryError):
     remedy = "read the history of the model to see which version was in production when"
 
     def __init__(self, name: str, moment: datetime) -> None:
-        when = written(moment)
+        when = format_moment(moment)
         super().__init__(when, f"model {name!r} had no version in production at {when} that can still be used")
 
 
@@ -72,8 +72,8 @@ class AsOfInFuture(RegistryError):
     field = "as_of"
 
     def __init__(self, moment: datetime, now: datetime) -> None:
-        remedy = f"use a time that has passed; the server's time is {written(now)}"
-        super().__init__(written(moment), f"{written(moment)} is in the future", remedy)
+        remedy = f"use a time that has passed; the server's time is {format_moment(now)}"
+        super().__init__(format_moment(moment), f"{format_moment(moment)} is in the future", remedy)
 
 
 class AsOfBeforeModel(RegistryError):
@@ -83,5 +83,5 @@ class AsOfBeforeModel(RegistryError):
     field = "as_of"
 
     def __init__(self, moment: datetime, name: str, created_at: datetime) -> None:
-        remedy = f"it was created at {written(created_at)}: use this time or a later one"
-        super().__init__(written(moment), f"{written(moment)} is before model {name!r} was created", remedy)
+        remedy = f"it was created at {format_moment(created_at)}: use this time or a later one"
+        super().__init__(format_moment(moment), f"{format_moment(moment)} is before model {name!r} was created", remedy)

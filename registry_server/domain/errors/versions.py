@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from common_lib.rules.codes import Code
-from common_lib.rules.references import written
+from common_lib.rules.references import format_moment
 from registry_server.domain.artifacts import FileEntry
 from registry_server.domain.base import Tombstone
 from registry_server.domain.errors.base import RegistryError
@@ -64,7 +64,7 @@ class VersionRecalled(RegistryError):
     remedy = "use another version; a principal with the right to recall can reinstate this one"
 
     def __init__(self, found: ModelVersion, recall: Recall) -> None:
-        when = f"was recalled by {recall.by} at {written(recall.at)}: {recall.reason}"
+        when = f"was recalled by {recall.by} at {format_moment(recall.at)}: {recall.reason}"
         super().__init__(found.version, f"version {found.version} of {found.model!r} {when}")
 
 

@@ -2,7 +2,7 @@
 
 from common_lib.rules.codes import Code
 from common_lib.rules.production import Winner
-from common_lib.rules.references import written
+from common_lib.rules.references import format_moment
 from registry_server.domain.errors.base import RegistryError
 
 
@@ -66,7 +66,7 @@ class RevisionMismatch(RegistryError):
         """Add the decision that the caller has not seen."""
         self.winner = winner
         if winner is not None:
-            self.detail += f": {winner.by} decided about it at {written(winner.at)}"
+            self.detail += f": {winner.by} decided about it at {format_moment(winner.at)}"
 
 
 class ChangedMeanwhile(RegistryError):

@@ -43,8 +43,8 @@ def _reference(text: str) -> None:
 
 
 def _moment(text: str) -> None:
-    found = references.moment("as_of", text)
-    assert references.moment("as_of", references.written(found)) == found
+    found = references.parse_moment("as_of", text)
+    assert references.parse_moment("as_of", references.format_moment(found)) == found
 
 
 def _name(case: tuple[str, str]) -> None:
