@@ -8,22 +8,18 @@ from registry_server.domain.principals import Principal
 from registry_server.domain.versions import ModelVersion
 
 
-class HumanRequired(RegistryError):
+class HumanRequired(RegistryError, code=Code.HUMAN_REQUIRED, field="kind"):
     """A service cannot approve or refuse a version."""
 
-    code = Code.HUMAN_REQUIRED
-    field = "kind"
     remedy = "let a human decide with their own token"
 
     def __init__(self, principal: Principal) -> None:
         super().__init__(str(principal.kind), f"{principal.name} is a service, and only a human can decide this")
 
 
-class SelfApproval(RegistryError):
+class SelfApproval(RegistryError, code=Code.SELF_APPROVAL, field="version"):
     """The caller cannot decide about a version that they registered."""
 
-    code = Code.SELF_APPROVAL
-    field = "version"
     remedy = "let another human decide about it"
 
     def __init__(self, found: ModelVersion) -> None:
@@ -31,11 +27,9 @@ class SelfApproval(RegistryError):
         super().__init__(found.version, detail)
 
 
-class AlreadyDecided(RegistryError):
+class AlreadyDecided(RegistryError, code=Code.ALREADY_DECIDED, field="verdict"):
     """The caller has already given this verdict, and nothing it covers has changed since."""
 
-    code = Code.ALREADY_DECIDED
-    field = "verdict"
     remedy = "the verdict is still valid; if more approvals are needed, other humans have to give them"
 
     def __init__(self, before: Approval) -> None:
@@ -44,11 +38,9 @@ class AlreadyDecided(RegistryError):
         super().__init__(str(before.verdict), detail)
 
 
-class TooManyVerdicts(RegistryError):
+class TooManyVerdicts(RegistryError, code=Code.TOO_MANY_ENTRIES, field="verdict"):
     """As many humans as possible have decided about the version."""
 
-    code = Code.TOO_MANY_ENTRIES
-    field = "verdict"
     remedy = "let one of them decide again, or register the files as a new version"
 
     def __init__(self, verdict: lifecycle.Verdict, version: int) -> None:

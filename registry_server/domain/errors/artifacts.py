@@ -5,30 +5,24 @@ from registry_server.domain.artifacts import FileEntry
 from registry_server.domain.errors.base import RegistryError
 
 
-class BlobNotFound(RegistryError):
+class BlobNotFound(RegistryError, code=Code.BLOB_NOT_FOUND, field="sha256"):
     """The registry has no bytes of that digest, or the caller has not proved to have them."""
 
-    code = Code.BLOB_NOT_FOUND
-    field = "sha256"
     detail = "blob {value} does not exist"
     remedy = "PUT its bytes to /v1/blobs/{value}"
 
 
-class BlobDamaged(RegistryError):
+class BlobDamaged(RegistryError, code=Code.BLOB_DAMAGED, field="sha256"):
     """The bytes of a file are lost or changed."""
-
-    code = Code.BLOB_DAMAGED
-    field = "sha256"
 
     def __init__(self, file: FileEntry) -> None:
         remedy = f"PUT the same bytes to /v1/blobs/{file.sha256} again from a copy"
         super().__init__(file.sha256, f"the bytes of {file.path!r} are damaged or lost", remedy)
 
 
-class BlobTooLarge(RegistryError):
+class BlobTooLarge(RegistryError, code=Code.TOO_LARGE):
     """The blob has more bytes than the server or the announcement allows."""
 
-    code = Code.TOO_LARGE
     remedy = "send only the announced bytes; split the file, or raise REGISTRY_SERVER_MAX_BLOB_BYTES on the server"
 
     def __init__(self, field: str, size: int | None, limit: int) -> None:
@@ -36,22 +30,18 @@ class BlobTooLarge(RegistryError):
         super().__init__(size, f"the blob has more than {limit} bytes")
 
 
-class DigestMismatch(RegistryError):
+class DigestMismatch(RegistryError, code=Code.DIGEST_MISMATCH, field="sha256"):
     """The received bytes do not have the digest of their address."""
 
-    code = Code.DIGEST_MISMATCH
-    field = "sha256"
     remedy = "send the bytes whose digest was announced; nothing of this request was stored"
 
     def __init__(self, expected: str, actual: str, size: int) -> None:
         super().__init__(expected, f"the {size} received bytes have the digest {actual}, not {expected}")
 
 
-class BatchMalformed(RegistryError):
+class BatchMalformed(RegistryError, code=Code.CONTENT_REFUSED, field="body"):
     """The body with several blobs does not have their format."""
 
-    code = Code.CONTENT_REFUSED
-    field = "body"
     remedy = "send 32 bytes of digest, 8 bytes of length and the content for each blob"
 
     def __init__(self, value: int, fault: str) -> None:

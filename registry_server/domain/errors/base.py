@@ -24,6 +24,11 @@ class RegistryError(Exception):
     retry_after_s: float | None = None
     headers: Mapping[str, str] = {}
 
+    def __init_subclass__(cls, *, code: Code | None = None, field: str | None = None) -> None:
+        if code is not None:
+            cls.code = code
+        cls.field = field or cls.field
+
     def __init__(self, value: Any = None, detail: str = "", remedy: str = "") -> None:
         self.value = value
         self.detail = detail or self.detail.format(value=value)

@@ -4,62 +4,51 @@ from common_lib.rules.codes import Code
 from registry_server.domain.errors.base import RegistryError
 
 
-class BodyTooLarge(RegistryError):
+class BodyTooLarge(RegistryError, code=Code.TOO_LARGE, field="body"):
     """The body has more bytes than the address takes."""
 
-    code = Code.TOO_LARGE
-    field = "body"
     remedy = "send less; send the bytes of models to /v1/blobs, which takes more"
 
     def __init__(self, size: int | str | None, limit: int) -> None:
         super().__init__(size, f"the body has more than {limit} bytes")
 
 
-class BodyCutOff(RegistryError):
+class BodyCutOff(RegistryError, code=Code.CONTENT_REFUSED, field="body"):
     """The client closed the connection before the body was complete."""
 
-    code = Code.CONTENT_REFUSED
-    field = "body"
     detail = "the body ended early"
     remedy = "send the whole body again"
 
 
-class TooManyValues(RegistryError):
+class TooManyValues(RegistryError, code=Code.INVALID_REQUEST, field="body"):
     """The JSON body has more names and values than the address takes."""
 
-    code = Code.INVALID_REQUEST
-    field = "body"
     remedy = "send fewer of them in one request"
 
     def __init__(self, beginning: str, limit: int) -> None:
         super().__init__(beginning, f"the body has more than {limit} names and values")
 
 
-class MediaTypeNotSupported(RegistryError):
+class MediaTypeNotSupported(RegistryError, code=Code.UNSUPPORTED_MEDIA_TYPE):
     """The media type or the encoding of the body is not the one that the address takes."""
-
-    code = Code.UNSUPPORTED_MEDIA_TYPE
 
     def __init__(self, field: str, value: str, expected: str) -> None:
         self.field = field
         super().__init__(value, f"{field} {value!r:.100} is not supported", f"send {expected}")
 
 
-class InvalidJson(RegistryError):
+class InvalidJson(RegistryError, code=Code.INVALID_JSON, field="body"):
     """The body is not one JSON value in UTF-8 without duplicate keys."""
 
-    code = Code.INVALID_JSON
-    field = "body"
     remedy = "send one JSON value in UTF-8"
 
     def __init__(self, value: str, fault: str) -> None:
         super().__init__(value, f"the body {fault}")
 
 
-class FieldInvalid(RegistryError):
+class FieldInvalid(RegistryError, code=Code.INVALID_REQUEST):
     """A field of the JSON body is missing, unknown or not of its type."""
 
-    code = Code.INVALID_REQUEST
     remedy = "see /openapi.json for the fields and their types"
 
     def __init__(self, field: str, value: str | None, fault: str) -> None:

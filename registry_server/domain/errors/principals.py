@@ -6,10 +6,9 @@ from common_lib.rules.codes import Code
 from registry_server.domain.errors.base import RegistryError
 
 
-class Unauthenticated(RegistryError):
+class Unauthenticated(RegistryError, code=Code.UNAUTHENTICATED):
     """The group of errors of a request without a valid token."""
 
-    code = Code.UNAUTHENTICATED
     headers = {"www-authenticate": 'Bearer realm="model-registry"'}
 
 
@@ -34,11 +33,9 @@ class TokenNotValid(Unauthenticated):
     remedy = "send Authorization: Bearer mrg_… with a token that has not expired"
 
 
-class TooManyFailures(RegistryError):
+class TooManyFailures(RegistryError, code=Code.TOO_MANY_FAILURES, field="peer"):
     """The address has sent too many tokens that are not valid."""
 
-    code = Code.TOO_MANY_FAILURES
-    field = "peer"
     remedy = "send a valid token, which is accepted at once, or wait as long as Retry-After says"
 
     def __init__(self, peer: str, wait_s: float) -> None:
@@ -46,11 +43,9 @@ class TooManyFailures(RegistryError):
         super().__init__(peer, f"the token is not valid, and {peer} has sent too many invalid tokens")
 
 
-class WriteRateExceeded(RegistryError):
+class WriteRateExceeded(RegistryError, code=Code.RATE_LIMITED, field="principal"):
     """The principal has sent more bytes of changes than it may for now."""
 
-    code = Code.RATE_LIMITED
-    field = "principal"
     remedy = (
         "wait as long as Retry-After says, then repeat the request with the same Idempotency-Key; an operator can "
         "raise REGISTRY_SERVER_WRITE_BYTES_PER_S"
@@ -61,11 +56,8 @@ class WriteRateExceeded(RegistryError):
         super().__init__(name, f"{name} has reached its limit of written bytes per second")
 
 
-class RightMissing(RegistryError):
+class RightMissing(RegistryError, code=Code.FORBIDDEN, field="right"):
     """No grant of the caller gives the right."""
-
-    code = Code.FORBIDDEN
-    field = "right"
 
     def __init__(self, name: str, right: str, model: str | None, roles: Sequence[str]) -> None:
         what = right.replace("_", " ") + (f" on model {model!r}" if model else "")
@@ -73,56 +65,44 @@ class RightMissing(RegistryError):
         super().__init__(str(right), f"{name} lacks the right to {what}", remedy)
 
 
-class GrantRemoved(RegistryError):
+class GrantRemoved(RegistryError, code=Code.FORBIDDEN, field="right"):
     """A grant of the caller was removed while the request was running."""
 
-    code = Code.FORBIDDEN
-    field = "right"
     detail = "a grant of {value} was removed while the request was running"
     remedy = "repeat the request: the remaining grants may allow it, and an upload continues where it stopped"
 
 
-class PrincipalNotFound(RegistryError):
+class PrincipalNotFound(RegistryError, code=Code.PRINCIPAL_NOT_FOUND, field="name"):
     """The principal does not exist."""
 
-    code = Code.PRINCIPAL_NOT_FOUND
-    field = "name"
     detail = "principal {value!r} does not exist"
     remedy = "list the principals to see their names"
 
 
-class PrincipalExists(RegistryError):
+class PrincipalExists(RegistryError, code=Code.PRINCIPAL_EXISTS, field="name"):
     """Another principal has the name."""
 
-    code = Code.PRINCIPAL_EXISTS
-    field = "name"
     detail = "principal {value!r} already exists"
     remedy = "choose another name, or update the grants of this principal"
 
 
-class PrincipalNameReserved(RegistryError):
+class PrincipalNameReserved(RegistryError, code=Code.RESERVED_NAME, field="name"):
     """The name is the one under which the registry itself acts."""
 
-    code = Code.RESERVED_NAME
-    field = "name"
     detail = "{value!r} is the name of the registry itself in the event log"
     remedy = "choose another name"
 
 
-class TokenNotFound(RegistryError):
+class TokenNotFound(RegistryError, code=Code.TOKEN_NOT_FOUND, field="id"):
     """The token does not exist."""
 
-    code = Code.TOKEN_NOT_FOUND
-    field = "id"
     detail = "token {value!r} does not exist"
     remedy = "list the tokens to see their ids"
 
 
-class LastAdmin(RegistryError):
+class LastAdmin(RegistryError, code=Code.LAST_ADMIN, field="principal"):
     """After the change nobody could administer the registry."""
 
-    code = Code.LAST_ADMIN
-    field = "principal"
     detail = "{value} is the last admin with a valid token: nobody could administer the registry"
     remedy = (
         "first give another principal the role admin on * and a token; the owner of the server's machine may stop the "

@@ -9,11 +9,9 @@ from common_lib.rules.references import format_moment
 from registry_server.domain.errors.base import RegistryError
 
 
-class ProductionChanged(RegistryError):
+class ProductionChanged(RegistryError, code=Code.PRODUCTION_CHANGED, field="replacing"):
     """Another version is in production than the caller expected to replace."""
 
-    code = Code.PRODUCTION_CHANGED
-    field = "replacing"
     remedy = "look at the version in production, decide again, and name it in `replacing`"
 
     def __init__(self, name: str, current: int | None, replacing: int | None, winner: Winner | None) -> None:
@@ -23,41 +21,33 @@ class ProductionChanged(RegistryError):
         super().__init__(replacing, f"{found} of {name!r} is in production, not {expected}{decided}")
 
 
-class NothingToReturnTo(RegistryError):
+class NothingToReturnTo(RegistryError, code=Code.NOTHING_TO_RETURN_TO, field="name"):
     """No version was in production before that a rollback could restore."""
 
-    code = Code.NOTHING_TO_RETURN_TO
-    field = "name"
     detail = "model {value!r} has no earlier production version that a rollback could restore"
     remedy = "promote a version from staging; an archived version can be moved to staging first"
 
 
-class PolicyNotMet(RegistryError):
+class PolicyNotMet(RegistryError, code=Code.POLICY_NOT_MET, field="version"):
     """The version does not meet the policy of its model."""
 
-    code = Code.POLICY_NOT_MET
-    field = "version"
     remedy = "fix what the check of the promotion lists, or ask a principal with the right to override"
 
     def __init__(self, version: int, revision: int, missing: str) -> None:
         super().__init__(version, f"version {version} does not meet revision {revision} of the policy: {missing}")
 
 
-class OnlyForPromotions(RegistryError):
+class OnlyForPromotions(RegistryError, code=Code.INVALID_REQUEST):
     """A move to a stage other than production cannot override a policy or replace a version."""
-
-    code = Code.INVALID_REQUEST
 
     def __init__(self, field: str, value: object, to: ModelStage) -> None:
         self.field = field
         super().__init__(value, f"{field} is only for promotions, not for a move to {to}", f"leave out {field}")
 
 
-class NothingInProductionThen(RegistryError):
+class NothingInProductionThen(RegistryError, code=Code.VERSION_NOT_FOUND, field="as_of"):
     """At that time no version was in production, or it was tombstoned later."""
 
-    code = Code.VERSION_NOT_FOUND
-    field = "as_of"
     remedy = "read the history of the model to see which version was in production when"
 
     def __init__(self, name: str, moment: datetime) -> None:
@@ -65,22 +55,16 @@ class NothingInProductionThen(RegistryError):
         super().__init__(when, f"model {name!r} had no version in production at {when} that can still be used")
 
 
-class AsOfInFuture(RegistryError):
+class AsOfInFuture(RegistryError, code=Code.AS_OF_OUT_OF_RANGE, field="as_of"):
     """The time of a reference has not come yet."""
-
-    code = Code.AS_OF_OUT_OF_RANGE
-    field = "as_of"
 
     def __init__(self, moment: datetime, now: datetime) -> None:
         remedy = f"use a time that has passed; the server's time is {format_moment(now)}"
         super().__init__(format_moment(moment), f"{format_moment(moment)} is in the future", remedy)
 
 
-class AsOfBeforeModel(RegistryError):
+class AsOfBeforeModel(RegistryError, code=Code.AS_OF_OUT_OF_RANGE, field="as_of"):
     """At the time of a reference the model did not exist."""
-
-    code = Code.AS_OF_OUT_OF_RANGE
-    field = "as_of"
 
     def __init__(self, moment: datetime, name: str, created_at: datetime) -> None:
         remedy = f"it was created at {format_moment(created_at)}: use this time or a later one"

@@ -8,32 +8,25 @@ from registry_server.domain.errors.base import RegistryError
 _SEE_OPENAPI = "see /openapi.json for the addresses and what they take"
 
 
-class AddressNotFound(RegistryError):
+class AddressNotFound(RegistryError, code=Code.NOT_FOUND, field="path"):
     """The registry has no such address."""
-
-    code = Code.NOT_FOUND
-    field = "path"
 
     def __init__(self, path: str, meant: str = "") -> None:
         remedy = f"use {meant} if you mean that" if meant else _SEE_OPENAPI
         super().__init__(path, f"the address {path!r:.200} does not exist", remedy)
 
 
-class MethodNotAllowed(RegistryError):
+class MethodNotAllowed(RegistryError, code=Code.METHOD_NOT_ALLOWED, field="method"):
     """The address does not support the method."""
-
-    code = Code.METHOD_NOT_ALLOWED
-    field = "method"
 
     def __init__(self, method: str, allowed: str) -> None:
         self.headers = {"allow": allowed}
         super().__init__(method, f"the address does not support the method {method!r:.50}", f"use one of {allowed}")
 
 
-class HeaderRepeated(RegistryError):
+class HeaderRepeated(RegistryError, code=Code.INVALID_REQUEST):
     """A header that must be unique was sent twice."""
 
-    code = Code.INVALID_REQUEST
     remedy = "send this header once"
 
     def __init__(self, name: str) -> None:
@@ -41,30 +34,24 @@ class HeaderRepeated(RegistryError):
         super().__init__(detail=f"the request has the header {name} twice")
 
 
-class QueryNotUtf8(RegistryError):
+class QueryNotUtf8(RegistryError, code=Code.INVALID_REQUEST, field="query"):
     """The query is not UTF-8."""
 
-    code = Code.INVALID_REQUEST
-    field = "query"
     detail = "the query is not UTF-8"
     remedy = "encode texts as UTF-8 before they are percent-encoded"
 
 
-class ParameterUnknown(RegistryError):
+class ParameterUnknown(RegistryError, code=Code.INVALID_REQUEST, field="query"):
     """The address has no such query parameter."""
-
-    code = Code.INVALID_REQUEST
-    field = "query"
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         parameters = f"the query parameters are: {', '.join(known)}" if known else "send no query parameters"
         super().__init__(name, f"this address has no query parameter {name!r:.100}", parameters)
 
 
-class ParameterRepeated(RegistryError):
+class ParameterRepeated(RegistryError, code=Code.INVALID_REQUEST):
     """A query parameter that must be unique was sent more than once."""
 
-    code = Code.INVALID_REQUEST
     remedy = "send this parameter once"
 
     def __init__(self, name: str, values: list[str]) -> None:
@@ -72,10 +59,9 @@ class ParameterRepeated(RegistryError):
         super().__init__(values[-1], f"the query parameter {name} was sent {len(values)} times")
 
 
-class ParameterEmpty(RegistryError):
+class ParameterEmpty(RegistryError, code=Code.INVALID_REQUEST):
     """A query parameter has no value."""
 
-    code = Code.INVALID_REQUEST
     remedy = "leave it out, or give it a value"
 
     def __init__(self, name: str) -> None:
@@ -83,20 +69,17 @@ class ParameterEmpty(RegistryError):
         super().__init__("", f"{name} is empty")
 
 
-class ParameterInvalid(RegistryError):
+class ParameterInvalid(RegistryError, code=Code.INVALID_REQUEST):
     """The value of a query parameter is not of its type; `expected` is the type in words, `example` a valid value."""
-
-    code = Code.INVALID_REQUEST
 
     def __init__(self, name: str, value: str, expected: str, example: str) -> None:
         self.field = name
         super().__init__(value, f"{name} {value!r:.100} is not {expected}", f"send {example}")
 
 
-class ParameterRefused(RegistryError):
+class ParameterRefused(RegistryError, code=Code.INVALID_REQUEST):
     """The web framework cannot convert a parameter or the request, for the reason it gives."""
 
-    code = Code.INVALID_REQUEST
     remedy = _SEE_OPENAPI
 
     def __init__(self, name: str | None, value: str | None, reason: str) -> None:
@@ -104,10 +87,8 @@ class ParameterRefused(RegistryError):
         super().__init__(value, f"{name}: {reason}" if name else reason)
 
 
-class NumberOutOfRange(RegistryError):
+class NumberOutOfRange(RegistryError, code=Code.INVALID_REQUEST):
     """A number in the query is too small or too large."""
-
-    code = Code.INVALID_REQUEST
 
     def __init__(self, name: str, value: int, low: int, high: int) -> None:
         self.field = name
@@ -115,39 +96,29 @@ class NumberOutOfRange(RegistryError):
         super().__init__(value, f"{name} {value} is not between {low} and {high}", remedy)
 
 
-class NumberBeyond64Bits(RegistryError):
+class NumberBeyond64Bits(RegistryError, code=Code.INVALID_REQUEST, field="number"):
     """A number is too large for the database; the limits of the types did not catch it."""
 
-    code = Code.INVALID_REQUEST
-    field = "number"
     detail = "a number has more than 64 bits"
     remedy = "send numbers between -2**63 and 2**63 - 1"
 
 
-class OrderNotSupported(RegistryError):
+class OrderNotSupported(RegistryError, code=Code.INVALID_REQUEST, field="order"):
     """The list cannot be sorted in that order."""
-
-    code = Code.INVALID_REQUEST
-    field = "order"
 
     def __init__(self, what: str, order: str, orders: Iterable[str]) -> None:
         super().__init__(order, f"{what} cannot be sorted by {order}", f"use one of {', '.join(orders)}")
 
 
-class PageTokenNotValid(RegistryError):
+class PageTokenNotValid(RegistryError, code=Code.INVALID_PAGE_TOKEN, field="page_token"):
     """The page token is damaged or belongs to another list."""
 
-    code = Code.INVALID_PAGE_TOKEN
-    field = "page_token"
     detail = "page_token is damaged or belongs to another list"
     remedy = "send next_page_token as received, with the same filters and order, or start without it"
 
 
-class RangeNotSatisfiable(RegistryError):
+class RangeNotSatisfiable(RegistryError, code=Code.RANGE_NOT_SATISFIABLE, field="Range"):
     """The file has no bytes in the requested range; the response has its size (RFC 9110, 15.5.17)."""
-
-    code = Code.RANGE_NOT_SATISFIABLE
-    field = "Range"
 
     def __init__(self, path: str, size: int, requested: str | None) -> None:
         self.headers = {"content-range": f"bytes */{size}"}

@@ -4,10 +4,9 @@ from common_lib.rules.codes import Code
 from registry_server.domain.errors.base import RegistryError
 
 
-class StorageUnavailable(RegistryError):
+class StorageUnavailable(RegistryError, code=Code.STORAGE_UNAVAILABLE):
     """The group of errors of a disk or a database that failed; nothing of the request was stored."""
 
-    code = Code.STORAGE_UNAVAILABLE
     retry_after_s: float | None = 1.0
 
 
@@ -68,19 +67,17 @@ class FolderIsLink(StorageUnavailable):
         super().__init__(detail=f"{folder} is a symbolic link")
 
 
-class BlobStoreMissing(StorageUnavailable):
+class BlobStoreMissing(StorageUnavailable, code=Code.BLOB_STORE_MISSING):
     """The blob folder is missing, or belongs to another registry; the path is only in the log."""
 
-    code = Code.BLOB_STORE_MISSING
     retry_after_s = 60.0  # an operator has to mount a disk
     detail = "the blob folder is missing, or belongs to another registry"
     remedy = "nothing was changed; the operator finds the reason in the server's log"
 
 
-class StorageFull(StorageUnavailable):
+class StorageFull(StorageUnavailable, code=Code.STORAGE_FULL):
     """The disk of the blobs or of the database is full."""
 
-    code = Code.STORAGE_FULL
     retry_after_s = None
     detail = "the disk is full"
     remedy = "nothing was stored; free space on the server, then send it again"

@@ -5,72 +5,57 @@ from registry_server.domain.errors.base import RegistryError
 from registry_server.domain.uploads import Progress
 
 
-class UploadNotFound(RegistryError):
+class UploadNotFound(RegistryError, code=Code.UPLOAD_NOT_FOUND, field="sha256"):
     """The caller has no open upload of these bytes."""
 
-    code = Code.UPLOAD_NOT_FOUND
-    field = "sha256"
     detail = "you have no open upload of {value}"
     remedy = "start it: PUT its size to /v1/uploads/{value}"
 
 
-class UploadLost(RegistryError):
+class UploadLost(RegistryError, code=Code.UPLOAD_NOT_FOUND, field="received"):
     """The bytes that were received before the part are gone."""
 
-    code = Code.UPLOAD_NOT_FOUND
-    field = "received"
     detail = "the bytes that were received before this part are lost"
     remedy = "start the upload again"
 
 
-class UploadSizeChanged(RegistryError):
+class UploadSizeChanged(RegistryError, code=Code.CONFLICT, field="size"):
     """The caller already announced another size for the same bytes."""
 
-    code = Code.CONFLICT
-    field = "size"
     remedy = "send the real size, or delete the upload first"
 
     def __init__(self, found: Progress, size: int) -> None:
         super().__init__(size, f"the upload of {found.sha256} was announced with {found.size} bytes, not {size}")
 
 
-class UploadOutOfStep(RegistryError):
+class UploadOutOfStep(RegistryError, code=Code.UPLOAD_OUT_OF_STEP, field="start"):
     """The part does not start where the previous part ended."""
-
-    code = Code.UPLOAD_OUT_OF_STEP
-    field = "start"
 
     def __init__(self, own: Progress, start: int) -> None:
         detail = f"the part starts at byte {start}, but {own.received} of {own.size} bytes were received"
         super().__init__(start, detail, f"continue at byte {own.received}")
 
 
-class UploadPartInFlight(RegistryError):
+class UploadPartInFlight(RegistryError, code=Code.REQUEST_IN_FLIGHT, field="sha256"):
     """Another part of the same upload is being received."""
 
-    code = Code.REQUEST_IN_FLIGHT
     retry_after_s = 1.0
-    field = "sha256"
     detail = "another part of this upload is being received"
     remedy = "send one part after the other"
 
 
-class UploadDigestMismatch(RegistryError):
+class UploadDigestMismatch(RegistryError, code=Code.DIGEST_MISMATCH, field="sha256"):
     """All announced bytes were received, and they have another digest."""
 
-    code = Code.DIGEST_MISMATCH
-    field = "sha256"
     remedy = "start the upload again under the real digest"
 
     def __init__(self, own: Progress, actual: str) -> None:
         super().__init__(own.sha256, f"all {own.size} bytes were received, but their digest is {actual}")
 
 
-class QuotaExceeded(RegistryError):
+class QuotaExceeded(RegistryError, code=Code.QUOTA_EXCEEDED, field="size"):
     """The group of errors of a principal whose open uploads reach a quota."""
 
-    code = Code.QUOTA_EXCEEDED
-    field = "size"
     remedy = (
         "finish or delete open uploads; an upload without new parts expires after a day; an operator can raise "
         "REGISTRY_SERVER_MAX_OPEN_UPLOADS and REGISTRY_SERVER_MAX_ANNOUNCED_BYTES"

@@ -10,33 +10,27 @@ from registry_server.domain.errors.base import RegistryError
 from registry_server.domain.versions import ModelVersion, Recall
 
 
-class VersionNotFound(RegistryError):
+class VersionNotFound(RegistryError, code=Code.VERSION_NOT_FOUND, field="version"):
     """The model has no version of that number."""
 
-    code = Code.VERSION_NOT_FOUND
-    field = "version"
     remedy = "list the versions of the model to see their numbers"
 
     def __init__(self, name: str, version: int) -> None:
         super().__init__(version, f"model {name!r} has no version {version}")
 
 
-class VersionNotUsable(RegistryError):
+class VersionNotUsable(RegistryError, code=Code.VERSION_NOT_FOUND, field="version"):
     """An alias cannot point at a version that does not exist or is tombstoned."""
 
-    code = Code.VERSION_NOT_FOUND
-    field = "version"
     remedy = "list the versions of the model to see their numbers and tombstones"
 
     def __init__(self, name: str, version: int) -> None:
         super().__init__(version, f"model {name!r} has no usable version {version}")
 
 
-class NothingSelected(RegistryError):
+class NothingSelected(RegistryError, code=Code.VERSION_NOT_FOUND, field="selector"):
     """A selector refers to no version, or only to a tombstoned one."""
 
-    code = Code.VERSION_NOT_FOUND
-    field = "selector"
     remedy = "list the versions of the model to see their stages, aliases and tombstones"
 
     def __init__(self, name: str, selector: str) -> None:
@@ -44,11 +38,9 @@ class NothingSelected(RegistryError):
         super().__init__(selector, f"model {name!r} has no {found}")
 
 
-class VersionTombstoned(RegistryError):
+class VersionTombstoned(RegistryError, code=Code.TOMBSTONED, field="version"):
     """The version was tombstoned and cannot change."""
 
-    code = Code.TOMBSTONED
-    field = "version"
     remedy = "use another version, or register the files again as a new one"
 
     def __init__(self, found: ModelVersion, tombstone: Tombstone) -> None:
@@ -56,11 +48,9 @@ class VersionTombstoned(RegistryError):
         super().__init__(found.version, detail)
 
 
-class VersionRecalled(RegistryError):
+class VersionRecalled(RegistryError, code=Code.VERSION_RECALLED, field="version"):
     """The version is blocked for everyone."""
 
-    code = Code.VERSION_RECALLED
-    field = "version"
     remedy = "use another version; a principal with the right to recall can reinstate this one"
 
     def __init__(self, found: ModelVersion, recall: Recall) -> None:
@@ -68,33 +58,27 @@ class VersionRecalled(RegistryError):
         super().__init__(found.version, f"version {found.version} of {found.model!r} {when}")
 
 
-class VersionNotRecalled(RegistryError):
+class VersionNotRecalled(RegistryError, code=Code.ILLEGAL_TRANSITION, field="version"):
     """The version cannot be reinstated, because it is not recalled."""
 
-    code = Code.ILLEGAL_TRANSITION
-    field = "version"
     remedy = "read the version again: it can be used as it is"
 
     def __init__(self, found: ModelVersion) -> None:
         super().__init__(found.version, f"version {found.version} of {found.model!r} is not recalled")
 
 
-class VersionInProduction(RegistryError):
+class VersionInProduction(RegistryError, code=Code.VERSION_IN_PRODUCTION, field="version"):
     """The version cannot be tombstoned, because it is in production."""
 
-    code = Code.VERSION_IN_PRODUCTION
-    field = "version"
     remedy = "promote another version or archive this one first"
 
     def __init__(self, found: ModelVersion) -> None:
         super().__init__(found.version, f"version {found.version} of {found.model!r} is in production")
 
 
-class VersionAliased(RegistryError):
+class VersionAliased(RegistryError, code=Code.VERSION_ALIASED, field="version"):
     """The version cannot be tombstoned, because aliases point at it."""
 
-    code = Code.VERSION_ALIASED
-    field = "version"
     remedy = "move or delete these aliases first"
 
     def __init__(self, found: ModelVersion, aliases: Sequence[str]) -> None:
@@ -102,53 +86,42 @@ class VersionAliased(RegistryError):
         super().__init__(found.version, detail)
 
 
-class FrameworkMissing(RegistryError):
+class FrameworkMissing(RegistryError, code=Code.INVALID_REQUEST, field="framework"):
     """A version cannot be registered without its framework."""
 
-    code = Code.INVALID_REQUEST
-    field = "framework"
     detail = "framework is empty"
     remedy = "name the framework, such as 'scikit-learn'"
 
 
-class BytesMissing(RegistryError):
+class BytesMissing(RegistryError, code=Code.BLOB_MISSING, field="sha256"):
     """The bytes of a file were not uploaded before its version is registered."""
-
-    code = Code.BLOB_MISSING
-    field = "sha256"
 
     def __init__(self, file: FileEntry) -> None:
         remedy = f"PUT them to /v1/blobs/{file.sha256} first"
         super().__init__(file.sha256, f"the bytes of {file.path!r} are not in the registry", remedy)
 
 
-class FileSizeWrong(RegistryError):
+class FileSizeWrong(RegistryError, code=Code.INVALID_MANIFEST, field="size"):
     """The manifest gives a file another size than its bytes have."""
 
-    code = Code.INVALID_MANIFEST
-    field = "size"
     remedy = "send the real size of the file"
 
     def __init__(self, file: FileEntry, stored_bytes: int) -> None:
         super().__init__(file.size, f"{file.path!r} has {stored_bytes} bytes, not {file.size}")
 
 
-class ManifestDamaged(RegistryError):
+class ManifestDamaged(RegistryError, code=Code.BLOB_DAMAGED, field="digest"):
     """The stored manifest of the version does not have its digest."""
 
-    code = Code.BLOB_DAMAGED
-    field = "digest"
     remedy = "an operator has to restore the database from a backup"
 
     def __init__(self, found: ModelVersion) -> None:
         super().__init__(found.digest, f"the manifest of version {found.version} of {found.model!r} is damaged")
 
 
-class FileNotFound(RegistryError):
+class FileNotFound(RegistryError, code=Code.FILE_NOT_FOUND, field="path"):
     """The version has no such file, or serves no files because it or its model is tombstoned."""
 
-    code = Code.FILE_NOT_FOUND
-    field = "path"
     remedy = "read the manifest of the version to see its files; a tombstoned version serves none"
 
     def __init__(self, name: str, version: int, path: str) -> None:

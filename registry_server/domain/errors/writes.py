@@ -6,57 +6,45 @@ from common_lib.rules.references import format_moment
 from registry_server.domain.errors.base import RegistryError
 
 
-class IdempotencyKeyMissing(RegistryError):
+class IdempotencyKeyMissing(RegistryError, code=Code.IDEMPOTENCY_KEY_REQUIRED, field="Idempotency-Key"):
     """A change was sent without an Idempotency-Key."""
 
-    code = Code.IDEMPOTENCY_KEY_REQUIRED
-    field = "Idempotency-Key"
     detail = "a change needs an Idempotency-Key"
     remedy = "send a new random UUID with each change, and the same one when you repeat it"
 
 
-class IdempotencyKeyReused(RegistryError):
+class IdempotencyKeyReused(RegistryError, code=Code.IDEMPOTENCY_KEY_REUSED, field="Idempotency-Key"):
     """The Idempotency-Key was used for another request before."""
 
-    code = Code.IDEMPOTENCY_KEY_REUSED
-    field = "Idempotency-Key"
     detail = "this Idempotency-Key was used for another request before"
     remedy = "use a new key for a new request"
 
 
-class RequestInFlight(RegistryError):
+class RequestInFlight(RegistryError, code=Code.REQUEST_IN_FLIGHT, field="Idempotency-Key"):
     """The first request with this Idempotency-Key is still running."""
 
-    code = Code.REQUEST_IN_FLIGHT
     retry_after_s = 1.0
-    field = "Idempotency-Key"
     detail = "the first request with this Idempotency-Key is still running"
     remedy = "repeat it in a moment; the response will be the one of the first request"
 
 
-class RevisionRequired(RegistryError):
+class RevisionRequired(RegistryError, code=Code.REVISION_REQUIRED, field="If-Match"):
     """A change was sent without the revision it is based on."""
 
-    code = Code.REVISION_REQUIRED
-    field = "If-Match"
     detail = "a change needs the revision that it is based on"
     remedy = "read the object and send its ETag as If-Match, or force the change with If-Match: * and a reason"
 
 
-class IfMatchMalformed(RegistryError):
+class IfMatchMalformed(RegistryError, code=Code.INVALID_IF_MATCH, field="If-Match"):
     """If-Match holds something other than ETags of this registry."""
 
-    code = Code.INVALID_IF_MATCH
-    field = "If-Match"
     detail = "If-Match is not an ETag of this registry"
     remedy = 'send the ETag as it was received, such as "3", or *'
 
 
-class RevisionMismatch(RegistryError):
+class RevisionMismatch(RegistryError, code=Code.REVISION_MISMATCH, field="If-Match"):
     """The object has another revision than the change is based on."""
 
-    code = Code.REVISION_MISMATCH
-    field = "If-Match"
     remedy = "read it again, decide again, and send its new ETag, which is never a weak one"
 
     def __init__(self, if_match: str, revision: int) -> None:
@@ -69,30 +57,24 @@ class RevisionMismatch(RegistryError):
             self.detail += f": {winner.by} decided about it at {format_moment(winner.at)}"
 
 
-class ChangedMeanwhile(RegistryError):
+class ChangedMeanwhile(RegistryError, code=Code.REVISION_MISMATCH, field="If-Match"):
     """Another request changed the object after its revision was checked."""
 
-    code = Code.REVISION_MISMATCH
-    field = "If-Match"
     remedy = "read it again, decide again, and send its new ETag"
 
     def __init__(self, what: str) -> None:
         super().__init__(detail=f"another request changed the {what} at the same time")
 
 
-class DeadlineMalformed(RegistryError):
+class DeadlineMalformed(RegistryError, code=Code.INVALID_REQUEST, field="X-Request-Deadline-Ms"):
     """The deadline of the request is not a number of milliseconds."""
 
-    code = Code.INVALID_REQUEST
-    field = "X-Request-Deadline-Ms"
     detail = "X-Request-Deadline-Ms is not a whole number of milliseconds"
     remedy = "send how long you wait, such as 2500"
 
 
-class DeadlineExceeded(RegistryError):
+class DeadlineExceeded(RegistryError, code=Code.DEADLINE_EXCEEDED, field="X-Request-Deadline-Ms"):
     """The deadline of the request passed before there was a response."""
 
-    code = Code.DEADLINE_EXCEEDED
-    field = "X-Request-Deadline-Ms"
     detail = "the deadline of {value} ms passed before there was a response"
     remedy = "wait longer, or repeat the request with the same Idempotency-Key: nothing is done twice"
