@@ -31,13 +31,13 @@ def test_bad_input_is_refused_by_name_and_leaves_nothing(world: World, bad: Bad)
     """Status and code are stable; field and value say what is wrong, the remedy what to do."""
     with nothing_happens(world):
         answer = world.send(bad.method, bad.target, bad.body, bad.headers)
-    told = problem(answer)
-    assert (told["code"], told.get("field")) == (bad.code, bad.field), told
+    refusal = problem(answer)
+    assert (refusal["code"], refusal.get("field")) == (bad.code, bad.field), refusal
     assert answer.status_code == Code(bad.code).status
     if bad.value:
-        assert told["value"].startswith(bad.value), told
+        assert refusal["value"].startswith(bad.value), refusal
     else:
-        assert told.get("value") == bad.value
+        assert refusal.get("value") == bad.value
 
 
 @pytest.mark.parametrize("what", table.REVISED)
@@ -63,10 +63,10 @@ def test_a_change_needs_the_revision_it_is_based_on(world: World, what: str, if_
     method, target, body = table.REVISED[what]
     with nothing_happens(world):
         answer = world.send(method, target, body, {"if-match": if_match})
-    told = problem(answer)
-    assert (answer.status_code, told["code"], told["field"]) == (Code(code).status, code, "If-Match")
+    refusal = problem(answer)
+    assert (answer.status_code, refusal["code"], refusal["field"]) == (Code(code).status, code, "If-Match")
     if if_match is not None:
-        assert told["value"].startswith(if_match.decode("latin-1")[:100])
+        assert refusal["value"].startswith(if_match.decode("latin-1")[:100])
 
 
 @pytest.mark.parametrize("name", ["authorization", "idempotency-key", "if-match", "if-none-match", "content-type"])
@@ -78,8 +78,8 @@ def test_a_repeated_header_is_refused(world: World, name: str) -> None:
         twice = [*headers.items(), (name, headers[name])]
         answer = http.patch(f"/v1/models/{MODEL}", content=b'{"description":"x"}', headers=twice)
     expected = (401, "unauthenticated", None) if name == "authorization" else (422, "invalid_request", name)
-    told = problem(answer)
-    assert (answer.status_code, told["code"], told.get("field")) == expected
+    refusal = problem(answer)
+    assert (answer.status_code, refusal["code"], refusal.get("field")) == expected
 
 
 def test_a_key_with_another_request_is_refused(world: World) -> None:
@@ -95,9 +95,10 @@ def test_a_key_with_another_request_is_refused(world: World) -> None:
             ("POST", "/v1/models", {"name": "new", "type": "regression"}),
             ("DELETE", f"{target}/aliases/shadow", None),
         ]:
-            told = problem(world.send(method, address, body, used))
-            assert (told["status"], told["code"], told["field"]) == (422, "idempotency_key_reused", "Idempotency-Key")
-            assert told["value"] == used["idempotency-key"]
+            refusal = problem(world.send(method, address, body, used))
+            assert (refusal["status"], refusal["code"]) == (422, "idempotency_key_reused")
+            assert refusal["field"] == "Idempotency-Key"
+            assert refusal["value"] == used["idempotency-key"]
         assert world.send("PATCH", target, fx, used).status_code == 200
 
 
@@ -115,10 +116,10 @@ def test_a_name_in_the_address_is_validated(world: World, kind: str, name: str) 
     with nothing_happens(world):
         for template in table.PATHS[kind]:
             answer = world.send("GET", template.format(name))
-            told = problem(answer)
-            assert answer.status_code in {404, 422}, told
-            assert told["value"]
-            assert not told["code"].endswith("_not_found"), "it was looked for"
+            refusal = problem(answer)
+            assert answer.status_code in {404, 422}, refusal
+            assert refusal["value"]
+            assert not refusal["code"].endswith("_not_found"), "it was looked for"
 
 
 @pytest.mark.parametrize(
@@ -140,10 +141,10 @@ def test_an_unknown_version_number_is_not_found(world: World, number: str) -> No
             ("POST", "/tombstone", {"reason": "x"}),
         ]:
             answer = world.send(method, f"/v1/models/{MODEL}/versions/{number}{rest}", body)
-            told = problem(answer)
+            refusal = problem(answer)
             assert answer.status_code == 404 or (answer.status_code == 405 and number == "")
-            assert told["field"] in {"version", "path", "method"}
-            assert told["value"]
+            assert refusal["field"] in {"version", "path", "method"}
+            assert refusal["value"]
 
 
 def spoilt(value: Any, wrong: str) -> Iterator[Any]:
@@ -168,10 +169,10 @@ def test_no_text_holds_control_characters(world: World, what: str, wrong: str) -
     with nothing_happens(world):
         for changed in spoilt(body, wrong):
             answer = world.send(method, target, changed)
-            told = problem(answer)
+            refusal = problem(answer)
             assert answer.status_code == (400 if wrong == "\ud800" else 422), changed
-            assert told["field"]
-            assert "value" in told
+            assert refusal["field"]
+            assert "value" in refusal
 
 
 @pytest.mark.parametrize("wrong", ["%00", "a%00b", "%1B"])
@@ -212,9 +213,9 @@ def test_bytes_that_differ_from_the_announcement_are_not_stored(  # noqa: PLR091
     """No row, no file, nothing in staging."""
     with nothing_happens(world):
         answer = world.send("PUT", f"/v1/blobs/{sha256}", content, headers)
-    told = problem(answer)
-    assert (answer.status_code, told["code"], told["field"]) == (Code(code).status, code, field)
-    assert told["value"]
+    refusal = problem(answer)
+    assert (answer.status_code, refusal["code"], refusal["field"]) == (Code(code).status, code, field)
+    assert refusal["value"]
 
 
 def test_unusual_but_valid_input_is_accepted(world: World) -> None:

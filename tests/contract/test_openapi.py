@@ -29,7 +29,7 @@ def _operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]
 
 
 def test_the_document_is_the_golden_one(document: dict[str, Any]) -> None:
-    """Whoever means the difference regenerates it with REGENERATE=1, and reviews it as a change of the API."""
+    """The document changes only on purpose; REGENERATE=1 writes the new one."""
     text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     if os.environ.get("REGENERATE"):
         GOLDEN.write_text(text, "utf-8")

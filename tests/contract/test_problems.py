@@ -112,7 +112,7 @@ def test_a_code_of_a_newer_server_still_has_its_branch(code: Code) -> None:
     raised = refusal(
         Answer(status, {"content-type": "application/problem+json"}, json.dumps(body | {"request_id": "r1"}).encode())
     )
-    # That a key came with another request cannot be told from a 422 alone.
+    # That a key came with another request cannot be distinguished by the status 422 alone.
     assert issubclass(CODES[code], type(raised)) or code == "idempotency_key_reused"
 
 

@@ -29,8 +29,8 @@ def spelt(name: str) -> str:
     return f"%{ord(name[0]):02X}{name[1:]}"
 
 
-def told(answer: httpx.Response) -> tuple[Any, ...]:
-    """What a client can see of an answer, but for the id of the request and the time."""
+def comparable_parts(answer: httpx.Response) -> tuple[Any, ...]:
+    """Return the parts of a response that must be equal: all but the id of the request and the time."""
     headers = {field: value for field, value in answer.headers.items() if field not in {"x-request-id", "date"}}
     return answer.status_code, headers, re.sub(r'"request_id":"[^"]*"', "", answer.text)
 
@@ -41,13 +41,13 @@ def test_both_paths_return_the_same_response(server: Server, model: str, selecto
     with httpx.Client(base_url=server.url) as client:
         authorized = {"authorization": f"Bearer {server.token}"}
         etag = client.get(f"/v1/models/{model}/resolve/{selector}", headers=authorized).headers.get("etag", '"9.9"')
-        asked = [authorized, {}, {"authorization": "Bearer mrg_wrong"}]
-        asked += [authorized | {"if-none-match": known} for known in (etag, f'W/{etag}, "9.9"', '"9.9"', "*")]
-        for headers in asked:
+        request_headers = [authorized, {}, {"authorization": "Bearer mrg_wrong"}]
+        request_headers += [authorized | {"if-none-match": known} for known in (etag, f'W/{etag}, "9.9"', '"9.9"', "*")]
+        for headers in request_headers:
             fast, slow = (
                 client.get(f"/v1/models/{path}/resolve/{selector}", headers=headers) for path in (model, spelt(model))
             )
-            assert told(fast) == told(slow)
+            assert comparable_parts(fast) == comparable_parts(slow)
 
 
 def test_both_paths_are_counted_as_one_route(server: Server, model: str) -> None:

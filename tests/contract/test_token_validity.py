@@ -51,7 +51,7 @@ def test_a_token_revoked_by_another_server_is_refused_within_five_seconds(
     env, token = model_registry_backend.env, model_registry_backend.token()
     client: Any = model_registry._transport._open()
 
-    def asked() -> int:
+    def get_status() -> int:
         headers = {"authorization": f"Bearer {issued.secret}"}
         status: int = client.get("/v1/whoami", headers=headers).status_code
         return status
@@ -61,8 +61,8 @@ def test_a_token_revoked_by_another_server_is_refused_within_five_seconds(
         request = WriteRequest(admin, env.now(), "elsewhere", uuid.uuid4().hex, "revoke")
         await execute(env, request, lambda records, by: principals.revoke_token(records, by, issued.token.id))
 
-    assert asked() == 200
+    assert get_status() == 200
     model_registry_backend._portal.call(revoke_elsewhere)
     later = time.monotonic() + 5.0
     monkeypatch.setattr(authentication, "time", SimpleNamespace(monotonic=lambda: later))
-    assert asked() == 401
+    assert get_status() == 401

@@ -17,7 +17,7 @@ def test_a_server_without_configuration_serves_its_first_admin(tmp_path: Path) -
 
 
 def test_acknowledged_data_survives_a_restart(tmp_path: Path) -> None:
-    """A second server on the same folder knows what the first one was told."""
+    """A second server on the same folder serves the data that the first one has acknowledged."""
     for start in range(2):
         with running(Settings(data=tmp_path, port=0)) as url:
             token = (tmp_path / "admin-token").read_text().strip()

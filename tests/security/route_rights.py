@@ -56,7 +56,7 @@ class Route(NamedTuple):
     body: Any = None
     version: int = 1
     name: str = MODEL
-    told: bool = True  # by an event, if it is a change
+    has_event: bool = True  # by an event, if it is a change
     query: str = ""
 
 
@@ -100,15 +100,15 @@ ROUTES = [
     Route("PUT", "/v1/models/{name}/aliases/{alias}", DECIDE, {"version": 2, "reason": "now"}),
     Route("DELETE", "/v1/models/{name}/aliases/{alias}", DECIDE, query="?reason=now"),
     Route("GET", "/v1/blobs/{sha256}", BYTES),
-    Route("PUT", "/v1/blobs/{sha256}", UPLOAD, CONTENT, told=False),
-    Route("POST", "/v1/blobs", UPLOAD, bytes.fromhex(SHA256) + len(CONTENT).to_bytes(8) + CONTENT, told=False),
-    Route("POST", "/v1/presence", UPLOAD, {"sha256": [SHA256]}, told=False),
-    Route("POST", "/v1/blobs/{sha256}/verify", VERIFY, {}, told=False),
-    Route("PUT", "/v1/uploads/{sha256}", UPLOAD, {"size": len(CONTENT) + 1}, told=False),
+    Route("PUT", "/v1/blobs/{sha256}", UPLOAD, CONTENT, has_event=False),
+    Route("POST", "/v1/blobs", UPLOAD, bytes.fromhex(SHA256) + len(CONTENT).to_bytes(8) + CONTENT, has_event=False),
+    Route("POST", "/v1/presence", UPLOAD, {"sha256": [SHA256]}, has_event=False),
+    Route("POST", "/v1/blobs/{sha256}/verify", VERIFY, {}, has_event=False),
+    Route("PUT", "/v1/uploads/{sha256}", UPLOAD, {"size": len(CONTENT) + 1}, has_event=False),
     Route("GET", "/v1/uploads/{sha256}", UPLOAD),
-    Route("PUT", "/v1/uploads/{sha256}/parts/{start}", UPLOAD, CONTENT, told=False),
-    Route("DELETE", "/v1/uploads/{sha256}", UPLOAD, told=False),
-    Route("POST", "/v1/collection", ADMIN, {"grace_s": 0}, told=False),
+    Route("PUT", "/v1/uploads/{sha256}/parts/{start}", UPLOAD, CONTENT, has_event=False),
+    Route("DELETE", "/v1/uploads/{sha256}", UPLOAD, has_event=False),
+    Route("POST", "/v1/collection", ADMIN, {"grace_s": 0}, has_event=False),
     Route("GET", "/v1/events", LOG),
     Route("GET", "/v1/principals", ADMIN),
     Route("POST", "/v1/principals", ADMIN, {"name": "newcomer", "kind": "human", "grants": [ALL]}),

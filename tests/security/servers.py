@@ -70,15 +70,15 @@ class Lines(logging.Handler):
 @contextlib.contextmanager
 def lines() -> Iterator[Lines]:
     """Collect what the loggers say that a server writes to standard error."""
-    kept = Lines()
+    recorder = Lines()
     loggers = [logging.getLogger(name) for name in ("registry_server", "uvicorn.error", "asyncio")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
-        logger.addHandler(kept)
+        logger.addHandler(recorder)
         logger.setLevel(logging.INFO if logger.name == "registry_server" else logging.WARNING)
     try:
-        yield kept
+        yield recorder
     finally:
         for logger, level in zip(loggers, levels, strict=True):
-            logger.removeHandler(kept)
+            logger.removeHandler(recorder)
             logger.setLevel(level)

@@ -129,8 +129,8 @@ def test_the_registry_never_fetches_an_address(sealed: World, payload: str) -> N
         (f"/v1/models/{MODEL}/versions", version | {"source": payload}, "source"),
         (f"/v1/models/{MODEL}/versions", {"framework": "t", "files": [ENTRY | {"uri": payload}]}, "files[0].uri"),
     ]:
-        told = problem(sealed.send("POST", target, body))
-        assert (told["status"], told["field"], told["value"]) == (422, field, payload)
+        refusal = problem(sealed.send("POST", target, body))
+        assert (refusal["status"], refusal["field"], refusal["value"]) == (422, field, payload)
     assert sealed.send("GET", f"/v1/models?source={quote(payload, safe='')}").status_code == 422
 
 
@@ -175,7 +175,7 @@ def test_each_role_is_limited_to_its_rights(world: World, payload: str) -> None:
         "X-HTTP-Method-Override: DELETE": ("admin", "*", "POST", f"/v1/models/{MODEL}/aliases/shadow", None, 405),
     }
     if payload not in requests:
-        pytest.skip("there is no such thing yet")
+        pytest.skip("not supported yet")
     role, models, method, target, body, expected = requests[payload]
     with world.copied():
         token = world.backend.token(role, models)
@@ -234,9 +234,9 @@ def test_stored_text_is_never_sent_as_a_header(sealed: World, payload: str) -> N
         (f"/v1/models/{MODEL}/versions", {"framework": "test", "files": [ENTRY | {"media_type": text}]}),
         (f"/v1/models/{MODEL}/versions", {"framework": "test", "files": [ENTRY | {"path": text}]}),
     ]:
-        told = problem(sealed.send("POST", target, body))
-        assert told["status"] == 422
-        assert told["value"] == text
+        refusal = problem(sealed.send("POST", target, body))
+        assert refusal["status"] == 422
+        assert refusal["value"] == text
     served = sealed.send("GET", f"{ONE}/files/model.bin")
     assert served.headers["content-type"] == "application/octet-stream"
     assert served.headers["content-disposition"] == "attachment"
@@ -274,7 +274,7 @@ def test_an_idempotency_key_is_remembered_for_two_days(world: World) -> None:
 
 
 def test_concurrent_identical_requests_are_carried_out_once(server: Server, name: str) -> None:
-    """One model, one event, a hundred equal answers; who comes too early is told so and comes again."""
+    """One model, one event, a hundred equal answers; a request that comes too early gets a 409 and is repeated."""
     headers = {"authorization": f"Bearer {server.token}", **key()}
     too_early = 0
 

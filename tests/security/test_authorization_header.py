@@ -36,8 +36,8 @@ class TestAuthorization:
         with logged() as log, guarded.world.http() as http:
             for method in ("GET", "POST"):
                 answer = http.request(method, path if method == "GET" else "/v1/models", headers=headers, content=b"[")
-                told = problem(answer)
-                assert (answer.status_code, told["code"]) == (401, "unauthenticated")
+                refusal = problem(answer)
+                assert (answer.status_code, refusal["code"]) == (401, "unauthenticated")
                 assert answer.headers["www-authenticate"] == 'Bearer realm="model-registry"'
                 for value in authorization:
                     secret = (value if isinstance(value, str) else value.decode("latin-1")).rpartition(" ")[2]

@@ -37,7 +37,7 @@ CALLS: list[tuple[str, Call, type[errors.RequestRefused], str | None, Any]] = [
     ("a surrogate as a name", lambda r: r.models.create("\ud800", "regression"), errors.InvalidRequest, "name", "\ud800"),
     ("a name but for capitals", lambda r: r.models.create(MODEL.upper(), "regression"), errors.AlreadyExists, "name", MODEL.upper()),
     ("a name in capitals", lambda r: r.models.get(MODEL.upper()), errors.ModelNotFound, "name", MODEL.upper()),
-    ("a type that is none", lambda r: r.models.create("new", "nope"), errors.InvalidRequest, "type", "nope"),
+    ("an invalid type", lambda r: r.models.create("new", "nope"), errors.InvalidRequest, "type", "nope"),
     ("a number for a type", lambda r: r.models.create("new", 7), errors.InvalidRequest, "type", 7),  # type: ignore[arg-type]
     ("a number for an owner", lambda r: r.models.create("new", "regression", owner=7), errors.InvalidRequest, "owner", 7),  # type: ignore[arg-type]
     ("a number as a tag", lambda r: r.models.create("new", "regression", tags={"a": 7}), errors.InvalidRequest, "tags.a", 7),  # type: ignore[dict-item]
@@ -68,25 +68,25 @@ CALLS: list[tuple[str, Call, type[errors.RequestRefused], str | None, Any]] = [
     ("a path out of the folder", lambda r: r.versions.create(MODEL, [FILE.model_copy(update={"path": "../x"})], framework="test"), errors.InvalidRequest, "path", "../x"),
     ("NaN as a metric", lambda r: r.versions.create(MODEL, [FILE], framework="test", metrics={"a": math.nan}), errors.InvalidRequest, "metrics.a", math.nan),
     ("an illegal move", lambda r: r.versions.transition(MODEL, 1, "production", reason="x", revision=1), errors.IllegalTransition, "to", "production"),
-    ("a stage that is none", lambda r: r.versions.transition(MODEL, 1, "limbo", revision=1), errors.InvalidRequest, "to", "limbo"),
-    ("a stage that is none to search by", lambda r: list(r.versions.search(MODEL, stage="limbo")), errors.InvalidRequest, "stage", "limbo"),
+    ("an invalid stage", lambda r: r.versions.transition(MODEL, 1, "limbo", revision=1), errors.InvalidRequest, "to", "limbo"),
+    ("an invalid stage to search by", lambda r: list(r.versions.search(MODEL, stage="limbo")), errors.InvalidRequest, "stage", "limbo"),
     ("a number for a reason", lambda r: r.versions.transition(MODEL, 1, "archived", reason=7, revision=1), errors.InvalidRequest, "reason", 7),  # type: ignore[arg-type]
     ("a reserved alias", lambda r: r.aliases.create(MODEL, "v1", 1), errors.InvalidRequest, "alias", "v1"),
     ("a number for an alias", lambda r: r.aliases.get(MODEL, 7), errors.InvalidRequest, "alias", 7),  # type: ignore[arg-type]
     ("text for a version", lambda r: r.aliases.create(MODEL, "champion", "1"), errors.InvalidRequest, "version", "1"),  # type: ignore[arg-type]
     ("an alias that exists", lambda r: r.aliases.create(MODEL, "shadow", 1), errors.AlreadyExists, "alias", "shadow"),
-    ("a digest that is none", lambda r: r.artifacts.get_blob("x"), errors.InvalidRequest, "sha256", "x"),
-    ("a file that is none", lambda r: r.register(MODEL, "/absent", framework="test"), errors.InvalidRequest, "path", "/absent"),
+    ("an invalid digest", lambda r: r.artifacts.get_blob("x"), errors.InvalidRequest, "sha256", "x"),
+    ("a missing file", lambda r: r.register(MODEL, "/absent", framework="test"), errors.InvalidRequest, "path", "/absent"),
     ("a path with NUL", lambda r: r.register(MODEL, "a\0b", framework="test"), errors.InvalidRequest, "path", "a\0b"),
     ("events before the first", lambda r: r.events.after(-1), errors.InvalidRequest, "after", "-1"),
-    ("a kind that is none", lambda r: r.principals.create("new", "robot", []), errors.InvalidRequest, "kind", "robot"),
+    ("an invalid kind", lambda r: r.principals.create("new", "robot", []), errors.InvalidRequest, "kind", "robot"),
     ("a word for a grant", lambda r: r.principals.create("new", "human", ["admin"]), errors.InvalidRequest, "grants.0", "admin"),  # type: ignore[list-item]
-    ("a role that is none", lambda _: Grant(role="king", models="*"), errors.InvalidRequest, "role", "king"),  # type: ignore[arg-type]
+    ("an invalid role", lambda _: Grant(role="king", models="*"), errors.InvalidRequest, "role", "king"),  # type: ignore[arg-type]
     ("a grant of no models", lambda _: Grant(role=Role.ADMIN), errors.InvalidRequest, "models", None),  # type: ignore[call-arg]
     ("text for a size of a file", lambda _: FileEntry(path="a", size="7", sha256=SHA256), errors.InvalidRequest, "size", "7"),  # type: ignore[arg-type]
     ("a number for a name within a signature", lambda _: Signature(inputs=[{"name": 7, "dtype": "f8"}], outputs=[]), errors.InvalidRequest, "inputs.0.name", 7),  # type: ignore[list-item]
     ("text for days", lambda r: r.principals.issue_token("admin", valid_days="7"), errors.InvalidRequest, "valid_days", "7"),  # type: ignore[arg-type]
-    ("an id that is none", lambda r: r.principals.revoke_token("0" * 15), errors.InvalidRequest, "id", "0" * 15),
+    ("an invalid id", lambda r: r.principals.revoke_token("0" * 15), errors.InvalidRequest, "id", "0" * 15),
 ]
 # What would be an error of httpx or of the interpreter, were it not found before.
 HELD: list[tuple[str, Call]] = [
@@ -110,7 +110,7 @@ HELD: list[tuple[str, Call]] = [
     ("metrics that are a list", lambda r: r.versions.create(MODEL, [FILE], framework="test", metrics=[1])),  # type: ignore[arg-type]
     ("a version of 5,000 digits to point at", lambda r: r.aliases.create(MODEL, "champion", 10**5_000)),
     ("a shape of 5,000 digits", lambda _: FieldSpec(name="a", dtype="f8", shape=[10**5_000])),
-    ("a file to put that is none", lambda r: r.artifacts.put_blob(SHA256, Path("/absent"))),
+    ("a missing file to put", lambda r: r.artifacts.put_blob(SHA256, Path("/absent"))),
     ("a number for a path", lambda r: r.register(MODEL, 7, framework="test")),  # type: ignore[arg-type]
     ("events behind 10**5000", lambda r: r.events.after(10**5_000)),
     ("grants that are None", lambda r: r.principals.create("new", "human", None)),  # type: ignore[arg-type]
@@ -169,7 +169,7 @@ def test_values_are_validated_in_one_pass() -> None:
     ],
 )
 def test_a_call_never_reaches_another_address(world: World, version: Any) -> None:
-    """What is no number cannot lead a call elsewhere, such as from a version to its model."""
+    """A value that is not a number cannot lead a call elsewhere, such as from a version to its model."""
     with world.copied(), nothing_happens(world), world.backend.registry() as registry:
         for call in (registry.versions.update, registry.versions.tombstone):
             with pytest.raises(errors.RegistryError):

@@ -19,7 +19,7 @@ PLACES = {"name": MODEL, "version": "1", "alias": "shadow", "sha256": SHA256, "s
 LARGE = {"/v1/models/{name}/versions", "/v1/blobs", "/v1/blobs/{sha256}", "/v1/uploads/{sha256}/parts/{start}"}
 
 
-class Asked(Exception):
+class RequestCase(Exception):
     """The application asked for the body."""
 
 
@@ -79,7 +79,7 @@ def raw(world: World, method: str, target: str, token: str | None, headers: dict
     sent: list[Any] = []
 
     async def receive() -> Any:
-        raise Asked(target)
+        raise RequestCase(target)
 
     async def send(message: Any) -> None:
         sent.append(message)

@@ -27,7 +27,7 @@ def test_a_repeated_header_is_refused_on_both_paths(world: World, name: str) -> 
     """Nobody chooses one of two values, also where the answer would be a success."""
     with world.http(world.token) as http:
         answers = [http.get(place, headers=[(name, "a"), (name, "b")]) for place in (RESOLVE, f"/v1/models/{MODEL}")]
-    assert [(told.status_code, problem(told)["field"]) for told in answers] == [(422, name)] * 2
+    assert [(refusal.status_code, problem(refusal)["field"]) for refusal in answers] == [(422, name)] * 2
 
 
 def test_two_tokens_do_not_authenticate(world: World) -> None:

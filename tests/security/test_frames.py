@@ -1,4 +1,4 @@
-"""Small blobs in one body: what is no such body is refused, and nothing of it is kept."""
+"""Batches of small blobs: a malformed batch is refused and nothing is stored."""
 
 import hashlib
 import struct

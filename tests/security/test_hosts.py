@@ -20,7 +20,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield running.outside
 
 
-def asked(served: Served, host: str | None = "localhost", target: str = "/health/live", *more: str) -> bytes:
+def send(served: Served, host: str | None = "localhost", target: str = "/health/live", *more: str) -> bytes:
     """Send a request that needs no token, and return the answer."""
     lines = [f"GET {target} HTTP/1.1", *([] if host is None else [f"Host: {host}"]), *more, "", ""]
     return served.say("\r\n".join(lines).encode("latin-1"))
@@ -35,7 +35,7 @@ def asked(served: Served, host: str | None = "localhost", target: str = "/health
 )
 def test_the_own_names_of_the_server_are_accepted(served: Served, host: str) -> None:
     """Loopback and what an operator added, in every spelling and with every port."""
-    assert status(asked(served, host)) == 200
+    assert status(send(served, host)) == 200
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_the_own_names_of_the_server_are_accepted(served: Served, host: str) -> 
 @pytest.mark.parametrize("target", ["/health/live", "/openapi.json", "/v1/models", "/metrics"])
 def test_the_name_of_another_host_is_misdirected(served: Served, host: str, target: str) -> None:
     """As a page in a browser sends it whose name was made to lead to loopback; also where no token is asked for."""
-    answer = asked(served, host, target, "X-Forwarded-Host: localhost", "Forwarded: host=localhost")
+    answer = send(served, host, target, "X-Forwarded-Host: localhost", "Forwarded: host=localhost")
     assert (status(answer), code(answer)) == (421, "misdirected_request")
     refusal = json.loads(answer.partition(b"\r\n\r\n")[2])
     assert (refusal["field"], refusal["value"]) == ("Host", host)
@@ -65,7 +65,7 @@ def test_the_name_of_another_host_is_misdirected(served: Served, host: str, targ
 )
 def test_what_is_not_a_host_is_malformed(served: Served, host: str) -> None:
     """It names nobody, and different readers would take it for different hosts."""
-    answer = asked(served, host)
+    answer = send(served, host)
     assert (status(answer), code(answer)) == (400, "malformed_request")
 
 
@@ -119,13 +119,13 @@ def test_a_target_that_is_not_a_path_is_malformed(served: Served, method: str, t
 @pytest.mark.parametrize("target", ["http://localhost/health/live", "HTTPS://LOCALHOST:1/health/live"])
 def test_an_absolute_target_of_this_server_is_accepted(served: Served, target: str) -> None:
     """As RFC 9112, section 3.2.2, asks for."""
-    assert status(asked(served, "localhost", target)) == 200
+    assert status(send(served, "localhost", target)) == 200
 
 
 @pytest.mark.parametrize("host", ["localhost", "evil.example"])
 def test_an_absolute_target_of_another_host_is_misdirected(served: Served, host: str) -> None:
     """Whatever the Host header says beside it."""
-    assert status(asked(served, host, "http://evil.example/health/live")) == 421
+    assert status(send(served, host, "http://evil.example/health/live")) == 421
 
 
 @pytest.mark.parametrize("name", ["", "a b", "http://registry.example", "*", "registry.example/x", "[::1"])

@@ -18,7 +18,7 @@ from common_lib import HttpRegistry, RegistryConfig
 from registry_server.serving import RegistryServer, create_server
 from registry_server.settings import Settings
 from tests.security.test_sockets import DEADLINE_S, MIB, Served, code, status
-from tests.security.worlds import Kept, furnished, logged
+from tests.security.worlds import LogRecorder, furnished, logged
 from tests.support.steps import version_of
 
 HEAD_S, BODY_S, MOST = 1.0, 1.5, 12
@@ -62,11 +62,11 @@ def served(running: Running) -> Served:
 
 
 @pytest.fixture(autouse=True)
-def log() -> Iterator[Kept]:
-    """Nothing is logged as a failure of ours."""
-    with logged() as kept:
-        yield kept
-    assert kept.failures == []
+def log() -> Iterator[LogRecorder]:
+    """Record the log of one test, and check that no error of the server was logged."""
+    with logged() as recorder:
+        yield recorder
+    assert recorder.failures == []
 
 
 def dripping(connection: socket.socket, pieces: Iterator[bytes], every_s: float = 0.05) -> bytes:
@@ -135,7 +135,7 @@ def test_a_head_below_the_limits_is_accepted(served: Served) -> None:
 
 
 def test_trailers_are_not_headers(served: Served) -> None:
-    """A token in the trailers is none, even if it came along with the head."""
+    """A token in the trailers does not authenticate the request, even if it arrives together with the head."""
     trailer = f"authorization: Bearer {served.token}\r\n\r\n".encode()
     raw = b"GET /v1/whoami HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n0\r\n" + trailer
     answer = served.say(raw)
@@ -265,7 +265,7 @@ def test_responses_are_sent_without_delay(running: Running) -> None:
 
 @pytest.mark.parametrize("read", [1, 3 * MIB])
 @pytest.mark.parametrize("reset", [False, True])
-def test_an_aborted_download_logs_no_error(running: Running, log: Kept, read: int, *, reset: bool) -> None:
+def test_an_aborted_download_logs_no_error(running: Running, log: LogRecorder, read: int, *, reset: bool) -> None:
     """Whether it closes or resets the connection."""
     raw = running.outside.head("GET /v1/models/a/versions/3/files/model.bin")
     for _ in range(5):
@@ -282,7 +282,7 @@ def test_an_aborted_download_logs_no_error(running: Running, log: Kept, read: in
     assert log.lines == []
 
 
-def test_an_unexpected_body_does_not_stop_a_download(running: Running, log: Kept) -> None:
+def test_an_unexpected_body_does_not_stop_a_download(running: Running, log: LogRecorder) -> None:
     """It is not read, in however many pieces it comes."""
     raw = running.outside.head("GET /v1/models/a/versions/3/files/model.bin", "transfer-encoding: chunked")
     with running.outside.connect() as connection:

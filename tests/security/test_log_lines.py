@@ -99,11 +99,11 @@ def test_a_log_line_is_one_line_of_ascii(text: str) -> None:
 def test_no_log_line_contains_a_token(text: str) -> None:
     """Whole or cut off, in any spelling, at any place."""
     for line in places(text):
-        shown = json.dumps(whole(line))
+        decoded = json.dumps(whole(line))
         for _ in range(4):
-            shown = unquote(shown)
-        assert SECRET[4:20].lower() not in shown.lower()
-        assert "mrg_[redacted]" in shown or "mrg_" not in text
+            decoded = unquote(decoded)
+        assert SECRET[4:20].lower() not in decoded.lower()
+        assert "mrg_[redacted]" in decoded or "mrg_" not in text
     assert whole(logs.encode_line({"path": f"/v1/tokens/{text}"}))["path"].startswith(("/v1/tokens/", "/v1/tokens/x"))
 
 

@@ -94,7 +94,7 @@ def test_a_page_token_belongs_to_its_list(world: World) -> None:
 )
 @pytest.mark.parametrize("listed", LISTS)
 def test_a_forged_page_token_is_refused(world: World, listed: str, place: str) -> None:
-    """The checksum is no secret, so what a token holds is checked like any other input."""
+    """The checksum is not secret, so what a token holds is checked like any other input."""
     token = pages._encode(place.encode() + pages._checksum(place.encode(), LISTS[listed]))
     with nothing_happens(world):
         answer = world.send("GET", f"{listed}&page_token={token}")

@@ -1,4 +1,4 @@
-"""Who knows the digest of bytes does not have them: neither are they given out for it, nor told to be here."""
+"""Knowing the digest of bytes gives no access to them, and does not reveal whether they are stored."""
 
 import hashlib
 import uuid
@@ -37,7 +37,7 @@ def workbench(server: Server, models: str) -> HttpRegistry:
 
 @pytest.fixture
 def world(server: Server, name: str, tmp_path: Path) -> Iterator[World]:
-    """Bytes of one, and another who has heard of their digest."""
+    """Bytes of one, and another principal that knows their digest."""
     file = tmp_path / "model.bin"
     file.write_bytes(b"the secret weights of " + name.encode())
     entry = FileEntry(path="m", size=file.stat().st_size, sha256=hashlib.sha256(file.read_bytes()).hexdigest())

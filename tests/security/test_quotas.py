@@ -1,4 +1,4 @@
-"""How much one peer or principal may ask: wrong tokens, bytes of rows, and announced uploads."""
+"""Rate limits and quotas of peers and principals."""
 
 import hashlib
 import json

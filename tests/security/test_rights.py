@@ -38,7 +38,7 @@ def guarded() -> Iterator[Guarded]:
 
 @pytest.mark.parametrize(("column", "status"), [("integration", 410), ("auditor", 200), ("admin", 200)])
 def test_only_auditors_read_the_bytes_of_a_recalled_version(guarded: Guarded, column: str, status: int) -> None:
-    """Whoever reads the whole log may look into what was recalled; to everybody else it is gone."""
+    """Only principals with the right to read the event log can read recalled bytes; others get 410."""
     answer = guarded.send(Route("GET", ONE + "/files/{path}", READ, version=3, name=ROLLED), column)
     assert answer.status_code == status
     assert status == 200 or problem(answer)["code"] == "version_recalled"
@@ -70,31 +70,31 @@ def test_a_principal_can_do_what_its_role_allows_and_nothing_else(guarded: Guard
     if expected == ALLOWED:
         assert answer.is_success, answer.text
         events = after["rows"]["events"] - before["rows"]["events"]
-        assert events == (route.method != "GET" and route.told)
+        assert events == (route.method != "GET" and route.has_event)
         return
     assert answer.status_code == STATUS[expected], answer.text
-    told = problem(answer)
+    refusal = problem(answer)
     assert after == before
     if expected == UNKNOWN:
         assert answer.headers["www-authenticate"].startswith("Bearer")
     if expected in {UNSEEN, BLOBLESS}:
-        assert told["code"] == {UNSEEN: "model_not_found", BLOBLESS: "blob_not_found"}[expected]
+        assert refusal["code"] == {UNSEEN: "model_not_found", BLOBLESS: "blob_not_found"}[expected]
     if expected == FORBIDDEN:
-        assert told["field"] == "right"
+        assert refusal["field"] == "right"
     if expected == NO_HUMAN:
-        assert told["code"] == "human_required"
+        assert refusal["code"] == "human_required"
 
 
 def test_a_hidden_model_cannot_be_distinguished_from_a_missing_one(guarded: Guarded) -> None:
     """Neither status nor code nor words tell them apart, whatever is asked of them."""
 
-    def told(route: Route) -> dict[str, Any]:
+    def refuse(route: Route) -> dict[str, Any]:
         answer = problem(guarded.send(route, "elsewhere"))
         return {name: text for name, text in answer.items() if name != "request_id"}
 
     for route in ROUTES:
         if "{name}" in route.route and route.name == MODEL:
-            hidden, missing = told(route), told(route._replace(name="eurusd-absence"))
+            hidden, missing = refuse(route), refuse(route._replace(name="eurusd-absence"))
             assert hidden["detail"].replace(MODEL, "eurusd-absence") == missing["detail"]
             assert hidden | {"detail": "", "value": ""} == missing | {"detail": "", "value": ""}
 
@@ -170,5 +170,5 @@ def test_an_address_has_one_spelling(guarded: Guarded, path: str) -> None:
     with guarded.world.http(guarded.world.token) as http:
         answer = http.get(httpx.URL("http://registry.test").copy_with(raw_path=path.encode()))
     assert answer.status_code == 404
-    told = problem(answer)
-    assert (told["code"], told["field"], told["value"]) == ("not_found", "path", path)
+    refusal = problem(answer)
+    assert (refusal["code"], refusal["field"], refusal["value"]) == ("not_found", "path", path)

@@ -49,9 +49,9 @@ def served(running: Running) -> Served:
 @pytest.fixture(autouse=True)
 def log() -> Iterator[Lines]:
     """No client makes the server log a traceback."""
-    with lines() as kept:
-        yield kept
-    assert not [line for line in kept.texts if "Traceback" in line]
+    with lines() as recorder:
+        yield recorder
+    assert not [line for line in recorder.texts if "Traceback" in line]
 
 
 def narrow(served: Served) -> socket.socket:

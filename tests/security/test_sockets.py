@@ -1,4 +1,4 @@
-"""What only real sockets show: bodies cut off, endless, or longer than announced, and broken HTTP."""
+"""Behaviour that only real sockets show: interrupted bodies, endless bodies, pipelined requests, upgrades."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ import pytest
 
 from registry_server.serving import running
 from registry_server.settings import Settings
-from tests.security.worlds import Kept, logged
+from tests.security.worlds import LogRecorder, logged
 
 MIB = 2**20
 DEADLINE_S = 20.0
@@ -61,7 +61,7 @@ class Served(NamedTuple):
         """Everything that is answered until the connection ends, or until the first answer is whole."""
         with self.connect() as connection:
             for part in parts:
-                # Whoever was answered already need not send the rest.
+                # A client with a response need not send the rest.
                 if select.select([connection], [], [], 0)[0]:
                     break
                 connection.sendall(part)
@@ -123,8 +123,8 @@ def quiet(whole: Any) -> None:
 
 
 @pytest.fixture(autouse=True)
-def unchanged(served: Served, whole: Any) -> Iterator[Kept]:
-    """Nothing is kept and nothing logged as a failure of ours, whatever is sent."""
+def unchanged(served: Served, whole: Any) -> Iterator[LogRecorder]:
+    """Check that nothing was stored and no error of the server was logged."""
     before = served.stored_state()
     with logged() as log:
         yield log
@@ -303,7 +303,7 @@ def test_dots_in_an_address_are_not_resolved(served: Served, path: str) -> None:
     assert code(answer) in {"not_found", "model_not_found", "invalid_name", "invalid_path"}
 
 
-def test_logs_hold_no_secrets(tmp_path: Path, capfd: pytest.CaptureFixture[str], unchanged: Kept) -> None:
+def test_logs_hold_no_secrets(tmp_path: Path, capfd: pytest.CaptureFixture[str], unchanged: LogRecorder) -> None:
     """Neither tokens nor queries nor bodies, in the lines of requests and in those of failures."""
     with running(Settings(data=tmp_path, port=0)) as url:
         other = Served(url, tmp_path)
@@ -374,10 +374,10 @@ def test_an_upgrade_with_a_body_is_refused(served: Served, framing: str) -> None
 
 
 def test_an_upgrade_request_is_the_last_of_its_connection(served: Served) -> None:
-    """By this protocol; what comes behind it in the same packet is not heard."""
-    asked = served.head("GET /v1/whoami", "connection: upgrade", "upgrade: websocket")
+    """By this protocol; what comes behind it in the same packet is ignored."""
+    request = served.head("GET /v1/whoami", "connection: upgrade", "upgrade: websocket")
     with served.connect() as connection:
-        connection.sendall(asked + served.head("GET /v1/whoami"))
+        connection.sendall(request + served.head("GET /v1/whoami"))
         (answer,) = _answers(connection)
     assert status(answer) == 200
     assert b"connection: close" in answer.lower()

@@ -19,7 +19,7 @@ from registry_server.infrastructure import stream_to_file
 from registry_server.serving import running
 from registry_server.settings import Settings
 from tests.security.test_sockets import DEADLINE_S, MIB, Served, status
-from tests.security.worlds import Kept, logged
+from tests.security.worlds import LogRecorder, logged
 from tests.support.steps import version_of
 
 LARGE = 256 * MIB
@@ -45,11 +45,11 @@ def http(served: Served) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(autouse=True)
-def log() -> Iterator[Kept]:
-    """Nothing is logged as a failure of ours."""
-    with logged() as kept:
-        yield kept
-    assert kept.failures == []
+def log() -> Iterator[LogRecorder]:
+    """Record the log of one test, and check that no error of the server was logged."""
+    with logged() as recorder:
+        yield recorder
+    assert recorder.failures == []
 
 
 @pytest.fixture
@@ -67,18 +67,18 @@ def begun(http: httpx.Client, content: bytes) -> dict[str, Any]:
     """The upload of these bytes, announced."""
     answer = http.put(f"/v1/uploads/{sha256(content)}", json={"size": len(content)})
     assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+    refusal: dict[str, Any] = answer.json()
+    return refusal
 
 
 def part(http: httpx.Client, content: bytes, start: int, end: int) -> httpx.Response:
-    """What is answered to a part of these bytes."""
+    """Send a part of these bytes and return the response."""
     prefix = {"x-prefix-sha256": sha256(content[:end])}
     return http.put(f"/v1/uploads/{sha256(content)}/parts/{start}", content=content[start:end], headers=prefix)
 
 
 def interrupted(served: Served, content: bytes, end: int, meanwhile: Callable[[], None]) -> bytes:
-    """What is answered to the first part of an upload, in the middle of which something else happens."""
+    """Send the first part of an upload and return the response."""
     digest = sha256(content)
     head = served.head(
         f"PUT /v1/uploads/{digest}/parts/0", f"content-length: {end}", f"x-prefix-sha256: {sha256(content[:end])}"
@@ -104,7 +104,7 @@ def wait(condition: Callable[[], bool]) -> None:
 def test_an_upload_does_not_expire_while_a_part_arrives(
     served: Served, http: httpx.Client, content: bytes, end: int
 ) -> None:
-    """The one who wants to is told to wait, and the bytes come out whole."""
+    """The second request must wait, and the bytes come out whole."""
     begun(http, content)
 
     def forget() -> None:
@@ -135,7 +135,7 @@ def test_an_upload_succeeds_if_its_bytes_arrive_by_another_request(
 
 
 def test_two_parts_at_once_are_not_mixed(served: Served, http: httpx.Client, content: bytes) -> None:
-    """The second one is told to wait."""
+    """The second request must wait."""
     begun(http, content)
 
     def second() -> None:
@@ -181,7 +181,7 @@ def test_no_bytes_are_read_for_an_aborted_download(served: Served, monkeypatch: 
 
 
 class Counted:
-    """How much is read of blobs in this process."""
+    """Count the bytes of blobs that are read in this process."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from registry_server.infrastructure.filesystem import FilesystemBlobs  # noqa: PLC0415

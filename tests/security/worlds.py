@@ -67,8 +67,8 @@ class World:
             return http.request(method, url, content=content, headers=present)
 
     def stored_state(self) -> dict[str, Any]:
-        """All that is kept: every object, the number of rows in each table, every file of bytes."""
-        return self.backend._portal.call(self._kept)
+        """Return every object, the number of rows in each table, and every file of bytes."""
+        return self.backend._portal.call(self._read_state)
 
     def later(self, by: timedelta) -> None:
         """Let time pass."""
@@ -94,7 +94,7 @@ class World:
         await ensure_admin(env, self.backend._home / "admin-token", replace_own)
         self._connect(env)
 
-    async def _kept(self) -> dict[str, Any]:
+    async def _read_state(self) -> dict[str, Any]:
         database: Any = self.backend.env.database
         on_postgres = isinstance(database, postgres.PostgresDatabase)
         sql: Sql = postgres.Connection(database._pool) if on_postgres else database._writer
@@ -181,20 +181,20 @@ def key() -> dict[str, str]:
 def problem(answer: httpx.Response) -> dict[str, Any]:
     """The problem in an answer, which must be a whole one and tell nothing of our insides."""
     assert answer.headers["content-type"] == "application/problem+json", answer.text
-    told: dict[str, Any] = answer.json()
-    assert told["status"] == answer.status_code
-    assert told["type"] == f"urn:model-registry:problem:{told['code']}"
-    assert told["title"]
-    assert told["detail"]
-    assert told["remedy"]
-    assert told["request_id"] == answer.headers["x-request-id"]
+    refusal: dict[str, Any] = answer.json()
+    assert refusal["status"] == answer.status_code
+    assert refusal["type"] == f"urn:model-registry:problem:{refusal['code']}"
+    assert refusal["title"]
+    assert refusal["detail"]
+    assert refusal["remedy"]
+    assert refusal["request_id"] == answer.headers["x-request-id"]
     assert len(answer.content) < 4_000
     assert "Traceback" not in answer.text
-    return told
+    return refusal
 
 
-class Kept(logging.Handler):
-    """Keeps what is logged, whoever switched propagation off."""
+class LogRecorder(logging.Handler):
+    """A log handler that stores all lines, even if propagation is off."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -202,7 +202,7 @@ class Kept(logging.Handler):
         self.failures: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the whole line, its traceback too."""
+        """Store the whole line with its traceback."""
         line = self.format(record)
         self.lines.append(f"{line} {sorted(map(str, record.__dict__.values()))}")
         if record.levelno >= logging.ERROR:
@@ -210,14 +210,14 @@ class Kept(logging.Handler):
 
 
 @contextlib.contextmanager
-def logged() -> Iterator[Kept]:
-    """What the loggers of this process say within the block."""
-    keeping = Kept()
+def logged() -> Iterator[LogRecorder]:
+    """Record the log lines of this process within the block."""
+    recorder = LogRecorder()
     loggers = [logging.getLogger(name) for name in (None, "registry_server", "uvicorn.error", "litestar")]
     for logger in loggers:
-        logger.addHandler(keeping)
+        logger.addHandler(recorder)
     try:
-        yield keeping
+        yield recorder
     finally:
         for logger in loggers:
-            logger.removeHandler(keeping)
+            logger.removeHandler(recorder)
