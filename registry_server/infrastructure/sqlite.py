@@ -110,7 +110,7 @@ class Reader(Connection):
 
 
 class SqliteDatabase:
-    """The registry's records in one file, or in memory if there is no path."""
+    """The registry's records in one file, or in memory without a path."""
 
     read: RecordsPort
     source: str

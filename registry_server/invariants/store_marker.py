@@ -40,7 +40,7 @@ def for_settings(settings: Settings, store: str) -> StoreMarker:
 
 
 def read(folder: Path) -> StoreMarker | None:
-    """Read the marker of a folder; return None if there is no file.
+    """Read the marker of a folder; return None if the file does not exist.
 
     Raises:
         InvalidMarker: the file has other content.

@@ -1,4 +1,4 @@
-"""Between the program and the disk: each call under one folder is written down, and may end the process or fail.
+"""A layer between the program and the disk: it records each call below a folder, and can fail or end the process.
 
 What stands between is the module `os` itself, so that `pathlib` and `shutil` pass through it too, the raw files that
 Python opens, and a file system of SQLite's own. The answers of the server are written down in the same list.
@@ -20,7 +20,7 @@ import apsw
 
 
 class Call(NamedTuple):
-    """One call: its name, the path it is about relative to the folder, the file's identity, where a name leads to."""
+    """One call: its name, its path relative to the folder, the identity of the file, and the target of a name."""
 
     name: str
     place: str
@@ -28,16 +28,16 @@ class Call(NamedTuple):
     target: str = ""
 
     def __str__(self) -> str:
-        """As a line of the list."""
+        """Return the call as a line of text."""
         return f"{self.name} {self.place}" + (f" → {self.target}" if self.target else "")
 
 
-# What is done before the call of that number: nothing, SIGKILL, or an error that it raises instead.
+# The action before the call of that number: none, SIGKILL, or an error instead of the call.
 Interference = Callable[["Recorder", Call], None]
 
 
 class Recorder:
-    """The list of calls under a folder, and what comes between."""
+    """The list of calls below a folder, and the injected fault."""
 
     def __init__(self, root: Path, interfere: Interference = lambda *_: None) -> None:
         self.root = root
@@ -51,7 +51,7 @@ class Recorder:
         self._looking = threading.local()
 
     def tell(self, name: str, place: str, node: int = 0, target: str = "") -> None:
-        """Write a call down, before it is made."""
+        """Record a call before it is made."""
         if getattr(self._looking, "now", False):
             return
         call = Call(name, place, node, target)
@@ -59,7 +59,7 @@ class Recorder:
             if name in {"fsync", "db-sync"}:
                 self.lengths[len(self.calls)] = _length(self.root / place)
             self.calls.append(call)
-        # What comes between may itself look at the files.
+        # The injected action may itself read the files.
         self._looking.now = True
         try:
             self._interfere(self, call)
@@ -67,7 +67,7 @@ class Recorder:
             self._looking.now = False
 
     def within(self, path: Any) -> str | None:
-        """The path relative to the folder, if it lies in there."""
+        """Return the path relative to the folder, or None if it is outside."""
         if isinstance(path, int):
             try:
                 path = os.readlink(f"/proc/self/fd/{path}")  # noqa: PTH115 - pathlib comes through here
@@ -80,7 +80,7 @@ class Recorder:
 
 
 def count(number: int, action: Callable[[Recorder, Call], None]) -> Interference:
-    """Do that at the call of that number, and at no other."""
+    """Run the action at the call of that number only."""
     seen = [0]
 
     def interfere(recorder: Recorder, call: Call) -> None:
@@ -92,12 +92,12 @@ def count(number: int, action: Callable[[Recorder, Call], None]) -> Interference
 
 
 def kill(recorder: Recorder, call: Call) -> None:
-    """End this process now, as nothing can prevent."""
+    """End this process at once by SIGKILL."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def fail(code: int) -> Callable[[Recorder, Call], None]:
-    """Fail as a disk does."""
+    """Raise the error of a failing disk."""
 
     def action(recorder: Recorder, call: Call) -> None:
         if call.name.startswith(("db-", "temporary-")):
@@ -115,12 +115,12 @@ _DESCRIPTOR = ("write", "read", "fsync", "ftruncate", "fchmod", "fstat", "sendfi
 
 @contextmanager
 def recorded(recorder: Recorder) -> Iterator[Recorder]:
-    """Stand between, for as long as the block lasts."""
+    """Record all calls inside the block."""
     for file in recorder.root.rglob("*"):
         try:
             found = file.stat(follow_symlinks=False)
         except FileNotFoundError:
-            continue  # another process shares the folder, and has just given it another name
+            continue  # another process shares the folder and has just renamed the file
         recorder.before[found.st_ino] = recorder.before[str(file.relative_to(recorder.root))] = found.st_size
     with ExitStack() as stack:
         for name, call in _watched(recorder).items():
@@ -221,7 +221,7 @@ def _opening(recorder: Recorder) -> Callable[..., Any]:
 
 
 class _Raw(io.FileIO):
-    """A file whose reads and writes are written down."""
+    """A file whose reads and writes are recorded."""
 
     def __init__(self, recorder: Recorder, place: str, file: Any, mode: str) -> None:
         super().__init__(file, mode)
@@ -245,7 +245,7 @@ class _Raw(io.FileIO):
 
 
 class Disk(apsw.VFS):
-    """The file system under SQLite: what it writes, and when it says that it is durable."""
+    """The file system below SQLite: records its writes and syncs."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -253,11 +253,11 @@ class Disk(apsw.VFS):
         super().__init__(name, "")
 
     def xOpen(self, name: Any, flags: Any) -> Any:  # noqa: N802 - SQLite's name
-        """Open a watched file."""
+        """Open a recorded file."""
         return _Watched(self, name, flags)
 
     def tell(self, name: str, place: str) -> None:
-        """Write a call down."""
+        """Record a call."""
         if self.recorder is not None:
             self.recorder.tell(name, place)
 
@@ -269,7 +269,7 @@ class _Watched(apsw.VFSFile):
         super().__init__("", name, flags)
 
     def _tell(self, name: str) -> None:
-        # What has no name is never to be found again, so it need not be durable.
+        # A file without a name cannot be found again, so it need not be durable.
         self._disk.tell(f"db-{name}" if self._place else f"temporary-{name}", self._place)
 
     def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's name

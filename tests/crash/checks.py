@@ -1,4 +1,4 @@
-"""The checks: each fails where a promise is broken; the tests run them as they are, and on planted faults."""
+"""The checks: each fails if a promise is broken. Tests run them on the real code and on planted faults."""
 
 import asyncio
 import errno
@@ -20,13 +20,13 @@ from tests.crash.power import END
 from tests.crash.scenarios import ALL, CONTENT, SCENARIOS, SHA256
 from tests.crash.worlds import ACTING, Refused, Session, assert_consistent, digest, serving
 
-# What may fail without anybody being told: something that is cleared away again, or is read and then replaced.
+# Calls whose failure need not be reported: clean-up, and reads of bytes that are replaced afterwards.
 UNTOLD = ("unlink blobs/staging/*", "read blobs/sha256/*", "fstat blobs/sha256/*")
-TOLD = {errno.ENOSPC: (507, "storage_full"), errno.EIO: (503, "storage_unavailable")}
+REPORTED = {errno.ENOSPC: (507, "storage_full"), errno.EIO: (503, "storage_unavailable")}
 
 
 def calls_of(data: Path, scenario: str) -> list[Call]:
-    """The calls that a scenario makes when nothing comes between."""
+    """Return the calls that a scenario makes without any fault."""
     recorder = Recorder(data)
     prepare, act, _ = ALL[scenario]
     worlds.run(data, prepare, act, recorder=recorder)
@@ -35,7 +35,7 @@ def calls_of(data: Path, scenario: str) -> list[Call]:
 
 
 def points(calls: list[Call], *, every: bool, step: int = 1) -> list[int]:
-    """The numbers of the calls to come between, counted from one, and one more for the end.
+    """Return the numbers of the calls at which a fault is injected, counted from one, and one more for the end.
 
     Unless it is every one, of equal calls in a row the first and the last are taken, and of those each `step`th.
     """
@@ -46,31 +46,31 @@ def points(calls: list[Call], *, every: bool, step: int = 1) -> list[int]:
 
 
 def order(data: Path, scenario: str) -> None:
-    """The calls of a write path come in the order of the rules, and none of its steps is missing."""
+    """Check that a write path makes its calls in the order of the rules, without a missing step."""
     calls = calls_of(data, scenario)
     assert not broken(SERVER, calls)
     assert follows(STEPS[scenario], calls) is None
 
 
 def kill_at(nursery: Nursery, data: Path, scenario: str, *, number: int, how: str, fault: str = "") -> None:
-    """When the process has ended at that call, all that it acknowledged is there, and the next one can go on."""
+    """Check that after a kill at that call all acknowledged data exist and the next process can continue."""
     end = nursery.run(job="serve", scenario=scenario, data=str(data), number=number, how=how, fault=fault)
     assert end.signal == SIGKILL, "the child failed; its traceback stands above"
-    kept = [one for one in end.kept if one != ACTING]
-    acting = end.kept[end.kept.index(ACTING) :] if ACTING in end.kept else []
-    asyncio.run(_restarted(data, scenario, set(kept), set(acting)))
+    acknowledged = [one for one in end.acknowledged if one != ACTING]
+    acting = end.acknowledged[end.acknowledged.index(ACTING) :] if ACTING in end.acknowledged else []
+    asyncio.run(_restarted(data, scenario, set(acknowledged), set(acting)))
     shutil.rmtree(data)
 
 
-async def _restarted(data: Path, scenario: str, kept: set[str], acting: set[str]) -> None:
+async def _restarted(data: Path, scenario: str, acknowledged: set[str], acting: set[str]) -> None:
     _, act, damaged = SCENARIOS[scenario]
     async with serving(data) as session:
-        await assert_consistent(session, kept, set(damaged - acting))
+        await assert_consistent(session, acknowledged, set(damaged - acting))
         seen = Recorder(data, _whole(session, wrong := [], damaged))
         with worlds.watched(seen):
             await act(session)
         assert not wrong, f"bytes under a final name were written on: {wrong[0]}"
-        await assert_consistent(session, kept, set(damaged if scenario == "quarantine" else ()))
+        await assert_consistent(session, acknowledged, set(damaged if scenario == "quarantine" else ()))
 
 
 def _whole(session: Session, wrong: list[str], damaged: Iterable[str]) -> Any:
@@ -83,33 +83,33 @@ def _whole(session: Session, wrong: list[str], damaged: Iterable[str]) -> Any:
 
 
 def fail_at(data: Path, scenario: str, number: int, code: int) -> None:
-    """A disk that fails at that call is told by a typed problem, leaves nothing half done, and is forgotten after."""
+    """Check that a disk failure at that call gives a typed problem, and leaves nothing incomplete."""
     asyncio.run(_failing(data, scenario, number, code))
     shutil.rmtree(data)
 
 
 async def _failing(data: Path, scenario: str, number: int, code: int) -> None:
     prepare, act, damaged = SCENARIOS[scenario]
-    kept: set[str] = set()
+    acknowledged: set[str] = set()
     recorder = Recorder(data, count(number, fail(code)))
-    async with serving(data, kept.add) as session:
+    async with serving(data, acknowledged.add) as session:
         await prepare(session)
-    # Opened anew, as where the calls were counted.
-    async with serving(data, kept.add) as session:
+    # Opened again, as in the run that counted the calls.
+    async with serving(data, acknowledged.add) as session:
         with worlds.watched(recorder):
             failed = await _refusal(act, session)
         call = recorder.calls[number - 1] if number <= len(recorder.calls) else END
         if failed is None:
             assert call.name in {"answer", "temporary-write", "end"} or _is_like(UNTOLD, call), (
-                f"{call} failed and nobody was told"
+                f"{call} failed, and no error was reported"
             )
         else:
-            assert failed == TOLD[code], f"{call}: {failed}"
+            assert failed == REPORTED[code], f"{call}: {failed}"
         if not _is_like(UNTOLD[:1], call):
-            await assert_consistent(session, kept, set(damaged))
+            await assert_consistent(session, acknowledged, set(damaged))
         await act(session)
     async with serving(data) as session:
-        await assert_consistent(session, kept, set(damaged if scenario == "quarantine" else ()))
+        await assert_consistent(session, acknowledged, set(damaged if scenario == "quarantine" else ()))
 
 
 async def _refusal(act: Any, session: Session) -> tuple[int, str] | None:
@@ -125,7 +125,7 @@ def _is_like(patterns: Iterable[str], call: Call) -> bool:
 
 
 def refusal(data: Path, scenario: str) -> None:
-    """What is refused without any trouble of the disk is refused, and leaves nothing."""
+    """Check that a wrong request is refused also without a disk failure, and leaves nothing behind."""
 
     async def both() -> None:
         prepare, act, _ = SCENARIOS[scenario]
@@ -138,7 +138,7 @@ def refusal(data: Path, scenario: str) -> None:
 
 
 def race(data: Path, scenario: str) -> None:
-    """Bytes that are sent again after damage was found, and before it is taken away, stay."""
+    """Check that bytes stay that a client sends again between the discovery of damage and the quarantine."""
     real = FilesystemBlobs.verify
 
     async def both() -> None:
@@ -159,18 +159,18 @@ def race(data: Path, scenario: str) -> None:
 
 
 def client_order(root: Path, way: str) -> None:
-    """A client syncs and verifies bytes before they get a name."""
+    """Check that a client syncs and verifies bytes before it gives them a name."""
     recorder = Recorder(root)
     with clients.registry() as registry, recorded(recorder):
         clients.WAYS[way](registry, root)
-    # Documents carry their own digest, and are looked at whenever they are used.
+    # Documents contain their own digest, which is checked at each use.
     bytes_ = [call for call in recorder.calls if "manifests/" not in call.place and "references/" not in call.place]
     assert not broken(CLIENT, bytes_)
     assert follows(STEPS[way], recorder.calls) is None
 
 
 def client_kill_at(nursery: Nursery, root: Path, way: str, number: int, fault: str = "") -> bool:
-    """Whether the client got so far as to be killed; nothing stands under a name that is not its own."""
+    """Return whether the client reached that call and was killed; check that no file has a wrong name."""
     end = nursery.run(job="fetch", way=way, root=str(root), number=number, fault=fault)
     assert end.signal or end.status == 0, "the child failed; its traceback stands above"
     clients.assert_whole(root)
@@ -178,18 +178,18 @@ def client_kill_at(nursery: Nursery, root: Path, way: str, number: int, fault: s
 
 
 def client_fail_at(registry: Any, root: Path, way: str, number: int, code: int) -> bool:
-    """Whether there was a call of that number; then nothing partial has a name, and the next try succeeds."""
+    """Return whether there was a call of that number; check that no partial file has a name and that a retry works."""
     root.mkdir()
     recorder = Recorder(root, count(number, fail(code)))
     with recorded(recorder):
         try:
             clients.assert_fetched(clients.WAYS[way](registry, root))
         except (OSError, RegistryError):
-            # Its own disk's error, or that what it copied could not be verified.
+            # The error of its own disk, or the failed verification of a copy.
             pass
         else:
             call = recorder.calls[min(number, len(recorder.calls)) - 1]
-            # A copy by the kernel that fails is made again by hand; what is only remembered fails nobody.
+            # A failed copy by the kernel is repeated in Python; a failure of the cache of references is ignored.
             is_optional = "manifests" in call.place or "references" in call.place
             message = f"{call} failed and no warning was logged"
             assert is_optional or call.name != "fsync" or number > len(recorder.calls), message
@@ -199,7 +199,7 @@ def client_fail_at(registry: Any, root: Path, way: str, number: int, code: int) 
 
 
 def unreadable(data: Path) -> None:
-    """Bytes that cannot be read are replaced by those that are sent again."""
+    """Check that unreadable bytes are replaced when a client sends them again."""
     calls = calls_of(data, "again")
     number = next(n for n, call in enumerate(calls, 1) if call.name == "read")
     recorder = Recorder(data, count(number, fail(errno.EIO)))
@@ -218,7 +218,7 @@ def unreadable(data: Path) -> None:
 
 
 def first_start(folder: Path) -> None:
-    """The folders that a first start makes are durable before it serves."""
+    """Check that a first start makes its folders durable before it serves."""
     data = folder / "data"
     recorder = Recorder(folder)
 

@@ -1,4 +1,4 @@
-"""A client in this process: the real registry in memory, and its bytes on their way into a cache and a folder."""
+"""A client in this process that fetches from a real registry in memory into a cache and a folder."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ class _Pieces(httpx.SyncByteStream):
 
 
 class _InPieces(PortalTransport):
-    """Answers come in small pieces, so that a small file is several writes."""
+    """A transport that returns responses in small chunks, so that a small file needs several writes."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         answer = super().handle_request(request)
@@ -35,7 +35,7 @@ class _InPieces(PortalTransport):
 
 
 def register(registry: HttpRegistry) -> None:
-    """The version that is fetched."""
+    """Return the version that is fetched."""
     registry.models.create("volatility", "forecasting")
     with tempfile.TemporaryDirectory() as folder:
         for path, content in FILES.items():
@@ -46,7 +46,7 @@ def register(registry: HttpRegistry) -> None:
 
 @contextmanager
 def registry() -> Iterator[HttpRegistry]:
-    """A registry with the version."""
+    """Run a registry with the version."""
     with backend() as world:
         world.reset()
         with client(world) as found:
@@ -55,7 +55,7 @@ def registry() -> Iterator[HttpRegistry]:
 
 
 def client(world: TestBackend) -> HttpRegistry:
-    """A client that tries once, and whose answers come in pieces."""
+    """Return a client without retries that receives responses in chunks."""
     config = RegistryConfig(url=URL, token=world.token(), attempts=1)
     return HttpRegistry(config, transport=_InPieces(world._app, world._portal))
 
@@ -73,7 +73,7 @@ WAYS: Final[dict[str, Callable[[HttpRegistry, Path], Path]]] = {"fetch": _fetch,
 
 
 def assert_whole(root: Path) -> None:
-    """Fail if a final name has other bytes than its own."""
+    """Fail if a file with a final name has other bytes."""
     for file in root.rglob("blobs/sha256/*/*"):
         assert digest(file.read_bytes()) == file.name, f"other bytes under a final name: {file.name}"
     for path, content in FILES.items():

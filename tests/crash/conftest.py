@@ -1,4 +1,4 @@
-"""What the crash tests share."""
+"""Fixtures of the crash tests."""
 
 from collections.abc import Iterator
 
@@ -9,6 +9,6 @@ from tests.crash.nursery import Nursery, nursery
 
 @pytest.fixture(scope="module")
 def children() -> Iterator[list[Nursery]]:
-    """Parents of processes that are born to be killed, for two at a time."""
+    """Provide two parent processes whose children are killed."""
     with nursery() as one, nursery() as another:
         yield [one, another]

@@ -1,4 +1,4 @@
-"""Faults, to be planted on purpose: each is one mistake that somebody could make, and the checks must find it."""
+"""Planted faults: each is one plausible mistake that the checks must detect."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,7 +18,7 @@ from tests.crash import mistakes
 
 
 class Fault(NamedTuple):
-    """A mistake: what is put in the place of what, and the checks of which each one finds it."""
+    """A planted fault: the target, its replacement, and the checks that must fail."""
 
     says: str
     target: Any
@@ -224,7 +224,7 @@ FAULTS: Final = {
 
 @contextmanager
 def planted(says: str) -> Iterator[None]:
-    """Make that mistake for as long as the block lasts; none, if it has no name."""
+    """Plant that fault inside the block; plant nothing if the name is empty."""
     with ExitStack() as stack:
         if says:
             fault = FAULTS[says]

@@ -1,4 +1,4 @@
-"""One bit of something that is stored is flipped; whoever uses it next must notice."""
+"""Checks that flip one stored bit; the next use must detect it."""
 
 import random
 import shutil
@@ -14,7 +14,7 @@ from tests.crash.worlds import digest
 
 
 class Bits:
-    """A version at a registry and in a cache, and the chance by which bits are flipped."""
+    """A version in a registry and in a cache, and a seeded choice of bits."""
 
     def __init__(self, world: TestBackend, registry: HttpRegistry, cache: Path, chance: random.Random) -> None:
         self.world = world
@@ -24,20 +24,20 @@ class Bits:
         registry.fetch(REFERENCE, cache=self.cache)
 
     def flip(self, content: bytes) -> bytes:
-        """The same but for one bit."""
+        """Return the bytes with one bit flipped."""
         place = self.chance.randrange(len(content) * 8)
         changed = bytearray(content)
         changed[place // 8] ^= 1 << place % 8
         return bytes(changed)
 
     def flip_file(self, file: Path) -> None:
-        """Change one bit on the disk."""
+        """Flip one bit in a file."""
         changed = self.flip(file.read_bytes())
         file.chmod(0o600)
         file.write_bytes(changed)
 
     def one_of(self, folder: Path) -> Path:
-        """Any file below."""
+        """Return a random file below a folder."""
         return self.chance.choice(
             sorted(file for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
         )
@@ -53,29 +53,29 @@ def _in_cache(bits: Bits, folder: str, *, each: bool = False) -> None:
         pass
     else:
         raise AssertionError(f"a bit of {folder} was flipped, and what was kept was used")
-    # With the registry at hand it heals itself.
+    # With a reachable registry the cache repairs itself.
     assert_fetched(bits.registry.fetch(REFERENCE, cache=bits.cache).folder)
     assert_fetched(bits.registry.fetch(REFERENCE, cache=bits.cache, local_files_only=True).folder)
 
 
 def cached_blob(bits: Bits) -> None:
-    """Bytes in the cache are not used, and are fetched again."""
+    """Check that damaged bytes in the cache are not used but fetched again."""
     _in_cache(bits, "blobs")
 
 
 def cached_manifest(bits: Bits) -> None:
-    """A manifest in the cache is not used, and is asked for again."""
+    """Check that a damaged manifest in the cache is not used but requested again."""
     _in_cache(bits, "manifests")
 
 
 def cached_reference(bits: Bits) -> None:
-    """What a reference meant is not told wrong."""
-    # Processes with a token and those without have a file each.
+    """Check that a damaged reference in the cache gives no wrong version."""
+    # Processes with and without a token have separate files.
     _in_cache(bits, "references", each=True)
 
 
 def stored_blob(bits: Bits) -> None:
-    """Bytes at the registry reach nobody and go into quarantine, as the log tells; bytes sent again heal it."""
+    """Check that damaged bytes in the registry are quarantined with an event, until they are sent again."""
     file = bits.one_of(bits.world._home / "blobs" / "sha256")
     bits.flip_file(file)
     empty = Cache(bits.cache.root.parent / "empty")
@@ -93,7 +93,7 @@ def stored_blob(bits: Bits) -> None:
 
 
 def stored_manifest(bits: Bits) -> None:
-    """A manifest in the database is refused before a byte is fetched."""
+    """Check that a damaged manifest in the database is refused before any byte is fetched."""
     raw = bits.world.env.database._writer.raw  # type: ignore[attr-defined]
     name = bits.registry.versions.resolve(REFERENCE).digest
     ((body,),) = raw.execute("SELECT body FROM documents WHERE digest = ?", (name,)).fetchall()

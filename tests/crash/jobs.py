@@ -1,4 +1,4 @@
-"""What the children of the nursery do."""
+"""The jobs of the child processes."""
 
 import random
 import tempfile
@@ -13,7 +13,7 @@ from common_lib.errors import RegistryUnavailable
 from tests.crash import clients, worlds
 from tests.crash.calls import Recorder, count, kill, recorded
 from tests.crash.faults import planted
-from tests.crash.nursery import tell
+from tests.crash.nursery import report_to_parent
 from tests.crash.power import END, cut
 from tests.crash.scenarios import SCENARIOS
 
@@ -21,16 +21,16 @@ HOW: Final = {"kill": kill, "cut": cut}
 
 
 def serve(scenario: str, data: str, number: int, how: str, fault: str = "") -> None:
-    """Run a scenario and die at the call of that number, or at the end."""
+    """Run a scenario and end the process at the call of that number, or at the end."""
     recorder = Recorder(Path(data), count(number, HOW[how]))
     prepare, act, _ = SCENARIOS[scenario]
     with planted(fault):
-        told, end = (lambda sha256: tell(kept=sha256)), (lambda: HOW[how](recorder, END))
-        worlds.run(Path(data), prepare, act, recorder=recorder, kept=told, then=end)
+        report, end = (lambda sha256: report_to_parent(acknowledged=sha256)), (lambda: HOW[how](recorder, END))
+        worlds.run(Path(data), prepare, act, recorder=recorder, acknowledged=report, then=end)
 
 
 def fetch(way: str, root: str, number: int, fault: str = "") -> None:
-    """Fetch into a cache, or place into a folder, and die at the call of that number."""
+    """Fetch into a cache or a folder, and end the process at the call of that number."""
     recorder = Recorder(Path(root), count(number, kill))
     with ExitStack() as stack:
         stack.enter_context(planted(fault))
@@ -40,7 +40,7 @@ def fetch(way: str, root: str, number: int, fault: str = "") -> None:
 
 
 def busy(url: str, token: str, seed: int, cache: str) -> None:
-    """Register small files and large ones in parts, and fetch them, until killed or the server is gone."""
+    """Register small files and large ones in parts, and fetch them, until this process or the server is killed."""
     chance = random.Random(seed)
     config = RegistryConfig(url=url, token=token, attempts=1)
     with ExitStack() as stack:
@@ -49,7 +49,7 @@ def busy(url: str, token: str, seed: int, cache: str) -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         registry = stack.enter_context(HttpRegistry(config))
         registry.models.get("killed")
-        tell(ready=True)
+        report_to_parent(ready=True)
         stack.enter_context(suppress(RegistryUnavailable))
         while True:
             _turn(registry, chance, folder / "model.bin", Cache(Path(cache)))
@@ -59,7 +59,7 @@ def _turn(registry: HttpRegistry, chance: random.Random, file: Path, cache: Cach
     content = chance.randbytes(chance.choice((100, 20_000)))
     file.write_bytes(content)
     version = registry.register("killed", file, framework="test")
-    tell(kept=f"{version.version}:{worlds.digest(content)}")
+    report_to_parent(acknowledged=f"{version.version}:{worlds.digest(content)}")
     found = registry.fetch(f"models:/killed/{chance.randint(1, version.version)}", cache=cache)
     (entry,) = found.manifest.files
     assert worlds.digest((found.folder / entry.path).read_bytes()) == entry.sha256

@@ -1,4 +1,4 @@
-"""Processes that are born to be killed: one that has imported everything, and forks whenever it is asked.
+"""Processes that tests kill: a parent has imported everything and forks a child for each job.
 
 It reads jobs from its input, one JSON document a line, and writes what the child acknowledged and how it ended.
 """
@@ -17,50 +17,50 @@ ROOT = Path(__file__).parents[2]
 
 
 class End(NamedTuple):
-    """How a child ended: by a signal, or with a status; and what it acknowledged before."""
+    """The end of a child (a signal or a status), and the digests it acknowledged before."""
 
     signal: int
     status: int
-    kept: list[str]
+    acknowledged: list[str]
 
 
 class Nursery:
-    """The parent of all children."""
+    """The process that forks the children."""
 
     def __init__(self, to: IO[str], back: IO[str]) -> None:
         self._to, self._back = to, back
 
     def run(self, **job: Any) -> End:
-        """Let a child do a job, and wait for its end."""
+        """Run a job in a child, and wait for its end."""
         self.start(**job)
         return self.wait()
 
     def start(self, **job: Any) -> int:
-        """Let a child begin; its process id."""
+        """Start a child and return its process id."""
         self._to.write(json.dumps(job) + "\n")
         self._to.flush()
         return int(json.loads(self._back.readline())["born"])
 
     def ready(self) -> None:
-        """Wait until the child says that it is."""
-        told = json.loads(self._back.readline())
-        assert "ready" in told, "the child failed; its traceback stands above"
+        """Wait until the child reports that it is ready."""
+        message = json.loads(self._back.readline())
+        assert "ready" in message, "the child failed; its traceback stands above"
 
     def wait(self) -> End:
-        """The end of the child."""
-        kept: list[str] = []
+        """Return how the child ended."""
+        acknowledged: list[str] = []
         for line in self._back:
-            told = json.loads(line)
-            kept += [told["kept"]] if "kept" in told else []
-            if "ended" in told:
-                status = told["ended"]
-                return End(os.WTERMSIG(status), os.waitstatus_to_exitcode(status), kept)
+            message = json.loads(line)
+            acknowledged += [message["acknowledged"]] if "acknowledged" in message else []
+            if "ended" in message:
+                status = message["ended"]
+                return End(os.WTERMSIG(status), os.waitstatus_to_exitcode(status), acknowledged)
         raise AssertionError("the nursery died")
 
 
 @contextmanager
 def nursery() -> Iterator[Nursery]:
-    """A nursery for as long as the block lasts."""
+    """Run a nursery inside the block."""
     command = [sys.executable, "-W", "error", "-m", "tests.crash.nursery"]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
@@ -71,29 +71,29 @@ def nursery() -> Iterator[Nursery]:
             process.stdin.close()
 
 
-def tell(**what: Any) -> None:
-    """Say something to whoever asked; it is on its way before this process can be killed."""
+def report_to_parent(**what: Any) -> None:
+    """Send a message to the parent; it is sent before this process can be killed."""
     os.write(1, (json.dumps(what) + "\n").encode())
 
 
 def main() -> None:
-    """Fork for each line."""
+    """Fork a child for each line."""
     from tests.crash.jobs import JOBS  # noqa: PLC0415 - the pytest process imports this module for its other half
 
     for line in sys.stdin:
         job = json.loads(line)
         child = os.fork()
         if child == 0:
-            tell(born=os.getpid())
+            report_to_parent(born=os.getpid())
             os._exit(_child(JOBS[job.pop("job")], job))
         _, status = os.waitpid(child, 0)
-        tell(ended=status)
+        report_to_parent(ended=status)
 
 
 def _child(work: Any, job: dict[str, Any]) -> int:
     try:
         work(**job)
-    except BaseException:  # noqa: BLE001 - the parent must be told, whatever it is
+    except BaseException:  # noqa: BLE001 - the parent needs every error
         traceback.print_exc()
         return 1
     return 0

@@ -15,7 +15,7 @@ Key = Callable[[Call], int | str]
 
 
 class Rule(NamedTuple):
-    """What `owed` leaves to do must be `paid` before what is `due`; `of` tells what a call is about, if it matters."""
+    """A rule: after a call `owed`, a call `paid` must come before a call `due`; `of` selects the subject, if needed."""
 
     says: str
     owed: frozenset[str]
@@ -51,17 +51,17 @@ SERVER = (
     Rule("bytes are synced before the answer", _WRITES, "fsync", _ANSWER, _node, _node),
     Rule("names are synced before the answer", _NAMES, "fsync", _ANSWER, _folder, _place),
 )
-# A cache may lose what it has, and fetches it again; but what has a name is whole.
+# A cache may lose files and fetch them again, but a file with a name must be whole.
 CLIENT = SERVER[:1]
 
 
 def broken(rules: Iterable[Rule], calls: list[Call]) -> list[str]:
-    """What of the rules these calls break, in words."""
+    """Return the broken rules as sentences."""
     return [words for rule in rules for words in _broken(rule, calls)]
 
 
 def _broken(rule: Rule, calls: list[Call]) -> Iterable[str]:
-    # Who owes what: the debtor is a file or a name, so that removing it settles its debts.
+    # Open syncs by file or name, so that the removal of the file also removes them.
     debts: dict[str, tuple[int | str, Call]] = {}
     for call in calls:
         if call.name in rule.due:
@@ -80,7 +80,7 @@ def _broken(rule: Rule, calls: list[Call]) -> Iterable[str]:
 
 
 def follows(steps: Iterable[str], calls: list[Call]) -> str | None:
-    """The first of these steps that the calls do not have behind the ones before; `*` in it is any text."""
+    """Return the first step that does not follow the earlier steps in the calls; `*` matches any text."""
     lines = iter([str(call) for call in calls])
     for step in steps:
         if not any(fnmatchcase(line, step) for line in lines):

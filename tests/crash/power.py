@@ -1,4 +1,4 @@
-"""A loss of power: the process ends, and of all that was written only what was synced is left.
+"""A power cut: the process ends, and only synced data survive.
 
 It is the worst that a file system may do: bytes that were not synced are cut off, and names that were not synced are as
 they were before. `kill -9` alone leaves both in place, because the kernel lives on.
@@ -10,18 +10,18 @@ from pathlib import Path, PurePosixPath
 
 from tests.crash.calls import Call, Recorder, kill
 
-# What comes behind the last call: all was answered.
+# A number after the last call: every request has a response.
 END = Call("end", "")
 
 
 def cut(recorder: Recorder, call: Call) -> None:
-    """End this process as a loss of power would, before that call is made."""
+    """End this process like a power cut, before that call."""
     lose(recorder, recorder.calls[: None if call == END else -1])
     kill(recorder, call)
 
 
 def lose(recorder: Recorder, done: list[Call]) -> None:
-    """Take back what was not synced by then."""
+    """Undo all writes that were not synced before that call."""
     root = recorder.root
     for path, length in _unsynced_bytes(recorder, done):
         if path.exists() and path.stat().st_size > length:

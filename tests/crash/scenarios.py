@@ -1,4 +1,4 @@
-"""Every way in which the server writes, each as what is there before and what is asked of it."""
+"""Every write path of the server, each with its preparation and its requests."""
 
 import json
 import os
@@ -18,7 +18,7 @@ SHA256 = digest(CONTENT)
 
 
 class Scenario(NamedTuple):
-    """What is there before, what is asked, and the digests whose bytes were damaged before."""
+    """The preparation, the requests, and the digests whose bytes were damaged before."""
 
     prepare: Step
     act: Step
@@ -64,8 +64,8 @@ async def _verify(session: Session) -> None:
 
 async def _unnamed(session: Session) -> None:
     await session.put(OTHER)
-    await _version_of(session, OTHER, "kept")
-    # A lease that has run out already.
+    await _version_of(session, OTHER, "acknowledged")
+    # A lease that has expired.
     with mock.patch.object(artifacts, "LEASE", timedelta(seconds=-1)):
         await session.send("PUT", f"/blobs/{SHA256}", CONTENT)
 
@@ -75,7 +75,7 @@ async def _collect(session: Session) -> None:
 
 
 async def _in_few_folders(session: Session, **order: int) -> None:
-    # Each of the 256 folders is listed in the same way.
+    # All 256 folders are listed in the same way.
     with mock.patch.object(collection, "_PREFIXES", sorted({SHA256[:2], digest(OTHER)[:2]})):
         await session.send("POST", "/collection", json.dumps(order).encode(), **{"content-type": "application/json"})
 
@@ -95,7 +95,7 @@ async def _version_of(session: Session, content: bytes, name: str) -> None:
     await session.post("/models", name=name, type="regression")
     entry = {"path": "model.bin", "size": len(content), "sha256": digest(content)}
     made = await session.post(f"/models/{name}/versions", framework="test", files=[entry])
-    session.kept(f"{name}/{made['version']}")
+    session.acknowledged(f"{name}/{made['version']}")
 
 
 async def _version(session: Session) -> None:
@@ -151,7 +151,7 @@ async def _abandon(session: Session) -> None:
     await session.send("DELETE", f"/uploads/{SHA256}")
 
 
-# The other paths of the blob store; an end or an error at each of their calls is that of a path above.
+# The other paths of the blob store; their calls fail in the same way as those of a path above.
 ALL = SCENARIOS | {
     "together": Scenario(_other, _together),
     "undo": Scenario(_both, _undo),

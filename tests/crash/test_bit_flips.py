@@ -1,4 +1,4 @@
-"""Single bits that a disk flips, in cached bytes and documents, in stored bytes and in stored manifests."""
+"""Single flipped bits in cached bytes and documents, in stored bytes and in stored manifests."""
 
 import random
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.crash import clients, flips
 def test_a_flipped_bit_is_found_before_it_is_used(
     model_registry_backend: TestBackend, tmp_path: Path, kind: str, count: int
 ) -> None:
-    """Every time; what can be had again is had again, what cannot is refused."""
+    """Data that exist elsewhere are fetched again; other data are refused."""
     seed = 20_261_125
     print(f"seed {seed}")
     with clients.client(model_registry_backend) as registry:

@@ -1,4 +1,4 @@
-"""Servers and clients that are killed at a call to the disk that was chosen before, at each in turn."""
+"""Servers and clients that are killed at each disk call in turn."""
 
 import itertools
 import os
@@ -21,10 +21,10 @@ each = pytest.mark.parametrize(
 def test_a_server_that_ends_at_any_call_loses_nothing(
     tmp_path: Path, children: list[Nursery], scenario: str, calls: str
 ) -> None:
-    """Killed or without power: what was acknowledged is there, no name has other bytes, the same request succeeds."""
+    """After a kill or a power cut acknowledged data exist, every file is whole, and the same request succeeds."""
     every = calls == "every"
     numbers = checks.points(checks.calls_of(tmp_path / "data", scenario), every=every, step=3)
-    # The short form takes turns.
+    # The short form alternates between both.
     both = ("kill", "cut")
     trials = list(itertools.product(numbers, both) if every else zip(numbers, itertools.cycle(both), strict=False))
     for number, how in trials:
@@ -37,7 +37,7 @@ def test_a_server_that_ends_at_any_call_loses_nothing(
 def test_a_client_that_is_killed_at_any_call_leaves_nothing_partial(
     tmp_path: Path, children: list[Nursery], model_registry_backend: TestBackend, way: str, calls: str
 ) -> None:
-    """Neither in the cache nor in a folder, also if another process shares them; the next one takes over what came."""
+    """This holds for cache and folder, also if another process shares them; the next process continues the download."""
     with clients.client(model_registry_backend) as registry:
         clients.register(registry)
         trials = 0
@@ -59,7 +59,7 @@ def test_a_client_that_is_killed_at_any_call_leaves_nothing_partial(
 def test_what_a_killed_client_brought_is_taken_over(
     tmp_path: Path, children: list[Nursery], model_registry_backend: TestBackend
 ) -> None:
-    """Once it is old enough to be nobody's; then nothing is left of it."""
+    """The file is removed when it is too old to belong to a running download."""
     with clients.client(model_registry_backend) as registry:
         clients.register(registry)
         for number in itertools.count(6, 9):

@@ -1,4 +1,4 @@
-"""On every write path, what relies on something comes after that is synced."""
+"""On every write path a dependent step comes after the sync of its data."""
 
 from pathlib import Path
 
@@ -13,23 +13,23 @@ from tests.crash.scenarios import ALL
 
 @pytest.mark.parametrize("scenario", ALL)
 def test_the_server_calls_the_disk_in_the_right_order(tmp_path: Path, scenario: str) -> None:
-    """Bytes, then their name, then the row, then the answer, each synced before the next begins; no step is missing."""
+    """The order is bytes, name, row, response; each is synced before the next begins, and no step is missing."""
     checks.order(tmp_path / "data", scenario)
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_the_client_calls_the_disk_in_the_right_order(tmp_path: Path, way: str) -> None:
-    """Bytes are verified and synced before they get a name."""
+    """The client verifies and syncs bytes before it gives them a name."""
     checks.client_order(tmp_path, way)
 
 
 def test_the_first_start_makes_its_folders_durable(tmp_path: Path) -> None:
-    """Before anybody is answered, each folder stands in a folder that was synced."""
+    """The parent of each folder is synced before the first response."""
     checks.first_start(tmp_path)
 
 
 def test_the_rules_notice_each_missing_sync() -> None:
-    """A list of calls that is right is passed; without any one of its syncs it is not."""
+    """A correct list of calls passes; it fails without any one of its syncs."""
     right = [
         Call("create", "staging/x", 1),
         Call("write", "staging/x", 1),

@@ -1,4 +1,4 @@
-"""The checks find what they are for: each mistake that is made on purpose fails each check that is named for it."""
+"""The checks detect planted faults: each fault makes each check fail that it names."""
 
 import errno
 import itertools
@@ -13,7 +13,7 @@ from tests.crash import checks, clients, flips
 from tests.crash.faults import FAULTS, planted
 from tests.crash.nursery import Nursery
 
-# The first check that is named for a fault is run always, the others in the long form.
+# The first check of a fault always runs, the others only in the long form.
 CASES = [
     pytest.param(fault.says, *found, marks=[pytest.mark.long] if number else [], id=" - ".join((fault.says, *found)))
     for fault in FAULTS.values()
@@ -22,7 +22,7 @@ CASES = [
 
 
 class Finder(NamedTuple):
-    """The checks, each run at every call if need be."""
+    """The checks; each can run at every call."""
 
     folder: Path
     children: list[Nursery]
@@ -49,7 +49,7 @@ class Finder(NamedTuple):
 
     def _ended(self, fault: str, scenario: str, how: str) -> None:
         data = self.folder / "data"
-        # The last ones first: there, most has been promised.
+        # The last calls first: most data are acknowledged there.
         for number in reversed(checks.points(checks.calls_of(data, scenario), every=False)):
             checks.kill_at(self.children[0], data, scenario, number=number, how=how, fault=fault)
 
@@ -74,19 +74,19 @@ class Finder(NamedTuple):
 
 @pytest.fixture
 def finder(tmp_path: Path, children: list[Nursery], model_registry_backend: TestBackend) -> Finder:
-    """The checks, in a folder of this test's own."""
+    """Provide the checks in a folder of this test."""
     return Finder(tmp_path, children, model_registry_backend)
 
 
 @pytest.mark.damages
 @pytest.mark.parametrize(("fault", "check", "what"), CASES)
 def test_a_planted_fault_is_found(finder: Finder, fault: str, check: str, what: str) -> None:
-    """By the check that is named for it."""
+    """The check that the fault names fails."""
     with pytest.raises(AssertionError):
         finder.find(fault, check, what)
 
 
 def test_every_kind_of_fault_is_planted() -> None:
-    """Those that the promise of durability names are among them."""
+    """The list has every fault that the documentation of durability names."""
     named = {"no fsync of the file", "no fsync of any folder", "row before bytes", "verification skipped"}
     assert named | {"EIO of fsync swallowed", "response before the commit"} <= set(FAULTS)

@@ -1,4 +1,4 @@
-"""Real servers and real clients, killed at any moment, again and again on one data folder and one cache."""
+"""Real servers and clients, killed at random moments, many times on one data folder and one cache."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ _MANY = 1_000
 
 
 class Server(NamedTuple):
-    """A server in a process of its own, and how long it took from its beginning to its first answer."""
+    """A server in its own process, and the time from its start to its first response."""
 
     process: subprocess.Popen[bytes]
     url: str
@@ -41,7 +41,7 @@ class Server(NamedTuple):
 
 @contextlib.contextmanager
 def serving(data: Path) -> Iterator[Server]:
-    """A server that answers, ended by SIGKILL."""
+    """Run a server, and end it by SIGKILL."""
     program = "from registry_server.cli import main; main()"
     command = [sys.executable, "-c", program, "serve", "--data", str(data), "--port", "0"]
     began = time.monotonic()
@@ -58,22 +58,22 @@ def serving(data: Path) -> Iterator[Server]:
 
 
 class Watch:
-    """What was acknowledged, and which files were found whole already."""
+    """The acknowledged data, and the files that were checked before."""
 
     def __init__(self, data: Path, cache: Path) -> None:
         self.data = data
         self.cache = cache
-        self.kept: dict[int, str] = {}
+        self.acknowledged: dict[int, str] = {}
         self._whole: set[tuple[int, int]] = set()
 
-    def take(self, kept: list[str]) -> None:
-        """Remember what was acknowledged."""
-        for one in kept:
+    def take(self, acknowledged: list[str]) -> None:
+        """Record the acknowledged data."""
+        for one in acknowledged:
             version, _, sha256 = one.partition(":")
-            self.kept[int(version)] = sha256
+            self.acknowledged[int(version)] = sha256
 
     def assert_whole(self, *, again: bool = False) -> None:
-        """Fail if a file has a final name and other bytes; those that were looked at and did not change are skipped."""
+        """Fail if a file with a final name has other bytes; unchanged files are checked only once."""
         for root in (self.data / "blobs" / "sha256", self.cache / "blobs" / "sha256"):
             for file in root.glob("??/*"):
                 about = file.stat()
@@ -82,19 +82,19 @@ class Watch:
                     assert digest(file.read_bytes()) == file.name, f"a partial file: {file}"
                     self._whole.add(known)
 
-    def assert_kept(self, versions: list[int]) -> None:
-        """Fail unless these versions are there with their bytes."""
+    def assert_stored(self, versions: list[int]) -> None:
+        """Fail unless these versions exist with their bytes."""
         with contextlib.closing(apsw.Connection(str(self.data / "registry.sqlite3"))) as raw:
             for version in versions:
                 rows = raw.execute("SELECT sha256 FROM version_files WHERE version = ?", (version,)).fetchall()
-                assert rows == [(self.kept[version],)], f"version {version} was lost"
-                sha256 = self.kept[version]
+                assert rows == [(self.acknowledged[version],)], f"version {version} was lost"
+                sha256 = self.acknowledged[version]
                 assert (self.data / "blobs" / "sha256" / sha256[:2] / sha256).exists()
 
 
 @pytest.mark.parametrize("trials", [6, pytest.param(_MANY, marks=[pytest.mark.long, pytest.mark.timeout(3_600)])])
 def test_random_kills_lose_nothing_that_was_acknowledged(tmp_path: Path, children: list[Nursery], trials: int) -> None:
-    """Half of the kills hit the server and half the clients; every file is whole, and the log tells the state."""
+    """Half of the kills hit the server and half the clients; every file stays whole, and the log matches the state."""
     seed = 20_261_124
     print(f"seed {seed}")
     chance = random.Random(seed)
@@ -106,7 +106,7 @@ def test_random_kills_lose_nothing_that_was_acknowledged(tmp_path: Path, childre
         with serving(watch.data) as server:
             starts.append(server.start_s)
             assert not list((watch.data / "blobs" / "staging").iterdir()), "staging was not cleaned"
-            watch.assert_kept(chance.sample(sorted(watch.kept), min(20, len(watch.kept))))
+            watch.assert_stored(chance.sample(sorted(watch.acknowledged), min(20, len(watch.acknowledged))))
             with contextlib.suppress(AlreadyExists), registry_at(server) as registry:
                 registry.models.create("killed", "regression")
             while hit and hit.pop() == "client":
@@ -115,36 +115,36 @@ def test_random_kills_lose_nothing_that_was_acknowledged(tmp_path: Path, childre
         watch.assert_whole()
     with serving(watch.data) as server:
         starts.append(server.start_s)
-        watch.assert_kept(sorted(watch.kept))
+        watch.assert_stored(sorted(watch.acknowledged))
         watch.assert_whole(again=True)
     with contextlib.closing(apsw.Connection(str(watch.data / "registry.sqlite3"))) as raw:
         asyncio.run(assert_events_tell_the_state(Connection(raw)))
         (found,) = raw.execute("SELECT count(*), max(version) FROM versions").fetchall()
     assert found[0] == (found[1] or 0), "the numbers have a gap"
-    assert watch.kept, "nothing was acknowledged"
-    print(f"{trials} kills, {len(watch.kept)} versions acknowledged, {found[0]} there")
+    assert watch.acknowledged, "nothing was acknowledged"
+    print(f"{trials} kills, {len(watch.acknowledged)} versions acknowledged, {found[0]} there")
     print(f"starts: median {statistics.median(starts):.2f} s, longest {max(starts):.2f} s")
-    # In the short form the machine is shared with the rest of the suite, and time says nothing.
+    # In the short form other tests use the machine too, so time is not checked.
     assert trials < _MANY or statistics.median(starts) < 2
 
 
 def registry_at(server: Server) -> HttpRegistry:
-    """The first admin's registry."""
+    """Yield the first admin's registry."""
     return HttpRegistry(RegistryConfig(url=server.url, token=server.token))
 
 
 def act(server: Server, children: list[Nursery], watch: Watch, chance: random.Random, *, kill_server: bool) -> None:
-    """Let two clients work on one cache, and kill the server or both of them, each at a moment of its own."""
+    """Run two clients on one cache, and kill the server or both clients, each at its own moment."""
     facts = {"url": server.url, "token": server.token, "cache": str(watch.cache)}
     born = [one.start(job="busy", seed=chance.getrandbits(60), **facts) for one in children]
     for one in children:
         one.ready()
     for process in [server.process.pid] if kill_server else born:
-        # The moment is what is random here: there is nothing to wait for.
+        # A random moment: no event marks it.
         time.sleep(chance.uniform(0.0, _LONGEST_S))
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
     for one in children:
         end = one.wait()
         assert end.status == (0 if kill_server else -signal.SIGKILL), "a client failed; its traceback stands above"
-        watch.take(end.kept)
+        watch.take(end.acknowledged)

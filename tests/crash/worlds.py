@@ -1,4 +1,4 @@
-"""A server on a data folder, within this process, whose every call to the disk passes the recorder."""
+"""A server in this process on a data folder; the recorder sees each of its disk calls."""
 
 import asyncio
 import hashlib
@@ -21,12 +21,12 @@ from registry_server.settings import Settings
 from tests.crash.calls import Disk, Recorder, recorded
 from tests.support.state import assert_events_tell_the_state
 
-# What is acknowledged behind this was asked for while the calls were recorded.
+# Responses after this line belong to requests made while the calls were recorded.
 ACTING = "acting"
 
 
 class Refused(AssertionError):
-    """An answer that is no success."""
+    """A response that is not a success."""
 
     def __init__(self, status: int, code: str) -> None:
         self.status, self.code = status, code
@@ -34,19 +34,21 @@ class Refused(AssertionError):
 
 
 class Session:
-    """The first admin at a server; what was acknowledged is told to whoever watches."""
+    """A session of the first admin; it reports what the server acknowledged."""
 
-    def __init__(self, data: Path, env: Environment, client: httpx.AsyncClient, kept: Callable[[str], None]) -> None:
+    def __init__(
+        self, data: Path, env: Environment, client: httpx.AsyncClient, acknowledged: Callable[[str], None]
+    ) -> None:
         self.data = data
         self.env = env
-        self.kept = kept
+        self.acknowledged = acknowledged
         self._client = client
 
     async def send(self, method: str, path: str, content: bytes | None = None, **headers: str) -> dict[str, Any]:
-        """The body of the answer.
+        """Send a request and return the body of the response.
 
         Raises:
-            Refused: it is no success.
+            Refused: the response is not a success.
         """
         pieces = None if content is None else _pieces(content)
         answer = await self._client.request(method, f"/v1{path}", content=pieces, headers=headers)
@@ -55,7 +57,7 @@ class Session:
         return json.loads(answer.content) if answer.content else {}
 
     async def post(self, path: str, **body: Any) -> dict[str, Any]:
-        """The answer to a JSON document, under a key that is the same whenever the same is sent."""
+        """Send a JSON document and return the response; equal documents have the same idempotency key."""
         content = json.dumps(body).encode()
         key = hashlib.sha256(path.encode() + content).hexdigest()[:32]
         headers = {"content-type": "application/json", "idempotency-key": key}
@@ -65,10 +67,10 @@ class Session:
         """Upload bytes in one piece."""
         sha256 = sha256 or digest(content)
         await self.send("PUT", f"/blobs/{sha256}", content)
-        self.kept(sha256)
+        self.acknowledged(sha256)
 
     async def put_in_parts(self, content: bytes, length: int) -> None:
-        """Upload bytes in parts, going on where the server is."""
+        """Upload bytes in parts, from the position that the server has."""
         sha256 = digest(content)
         begin = json.dumps({"size": len(content)}).encode()
         upload = await self.send("PUT", f"/uploads/{sha256}", begin, **{"content-type": "application/json"})
@@ -77,7 +79,7 @@ class Session:
             part = content[start : start + length]
             prefix = digest(content[: start + len(part)])
             upload = await self._part(sha256, start, part, prefix, begin)
-        self.kept(sha256)
+        self.acknowledged(sha256)
 
     async def _part(self, sha256: str, start: int, part: bytes, prefix: str, begin: bytes) -> dict[str, Any]:
         try:
@@ -94,13 +96,13 @@ async def _pieces(content: bytes) -> AsyncIterator[bytes]:
 
 
 def digest(content: bytes) -> str:
-    """The SHA-256 of bytes."""
+    """Return the SHA-256 of bytes."""
     return hashlib.sha256(content).hexdigest()
 
 
 @cache
 def disk() -> Disk:
-    """The file system of this process that SQLite uses."""
+    """Return the file system that SQLite uses in this process."""
     return Disk("recorded-disk")
 
 
@@ -110,7 +112,7 @@ def _app() -> Litestar:
 
 
 class _Answering:
-    """The application; the moment of an answer is in the list."""
+    """Run the application and record the moment of each response."""
 
     def __init__(self) -> None:
         self.recorder: Recorder | None = None
@@ -129,7 +131,7 @@ _answering = _Answering()
 
 @contextmanager
 def watched(recorder: Recorder) -> Any:
-    """Write down what the server does from here on."""
+    """Record the calls of the server from now on."""
     disk().recorder = _answering.recorder = recorder
     try:
         with recorded(recorder):
@@ -139,20 +141,20 @@ def watched(recorder: Recorder) -> Any:
 
 
 @asynccontextmanager
-async def serving(data: Path, kept: Callable[[str], None] = lambda _: None) -> AsyncIterator[Session]:
-    """A server on that folder, and a session at it."""
+async def serving(data: Path, acknowledged: Callable[[str], None] = lambda _: None) -> AsyncIterator[Session]:
+    """Run a server on that folder, and yield a session."""
     database = partial(SqliteDatabase, vfs=disk().name)
-    # Small pieces, so that a small file is several writes.
+    # Small chunks, so that a small file needs several writes.
     with mock.patch.object(composition, "SqliteDatabase", database), mock.patch.object(stream_to_file, "CHUNK", 64):
-        async with composition.opened(Settings(data=data, access_log=False)) as env:
-            composition.connect(_app(), env)
+        async with composition.open_environment(Settings(data=data, access_log=False)) as env:
+            composition.use_environment(_app(), env)
             token = (data / "admin-token").read_text().strip()
             async with httpx.AsyncClient(
                 transport=httpx.ASGITransport(app=_answering),
                 base_url="http://registry.test",
                 headers={"authorization": f"Bearer {token}"},
             ) as client:
-                yield Session(data, env, client, kept)
+                yield Session(data, env, client, acknowledged)
 
 
 def run(
@@ -161,17 +163,17 @@ def run(
     act: Any,
     *,
     recorder: Recorder | None = None,
-    kept: Callable[[str], None] = lambda _: None,
+    acknowledged: Callable[[str], None] = lambda _: None,
     then: Callable[[], None] = lambda: None,
 ) -> None:
-    """Prepare a registry, then act on it, watched; `then` comes before it closes."""
+    """Prepare a registry, then act on it and record the calls; run `then` before it closes."""
 
     async def both() -> None:
-        async with serving(data, kept) as session:
+        async with serving(data, acknowledged) as session:
             await prepare(session)
-        # Opened anew, so that nothing of what came before is still on its way.
-        async with serving(data, kept) as session:
-            kept(ACTING)
+        # Opened again, so that no earlier work is unfinished.
+        async with serving(data, acknowledged) as session:
+            acknowledged(ACTING)
             with nullcontext() if recorder is None else watched(recorder):
                 await act(session)
             then()
@@ -179,8 +181,8 @@ def run(
     asyncio.run(both())
 
 
-async def assert_consistent(session: Session, kept: set[str], damaged: set[str]) -> None:
-    """Fail unless all that was acknowledged is there, and nothing stands under a name that is not its own."""
+async def assert_consistent(session: Session, acknowledged: set[str], damaged: set[str]) -> None:
+    """Fail unless all acknowledged data exist and every file has the bytes of its name."""
     blobs = session.data / "blobs"
     assert not list((blobs / "staging").iterdir()), "staging was not cleaned"
     found = {path.name: digest(path.read_bytes()) for path in (blobs / "sha256").rglob("*") if path.is_file()}
@@ -188,9 +190,9 @@ async def assert_consistent(session: Session, kept: set[str], damaged: set[str])
     assert wrong <= damaged, f"other bytes under a final name: {wrong}"
     rows = await session.env.database.read.artifacts.list_blobs("", 1_000)
     sound = {row.sha256 for row in rows if row.quarantined_at is None}
-    digests = {one for one in kept if "/" not in one}
+    digests = {one for one in acknowledged if "/" not in one}
     assert digests - damaged <= sound, "an acknowledged row was lost"
-    for version in kept - digests:
+    for version in acknowledged - digests:
         model, number = version.split("/")
         assert await session.env.database.read.versions.find(model, int(number)), "an acknowledged version was lost"
     assert sound - damaged <= set(found), "a row without bytes"

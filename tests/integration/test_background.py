@@ -167,8 +167,8 @@ async def test_a_missing_folder_of_bytes_is_an_alarm_and_not_damage(
         assert len(alarms) == 1
         assert str(blobs) in alarms[0]
         assert await world.metric("registry_scrub_stopped") == 1
-        asked = await world.http.post("/v1/presence", json={"sha256": sorted(digests(*BLOBS))})
-        assert how == "another" or asked.json()["code"] == "blob_store_missing"
+        presence = await world.http.post("/v1/presence", json={"sha256": sorted(digests(*BLOBS))})
+        assert how == "another" or presence.json()["code"] == "blob_store_missing"
         collected = await world.http.post("/v1/collection", json={"grace_s": 0, "trash_s": 0})
         assert collected.json()["code"] == "blob_store_missing"
         verified = await world.http.post(f"/v1/blobs/{min(digests(*BLOBS))}/verify")

@@ -1,4 +1,4 @@
-"""The collector removes what nobody names, and nothing else, on both engines and beside uploads."""
+"""The collector removes unreferenced blobs and nothing else, on both engines and during uploads."""
 
 import hashlib
 import random
@@ -27,7 +27,7 @@ DAYS_2 = timedelta(days=2)
 
 @pytest.fixture(params=["memory", "postgres"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """A registry whose clock can be moved; afterwards its events must tell its state."""
+    """Provide a registry with a movable clock; afterwards its replayed events must equal its state."""
     with opened(request) as found:
         yield found
         sql = found.backend._portal.call(_sql, found)
@@ -41,13 +41,13 @@ async def _sql(world: World) -> Any:
 
 @pytest.fixture
 def registry(world: World) -> Iterator[HttpRegistry]:
-    """An admin's registry."""
+    """Provide an admin's registry."""
     with world.backend.registry() as found:
         yield found
 
 
 def published(registry: HttpRegistry, folder: Path, content: bytes) -> str:
-    """The digest of bytes that are at the registry and that no version names."""
+    """Upload bytes that no version references, and return their digest."""
     file = folder / "unnamed.bin"
     file.write_bytes(content)
     sha256 = hashlib.sha256(content).hexdigest()
@@ -56,12 +56,12 @@ def published(registry: HttpRegistry, folder: Path, content: bytes) -> str:
 
 
 def stored(world: World, place: str = "sha256") -> set[str]:
-    """The digests whose bytes stand there."""
+    """Return the digests with a file in that folder."""
     return {file.name for file in (world.backend._home / "blobs" / place).rglob("*") if file.is_file()}
 
 
-def test_bytes_go_step_by_step(world: World, registry: HttpRegistry, tmp_path: Path) -> None:
-    """Kept by their lease, then condemned, then in the trash, then gone; what a version names stays."""
+def test_unreferenced_bytes_are_removed_in_steps(world: World, registry: HttpRegistry, tmp_path: Path) -> None:
+    """The steps are lease, mark, trash and deletion; bytes of a version stay."""
     named = stored(world)
     sha256 = published(registry, tmp_path, b"nobody names me")
     assert registry.artifacts.collect_garbage(grace_s=0).unreferenced_blobs == 0
@@ -80,8 +80,8 @@ def test_bytes_go_step_by_step(world: World, registry: HttpRegistry, tmp_path: P
     assert types == ["registry.blob.published", "registry.blob.removed"]
 
 
-def test_a_dry_run_says_what_would_be_and_changes_nothing(world: World, registry: HttpRegistry, tmp_path: Path) -> None:
-    """Its figures are those of the run that follows."""
+def test_a_dry_run_reports_the_result_and_changes_nothing(world: World, registry: HttpRegistry, tmp_path: Path) -> None:
+    """Its numbers equal those of the run that follows."""
     published(registry, tmp_path, b"nobody names me")
     registry.artifacts.begin_upload("ab" * 32, 7)
     world.later(DAYS_2)
@@ -96,8 +96,8 @@ def test_a_dry_run_says_what_would_be_and_changes_nothing(world: World, registry
     assert (did.removed_blobs, did.expired_uploads) == (1, 1)
 
 
-def test_who_comes_in_time_saves_condemned_bytes(world: World, registry: HttpRegistry, tmp_path: Path) -> None:
-    """By asking for them, by sending them again, or by a version that names them."""
+def test_marked_bytes_that_are_used_again_stay(world: World, registry: HttpRegistry, tmp_path: Path) -> None:
+    """A presence query, an upload or a version uses them."""
     contents = [b"asked for", b"sent again", b"named", b"in parts"]
     digests = [published(registry, tmp_path, content) for content in contents]
     world.later(DAYS_2)
@@ -112,7 +112,7 @@ def test_who_comes_in_time_saves_condemned_bytes(world: World, registry: HttpReg
 
 
 def test_tombstoned_versions_free_their_bytes(world: World, registry: HttpRegistry, tmp_path: Path) -> None:
-    """After the retention; those that a live version names too stay, and so do manifest and digest."""
+    """This happens after the retention; bytes of other versions, the manifest and the digest stay."""
     only, both = b"only in the old one", b"in both"
     for contents in ([only, both], [both]):
         folder = tmp_path / str(len(contents))
@@ -136,7 +136,7 @@ def test_tombstoned_versions_free_their_bytes(world: World, registry: HttpRegist
 
 
 def test_a_file_without_a_row_goes_to_the_trash(world: World, registry: HttpRegistry) -> None:
-    """A crash between the file and its row leaves one; a young one may be on its way to its row."""
+    """A crash before the row is written leaves such a file; a recent file may still get its row."""
     stray = hashlib.sha256(b"stray").hexdigest()
     place = world.backend._home / "blobs" / "sha256" / stray[:2] / stray
     place.parent.mkdir(exist_ok=True)
@@ -146,8 +146,8 @@ def test_a_file_without_a_row_goes_to_the_trash(world: World, registry: HttpRegi
     assert stray in stored(world, "trash")
 
 
-def test_damage_is_found_told_and_mended(world: World, registry: HttpRegistry, tmp_path: Path) -> None:
-    """By whoever looks; damaged bytes are served to nobody, and new ones take their place."""
+def test_damage_is_found_reported_and_repaired(world: World, registry: HttpRegistry, tmp_path: Path) -> None:
+    """Damaged bytes are not served, and an upload replaces them."""
     version = version_of(registry, "eurusd-direction", b"precious")
     sha256 = hashlib.sha256(b"precious").hexdigest()
     place = world.backend._home / "blobs" / "sha256" / sha256[:2] / sha256
@@ -169,8 +169,8 @@ def test_damage_is_found_told_and_mended(world: World, registry: HttpRegistry, t
     assert types == [f"registry.blob.{what}" for what in ("published", "quarantined", "restored")]
 
 
-def test_bytes_put_back_by_hand_are_taken_once_they_are_read(world: World, registry: HttpRegistry) -> None:
-    """A file that merely lies there is not believed; read and found right, it lifts the quarantine with an event."""
+def test_bytes_restored_by_hand_are_used_after_verification(world: World, registry: HttpRegistry) -> None:
+    """The existence of the file is not enough; a successful verification ends the quarantine with an event."""
     version = version_of(registry, "eurusd-direction", b"precious")
     sha256 = hashlib.sha256(b"precious").hexdigest()
     place = world.backend._home / "blobs" / "sha256" / sha256[:2] / sha256
@@ -195,25 +195,25 @@ def test_bytes_put_back_by_hand_are_taken_once_they_are_read(world: World, regis
 def test_damage_is_in_the_log_of_the_server_once(
     world: World, registry: HttpRegistry, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """At level error, whoever found it."""
+    """The level is ERROR."""
     version_of(registry, "eurusd-direction", b"precious")
     sha256 = hashlib.sha256(b"precious").hexdigest()
     (world.backend._home / "blobs" / "sha256" / sha256[:2] / sha256).write_bytes(b"qrecious")
     for _ in range(2):
         assert not registry.artifacts.verify_blob(sha256).sound
-    (said,) = (record for record in caplog.records if sha256 in record.getMessage())
-    assert said.levelname == "ERROR"
-    assert "is damaged and is now in quarantine" in said.getMessage()
+    (record_of_damage,) = (record for record in caplog.records if sha256 in record.getMessage())
+    assert record_of_damage.levelname == "ERROR"
+    assert "is damaged and is now in quarantine" in record_of_damage.getMessage()
 
 
 def test_only_an_admin_collects(world: World) -> None:
-    """Not even the one who uploads."""
+    """The uploader may not."""
     with world.backend.registry("workbench") as workbench, pytest.raises(Forbidden):
         workbench.artifacts.collect_garbage(dry_run=True)
 
 
-def test_the_collector_takes_nothing_from_those_who_upload(server: Server, name: str, tmp_path: Path) -> None:
-    """It runs without any grace while many register the same bytes; each version that exists has all of them."""
+def test_the_collector_removes_nothing_during_uploads(server: Server, name: str, tmp_path: Path) -> None:
+    """It runs without grace while many clients register the same bytes; every version has all its bytes."""
     seed = 20_261_124
     print(f"seed {seed}")
     contents = [f"{name} {number}".encode() for number in range(6)]
@@ -253,8 +253,8 @@ def test_the_collector_takes_nothing_from_those_who_upload(server: Server, name:
             registry.fetch(version.reference, cache=Cache(tmp_path / "last"))
 
 
-def test_an_upload_by_another_is_another_upload(world: World, tmp_path: Path) -> None:
-    """Nobody goes on with, sees or ends the upload of somebody else."""
+def test_uploads_of_two_principals_are_separate(world: World, tmp_path: Path) -> None:
+    """No principal continues, sees or ends the upload of another."""
     file = tmp_path / "file"
     file.write_bytes(b"0123456789")
     sha256, first = (hashlib.sha256(b"0123456789"[:end]).hexdigest() for end in (10, 4))
@@ -266,15 +266,17 @@ def test_an_upload_by_another_is_another_upload(world: World, tmp_path: Path) ->
             lambda: other.artifacts.abandon_upload(sha256),
             lambda: other.artifacts.put_part(sha256, Source(file, 4), sha256),
         ):
-            with pytest.raises(UploadNotFound, match="no upload of"):
+            with pytest.raises(UploadNotFound, match="no open upload of"):
                 refused()
         assert other.artifacts.begin_upload(sha256, 10).received == 0
         assert one.artifacts.put_part(sha256, Source(file, 4), sha256).complete
         assert other.artifacts.begin_upload(sha256, 10).complete
 
 
-def test_bytes_that_are_named_again_begin_anew(world: World, registry: HttpRegistry, tmp_path: Path) -> None:
-    """An old mark does not count against bytes that were in use in between, however long ago it was made."""
+def test_a_mark_is_removed_when_bytes_are_referenced_again(
+    world: World, registry: HttpRegistry, tmp_path: Path
+) -> None:
+    """An old mark does not count for bytes that were in use in the meantime."""
     sha256 = published(registry, tmp_path, b"in use, on and off")
     world.later(DAYS_2)
     assert registry.artifacts.collect_garbage(grace_s=DAY).unreferenced_blobs == 1
@@ -288,10 +290,10 @@ def test_bytes_that_are_named_again_begin_anew(world: World, registry: HttpRegis
     assert registry.artifacts.collect_garbage(grace_s=DAY).removed_blobs == 1
 
 
-def test_who_comes_while_the_collector_is_at_work_saves_bytes(
+def test_bytes_used_during_a_collection_stay(
     world: World, registry: HttpRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each blob is looked at again in the transaction that removes it."""
+    """The collector checks each blob again in the transaction that removes it."""
     wanted, unwanted = (published(registry, tmp_path, content) for content in (b"wanted", b"unwanted"))
     world.later(DAYS_2)
     assert registry.artifacts.collect_garbage(grace_s=DAY).unreferenced_blobs == 2

@@ -87,13 +87,13 @@ def test_a_policy_that_is_set_while_a_promotion_is_prepared_still_counts(
 def test_others_are_served_while_thousands_of_files_are_judged(
     server: Server, admin: ModelRegistry, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The search for files does not run on the event loop: a resolve is answered while it is under way."""
+    """The search for files does not run on the event loop: a resolve succeeds while it is under way."""
     revision = staged(admin, name, ["model.bin"], ["*.bin"])
-    find, searching, answered = promotion.find_files, threading.Event(), threading.Event()
+    find, searching, resolved = promotion.find_files, threading.Event(), threading.Event()
 
     def held(*args: object) -> object:
         searching.set()
-        assert answered.wait(30), "nobody was served while files were looked for"
+        assert resolved.wait(30), "nobody was served while files were looked for"
         return find(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(promotion, "find_files", held)
@@ -106,7 +106,7 @@ def test_others_are_served_while_thousands_of_files_are_judged(
         with server.registry() as other:
             assert other.models.get(name).production_version is None
     finally:
-        answered.set()
+        resolved.set()
         promoting.join(30)
     assert admin.models.get(name).production_version == 1
 

@@ -33,7 +33,7 @@ async def database(postgres_url: str) -> AsyncIterator[PostgresDatabase]:
     await opened.close()
 
 
-async def test_a_connection_that_is_cut_in_a_write_is_told_and_replaced(database: PostgresDatabase) -> None:
+async def test_a_connection_cut_during_a_write_is_reported_and_replaced(database: PostgresDatabase) -> None:
     """Nothing of the write is there, and the next one works."""
 
     async def cut(records: Records) -> None:

@@ -120,7 +120,7 @@ def test_a_server_of_ones_own_leaves_nothing_behind(tmp_path: Path, *, durable: 
 
 @pytest.mark.usefixtures("our_own_server_only")
 def test_a_server_that_cannot_start_shows_its_log(tmp_path: Path) -> None:
-    """The error repeats what PostgreSQL said."""
+    """The error contains the log of PostgreSQL."""
     with (
         pytest.raises(RuntimeError, match=r"did not start:(?s:.*)no_such_library"),
         support._shared_server(tmp_path, "shared_preload_libraries=no_such_library"),
@@ -134,7 +134,7 @@ def test_without_the_wheel_the_error_names_the_way_out(tmp_path: Path, monkeypat
     """A Python version without a wheel needs a server of its own."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(RuntimeError, match="set TEST_DATABASE_URL"), postgres_server(tmp_path):
-        pytest.fail("there is no server")
+        pytest.fail("a server started")
 
 
 def test_a_given_server_is_used_and_left_as_it_was(

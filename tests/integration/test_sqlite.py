@@ -1,4 +1,4 @@
-"""The SQLite engine: group commit, isolation of neighbours, and a disk that fails."""
+"""The SQLite engine: group commit, isolation in a batch, and failing disks."""
 
 import asyncio
 import threading
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Disk(apsw.VFS):
-    """The real file system, watched: counts fsyncs, can hold them back, and can be full or broken."""
+    """A real file system that counts fsyncs, can block them, and can be full or broken."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -30,7 +30,7 @@ class Disk(apsw.VFS):
         super().__init__(name, "")
 
     def hold(self) -> None:
-        """Hold the next fsync back; `entered` tells that it has begun."""
+        """Block the next fsync; `entered` is set when it begins."""
         self.entered.clear()
         self.gate.clear()
 
@@ -58,13 +58,13 @@ class _File(apsw.VFSFile):
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """The server runs on asyncio."""
+    """Run on asyncio, like the server."""
     return "asyncio"
 
 
 @pytest.fixture
 def disk(request: pytest.FixtureRequest) -> Iterator[Disk]:
-    """A watched disk of this test's own."""
+    """Provide a watched disk for this test."""
     watched = Disk(f"disk-{abs(hash(request.node.nodeid))}")
     yield watched
     watched.unregister()
@@ -72,7 +72,7 @@ def disk(request: pytest.FixtureRequest) -> Iterator[Disk]:
 
 @pytest.fixture
 async def database(tmp_path: Path, disk: Disk) -> AsyncIterator[SqliteDatabase]:
-    """An open database on the watched disk."""
+    """Provide an open database on the watched disk."""
     opened = SqliteDatabase(tmp_path / "registry.sqlite3", vfs=disk.name)
     await opened.open()
     yield opened
@@ -90,7 +90,7 @@ def _keep(digest: str) -> Any:
 
 
 async def test_writes_that_wait_share_one_fsync(database: SqliteDatabase, disk: Disk) -> None:
-    """While one commit is held up, all who come queue, and one more commit serves them."""
+    """Writes that arrive during a blocked commit share the next commit."""
     before = disk.syncs
     disk.hold()
     first = asyncio.ensure_future(database.write(_keep("first")))
@@ -102,8 +102,8 @@ async def test_writes_that_wait_share_one_fsync(database: SqliteDatabase, disk: 
     assert disk.syncs - before <= 3
 
 
-async def test_a_refused_write_leaves_its_neighbours_alone(database: SqliteDatabase, disk: Disk) -> None:
-    """In one batch the refused are rolled back whole and the others kept."""
+async def test_a_failed_write_does_not_affect_others_in_its_batch(database: SqliteDatabase, disk: Disk) -> None:
+    """In one batch failed writes are rolled back, and the others are stored."""
 
     async def refused(records: Records) -> None:
         await records.artifacts.insert_document("never", b"{}")
@@ -117,12 +117,12 @@ async def test_a_refused_write_leaves_its_neighbours_alone(database: SqliteDatab
     disk.gate.set()
     outcomes = await asyncio.gather(first, *batch, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [str, str, KeyError, str]
-    kept = [await database.read.artifacts.find_document(digest) for digest in ("first", "a", "b", "never")]
-    assert kept == [b"{}", b"{}", b"{}", None]
+    stored = [await database.read.artifacts.find_document(digest) for digest in ("first", "a", "b", "never")]
+    assert stored == [b"{}", b"{}", b"{}", None]
 
 
-async def test_nobody_is_answered_before_the_fsync(database: SqliteDatabase, disk: Disk) -> None:
-    """A write whose fsync is held up is not acknowledged."""
+async def test_a_write_returns_only_after_the_fsync(database: SqliteDatabase, disk: Disk) -> None:
+    """A write with a blocked fsync is not acknowledged."""
     disk.hold()
     waiting = asyncio.ensure_future(database.write(_keep("held")))
     done, _ = await asyncio.wait([waiting], timeout=0.2)
@@ -135,17 +135,17 @@ async def test_nobody_is_answered_before_the_fsync(database: SqliteDatabase, dis
 async def test_a_failing_disk_refuses_and_recovers(
     database: SqliteDatabase, disk: Disk, error: type[Exception]
 ) -> None:
-    """Nothing of a failed write is there, and the next one works when the disk does."""
+    """A failed write stores nothing, and the next one succeeds when the disk works."""
     disk.error = error
     with pytest.raises(StorageUnavailable, match=error.__name__):
         await database.write(_keep("lost"))
     disk.error = None
     assert await database.read.artifacts.find_document("lost") is None
-    assert await database.write(_keep("kept")) == "kept"
+    assert await database.write(_keep("stored")) == "stored"
 
 
 async def test_a_caller_that_is_gone_does_not_stop_the_writer(database: SqliteDatabase, disk: Disk) -> None:
-    """One that leaves during its commit is committed, one that leaves before its turn never runs; others are served."""
+    """A write cancelled during its commit is stored, one cancelled before its turn never runs, and others succeed."""
     disk.hold()
     during = asyncio.ensure_future(database.write(_keep("during")))
     await asyncio.to_thread(disk.entered.wait, 10)
@@ -156,12 +156,12 @@ async def test_a_caller_that_is_gone_does_not_stop_the_writer(database: SqliteDa
     before.cancel()
     disk.gate.set()
     assert await following == "next"
-    kept = [await database.read.artifacts.find_document(digest) for digest in ("during", "before", "next")]
-    assert kept == [b"{}", None, b"{}"]
+    stored = [await database.read.artifacts.find_document(digest) for digest in ("during", "before", "next")]
+    assert stored == [b"{}", None, b"{}"]
 
 
-async def test_whoever_waits_when_it_closes_is_served_first(database: SqliteDatabase, disk: Disk) -> None:
-    """Then nobody is."""
+async def test_close_finishes_waiting_writes_first(database: SqliteDatabase, disk: Disk) -> None:
+    """Later writes fail."""
     disk.hold()
     waiting = [asyncio.ensure_future(database.write(_keep(f"d{n}"))) for n in range(3)]
     await asyncio.to_thread(disk.entered.wait, 10)
@@ -174,8 +174,8 @@ async def test_whoever_waits_when_it_closes_is_served_first(database: SqliteData
     await closing
 
 
-async def test_a_use_case_that_waits_for_the_world_is_refused(database: SqliteDatabase) -> None:
-    """Within a transaction only records may be awaited: anything else would stop all writers."""
+async def test_a_use_case_that_awaits_something_else_is_refused(database: SqliteDatabase) -> None:
+    """A transaction may await records only: anything else would block all writers."""
 
     async def sleeps(records: Records) -> None:
         await records.artifacts.find_document("x")
@@ -187,7 +187,7 @@ async def test_a_use_case_that_waits_for_the_world_is_refused(database: SqliteDa
 
 
 async def test_events_cannot_be_changed_or_removed(database: SqliteDatabase) -> None:
-    """The schema itself refuses."""
+    """Triggers in the schema refuse it."""
     raw = database._writer.raw
     raw.execute("INSERT INTO events VALUES (1, x'7b7d')")
     for statement in ("UPDATE events SET body = x'00'", "DELETE FROM events"):
@@ -206,8 +206,8 @@ async def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
         await SqliteDatabase(file).open()
 
 
-async def test_the_database_says_how_it_is_kept(database: SqliteDatabase) -> None:
-    """WAL with full fsync, on a build of SQLite that is safe with it."""
+async def test_the_database_uses_wal_with_full_fsync(database: SqliteDatabase) -> None:
+    """This needs a build of SQLite with a safe WAL mode."""
     raw = database._writer.raw
     assert raw.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
     assert raw.execute("PRAGMA synchronous").fetchall() == [(2,)]

@@ -1,4 +1,4 @@
-"""Writers that contend for production of one model, and readers that watch it by every way there is."""
+"""Writers that compete for production of one model, and readers that use every way to read it."""
 
 import itertools
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from tests.lifecycle.pointers import VIEWS, Move, Pointers, Promote, View
 from tests.support.steps import version_of
 
 WRITERS, READERS = 8, 4
-_GLANCE_S = 0.02  # between two looks, so that the writers are not kept from writing
+_GLANCE_S = 0.02  # between two looks, so that the writers are not slowed down
 _EACH = 2  # versions of each writer: while one is in production, the other gets ready
 
 
 class Ended(NamedTuple):
-    """What came of a contest: how many promotions, refusals and readings there were."""
+    """The result of a contest: the numbers of promotions, refusals and reads."""
 
     won: int
     lost: int
@@ -26,9 +26,9 @@ class Ended(NamedTuple):
 def contest(
     server: Server, pointers: Pointers, promotions: int, *, moving: bool = False, views: Sequence[View] = VIEWS
 ) -> Ended:
-    """Promote so many times by 8 writers while 4 readers watch; with `moving`, the alias follows each promotion.
+    """Promote many times by 8 writers while 4 readers read; with `moving`, the alias follows each promotion.
 
-    Each loser must be told who won, by a reason that names the very promotion.
+    The error of each loser must name the winner and the reason of its promotion.
     """
     with server.registry() as registry:
         registry.models.create(pointers.model, "regression")
@@ -52,7 +52,7 @@ def contest(
 
 
 def _write(server: Server, pointers: Pointers, writer: int, turns: int, *, moving: bool) -> int:
-    """Promote own versions by turns; what a version's revision is, follows from how often that was."""
+    """Promote the writer's own versions in turn; the number of promotions determines the revision of each version."""
     own = [writer * _EACH + place for place in range(1, _EACH + 1)]
     revisions = dict.fromkeys(own, 2) | ({1: 4} if 1 in own else {})
     seen: int | None = 1
@@ -81,7 +81,7 @@ def _write(server: Server, pointers: Pointers, writer: int, turns: int, *, movin
 
 
 def _watch(server: Server, pointers: Pointers, view: View, over: Event) -> int:
-    """Look until all is over; never is none in production, never are two."""
+    """Read until all writers have ended; exactly one version is in production at each read."""
     read = 0
     with server.registry() as registry:
         while not over.wait(_GLANCE_S):

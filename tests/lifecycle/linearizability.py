@@ -1,4 +1,4 @@
-"""Whether operations that overlapped in time could have happened one after the other, each at a moment of its own.
+"""A search for an order in which overlapping operations could have happened one after the other.
 
 The search of Wing and Gong: of the operations that nothing unplaced ended before, one is placed first, if the state
 allows its answer; then the rest. Where it fails, it goes back; a state that was reached before with the same operations
@@ -14,24 +14,24 @@ from typing import Any, NamedTuple
 
 
 class Done(NamedTuple):
-    """One operation: when it began and ended on one clock, what was asked, and what was answered.
+    """One operation: begin and end on one clock, the request and the response.
 
-    One whose answer nobody heard ends at infinity: it may have happened at any time since it began, so also after all
+    An operation without a response ends at infinity: it may have happened at any time since it began, so also after all
     that anybody saw.
     """
 
     began: float
     ended: float
-    asked: Hashable
+    request: Hashable
     answer: Hashable
 
 
-# What a thing that is used by one at a time would answer in a state, and the state that this leaves.
+# The response of a sequential object in a state, and the next state.
 Object = Callable[[Any, Any], tuple[Hashable, Hashable]]
 
 
 class _Placed(NamedTuple):
-    """All operations before `first` in the order of their begin, and some behind it."""
+    """A set of placed operations: all before `first` in the order of their begin, and some after it."""
 
     first: int
     behind: frozenset[int]
@@ -47,7 +47,7 @@ class _Placed(NamedTuple):
 
 
 class _Way(NamedTuple):
-    """The operation that is placed next, and what is then."""
+    """The operation that is placed next, and the resulting state."""
 
     number: int
     state: Hashable
@@ -55,7 +55,7 @@ class _Way(NamedTuple):
 
 
 def order(history: Iterable[Done], initial: Hashable, thing: Object) -> list[Done] | None:
-    """The operations in an order in which they could have happened one after the other; None if there is none."""
+    """Return the operations in a possible sequential order, or None."""
     operations = sorted(history, key=lambda operation: (operation.began, operation.ended))
     start = _Placed(0, frozenset())
     seen: set[tuple[_Placed, Hashable]] = {(start, initial)}
@@ -78,16 +78,16 @@ def order(history: Iterable[Done], initial: Hashable, thing: Object) -> list[Don
 def _ways(operations: Sequence[Done], placed: _Placed, state: Hashable, thing: Object) -> Iterator[_Way]:
     ways = []
     for number in _next(operations, placed):
-        answer, following = thing(state, operations[number].asked)
+        answer, following = thing(state, operations[number].request)
         if answer == operations[number].answer or operations[number].ended == math.inf:
             ways.append(_Way(number, following, placed.with_(number)))
-    # What was answered so and changes nothing, takes nothing from the others if it happens now.
+    # An operation that matches its response and changes nothing can always be placed now.
     idle = [way for way in ways if way.state == state and operations[way.number].ended < math.inf]
     return iter(idle[:1] or ways)
 
 
 def _next(operations: Sequence[Done], placed: _Placed) -> list[int]:
-    """Those not placed that began before any other of them had ended."""
+    """Yield the unplaced operations that began before any other unplaced one had ended."""
     found, first_end = [], math.inf
     for number in range(placed.first, len(operations)):
         if operations[number].began > first_end:

@@ -1,4 +1,4 @@
-"""A registry and the pure model of it, asked the same, step by step."""
+"""A registry and a pure model of it that receive the same requests, step by step."""
 
 import hashlib
 import uuid
@@ -19,7 +19,7 @@ from tests.lifecycle.model import ANN, BOB, GUEST, ROBOT, Act, Model, Refused, R
 CONTENT = b"weights"
 _FILE = FileEntry(path="model.bin", size=len(CONTENT), sha256=hashlib.sha256(CONTENT).hexdigest())
 _MICROSECOND = timedelta(microseconds=1)
-# Most of what is asked should be done; the rest should be refused in every way there is.
+# Most requests should succeed; the others should cover every refusal.
 BY = st.sampled_from([ANN] * 5 + [BOB] * 4 + [ROBOT] * 4 + [GUEST])
 REASON = st.sampled_from(["it is better"] * 4 + ["it is worse"] * 4 + [""])
 SEEN = st.sampled_from(["right"] * 8 + ["before", "after", "force"])
@@ -41,7 +41,7 @@ RULES = st.sampled_from(
 
 
 class Machine(RuleBasedStateMachine):
-    """Both, in step. A subclass says whose registries are asked; each example has a model of its own there."""
+    """The registry and its model. A subclass provides the registries; each example uses its own registered model."""
 
     registries: Mapping[str, ModelRegistry]
 
@@ -53,7 +53,7 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(versions=st.lists(st.tuples(st.sampled_from([ANN, ROBOT]), ACCURACY), min_size=1, max_size=3))
     def begin(self, versions: list[tuple[str, float | None]]) -> None:
-        """A model with a few versions."""
+        """Create a model with a few versions."""
         self.began = self.registries[ANN].models.create(self.named, "regression").created_at
         for by, accuracy in versions:
             self.register(by, accuracy)
@@ -61,7 +61,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.expected.versions) < 5)
     @rule(by=BY, accuracy=ACCURACY)
     def register(self, by: str, accuracy: float | None) -> None:
-        """One more version."""
+        """Register another version."""
         metrics = {} if accuracy is None else {"accuracy": accuracy}
         self._both(
             lambda: self.expected.register(by, accuracy),
@@ -72,7 +72,7 @@ class Machine(RuleBasedStateMachine):
         by=BY, number=NUMBER, to=st.sampled_from(["staging"] * 3 + ["archived", "development"]), why=REASON, seen=SEEN
     )
     def transition(self, by: str, number: int, to: str, why: str, seen: str) -> None:
-        """To a stage other than production."""
+        """Move a version to a stage other than production."""
         act = self._act(by, why, seen, self._revision(number))
         self._both(
             lambda: self.expected.transition(act, number, to),
@@ -88,7 +88,7 @@ class Machine(RuleBasedStateMachine):
         over=st.booleans(),
     )
     def promote(self, by: str, number: int, why: str, seen: str, replacing: str, *, over: bool) -> None:
-        """To production."""
+        """Promote a version."""
         act = self._act(by, why, seen, self._revision(number))
         there = self._replacing(replacing)
         self._both(
@@ -100,7 +100,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(number=NUMBER)
     def stage_and_promote(self, number: int) -> None:
-        """What is mostly done, so that there is much to return to."""
+        """Promote a version without mistakes, so that there is a long history for rollbacks."""
         self.transition(ROBOT, number, "staging", "it is better", "right")
         self.promote(ANN, number, "it is better", "right", "right", over=True)
 
@@ -111,7 +111,7 @@ class Machine(RuleBasedStateMachine):
         force=st.sampled_from([False, False, True]),
     )
     def rollback(self, by: str, why: str, replacing: str, *, force: bool) -> None:
-        """Back."""
+        """Roll back."""
         there = self._replacing(replacing)
         act = Act(by, why, "force" if force else 0)
         self._both(
@@ -121,7 +121,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(what=st.sampled_from(["recall", "reinstate", "tombstone"]), by=BY, number=NUMBER, why=REASON, seen=SEEN)
     def block(self, what: str, by: str, number: int, why: str, seen: str) -> None:
-        """Recall, reinstate, bury."""
+        """Recall, reinstate or tombstone a version."""
         act = self._act(by, why, seen, self._revision(number))
         self._both(
             lambda: getattr(self.expected, what)(act, number),
@@ -130,7 +130,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(by=BY, number=NUMBER, tags=TAGS, why=REASON, seen=SEEN)
     def retag(self, by: str, number: int, tags: frozenset[str], why: str, seen: str) -> None:
-        """Other tags."""
+        """Change the tags of a version."""
         act = self._act(by, why, seen, self._revision(number))
         given = dict.fromkeys(tags, "yes")
         self._both(
@@ -140,17 +140,17 @@ class Machine(RuleBasedStateMachine):
 
     @rule(by=BY, number=NUMBER, verdict=st.sampled_from(["approved", "approved", "refused"]), why=REASON)
     def say(self, by: str, number: int, verdict: str, why: str) -> None:
-        """Approve or refuse."""
+        """Approve or refuse a version."""
         approvals = self.registries[by].approvals
-        said = approvals.approve if verdict == "approved" else approvals.refuse
+        decide = approvals.approve if verdict == "approved" else approvals.refuse
         self._both(
             lambda: self.expected.say(Act(by, why, 0), number, verdict),
-            lambda: said(self.named, number, reason=why),
+            lambda: decide(self.named, number, reason=why),
         )
 
     @rule(by=BY, rules=RULES, why=REASON, seen=SEEN)
     def govern(self, by: str, rules: Rules, why: str, seen: str) -> None:
-        """Other rules."""
+        """Change the policy."""
         act = self._act(by, why, seen, self.expected.rules_revision)
         self._both(
             lambda: self.expected.govern(act, rules),
@@ -166,7 +166,7 @@ class Machine(RuleBasedStateMachine):
         seen=SEEN,
     )
     def alias(self, what: str, by: str, alias: str, number: int, *, why: str, seen: str) -> None:
-        """Create, move, delete an alias."""
+        """Create, move or delete an alias."""
         act = self._act(by, why, seen, self.expected.aliases.get(alias, (0, 1))[1])
         aliases = self.registries[by].aliases
         sent: dict[str, Callable[[], object]] = {
@@ -184,7 +184,7 @@ class Machine(RuleBasedStateMachine):
         | NUMBER.map(str)
     )
     def resolve(self, selector: str) -> None:
-        """What a reference means now."""
+        """Resolve a reference."""
         place = selector if selector.startswith("@") else f"/{selector}"
         self._both(
             lambda: self.expected.resolve(selector),
@@ -193,24 +193,26 @@ class Machine(RuleBasedStateMachine):
 
     @rule(number=NUMBER)
     def check(self, number: int) -> None:
-        """What a promotion would come to, and in whose place."""
+        """Check a promotion, and which version it would replace."""
         self._both(
             lambda: (self.expected.check(number), self.expected.production),
             lambda: (
-                (told := self.registries[GUEST].production.check(self.named, number)).met,
-                told.replacing,
+                (found := self.registries[GUEST].production.check(self.named, number)).met,
+                found.replacing,
             ),
         )
 
     @precondition(lambda self: self.since)
     @rule(place=st.integers(0, 99), before=st.booleans())
     def as_of(self, place: int, *, before: bool) -> None:
-        """What was in production when a tenure began, or the microsecond before."""
+        """Query production at the begin of a tenure, or a microsecond before."""
         tenure = place % len(self.since)
         moment = self.since[tenure] - before * _MICROSECOND
         held = tenure - before
-        told = self.registries[GUEST].production.at(self.named, moment)
-        assert (told.version, told.by, told.reason) == (self.expected.tenures[held] if held >= 0 else (None, None, ""))
+        found = self.registries[GUEST].production.at(self.named, moment)
+        assert (found.version, found.by, found.reason) == (
+            self.expected.tenures[held] if held >= 0 else (None, None, "")
+        )
         self._both(
             lambda: self.expected.was(held),
             lambda: (
@@ -220,15 +222,15 @@ class Machine(RuleBasedStateMachine):
 
     @rule(moment=st.sampled_from(["before", "future"]))
     def as_of_nowhere(self, moment: str) -> None:
-        """Before the model, and tomorrow."""
-        asked = self.began - _MICROSECOND if moment == "before" else self.began + timedelta(days=1)
+        """Query production before the model existed, and tomorrow."""
+        requested = self.began - _MICROSECOND if moment == "before" else self.began + timedelta(days=1)
         self._both(
-            lambda: _refuse("as_of_out_of_range"), lambda: self.registries[GUEST].production.at(self.named, asked)
+            lambda: _refuse("as_of_out_of_range"), lambda: self.registries[GUEST].production.at(self.named, requested)
         )
 
     @invariant()
     def versions_are_as_expected(self) -> None:
-        """All versions, and what is in production."""
+        """Compare all versions and the version in production."""
         found = self.registries[GUEST].versions.search(self.named, order="version", tombstoned=True)
         assert {
             one.version: (one.stage, one.revision, one.recall is not None, one.tombstone is not None) for one in found
@@ -237,20 +239,20 @@ class Machine(RuleBasedStateMachine):
             for number, one in self.expected.versions.items()
         }
 
-    def _both(self, expected: Callable[[], Any], asked: Callable[[], Any]) -> None:
-        """Ask the model and the registry: the same answer where the model gives one, or the same refusal."""
+    def _both(self, expected: Callable[[], Any], request: Callable[[], Any]) -> None:
+        """Send a request to the model and to the registry, and compare the results or the refusals."""
         wanted, refusal = _outcome(expected)
-        got, told = _outcome(asked)
-        assert told == refusal
+        got, actual_refusal = _outcome(request)
+        assert actual_refusal == refusal
         assert wanted is None or wanted == got
         self._look_at_production()
 
     def _look_at_production(self) -> None:
         if len(self.since) < len(self.expected.tenures):
-            told = self.registries[GUEST].production.at(self.named)
-            assert (told.version, told.by, told.reason) == self.expected.tenures[-1]
-            assert not self.since or self.since[-1] < told.since
-            self.since.append(told.since)
+            found = self.registries[GUEST].production.at(self.named)
+            assert (found.version, found.by, found.reason) == self.expected.tenures[-1]
+            assert not self.since or self.since[-1] < found.since
+            self.since.append(found.since)
 
     def _act(self, by: str, why: str, seen: str, revision: int) -> Act:
         return Act(
@@ -266,7 +268,7 @@ class Machine(RuleBasedStateMachine):
 
 
 def _outcome(ask: Callable[[], Any]) -> tuple[Any, tuple[str, tuple[int | None, str, str] | None] | None]:
-    """What is answered, or the code of the refusal and who won."""
+    """Return the result, or the code of the refusal and the winner."""
     try:
         return ask(), None
     except Refused as refused:

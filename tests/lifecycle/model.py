@@ -1,4 +1,4 @@
-"""One registered model as the documentation says it behaves, in memory and by nobody's rules but those written here.
+"""A model of one registered model in memory: it implements the documented behaviour independently of the server.
 
 What is refused raises `Refused` with the stable code, and with who won where a race was lost. A test asks this and a
 registry the same and compares.
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-# Who acts: two humans and two services. Who may what is the smallest part of what is tested here.
+# The principals: two humans and two services. Rights are only a small part of these tests.
 ANN, BOB, ROBOT, GUEST = "ann", "bob", "robot", "guest"
 HUMANS = {ANN, BOB}
 ADMINS = {ANN, ROBOT}
@@ -21,7 +21,7 @@ LEGAL = {
 
 
 class Refused(Exception):
-    """The stable code of a refusal; `winner` is (version, by, reason) where somebody else was faster."""
+    """The stable code of a refusal; `winner` is (version, by, reason) if another principal was faster."""
 
     def __init__(self, code: str, winner: tuple[int | None, str, str] | None = None) -> None:
         self.code = code
@@ -30,7 +30,7 @@ class Refused(Exception):
 
 
 class Rules(NamedTuple):
-    """What a promotion must fulfil: an accuracy, approvals, a tag; and whether what is recalled is skipped."""
+    """The conditions of a promotion (accuracy, approvals, a tag), and whether a resolve skips recalled versions."""
 
     accuracy: float | None = None
     beside_incumbent: bool = False
@@ -40,12 +40,12 @@ class Rules(NamedTuple):
 
     @property
     def measured(self) -> bool:
-        """Whether they name the metric."""
+        """True if the rules name the metric."""
         return self.accuracy is not None or self.beside_incumbent
 
 
 class Act(NamedTuple):
-    """Who does something, why, and on which revision: a number, or "force"."""
+    """The principal, the reason and the expected revision (a number or "force") of a write."""
 
     by: str
     reason: str
@@ -54,7 +54,7 @@ class Act(NamedTuple):
 
 @dataclass
 class Version:
-    """One version; `decided` is whose decision made its present revision, if it was a decision."""
+    """One version; `decided` names the principal whose decision made the current revision, if it was a decision."""
 
     author: str
     accuracy: float | None
@@ -63,11 +63,11 @@ class Version:
     tags: frozenset[str] = frozenset()
     recalled: bool = False
     buried: bool = False
-    said: dict[str, tuple[str, object]] = field(default_factory=dict)
+    verdicts: dict[str, tuple[str, object]] = field(default_factory=dict)
     decided: tuple[str, str] | None = None
 
     def move(self, act: Act | None = None, **changed: object) -> None:
-        """Change, at the next revision; by a decision if there is an act."""
+        """Change fields and increment the revision; with `act` the change is a decision."""
         for name, value in changed.items():
             setattr(self, name, value)
         self.revision += 1
@@ -75,27 +75,27 @@ class Version:
 
 
 class Model:
-    """A registered model: versions, aliases, policy, and the way back from what is in production."""
+    """A registered model: versions, aliases, policy, and the targets of rollbacks."""
 
     def __init__(self) -> None:
         self.versions: dict[int, Version] = {}
         self.aliases: dict[str, tuple[int, int]] = {}
         self.rules, self.rules_revision = Rules(), 1
         self.production: int | None = None
-        # What was in production one after the other, without what was rolled back.
+        # The versions that were in production, in order, without those rolled back.
         self.way: list[int] = []
-        # Every change of production: the version, who and why.
+        # Every change of production: version, principal and reason.
         self.tenures: list[tuple[int | None, str, str]] = []
 
     def register(self, by: str, accuracy: float | None) -> int:
-        """A new version."""
+        """Register a version."""
         _require(by in ADMINS, "forbidden")
         number = len(self.versions) + 1
         self.versions[number] = Version(by, accuracy)
         return number
 
     def retag(self, act: Act, number: int, tags: frozenset[str]) -> None:
-        """Other tags; the same are no change."""
+        """Replace the tags; equal tags do not change the revision."""
         version = self._expected(act, number)
         if tags != version.tags:
             version.move(tags=tags)
@@ -103,8 +103,8 @@ class Model:
     def transition(
         self, act: Act, number: int, to: str, *, replacing: int | None = None, override: bool = False
     ) -> None:
-        """To another stage."""
-        # Rights come first, those that the body asks for too: no request is told more than its caller may do.
+        """Move a version to another stage."""
+        # Rights are checked first, also those that the body requires: no response reveals more than the caller may see.
         _require(act.by != GUEST and (not override or act.by in ADMINS), "forbidden")
         version = self._expected(act, number)
         _require(to in LEGAL[version.stage], "illegal_transition")
@@ -121,7 +121,7 @@ class Model:
                 self._begin(act, None)
 
     def rollback(self, act: Act, *, replacing: int | None) -> None:
-        """To what was in production before and still can be."""
+        """Roll back to the last version that can be in production again."""
         _require(act.by != GUEST, "forbidden")
         _require(act.reason, "reason_required")
         self._expect_production(act, replacing)
@@ -130,7 +130,7 @@ class Model:
         self._enter(act, way[-1], way)
 
     def recall(self, act: Act, number: int) -> None:
-        """Block."""
+        """Recall a version."""
         version = self._live(act, number)
         _require(act.reason, "reason_required")
         self._check_revision(act, number)
@@ -138,7 +138,7 @@ class Model:
         version.move(act, recalled=True)
 
     def reinstate(self, act: Act, number: int) -> None:
-        """Block no more."""
+        """Reinstate a version."""
         version = self._live(act, number)
         _require(act.reason, "reason_required")
         self._check_revision(act, number)
@@ -146,7 +146,7 @@ class Model:
         version.move(act, recalled=False)
 
     def tombstone(self, act: Act, number: int) -> None:
-        """Out of use for good."""
+        """Tombstone a version."""
         version = self._expected(act, number)
         _require(act.reason, "reason_required")
         _require(version.stage != "production", "version_in_production")
@@ -154,7 +154,7 @@ class Model:
         version.move(act, buried=True)
 
     def point(self, act: Act, alias: str, number: int) -> None:
-        """Move an alias; one that is not there is created only by force, and the same version is no change."""
+        """Move an alias; only force creates a missing one, and the same version does not change the revision."""
         self._check_pointed(act, number)
         _require(alias in self.aliases or act.revision == "force", "alias_not_found")
         _check_force(act)
@@ -167,13 +167,13 @@ class Model:
             self.aliases[alias] = (number, revision + 1)
 
     def name(self, act: Act, alias: str, number: int) -> None:
-        """A new alias."""
+        """Create an alias."""
         self._check_pointed(act, number)
         _require(alias not in self.aliases, "alias_exists")
         self.aliases[alias] = (number, 1)
 
     def unname(self, act: Act, alias: str) -> None:
-        """An alias less."""
+        """Delete an alias."""
         _require(act.by != GUEST, "forbidden")
         _require(alias in self.aliases, "alias_not_found")
         _check_force(act)
@@ -181,18 +181,18 @@ class Model:
         del self.aliases[alias]
 
     def say(self, act: Act, number: int, verdict: str) -> None:
-        """A human's word about a version."""
+        """Approve or refuse a version."""
         version = self._live(act, number)
         _require(act.by in HUMANS, "human_required")
         _require(act.by != version.author, "self_approval")
         _require(not version.recalled, "version_recalled")
         _require(act.reason, "reason_required")
         word = (verdict, self._subject(version))
-        _require(version.said.get(act.by) != word, "already_decided")
-        version.said[act.by] = word
+        _require(version.verdicts.get(act.by) != word, "already_decided")
+        version.verdicts[act.by] = word
 
     def govern(self, act: Act, rules: Rules) -> None:
-        """Other rules; the same are no change."""
+        """Replace the policy; equal rules do not change the revision."""
         _require(act.by in ADMINS, "forbidden")
         _check_force(act)
         _require(act.revision in {"force", self.rules_revision}, "revision_mismatch")
@@ -204,9 +204,9 @@ class Model:
             self.rules, self.rules_revision = rules, self.rules_revision + 1
 
     def fulfils(self, number: int) -> bool:
-        """Whether the rules are met, and nobody's refusal stands."""
+        """Return whether the rules are met and no refusal is valid."""
         version, rules = self.versions[number], self.rules
-        valid = [verdict for verdict, subject in version.said.values() if subject == self._subject(version)]
+        valid = [verdict for verdict, subject in version.verdicts.values() if subject == self._subject(version)]
         return (
             (rules.accuracy is None or _at_least(version.accuracy, rules.accuracy))
             and (not rules.beside_incumbent or self._beside_incumbent(version))
@@ -216,18 +216,18 @@ class Model:
         )
 
     def check(self, number: int) -> bool:
-        """Whether a promotion would be done now."""
+        """Return whether a promotion would succeed now."""
         version = self.get(number)
         _require(not version.buried, "tombstoned")
         return version.stage == "staging" and not version.recalled and self.fulfils(number)
 
     def get(self, number: int) -> Version:
-        """A version, buried or not."""
+        """Return a version, tombstoned or not."""
         _require(number in self.versions, "version_not_found")
         return self.versions[number]
 
     def resolve(self, selector: str) -> int:
-        """What a selector means now: a number, `@alias`, `latest` or a stage."""
+        """Resolve a selector: a number, `@alias`, `latest` or a stage."""
         if selector == "production":
             return self._usable(self.production, [*self._way_back()[-1:]])
         if selector.startswith("@"):
@@ -238,7 +238,7 @@ class Model:
         return self._usable(there[-1] if there else None, [one for one in there if not self.versions[one].recalled])
 
     def was(self, tenure: int) -> int:
-        """What a tenure resolves to now: before the first there was none."""
+        """Resolve the version of a tenure; the time before the first has none."""
         number = self.tenures[tenure][0] if tenure >= 0 else None
         return self._usable(number, [])
 

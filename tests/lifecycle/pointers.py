@@ -1,4 +1,4 @@
-"""Two things of a model that many read and move at once, as they must behave if one did so after the other.
+"""Two pointers of a model (production and an alias) that many clients read and move, as sequential objects.
 
 Both move by compare-and-set, so a refusal tells as much as a success: it must come from a state that refuses.
 """
@@ -16,80 +16,80 @@ DONE = "done"
 
 
 class Read(NamedTuple):
-    """What is there? Answered by all that is: the versions in production, or where the alias points."""
+    """A read of the versions in production, or of the alias."""
 
 
 class Promote(NamedTuple):
-    """Put a version into production, in the place of another or of none."""
+    """A promotion of a version, in place of another or of none."""
 
     version: int
     replacing: int | None
 
 
 class Move(NamedTuple):
-    """Point the alias at a version, if it still is at a revision."""
+    """A move of the alias to a version, if it has that revision."""
 
     version: int
     revision: int
 
 
 class Lost(NamedTuple):
-    """Refused, because of what somebody else did: by whom production was changed, if that was told."""
+    """A refusal because another writer was faster, with the winner if the error names one."""
 
     winner: int | None = None
 
 
-def production(state: tuple[int, ...], asked: Read | Promote) -> tuple[Hashable, Hashable]:
-    """The state is the versions in production: one, or none before the first promotion."""
+def production(state: tuple[int, ...], request: Read | Promote) -> tuple[Hashable, Hashable]:
+    """Apply a request to the versions in production: one, or none before the first promotion."""
     there = state[0] if state else None
-    if isinstance(asked, Read):
+    if isinstance(request, Read):
         return state, state
-    if asked.replacing == there:
-        return DONE, (asked.version,)
+    if request.replacing == there:
+        return DONE, (request.version,)
     return Lost(there), state
 
 
-def alias(state: tuple[int, int], asked: Read | Move) -> tuple[Hashable, Hashable]:
-    """The state is where the alias points, and its revision, which stays where nothing is changed."""
+def alias(state: tuple[int, int], request: Read | Move) -> tuple[Hashable, Hashable]:
+    """Apply a request to the alias: its version and its revision, which an unchanged move keeps."""
     version, revision = state
-    if isinstance(asked, Read):
+    if isinstance(request, Read):
         return state, state
-    if asked.revision == revision:
-        return DONE, (asked.version, revision + (asked.version != version))
+    if request.revision == revision:
+        return DONE, (request.version, revision + (request.version != version))
     return Lost(), state
 
 
-def searched(registry: ModelRegistry, model: str) -> tuple[int, ...]:
-    """By a search, which would tell of more than one."""
+def by_search(registry: ModelRegistry, model: str) -> tuple[int, ...]:
+    """Read production by a search, which would return more than one version."""
     return tuple(version.version for version in registry.versions.search(model, stage="production"))
 
 
-def resolved(registry: ModelRegistry, model: str) -> tuple[int, ...]:
-    """By the reference that services use."""
+def by_reference(registry: ModelRegistry, model: str) -> tuple[int, ...]:
+    """Read production by the reference that services use."""
     try:
         return (registry.resolve(f"models:/{model}/production").version,)
     except VersionNotFound:
         return ()
 
 
-def told(registry: ModelRegistry, model: str) -> tuple[int, ...]:
-    """By what the timeline says of now."""
+def by_timeline(registry: ModelRegistry, model: str) -> tuple[int, ...]:
+    """Read production from the timeline."""
     version = registry.production.at(model).version
     return () if version is None else (version,)
 
 
-def shown(registry: ModelRegistry, model: str) -> tuple[int, ...]:
-    """By what the model itself shows."""
+def by_model(registry: ModelRegistry, model: str) -> tuple[int, ...]:
+    """Read production from the model."""
     version = registry.models.get(model).production_version
     return () if version is None else (version,)
 
 
 View = Callable[[ModelRegistry, str], tuple[int, ...]]
-VIEWS: tuple[View, ...] = (searched, resolved, told, shown)
+VIEWS: tuple[View, ...] = (by_search, by_reference, by_timeline, by_model)
 
 
 class Pointers:
-    """The production version and one alias of a model, through a registry; whatever is asked is recorded."""
+    """The production version and one alias of a model, through a registry; every request is recorded."""
 
     def __init__(self, model: str, named: str = "shadow") -> None:
         self.model = model
@@ -98,24 +98,24 @@ class Pointers:
         self.of_alias: list[Done] = []
 
     def in_production(self, registry: ModelRegistry, view: View) -> tuple[int, ...]:
-        """The versions in production."""
+        """Read the versions in production."""
         with _recorded(self.of_production, Read()) as answer:
             answer.append(view(registry, self.model))
         seen: tuple[int, ...] = answer[0]
         return seen
 
     def promote(
-        self, registry: ModelRegistry, asked: Promote, *, revision: int, reason: str
+        self, registry: ModelRegistry, request: Promote, *, revision: int, reason: str
     ) -> ProductionChanged | None:
-        """Promote, and return the refusal of one that lost."""
-        with _recorded(self.of_production, asked) as answer:
+        """Promote, and return the refusal if another writer was faster."""
+        with _recorded(self.of_production, request) as answer:
             try:
                 registry.versions.transition(
                     self.model,
-                    asked.version,
+                    request.version,
                     "production",
                     reason=reason,
-                    replacing=asked.replacing,
+                    replacing=request.replacing,
                     revision=revision,
                 )
             except ProductionChanged as lost:
@@ -125,17 +125,17 @@ class Pointers:
         return None
 
     def pointed(self, registry: ModelRegistry) -> tuple[int, int]:
-        """Where the alias points, and at which revision."""
+        """Read the version and the revision of the alias."""
         with _recorded(self.of_alias, Read()) as answer:
             found = registry.aliases.get(self.model, self.named)
             answer.append((found.version, found.revision))
         return found.version, found.revision
 
-    def move(self, registry: ModelRegistry, asked: Move) -> bool:
-        """Move the alias, and say whether it was."""
-        with _recorded(self.of_alias, asked) as answer:
+    def move(self, registry: ModelRegistry, request: Move) -> bool:
+        """Move the alias, and return whether that succeeded."""
+        with _recorded(self.of_alias, request) as answer:
             try:
-                registry.aliases.move(self.model, self.named, asked.version, revision=asked.revision)
+                registry.aliases.move(self.model, self.named, request.version, revision=request.revision)
             except RevisionMismatch:
                 answer.append(Lost())
                 return False
@@ -144,7 +144,7 @@ class Pointers:
 
 
 @contextmanager
-def _recorded(history: list[Done], asked: Hashable) -> Iterator[list[Any]]:
+def _recorded(history: list[Done], request: Hashable) -> Iterator[list[Any]]:
     began, answer = time.perf_counter(), list[Any]()
     yield answer
-    history.append(Done(began, time.perf_counter(), asked, answer[0]))
+    history.append(Done(began, time.perf_counter(), request, answer[0]))

@@ -1,4 +1,4 @@
-"""Whatever is asked in whatever order, the registry answers as a small pure model of it does."""
+"""For random sequences of requests the registry behaves like a small pure model."""
 
 from collections.abc import Iterator
 
@@ -21,20 +21,20 @@ _PEOPLE = {
     ROBOT: (PrincipalKind.SERVICE, Role.ADMIN),
     GUEST: (PrincipalKind.SERVICE, Role.STRATEGY),
 }
-# In parts, so that a failure is found, and made small, in minutes: 8 times 250 are 2,000 runs.
+# In parts, so that a failure is found and minimized in minutes: 8 times 250 are 2,000 runs.
 _LONG = [pytest.param(250, 50, part, marks=[pytest.mark.long, pytest.mark.timeout(900)]) for part in range(1, 9)]
 
 
 @pytest.fixture
 def registries(model_registry_backend: TestBackend) -> Iterator[dict[str, HttpRegistry]]:
-    """The registries of four principals, and a blob that their versions are of."""
+    """Provide the registries of four principals, and a blob for their versions."""
     with model_registry_backend.registry() as admin:
         admin.models.create("blobs", "regression")
         version_of(admin, "blobs", CONTENT)
         made = {}
         for name, (kind, role) in _PEOPLE.items():
             admin.principals.create(name, kind, [Grant(role=role, models="*")])
-            # Each question is asked: what a cache knows may be seconds old.
+            # No cache: its values may be seconds old.
             config = RegistryConfig(url=URL, token=admin.principals.issue_token(name).secret or "", resolve=None)
             transport = PortalTransport(model_registry_backend._app, model_registry_backend._portal)
             made[name] = HttpRegistry(config, transport=transport)
@@ -44,8 +44,10 @@ def registries(model_registry_backend: TestBackend) -> Iterator[dict[str, HttpRe
 
 
 @pytest.mark.parametrize(("runs", "steps", "part"), [(25, 25, 0), *_LONG])
-def test_a_registry_answers_as_its_model(registries: dict[str, HttpRegistry], runs: int, steps: int, part: int) -> None:
-    """Bad moves too: each is refused by the code that the model expects, and a loser is told the winner."""
+def test_a_registry_behaves_like_its_model(
+    registries: dict[str, HttpRegistry], runs: int, steps: int, part: int
+) -> None:
+    """Invalid requests have the error code that the model expects, and a loser's error names the winner."""
     print("seed", SEED + part)
     kind = seed(SEED + part)(type("Asked", (Machine,), {"registries": registries}))
     run_state_machine_as_test(

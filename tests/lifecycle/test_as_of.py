@@ -1,4 +1,4 @@
-"""What was in production at a moment is answered exactly, to the microsecond, however long ago; on both engines."""
+"""Queries for production at a past moment are exact to the microsecond, on both engines."""
 
 import bisect
 import itertools
@@ -22,8 +22,8 @@ MICROSECOND = timedelta(microseconds=1)
 BY = "admin"
 
 
-class Told(NamedTuple):
-    """What is to be told of a moment."""
+class Report(NamedTuple):
+    """The expected production at a moment."""
 
     version: int | None
     by: str | None
@@ -31,41 +31,41 @@ class Told(NamedTuple):
 
 
 @pytest.mark.parametrize("transitions", [40, pytest.param(1_000, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
-def test_each_moment_is_told_as_it_was(server: Server, name: str, transitions: int) -> None:
-    """At each change of production, a microsecond before and after, and in between; by both ways to ask."""
+def test_each_moment_is_reported_as_it_was(server: Server, name: str, transitions: int) -> None:
+    """The moments are each change, a microsecond before and after, and in between; both kinds of query are used."""
     print("seed", SEED)
     chance = random.Random(SEED)
     with server.registry() as registry:
         began = registry.models.create(name, "regression").created_at
-        moments, told = _walk(registry, name, chance, transitions)
-        for moment in _asked(chance, began, moments):
+        moments, reports = _walk(registry, name, chance, transitions)
+        for moment in _moments_to_check(chance, began, moments):
             after = bisect.bisect_right(moments, moment)
-            wanted = told[after - 1] if after else Told(None, None, "")
+            wanted = reports[after - 1] if after else Report(None, None, "")
             found = registry.production.at(name, moment)
             assert (found.version, found.by, found.reason) == wanted, moment
             assert found.since == (moments[after - 1] if after else began)
             assert _resolved(registry, name, moment) == wanted.version, moment
 
 
-def test_what_was_told_of_a_moment_stays_so(server: Server, name: str) -> None:
-    """Also of the moment of asking, while 8 writers promote: a decision under way comes later, or is waited for."""
-    told = []
+def test_the_report_of_a_moment_never_changes(server: Server, name: str) -> None:
+    """The moment may be now, while 8 writers promote: a running decision gets a later time or delays the query."""
+    reports = []
 
     def now(registry: ModelRegistry, model: str) -> tuple[int, ...]:
         found = registry.production.at(model, datetime.now(UTC))
-        told.append(found)
+        reports.append(found)
         return () if found.version is None else (found.version,)
 
     contest(server, Pointers(name), 40, views=[now] * READERS)
     with server.registry() as registry:
-        again = [registry.production.at(name, found.at) for found in told]
-    assert again == told
+        again = [registry.production.at(name, found.at) for found in reports]
+    assert again == reports
 
 
 def _walk(
     registry: HttpRegistry, name: str, chance: random.Random, transitions: int
-) -> tuple[list[datetime], list[Told]]:
-    """Change stages at random, so many times; when production was changed, and what is to be told from then on."""
+) -> tuple[list[datetime], list[Report]]:
+    """Change stages at random; return the times of the changes of production and the expected reports."""
     expected = Model()
     moments: list[datetime] = []
     for _ in range(VERSIONS):
@@ -75,11 +75,11 @@ def _walk(
         _move(registry, name, expected, chance, f"turn {turn}")
         if len(moments) < len(expected.tenures):
             moments.append(registry.production.at(name).since)
-    return moments, [Told(version, BY, reason) for version, _, reason in expected.tenures]
+    return moments, [Report(version, BY, reason) for version, _, reason in expected.tenures]
 
 
 def _move(registry: HttpRegistry, name: str, expected: Model, chance: random.Random, reason: str) -> None:
-    """One change: a rollback, or a version at random to where it may go."""
+    """Roll back, or move a random version to a permitted stage."""
     act = Act("ann", reason, "force")
     if chance.random() < 0.25:
         try:
@@ -97,12 +97,12 @@ def _move(registry: HttpRegistry, name: str, expected: Model, chance: random.Ran
     registry.versions.transition(name, number, to, reason=reason, force=True)
 
 
-def _asked(chance: random.Random, began: datetime, moments: list[datetime]) -> list[datetime]:
+def _moments_to_check(chance: random.Random, began: datetime, moments: list[datetime]) -> list[datetime]:
     around = [moment + shift * MICROSECOND for moment in moments for shift in (-1, 0, 1)]
     between = [since + (until - since) * chance.random() for since, until in itertools.pairwise(moments)]
-    asked = [began, *around, *between]
-    chance.shuffle(asked)
-    return asked
+    moments_to_check = [began, *around, *between]
+    chance.shuffle(moments_to_check)
+    return moments_to_check
 
 
 def _resolved(registry: HttpRegistry, name: str, moment: datetime) -> int | None:

@@ -1,4 +1,4 @@
-"""After each test that writes, its events must tell its state; here is shown that this would be noticed."""
+"""The check after each writing test, that the replayed events equal the state, detects a difference."""
 
 import asyncio
 import contextlib
@@ -34,7 +34,7 @@ def test_a_change_behind_the_log_is_noticed_in_memory(model_registry_backend: Te
 
 
 def test_nothing_is_noticed_where_nothing_was_changed(model_registry_backend: TestBackend) -> None:
-    """So the one above fails for its cause."""
+    """Without the change the test above would pass."""
     with checked_logs(), model_registry_backend.registry() as registry:
         registry.models.create("eurusd", "regression")
 
@@ -67,7 +67,7 @@ async def _changed(url: str) -> None:
 
 
 def event(kind: str, before: dict[str, Any], after: dict[str, Any], subject: str = "models/m") -> bytes:
-    """Return the stored bytes of an event, as far as they are looked at."""
+    """Return the stored bytes of an event, as far as the check reads them."""
     fields = {
         "type": f"registry.{kind}",
         "sequence": "1",
@@ -94,7 +94,7 @@ CREATED = event("model.created", {}, {"models/m": {"owner": "a", "tags": {}}})
     ],
 )
 def test_a_before_that_is_not_the_state_is_noticed(before: dict[str, Any], after: dict[str, Any]) -> None:
-    """A field that is missing, other, too much or unchanged; an object that was never there."""
+    """A field is missing, different, additional or unchanged, or the entity never existed."""
     with pytest.raises(AssertionError):
         assert_events_tell_what_was_before([CREATED, event("model.updated", before, after)], {})
     good = event("model.updated", {"models/m": {"owner": "a"}}, {"models/m": {"owner": "b"}})
@@ -102,7 +102,7 @@ def test_a_before_that_is_not_the_state_is_noticed(before: dict[str, Any], after
 
 
 def test_a_decision_that_is_not_noted_is_noticed() -> None:
-    """Whatever the rules call a decision."""
+    """This holds for every kind of decision."""
     deleted = event("alias.deleted", {}, {}, "models/m/aliases/champion")
     with pytest.raises(AssertionError):
         assert_decisions_are_noted([CREATED, deleted], [])

@@ -1,4 +1,4 @@
-"""Promotion is exclusive, whoever asks at once and however long; over real sockets, on both engines."""
+"""Promotion is exclusive under concurrent load, over real sockets and on both engines."""
 
 import time
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _LONG = [pytest.param(1_000, part, marks=[pytest.mark.long, pytest.mark.timeout(
 def test_one_version_is_in_production_at_every_moment_of_many_promotions(
     server: Server, name: str, promotions: int, part: int
 ) -> None:
-    """8 writers, 4 readers: never none and never two, each loser told who won, one event for each promotion.
+    """8 writers, 4 readers: one version is in production, each loser gets the winner, each promotion is one event.
 
     All that was seen and done could have happened one after the other. (The server's fixture replays the log.)
     """
@@ -32,7 +32,7 @@ def test_one_version_is_in_production_at_every_moment_of_many_promotions(
         decisions = [made for made in _history(registry, name) if made.what == "version.promoted"]
         assert len(decisions) == ended.won + 1  # the first one came before the contest
         _assert_one_follows_the_other(decisions)
-        _assert_each_moment_is_told(registry, name, decisions[:: max(1, len(decisions) // 200)])
+        _assert_each_moment_is_reported(registry, name, decisions[:: max(1, len(decisions) // 200)])
     assert order(pointers.of_production, (), production) is not None
 
 
@@ -41,7 +41,7 @@ def _history(registry: HttpRegistry, name: str) -> Iterator[Decision]:
 
 
 def _assert_one_follows_the_other(decisions: list[Decision]) -> None:
-    """Each promotion archives exactly what the one before brought, and came later."""
+    """Fail unless each promotion archives the version of the promotion before it, at a later time."""
     there, at = None, None
     for decision in decisions:
         (entered,) = [step.version for step in decision.stages if step.after == "production"]
@@ -51,7 +51,7 @@ def _assert_one_follows_the_other(decisions: list[Decision]) -> None:
         there, at = entered, decision.at
 
 
-def _assert_each_moment_is_told(registry: HttpRegistry, name: str, decisions: list[Decision]) -> None:
+def _assert_each_moment_is_reported(registry: HttpRegistry, name: str, decisions: list[Decision]) -> None:
     for decision in decisions:
         then = registry.production.at(name, decision.at)
         assert (then.sequence, then.by, then.reason) == (decision.sequence, decision.by, decision.reason)

@@ -45,7 +45,7 @@ def _watch(patch: pytest.MonkeyPatch, kind: Any, written: set[Any], failures: li
             try:
                 await _check(database)
             except AssertionError as failure:
-                failures.append(failure)  # told by the test, for whoever closes is no test
+                failures.append(failure)  # reported by the test, because close may run outside of it
         await close(database)
 
     patch.setattr(kind, "write", noted)

@@ -1,4 +1,4 @@
-"""How pytest-xdist shares the tests out: one worker more than cores, and nobody waits for the last long test.
+"""The distribution of tests by pytest-xdist: one worker more than cores, and nobody waits for the last long test.
 
 Many tests wait for clocks, disks and children, so that a worker more keeps the cores busy. Workers get neighbouring
 tests, which share what a module sets up, and take tests over from each other in the end.

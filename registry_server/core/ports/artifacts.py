@@ -27,7 +27,7 @@ class Artifacts(Protocol):
         """Store `blob` if there is a row of `before`; return False otherwise."""
 
     async def delete_blob(self, sha256: str) -> bool:
-        """Delete the row of an unreferenced blob; return False if there is none."""
+        """Delete the row of an unreferenced blob; return False if it does not exist."""
 
     async def list_blobs(self, after: str, limit: int) -> Sequence[Blob]:
         """Return up to `limit` blobs by digest, those after `after`."""

@@ -86,7 +86,7 @@ class Versions(Protocol):
         """Return the sorted paths of the files of a version."""
 
     async def list_metrics(self, model: str) -> frozenset[str] | None:
-        """Return the names of all metrics of versions that are not tombstoned; None if there is no such version."""
+        """Return the names of all metrics of versions that are not tombstoned; None without such versions."""
 
 
 class Aliases(Protocol):
@@ -244,7 +244,7 @@ class Store(Protocol):
         """Return the identity, or None."""
 
     async def claim(self, identity: StoreIdentity) -> StoreIdentity:
-        """Store the identity if there is none, and return the stored one."""
+        """Store the identity unless another one is stored, and return the stored one."""
 
     async def put(self, identity: StoreIdentity) -> None:
         """Store the identity, in place of an earlier one."""

@@ -1,4 +1,4 @@
-"""Every statement of the registry, written once for both engines, one file per resource."""
+"""All SQL statements of the registry, written once for both engines, one file per resource."""
 
 from registry_server.core import ports
 from registry_server.infrastructure.records.aliases import AliasRecords

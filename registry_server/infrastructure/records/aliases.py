@@ -1,4 +1,4 @@
-"""Pointers to versions."""
+"""Aliases, which point to versions."""
 
 from registry_server.domain.aliases import Alias
 from registry_server.infrastructure.rows import Table
@@ -8,7 +8,7 @@ ALIASES = Table("aliases", Alias)
 
 
 class AliasRecords:
-    """Pointers to versions."""
+    """Aliases, which point to versions."""
 
     def __init__(self, sql: Sql) -> None:
         self._sql = sql

@@ -1,4 +1,4 @@
-"""What humans said of versions."""
+"""Approvals and refusals of versions."""
 
 from registry_server.domain.approvals import Approval
 from registry_server.infrastructure.rows import Table
@@ -8,7 +8,7 @@ APPROVALS = Table("approvals", Approval)
 
 
 class ApprovalRecords:
-    """What humans said of versions."""
+    """Approvals and refusals of versions."""
 
     def __init__(self, sql: Sql) -> None:
         self._sql = sql

@@ -54,10 +54,10 @@ class ArtifactRecords:
         return [BLOBS.read(row) for row in rows]
 
     async def lease(self, digests: Sequence[str], principal: str, until: datetime, *, sent: bool = False) -> None:
-        kept = "1" if sent else "leases.sent"
+        sent_column = "1" if sent else "leases.sent"
         await self._sql.execute_many(
             "INSERT INTO leases (sha256, principal, expires_at, sent) VALUES (?1, ?2, ?3, ?4)"
-            f" ON CONFLICT (sha256, principal) DO UPDATE SET expires_at = ?3, sent = {kept}",
+            f" ON CONFLICT (sha256, principal) DO UPDATE SET expires_at = ?3, sent = {sent_column}",
             [(sha256, principal, to_micros(until), int(sent)) for sha256 in digests],
         )
 

@@ -13,7 +13,7 @@ class EventRecords:
 
     def __init__(self, sql: Sql) -> None:
         self._sql = sql
-        # The time of the log only grows, so what it has passed once need not be asked for again.
+        # The time of the log only grows, so what it has passed once need not be wanted for again.
         self._passed = 0
 
     async def take_next_place(self, now: datetime) -> tuple[int, datetime]:
@@ -25,11 +25,11 @@ class EventRecords:
         return row[0], from_micros(row[1])
 
     async def has_passed(self, moment: datetime) -> bool:
-        asked = to_micros(moment)
-        if self._passed < asked:
+        wanted = to_micros(moment)
+        if self._passed < wanted:
             row = await self._sql.fetch_one("SELECT at FROM counters WHERE name = 'events'")
             self._passed = row[0] if row is not None else 0
-        return self._passed >= asked
+        return self._passed >= wanted
 
     async def close_time(self, until: datetime) -> None:
         await self._sql.execute("UPDATE counters SET at = ?1 WHERE name = 'events' AND at < ?1", to_micros(until))

@@ -1,4 +1,4 @@
-"""First answers to unsafe requests."""
+"""First responses to write requests, by principal and Idempotency-Key."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from registry_server.infrastructure.sql import Sql
 
 
 class IdempotencyRecords:
-    """First answers to unsafe requests."""
+    """First responses to write requests, by principal and Idempotency-Key."""
 
     def __init__(self, sql: Sql) -> None:
         self._sql = sql

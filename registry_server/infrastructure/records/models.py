@@ -1,4 +1,4 @@
-"""Registered models, and the facets they are searched by."""
+"""Registered models and the facets for their search."""
 
 from registry_server.domain.base import to_micros
 from registry_server.domain.models import ModelFilter, RegisteredModel
@@ -12,7 +12,7 @@ MODELS = Table("models", RegisteredModel, derived={"production_version": _PRODUC
 
 
 class ModelRecords:
-    """Registered models and the facets they are searched by."""
+    """Registered models and the facets for their search."""
 
     def __init__(self, sql: Sql) -> None:
         self._sql = sql

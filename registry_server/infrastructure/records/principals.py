@@ -46,7 +46,7 @@ class PrincipalRecords:
         return changed == 1
 
     async def lock(self) -> None:
-        # A row that is always there and that nothing else locks.
+        # A row that always exists and that no other statement locks.
         await self._sql.fetch_one("SELECT value FROM meta WHERE key = 'source' FOR UPDATE")
 
     async def list_usable_tokens(self, now: datetime) -> list[tuple[Principal, Token]]:

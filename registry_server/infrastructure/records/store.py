@@ -1,4 +1,4 @@
-"""The identity of the store, which ties the database to one folder of bytes."""
+"""The identity of the store, which ties the database to one blob folder."""
 
 import msgspec
 

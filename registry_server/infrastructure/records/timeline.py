@@ -1,4 +1,4 @@
-"""What follows from the log: tenures in production, and which events are decisions about a model."""
+"""Tables that follow from the log: tenures in production, and the decisions about each model."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ _LAST = "ORDER BY since DESC LIMIT 1"
 
 
 class TimelineRecords:
-    """What follows from the log."""
+    """Tables that follow from the log."""
 
     def __init__(self, sql: Sql) -> None:
         self._sql = sql

@@ -16,7 +16,7 @@ from registry_server.infrastructure.rows import Table
 from registry_server.infrastructure.sql import Sql
 
 VERSIONS = Table("versions", ModelVersion)
-# The same few rows are resolved again and again; a row that is equal is the same version in the same state.
+# A few rows are resolved again and again; an equal row is the same version in the same state.
 _read = lru_cache(maxsize=1_024)(VERSIONS.read)
 
 
