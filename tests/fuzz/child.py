@@ -137,11 +137,11 @@ class _Child:
             if not more:
                 code = process.wait()
                 name = signal.Signals(-code).name if code < 0 else str(code)
-                return f"ended the process: {name}; {self._said()}"
+                return f"ended the process: {name}; {self._last_output()}"
             line += more
         return line.decode().strip()
 
-    def _said(self) -> str:
+    def _last_output(self) -> str:
         return (self._folder / "stderr").read_text("utf-8", "replace")[-1_000:]
 
 

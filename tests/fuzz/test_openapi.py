@@ -31,7 +31,7 @@ CHECKS: Final = (
     *("response_schema_conformance", "negative_data_rejection", "unsupported_method", "allow_header_conformance"),
     *("ignored_auth", "missing_required_header"),
 )
-# What stands in the registry that is asked, so that requests get past "not found" as often as not.
+# Names of existing objects, so that many requests do not end with "not found".
 CONFIG: Final = """
 [dictionaries]
 models = { values = ["eurusd", "gbpusd"] }
@@ -65,7 +65,7 @@ def used(tmp_path: Path) -> Iterator[tuple[str, HttpRegistry]]:
             yield url, admin
 
 
-def asked(url: str, headers: list[str], examples: int) -> str:
+def run_schemathesis(url: str, headers: list[str], examples: int) -> str:
     """Run schemathesis to its end, and return what it printed.
 
     Raises:
@@ -98,7 +98,7 @@ def test_long(request: pytest.FixtureRequest, used: tuple[str, HttpRegistry], ro
         grants = [] if role == "nothing" else [Grant(role=Role(role), models="*")]
         admin.principals.create("fuzzer", "service", grants)
         headers = ["-H", f"Authorization: Bearer {admin.principals.issue_token('fuzzer').secret}"]
-    printed = asked(url, headers, int(os.environ.get("FUZZ_EXAMPLES", "25")))
+    printed = run_schemathesis(url, headers, int(os.environ.get("FUZZ_EXAMPLES", "25")))
     cases = re.search(r"(\d+) generated", printed)
     assert cases, printed
     row = (f"openapi as {role}", int(cases[1]), int(cases[1]), 0, 0, 0, 0.0)
