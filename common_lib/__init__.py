@@ -20,58 +20,61 @@ if TYPE_CHECKING:
     from common_lib.client.resilience import CircuitState
     from common_lib.client.telemetry import Telemetry
     from common_lib.config import BreakerRules, RegistryConfig, ResolveRules
-    from common_lib.errors import (
+    from common_lib.errors.base import InvalidConfiguration, RegistryClosed, RegistryError
+    from common_lib.errors.local import (
+        DigestMismatch,
+        FormatRefused,
+        LibraryMissing,
+        LoadRefused,
+        LocalDiskFailed,
+        NoSafeFormat,
+        NotCached,
+    )
+    from common_lib.errors.refused import (
         AliasNotFound,
         AlreadyDecided,
         AlreadyExists,
-        AnswerTimedOut,
-        Attempt,
         BlobDamaged,
         BlobNotFound,
         BytesMissing,
-        CircuitOpen,
         Conflict,
-        ConnectionFailed,
-        DeadlineExceeded,
         DecisionNotAllowed,
-        DigestMismatch,
         FileNotFound,
         Forbidden,
         IdempotencyKeyReused,
         IllegalTransition,
         InUse,
-        InvalidConfiguration,
         InvalidRequest,
-        LibraryMissing,
-        LoadRefused,
-        LocalDiskFailed,
         ModelNotFound,
-        NoSafeFormat,
-        NotCached,
         NotFound,
         NothingToReturnTo,
         PolicyNotMet,
         PrincipalNotFound,
         ProductionChanged,
-        ProtocolError,
-        RateLimited,
-        RegistryClosed,
-        RegistryError,
-        RegistryUnavailable,
         RequestInFlight,
         RequestRefused,
         RevisionMismatch,
         RevisionRequired,
-        ServerFailed,
         TokenNotFound,
         Tombstoned,
         TooLarge,
-        TooManyCalls,
         Unauthenticated,
         UploadNotFound,
         UploadOutOfStep,
         VersionNotFound,
         VersionRecalled,
+    )
+    from common_lib.errors.unavailable import (
+        AnswerTimedOut,
+        Attempt,
+        CircuitOpen,
+        ConnectionFailed,
+        DeadlineExceeded,
+        ProtocolError,
+        RateLimited,
+        RegistryUnavailable,
+        ServerFailed,
+        TooManyCalls,
     )
     from common_lib.operations.base import Answer, Operation, Sink, Source
     from common_lib.operations.versions import Resolution
@@ -105,15 +108,18 @@ _MODULES = {
     "client.resilience": "CircuitState",
     "client.telemetry": "Telemetry",
     "config": "BreakerRules RegistryConfig ResolveRules",
-    "errors": (
-        "AliasNotFound AlreadyDecided AlreadyExists AnswerTimedOut Attempt BlobDamaged BlobNotFound "
-        "BytesMissing CircuitOpen Conflict ConnectionFailed DeadlineExceeded DecisionNotAllowed "
-        "DigestMismatch FileNotFound Forbidden IdempotencyKeyReused IllegalTransition InUse "
-        "InvalidConfiguration InvalidRequest LibraryMissing LoadRefused LocalDiskFailed ModelNotFound "
-        "NoSafeFormat NotCached NotFound NothingToReturnTo PolicyNotMet PrincipalNotFound ProductionChanged "
-        "ProtocolError RateLimited RegistryClosed RegistryError RegistryUnavailable RequestInFlight "
-        "RequestRefused RevisionMismatch RevisionRequired ServerFailed TokenNotFound Tombstoned TooLarge "
-        "TooManyCalls Unauthenticated UploadNotFound UploadOutOfStep VersionNotFound VersionRecalled "
+    "errors.base": "InvalidConfiguration RegistryClosed RegistryError",
+    "errors.local": "DigestMismatch FormatRefused LibraryMissing LoadRefused LocalDiskFailed NoSafeFormat NotCached",
+    "errors.refused": (
+        "AliasNotFound AlreadyDecided AlreadyExists BlobDamaged BlobNotFound BytesMissing Conflict "
+        "DecisionNotAllowed FileNotFound Forbidden IdempotencyKeyReused IllegalTransition InUse "
+        "InvalidRequest ModelNotFound NotFound NothingToReturnTo PolicyNotMet PrincipalNotFound "
+        "ProductionChanged RequestInFlight RequestRefused RevisionMismatch RevisionRequired TokenNotFound "
+        "Tombstoned TooLarge Unauthenticated UploadNotFound UploadOutOfStep VersionNotFound VersionRecalled "
+    ),
+    "errors.unavailable": (
+        "AnswerTimedOut Attempt CircuitOpen ConnectionFailed DeadlineExceeded ProtocolError RateLimited "
+        "RegistryUnavailable ServerFailed TooManyCalls "
     ),
     "operations.base": "Answer Operation Sink Source",
     "operations.versions": "Resolution",
@@ -147,18 +153,18 @@ __all__ = [
     "BytesMissing", "Cache", "Change", "ChangeHours", "ChangeWindows", "Check", "CircuitOpen", "CircuitState",
     "Collection", "Conflict", "ConnectionFailed", "DeadlineExceeded", "Decision", "DecisionNotAllowed", "Difference",
     "DigestMismatch", "Direction", "Event", "FailClosed", "FieldSpec", "FileEntry", "FileNotFound", "Finding",
-    "Forbidden", "Grant", "HttpRegistry", "IdempotencyKeyReused", "IllegalTransition", "InProduction", "InUse",
-    "InvalidConfiguration", "InvalidRequest", "IssuedToken", "KeepLastGood", "LibraryMissing", "Lineage", "LoadRefused",
-    "LocalDiskFailed", "LocalVersion", "Manifest", "MetricRule", "ModelNotFound", "ModelRegistry", "ModelStage",
-    "ModelType", "ModelVersion", "NoSafeFormat", "NotCached", "NotFound", "NothingToReturnTo", "OnRecall", "Operation",
-    "Page", "Part", "Policy", "PolicyNotMet", "Presence", "Principal", "PrincipalKind", "PrincipalNotFound",
-    "ProductionChanged", "PromotionRules", "ProtocolError", "Provenance", "RateLimited", "Recall", "RegisteredModel",
-    "RegistryClosed", "RegistryConfig", "RegistryError", "RegistryUnavailable", "Replaced", "RequestInFlight",
-    "RequestRefused", "Resolution", "ResolveRules", "RevisionMismatch", "RevisionRequired", "Role", "ServeStale",
-    "ServerFailed", "Signature", "Sink", "Source", "StageChange", "Staleness", "Telemetry", "Token", "TokenNotFound",
-    "Tombstone", "Tombstoned", "TooLarge", "TooManyCalls", "Unauthenticated", "Upload", "UploadNotFound",
-    "UploadOutOfStep", "Verdict", "Verification", "VersionDiff", "VersionNotFound", "VersionRecalled", "Weekday",
-    "Winner",
+    "Forbidden", "FormatRefused", "Grant", "HttpRegistry", "IdempotencyKeyReused", "IllegalTransition", "InProduction",
+    "InUse", "InvalidConfiguration", "InvalidRequest", "IssuedToken", "KeepLastGood", "LibraryMissing", "Lineage",
+    "LoadRefused", "LocalDiskFailed", "LocalVersion", "Manifest", "MetricRule", "ModelNotFound", "ModelRegistry",
+    "ModelStage", "ModelType", "ModelVersion", "NoSafeFormat", "NotCached", "NotFound", "NothingToReturnTo", "OnRecall",
+    "Operation", "Page", "Part", "Policy", "PolicyNotMet", "Presence", "Principal", "PrincipalKind",
+    "PrincipalNotFound", "ProductionChanged", "PromotionRules", "ProtocolError", "Provenance", "RateLimited", "Recall",
+    "RegisteredModel", "RegistryClosed", "RegistryConfig", "RegistryError", "RegistryUnavailable", "Replaced",
+    "RequestInFlight", "RequestRefused", "Resolution", "ResolveRules", "RevisionMismatch", "RevisionRequired", "Role",
+    "ServeStale", "ServerFailed", "Signature", "Sink", "Source", "StageChange", "Staleness", "Telemetry", "Token",
+    "TokenNotFound", "Tombstone", "Tombstoned", "TooLarge", "TooManyCalls", "Unauthenticated", "Upload",
+    "UploadNotFound", "UploadOutOfStep", "Verdict", "Verification", "VersionDiff", "VersionNotFound", "VersionRecalled",
+    "Weekday", "Winner",
 ]
 # fmt: on
 

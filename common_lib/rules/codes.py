@@ -70,7 +70,7 @@ class Code(StrEnum):
     ILLEGAL_TRANSITION = "illegal_transition", 409, "The version cannot move to that stage"
     TOMBSTONED = "tombstoned", 409, "The model or version was tombstoned"
     PRODUCTION_CHANGED = "production_changed", 409, "Another version is in production"
-    NOTHING_TO_RETURN_TO = "nothing_to_return_to", 409, "There is no version to roll back to"
+    NOTHING_TO_RETURN_TO = "nothing_to_return_to", 409, "The model has no version to roll back to"
     POLICY_NOT_MET = "policy_not_met", 409, "The version does not meet the model's policy"
     ALREADY_DECIDED = "already_decided", 409, "The caller has already given this verdict"
     VERSION_IN_PRODUCTION = "version_in_production", 409, "The version is in production"

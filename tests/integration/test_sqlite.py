@@ -131,13 +131,13 @@ async def test_a_write_returns_only_after_the_fsync(database: SqliteDatabase, di
     assert await waiting == "held"
 
 
-@pytest.mark.parametrize("error", [apsw.FullError, apsw.IOError])
+@pytest.mark.parametrize(("error", "why"), [(apsw.FullError, "the disk is full"), (apsw.IOError, "IOError")])
 async def test_a_failing_disk_refuses_and_recovers(
-    database: SqliteDatabase, disk: Disk, error: type[Exception]
+    database: SqliteDatabase, disk: Disk, error: type[Exception], why: str
 ) -> None:
     """A failed write stores nothing, and the next one succeeds when the disk works."""
     disk.error = error
-    with pytest.raises(StorageUnavailable, match=error.__name__):
+    with pytest.raises(StorageUnavailable, match=why):
         await database.write(_keep("lost"))
     disk.error = None
     assert await database.read.artifacts.find_document("lost") is None

@@ -1,0 +1,64 @@
+"""Errors of files on this machine: the cache, the caller's files, and the formats of models."""
+
+from common_lib.errors.base import RegistryError
+
+
+class DigestMismatch(RegistryError):
+    """Bytes do not have their digest; they were not stored."""
+
+    def __init__(self, what: str, *, expected: str, actual: str) -> None:
+        self.what = what
+        self.expected = expected
+        self.actual = actual
+        super().__init__(
+            f"{what} should have the SHA-256 {expected} but has {actual}; it was not stored, fetch it again"
+        )
+
+
+class NotCached(RegistryError):
+    """The local cache does not have what was requested without the registry."""
+
+    def __init__(self, what: str, cache: str) -> None:
+        self.what = what
+        self.cache = cache
+        super().__init__(
+            f"{what} is not in the cache {cache} for this token; fetch it once while the registry is available"
+        )
+
+
+class LocalDiskFailed(RegistryError):
+    """A file or folder of the cache or of the caller cannot be read or written."""
+
+    def __init__(self, path: str, *, why: str) -> None:
+        self.path = path
+        self.why = why
+        super().__init__(f"{path!r}: {why}; repair it or free space, then try again: complete files are not lost")
+
+
+class FormatRefused(RegistryError):
+    """The group of files and objects whose format is refused: `what` it is, `why` it is refused, and the `remedy`."""
+
+    def __init__(self, what: str, *, why: str, remedy: str) -> None:
+        self.what = what
+        self.why = why
+        self.remedy = remedy
+        super().__init__(f"{what}: {why}; {remedy}")
+
+
+class LoadRefused(FormatRefused):
+    """A model file is not loaded."""
+
+
+class NoSafeFormat(FormatRefused):
+    """An object cannot be saved without pickle."""
+
+
+class LibraryMissing(RegistryError):
+    """The library that reads or writes a format is not installed; `extra` of this distribution installs it."""
+
+    def __init__(self, library: str, *, extra: str, why: str) -> None:
+        self.library = library
+        self.extra = extra
+        super().__init__(
+            f"{library} cannot be imported ({why}); install it with pip install 'model-registry-service[{extra}]'"
+        )

@@ -1,0 +1,80 @@
+"""Errors of calls without a usable response."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from common_lib.errors.base import RegistryError
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of a call: its start in seconds since the call began, its duration, its outcome and its address."""
+
+    began_s: float
+    took_s: float
+    outcome: str
+    url: str = ""
+
+
+class RegistryUnavailable(RegistryError):
+    """The group of calls without a response; `tried` holds the attempts, `retry_after_s` says when to call again."""
+
+    retryable = True
+    _without_attempts: ClassVar[str] = "; not tried"
+
+    def __init__(self, detail: str, *, tried: Sequence[Attempt] = (), retry_after_s: float | None = None) -> None:
+        self.detail = detail
+        self.tried = tuple(tried)
+        self.retry_after_s = retry_after_s
+        times = {0: self._without_attempts, 1: "; tried once"}.get(len(self.tried), f"; tried {len(self.tried)} times")
+        later = "" if retry_after_s is None else f"; try again in {retry_after_s:.1f} s"
+        super().__init__(f"{detail}{times}{later}")
+
+
+class ConnectionFailed(RegistryUnavailable):
+    """No server accepts connections at that address."""
+
+
+class AnswerTimedOut(RegistryUnavailable):
+    """The response did not arrive in time."""
+
+
+class DeadlineExceeded(RegistryUnavailable):
+    """The deadline of the caller passed."""
+
+
+class CircuitOpen(RegistryUnavailable):
+    """Too many calls failed, so none is sent for a while; `circuit` is the address and the class of routes."""
+
+    def __init__(self, circuit: str, retry_after_s: float, *, tried: Sequence[Attempt] = ()) -> None:
+        self.circuit = circuit
+        super().__init__(f"the circuit {circuit} is open", tried=tried, retry_after_s=retry_after_s)
+
+
+class TooManyCalls(RegistryUnavailable):
+    """The client already runs as many calls as it allows."""
+
+
+class RateLimited(RegistryUnavailable, status=429):
+    """The registry accepts nothing more from this caller or address until `retry_after_s` has passed."""
+
+    _without_attempts = ""  # the server responded
+
+
+class ServerFailed(RegistryUnavailable):
+    """The server responded with a failure of its own (5xx)."""
+
+    _without_attempts = ""  # the server responded
+
+
+class ProtocolError(RegistryError):
+    """The response does not come from a registry; perhaps the address belongs to something else.
+
+    `field` and `value` are the wrong part of it, where it could be read so far.
+    """
+
+    def __init__(self, detail: str, *, field: str | None = None, value: Any = None) -> None:
+        self.field = field
+        self.value = value
+        super().__init__(detail)
