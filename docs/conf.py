@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_type_hints
 
 import common_lib.types
+from common_lib.rules.fields import AnswerBody
 from common_lib.types.base import Value
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def setup(app: "Sphinx") -> None:
         for kind in vars(importlib.import_module(found.name)).values():
             if isinstance(kind, type) and issubclass(kind, Value):
                 _show_plain_types(kind)
+    for kind in AnswerBody.__subclasses__():
+        _show_plain_types(kind)
     app.connect("autodoc-process-docstring", _draw_tree)
     app.connect("autodoc-process-signature", _show_result)
 

@@ -35,7 +35,7 @@ def test_both_sides_have_the_same_schema(pair: Pair) -> None:
 
 @pytest.mark.parametrize("pair", PAIRS)
 def test_both_sides_have_the_same_fields_in_the_same_order(pair: Pair) -> None:
-    """Whoever reads both definitions side by side reads the same list."""
+    """Both definitions list the same fields in the same order."""
     assert list(pair.client.model_fields) == [field.name for field in msgspec.structs.fields(pair.server)]
 
 
@@ -70,7 +70,7 @@ def test_what_the_client_reads_of_an_event_is_what_the_server_documents() -> Non
     assert read["required"] == sorted(read["properties"])
 
 
-def test_names_differ_only_where_it_is_said() -> None:
+def test_only_listed_names_differ() -> None:
     """The map of differing names holds nothing that is the same or gone."""
     assert OTHER_NAMES.keys() <= client_values().keys()
     assert set(OTHER_NAMES.values()) <= server_values().keys()

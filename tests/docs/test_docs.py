@@ -264,7 +264,7 @@ def test_the_contracts_for_services_detect_violations(block: str, tmp_path: Path
 def _adapters(block: str) -> tuple[list[str], str]:
     """Return the adapters that a block forbids, and the one that it allows."""
     forbidden = re.findall(r'"adapters\.(\w+)"', block)
-    (own,) = {name.lower() for name in adapters.__all__} - set(forbidden)
+    (own,) = {getattr(adapters, name).__module__.rpartition(".")[2] for name in adapters.__all__} - set(forbidden)
     return forbidden, own
 
 

@@ -1,4 +1,4 @@
-"""What the type checkers must infer and refuse; never run, only checked.
+"""Types that the type checkers must infer, and mistakes that they must refuse; never run, only checked.
 
 An ignore that nothing needs is an error too, so each one proves that the call above its comment is refused.
 """
@@ -87,7 +87,7 @@ def results_of_blocking_calls(registry: ModelRegistry) -> None:
 
 
 def flows_are_calls(registry: ModelRegistry) -> None:
-    """What needs several requests is called like everything else, on the registry and on its resource."""
+    """Flows of several requests are called like operations, on the registry and on its resource."""
     assert_type(registry.resolve("models:/eurusd@champion"), ModelVersion)
     assert_type(registry.register("eurusd", Path("model"), framework="onnx", metrics={"auc": 0.5}), ModelVersion)
     assert_type(registry.fetch("models:/eurusd/1", local_files_only=True), LocalVersion)
@@ -123,7 +123,7 @@ async def the_same_awaited(registry: AsyncModelRegistry) -> None:
 
 
 def operations_carry_the_type_of_their_answer(registry: ModelRegistry) -> None:
-    """`call` gives what the operation promises, whoever answers it."""
+    """The result of `call` has the type of its operation, in every implementation."""
     assert_type(models.get("eurusd"), Operation[RegisteredModel])
     assert_type(registry.call(models.get("eurusd")), RegisteredModel)
     assert_type(registry.call(versions.search("eurusd")), Page[ModelVersion])
@@ -163,7 +163,7 @@ class Recorder(ModelRegistry):
     """One method makes a registry, and its type is checked."""
 
     def call(self, operation: Operation[Any]) -> Any:
-        """Nothing is answered."""
+        """The result is None."""
         return operation.path
 
 
@@ -172,7 +172,7 @@ class Incomplete(ModelRegistry):
 
 
 def a_registry_is_one_method(anything: Operation[Any]) -> None:
-    """Whoever implements `call` has all of it; whoever does not cannot be made."""
+    """A class with `call` has all methods; a class without it cannot be instantiated."""
     assert_type(Recorder().models.get("eurusd"), RegisteredModel)
     Recorder().call(anything)
     Incomplete()  # type: ignore[abstract]
@@ -208,7 +208,7 @@ def values_are_typed(version: ModelVersion, model: RegisteredModel) -> None:
 
 
 def errors_carry_what_offended(refused: RequestRefused, down: RegistryUnavailable, bytes_: DigestMismatch) -> None:
-    """What an error carries has a type."""
+    """The fields of errors have types."""
     assert_type(refused.code, str)
     assert_type(refused.field, str | None)
     assert_type(refused.status, int | None)
