@@ -20,8 +20,8 @@ from common_lib.rules.lifecycle import ModelStage, ModelType
 from registry_server.domain.base import to_micros
 from registry_server.domain.models import RegisteredModel
 from registry_server.domain.versions import ModelVersion
-from registry_server.infrastructure.records.models import MODELS
-from registry_server.infrastructure.records.versions import VERSIONS
+from registry_server.queries.models import MODELS
+from registry_server.queries.versions import VERSIONS
 
 VERSIONS_EACH = 10
 TYPE_SHARES = {

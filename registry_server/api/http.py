@@ -19,10 +19,11 @@ from registry_server.api.rate_limits import WriteQuota
 from registry_server.api.request_body import prepare_json, read_body
 from registry_server.api.telemetry import find_header, get_request_id
 from registry_server.core.environment import Environment
-from registry_server.core.ports import Database, Records
+from registry_server.core.ports import Database
 from registry_server.core.writes import Need, Outcome, WriteRequest, execute
 from registry_server.domain import errors
 from registry_server.domain.answers import Answer
+from registry_server.queries import Records
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 
 from common_lib.cli import show
-from registry_server.infrastructure.sql import Sql
 from registry_server.invariants.findings import Finding, Progress, list_first
+from registry_server.queries.sql import Sql
 
 _PAGE = 500
 

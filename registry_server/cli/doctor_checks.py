@@ -14,12 +14,12 @@ import registry_server
 from common_lib.own_files import UnsafeFile
 from registry_server.cli.doctor_blobs import check_bytes
 from registry_server.infrastructure.inspection import DatabaseUnreadable, open_read_only
-from registry_server.infrastructure.sql import Sql
 from registry_server.infrastructure.sqlite import SAFE_WAL, wal_is_safe
 from registry_server.invariants import checks as invariants
 from registry_server.invariants.findings import LISTED, Finding, Progress
 from registry_server.invariants.log_checks import check_log
 from registry_server.invariants.store_location import StoreLocation
+from registry_server.queries.sql import Sql
 from registry_server.serving import Announcement
 from registry_server.settings import Settings
 

@@ -4,11 +4,12 @@ import msgspec
 
 from common_lib.rules import lifecycle, names
 from registry_server.core import changes, models
-from registry_server.core.ports import Database, Records
+from registry_server.core.ports import Database
 from registry_server.core.rights import Caller, Right
 from registry_server.core.writes import Outcome, WriteRequest
 from registry_server.domain import errors
 from registry_server.domain.aliases import Alias, SetAlias
+from registry_server.queries import Records
 
 
 def key(model: str, alias: str) -> str:

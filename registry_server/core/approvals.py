@@ -6,12 +6,13 @@ from common_lib.rules import lifecycle, names
 from common_lib.rules.access import PrincipalKind
 from common_lib.rules.lifecycle import Verdict
 from registry_server.core import changes, policies, versions
-from registry_server.core.ports import Database, Records
+from registry_server.core.ports import Database
 from registry_server.core.rights import Caller, Right
 from registry_server.core.writes import Outcome, WriteRequest
 from registry_server.domain import errors
 from registry_server.domain.approvals import Approval, VerdictRequest, subject_digest
 from registry_server.domain.versions import ModelVersion
+from registry_server.queries import Records
 
 _EVENTS: Final = {Verdict.APPROVED: "approval.given", Verdict.REFUSED: "approval.refused"}
 

@@ -12,13 +12,13 @@ from common_lib.rules import names
 from common_lib.rules.artifacts import Presence
 from registry_server.core import changes, models, versions
 from registry_server.core.environment import Environment
-from registry_server.core.ports import Records
 from registry_server.core.rights import Caller, Right
 from registry_server.core.writes import Outcome, WriteRequest, execute
 from registry_server.domain import errors
 from registry_server.domain.answers import Answer
 from registry_server.domain.artifacts import Blob, FileEntry, Verification
 from registry_server.domain.events import Change
+from registry_server.queries import Records
 
 # An upload may pause for this time, and a client must create the version that names the bytes within it.
 LEASE: Final = timedelta(hours=24)

@@ -8,12 +8,12 @@ from pathlib import Path
 from common_lib.rules.access import PrincipalKind, Role
 from registry_server.core import principals
 from registry_server.core.environment import Environment
-from registry_server.core.ports import Records
 from registry_server.core.rights import Caller
 from registry_server.core.writes import Outcome, WriteRequest, execute
 from registry_server.domain import errors
 from registry_server.domain.pages import Window
 from registry_server.domain.principals import CreatePrincipal, CreateToken, Grant, IssuedToken, Principal
+from registry_server.queries import Records
 
 ADMIN = "admin"
 # The actor in the events of the registry's own changes; the name is reserved.

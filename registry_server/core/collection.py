@@ -16,12 +16,12 @@ import msgspec
 from common_lib.rules.collection import Collection
 from registry_server.core import artifacts, changes, uploads
 from registry_server.core.environment import Environment
-from registry_server.core.ports import Records
 from registry_server.core.rights import Right
 from registry_server.core.writes import Outcome, WriteRequest, execute
 from registry_server.domain import errors
 from registry_server.domain.artifacts import Blob
 from registry_server.domain.collection import CollectionRequest
+from registry_server.queries import Records
 
 _PREFIXES = [f"{number:02x}" for number in range(256)]
 

@@ -5,10 +5,10 @@ An admin is usable if a grant gives the role on all models and at least one toke
 
 from datetime import datetime
 
-from registry_server.core.ports import Records
 from registry_server.core.rights import Caller, Right
 from registry_server.domain import errors
 from registry_server.domain.principals import Principal
+from registry_server.queries import Records
 
 
 async def lock_admins(records: Records, now: datetime) -> dict[str, set[str]]:

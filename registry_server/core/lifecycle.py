@@ -3,11 +3,11 @@
 from common_lib.rules import lifecycle
 from common_lib.rules.lifecycle import ModelStage
 from registry_server.core import versions
-from registry_server.core.ports import Records
 from registry_server.core.rights import Right
 from registry_server.core.writes import Need, Outcome, WriteRequest
 from registry_server.domain import errors
 from registry_server.domain.versions import ModelVersion, Recall, RecallRequest, TransitionRequest
+from registry_server.queries import Records
 
 
 def required_rights(name: str, command: TransitionRequest) -> tuple[Need, ...]:

@@ -9,13 +9,14 @@ from common_lib.rules import lifecycle, names
 from common_lib.rules.codes import Code
 from common_lib.rules.facts import check_facts, check_unique
 from registry_server.core import changes, pages
-from registry_server.core.ports import Database, Records
+from registry_server.core.ports import Database
 from registry_server.core.rights import Caller, Right
 from registry_server.core.writes import Outcome, WriteRequest
 from registry_server.domain import errors
 from registry_server.domain.base import ModelName, Page, Tombstone, TombstoneRequest, to_micros
 from registry_server.domain.models import CreateModel, ModelFilter, RegisteredModel, UpdateModel
 from registry_server.domain.pages import Order
+from registry_server.queries import Records
 
 ORDERS = (Order.NAME, Order.NAME_DOWN, Order.CREATED, Order.CREATED_DOWN)
 _NAMED = tuple[ModelName]

@@ -9,13 +9,14 @@ import msgspec
 from common_lib.rules import lifecycle, promotion
 from common_lib.rules.promotion import Facts, Finding, GivenVerdict, Incumbent
 from registry_server.core import changes, models
-from registry_server.core.ports import Database, Records
+from registry_server.core.ports import Database
 from registry_server.core.rights import Caller, Right
 from registry_server.core.writes import Outcome, WriteRequest
 from registry_server.domain import errors
 from registry_server.domain.approvals import subject_digest
 from registry_server.domain.policies import Policy, PromotionRules, SetPolicy
 from registry_server.domain.versions import ModelVersion
+from registry_server.queries import Records
 
 # The findings about files by pattern, found before the transaction began.
 PolicyFiles = Mapping[str, Finding]

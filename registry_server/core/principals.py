@@ -12,7 +12,7 @@ import msgspec
 from common_lib.rules import names
 from common_lib.rules.access import check_grants
 from registry_server.core import changes, last_admin, pages
-from registry_server.core.ports import Database, Records
+from registry_server.core.ports import Database
 from registry_server.core.rights import Caller, Right
 from registry_server.core.writes import Outcome, WriteRequest
 from registry_server.domain import errors
@@ -26,6 +26,7 @@ from registry_server.domain.principals import (
     Token,
     UpdatePrincipal,
 )
+from registry_server.queries import Records
 
 RESERVED = "registry"
 _ALPHABET = string.ascii_letters + string.digits

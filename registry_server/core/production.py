@@ -12,7 +12,7 @@ from common_lib.rules.promotion import LIFECYCLE, Check
 from common_lib.rules.violation import RuleViolation
 from registry_server.core import models, pages, policies, timeline, versions
 from registry_server.core.policies import PolicyFiles
-from registry_server.core.ports import Database, Records
+from registry_server.core.ports import Database
 from registry_server.core.rights import Caller, Right
 from registry_server.core.writes import Outcome, WriteRequest
 from registry_server.domain import errors
@@ -20,6 +20,7 @@ from registry_server.domain.base import Page
 from registry_server.domain.pages import Window
 from registry_server.domain.production import RollbackRequest
 from registry_server.domain.versions import ModelVersion, TransitionRequest
+from registry_server.queries import Records
 
 
 async def promote(

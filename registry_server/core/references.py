@@ -7,10 +7,11 @@ import msgspec
 from common_lib.rules import names, references
 from common_lib.rules.lifecycle import ModelStage, OnRecall
 from registry_server.core import models, timeline, versions
-from registry_server.core.ports import Database, Records
+from registry_server.core.ports import Database
 from registry_server.core.rights import Caller, Right
 from registry_server.domain import errors
 from registry_server.domain.versions import ModelVersion
+from registry_server.queries import Records
 
 
 async def resolve(database: Database, caller: Caller, name: str, selector: str) -> ModelVersion:

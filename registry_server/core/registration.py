@@ -9,13 +9,13 @@ from common_lib.rules import manifest, names, signatures
 from common_lib.rules.facts import check_facts
 from common_lib.rules.lifecycle import ModelStage
 from registry_server.core import artifacts, changes, models
-from registry_server.core.ports import Records
 from registry_server.core.rights import Caller, Right
 from registry_server.core.versions import key
 from registry_server.core.writes import Outcome, WriteRequest
 from registry_server.domain import errors
 from registry_server.domain.artifacts import FileEntry
 from registry_server.domain.versions import CreateVersion, Lineage, ModelVersion, Signature
+from registry_server.queries import Records
 
 _MANY: Final = 100
 

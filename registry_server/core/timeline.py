@@ -8,13 +8,14 @@ from typing import Any
 from common_lib.rules.lifecycle import DECISIONS, ModelStage
 from common_lib.rules.production import Decision, StageChange, Winner
 from registry_server.core import changes
-from registry_server.core.ports import Database, Records
+from registry_server.core.ports import Database
 from registry_server.domain import errors, timeline
 from registry_server.domain.events import Change, Event
 from registry_server.domain.models import RegisteredModel
 from registry_server.domain.pages import Window
 from registry_server.domain.production import Tenure
 from registry_server.domain.versions import ModelVersion
+from registry_server.queries import Records
 
 # The latest decisions among which the decision about a stale revision is searched.
 _SEARCHED = 100

@@ -15,11 +15,11 @@ from common_lib.rules import names
 from common_lib.rules.uploads import Upload
 from registry_server.core import artifacts
 from registry_server.core.environment import Environment
-from registry_server.core.ports import Records
 from registry_server.core.rights import Caller, Right
 from registry_server.core.writes import WriteRequest
 from registry_server.domain import errors
 from registry_server.domain.uploads import Progress
+from registry_server.queries import Records
 
 _EMPTY_SHA256: Final = hashlib.sha256().hexdigest()
 

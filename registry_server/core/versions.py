@@ -12,7 +12,7 @@ from common_lib.rules.facts import check_facts
 from common_lib.rules.fields import Scalar
 from common_lib.rules.lifecycle import ModelStage
 from registry_server.core import changes, models, pages, timeline
-from registry_server.core.ports import Database, Records
+from registry_server.core.ports import Database
 from registry_server.core.rights import Caller, Right
 from registry_server.core.writes import Outcome, WriteRequest
 from registry_server.domain import errors
@@ -21,6 +21,7 @@ from registry_server.domain.base import Page, Tombstone, TombstoneRequest, Versi
 from registry_server.domain.pages import Order
 from registry_server.domain.policies import Policy
 from registry_server.domain.versions import ModelVersion, UpdateVersion, VersionFilter
+from registry_server.queries import Records
 
 # After so many differences other requests get their turn.
 _CHUNK: Final = 500

@@ -11,10 +11,10 @@ from common_lib.rules import lifecycle, names
 from common_lib.rules.violation import RuleViolation
 from registry_server.core import timeline
 from registry_server.core.environment import Environment
-from registry_server.core.ports import Records
 from registry_server.core.rights import Caller, Right
 from registry_server.domain import errors, events
 from registry_server.domain.answers import Answer
+from registry_server.queries import Records
 
 T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode

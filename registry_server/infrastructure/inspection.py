@@ -8,11 +8,11 @@ from pathlib import Path
 
 import apsw
 
-from registry_server.infrastructure import sql as statements
-from registry_server.infrastructure import sqlite
+from registry_server.infrastructure import dialects, sqlite
 from registry_server.infrastructure.database_url import InvalidDatabaseUrl
+from registry_server.infrastructure.dialects import Engine
 from registry_server.infrastructure.schema import check_history, step_name
-from registry_server.infrastructure.sql import Engine, Sql
+from registry_server.queries.sql import Sql
 
 _HAS_HISTORY = {
     "sqlite": "SELECT 1 FROM sqlite_master WHERE name = 'migrations'",
@@ -87,7 +87,7 @@ async def pending_steps(sql: Sql, engine: Engine) -> list[str]:
     """
     has_history = await sql.fetch_one(_HAS_HISTORY[engine])
     history = await sql.fetch("SELECT number, name, sha256 FROM migrations ORDER BY number") if has_history else []
-    return [step_name(step) for step in check_history(statements.load_migrations(engine), history)]
+    return [step_name(step) for step in check_history(dialects.load_migrations(engine), history)]
 
 
 @contextlib.contextmanager

@@ -6,14 +6,13 @@ from typing import Any, TypeVar, cast
 
 import asyncpg
 
-from registry_server.core.ports import Records as RecordsPort
 from registry_server.domain import errors
-from registry_server.infrastructure import sql as statements
+from registry_server.infrastructure import dialects
 from registry_server.infrastructure.database_url import DatabaseUrl
-from registry_server.infrastructure.records import Records
 from registry_server.infrastructure.schema import HISTORY_TABLE, check_history, history_row, new_log_source, step_name
-from registry_server.infrastructure.sql import Row
 from registry_server.infrastructure.use_case_waits import WatchedUseCase
+from registry_server.queries import Records
+from registry_server.queries.sql import Row
 
 T = TypeVar("T")
 _ATTEMPTS = 5
@@ -54,7 +53,7 @@ class Connection:
 
     async def fetch_one(self, sql: str, *values: Any) -> Row | None:
         with _translate_overflow():
-            row: Row | None = await self.raw.fetchrow(statements.to_postgres(sql), *values)
+            row: Row | None = await self.raw.fetchrow(dialects.to_postgres(sql), *values)
         return None if row is None else tuple(row)
 
     async def fetch_inline(self, sql: str, *values: Any) -> Sequence[Row]:
@@ -62,15 +61,15 @@ class Connection:
 
     async def fetch(self, sql: str, *values: Any) -> Sequence[Row]:
         with _translate_overflow():
-            return [tuple(row) for row in await self.raw.fetch(statements.to_postgres(sql), *values)]
+            return [tuple(row) for row in await self.raw.fetch(dialects.to_postgres(sql), *values)]
 
     async def execute(self, sql: str, *values: Any) -> int:
         with _translate_overflow():
-            status: str = await self.raw.execute(statements.to_postgres(sql), *values)
+            status: str = await self.raw.execute(dialects.to_postgres(sql), *values)
         return int(status.rpartition(" ")[2])
 
     async def execute_many(self, sql: str, rows: Iterable[Row]) -> None:
-        await self.raw.executemany(statements.to_postgres(sql), list(rows))
+        await self.raw.executemany(dialects.to_postgres(sql), list(rows))
 
     async def claim(self, name: str) -> bool:
         claimed: bool = await self.raw.fetchval("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))", name)
@@ -138,7 +137,7 @@ async def connected_servers(url: str) -> int:
 class PostgresDatabase:
     """The registry's records on a PostgreSQL server; several server processes may share it."""
 
-    read: RecordsPort
+    read: Records
     source: str
 
     def __init__(self, url: str, *, connections: int = 10) -> None:
@@ -171,7 +170,7 @@ class PostgresDatabase:
         """Close the pool after running statements have ended."""
         await self._pool.close()
 
-    async def write(self, use_case: Callable[[RecordsPort], Awaitable[T]]) -> T:
+    async def write(self, use_case: Callable[[Records], Awaitable[T]]) -> T:
         """Run a use case in one durable transaction; an exception rolls back all of it.
 
         After a deadlock or a serialization conflict the use case runs again.
@@ -205,7 +204,7 @@ class PostgresDatabase:
         async with raw.transaction():
             await raw.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
             await raw.execute(HISTORY_TABLE)
-            steps = statements.load_migrations("postgres")
+            steps = dialects.load_migrations("postgres")
             history = await raw.fetch("SELECT number, name, sha256 FROM migrations ORDER BY number")
             for step in check_history(steps, [tuple(row) for row in history]):
                 await raw.execute(step.text)

@@ -4,7 +4,8 @@ import hashlib
 import uuid
 from collections.abc import Sequence
 
-from registry_server.infrastructure.sql import Migration, Row
+from registry_server.infrastructure.dialects import Migration
+from registry_server.queries.sql import Row
 
 HISTORY_TABLE = (
     "CREATE TABLE IF NOT EXISTS migrations (number BIGINT PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL)"

@@ -2,7 +2,8 @@
 
 import re
 
-from registry_server.infrastructure.sql import Engine, Sql, load_migrations
+from registry_server.infrastructure.dialects import Engine, load_migrations
+from registry_server.queries.sql import Sql
 
 _CREATED = re.compile(r"^CREATE (?:UNIQUE )?(TABLE|INDEX|TRIGGER) (\w+)", re.MULTILINE)
 _PRESENT = {

@@ -10,16 +10,15 @@ from typing import Any, TypeVar
 
 import apsw
 
-from registry_server.core.ports import Records as RecordsPort
 from registry_server.domain import errors
-from registry_server.infrastructure import sql as statements
+from registry_server.infrastructure import dialects
 from registry_server.infrastructure.group_commit import GroupCommit, database_failure, run_without_suspending
-from registry_server.infrastructure.records import Records
 from registry_server.infrastructure.schema import HISTORY_TABLE, check_history, history_row, new_log_source, step_name
-from registry_server.infrastructure.sql import Row
+from registry_server.queries import Records
+from registry_server.queries.sql import Row
 
 T = TypeVar("T")
-UseCase = Callable[[RecordsPort], Awaitable[T]]
+UseCase = Callable[[Records], Awaitable[T]]
 # Older builds of SQLite can lose acknowledged commits in WAL mode when two connections are open.
 SAFE_WAL = "3.51.3"
 
@@ -43,7 +42,7 @@ class Connection:
     async def fetch_inline(self, sql: str, *values: Any) -> Sequence[Row]:
         # An open RETURNING cursor breaks the savepoints of other use cases, so all rows are fetched.
         try:
-            return self.raw.execute(statements.to_sqlite(sql), values).fetchall()
+            return self.raw.execute(dialects.to_sqlite(sql), values).fetchall()
         except OverflowError:
             raise errors.NumberBeyond64Bits from None
 
@@ -55,7 +54,7 @@ class Connection:
         return self.raw.changes()
 
     async def execute_many(self, sql: str, rows: Iterable[Row]) -> None:
-        self.raw.executemany(statements.to_sqlite(sql), list(rows)).fetchall()
+        self.raw.executemany(dialects.to_sqlite(sql), list(rows)).fetchall()
 
     async def claim(self, name: str) -> bool:  # noqa: ARG002 - only one process has the file, and it tracks its own claims
         return True
@@ -84,7 +83,7 @@ class Reader(Connection):
             with self._running_lock:
                 self._running = mine
             try:
-                return self._lists.execute(statements.to_sqlite(sql), values).fetchall()
+                return self._lists.execute(dialects.to_sqlite(sql), values).fetchall()
             finally:
                 with self._running_lock:
                     self._running = None
@@ -112,13 +111,13 @@ class Reader(Connection):
 class SqliteDatabase:
     """The registry's records in one file, or in memory without a path."""
 
-    read: RecordsPort
+    read: Records
     source: str
 
     def __init__(self, path: Path | None, *, vfs: str | None = None) -> None:
         self._path = path
         self._vfs = vfs
-        self._commits: GroupCommit[RecordsPort] | None = None
+        self._commits: GroupCommit[Records] | None = None
         self._reader: Reader | None = None
 
     def migrate(self) -> list[str]:
@@ -181,7 +180,7 @@ class SqliteDatabase:
         applied = []
         with _transaction(raw):
             raw.execute(HISTORY_TABLE)
-            steps = statements.load_migrations("sqlite")
+            steps = dialects.load_migrations("sqlite")
             history = raw.execute("SELECT number, name, sha256 FROM migrations ORDER BY number").fetchall()
             for step in check_history(steps, history):
                 raw.execute(step.text)

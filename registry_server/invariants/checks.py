@@ -18,11 +18,11 @@ from typing import Final
 
 from registry_server.infrastructure.inspection import open_read_only, pending_steps
 from registry_server.infrastructure.schema import SchemaMismatch
-from registry_server.infrastructure.sql import Sql
 from registry_server.invariants import files, identity
 from registry_server.invariants.findings import Finding, InvariantBroken
 from registry_server.invariants.identity import Facts
 from registry_server.invariants.store_location import StoreLocation
+from registry_server.queries.sql import Sql
 from registry_server.settings import Settings
 
 FOLDER: Final = files.check_data_folder

@@ -5,12 +5,12 @@ from typing import Final, NamedTuple
 
 from registry_server.domain.store import StoreIdentity
 from registry_server.infrastructure import inspection
-from registry_server.infrastructure.records.store import StoreRecords
-from registry_server.infrastructure.sql import Sql
 from registry_server.invariants import store_marker
 from registry_server.invariants.findings import Finding
 from registry_server.invariants.store_location import StoreLocation
 from registry_server.invariants.store_marker import StoreMarker
+from registry_server.queries.sql import Sql
+from registry_server.queries.store import StoreRecords
 
 _PREFIXES: Final = "0123456789abcdef"
 _SAMPLES_PER_PREFIX: Final = 2

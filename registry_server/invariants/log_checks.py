@@ -9,20 +9,20 @@ import msgspec
 from registry_server.core import aliases, approvals, artifacts, changes, models, policies, principals, versions
 from registry_server.domain.artifacts import FileEntry
 from registry_server.infrastructure import schema_objects
-from registry_server.infrastructure.records.aliases import ALIASES
-from registry_server.infrastructure.records.approvals import APPROVALS
-from registry_server.infrastructure.records.artifacts import BLOBS
-from registry_server.infrastructure.records.models import MODELS
-from registry_server.infrastructure.records.policies import POLICIES
-from registry_server.infrastructure.records.principals import PRINCIPALS, TOKENS
-from registry_server.infrastructure.records.timeline import TENURES
-from registry_server.infrastructure.records.versions import VERSIONS
-from registry_server.infrastructure.rows import Table
-from registry_server.infrastructure.sql import Row, Sql
 from registry_server.infrastructure.temporary_store import TemporaryStore
 from registry_server.invariants.findings import LISTED, Finding, Progress, list_first
 from registry_server.invariants.log_replay import LogReplay, digest_of
 from registry_server.invariants.store_location import StoreLocation
+from registry_server.queries.aliases import ALIASES
+from registry_server.queries.approvals import APPROVALS
+from registry_server.queries.artifacts import BLOBS
+from registry_server.queries.models import MODELS
+from registry_server.queries.policies import POLICIES
+from registry_server.queries.principals import PRINCIPALS, TOKENS
+from registry_server.queries.rows import Table
+from registry_server.queries.sql import Row, Sql
+from registry_server.queries.timeline import TENURES
+from registry_server.queries.versions import VERSIONS
 
 _PAGE: Final = 200
 _REMEDY: Final = "restore the database from an older backup, and run `registry-server doctor` on it"

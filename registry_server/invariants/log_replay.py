@@ -19,8 +19,8 @@ from registry_server.domain.base import to_micros
 from registry_server.domain.events import CloudEvent
 from registry_server.domain.production import Tenure
 from registry_server.domain.replay import decode_field, initial_fields
-from registry_server.infrastructure.sql import Sql
 from registry_server.infrastructure.temporary_store import TemporaryStore
+from registry_server.queries.sql import Sql
 
 _PAGE: Final = 200
 _RESERVED: Final = "registry"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from registry_server.infrastructure.database_url import DatabaseUrl
-from registry_server.infrastructure.sql import Engine
+from registry_server.infrastructure.dialects import Engine
 from registry_server.invariants.store_marker import SQLITE_FILE
 from registry_server.settings import Settings
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from registry_server.core.ports import Records
 from registry_server.infrastructure.postgres import PostgresDatabase
 from registry_server.infrastructure.sqlite import SqliteDatabase
+from registry_server.queries import Records
 
 CORE = Path(__file__).parents[2] / "registry_server" / "core"
 Function = ast.AsyncFunctionDef | ast.FunctionDef

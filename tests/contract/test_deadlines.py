@@ -13,8 +13,8 @@ from registry_server.core import versions
 from registry_server.domain.errors import DatabaseClosed
 from registry_server.infrastructure import durable_blobs
 from registry_server.infrastructure.filesystem import FilesystemBlobs
-from registry_server.infrastructure.records.artifacts import ArtifactRecords
 from registry_server.infrastructure.sqlite import SqliteDatabase
+from registry_server.queries.artifacts import ArtifactRecords
 from tests.contract.test_methods import addresses, filled
 from tests.security.worlds import MODEL, SHA256, World, in_memory, key, logged, problem
 
@@ -113,10 +113,10 @@ def test_a_collection_stops_at_the_deadline(world: World, monkeypatch: pytest.Mo
 def test_a_comparison_stops_at_the_deadline(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """It stops although the two versions have many files."""
     counted: list[int] = []
-    compared = versions.comparison.compared
+    compare = versions.comparison.compare
 
     def long(*sides: Any) -> Iterator[Any]:
-        (one, *_) = compared(*sides)
+        (one, *_) = compare(*sides)
         for _ in range(20_000):
             counted.append(1)
             end = time.perf_counter() + 0.00005
@@ -124,7 +124,7 @@ def test_a_comparison_stops_at_the_deadline(world: World, monkeypatch: pytest.Mo
                 pass
             yield one
 
-    monkeypatch.setattr(versions.comparison, "compared", long)
+    monkeypatch.setattr(versions.comparison, "compare", long)
     answer = send_with_short_deadline(world, "GET", f"/v1/models/{MODEL}/versions/1/diff/2")
     assert (answer.status_code, problem(answer)["code"]) == (504, "deadline_exceeded")
     assert len(counted) < 10_000

@@ -12,13 +12,13 @@ from common_lib.artifacts import cache
 from common_lib.types.artifacts import Manifest
 from registry_server.core import artifacts, changes
 from registry_server.core.environment import Environment
-from registry_server.core.ports import Records
 from registry_server.core.writes import Outcome, WriteRequest, execute
 from registry_server.domain.answers import Answer
 from registry_server.domain.artifacts import Blob
 from registry_server.infrastructure import durable_blobs, filesystem
 from registry_server.infrastructure.group_commit import GroupCommit
 from registry_server.infrastructure.sqlite import SqliteDatabase
+from registry_server.queries import Records
 
 
 class Os:

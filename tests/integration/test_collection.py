@@ -15,7 +15,7 @@ import pytest
 from common_lib import Cache, HttpRegistry
 from common_lib.errors import BlobDamaged, BlobNotFound, Forbidden, UploadNotFound, VersionNotFound
 from common_lib.operations.base import Source
-from registry_server.infrastructure.records.collection import CollectionRecords
+from registry_server.queries.collection import CollectionRecords
 from tests.conftest import Server
 from tests.security.worlds import World, opened
 from tests.support.state import assert_events_tell_the_state

@@ -9,9 +9,9 @@ import pytest
 
 from common_lib import HttpRegistry, RegistryConfig
 from common_lib.errors import ServerFailed
-from registry_server.core.ports import Records
 from registry_server.domain.errors import StorageUnavailable
 from registry_server.infrastructure.postgres import PostgresDatabase
+from registry_server.queries import Records
 from registry_server.serving import running
 from registry_server.settings import Settings
 

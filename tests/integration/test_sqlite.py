@@ -9,10 +9,10 @@ from typing import Any
 import apsw
 import pytest
 
-from registry_server.core.ports import Records
 from registry_server.domain.errors import StorageUnavailable
 from registry_server.infrastructure.schema import SchemaMismatch
 from registry_server.infrastructure.sqlite import SqliteDatabase
+from registry_server.queries import Records
 
 pytestmark = pytest.mark.anyio
 

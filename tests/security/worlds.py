@@ -18,7 +18,7 @@ from common_lib.own_files import replace_own
 from registry_server.app import use_environment
 from registry_server.core.bootstrap import ensure_admin
 from registry_server.infrastructure import postgres, sqlite
-from registry_server.infrastructure.sql import Sql
+from registry_server.queries.sql import Sql
 from registry_server.testing import PortalTransport, TestBackend, backend
 from tests.support.state import stored
 from tests.support.steps import version_of

@@ -7,15 +7,15 @@ from registry_server.core import aliases, approvals, artifacts, changes, models,
 from registry_server.domain import timeline
 from registry_server.domain.production import Tenure
 from registry_server.domain.replay import decode_field, replay
-from registry_server.infrastructure.records.aliases import ALIASES
-from registry_server.infrastructure.records.approvals import APPROVALS
-from registry_server.infrastructure.records.artifacts import BLOBS
-from registry_server.infrastructure.records.models import MODELS
-from registry_server.infrastructure.records.policies import POLICIES
-from registry_server.infrastructure.records.principals import PRINCIPALS, TOKENS
-from registry_server.infrastructure.records.timeline import TENURES
-from registry_server.infrastructure.records.versions import VERSIONS
-from registry_server.infrastructure.sql import Sql
+from registry_server.queries.aliases import ALIASES
+from registry_server.queries.approvals import APPROVALS
+from registry_server.queries.artifacts import BLOBS
+from registry_server.queries.models import MODELS
+from registry_server.queries.policies import POLICIES
+from registry_server.queries.principals import PRINCIPALS, TOKENS
+from registry_server.queries.sql import Sql
+from registry_server.queries.timeline import TENURES
+from registry_server.queries.versions import VERSIONS
 
 _KEYS = (
     (MODELS, lambda row: models.key(row.name)),

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 from typing import Protocol, TypeVar
 
-from registry_server.core.ports.records import Records
+from registry_server.queries import Records
 
 T = TypeVar("T")
 

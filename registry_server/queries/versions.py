@@ -11,9 +11,9 @@ from registry_server.domain.artifacts import FileEntry
 from registry_server.domain.pages import Order, Window
 from registry_server.domain.policies import Policy
 from registry_server.domain.versions import ModelVersion, VersionFilter
-from registry_server.infrastructure.records.policies import POLICIES
-from registry_server.infrastructure.rows import Table
-from registry_server.infrastructure.sql import Sql
+from registry_server.queries.policies import POLICIES
+from registry_server.queries.rows import Table
+from registry_server.queries.sql import Sql
 
 VERSIONS = Table("versions", ModelVersion)
 # A few rows are resolved again and again; an equal row is the same version in the same state.
@@ -27,14 +27,17 @@ class VersionRecords:
         self._sql = sql
 
     async def find(self, model: str, version: int) -> ModelVersion | None:
+        """Return the version of that number, tombstoned or not, or None."""
         return await self._one("model = ?1 AND version = ?2", model, version)
 
     async def find_in_production(self, model: str) -> ModelVersion | None:
+        """Return the version in production, or None."""
         return await self._one("model = ?1 AND stage = 'production'", model)
 
     async def find_for_promotion(
         self, model: str, version: int
     ) -> tuple[ModelVersion | None, ModelVersion | None, Policy | None]:
+        """Return the version of that number, the one in production (perhaps the same), and the policy of the model."""
         both = (
             f"{VERSIONS.select}, {POLICIES.select} FROM versions LEFT JOIN policies ON policies.model = versions.model"
         )
@@ -52,6 +55,10 @@ class VersionRecords:
         return found, incumbent, POLICIES.read(policy) if policy and policy[0] is not None else None
 
     async def find_newest(self, model: str, stage: ModelStage | None, *, recalled: bool = True) -> ModelVersion | None:
+        """Return the version with the highest number that is not tombstoned, in that stage or in any, or None.
+
+        With `recalled=False` recalled versions are left out.
+        """
         usable = "" if recalled else " AND recall IS NULL"
         newest = f"tombstone IS NULL{usable} ORDER BY version DESC LIMIT 1"
         if stage is None:
@@ -59,10 +66,12 @@ class VersionRecords:
         return await self._one(f"model = ?1 AND stage = ?2 AND {newest}", model, str(stage))
 
     async def find_by_alias(self, model: str, alias: str) -> ModelVersion | None:
+        """Return the version to which an alias points, or None."""
         pointed = "(SELECT a.version FROM aliases a WHERE a.model = ?1 AND a.alias = ?2)"
         return await self._one(f"model = ?1 AND version = {pointed}", model, alias)
 
     async def insert(self, version: ModelVersion, files: Sequence[FileEntry]) -> None:
+        """Insert a version and its files; its manifest is stored as a document before."""
         await self._sql.execute(VERSIONS.insert, *VERSIONS.values(version))
         await self._sql.execute_many(
             "INSERT INTO version_files (model, version, path, sha256, size, media_type)"
@@ -72,6 +81,7 @@ class VersionRecords:
         await self._enter_stage(version.model, version.stage)
 
     async def update(self, before: ModelVersion, version: ModelVersion) -> bool:
+        """Store `version` if the stored one has the revision of `before`; return False otherwise."""
         row = dict(zip(VERSIONS.stored, VERSIONS.values(version), strict=True))
         columns = ("stage", "description", "tags", "revision", "updated_at", "tombstone", "recall")
         changed = await self._sql.execute(
@@ -91,6 +101,7 @@ class VersionRecords:
     async def list_page(
         self, model: str, conditions: VersionFilter, order: Order, window: Window
     ) -> list[ModelVersion]:
+        """Return one window of the versions of a model by number, and one more if there is a next page."""
         values: list[Any] = [model, window.limit + 1]
         where = "model = ?1"
         if conditions.stage is not None:
@@ -109,6 +120,7 @@ class VersionRecords:
         return [VERSIONS.read(row) for row in rows]
 
     async def find_file(self, model: str, version: int, path: str) -> FileEntry | None:
+        """Return one file of a version, or None."""
         row = await self._sql.fetch_one(
             "SELECT path, size, sha256, media_type FROM version_files WHERE model = ?1 AND version = ?2 AND path = ?3",
             model,
@@ -118,12 +130,14 @@ class VersionRecords:
         return None if row is None else FileEntry(*row)
 
     async def list_paths(self, model: str, version: int) -> list[str]:
+        """Return the sorted paths of the files of a version."""
         rows = await self._sql.fetch(
             "SELECT path FROM version_files WHERE model = ?1 AND version = ?2 ORDER BY path", model, version
         )
         return [row[0] for row in rows]
 
     async def list_metrics(self, model: str) -> frozenset[str] | None:
+        """Return the names of all metrics of versions that are not tombstoned; None without such versions."""
         rows = await self._sql.fetch("SELECT metrics FROM versions WHERE model = ?1 AND tombstone IS NULL", model)
         return frozenset(name for row in rows for name in msgspec.json.decode(row[0])) if rows else None
 

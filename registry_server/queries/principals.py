@@ -5,8 +5,8 @@ from datetime import datetime
 from registry_server.domain.base import to_micros
 from registry_server.domain.pages import Window
 from registry_server.domain.principals import Principal, Token
-from registry_server.infrastructure.rows import Table
-from registry_server.infrastructure.sql import Sql
+from registry_server.queries.rows import Table
+from registry_server.queries.sql import Sql
 
 PRINCIPALS = Table("principals", Principal)
 TOKENS = Table("tokens", Token)
@@ -19,10 +19,12 @@ class PrincipalRecords:
         self._sql = sql
 
     async def find(self, name: str) -> Principal | None:
+        """Return the principal of that name, or None."""
         row = await self._sql.fetch_one(f"SELECT {PRINCIPALS.select} FROM principals WHERE name = ?1", name)
         return None if row is None else PRINCIPALS.read(row)
 
     async def list_page(self, window: Window) -> list[Principal]:
+        """Return one window of the principals by name, and one more if there is a next page."""
         after = window.after[0] if window.after else ""
         rows = await self._sql.fetch(
             f"SELECT {PRINCIPALS.select} FROM principals WHERE name > ?1 ORDER BY name LIMIT ?2",
@@ -32,10 +34,12 @@ class PrincipalRecords:
         return [PRINCIPALS.read(row) for row in rows]
 
     async def insert(self, principal: Principal) -> bool:
+        """Insert the principal; return False if the name is taken."""
         values = PRINCIPALS.values(principal)
         return await self._sql.execute(f"{PRINCIPALS.insert} ON CONFLICT DO NOTHING", *values) == 1
 
     async def update(self, before: Principal, principal: Principal) -> bool:
+        """Store `principal` if the stored one has the revision of `before`; return False otherwise."""
         row = dict(zip(PRINCIPALS.stored, PRINCIPALS.values(principal), strict=True))
         changed = await self._sql.execute(
             "UPDATE principals SET grants = ?3, revision = ?4, updated_at = ?5 WHERE name = ?1 AND revision = ?2",
@@ -47,9 +51,11 @@ class PrincipalRecords:
 
     async def lock(self) -> None:
         # A row that always exists and that no other statement locks.
+        """Lock all principals and tokens against other writers until this transaction ends."""
         await self._sql.fetch_one("SELECT value FROM meta WHERE key = 'source' FOR UPDATE")
 
     async def list_usable_tokens(self, now: datetime) -> list[tuple[Principal, Token]]:
+        """Return the tokens of admins that are neither revoked nor expired, each with its principal."""
         rows = await self._sql.fetch(
             f"SELECT {PRINCIPALS.select}, {TOKENS.select} FROM principals JOIN tokens"
             " ON tokens.principal = principals.name"
@@ -60,10 +66,12 @@ class PrincipalRecords:
         return [(PRINCIPALS.read(row[:split]), TOKENS.read(row[split:])) for row in rows]
 
     async def find_token(self, token_id: str) -> Token | None:
+        """Return the token of that id, or None."""
         row = await self._sql.fetch_one(f"SELECT {TOKENS.select} FROM tokens WHERE id = ?1", token_id)
         return None if row is None else TOKENS.read(row)
 
     async def list_tokens(self, window: Window) -> list[Token]:
+        """Return one window of the tokens by id, and one more if there is a next page."""
         after = window.after[0] if window.after else ""
         rows = await self._sql.fetch(
             f"SELECT {TOKENS.select} FROM tokens WHERE id > ?1 ORDER BY id LIMIT ?2", after, window.limit + 1
@@ -71,6 +79,7 @@ class PrincipalRecords:
         return [TOKENS.read(row) for row in rows]
 
     async def insert_token(self, token: Token, secret_sha256: str) -> None:
+        """Insert a token and the digest of its secret."""
         columns = [*TOKENS.stored, "secret_sha256"]
         marks = ", ".join(f"?{n}" for n in range(1, len(columns) + 1))
         await self._sql.execute(
@@ -78,10 +87,12 @@ class PrincipalRecords:
         )
 
     async def revoke_token(self, token_id: str, at: datetime) -> bool:
+        """Revoke the token; return False if it was revoked before."""
         statement = "UPDATE tokens SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL"
         return await self._sql.execute(statement, token_id, to_micros(at)) == 1
 
     async def find_by_secret(self, secret_sha256: str) -> tuple[Token, Principal] | None:
+        """Return the token with that secret and its principal, or None."""
         row = await self._sql.fetch_one(
             f"SELECT {TOKENS.select}, {PRINCIPALS.select} FROM tokens JOIN principals"
             " ON principals.name = tokens.principal WHERE tokens.secret_sha256 = ?1",

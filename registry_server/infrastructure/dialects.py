@@ -1,40 +1,16 @@
 """The differences between the engines: all SQL is written once, with `?1` and in SQLite's dialect."""
 
 import re
-from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib import resources
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 Engine = Literal["sqlite", "postgres"]
-Row = Sequence[Any]
 
 _DIALECTS = {
     "sqlite": {"text": "TEXT", "bytes": "BLOB", "clustered": "WITHOUT ROWID"},
     "postgres": {"text": 'TEXT COLLATE "C"', "bytes": "BYTEA", "clustered": ""},
 }
-
-
-class Sql(Protocol):
-    """A connection to either engine."""
-
-    async def fetch_one(self, sql: str, *values: Any) -> Row | None:
-        """Return the first row, or None; run on the event loop like `fetch_inline`."""
-
-    async def fetch_inline(self, sql: str, *values: Any) -> Sequence[Row]:
-        """Return all rows. Run on the event loop; only for statements that read a handful of rows."""
-
-    async def fetch(self, sql: str, *values: Any) -> Sequence[Row]:
-        """Return all rows. On SQLite outside a transaction, run in a thread, so that other requests go on."""
-
-    async def execute(self, sql: str, *values: Any) -> int:
-        """Run the statement and return the number of rows it changed."""
-
-    async def execute_many(self, sql: str, rows: Iterable[Row]) -> None:
-        """Run the statement once for each row of values."""
-
-    async def claim(self, name: str) -> bool:
-        """Claim `name` until the transaction ends; return False if another process holds it."""
 
 
 class Migration(NamedTuple):

@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 
 from registry_server.domain.base import Tombstone, to_micros
-from registry_server.infrastructure.sql import Sql
+from registry_server.queries.sql import Sql
 
 _UNREFERENCED = (
     "NOT EXISTS (SELECT 1 FROM version_files f WHERE f.sha256 = b.sha256)"
@@ -21,6 +21,10 @@ class CollectionRecords:
         self._sql = sql
 
     async def list_tombstoned_with_files(self) -> list[tuple[str, int, datetime]]:
+        """Return model, number and time of tombstone of the tombstoned versions that still have file rows.
+
+        The versions of a tombstoned model are tombstoned too.
+        """
         rows = await self._sql.fetch(
             "SELECT v.model, v.version, v.tombstone, m.tombstone FROM versions v JOIN models m ON m.name = v.model"
             " WHERE (v.tombstone IS NOT NULL OR m.tombstone IS NOT NULL) AND EXISTS"
@@ -31,12 +35,14 @@ class CollectionRecords:
         return [(row[0], row[1], min(times)) for row, times in zip(rows, tombstones, strict=True)]
 
     async def list_unreferenced(self, now: datetime) -> list[str]:
+        """Return the blobs without a version and without a lease."""
         rows = await self._sql.fetch(
             f"SELECT b.sha256 FROM blobs b WHERE {_UNREFERENCED} ORDER BY sha256", to_micros(now)
         )
         return [row[0] for row in rows]
 
     async def mark_unreferenced(self, digests: Sequence[str], at: datetime) -> None:
+        """Store when these blobs were first found unreferenced, and remove the marks of all others."""
         known = {row[0] for row in await self._sql.fetch("SELECT sha256 FROM condemned")}
         gone = [(sha256,) for sha256 in sorted(known.difference(digests))]
         new = [(sha256, to_micros(at)) for sha256 in digests if sha256 not in known]
@@ -44,10 +50,12 @@ class CollectionRecords:
         await self._sql.execute_many("INSERT INTO condemned (sha256, at) VALUES (?1, ?2)", new)
 
     async def list_marked(self, before: datetime) -> list[str]:
+        """Return the blobs that were marked as unreferenced before that time."""
         rows = await self._sql.fetch("SELECT sha256 FROM condemned WHERE at <= ?1 ORDER BY sha256", to_micros(before))
         return [row[0] for row in rows]
 
     async def is_unreferenced(self, sha256: str, now: datetime) -> bool:
+        """Return whether a blob has no version and no lease; the row is locked until this transaction ends."""
         await self._sql.fetch("SELECT sha256 FROM blobs WHERE sha256 = ?1 FOR UPDATE", sha256)
         row = await self._sql.fetch_one(
             f"SELECT b.sha256 FROM blobs b WHERE b.sha256 = ?2 AND {_UNREFERENCED}", to_micros(now), sha256
@@ -55,4 +63,5 @@ class CollectionRecords:
         return row is not None
 
     async def release_files(self, model: str, version: int) -> None:
+        """Delete the file rows of a version; its manifest stays."""
         await self._sql.execute("DELETE FROM version_files WHERE model = ?1 AND version = ?2", model, version)

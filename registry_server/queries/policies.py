@@ -1,8 +1,8 @@
 """Policies of models."""
 
 from registry_server.domain.policies import Policy
-from registry_server.infrastructure.rows import Table
-from registry_server.infrastructure.sql import Sql
+from registry_server.queries.rows import Table
+from registry_server.queries.sql import Sql
 
 POLICIES = Table("policies", Policy)
 
@@ -14,10 +14,12 @@ class PolicyRecords:
         self._sql = sql
 
     async def find(self, model: str) -> Policy | None:
+        """Return the policy of a model, or None."""
         row = await self._sql.fetch_one(f"SELECT {POLICIES.select} FROM policies WHERE model = ?1", model)
         return None if row is None else POLICIES.read(row)
 
     async def put(self, policy: Policy) -> bool:
+        """Store the policy if the stored one, if any, has the revision before; return False otherwise."""
         put = await self._sql.execute(
             f"{POLICIES.insert} ON CONFLICT (model) DO UPDATE"
             " SET rules = ?2, revision = ?3, updated_by = ?4, updated_at = ?5 WHERE policies.revision = ?3 - 1",

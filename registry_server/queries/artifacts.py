@@ -6,9 +6,9 @@ from typing import Any
 
 from registry_server.domain.artifacts import Blob
 from registry_server.domain.base import from_micros, to_micros
-from registry_server.infrastructure.rows import Table
-from registry_server.infrastructure.search import name_matches
-from registry_server.infrastructure.sql import Sql
+from registry_server.queries.rows import Table
+from registry_server.queries.search import name_matches
+from registry_server.queries.sql import Sql
 
 BLOBS = Table("blobs", Blob)
 _CHUNK = 500
@@ -21,10 +21,15 @@ class ArtifactRecords:
         self._sql = sql
 
     async def find_blob(self, sha256: str) -> Blob | None:
+        """Return the row of a blob, or None; a row exists only after the bytes are stored."""
         row = await self._sql.fetch_one(f"SELECT {BLOBS.select} FROM blobs WHERE sha256 = ?1", sha256)
         return None if row is None else BLOBS.read(row)
 
     async def find_sizes(self, digests: Sequence[str]) -> dict[str, int]:
+        """Return the sizes of those blobs that exist and are not in quarantine.
+
+        The blobs cannot be deleted until this transaction ends.
+        """
         found: dict[str, int] = {}
         for start in range(0, len(digests), _CHUNK):
             chunk = digests[start : start + _CHUNK]
@@ -37,23 +42,31 @@ class ArtifactRecords:
         return found
 
     async def insert_blob(self, blob: Blob) -> bool:
+        """Insert the row of a blob; return False if it exists."""
         return await self._sql.execute(f"{BLOBS.insert} ON CONFLICT DO NOTHING", *BLOBS.values(blob)) == 1
 
     async def update_blob(self, before: Blob, blob: Blob) -> bool:
+        """Store `blob` if there is a row of `before`; return False otherwise."""
         at = None if blob.quarantined_at is None else to_micros(blob.quarantined_at)
         return await self._sql.execute("UPDATE blobs SET quarantined_at = ?2 WHERE sha256 = ?1", before.sha256, at) == 1
 
     async def delete_blob(self, sha256: str) -> bool:
+        """Delete the row of an unreferenced blob; return False if it does not exist."""
         await self._sql.execute("DELETE FROM condemned WHERE sha256 = ?1", sha256)
         return await self._sql.execute("DELETE FROM blobs WHERE sha256 = ?1", sha256) == 1
 
     async def list_blobs(self, after: str, limit: int) -> Sequence[Blob]:
+        """Return up to `limit` blobs by digest, those after `after`."""
         rows = await self._sql.fetch(
             f"SELECT {BLOBS.select} FROM blobs WHERE sha256 > ?1 ORDER BY sha256 LIMIT ?2", after, limit
         )
         return [BLOBS.read(row) for row in rows]
 
     async def lease(self, digests: Sequence[str], principal: str, until: datetime, *, sent: bool = False) -> None:
+        """Lease these digests to a principal until that time; their bytes may still be missing.
+
+        `sent` records that the principal has sent the bytes itself.
+        """
         sent_column = "1" if sent else "leases.sent"
         await self._sql.execute_many(
             "INSERT INTO leases (sha256, principal, expires_at, sent) VALUES (?1, ?2, ?3, ?4)"
@@ -62,6 +75,7 @@ class ArtifactRecords:
         )
 
     async def find_readable(self, digests: Sequence[str], principal: str, patterns: Sequence[str]) -> set[str]:
+        """Return those blobs that the principal has sent, or that a model with a matching name references."""
         found: set[str] = set()
         for start in range(0, len(digests), _CHUNK):
             values: list[Any] = [principal, *digests[start : start + _CHUNK]]
@@ -82,11 +96,13 @@ class ArtifactRecords:
         return found
 
     async def find_sent_until(self, sha256: str, principal: str) -> datetime | None:
+        """Return the end of the principal's lease on bytes it has sent, or None."""
         statement = "SELECT expires_at FROM leases WHERE sha256 = ?1 AND principal = ?2 AND sent = 1"
         row = await self._sql.fetch_one(statement, sha256, principal)
         return None if row is None else from_micros(row[0])
 
     async def find_registration(self, sha256: str, patterns: Sequence[str]) -> tuple[str, datetime] | None:
+        """Return who registered the oldest version with those bytes, among models with a matching name, and when."""
         values: list[Any] = [sha256]
 
         def bind(value: Any) -> str:
@@ -102,17 +118,21 @@ class ArtifactRecords:
         return None if row is None else (row[0], from_micros(row[1]))
 
     async def delete_expired_leases(self, now: datetime) -> int:
+        """Delete the expired leases and return their number."""
         return await self._sql.execute("DELETE FROM leases WHERE expires_at <= ?1", to_micros(now))
 
     async def is_leased(self, sha256: str, now: datetime) -> bool:
+        """Return whether there is a lease on these bytes, stored or not."""
         statement = "SELECT 1 FROM leases WHERE sha256 = ?1 AND expires_at > ?2 LIMIT 1"
         return await self._sql.fetch_one(statement, sha256, to_micros(now)) is not None
 
     async def find_document(self, digest: str) -> bytes | None:
+        """Return a manifest or another document by its digest, or None."""
         row = await self._sql.fetch_one("SELECT body FROM documents WHERE digest = ?1", digest)
         return None if row is None else row[0]
 
     async def insert_document(self, digest: str, body: bytes) -> None:
+        """Store a document; do nothing if its digest is stored already."""
         await self._sql.execute(
             "INSERT INTO documents (digest, body) VALUES (?1, ?2) ON CONFLICT DO NOTHING", digest, body
         )

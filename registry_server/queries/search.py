@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from registry_server.domain.base import to_micros
 from registry_server.domain.models import ModelFilter
 from registry_server.domain.pages import Order, Window
-from registry_server.infrastructure.sql import Row, Sql
+from registry_server.queries.sql import Row, Sql
 
 _COMMON = 1_000
 

@@ -3,9 +3,9 @@
 from registry_server.domain.base import to_micros
 from registry_server.domain.models import ModelFilter, RegisteredModel
 from registry_server.domain.pages import Order, Window
-from registry_server.infrastructure.rows import Table
-from registry_server.infrastructure.search import Facet, search
-from registry_server.infrastructure.sql import Sql
+from registry_server.queries.rows import Table
+from registry_server.queries.search import Facet, search
+from registry_server.queries.sql import Sql
 
 _PRODUCTION = "(SELECT v.version FROM versions v WHERE v.model = models.name AND v.stage = 'production')"
 MODELS = Table("models", RegisteredModel, derived={"production_version": _PRODUCTION})
@@ -18,18 +18,22 @@ class ModelRecords:
         self._sql = sql
 
     async def find(self, name: str) -> RegisteredModel | None:
+        """Return the model of that name, tombstoned or not, or None."""
         row = await self._sql.fetch_one(f"SELECT {MODELS.select} FROM models WHERE name = ?1", name)
         return None if row is None else MODELS.read(row)
 
     async def lock(self, name: str) -> RegisteredModel | None:
+        """Return the model like `find`; no other transaction can change it until this one ends."""
         row = await self._sql.fetch_one(f"SELECT {MODELS.select} FROM models WHERE name = ?1 FOR UPDATE", name)
         return None if row is None else MODELS.read(row)
 
     async def find_ignoring_case(self, name: str) -> str | None:
+        """Return the name of a model that equals `name` except for upper and lower case, or None."""
         row = await self._sql.fetch_one("SELECT name FROM models WHERE folded = ?1", name.lower())
         return None if row is None else row[0]
 
     async def insert(self, model: RegisteredModel) -> bool:
+        """Insert the model; return False if the name is taken."""
         columns, folded = MODELS.stored, len(MODELS.stored) + 1
         marks = ", ".join(f"?{n}" for n in range(1, folded + 1))
         inserted = await self._sql.execute(
@@ -42,6 +46,7 @@ class ModelRecords:
         return inserted == 1
 
     async def update(self, before: RegisteredModel, model: RegisteredModel) -> bool:
+        """Store `model` if the stored one has the revision of `before`; return False otherwise."""
         row = dict(zip(MODELS.stored, MODELS.values(model), strict=True))
         changed = await self._sql.execute(
             "UPDATE models SET owner = ?3, description = ?4, tags = ?5, metadata = ?6, revision = ?7,"
@@ -61,12 +66,14 @@ class ModelRecords:
         return changed == 1
 
     async def take_next_version(self, name: str) -> int:
+        """Return the next version number; the row of the model is locked until this transaction ends."""
         (row,) = await self._sql.fetch(
             "UPDATE models SET latest_version = latest_version + 1 WHERE name = ?1 RETURNING latest_version", name
         )
         return int(row[0])
 
     async def search(self, conditions: ModelFilter, order: Order, window: Window) -> list[RegisteredModel]:
+        """Return one window of the matching models in that order, and one more if there is a next page."""
         return [MODELS.read(row) for row in await search(self._sql, MODELS.select, conditions, order, window)]
 
     async def _add_facets(self, model: RegisteredModel, facets: set[Facet]) -> None:
