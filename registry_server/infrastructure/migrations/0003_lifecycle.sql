@@ -1,28 +1,28 @@
 -- Why, when and by whom a version was blocked for everyone.
 ALTER TABLE versions ADD COLUMN recall {text};
 
--- What was in production from when on: it follows from the log, and is found here by one look.
+-- The production version by time: derived from the log, and found here with one statement.
 CREATE TABLE tenures (
     model {text} NOT NULL REFERENCES models (name),
     since BIGINT NOT NULL,
     sequence BIGINT NOT NULL UNIQUE,
     version BIGINT,
-    beneath BIGINT,
+    rollback_target BIGINT,
     facts {text},
     PRIMARY KEY (model, since)
 ) {clustered};
 
--- Which events are decisions about a model.
+-- The events that are decisions about a model.
 CREATE TABLE decisions (
     model {text} NOT NULL REFERENCES models (name),
     sequence BIGINT NOT NULL,
     PRIMARY KEY (model, sequence)
 ) {clustered};
 
--- Where there is a log already, both are told from it once, when the server starts.
+-- If a log exists already, the server rebuilds both tables from it once, when it starts.
 INSERT INTO meta (key, value) SELECT 'timeline', 'due' WHERE EXISTS (SELECT 1 FROM events);
 
--- What a promotion must fulfil; a model without a row has no conditions.
+-- Conditions of promotions; a model without a row has none.
 CREATE TABLE policies (
     model {text} PRIMARY KEY REFERENCES models (name),
     rules {text} NOT NULL,
@@ -31,7 +31,7 @@ CREATE TABLE policies (
     updated_at BIGINT NOT NULL
 );
 
--- The last word of each human about a version, and the digest of what it was said of.
+-- The current verdict of each human on a version, and the digest of the facts that the verdict covers.
 CREATE TABLE approvals (
     model {text} NOT NULL,
     version BIGINT NOT NULL,
