@@ -11,7 +11,7 @@ import pytest
 
 from common_lib import HttpRegistry, ModelRegistry
 from registry_server.domain.errors import StorageUnavailable
-from registry_server.infrastructure import sql
+from registry_server.infrastructure import dialects
 from registry_server.infrastructure.postgres import PostgresDatabase
 from registry_server.infrastructure.schema import step_name
 from registry_server.queries import Records
@@ -41,7 +41,7 @@ async def test_many_servers_migrate_an_empty_database_at_once(postgres_url_facto
     url = postgres_url_factory("at_once")
     databases = [PostgresDatabase(url, connections=1) for _ in range(6)]
     taken = await asyncio.gather(*(database.migrate() for database in databases))
-    steps = [step_name(step) for step in sql.load_migrations("postgres")]
+    steps = [step_name(step) for step in dialects.load_migrations("postgres")]
     assert sorted(taken) == [*[[]] * 5, steps]
     assert await _rows(url, "SELECT count(*) FROM migrations") == [(len(steps),)]
     assert len({database.source for database in databases}) == 1

@@ -3,7 +3,7 @@
 
 CREATE TABLE meta (key {text} PRIMARY KEY, value {text} NOT NULL);
 
--- The last event's place and time; its row lock makes commit order, log order and time order one.
+-- Sequence and time of the last event; its row lock makes commit order, log order and time order equal.
 CREATE TABLE counters (name {text} PRIMARY KEY, value BIGINT NOT NULL, at BIGINT NOT NULL);
 INSERT INTO counters (name, value, at) VALUES ('events', 0, 0);
 
@@ -24,7 +24,7 @@ CREATE TABLE models (
 );
 CREATE INDEX models_by_creation ON models (created_at, name);
 
--- What models are searched by: type, owner, tag:<key> of the model, stage of its versions.
+-- Facets for the search of models: type, owner, tag:<key> of the model, stage of its versions.
 CREATE TABLE model_facets (
     facet {text} NOT NULL,
     value {text} NOT NULL,
@@ -42,7 +42,7 @@ CREATE TABLE blobs (
     created_at BIGINT NOT NULL
 );
 
--- Canonical JSON kept under its own digest: manifests, and parts too large for their event.
+-- Canonical JSON stored under its own digest: manifests, and parts that are too large for their event.
 CREATE TABLE documents (digest {text} PRIMARY KEY, body {bytes} NOT NULL);
 
 CREATE TABLE versions (

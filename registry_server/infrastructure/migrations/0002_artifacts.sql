@@ -1,8 +1,8 @@
--- When the bytes of a blob were found to be others than its digest says; they lie in quarantine since.
+-- The time at which the bytes of a blob were found damaged; they are in quarantine since.
 ALTER TABLE blobs ADD COLUMN quarantined_at BIGINT;
 
--- Who relies on bytes that no version names yet; until then nothing removes them. `sent` is 1 if the principal sent the
--- bytes, and so has them, and 0 if it only asked for them.
+-- Leases: principals that need bytes without a version; the collector leaves the bytes until then. `sent` is 1 if the
+-- principal sent the bytes, and 0 if it only checked for them.
 CREATE TABLE leases (
     sha256 {text} NOT NULL,
     principal {text} NOT NULL,
@@ -11,7 +11,7 @@ CREATE TABLE leases (
     PRIMARY KEY (sha256, principal)
 ) {clustered};
 
--- Bytes on their way in, in parts: how many are here, and their digest, which tells whether they still are the same.
+-- Uploads in parts: how many bytes have arrived, and their digest, to detect a change of them.
 CREATE TABLE uploads (
     sha256 {text} NOT NULL,
     principal {text} NOT NULL,
@@ -22,5 +22,5 @@ CREATE TABLE uploads (
     PRIMARY KEY (sha256, principal)
 );
 
--- Blobs that nothing named when the collector came by first; it removes those that still are unnamed later.
+-- Blobs that were unreferenced when the collector first found them; it removes those that are still so later.
 CREATE TABLE condemned (sha256 {text} PRIMARY KEY, at BIGINT NOT NULL);
