@@ -20,62 +20,7 @@ if TYPE_CHECKING:
     from common_lib.client.resilience import CircuitState
     from common_lib.client.telemetry import Telemetry
     from common_lib.config import BreakerRules, RegistryConfig, ResolveRules
-    from common_lib.errors.base import InvalidConfiguration, RegistryClosed, RegistryError
-    from common_lib.errors.local import (
-        DigestMismatch,
-        FormatRefused,
-        LibraryMissing,
-        LoadRefused,
-        LocalDiskFailed,
-        NoSafeFormat,
-        NotCached,
-    )
-    from common_lib.errors.refused import (
-        AliasNotFound,
-        AlreadyDecided,
-        AlreadyExists,
-        BlobDamaged,
-        BlobNotFound,
-        BytesMissing,
-        Conflict,
-        DecisionNotAllowed,
-        FileNotFound,
-        Forbidden,
-        IdempotencyKeyReused,
-        IllegalTransition,
-        InUse,
-        InvalidRequest,
-        ModelNotFound,
-        NotFound,
-        NothingToReturnTo,
-        PolicyNotMet,
-        PrincipalNotFound,
-        ProductionChanged,
-        RequestInFlight,
-        RequestRefused,
-        RevisionMismatch,
-        RevisionRequired,
-        TokenNotFound,
-        Tombstoned,
-        TooLarge,
-        Unauthenticated,
-        UploadNotFound,
-        UploadOutOfStep,
-        VersionNotFound,
-        VersionRecalled,
-    )
-    from common_lib.errors.unavailable import (
-        AnswerTimedOut,
-        Attempt,
-        CircuitOpen,
-        ConnectionFailed,
-        DeadlineExceeded,
-        ProtocolError,
-        RateLimited,
-        RegistryUnavailable,
-        ServerFailed,
-        TooManyCalls,
-    )
+    from common_lib.errors import *
     from common_lib.operations.base import Answer, Operation, Sink, Source
     from common_lib.operations.versions import Resolution
     from common_lib.registry import AsyncModelRegistry, ModelRegistry
@@ -108,18 +53,15 @@ _MODULES = {
     "client.resilience": "CircuitState",
     "client.telemetry": "Telemetry",
     "config": "BreakerRules RegistryConfig ResolveRules",
-    "errors.base": "InvalidConfiguration RegistryClosed RegistryError",
-    "errors.local": "DigestMismatch FormatRefused LibraryMissing LoadRefused LocalDiskFailed NoSafeFormat NotCached",
-    "errors.refused": (
-        "AliasNotFound AlreadyDecided AlreadyExists BlobDamaged BlobNotFound BytesMissing Conflict "
-        "DecisionNotAllowed FileNotFound Forbidden IdempotencyKeyReused IllegalTransition InUse "
-        "InvalidRequest ModelNotFound NotFound NothingToReturnTo PolicyNotMet PrincipalNotFound "
-        "ProductionChanged RequestInFlight RequestRefused RevisionMismatch RevisionRequired TokenNotFound "
-        "Tombstoned TooLarge Unauthenticated UploadNotFound UploadOutOfStep VersionNotFound VersionRecalled "
-    ),
-    "errors.unavailable": (
-        "AnswerTimedOut Attempt CircuitOpen ConnectionFailed DeadlineExceeded ProtocolError RateLimited "
-        "RegistryUnavailable ServerFailed TooManyCalls "
+    "errors": (
+        "AliasNotFound AlreadyDecided AlreadyExists AnswerTimedOut Attempt BlobDamaged BlobNotFound BytesMissing "
+        "CircuitOpen Conflict ConnectionFailed DeadlineExceeded DecisionNotAllowed DigestMismatch FileNotFound "
+        "Forbidden FormatRefused IdempotencyKeyReused IllegalTransition InUse InvalidConfiguration InvalidRequest "
+        "LibraryMissing LoadRefused LocalDiskFailed ModelNotFound NoSafeFormat NotCached NotFound "
+        "NothingToReturnTo PolicyNotMet PrincipalNotFound ProductionChanged ProtocolError RateLimited "
+        "RegistryClosed RegistryError RegistryUnavailable RequestInFlight RequestRefused RevisionMismatch "
+        "RevisionRequired ServerFailed TokenNotFound Tombstoned TooLarge TooManyCalls Unauthenticated "
+        "UploadNotFound UploadOutOfStep VersionNotFound VersionRecalled "
     ),
     "operations.base": "Answer Operation Sink Source",
     "operations.versions": "Resolution",

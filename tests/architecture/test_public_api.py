@@ -137,15 +137,22 @@ def test_type_checkers_see_the_same_names_as_the_interpreter(package: ModuleType
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
     )
     seen = {
-        alias.name: statement.module
+        name: str(statement.module)
         for statement in block
         if isinstance(statement, ast.ImportFrom)
         for alias in statement.names
+        for name in (classes_of(str(statement.module)) if alias.name == "*" else [alias.name])
     }
     assert sorted(seen) == package.__all__
     for name, place in seen.items():
-        assert getattr(package, name) is getattr(importlib.import_module(str(place)), name)
-        assert getattr(package, name).__module__ == place
+        assert getattr(package, name) is getattr(importlib.import_module(place), name)
+        assert f"{getattr(package, name).__module__}.".startswith(f"{place}.")
+
+
+def classes_of(package: str) -> list[str]:
+    """Return the names of the classes that a package of ours defines in its modules."""
+    members = vars(importlib.import_module(package)).items()
+    return [name for name, thing in members if inspect.isclass(thing) and thing.__module__.startswith(f"{package}.")]
 
 
 # Types that a caller receives and uses without naming them.
