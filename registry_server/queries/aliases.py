@@ -2,16 +2,13 @@
 
 from registry_server.domain.aliases import Alias
 from registry_server.queries.rows import Table
-from registry_server.queries.sql import Sql
+from registry_server.queries.sql import Queries
 
 ALIASES = Table("aliases", Alias)
 
 
-class AliasRecords:
+class AliasRecords(Queries):
     """Aliases, which point to versions."""
-
-    def __init__(self, sql: Sql) -> None:
-        self._sql = sql
 
     async def find(self, model: str, alias: str) -> Alias | None:
         """Return the alias of that name, or None."""

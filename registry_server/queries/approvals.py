@@ -2,16 +2,13 @@
 
 from registry_server.domain.approvals import Approval
 from registry_server.queries.rows import Table
-from registry_server.queries.sql import Sql
+from registry_server.queries.sql import Queries
 
 APPROVALS = Table("approvals", Approval)
 
 
-class ApprovalRecords:
+class ApprovalRecords(Queries):
     """Approvals and refusals of versions."""
-
-    def __init__(self, sql: Sql) -> None:
-        self._sql = sql
 
     async def find(self, model: str, version: int, approver: str) -> Approval | None:
         """Return the current verdict of a human on a version, or None."""

@@ -8,17 +8,14 @@ from registry_server.domain.artifacts import Blob
 from registry_server.domain.base import from_micros, to_micros
 from registry_server.queries.rows import Table
 from registry_server.queries.search import name_matches
-from registry_server.queries.sql import Sql
+from registry_server.queries.sql import Queries
 
 BLOBS = Table("blobs", Blob)
 _CHUNK = 500
 
 
-class ArtifactRecords:
+class ArtifactRecords(Queries):
     """Rows about bytes."""
-
-    def __init__(self, sql: Sql) -> None:
-        self._sql = sql
 
     async def find_blob(self, sha256: str) -> Blob | None:
         """Return the row of a blob, or None; a row exists only after the bytes are stored."""

@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 
 from registry_server.domain.base import Tombstone, to_micros
-from registry_server.queries.sql import Sql
+from registry_server.queries.sql import Queries
 
 _UNREFERENCED = (
     "NOT EXISTS (SELECT 1 FROM version_files f WHERE f.sha256 = b.sha256)"
@@ -14,11 +14,8 @@ _UNREFERENCED = (
 )
 
 
-class CollectionRecords:
+class CollectionRecords(Queries):
     """Blobs that no version references, and versions whose files can be released."""
-
-    def __init__(self, sql: Sql) -> None:
-        self._sql = sql
 
     async def list_tombstoned_with_files(self) -> list[tuple[str, int, datetime]]:
         """Return model, number and time of tombstone of the tombstoned versions that still have file rows.

@@ -5,15 +5,15 @@ from datetime import datetime
 
 from registry_server.domain.base import from_micros, to_micros
 from registry_server.domain.events import Event
-from registry_server.queries.sql import Sql
+from registry_server.queries.sql import Queries, Sql
 
 
-class EventRecords:
+class EventRecords(Queries):
     """The append-only log."""
 
     def __init__(self, sql: Sql) -> None:
-        self._sql = sql
-        # The time of the log only grows, so what it has passed once need not be wanted for again.
+        super().__init__(sql)
+        # The time of the log only grows, so a moment that it has passed once is not compared again.
         self._passed = 0
 
     async def take_next_place(self, now: datetime) -> tuple[int, datetime]:

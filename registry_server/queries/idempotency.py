@@ -6,14 +6,11 @@ import msgspec
 
 from registry_server.domain.answers import Answer, FirstAnswer
 from registry_server.domain.base import to_micros
-from registry_server.queries.sql import Sql
+from registry_server.queries.sql import Queries
 
 
-class IdempotencyRecords:
+class IdempotencyRecords(Queries):
     """First responses to write requests, by principal and Idempotency-Key."""
-
-    def __init__(self, sql: Sql) -> None:
-        self._sql = sql
 
     async def claim(self, principal: str, key: str) -> bool:
         """Claim the key until this transaction ends; return False if another process has it."""

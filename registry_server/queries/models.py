@@ -5,17 +5,14 @@ from registry_server.domain.models import ModelFilter, RegisteredModel
 from registry_server.domain.pages import Order, Window
 from registry_server.queries.rows import Table
 from registry_server.queries.search import Facet, search
-from registry_server.queries.sql import Sql
+from registry_server.queries.sql import Queries
 
 _PRODUCTION = "(SELECT v.version FROM versions v WHERE v.model = models.name AND v.stage = 'production')"
 MODELS = Table("models", RegisteredModel, derived={"production_version": _PRODUCTION})
 
 
-class ModelRecords:
+class ModelRecords(Queries):
     """Registered models and the facets for their search."""
-
-    def __init__(self, sql: Sql) -> None:
-        self._sql = sql
 
     async def find(self, name: str) -> RegisteredModel | None:
         """Return the model of that name, tombstoned or not, or None."""

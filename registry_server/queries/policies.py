@@ -2,16 +2,13 @@
 
 from registry_server.domain.policies import Policy
 from registry_server.queries.rows import Table
-from registry_server.queries.sql import Sql
+from registry_server.queries.sql import Queries
 
 POLICIES = Table("policies", Policy)
 
 
-class PolicyRecords:
+class PolicyRecords(Queries):
     """Policies of models."""
-
-    def __init__(self, sql: Sql) -> None:
-        self._sql = sql
 
     async def find(self, model: str) -> Policy | None:
         """Return the policy of a model, or None."""

@@ -6,17 +6,14 @@ from registry_server.domain.base import to_micros
 from registry_server.domain.pages import Window
 from registry_server.domain.principals import Principal, Token
 from registry_server.queries.rows import Table
-from registry_server.queries.sql import Sql
+from registry_server.queries.sql import Queries
 
 PRINCIPALS = Table("principals", Principal)
 TOKENS = Table("tokens", Token)
 
 
-class PrincipalRecords:
+class PrincipalRecords(Queries):
     """Principals and their tokens."""
-
-    def __init__(self, sql: Sql) -> None:
-        self._sql = sql
 
     async def find(self, name: str) -> Principal | None:
         """Return the principal of that name, or None."""

@@ -26,3 +26,10 @@ class Sql(Protocol):
 
     async def claim(self, name: str) -> bool:
         """Claim `name` until the transaction ends; return False if another process holds it."""
+
+
+class Queries:
+    """Base of the queries of one resource, which run on one connection."""
+
+    def __init__(self, sql: Sql) -> None:
+        self._sql = sql

@@ -3,16 +3,13 @@
 import msgspec
 
 from registry_server.domain.store import StoreIdentity
-from registry_server.queries.sql import Sql
+from registry_server.queries.sql import Queries
 
 _SELECT = "SELECT value FROM meta WHERE key = 'store'"
 
 
-class StoreRecords:
+class StoreRecords(Queries):
     """The identity of the store."""
-
-    def __init__(self, sql: Sql) -> None:
-        self._sql = sql
 
     async def find(self) -> StoreIdentity | None:
         """Return the identity, or None."""

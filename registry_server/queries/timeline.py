@@ -8,17 +8,14 @@ from registry_server.domain.events import Event
 from registry_server.domain.pages import Window
 from registry_server.domain.production import Tenure
 from registry_server.queries.rows import Table
-from registry_server.queries.sql import Sql
+from registry_server.queries.sql import Queries
 
 TENURES = Table("tenures", Tenure)
 _LAST = "ORDER BY since DESC LIMIT 1"
 
 
-class TimelineRecords:
+class TimelineRecords(Queries):
     """Tables that follow from the log."""
-
-    def __init__(self, sql: Sql) -> None:
-        self._sql = sql
 
     async def find_last(self, model: str) -> Tenure | None:
         """Return the newest tenure of a model, or None."""

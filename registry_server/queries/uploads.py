@@ -5,16 +5,13 @@ from datetime import datetime
 from registry_server.domain.base import to_micros
 from registry_server.domain.uploads import Progress
 from registry_server.queries.rows import Table
-from registry_server.queries.sql import Sql
+from registry_server.queries.sql import Queries
 
 UPLOADS = Table("uploads", Progress)
 
 
-class UploadRecords:
+class UploadRecords(Queries):
     """Uploads in parts that are not complete."""
-
-    def __init__(self, sql: Sql) -> None:
-        self._sql = sql
 
     async def find(self, sha256: str, principal: str) -> Progress | None:
         """Return the upload of those bytes by that principal, or None."""

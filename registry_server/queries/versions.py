@@ -13,18 +13,15 @@ from registry_server.domain.policies import Policy
 from registry_server.domain.versions import ModelVersion, VersionFilter
 from registry_server.queries.policies import POLICIES
 from registry_server.queries.rows import Table
-from registry_server.queries.sql import Sql
+from registry_server.queries.sql import Queries
 
 VERSIONS = Table("versions", ModelVersion)
 # A few rows are resolved again and again; an equal row is the same version in the same state.
 _read = lru_cache(maxsize=1_024)(VERSIONS.read)
 
 
-class VersionRecords:
+class VersionRecords(Queries):
     """Versions, their files, and the stage facets of their models."""
-
-    def __init__(self, sql: Sql) -> None:
-        self._sql = sql
 
     async def find(self, model: str, version: int) -> ModelVersion | None:
         """Return the version of that number, tombstoned or not, or None."""
