@@ -1,4 +1,4 @@
-"""Bad requests as a table: what is sent, and the code, the field and the beginning of the value that come back."""
+"""Bad requests as a table: each with the code, the field and the beginning of the value that the response states."""
 
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ HUGE = "9" * 5_000
 
 
 class Bad(NamedTuple):
-    """One bad request; a value that is None is not shown."""
+    """One bad request and the expected refusal; `value` is None if the refusal contains no value."""
 
     what: str
     method: str
@@ -25,7 +25,7 @@ class Bad(NamedTuple):
 
 
 def _model(what: str, code: str, field: str, value: str | None, body: Any = None, **headers: Any) -> Bad:
-    """A model that is not created; `body` replaces the body, or parts of a good one, and `headers` the usual ones."""
+    """Build a bad request to create a model; `body` and `headers` replace parts of a good request."""
     body = body if isinstance(body, bytes | list | str) else {"name": "new", "type": "regression"} | (body or {})
     named = {name.replace("_", "-"): header for name, header in headers.items()}
     return Bad(what, "POST", "/v1/models", code, field, value, body, named)
@@ -79,7 +79,7 @@ WORK = {"days": ["monday"], "since": "09:00", "until": "17:00"}
 
 
 def _policy(what: str, field: str, value: str, **rules: Any) -> Bad:
-    """A policy that can never be met."""
+    """Build a request for a policy that no version can meet."""
     target = f"/v1/models/{MODEL}/policy"
     return Bad(what, "PUT", target, "invalid_policy", f"rules.{field}", value, {"rules": rules, "reason": "x"})
 

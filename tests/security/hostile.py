@@ -1,4 +1,4 @@
-"""A server that answers what it wants, and the error in which a call of it ends."""
+"""A simulated server with arbitrary responses, and the error that a client call raises for them."""
 
 import asyncio
 import json
@@ -82,14 +82,14 @@ Ask = Callable[[Any], Any]
 
 
 def answering(document: object, status: int = 200, media_type: str = "application/json", **headers: str) -> Handler:
-    """Make a server that always answers this."""
+    """Return a handler that sends the same response to every request."""
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     given = {"content-type": media_type} | {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda _: httpx.Response(status, headers=given, stream=httpx.ByteStream(body))
 
 
 def error_of(handler: Handler, ask: Ask, *, asynchronous: bool = False, **given: Any) -> RegistryError:
-    """Return the error in which a call ends; that it ends, and soon, is a part of every test."""
+    """Make a call and return the error that it raises; fail if the call takes too long or raises no error."""
     config = RegistryConfig(url="http://registry.example", attempts=1, resolve=None, deadline_s=5.0, **given)
     transport = httpx.MockTransport(handler)
 
@@ -119,10 +119,10 @@ def error_of(handler: Handler, ask: Ask, *, asynchronous: bool = False, **given:
 
 
 def version(registry: Any) -> Any:
-    """Ask for a version."""
+    """Get a version."""
     return registry.versions.get("m1", 1)
 
 
 def resolved(registry: Any) -> Any:
-    """Ask for what a reference means."""
+    """Resolve a reference."""
     return registry.resolve("models:/m1/1")

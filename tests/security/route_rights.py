@@ -1,4 +1,4 @@
-"""Every route with the principals that may use it, and a registry with one principal for each role."""
+"""A table of all routes with the principals that may use them, and a registry with one principal per column."""
 
 import contextlib
 import hashlib
@@ -48,7 +48,7 @@ PENDING = hashlib.sha256(CONTENT + b"!").hexdigest()
 
 
 class Route(NamedTuple):
-    """One request to a route, and who may make it."""
+    """One request to a route, and the principals that may send it."""
 
     method: str
     route: str
@@ -121,14 +121,14 @@ ROUTES = [
 
 
 class Guarded(NamedTuple):
-    """A world with a principal for each column."""
+    """A world with a principal for each column of the table."""
 
     world: World
     tokens: dict[str, str]
     token_id: str
 
     def send(self, route: Route, column: str, **headers: str) -> httpx.Response:
-        """The request, by that principal."""
+        """Send the request of a route as the principal of a column."""
         given = {"version": route.version, "path": "model.bin", "selector": "latest", "alias": "shadow", "other": 2}
         sha256 = PENDING if "uploads" in route.route else SHA256
         path = (
@@ -170,7 +170,7 @@ def guarded_world() -> Iterator[Guarded]:
 
 
 def rolled(admin: ModelRegistry) -> None:
-    """Make a model with two versions that were in production, and a third that is recalled."""
+    """Create a model with two versions that were in production, and a recalled third version."""
     admin.models.create(ROLLED, "regression")
     for content in (b"one", b"two"):
         promoted(admin, ROLLED, content)

@@ -1,4 +1,4 @@
-"""A real server in a thread of the test process, with limits as short as a test can wait for, and what it logs."""
+"""A real server in a thread of the test process, with time limits that are short enough for tests, and its log."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ from tests.security.test_sockets import DEADLINE_S, Served
 
 
 class Running(NamedTuple):
-    """A server from outside and from inside."""
+    """A server with its HTTP interface and its object in this process."""
 
     outside: Served
     inside: RegistryServer
@@ -25,7 +25,7 @@ class Running(NamedTuple):
 
 @contextlib.contextmanager
 def serving(data: Path, **settings: Any) -> Iterator[Running]:
-    """Serve while the block lasts."""
+    """Run a server until the block ends."""
     inside = create_server(Settings(data=data, port=0, **({"access_log": False} | settings)))
     started = threading.Event()
     inside.on_start = started.set
@@ -40,7 +40,7 @@ def serving(data: Path, **settings: Any) -> Iterator[Running]:
 
 
 class Lines(logging.Handler):
-    """The lines that the server's log holds, as `logs.configure` would write them."""
+    """A handler that stores the lines of the server's log in the format of `logs.configure`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,11 +48,11 @@ class Lines(logging.Handler):
         self.setFormatter(JsonLines())
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the line."""
+        """Store the formatted line."""
         self.texts.append(self.format(record))
 
     def one(self, **facts: Any) -> dict[str, Any]:
-        """Return the one line of the security log with these facts; it is written when its answer is on its way."""
+        """Wait for the security log line with these fields and return it; the server writes it after the response."""
         end = time.monotonic() + DEADLINE_S
         while not (found := self.security(**facts)):
             assert time.monotonic() < end, (facts, self.texts)
@@ -61,7 +61,7 @@ class Lines(logging.Handler):
         return line
 
     def security(self, **facts: Any) -> list[dict[str, Any]]:
-        """Return the lines of the security log with these facts, the oldest first."""
+        """Return the lines of the security log with these fields, the oldest first."""
         lines = [json.loads(text) for text in list(self.texts)]
         found = [line for line in lines if line["logger"] == "registry_server.security"]
         return [line for line in found if facts.items() <= line.items()]
@@ -69,7 +69,7 @@ class Lines(logging.Handler):
 
 @contextlib.contextmanager
 def lines() -> Iterator[Lines]:
-    """Collect what the loggers say that a server writes to standard error."""
+    """Collect the log lines that a server writes to standard error."""
     recorder = Lines()
     loggers = [logging.getLogger(name) for name in ("registry_server", "uvicorn.error", "asyncio")]
     levels = [logger.level for logger in loggers]

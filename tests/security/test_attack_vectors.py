@@ -29,13 +29,13 @@ pytestmark = pytest.mark.skipif(not FOLDER, reason="TEST_VECTORS names no folder
 
 
 def attacks(kind: str, where: str = "") -> pytest.MarkDecorator:
-    """The test with the payload of each attack of a class."""
+    """Parametrize a test with the payloads of all attacks of a class."""
     found = [attack for attack in ATTACKS if attack["class"] == kind and attack["where"].startswith(where)]
     return pytest.mark.parametrize("payload", [a["payload"] for a in found], ids=[a["id"] for a in found])
 
 
 class Opens:
-    """The files that this process opens, as its audit hook tells; a hook can never be taken away, only fall silent."""
+    """The files that this process opens, recorded by an audit hook. A hook stays for ever, but can be switched off."""
 
     def __init__(self) -> None:
         self.listening = False
@@ -49,13 +49,13 @@ class Opens:
 
 @pytest.fixture(scope="module")
 def opens() -> Opens:
-    """One hook for all of this file."""
+    """Provide one audit hook for all tests of this file."""
     return Opens()
 
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    """One registry for all of this file."""
+    """Provide one registry for all tests of this file."""
     with backend() as application:
         world = World(application)
         with application.registry() as registry:
@@ -66,7 +66,7 @@ def world() -> Iterator[World]:
 
 @pytest.fixture
 def sealed(world: World, opens: Opens) -> Iterator[World]:
-    """A world in which nothing happens and whose process opens nothing outside its folder."""
+    """Provide a world and check that nothing in it changes and that no file outside its folder is opened."""
     opens.paths.clear()
     with nothing_happens(world):
         opens.listening = True
@@ -90,7 +90,7 @@ def spellings(payload: str) -> set[str]:
 
 @attacks("path-traversal", "model name")
 def test_malicious_names_are_refused(sealed: World, payload: str) -> None:
-    """Neither in addresses nor in bodies, for models, aliases, tags and principals."""
+    """Addresses and bodies with such a name for a model, an alias, a tag or a principal are refused."""
     for name in spellings(payload):
         for target in (f"/v1/models/{name}", f"/v1/models/{MODEL}/aliases/{name}", f"/v1/principals/{name}"):
             for method, body in (("GET", None), ("PUT", {"version": 1}), ("PATCH", {}), ("DELETE", None)):
@@ -109,7 +109,7 @@ def test_malicious_names_are_refused(sealed: World, payload: str) -> None:
 
 @attacks("path-traversal", "artifact path")
 def test_malicious_paths_are_refused(sealed: World, payload: str) -> None:
-    """Neither to download nor in a manifest."""
+    """Such a path is refused in a download and in a manifest."""
     for path in spellings(payload):
         assert problem(sealed.send("GET", f"{ONE}/files/{path}"))["status"] in {404, 422}
         answer = sealed.send("GET", f"{ONE}/files/model.bin?path={quote(payload, safe='')}")
@@ -121,7 +121,7 @@ def test_malicious_paths_are_refused(sealed: World, payload: str) -> None:
 
 @attacks("source-uri")
 def test_the_registry_never_fetches_an_address(sealed: World, payload: str) -> None:
-    """No field takes the place of bytes."""
+    """A field with an address in place of the bytes is refused."""
     version = {"framework": "test", "files": [ENTRY]}
     for target, body, field in [
         ("/v1/models", {"name": "new", "type": "regression", "source": payload}, "source"),
@@ -136,7 +136,7 @@ def test_the_registry_never_fetches_an_address(sealed: World, payload: str) -> N
 
 @attacks("authn")
 def test_only_a_valid_token_is_accepted(sealed: World, payload: str) -> None:
-    """Whatever stands in the header or in the address."""
+    """A request with such a header or query gets 401 and its response does not repeat the token."""
     jwt = "eyJhbGciOiJIUzI1NiIsImtpZCI6Ii4uLy4uL2Rldi9udWxsIn0.eyJzdWIiOiJhZG1pbiIsImF1ZCI6IngifQ."
     path, headers = "/v1/whoami", {"authorization": f"Bearer {jwt}"}
     if payload == "(absent)":
@@ -153,7 +153,7 @@ def test_only_a_valid_token_is_accepted(sealed: World, payload: str) -> None:
 
 
 def test_a_revoked_token_is_refused(world: World) -> None:
-    """The one payload of that class that needs a story."""
+    """A token gets 401 after an admin has revoked it."""
     with world.copied(), world.backend.registry() as admin:
         issued = admin.principals.issue_token("admin")
         admin.principals.revoke_token(issued.token.id)
@@ -163,7 +163,7 @@ def test_a_revoked_token_is_refused(world: World) -> None:
 
 @attacks("authz")
 def test_each_role_is_limited_to_its_rights(world: World, payload: str) -> None:
-    """The whole matrix stands in `test_rights`; these are the pairs that the collection names."""
+    """The pairs of role and request of the collection are refused; `test_rights` covers all pairs."""
     requests: dict[str, tuple[str, str, str, str, Any, int]] = {
         "read role POST /models": ("analysis", "*", "POST", "/v1/models", {"name": "new", "type": "regression"}, 403),
         "create role promotes to production": (
@@ -195,7 +195,7 @@ BODIES = {
 
 @attacks("dos", "body")
 def test_large_bodies_take_little_time(sealed: World, payload: str) -> None:
-    """Refused within a second; those that need a socket stand in `test_sockets`."""
+    """The server refuses such a body within a second; `test_sockets` covers the attacks that need a socket."""
     headers: dict[str, str] = {}
     if payload.startswith("Content-Length"):
         payload, headers = "JSON duplicate keys", {"content-length": str(10 * 2**40)}
@@ -212,7 +212,7 @@ def test_large_bodies_take_little_time(sealed: World, payload: str) -> None:
 
 @attacks("dos", "filter")
 def test_searches_take_little_time(sealed: World, payload: str) -> None:
-    """Clients' texts are compared, never run: neither as patterns nor as SQL."""
+    """A search compares the text of a client literally and does not use it as a pattern or as SQL."""
     name, equals, value = payload.partition("=")
     text = quote(payload, safe="")
     targets = [f"/v1/models?{name}={quote(value, safe='')}"] if equals and name.isidentifier() else []
@@ -227,7 +227,7 @@ def test_searches_take_little_time(sealed: World, payload: str) -> None:
 
 @attacks("header-injection")
 def test_stored_text_is_never_sent_as_a_header(sealed: World, payload: str) -> None:
-    """It is refused when it is written; what is served is bytes to be saved, whatever they are."""
+    """The server refuses such text in a write and always serves files as attachments of unspecified type."""
     text = payload.partition(" as Content-Type")[0]
     for target, body in [
         ("/v1/models", {"name": text, "type": "regression"}),
@@ -245,7 +245,7 @@ def test_stored_text_is_never_sent_as_a_header(sealed: World, payload: str) -> N
 
 @attacks("idempotency")
 def test_an_idempotency_key_belongs_to_one_request_of_one_principal(world: World, payload: str) -> None:
-    """A hundred at once are in another test of this file; a kill needs a process of its own."""
+    """Another principal with the same key gets a response of its own."""
     if payload != "key of another principal":
         pytest.skip("it stands elsewhere")
     used = key()
@@ -263,8 +263,8 @@ def test_an_idempotency_key_belongs_to_one_request_of_one_principal(world: World
         assert world.send("POST", "/v1/models", body, used).content == first.content
 
 
-def test_an_idempotency_key_is_remembered_for_two_days(world: World) -> None:
-    """The first answer comes again a day later."""
+def test_an_idempotency_key_is_stored_for_a_day(world: World) -> None:
+    """A repeated request gets the first response after 24 hours."""
     used, body = key(), {"name": "kept", "type": "regression"}
     with world.copied():
         first = world.send("POST", "/v1/models", body, used)
@@ -274,7 +274,7 @@ def test_an_idempotency_key_is_remembered_for_two_days(world: World) -> None:
 
 
 def test_concurrent_identical_requests_are_carried_out_once(server: Server, name: str) -> None:
-    """One model, one event, a hundred equal answers; a request that comes too early gets a 409 and is repeated."""
+    """A hundred requests with one key create one model and get equal responses; early ones get 409 and retry."""
     headers = {"authorization": f"Bearer {server.token}", **key()}
     too_early = 0
 

@@ -21,16 +21,16 @@ def guarded() -> Iterator[Guarded]:
 
 
 class TestAuthorization:
-    """Only one valid token in one header of the right shape lets anybody in."""
+    """Only one valid token in one header of the right form authenticates a request."""
 
     @pytest.fixture
     def secret(self, guarded: Guarded) -> str:
-        """A token that is valid."""
+        """Provide a valid token."""
         return guarded.tokens["admin"]
 
     @staticmethod
     def refused(guarded: Guarded, *authorization: str | bytes, path: str = "/v1/whoami") -> None:
-        """Fail unless these headers are refused, in words that hold none of them, without a trace in state or log."""
+        """Fail unless these headers are refused, are not repeated in the response or log, and change nothing."""
         before = guarded.world.stored_state()
         headers = [("authorization", value) for value in authorization]
         with logged() as log, guarded.world.http() as http:
@@ -46,13 +46,13 @@ class TestAuthorization:
         assert log.failures == []
 
     def test_a_valid_token_is_accepted(self, guarded: Guarded, secret: str) -> None:
-        """The name of the scheme is compared without regard to capitals, as RFC 9110 says."""
+        """The name of the scheme is not case-sensitive, as RFC 9110 requires."""
         with guarded.world.http() as http:
             for scheme in ("Bearer", "bearer", "BEARER"):
                 assert http.get("/v1/whoami", headers={"authorization": f"{scheme} {secret}"}).status_code == 200
 
     def test_a_missing_token_is_refused(self, guarded: Guarded) -> None:
-        """Nothing is open to nobody."""
+        """A request without a token gets 401."""
         self.refused(guarded)
 
     @pytest.mark.parametrize(
@@ -82,11 +82,11 @@ class TestAuthorization:
         ],
     )
     def test_a_header_of_another_shape_is_refused(self, guarded: Guarded, secret: str, shape: str) -> None:
-        """Other schemes, other spacing, several tokens, made-up tokens."""
+        """Other schemes, other spacing, several tokens and invented tokens get 401."""
         self.refused(guarded, shape.format(secret=secret))
 
     def test_a_token_is_compared_exactly(self, guarded: Guarded, secret: str) -> None:
-        """Another case, a wrong checksum, one letter more or less, or a look-alike is another token."""
+        """A token with another case, checksum, length or similar-looking character gets 401."""
         wrong = "a" if secret[-1] != "a" else "b"
         others = [secret.upper(), secret.lower(), secret.swapcase(), secret[:-1], secret + "a", secret[:-1] + wrong]
         others += [secret[:10] + ("x" if secret[10] != "x" else "y") + secret[11:], secret.replace("mrg", "MRG")]
@@ -96,12 +96,12 @@ class TestAuthorization:
         self.refused(guarded, f"Bearer {secret[:-1]}\N{FULLWIDTH DIGIT ONE}".encode())
 
     def test_several_authorization_headers_are_refused(self, guarded: Guarded, secret: str) -> None:
-        """A proxy and the registry might read different ones."""
+        """A proxy and the registry could read different headers, so two headers get 401."""
         for pair in ([f"Bearer {secret}", "Bearer x"], ["Bearer x", f"Bearer {secret}"], [f"Bearer {secret}"] * 2):
             self.refused(guarded, *pair)
 
     def test_a_token_in_the_address_is_ignored(self, guarded: Guarded, secret: str) -> None:
-        """Addresses end up in logs; beside a valid header such a parameter is refused too, and not repeated."""
+        """A token in the query does not authenticate, and beside a valid header it gets 422 and is not repeated."""
         for path in ("/v1/whoami", "/v1/models", f"/v1/models/{MODEL}", f"/v1/models/{MODEL}/resolve/latest"):
             self.refused(guarded, path=f"{path}?access_token={secret}")
             with guarded.world.http(secret) as http:
@@ -110,13 +110,13 @@ class TestAuthorization:
             assert secret not in answer.text
 
     def test_other_headers_do_not_authenticate(self, guarded: Guarded, secret: str) -> None:
-        """Only Authorization is read."""
+        """A token in any header except Authorization does not authenticate."""
         for name in ("proxy-authorization", "x-api-key", "x-forwarded-authorization", "cookie", "x-token"):
             with guarded.world.http(**{name: f"Bearer {secret}"}) as http:
                 assert http.get("/v1/whoami").status_code == 401
 
     def test_a_revoked_token_is_refused_at_once(self, guarded: Guarded) -> None:
-        """Even by a server that let it in a moment ago; so are the rights of a principal that lost them."""
+        """A server that has just accepted a token refuses it after its revocation, and applies removed grants."""
         with guarded.world.copied(), guarded.world.backend.registry() as admin:
             issued = admin.principals.issue_token("strategy")
             grants = admin.principals.get("analysis")
@@ -130,7 +130,7 @@ class TestAuthorization:
             self.refused(guarded, f"Bearer {issued.secret}")
 
     def test_an_expired_token_is_refused(self, guarded: Guarded) -> None:
-        """To the second."""
+        """A token is accepted a minute before its expiry and gets 401 from its expiry on."""
         with guarded.world.copied(), guarded.world.backend.registry() as admin:
             issued = admin.principals.issue_token("strategy", valid_days=1)
             guarded.world.later(timedelta(days=1) - timedelta(minutes=1))

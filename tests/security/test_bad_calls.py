@@ -1,4 +1,4 @@
-"""The same bad input through the Python client: typed errors of this library, with the value, before or after sending."""
+"""Bad input to the Python client raises typed errors with the value, before or after a request is sent."""
 
 # ruff: noqa: E501 - one line for each call: a table is read by its columns
 
@@ -19,7 +19,7 @@ FILE = FileEntry(path="model.bin", size=7, sha256=SHA256)
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    """One registry for all of this file, because nothing here may change it."""
+    """Provide one registry for all tests of this file; none of them changes it."""
     with backend() as application:
         shared = World(application)
         with application.registry() as registry:
@@ -126,7 +126,7 @@ HELD: list[tuple[str, Call]] = [
 def test_a_bad_call_is_refused_with_its_value(
     world: World, call: Call, kind: type[errors.RequestRefused], field: str | None, value: Any
 ) -> None:
-    """The error is of the kind that the table of codes names, and says what to do."""
+    """The error has the class of its code, the field, the value and a remedy."""
     with nothing_happens(world), world.backend.registry() as registry, pytest.raises(errors.RequestRefused) as refused:
         call(registry)
     assert type(refused.value) is kind
@@ -137,14 +137,14 @@ def test_a_bad_call_is_refused_with_its_value(
 
 @pytest.mark.parametrize("call", [pytest.param(call, id=what) for what, call in HELD])
 def test_the_library_raises_only_its_own_errors(world: World, call: Call) -> None:
-    """Neither pydantic's nor httpx's nor an accident of the interpreter."""
+    """A bad call raises neither an error of pydantic or httpx nor a built-in error."""
     with world.backend.registry() as registry, pytest.raises(errors.RegistryError):
         call(registry)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in client_values().values() if kind.model_fields])
 def test_values_never_raise_pydantic_errors(kind: Any) -> None:
-    """Each says which of its fields is wrong, and with what."""
+    """The error of an invalid value object has the field and the value."""
     nonsense = object()
     with pytest.raises(errors.InvalidRequest) as refused:
         kind(**dict.fromkeys(kind.model_fields, nonsense))
@@ -154,7 +154,7 @@ def test_values_never_raise_pydantic_errors(kind: Any) -> None:
 
 
 def test_values_are_validated_in_one_pass() -> None:
-    """What makes errors ours is not called for the values in an answer, which would read it one by one."""
+    """No class has a custom initializer, which pydantic would call for each value in a response."""
     assert not any(vars(kind)["__pydantic_custom_init__"] for kind in client_values().values())
 
 
@@ -169,7 +169,7 @@ def test_values_are_validated_in_one_pass() -> None:
     ],
 )
 def test_a_call_never_reaches_another_address(world: World, version: Any) -> None:
-    """A value that is not a number cannot lead a call elsewhere, such as from a version to its model."""
+    """A version that is not a number cannot turn a call about a version into a call about its model."""
     with world.copied(), nothing_happens(world), world.backend.registry() as registry:
         for call in (registry.versions.update, registry.versions.tombstone):
             with pytest.raises(errors.RegistryError):

@@ -1,4 +1,4 @@
-"""Bodies: nothing of them is read for callers without the right, and none keeps other requests waiting."""
+"""Request bodies: the server reads none for callers without rights, and a large body does not delay other requests."""
 
 import json
 import threading
@@ -20,12 +20,12 @@ LARGE = {"/v1/models/{name}/versions", "/v1/blobs", "/v1/blobs/{sha256}", "/v1/u
 
 
 class RequestCase(Exception):
-    """The application asked for the body."""
+    """The application requested the body."""
 
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    """One registry for all of this file, which nothing here changes."""
+    """Provide one registry for all tests of this file; none of them changes it."""
     with in_memory() as shared:
         with shared.backend.registry() as registry:
             registry.principals.create("bare", "human", [])
@@ -34,13 +34,13 @@ def world() -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def bare(world: World) -> str:
-    """The token of a principal without any grant."""
+    """Provide the token of a principal without grants."""
     with world.backend.registry() as admin:
         return admin.principals.issue_token("bare").secret or ""
 
 
 def taking_bodies(world: World) -> list[tuple[str, str]]:
-    """Method and address of every operation that takes a body."""
+    """Return the method and path of every operation that takes a body."""
     with world.http() as http:
         paths = http.get("/openapi.json").json()["paths"]
     return [
@@ -52,14 +52,14 @@ def taking_bodies(world: World) -> list[tuple[str, str]]:
 
 
 def unread(world: World, method: str, path: str, token: str | None, **headers: str) -> tuple[int, dict[str, Any]]:
-    """Status and problem of an answer that is given before any of the body is asked for."""
+    """Return the status and the problem of a refusal that the server sends before it reads the body."""
     given = {"content-type": "application/json", "if-match": "*", **key(), **headers}
     sent = raw(world, method, path.format(**PLACES), token, given)
     return sent[0]["status"], json.loads(b"".join(message.get("body", b"") for message in sent[1:]))
 
 
 def raw(world: World, method: str, target: str, token: str | None, headers: dict[str, str]) -> list[Any]:
-    """Return all messages of an answer, as a server of ASGI receives them; the request has no body to read."""
+    """Send a request through ASGI without a body, and return all messages of the response."""
     if token is not None:
         headers = {**headers, "authorization": f"Bearer {token}"}
     scope = {
@@ -89,7 +89,7 @@ def raw(world: World, method: str, target: str, token: str | None, headers: dict
 
 
 def test_no_body_is_read_for_a_caller_without_rights(world: World, bare: str) -> None:
-    """On every route with a body: JSON, blobs and parts; without a token, with a wrong one, and without a grant."""
+    """Every route with a body refuses callers without a token, with a wrong token and without a grant first."""
     routes = taking_bodies(world)
     assert len(routes) > 20
     with nothing_happens(world):
@@ -102,7 +102,7 @@ def test_no_body_is_read_for_a_caller_without_rights(world: World, bare: str) ->
 
 
 def test_every_change_declares_its_rights(world: World) -> None:
-    """At its handler, whether it takes a body or not."""
+    """The handler of every changing route declares the rights that a caller needs."""
     for route in world.backend._app.routes:
         for handler in getattr(route, "route_handlers", ()):
             if handler.http_methods & {"POST", "PUT", "PATCH", "DELETE"}:
@@ -110,7 +110,7 @@ def test_every_change_declares_its_rights(world: World) -> None:
 
 
 def test_a_body_that_announces_too_many_bytes_is_not_read(world: World) -> None:
-    """Not even for an admin, and by the limit of its route."""
+    """An announced length above the limit of the route gets 413, for an admin too."""
     with nothing_happens(world):
         for method, path in taking_bodies(world):
             if path not in LARGE:
@@ -122,7 +122,7 @@ def test_a_body_that_announces_too_many_bytes_is_not_read(world: World) -> None:
 
 
 def test_only_a_registration_takes_more_than_a_megabyte(world: World) -> None:
-    """All other JSON ends there, and says so with the limit; a registration ends at eight."""
+    """A registration may have 8 MiB of JSON, any other request 1 MiB; the refusal states the limit."""
     with nothing_happens(world):
         for method, path in taking_bodies(world):
             if "blobs" in path or "parts" in path:
@@ -138,7 +138,7 @@ def test_only_a_registration_takes_more_than_a_megabyte(world: World) -> None:
 
 
 def test_large_bodies_are_parsed_beside_other_requests(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In one thread, so that many of them together leave the event loop half of the time."""
+    """One separate thread parses all large bodies, so the event loop remains free for other requests."""
     threads: list[str] = []
     parse = strict_json.parse
 
@@ -158,7 +158,7 @@ def test_large_bodies_are_parsed_beside_other_requests(world: World, monkeypatch
 
 @pytest.mark.parametrize("piece", [b'"a%d":1', b'"a%d":[1]', b'"a%d":"x"', b'"a%d":{"b":"c"}'])
 def test_the_number_of_values_is_limited(world: World, piece: bytes) -> None:
-    """By its names and values, not by commas within texts."""
+    """The limit counts names and values; commas inside texts do not count."""
     many = b",".join(piece % number for number in range(request_body.MAX_VALUES))
     with nothing_happens(world):
         answer = world.send("POST", "/v1/models", b'{"name":"n","type":"regression","metadata":{%s}}' % many)
@@ -170,7 +170,7 @@ def test_the_number_of_values_is_limited(world: World, piece: bytes) -> None:
 
 
 def test_a_version_of_ten_thousand_files_is_not_too_many(world: World) -> None:
-    """Its request passes all limits of bodies; what is refused is that the bytes are not here."""
+    """A registration of 10,000 files passes all limits of bodies and fails only because its bytes are missing."""
     files = [
         {"path": f"{'x' * 200}/{n:05}.bin", "size": 1, "sha256": f"{n:064x}", "media_type": "application/octet-stream"}
         for n in range(10_000)
@@ -190,7 +190,7 @@ def test_a_version_of_ten_thousand_files_is_not_too_many(world: World) -> None:
     [b'"', b'"\\', b'"\\"', b'{"a', b'{"a":"\\', b'{"a":"b\\"', b'{"a":[', b"[" * 99, b'{"\\"":', b'{"a":1,' * 9],
 )
 def test_unterminated_json_is_refused(world: World, text: bytes) -> None:
-    """However many signs come before it, so that they are counted one by one."""
+    """Incomplete JSON is refused whether its values are counted quickly or one by one."""
     many = b'"' + b",:" * request_body.MAX_VALUES + b'"'
     with nothing_happens(world):
         for body in (b'{"description":' + many + b"," + text, many + text, text + b",:" * request_body.MAX_VALUES):
@@ -200,7 +200,7 @@ def test_unterminated_json_is_refused(world: World, text: bytes) -> None:
 
 
 def test_numbers_with_thousands_of_digits_are_refused_without_conversion(world: World) -> None:
-    """Wherever they stand."""
+    """Such a number is refused in every field and as the whole body."""
     with nothing_happens(world):
         for digits in (20, 309, 4_300, 4_301, 1_000_000):
             for number in (b"9" * digits, b"-" + b"9" * digits, b"1e" + b"9" * digits):

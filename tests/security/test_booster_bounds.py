@@ -17,7 +17,7 @@ HUGE = (-1, -2, 2**31 - 1, 2**31, 2**32 - 1, 2**63, 10**30)
 
 
 def model(kind: int) -> Any:
-    """Return one of the small models of the fuzzer: 0 binary, 1 of three classes, 2 categorical, 3 dart, and so on."""
+    """Return a small model of the fuzzer by its number: 0 binary, 1 three classes, 2 categorical, 3 dart and others."""
     return json.loads(xgboost_models("json")[kind])
 
 
@@ -28,7 +28,7 @@ def forest(made: Any) -> Any:
 
 
 def refused(folder: Path, made: Any, *, as_ubj: bool = True) -> None:
-    """Fail unless the check, not the library, refuses a model, as JSON and as UBJSON."""
+    """Fail unless the check of this project, not the library, refuses a model, as JSON and as UBJSON."""
     forms = {"model.xgb.json": json.dumps(made).encode()} | ({"model.ubj": written(made)} if as_ubj else {})
     for name, content in forms.items():
         with pytest.raises(LoadRefused) as error:
@@ -39,7 +39,7 @@ def refused(folder: Path, made: Any, *, as_ubj: bool = True) -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("form", ["json", "ubj"])
 def test_valid_models_of_every_kind_load(tmp_path: Path, form: str) -> None:
-    """Trees with removed nodes, categories of a data frame, several targets, dart and linear models among them."""
+    """Models with pruned trees, data frame categories, several targets, dart and linear boosters load."""
     name = {"json": "model.xgb.json", "ubj": "model.ubj"}[form]
     for number, content in enumerate(xgboost_models(form)):
         assert load(make_local_version(tmp_path / str(number), {name: content})).num_features()
@@ -48,7 +48,7 @@ def test_valid_models_of_every_kind_load(tmp_path: Path, form: str) -> None:
 @pytest.mark.parametrize("value", HUGE)
 @pytest.mark.parametrize("name", ["parents", "left_children", "right_children", "split_indices"])
 def test_an_index_beyond_its_tree_is_refused(tmp_path: Path, name: str, value: int) -> None:
-    """For the root and for inner nodes, in JSON and, if the number has 32 bits, in UBJSON."""
+    """The check covers the root and inner nodes, in JSON and, for 32-bit numbers, in UBJSON."""
     children = forest(model(0))["trees"][0]["left_children"]
     for node in [node for node, child in enumerate(children) if child != -1]:
         if name == "parents" and node == 0 and value in {-1, 2**31 - 1}:
@@ -120,7 +120,7 @@ def test_an_impossible_number_or_length_is_refused(tmp_path: Path, change: str) 
 def test_categories_and_leaves_of_several_values_are_within_their_arrays(
     tmp_path: Path, kind: int, name: str, values: list[Any]
 ) -> None:
-    """Positions that another array's length leads to are checked too."""
+    """The check covers positions that depend on the length of another array."""
     made = model(kind - 1 if kind == 6 else kind)
     assert name in forest(made)["trees"][0]
     forest(made)["trees"][0][name] = values
@@ -150,7 +150,7 @@ def test_categories_of_a_data_frame_are_within_their_arrays(tmp_path: Path, name
 
 @pytest.mark.parametrize(("kind", "name"), [(3, "weight_drop"), (4, "weights")])
 def test_the_number_of_weights_must_match(tmp_path: Path, kind: int, name: str) -> None:
-    """Weights of dropped trees and of a linear model are checked."""
+    """The check covers the weights of dropped trees and of a linear model."""
     made = model(kind)
     booster = made["learner"]["gradient_booster"]
     holder = booster if name in booster else booster["model"]
@@ -159,14 +159,14 @@ def test_the_number_of_weights_must_match(tmp_path: Path, kind: int, name: str) 
 
 
 def test_a_duplicate_key_is_refused(tmp_path: Path) -> None:
-    """Different readers use different ones of the two values."""
+    """Different parsers could use different values of a duplicate key."""
     content = xgboost_models("json")[0].replace(b'"parents":', b'"parents":[],"parents":', 1)
     with pytest.raises(LoadRefused, match="twice"):
         load(make_local_version(tmp_path, {"model.xgb.json": content}))
 
 
 def chain(levels: int) -> Any:
-    """Make a tree of the given number of levels, in which each left child has two children."""
+    """Build a tree of the given number of levels, in which each left child has two children."""
     made = model(0)
     tree, nodes = forest(made)["trees"][0], 2 * levels - 1
     inner = [node for node in range(nodes) if node % 2 or node == 0][: levels - 1]
@@ -185,7 +185,7 @@ def chain(levels: int) -> Any:
 
 
 def test_a_tree_is_not_deeper_than_the_stack(tmp_path: Path) -> None:
-    """The libraries recurse at each level; a tree of 100 levels is accepted."""
+    """The libraries recurse at each level; a tree of 100 levels is accepted and a much deeper one is refused."""
     content = json.dumps(chain(100)).encode()
     assert load(make_local_version(tmp_path / "fine", {"model.xgb.json": content})).num_features() == 3
     refused(tmp_path, chain(3_000))
@@ -206,7 +206,7 @@ def test_a_tree_is_not_deeper_than_the_stack(tmp_path: Path) -> None:
     ],
 )
 def test_lines_of_lightgbm_are_within_their_arrays(tmp_path: Path, old: str, new: str) -> None:
-    """Among them are an objective without a name and an incomplete range, which crash the process."""
+    """An objective without a name and an incomplete range, which would crash the process, are refused too."""
     content = lightgbm_models()[0].decode()
     assert old in content
     with pytest.raises(LoadRefused) as error:

@@ -1,4 +1,4 @@
-"""Answers of something in the place of a registry: the error names the cause and the remedy in one sentence."""
+"""Responses of another server than a registry: the error names the cause and the remedy in one sentence."""
 
 import asyncio
 import contextlib
@@ -81,7 +81,7 @@ BETWEEN: list[tuple[str, Handler, type[RegistryError], list[str]]] = [
 def test_a_response_of_another_server_is_identified(
     name: str, handler: Handler, kind: type[RegistryError], words: list[str], *, asynchronous: bool
 ) -> None:
-    """One sentence with the cause, its text, escaped and shortened, and what to do about it."""
+    """The error contains the cause, the escaped and shortened text of the response, and a remedy."""
     error = error_of(handler, version, asynchronous=asynchronous)
     assert type(error) is kind, name
     for word in words:
@@ -90,7 +90,7 @@ def test_a_response_of_another_server_is_identified(
 
 
 def test_a_web_page_is_not_accepted_as_a_response() -> None:
-    """Where no body is due, one with a body was answered by something else."""
+    """A body in the response to a call without result raises ProtocolError with an unknown outcome."""
     error = error_of(answering(PAGE, 200, "text/html"), lambda r: r.aliases.delete("m1", "a", revision=1))
     assert isinstance(error, ProtocolError)
     assert error.outcome_unknown
@@ -98,7 +98,7 @@ def test_a_web_page_is_not_accepted_as_a_response() -> None:
 
 @pytest.mark.parametrize("answer", [answering(b"", 204), answering(gzip.compress(BYTES), 200, content_encoding="gzip")])
 def test_a_file_is_returned_unchanged_or_refused(answer: Handler) -> None:
-    """Bytes that something in between has changed are not written to the disk."""
+    """Bytes that a proxy has changed are not written to the disk."""
 
     class Sink:
         held = 0
@@ -116,13 +116,13 @@ def test_a_file_is_returned_unchanged_or_refused(answer: Handler) -> None:
 
 
 def test_too_large_from_the_registry_remains_a_registry_error() -> None:
-    """That of a proxy is distinguished from it."""
+    """A 413 of the registry raises TooLarge, unlike the 413 of a proxy."""
     problem = PROBLEM | {"code": "too_large", "status": 413}
     assert isinstance(error_of(answering(problem, 413, "application/problem+json"), version), TooLarge)
 
 
-def test_the_command_line_prints_foreign_text_on_separate_lines(tmp_path: Path) -> None:
-    """No escape of a server reaches the terminal."""
+def test_the_command_line_escapes_text_of_another_server(tmp_path: Path) -> None:
+    """Terminal escapes of another server do not reach the terminal."""
     page = b"HTTP/1.1 404 No\r\ncontent-type: text/html\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(PAGE)
     with talking(page + PAGE) as url:
         done = Cli(url, "t", tmp_path)("whoami", status=5)
@@ -132,7 +132,7 @@ def test_the_command_line_prints_foreign_text_on_separate_lines(tmp_path: Path) 
 
 @contextlib.contextmanager
 def talking(answer: bytes) -> Iterator[str]:
-    """Run a server on a real socket that gives each request this answer, in clear."""
+    """Run a server on a real socket that sends the same bytes to each request without encryption."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:
@@ -177,7 +177,7 @@ def test_a_server_without_http_is_identified(
     *,
     asynchronous: bool,
 ) -> None:
-    """Over real sockets: the cause, and what to change in the address."""
+    """Over real sockets, the error names the cause and what to change in the address."""
     with talking(answer) as url:
         config = RegistryConfig(url=url.replace("http:", "https:") if encrypted else url, attempts=1, resolve=None)
 

@@ -13,13 +13,13 @@ HEADERS = {"content-type": "application/vnd.model-registry.blobs"}
 
 @pytest.fixture(scope="module", params=["memory"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """One world for all of this file: nothing changes it."""
+    """Provide one world for all tests of this file; none of them changes it."""
     with opened(request) as found:
         yield found
 
 
 def frame(content: bytes, *, length: int | None = None) -> bytes:
-    """One blob as it goes over the wire."""
+    """Encode one blob as a frame of a batch."""
     return struct.pack(">32sQ", hashlib.sha256(content).digest(), len(content) if length is None else length) + content
 
 
@@ -38,7 +38,7 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_malformed_batch_is_refused(world: World, name: str) -> None:
-    """With a typed problem; also the good blobs before a bad one are not kept."""
+    """The server sends a typed problem and does not store the good blobs before the bad one either."""
     with nothing_happens(world):
         answer = world.send("POST", "/v1/blobs", BAD[name], HEADERS)
         assert answer.status_code == 422
@@ -47,14 +47,14 @@ def test_a_malformed_batch_is_refused(world: World, name: str) -> None:
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/octet-stream", None])
 def test_another_media_type_is_refused(world: World, media_type: str | None) -> None:
-    """The bytes are not guessed at."""
+    """A batch with another or a missing media type gets 415."""
     with nothing_happens(world):
         answer = world.send("POST", "/v1/blobs", frame(CONTENT), {"content-type": media_type})
         assert (answer.status_code, problem(answer)["code"]) == (415, "unsupported_media_type")
 
 
 def test_an_encoded_body_is_refused(world: World) -> None:
-    """What is hashed is what was sent."""
+    """A batch with a content encoding gets 415, because digests are those of the bytes as sent."""
     with nothing_happens(world):
         answer = world.send("POST", "/v1/blobs", frame(CONTENT), HEADERS | {"content-encoding": "gzip"})
         assert (answer.status_code, problem(answer)["code"]) == (415, "unsupported_media_type")

@@ -1,4 +1,4 @@
-"""Patterns of grants in every spelling, and every moment at which something ends, on a clock of the test's own."""
+"""Patterns of grants in every spelling, and all times of expiry to the microsecond, on a simulated clock."""
 
 import hashlib
 import uuid
@@ -45,7 +45,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture(scope="module", params=["memory", "postgres"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """A registry on each engine with models in several spellings, each with bytes of its own."""
+    """Provide a registry on each engine with models in several spellings, each with different bytes."""
     with opened(request) as this:
         with this.backend.registry() as registry:
             for name in MODELS:
@@ -56,13 +56,13 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 @pytest.fixture
 def admin(world: World) -> Iterator[HttpRegistry]:
-    """Its admin."""
+    """Provide the admin's registry."""
     with world.backend.registry() as this:
         yield this
 
 
 def caller(world: World, admin: HttpRegistry, role: Role, *patterns: str) -> httpx.Client:
-    """Plain HTTP as a new principal with that role on the models of each pattern."""
+    """Return an HTTP client of a new principal with a role on the models of each pattern."""
     name = f"p-{uuid.uuid4().hex[:10]}"
     admin.principals.create(name, "service", [Grant(role=role, models=pattern) for pattern in patterns])
     return world.http(admin.principals.issue_token(name).secret)
@@ -70,7 +70,7 @@ def caller(world: World, admin: HttpRegistry, role: Role, *patterns: str) -> htt
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_all_responses_agree_about_the_models_of_a_pattern(world: World, admin: HttpRegistry, pattern: str) -> None:
-    """Search, get, resolve both ways, versions, files, history and bytes: capitals of grant and name never matter."""
+    """Search, reads, resolves, files, history and blobs match patterns without regard to upper-case letters."""
     covered = PATTERNS[pattern]
     with caller(world, admin, Role.WORKBENCH, pattern) as http:
         listed = {model["name"] for model in http.get("/v1/models?limit=1000&tag=kind%3Dspelt").json()["items"]}
@@ -96,7 +96,7 @@ def test_all_responses_agree_about_the_models_of_a_pattern(world: World, admin: 
 
 
 def test_the_patterns_of_several_grants_are_combined(world: World, admin: HttpRegistry) -> None:
-    """The union, and nothing between them."""
+    """A principal sees the models that match at least one of its patterns, and no others."""
     with caller(world, admin, Role.ANALYSIS, "BET*", "ZETA9", "alpha.t*") as http:
         listed = [model["name"] for model in http.get("/v1/models?limit=2").json()["items"]]
         assert listed == ["Zeta9", "alpha.two"]
@@ -105,7 +105,7 @@ def test_the_patterns_of_several_grants_are_combined(world: World, admin: HttpRe
 
 
 class Clock:
-    """The time of an application, which stands until it is set."""
+    """A simulated clock for an application; its time stands still until a test sets it."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -116,12 +116,12 @@ class Clock:
         use_environment(world.backend._app, env)
 
     def close(self) -> None:
-        """Let the application have its own clock again."""
+        """Restore the application's own clock."""
         self.world.backend.env = self.before
         use_environment(self.world.backend._app, self.before)
 
     def collect(self, **order: Any) -> Any:
-        """Collect garbage at this moment."""
+        """Run a garbage collection at the current time of the clock."""
         env: Any = self.world.backend.env
         request = WriteRequest(REGISTRY, self.time, "test", env.new_id(), "collect")
         wanted = CollectionRequest(**order)
@@ -130,7 +130,7 @@ class Clock:
 
 @pytest.fixture
 def clock(world: World) -> Iterator[Clock]:
-    """A clock of the test's own."""
+    """Provide a simulated clock for the application."""
     this = Clock(world)
     yield this
     this.close()
@@ -138,7 +138,7 @@ def clock(world: World) -> Iterator[Clock]:
 
 @pytest.mark.parametrize("warm", [True, False], ids=["known to the gate", "asked anew"])
 def test_a_token_expires_at_its_exact_time(world: World, clock: Clock, *, warm: bool) -> None:
-    """A microsecond before it is valid; at that moment it is not, although it was looked up just now."""
+    """A token is valid until one microsecond before its expiry, even if the server has cached it."""
     with world.backend.registry() as admin:
         name = f"p-{uuid.uuid4().hex[:10]}"
         admin.principals.create(name, "service", [Grant(role=Role.ANALYSIS, models="*")])
@@ -157,7 +157,7 @@ def test_a_token_expires_at_its_exact_time(world: World, clock: Clock, *, warm: 
 
 
 def test_a_lease_ends_at_its_exact_time(world: World, clock: Clock) -> None:
-    """Bytes that nobody names are kept to the last microsecond of their lease, and found unnamed at its end."""
+    """The collector counts a blob without a version as unreferenced from the end of its lease on, not earlier."""
     content = uuid.uuid4().bytes
     sha256 = hashlib.sha256(content).hexdigest()
     began = clock.time
@@ -170,7 +170,7 @@ def test_a_lease_ends_at_its_exact_time(world: World, clock: Clock) -> None:
 
 
 def test_possession_of_bytes_ends_with_the_lease(world: World, clock: Clock, admin: HttpRegistry) -> None:
-    """A collection at the end of the lease forgets who sent the bytes, and not a microsecond earlier."""
+    """A collection removes a sender's access to its blob at the end of the lease, not a microsecond earlier."""
     content = uuid.uuid4().bytes
     sha256 = hashlib.sha256(content).hexdigest()
     began = clock.time
@@ -183,7 +183,7 @@ def test_possession_of_bytes_ends_with_the_lease(world: World, clock: Clock, adm
 
 
 def test_a_collection_waits_for_the_whole_grace_period(world: World, clock: Clock) -> None:
-    """One microsecond before the end of the grace nothing is removed, at its end it is."""
+    """A collection removes a blob at the end of the grace period, not a microsecond earlier."""
     content = uuid.uuid4().bytes
     sha256 = hashlib.sha256(content).hexdigest()
     with world.http(world.token) as http:
@@ -200,7 +200,7 @@ def test_a_collection_waits_for_the_whole_grace_period(world: World, clock: Cloc
 
 
 def test_an_upload_expires_at_its_exact_time(world: World, clock: Clock) -> None:
-    """It is forgotten then, and goes on a microsecond before."""
+    """A collection removes an upload at its expiry, not a microsecond earlier."""
     sha256 = hashlib.sha256(uuid.uuid4().bytes).hexdigest()
     with world.http(world.token) as http:
         upload = http.put(f"/v1/uploads/{sha256}", json={"size": 1_000}).json()
@@ -215,7 +215,7 @@ def test_an_upload_expires_at_its_exact_time(world: World, clock: Clock) -> None
 
 
 def test_a_response_is_replayed_for_at_least_a_day(world: World, clock: Clock) -> None:
-    """At 24 hours to the microsecond it is still there."""
+    """A stored response is still replayed exactly 24 hours later."""
     env: Any = world.backend.env
     name, began = f"m-{uuid.uuid4().hex[:8]}", clock.time
     request: dict[str, Any] = {"json": {"name": name, "type": "regression"}}

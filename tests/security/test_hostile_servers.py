@@ -1,4 +1,4 @@
-"""A server that wants to harm: the client ends in time, with an error that says why."""
+"""A hostile server: each client call ends in bounded time with an error that names the cause."""
 
 import json
 import os
@@ -87,7 +87,7 @@ VALUES: list[tuple[str, Any, Ask, str, Any]] = [
 def test_a_value_that_no_registry_sends_is_refused(
     name: str, base: dict[str, Any], ask: Ask, field: str, value: Any, *, asynchronous: bool
 ) -> None:
-    """Before it is used as a name, a size or a cursor; the error names the field and shows the value, shortened."""
+    """The client checks each value before it uses it; the error names the field and shortens the value."""
     error = error_of(answering(base | {field: value}), ask, asynchronous=asynchronous)
     assert isinstance(error, ProtocolError), name
     assert field in str(error) or "received" in str(error)
@@ -112,7 +112,7 @@ def test_a_value_that_no_registry_sends_is_refused(
     ],
 )
 def test_a_manifest_with_paths_outside_its_folder_is_refused(entry: dict[str, Any], why: str) -> None:
-    """No file of it leads out of its folder."""
+    """A manifest whose paths lead outside its folder or whose entries are invalid raises ProtocolError."""
     error = error_of(
         answering({"digest": IDENTITY, "files": [FILES[0] | entry]}), lambda r: r.versions.manifest("m1", 1)
     )
@@ -121,21 +121,21 @@ def test_a_manifest_with_paths_outside_its_folder_is_refused(entry: dict[str, An
 
 
 @pytest.mark.parametrize("files", [[], [FILES[0], FILES[0]], [FILES[0], FILES[0] | {"path": "MODEL.bin"}]])
-def test_an_incomplete_manifest_is_refused(files: list[Any]) -> None:
-    """It has files, and none of them twice."""
+def test_a_manifest_without_files_or_with_a_file_twice_is_refused(files: list[Any]) -> None:
+    """Paths that differ only by upper-case letters count as equal."""
     error = error_of(answering({"digest": IDENTITY, "files": files}), lambda r: r.versions.manifest("m1", 1))
     assert isinstance(error, ProtocolError)
 
 
 def test_a_manifest_with_another_digest_is_refused() -> None:
-    """Its own digest is not that of its files."""
+    """A manifest whose digest does not match its files raises DigestMismatch."""
     other = {"digest": f"sha256:{'0' * 64}", "files": FILES}
     assert isinstance(error_of(answering(other), lambda r: r.versions.manifest("m1", 1)), DigestMismatch)
 
 
 @pytest.mark.parametrize("place", ["fifo", "/dev/zero"])
 def test_a_digest_is_never_used_as_a_path(place: str, tmp_path: Path) -> None:
-    """Read as a document of the cache it would never end."""
+    """The client refuses a digest that names a pipe or device before it opens a file of that name."""
     os.mkfifo(tmp_path / "fifo")
     name = place if place.startswith("/") else str(tmp_path / place)
     error = error_of(answering(VERSION | {"digest": f"sha256:{name}"}), lambda r: r.fetch("models:/m1/production"))
@@ -150,7 +150,7 @@ TOKENS = ["t", "\n", "a b", "t" * 10_000, "é", ""]
 @pytest.mark.parametrize("token", TOKENS, ids=range(len(TOKENS)))
 @pytest.mark.parametrize("items", [[], [VERSION]])
 def test_an_endless_list_ends(token: str, items: list[Any], *, asynchronous: bool) -> None:
-    """The same page for ever is not followed for ever."""
+    """A server that returns the same page token for ever causes a ProtocolError."""
     page = {"items": items, "next_page_token": token}
     error = error_of(answering(page), lambda r: r.versions.search("m1"), asynchronous=asynchronous)
     assert isinstance(error, ProtocolError)
@@ -158,7 +158,7 @@ def test_an_endless_list_ends(token: str, items: list[Any], *, asynchronous: boo
 
 
 def test_a_list_with_circular_pages_ends() -> None:
-    """Also by way of several pages, and one of new pages without anything on them."""
+    """A cycle of several pages and an endless series of empty pages each cause a ProtocolError."""
     count = iter(range(10**9))
 
     def circle(_: httpx.Request) -> httpx.Response:
@@ -173,7 +173,7 @@ def test_a_list_with_circular_pages_ends() -> None:
 
 @pytest.mark.parametrize("sequences", [[5, 5], [5, 4], [0], [3]])
 def test_an_event_log_that_does_not_advance_ends(sequences: list[int]) -> None:
-    """A reader that follows it comes to its end."""
+    """A page of events whose sequence numbers do not increase causes a ProtocolError."""
     events = [EVENT | {"sequence": f"{number:020d}"} for number in sequences]
     error = error_of(answering(events), lambda r: r.events.after(3))
     assert isinstance(error, ProtocolError)
@@ -181,7 +181,7 @@ def test_an_event_log_that_does_not_advance_ends(sequences: list[int]) -> None:
 
 
 def test_an_upload_without_progress_ends() -> None:
-    """A part was sent, and the server says that it has none of it."""
+    """A server that reports no received bytes after a part was sent causes a ProtocolError."""
     part = Source(Path(__file__), start=0, length=5)
     error = error_of(answering(UPLOAD), lambda r: r.call(artifacts.put_part(SHA, part, SHA)))
     assert isinstance(error, ProtocolError)
@@ -206,8 +206,8 @@ BOMBS = {
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["blocking", "async"])
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_deeply_nested_json_is_refused(bomb: str, *, asynchronous: bool) -> None:
-    """Neither a MemoryError, nor a RecursionError, nor an error of a parser."""
+def test_json_that_would_exhaust_the_parser_is_refused(bomb: str, *, asynchronous: bool) -> None:
+    """The client raises neither MemoryError nor RecursionError nor an error of a parser."""
     error = error_of(answering(BOMBS[bomb]), version, asynchronous=asynchronous)
     assert isinstance(error, ProtocolError | RegistryUnavailable)
 
@@ -232,13 +232,13 @@ ESCAPES = "\x1b[2J\x1b]0;owned\x07\u202e\x9b"
     ],
 )
 def test_a_malformed_problem_is_handled(change: dict[str, Any], kind: type[RegistryError]) -> None:
-    """Its texts are bounded and escaped, and the status of the answer counts, not the one in the body."""
+    """The client shortens and escapes the texts, and uses the status of the response instead of that in the body."""
     error = error_of(answering(PROBLEM | change, 404, "application/problem+json"), lambda r: r.models.get("m1"))
     assert type(error) is kind or isinstance(error, kind)
 
 
 def test_a_huge_problem_is_truncated() -> None:
-    """Its beginning is enough to see that it is not a problem of the registry."""
+    """A problem of 60 MB raises ProtocolError, because the client reads only its beginning."""
     film = answering(json.dumps(PROBLEM | {"detail": "x" * 60_000_000}).encode(), 404, "application/problem+json")
     assert isinstance(error_of(film, lambda r: r.models.get("m1")), ProtocolError)
 
@@ -258,7 +258,7 @@ def test_a_huge_problem_is_truncated() -> None:
     ],
 )
 def test_a_huge_retry_after_is_limited(text: str, least: float | None, most: float | None) -> None:
-    """How long it asks to be left alone is bounded; what is not a time says nothing."""
+    """The client limits the pause of a Retry-After header and ignores a value that is not a time."""
     error = error_of(answering(b"", 503, "text/plain", retry_after=text), version)
     assert isinstance(error, ServerFailed)
     assert error.retry_after_s is None or (most is not None and 0 <= error.retry_after_s <= most)
@@ -266,7 +266,7 @@ def test_a_huge_retry_after_is_limited(text: str, least: float | None, most: flo
 
 
 def test_a_cookie_is_neither_stored_nor_sent() -> None:
-    """A server has nothing to remember of us."""
+    """The client ignores the cookies of a server."""
     sent: list[str | None] = []
 
     def handler(request: httpx.Request) -> httpx.Response:

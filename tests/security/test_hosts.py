@@ -1,4 +1,4 @@
-"""Requests that are not meant for this server: of another host, another version, or with a doubtful target."""
+"""Requests that are not meant for this server: another host, another version of HTTP, or a doubtful target."""
 
 import json
 import socket
@@ -15,13 +15,13 @@ from tests.security.test_sockets import Served, code, status
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One server that also answers for a name of a proxy."""
+    """Start one server that also accepts the host name of a proxy."""
     with serving(tmp_path_factory.mktemp("hosts"), allowed_hosts=("Registry.Example",)) as running:
         yield running.outside
 
 
 def send(served: Served, host: str | None = "localhost", target: str = "/health/live", *more: str) -> bytes:
-    """Send a request that needs no token, and return the answer."""
+    """Send a request that needs no token, and return the response."""
     lines = [f"GET {target} HTTP/1.1", *([] if host is None else [f"Host: {host}"]), *more, "", ""]
     return served.say("\r\n".join(lines).encode("latin-1"))
 
@@ -34,7 +34,7 @@ def send(served: Served, host: str | None = "localhost", target: str = "/health/
     ],
 )
 def test_the_own_names_of_the_server_are_accepted(served: Served, host: str) -> None:
-    """Loopback and what an operator added, in every spelling and with every port."""
+    """Names of loopback and names that an operator has added are accepted in every spelling, with every port."""
     assert status(send(served, host)) == 200
 
 
@@ -47,7 +47,7 @@ def test_the_own_names_of_the_server_are_accepted(served: Served, host: str) -> 
 )
 @pytest.mark.parametrize("target", ["/health/live", "/openapi.json", "/v1/models", "/metrics"])
 def test_the_name_of_another_host_is_misdirected(served: Served, host: str, target: str) -> None:
-    """As a page in a browser sends it whose name was made to lead to loopback; also where no token is asked for."""
+    """Every path refuses a foreign host, as a browser sends it after DNS rebinding."""
     answer = send(served, host, target, "X-Forwarded-Host: localhost", "Forwarded: host=localhost")
     assert (status(answer), code(answer)) == (421, "misdirected_request")
     refusal = json.loads(answer.partition(b"\r\n\r\n")[2])
@@ -63,8 +63,8 @@ def test_the_name_of_another_host_is_misdirected(served: Served, host: str, targ
         *("localhost,localhost", "localhost/", "localhost?", "localhost#", "localhos%74", "\xe9", "a" * 300),
     ],
 )
-def test_what_is_not_a_host_is_malformed(served: Served, host: str) -> None:
-    """It names nobody, and different readers would take it for different hosts."""
+def test_an_invalid_host_header_is_malformed(served: Served, host: str) -> None:
+    """Different programs could read such a header as different hosts, so it gets 400."""
     answer = send(served, host)
     assert (status(answer), code(answer)) == (400, "malformed_request")
 
@@ -72,14 +72,14 @@ def test_what_is_not_a_host_is_malformed(served: Served, host: str) -> None:
 @pytest.mark.parametrize("hosts", [[], ["localhost", "localhost"], ["localhost", "evil.example"]])
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 def test_exactly_one_host_header_is_required(served: Served, hosts: list[str], version: str) -> None:
-    """Not none, and not two, even if they are equal."""
+    """A request without a Host header or with two, even equal ones, gets 400."""
     head = f"GET /health/live HTTP/{version}\r\n" + "".join(f"Host: {host}\r\n" for host in hosts)
     answer = served.say(head.encode() + b"\r\n")
     assert (status(answer), code(answer)) == (400, "malformed_request")
 
 
 def test_the_host_is_checked_for_each_request_of_a_connection(served: Served) -> None:
-    """The first one's good name does not vouch for the second's."""
+    """A valid host in the first request does not excuse a foreign host in the second."""
     good, bad = (f"GET /health/live HTTP/1.1\r\nHost: {host}\r\n\r\n" for host in ("localhost", "evil.example"))
     with served.connect() as connection:
         connection.sendall(good.encode())
@@ -90,13 +90,13 @@ def test_the_host_is_checked_for_each_request_of_a_connection(served: Served) ->
 
 @pytest.mark.parametrize("version", ["2.0", "0.9", "3.0", "1.2", "1.9", "2", "9.9"])
 def test_another_version_of_http_is_refused(served: Served, version: str) -> None:
-    """Its meaning is not known here."""
+    """A request with any version but HTTP/1.0 and HTTP/1.1 gets 400."""
     answer = served.say(f"GET /health/live HTTP/{version}\r\nHost: localhost\r\n\r\n".encode())
     assert (status(answer), code(answer)) == (400, "malformed_request")
 
 
 def test_http_1_0_is_accepted(served: Served) -> None:
-    """As old proxies speak it."""
+    """Old proxies send HTTP/1.0."""
     assert status(served.say(b"GET /health/live HTTP/1.0\r\nHost: localhost\r\n\r\n")) == 200
 
 
@@ -111,32 +111,32 @@ def test_http_1_0_is_accepted(served: Served) -> None:
 )
 @pytest.mark.parametrize("method", ["GET", "OPTIONS", "CONNECT"])
 def test_a_target_that_is_not_a_path_is_malformed(served: Served, method: str, target: str) -> None:
-    """A fragment never travels, and of two hosts none is believed."""
+    """A target with a fragment, a user, another scheme or control characters gets 400."""
     answer = served.say(f"{method} {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode("latin-1"))
     assert (status(answer), code(answer)) == (400, "malformed_request")
 
 
 @pytest.mark.parametrize("target", ["http://localhost/health/live", "HTTPS://LOCALHOST:1/health/live"])
 def test_an_absolute_target_of_this_server_is_accepted(served: Served, target: str) -> None:
-    """As RFC 9112, section 3.2.2, asks for."""
+    """RFC 9112, section 3.2.2, requires servers to accept an absolute target."""
     assert status(send(served, "localhost", target)) == 200
 
 
 @pytest.mark.parametrize("host", ["localhost", "evil.example"])
 def test_an_absolute_target_of_another_host_is_misdirected(served: Served, host: str) -> None:
-    """Whatever the Host header says beside it."""
+    """The host in the target counts, whatever the Host header contains."""
     assert status(send(served, host, "http://evil.example/health/live")) == 421
 
 
 @pytest.mark.parametrize("name", ["", "a b", "http://registry.example", "*", "registry.example/x", "[::1"])
 def test_an_invalid_allowed_host_is_refused_at_startup(tmp_path: Any, name: str) -> None:
-    """Rather than answering for nobody later."""
+    """The server does not start with an invalid --allowed-host."""
     with pytest.raises(StartFailed, match="--allowed-host"):
         create_server(Settings(data=tmp_path, port=0, allowed_hosts=(name,)))
 
 
 def test_a_refused_host_ends_the_connection(served: Served) -> None:
-    """A request behind it is not read."""
+    """The server does not read further requests on the connection."""
     with served.connect() as connection:
         connection.settimeout(10)
         connection.sendall(

@@ -1,4 +1,4 @@
-"""Clients that send too much, too slowly, nothing at all, or leave: nobody holds a connection by that."""
+"""Clients that send too much, too slowly or nothing, or disconnect: none of them holds a connection for long."""
 
 import contextlib
 import hashlib
@@ -27,7 +27,7 @@ GET = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n"
 
 
 class Running(NamedTuple):
-    """A server with short limits, from outside and from inside."""
+    """A server with short limits: its HTTP interface and its object in this process."""
 
     outside: Served
     inside: RegistryServer
@@ -35,7 +35,7 @@ class Running(NamedTuple):
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One server for all of this file, with a model of which version 3 is large."""
+    """Start one server for all tests of this file, with a model whose version 3 is large."""
     data = tmp_path_factory.mktemp("limited")
     limits = {"max_connections": MOST, "head_timeout_s": HEAD_S, "body_timeout_s": BODY_S, "keep_alive_s": 1}
     inside = create_server(Settings(data=data, port=0, access_log=False, **limits))
@@ -57,7 +57,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @pytest.fixture
 def served(running: Running) -> Served:
-    """The server from outside."""
+    """Provide the HTTP interface of the server."""
     return running.outside
 
 
@@ -70,7 +70,7 @@ def log() -> Iterator[LogRecorder]:
 
 
 def dripping(connection: socket.socket, pieces: Iterator[bytes], every_s: float = 0.05) -> bytes:
-    """All that is answered to pieces that are sent one by one, with a pause after each, until the server has enough."""
+    """Send pieces one by one with pauses until the server closes the connection, and return its responses."""
     answer, end = b"", time.monotonic() + DEADLINE_S
     while time.monotonic() < end:
         if select.select([connection], [], [], every_s)[0]:
@@ -84,7 +84,7 @@ def dripping(connection: socket.socket, pieces: Iterator[bytes], every_s: float 
 
 
 def head(*headers: bytes) -> bytes:
-    """A request that needs no token."""
+    """Build the head of a request that needs no token."""
     return GET + b"".join(header + b"\r\n" for header in headers) + b"\r\n"
 
 
@@ -101,7 +101,7 @@ def head(*headers: bytes) -> bytes:
     ids=["unfinished", "one header", "headers", "query", "path", "number"],
 )
 def test_a_large_head_is_refused(served: Served, raw: bytes) -> None:
-    """At 64 KiB or 100 headers, whether it ends or not."""
+    """A head of more than 64 KiB or 100 headers gets 431, whether it is complete or not."""
     answer = served.say(raw)
     assert (status(answer), code(answer)) == (431, "head_too_large")
     assert b"connection: close" in answer
@@ -109,7 +109,7 @@ def test_a_large_head_is_refused(served: Served, raw: bytes) -> None:
 
 @pytest.mark.parametrize("begin", [b"1;", b"1\r\nx\r\n0\r\nx: "], ids=["extension of a chunk", "trailer"])
 def test_chunk_marks_and_trailers_are_limited_too(served: Served, begin: bytes) -> None:
-    """It is parsed as the head is, and would be kept as long."""
+    """Chunk extensions and trailers have the same limit as a head, because the parser stores them in the same way."""
     raw = served.head(f"PUT /v1/blobs/{'0' * 64}", "transfer-encoding: chunked") + begin
     # More than the 256 KiB of one read: what comes in the same read as bytes of the body is not counted.
     answer = served.say(raw, *[b"y" * 2**14] * 40)
@@ -118,7 +118,7 @@ def test_chunk_marks_and_trailers_are_limited_too(served: Served, begin: bytes) 
 
 
 def test_a_head_in_several_pieces_is_measured_as_a_whole(served: Served) -> None:
-    """Also if it begins where another request ends."""
+    """The limit counts all pieces of a head, also if it starts in the packet of another request."""
     pieces = [head() + GET, *[b"x: " + b"y" * 2**12 + b"\r\n"] * 18]
     with served.connect() as connection:
         answer = dripping(connection, iter(pieces), every_s=0.01)
@@ -129,7 +129,7 @@ def test_a_head_in_several_pieces_is_measured_as_a_whole(served: Served) -> None
 
 
 def test_a_head_below_the_limits_is_accepted(served: Served) -> None:
-    """With 99 headers, and with 63 KiB."""
+    """A head of 99 headers and a head of 63 KiB are accepted."""
     assert status(served.say(head(*[b"x: y"] * 98))) == 200
     assert status(served.say(head(b"x: " + b"y" * 63 * 2**10))) == 200
 
@@ -143,20 +143,20 @@ def test_trailers_are_not_headers(served: Served) -> None:
 
 
 def test_malformed_http_is_refused_with_a_problem(served: Served) -> None:
-    """Like everything else."""
+    """Bytes that are not HTTP get 400 with a problem document."""
     answer = served.say(b"what?\r\n\r\n")
     assert (status(answer), code(answer)) == (400, "malformed_request")
 
 
 def test_a_websocket_upgrade_is_ignored(served: Served) -> None:
-    """It would be a connection without limits."""
+    """The server answers such a request as plain HTTP, because no limit would apply to a WebSocket."""
     upgrade = (b"connection: upgrade", b"upgrade: websocket", b"sec-websocket-version: 13", b"sec-websocket-key: eA==")
     assert status(served.say(head(*upgrade))) == 200
 
 
 @pytest.mark.parametrize("begin", [b"", b"\r\n", b"G"])
 def test_a_head_must_arrive_in_time(served: Served, begin: bytes) -> None:
-    """Nothing, or one byte after the other, holds no connection; where nothing came, nothing is answered."""
+    """A client that sends nothing gets no response; one that sends single bytes gets a 4xx."""
     began = time.monotonic()
     with served.connect() as connection:
         answer = dripping(connection, itertools.chain([begin], itertools.repeat(begin and b"E")))
@@ -168,7 +168,7 @@ def test_a_head_must_arrive_in_time(served: Served, begin: bytes) -> None:
 
 
 def test_a_slow_head_is_refused_with_408(served: Served) -> None:
-    """The time of a second request on a connection begins with its first byte."""
+    """The time limit of a second request on a connection begins with its first byte."""
     with served.connect() as connection:
         drops = (bytes([byte]) for byte in GET + b"x: " + b"y" * 10_000)
         answer = dripping(connection, itertools.chain([head()], drops))
@@ -179,7 +179,7 @@ def test_a_slow_head_is_refused_with_408(served: Served) -> None:
 
 @pytest.mark.parametrize("drop", [b"", b"x"])
 def test_a_stalled_body_is_refused(served: Served, drop: bytes) -> None:
-    """Neither silence nor a byte now and then is progress."""
+    """A body without progress, or with a single byte now and then, gets 408."""
     path = f"/v1/blobs/{hashlib.sha256(b'x').hexdigest()}"
     with served.connect() as connection:
         begin = served.head(f"PUT {path}", "content-length: 100000") + b"x"
@@ -189,7 +189,7 @@ def test_a_stalled_body_is_refused(served: Served, drop: bytes) -> None:
 
 
 def test_a_progressing_body_may_take_long(served: Served) -> None:
-    """A KiB now and then is enough."""
+    """A body that arrives at the minimum rate may take longer than the time limit for progress."""
     content = b"x" * 2**15
     path = f"/v1/blobs/{hashlib.sha256(content + b'x').hexdigest()}"
     pieces = [content[at : at + 2**11] for at in range(0, 2**15, 2**11)]
@@ -201,8 +201,8 @@ def test_a_progressing_body_may_take_long(served: Served) -> None:
     assert (status(answer), code(answer)) == (422, "digest_mismatch")
 
 
-def test_a_client_that_waits_for_the_server_is_not_too_slow(served: Served) -> None:
-    """A reader of a large file that takes its time is not one that owes a head."""
+def test_a_slow_reader_does_not_exceed_the_head_timeout(served: Served) -> None:
+    """The time limit for a head does not apply while the client still reads a response."""
     with served.connect() as connection:
         connection.sendall(served.head("GET /v1/models/a/versions/3/files/model.bin", "connection: close"))
         size, pause_s = len(connection.recv(1)), (HEAD_S + BODY_S) / 4
@@ -215,7 +215,7 @@ def test_a_client_that_waits_for_the_server_is_not_too_slow(served: Served) -> N
 
 
 def test_the_rest_of_a_refused_body_is_read_for_a_limited_time(served: Served) -> None:
-    """However fast it comes; the answer was given long before."""
+    """The server closes the connection soon after a refusal, however fast the rest of the body arrives."""
     begin = b"PUT /v1/blobs/x HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100000000000\r\n\r\n"
     with served.connect() as connection:
         answer = b""
@@ -225,14 +225,14 @@ def test_the_rest_of_a_refused_body_is_read_for_a_limited_time(served: Served) -
 
 
 def test_an_idle_connection_is_closed_without_a_response(served: Served) -> None:
-    """Where another request may come, an answer to none would be taken for its own."""
+    """A client could mistake a 408 on an idle connection for the response to its next request."""
     with served.connect() as connection:
         answer = dripping(connection, iter([head()]))
     assert answer.count(b"HTTP/1.1") == 1
 
 
 def test_connections_beyond_the_limit_are_refused(served: Served) -> None:
-    """At once, with a problem; when others leave there is room again."""
+    """They get 503 with a problem at once, and are accepted again after other clients disconnect."""
     with contextlib.ExitStack() as stack:
         answers = b""
         for _ in range(MOST):
@@ -247,14 +247,14 @@ def test_connections_beyond_the_limit_are_refused(served: Served) -> None:
 
 
 def wait(condition: Callable[[], bool]) -> None:
-    """Until it holds; each look is a request."""
+    """Wait until a condition is true; each check sends a request."""
     end = time.monotonic() + DEADLINE_S
     while not condition():
         assert time.monotonic() < end
 
 
 def test_responses_are_sent_without_delay(running: Running) -> None:
-    """A keep-alive connection has TCP_NODELAY, or each answer in two pieces would wait 40 ms for an ACK."""
+    """A keep-alive connection has TCP_NODELAY; without it a response in two pieces would wait 40 ms for an ACK."""
     with running.outside.connect() as connection:
         connection.sendall(head())
         assert connection.recv(MIB)
@@ -266,7 +266,7 @@ def test_responses_are_sent_without_delay(running: Running) -> None:
 @pytest.mark.parametrize("read", [1, 3 * MIB])
 @pytest.mark.parametrize("reset", [False, True])
 def test_an_aborted_download_logs_no_error(running: Running, log: LogRecorder, read: int, *, reset: bool) -> None:
-    """Whether it closes or resets the connection."""
+    """The server logs nothing whether the client closes or resets the connection."""
     raw = running.outside.head("GET /v1/models/a/versions/3/files/model.bin")
     for _ in range(5):
         with running.outside.connect() as connection:
@@ -283,7 +283,7 @@ def test_an_aborted_download_logs_no_error(running: Running, log: LogRecorder, r
 
 
 def test_an_unexpected_body_does_not_stop_a_download(running: Running, log: LogRecorder) -> None:
-    """It is not read, in however many pieces it comes."""
+    """The server ignores the body of a GET, in however many pieces it arrives."""
     raw = running.outside.head("GET /v1/models/a/versions/3/files/model.bin", "transfer-encoding: chunked")
     with running.outside.connect() as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -304,7 +304,7 @@ def test_an_unexpected_body_does_not_stop_a_download(running: Running, log: LogR
 @pytest.mark.parametrize("path", ["/v1/models/a/resolve/latest", "/v1/models/a", "/v1/whoami"])
 @pytest.mark.parametrize("second", ["", "Bearer mrg_unknown", "same"])
 def test_two_tokens_do_not_authenticate(served: Served, path: str, second: str) -> None:
-    """Whichever comes first, and on the fast path too: a proxy may have checked the other."""
+    """Two Authorization headers get 401 in any order, as a proxy may have checked the other one."""
     good = f"Bearer {served.token}"
     for values in itertools.permutations((good, second.replace("same", good))):
         lines = [f"GET {path} HTTP/1.1", "host: localhost", *(f"authorization: {value}" for value in values), "", ""]
@@ -323,7 +323,7 @@ def test_two_tokens_do_not_authenticate(served: Served, path: str, second: str) 
     ],
 )
 def test_an_encoded_slash_does_not_separate_segments(served: Served, path: str, slash: str) -> None:
-    """It belongs to a name, and no name has one."""
+    """An encoded slash is a part of a name, and such a name is invalid."""
     assert served.get(path.replace("{}", "/").replace("/x/../", "/")).status_code in {200, 404}
     answer = served.get(path.replace("{}", slash))
     assert answer.status_code in {404, 422}
@@ -332,7 +332,7 @@ def test_an_encoded_slash_does_not_separate_segments(served: Served, path: str, 
 
 
 def test_httpx_receives_the_refusal_of_a_large_head(served: Served) -> None:
-    """Though the answer comes while it is still sending."""
+    """httpx reads the response although it is still sending the request."""
     answer = httpx.get(f"{served.url}/v1/models", headers={"x-long": "x" * 2**16})
     assert (answer.status_code, answer.json()["code"]) == (431, "head_too_large")
     assert answer.json()["request_id"] == answer.headers["x-request-id"]

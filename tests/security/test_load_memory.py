@@ -51,23 +51,23 @@ print(json.dumps(grown))
 
 
 def node(kind: str, of: str, **more: Any) -> dict[str, Any]:
-    """Make an entry of a schema of skops."""
+    """Build an entry of a skops schema."""
     package, _, name = of.rpartition(".")
     return {"__class__": name, "__module__": package, "__loader__": kind, **more}
 
 
 def array(**more: Any) -> dict[str, Any]:
-    """Make the entry of an array that is the file `a.npy`."""
+    """Build the schema entry of an array in the file `a.npy`."""
     return node("NdArrayNode", "numpy.ndarray", type="numpy", file="a.npy", **more)
 
 
 def listed(*items: dict[str, Any]) -> dict[str, Any]:
-    """Make the entry of a list."""
+    """Build the schema entry of a list."""
     return node("ListNode", "builtins.list", content=list(items))
 
 
 def skops(schema: dict[str, Any], *, method: int = zipfile.ZIP_DEFLATED, **files: bytes) -> bytes:
-    """Build an archive; the names of the files are given without their suffix."""
+    """Build a skops archive; the names of its files have no suffix here."""
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", method) as archive:
         for name, content in files.items():
@@ -77,51 +77,51 @@ def skops(schema: dict[str, Any], *, method: int = zipfile.ZIP_DEFLATED, **files
 
 
 def zeros(size: int, kind: str = "u1") -> bytes:
-    """Write an array of zeros of so many bytes."""
+    """Return an array file with the given number of zero bytes."""
     made = io.BytesIO()
     np.save(made, np.zeros(size // np.dtype(kind).itemsize, kind))
     return made.getvalue()
 
 
 def matrix(size: int) -> bytes:
-    """Write a sparse matrix, which is a compressed archive itself."""
+    """Return a sparse matrix file, which is itself a compressed archive."""
     made = io.BytesIO()
     sparse.save_npz(made, sparse.csr_matrix((np.zeros(size), np.zeros(size, int), np.array([0, size])), shape=(1, 1)))
     return made.getvalue()
 
 
 def many_times() -> bytes:
-    """Name one array of 60 MiB 40 times, in 60 kB."""
+    """Build an archive of 60 kB that refers 40 times to one array of 60 MiB."""
     return skops(listed(*[array() for _ in range(40)]), a=zeros(60 * MIB))
 
 
 def masks() -> bytes:
-    """Make 40 masks of one array that is named once."""
+    """Build an archive with 40 masks of one array."""
     cached = node("CachedNode", "numpy.ndarray", __id__=1)
     mask = node("MaskedArrayNode", "numpy.ma.MaskedArray", content={"data": cached, "mask": cached})
     return skops(listed(array(__id__=1), *[mask] * 40), a=zeros(60 * MIB))
 
 
 def objects() -> bytes:
-    """Make an object array from the numbers of an array."""
+    """Build an archive that makes an object array from the numbers of an array."""
     shape = node("TupleNode", "builtins.tuple", content=[])
     unpacked = node("NdArrayNode", "numpy.ndarray", type="json", shape=shape, content=[array()])
     return skops(listed(unpacked), a=zeros(40 * MIB))
 
 
 def matrices() -> bytes:
-    """Name a sparse matrix, whose arrays are compressed within the archive, 40 times."""
+    """Build an archive that refers 40 times to a sparse matrix, whose arrays are compressed inside it."""
     entry = node("SparseMatrixNode", "scipy.sparse.csr_matrix", type="scipy", file="a.npy")
     return skops(listed(*[entry] * 40), a=matrix(MIB))
 
 
 def entries() -> bytes:
-    """Fill a schema with entries that hold almost no data."""
+    """Build an archive whose schema has many entries with almost no data."""
     return skops(listed(*[listed() for _ in range(40_000)]))
 
 
 def message(number: int, content: bytes) -> bytes:
-    """Write a field of protobuf that has a length."""
+    """Encode a length-delimited field of protobuf."""
     return _varint(number << 3 | 2) + _varint(len(content)) + content
 
 
@@ -131,13 +131,13 @@ def _varint(value: int) -> bytes:
 
 
 def onnx(graph: bytes, more: bytes = b"") -> bytes:
-    """Write a model of ONNX around a graph."""
+    """Build an ONNX model with a graph."""
     version = message(8, b"\x0a\x00\x10\x0d")
     return b"\x08\x08" + message(7, graph) + version + more
 
 
 def calls() -> bytes:
-    """Let each of 40 functions call the one before it twice."""
+    """Build an ONNX model of 40 functions, each of which calls the previous one twice."""
 
     def function(number: int) -> bytes:
         called = message(4, f"f{number - 1}".encode()) + message(7, b"d")
@@ -149,20 +149,20 @@ def calls() -> bytes:
 
 
 def booster(change: Callable[[Any, Any], object]) -> bytes:
-    """Change a valid model of XGBoost, given with its first tree."""
+    """Change a valid XGBoost model; the change gets the model and its first tree."""
     made = json.loads(xgboost_models("json")[2])
     change(made["learner"], made["learner"]["gradient_booster"]["model"]["trees"][0])
     return json.dumps(made).encode()
 
 
 def wide(learner: Any, tree: Any) -> None:
-    """Claim four billion features."""
+    """Set the number of features to four billion."""
     learner["learner_model_param"]["num_feature"] = str(2**32 - 1)
     learner["feature_types"] = []
 
 
 def categories(learner: Any, tree: Any) -> None:
-    """Add trees that each have a bit for 16 million categories."""
+    """Add trees that each need a bit for 16 million categories."""
     forest = learner["gradient_booster"]["model"]
     tree.update(categories=[2**24 - 1], categories_sizes=[1])
     forest["trees"] = [{**tree, "id": number} for number in range(100)]
@@ -172,7 +172,7 @@ def categories(learner: Any, tree: Any) -> None:
 
 
 def tensors() -> bytes:
-    """Name 100,000 tensors without a number."""
+    """Build a file with 100,000 tensors without elements."""
     about = '{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
     header = ("{" + ",".join(f'"{number}":{about}' for number in range(100_000)) + "}").encode()
     return struct.pack("<Q", len(header)) + header
@@ -241,7 +241,7 @@ def test_more_is_allowed_by_argument_and_by_environment(tmp_path: Path, monkeypa
 
 
 def test_a_file_larger_than_the_bound_is_not_read(tmp_path: Path) -> None:
-    """Its size in the manifest is enough to refuse it."""
+    """The client refuses the file by its size in the manifest."""
     made = make_local_version(tmp_path, {"model.txt": b"x" * 1_000})
     (tmp_path / "model.txt").write_bytes(b"other bytes, which nobody reads")
     with pytest.raises(LoadRefused, match="its bytes; the bound is 999"):
@@ -250,7 +250,7 @@ def test_a_file_larger_than_the_bound_is_not_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("memory", [0, -1, True, 1.5, "5"])
 def test_a_bound_is_a_positive_whole_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: Any) -> None:
-    """The message names the argument or the environment variable."""
+    """Any other bound raises an error that names the argument or the environment variable."""
     made = make_local_version(tmp_path, {"model.txt": b"x"})
     if memory != "5":
         with pytest.raises(InvalidConfiguration, match="memory is"):
@@ -261,7 +261,7 @@ def test_a_bound_is_a_positive_whole_number(tmp_path: Path, monkeypatch: pytest.
 
 
 def grown(act: Callable[[], object]) -> int:
-    """Measure how much the peak memory of this process grows during a call."""
+    """Measure by how much a call raises the peak memory of this process."""
     Path("/proc/self/clear_refs").write_text("5")
     before = _status("VmRSS")
     act()
@@ -274,7 +274,7 @@ def _status(name: str) -> int:
 
 
 def test_constants_of_onnx_are_not_computed_while_it_is_loaded(tmp_path: Path) -> None:
-    """A model of 200 bytes could define a constant of any size; the caller can allow it for a known author."""
+    """A model of 200 bytes can define a constant of any size; a caller can allow it for a trusted author."""
     helper = module("onnx").helper
     module("onnxruntime")
     size = helper.make_tensor("n", 7, [1], [2**26])
@@ -293,7 +293,7 @@ def test_constants_of_onnx_are_not_computed_while_it_is_loaded(tmp_path: Path) -
 
 
 def test_numbers_of_lightgbm_are_checked_without_filling_memory(tmp_path: Path) -> None:
-    """A backtracking expression took 200 bytes for each two bytes of text."""
+    """A backtracking expression would take 100 bytes of memory for each byte of text."""
     lines = lightgbm_models()[0].decode().partition("\n\n")[0]
     tree = "Tree=0\nnum_leaves=2\nnum_cat=0\nleaf_value=" + "1 " * 4_000_000
     sizes = f"tree_sizes={len(tree)}"
@@ -303,21 +303,21 @@ def test_numbers_of_lightgbm_are_checked_without_filling_memory(tmp_path: Path) 
 
 
 def empty(count: int, kind: str = "V0") -> bytes:
-    """Write the header of an array whose elements take no bytes, without any data."""
+    """Return a file with the header of an array whose elements have no bytes, and without data."""
     made = io.BytesIO()
     np.lib.format.write_array_header_1_0(made, {"descr": f"|{kind}", "fortran_order": False, "shape": (count,)})
     return made.getvalue()
 
 
 def number(value: int) -> bytes:
-    """Write an array without dimensions that holds one number."""
+    """Return a file of an array that has no dimensions and one number."""
     made = io.BytesIO()
     np.save(made, np.array(value))
     return made.getvalue()
 
 
 def masked() -> bytes:
-    """Mask an array of elements without a size."""
+    """Build an archive with a masked array whose elements have no size."""
     cached = node("NdArrayNode", "numpy.ndarray", type="numpy", file="b.npy")
     mask = node("MaskedArrayNode", "numpy.ma.MaskedArray", content={"data": array(), "mask": cached})
     return skops(mask, a=empty(2**31), b=number(0))
@@ -339,7 +339,7 @@ TINY_BOMBS: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("name", TINY_BOMBS)
 def test_an_array_is_no_larger_than_its_bytes(tmp_path: Path, name: str) -> None:
-    """A number or a header of a few bytes that would become gigabytes is refused before memory is allocated."""
+    """A few bytes that would become gigabytes are refused before memory is allocated."""
     content = TINY_BOMBS[name]()
     assert len(content) < 4_096
     with pytest.raises(
@@ -361,7 +361,7 @@ def test_small_arrays_of_skops_are_loaded(tmp_path: Path, value: Any) -> None:
 
 
 def skops_of(value: Any) -> bytes:
-    """Save a value with skops itself."""
+    """Save a value with the skops library."""
     content: bytes = pytest.importorskip("skops.io").dumps(value)
     return content
 

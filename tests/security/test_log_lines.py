@@ -1,4 +1,4 @@
-"""Lines of the log: ASCII, bounded and without tokens; refusals always, with caller and address."""
+"""Log lines are ASCII, bounded and without tokens; every refusal is logged with caller and address."""
 
 import json
 import logging
@@ -29,7 +29,7 @@ UGLY = [
 
 
 def twice(text: str) -> str:
-    """Percent-encode every character, and then the marks of that."""
+    """Percent-encode every character, and then the percent signs."""
     return "".join(f"%{byte:02x}" for byte in text.encode()).replace("%", "%25")
 
 
@@ -47,7 +47,7 @@ HIDDEN = [
 
 
 def whole(line: bytes | str) -> dict[str, Any]:
-    """Parse a line, which must be one line of visible ASCII and bounded."""
+    """Parse a log line, and fail unless it is one bounded line of printable ASCII."""
     text = line.decode() if isinstance(line, bytes) else line
     assert text.isascii()
     assert text.isprintable()
@@ -57,7 +57,7 @@ def whole(line: bytes | str) -> dict[str, Any]:
 
 
 def record(message: str, *args: Any, **extra: Any) -> str:
-    """Return the line of an ordinary record."""
+    """Return the log line of an ordinary record."""
     made = logging.makeLogRecord(
         {"name": "x", "levelno": 20, "levelname": "INFO", "msg": message, "args": args} | extra
     )
@@ -65,7 +65,7 @@ def record(message: str, *args: Any, **extra: Any) -> str:
 
 
 def places(text: str) -> Iterator[bytes | str]:
-    """Return a line for each place in which a text of somebody else may stand."""
+    """Yield a log line for each place in which foreign text can occur."""
     line = logs.AccessLine(datetime.now(UTC), "id", "GET", text, 200, 1.0)
     yield logs.encode_line(line)
     line.path, line.method = "/", text
@@ -87,7 +87,7 @@ def places(text: str) -> Iterator[bytes | str]:
 
 @pytest.mark.parametrize("text", UGLY, ids=ascii)
 def test_a_log_line_is_one_line_of_ascii(text: str) -> None:
-    """Whatever a client sends, no terminal obeys it and no reader sees two lines; it can still be read."""
+    """Foreign text can neither control a terminal nor start a second line, and its value can be restored."""
     for line in places(text):
         assert whole(line)
     assert whole(record("x", peer=text))["peer"].encode("utf-8", "surrogatepass") == text.encode(
@@ -97,7 +97,7 @@ def test_a_log_line_is_one_line_of_ascii(text: str) -> None:
 
 @pytest.mark.parametrize("text", HIDDEN, ids=range(len(HIDDEN)))
 def test_no_log_line_contains_a_token(text: str) -> None:
-    """Whole or cut off, in any spelling, at any place."""
+    """A token is redacted, complete or shortened, in any spelling and any place."""
     for line in places(text):
         decoded = json.dumps(whole(line))
         for _ in range(4):
@@ -109,7 +109,7 @@ def test_no_log_line_contains_a_token(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["y" * 10**6, "é" * 10**6, "%41" * 10**5, "\u202e" * 10**6, f"{'z' * 1_980}{SECRET}"])
 def test_the_length_of_a_log_line_is_limited(text: str) -> None:
-    """Each field, and all of them together; a token at the cut is not half shown."""
+    """Each field and the whole line have a limit; a token that is cut at the limit is redacted too."""
     for line in places(text):
         assert SECRET[4:12] not in json.dumps(whole(line))
     many = {f"k{n}": text for n in range(200)}
@@ -117,7 +117,7 @@ def test_the_length_of_a_log_line_is_limited(text: str) -> None:
 
 
 def test_a_value_that_cannot_be_encoded_is_logged_by_its_type() -> None:
-    """An object whose text fails, a number that JSON does not know, and a value that holds itself."""
+    """An object whose `__str__` fails, a number that JSON lacks and a cyclic value do not prevent the log line."""
 
     class Broken:
         def __str__(self) -> str:
@@ -140,7 +140,7 @@ def test_a_value_that_cannot_be_encoded_is_logged_by_its_type() -> None:
 
 
 def test_an_ordinary_log_line_is_not_changed() -> None:
-    """Its fields in their order, nothing escaped that need not be."""
+    """The fields keep their order and ordinary text is not escaped."""
     line = logs.AccessLine(datetime(2026, 1, 2, tzinfo=UTC), "id", "GET", "/v1/models", 200, 1.5)
     assert logs.encode_line(line) == (
         b'{"time":"2026-01-02T00:00:00Z","request_id":"id","method":"GET","path":"/v1/models","status":200,"ms":1.5,'
@@ -150,13 +150,13 @@ def test_an_ordinary_log_line_is_not_changed() -> None:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One quiet server."""
+    """Start one server without an access log."""
     with serving(tmp_path_factory.mktemp("log")) as running:
         yield running
 
 
 def test_logged_refusals_name_the_caller_and_the_address(running: Running) -> None:
-    """401 and 403, with the peer, the principal where it is known, the id of the token, the request and the path."""
+    """The line of a 401 or 403 has the peer, the known principal, the token id, the request id and the path."""
     url = running.inside.url
     with HttpRegistry(RegistryConfig(url=url, token=running.outside.token)) as registry, lines() as log:
         name = f"reader-{uuid.uuid4().hex[:6]}"
@@ -191,7 +191,7 @@ def test_logged_refusals_name_the_caller_and_the_address(running: Running) -> No
 
 
 def test_a_quiet_server_still_logs_refusals(tmp_path: Path) -> None:
-    """Written by the real program, which writes nothing of requests that were answered."""
+    """With --quiet the real program logs refusals and no other requests."""
     command = [sys.executable, "-c", PROGRAM, "serve", "--quiet", "--data", str(tmp_path), "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
@@ -217,7 +217,7 @@ def test_a_quiet_server_still_logs_refusals(tmp_path: Path) -> None:
 
 
 def test_a_token_in_an_address_is_not_logged(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Nor as the id of a request, nor as its method."""
+    """A token in a path or a request id is redacted in the access log."""
     with serving(tmp_path, access_log=True) as running:
         token = running.outside.token
         headers = {"authorization": f"Bearer {token}", "x-request-id": token}

@@ -151,8 +151,8 @@ def object_array(mark: Path) -> bytes:
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + pickle.dumps(Payload(mark), 2)
 
 
-def test_the_payload_is_alive(tmp_path: Path, mark: Path) -> None:
-    """With trust the payload runs, so the other tests would detect it."""
+def test_the_payload_runs_with_trust(tmp_path: Path, mark: Path) -> None:
+    """The payload runs if the caller trusts the file, so the other tests would detect it."""
     made = make_local_version(tmp_path / "v", {"model.pkl": pickle.dumps(Payload(mark))})
     load(made, trust={made.version.digest})
     assert mark.exists()
@@ -160,7 +160,7 @@ def test_the_payload_is_alive(tmp_path: Path, mark: Path) -> None:
 
 @pytest.mark.parametrize("protocol", range(6))
 def test_a_pickle_is_not_opened(tmp_path: Path, mark: Path, protocol: int) -> None:
-    """A202: os.system by REDUCE, in all protocols. It is not trusted, so not even the verification opens it."""
+    """A202: without trust, a file with os.system by REDUCE is not opened at all, for each protocol."""
     body = pickle.dumps(Payload(mark), protocol)
     found = attempt(tmp_path / "v", {"model.pkl": body})
     assert_untouched(found, mark, opens=0)
@@ -170,14 +170,14 @@ def test_a_pickle_is_not_opened(tmp_path: Path, mark: Path, protocol: int) -> No
 @pytest.mark.parametrize("suffix", SAFE)
 @pytest.mark.parametrize("protocol", [0, 2, 5])
 def test_a_pickle_under_a_safe_name_is_recognised(tmp_path: Path, mark: Path, suffix: str, protocol: int) -> None:
-    """A202: the pickle is declared as each safe format."""
+    """A202: a pickle is refused under the name of each safe format."""
     found = attempt(tmp_path / "v", {f"model.{suffix}": pickle.dumps(Payload(mark), protocol)})
     assert_untouched(found, mark, opens=1)
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
-def test_joblib_in_the_name_of_skops(tmp_path: Path, mark: Path, pack: Callable[[bytes], bytes]) -> None:
-    """A204: plain and compressed."""
+def test_a_joblib_file_with_the_suffix_of_skops_is_refused(tmp_path: Path, mark: Path, pack: Callable[[bytes], bytes]) -> None:
+    """A204: a joblib file is refused, plain and compressed."""
     found = attempt(tmp_path / "v", {"model.skops": pack(pickle.dumps(Payload(mark)))})
     assert_untouched(found, mark, opens=1)
     assert "declared as skops" in found.text
@@ -196,12 +196,12 @@ def test_joblib_in_the_name_of_skops(tmp_path: Path, mark: Path, pack: Callable[
     ],
 )
 def test_torch_is_not_opened(tmp_path: Path, mark: Path, name: str, extra: str, opens: int) -> None:
-    """A206: with its own and other suffixes, also with the files of a skops archive beside the pickle."""
+    """A206: a torch file is refused with any suffix, also with the files of a skops archive beside the pickle."""
     assert_untouched(attempt(tmp_path / "v", {name: torch_zip(mark, extra=extra)}), mark, opens=opens)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "model.skops", "model.onnx", "model.json", "model.npy"])
-def test_an_array_of_objects(tmp_path: Path, mark: Path, name: str) -> None:
+def test_an_array_of_objects_is_refused(tmp_path: Path, mark: Path, name: str) -> None:
     """A208: no loader reads numpy arrays, whatever the name of the file."""
     assert_untouched(attempt(tmp_path / "v", {name: object_array(mark)}), mark, opens=1)
     found = attempt(tmp_path / "w", {name: object_array(mark)}, loaders=["numpy", "npy"])
@@ -209,23 +209,23 @@ def test_an_array_of_objects(tmp_path: Path, mark: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("length", [2**63, 2**64 - 1, 2**40, 100_000_001, 0])
-def test_a_header_longer_than_the_file(tmp_path: Path, mark: Path, length: int) -> None:
-    """A210: no memory is allocated for it."""
+def test_a_header_longer_than_the_file_is_refused(tmp_path: Path, mark: Path, length: int) -> None:
+    """A210: the client allocates no memory for such a header."""
     found = attempt(tmp_path / "v", {"model.safetensors": struct.pack("<Q", length) + b"{}"})
     assert_untouched(found, mark, opens=1)
     assert str(length) in found.text
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "model", "model.pkl", "model.bin"])
-def test_the_manifest_says_safetensors_and_the_bytes_are_a_pickle(tmp_path: Path, mark: Path, name: str) -> None:
+def test_a_pickle_declared_as_safetensors_is_refused(tmp_path: Path, mark: Path, name: str) -> None:
     """A212: the name of the file does not matter."""
     types = {name: "application/vnd.safetensors"}
     found = attempt(tmp_path / "v", {name: pickle.dumps(Payload(mark))}, types=types)
     assert_untouched(found, mark, opens=1)
 
 
-def test_a_file_more_or_less_than_the_manifest_lists(tmp_path: Path, mark: Path) -> None:
-    """A214: the folder does not match the version, so no file in it is opened."""
+def test_a_folder_with_other_files_than_the_manifest_is_refused(tmp_path: Path, mark: Path) -> None:
+    """A214: no file in such a folder is opened."""
     files = {"model.json": b"{}", "weights.bin": b"1"}
     missing = attempt(tmp_path / "v", files, vanish=("weights.bin",))
     assert_untouched(missing, mark, opens=0)
@@ -257,7 +257,7 @@ def planted(folder: Path, mark: Path, *, name: str = "acme") -> Path:
 
 
 def test_a_loader_that_is_not_allowed_is_not_imported(tmp_path: Path, mark: Path) -> None:
-    """A216: neither the suffix nor the media type leads to its import."""
+    """A216: neither the suffix nor the media type causes its import."""
     path = planted(tmp_path / "site", mark)
     types = {"model.bin": "application/vnd.acme"}
     for number, found in enumerate(
@@ -272,7 +272,7 @@ def test_a_loader_that_is_not_allowed_is_not_imported(tmp_path: Path, mark: Path
 
 
 def test_a_loader_that_is_allowed_is_used(tmp_path: Path, mark: Path) -> None:
-    """It gets only bytes that it accepts and that are not a pickle."""
+    """An allowed loader gets only bytes that it accepts and that are not a pickle."""
     path = planted(tmp_path / "site", mark)
     bad = attempt(tmp_path / "a", {"model.acme": pickle.dumps(Payload(mark))}, path=path, loaders=["acme"])
     assert_untouched(bad, mark, opens=1)
@@ -292,7 +292,7 @@ def test_a_built_in_loader_cannot_be_replaced(tmp_path: Path, mark: Path) -> Non
     assert not mark.exists()
 
 
-def test_no_trust_reaches_beyond_its_digest(tmp_path: Path, mark: Path) -> None:
+def test_trust_applies_to_one_digest_only(tmp_path: Path, mark: Path) -> None:
     """Another version, another file, and an allow-list without the loader are refused."""
     made = make_local_version(tmp_path / "v", {"model.pkl": pickle.dumps(Payload(mark)), "other.pkl": pickle.dumps(1)})
     (mine, other) = (f"sha256:{entry.sha256}" for entry in made.manifest.files)
@@ -308,7 +308,7 @@ def test_no_trust_reaches_beyond_its_digest(tmp_path: Path, mark: Path) -> None:
 
 
 def test_trusted_bytes_that_were_exchanged_are_not_loaded(tmp_path: Path, mark: Path) -> None:
-    """Trust applies to a digest, and the bytes are hashed again."""
+    """Trust applies to a digest, and the client hashes the bytes again before it loads them."""
     made = make_local_version(
         tmp_path / "v", {"model.pkl": pickle.dumps("an honest model of much the same length" * 3)}
     )
@@ -319,7 +319,7 @@ def test_trusted_bytes_that_were_exchanged_are_not_loaded(tmp_path: Path, mark: 
 
 
 def test_a_pipe_in_the_place_of_a_file_does_not_block(tmp_path: Path) -> None:
-    """It is refused at once."""
+    """The client refuses a named pipe at once."""
     made = make_local_version(tmp_path / "v", {"model.json": b"{}"})
     (made.folder / "model.json").unlink()
     os.mkfifo(made.folder / "model.json")

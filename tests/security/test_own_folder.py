@@ -1,4 +1,4 @@
-"""The data folder and the files in it are believed only if they are ours and nobody else can change them."""
+"""The server uses its data folder and files only if they belong to its user and nobody else can change them."""
 
 import json
 import os
@@ -20,7 +20,7 @@ FOLDERS = ["blobs", "blobs/sha256", "blobs/staging", "blobs/trash", "blobs/quara
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a registry whose server has ended."""
+    """Provide the data folder of a registry whose server has stopped."""
     data = tmp_path_factory.mktemp("template") / "data"
     with running(Settings(data=data, port=0, access_log=False)):
         pass
@@ -30,17 +30,17 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def data(template: Path, tmp_path: Path) -> Path:
-    """A copy of it."""
+    """Provide a copy of the data folder."""
     return Path(shutil.copytree(template, tmp_path / "data"))
 
 
 def settings(data: Path) -> Settings:
-    """The settings of a server on that folder."""
+    """Return the settings of a server on a data folder."""
     return Settings(data=data, port=0, access_log=False)
 
 
 def refusal(data: Path) -> str:
-    """Return why a server does not start; `doctor` reports the same, and neither hangs."""
+    """Return the reason why a server does not start, and check that `doctor` reports the same reason."""
     with pytest.raises(StartFailed) as refused, running(settings(data)):
         pass
     done = operate("doctor", "--data", data, "--json", status=1)
@@ -50,36 +50,36 @@ def refusal(data: Path) -> str:
 
 
 def link(place: Path) -> None:
-    """Put a link to the thing itself in its place."""
+    """Replace a file or folder by a symbolic link to it."""
     place.rename(place.with_name("elsewhere"))
     place.symlink_to(place.with_name("elsewhere"))
 
 
 def dangling(place: Path) -> None:
-    """Put a link to nothing in its place."""
+    """Replace a file by a symbolic link without a target."""
     place.unlink()
     place.symlink_to(place.with_name("nothing"))
 
 
 def pipe(place: Path) -> None:
-    """Put a pipe in its place, which blocks a process that opens it."""
+    """Replace a file by a named pipe, which blocks a process that opens it."""
     place.unlink()
     os.mkfifo(place)
 
 
 def folder(place: Path) -> None:
-    """Put a folder in its place."""
+    """Replace a file by a folder."""
     place.unlink()
     place.mkdir()
 
 
 def writable(place: Path) -> None:
-    """Let everybody change it."""
+    """Let all users change a file or folder."""
     place.chmod(0o777 if place.is_dir() else 0o666)
 
 
 def of_the_group(place: Path) -> None:
-    """Let the group change it."""
+    """Let the group change a file or folder."""
     place.chmod(0o770 if place.is_dir() else 0o660)
 
 
@@ -89,7 +89,7 @@ HARMS += [("admin-token", harm) for harm in (dangling, folder, of_the_group)]
 
 @pytest.mark.parametrize(("name", "harm"), HARMS)
 def test_a_file_that_others_can_change_prevents_the_start(data: Path, name: str, harm: Callable[[Path], None]) -> None:
-    """It is named, with what mends it; nothing is read from it, and nothing is written to it."""
+    """The message names the file and a remedy, and the server neither reads nor writes the file."""
     harm(data / name)
     sentence = refusal(data)
     assert sentence.startswith(str(data / name))
@@ -101,14 +101,14 @@ def test_a_file_that_others_can_change_prevents_the_start(data: Path, name: str,
 def test_a_folder_that_others_can_change_prevents_the_start(
     data: Path, name: str, harm: Callable[[Path], None]
 ) -> None:
-    """The same of the folders of bytes."""
+    """The message names the folder of blobs that other users can change."""
     harm(data / name)
     assert refusal(data).startswith(str(data / name))
 
 
 @pytest.mark.parametrize("harm", [writable, of_the_group, link])
 def test_a_data_folder_that_others_can_change_is_not_served(data: Path, harm: Callable[[Path], None]) -> None:
-    """Nor is it used by any command that opens it."""
+    """No command that opens the data folder uses it either."""
     harm(data)
     sentence = refusal(data)
     for command in (["token", "list"], ["gc"], ["migrate"], ["store", "adopt"]):
@@ -116,7 +116,7 @@ def test_a_data_folder_that_others_can_change_is_not_served(data: Path, harm: Ca
 
 
 def test_a_token_that_others_can_read_is_not_used(data: Path) -> None:
-    """It must be revoked, and `doctor` says so."""
+    """The message of the server and of `doctor` requires its revocation."""
     (data / "admin-token").chmod(0o644)
     assert "revoke the token" in refusal(data)
 
@@ -124,14 +124,14 @@ def test_a_token_that_others_can_read_is_not_used(data: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 @pytest.mark.parametrize("name", ["admin-token", "registry.sqlite3", "blobs", "."])
 def test_files_of_another_user_are_refused(data: Path, name: str) -> None:
-    """Both users are named."""
+    """The message names both users."""
     os.chown(data / name, 65_534, 65_534)
     assert "belongs to user 65534, and this process runs as user 0" in refusal(data)
 
 
 @pytest.mark.parametrize("harm", ["link", "pipe"])
 def test_the_first_token_is_not_written_through_a_link(tmp_path: Path, harm: str) -> None:
-    """A folder that was prepared by somebody else before the first start."""
+    """The first start fails in a folder where another user has put a link or a pipe in place of the token file."""
     data = tmp_path / "data"
     data.mkdir(0o700)
     if harm == "link":
@@ -144,15 +144,15 @@ def test_the_first_token_is_not_written_through_a_link(tmp_path: Path, harm: str
 
 
 class Thief(BaseHTTPRequestHandler):
-    """A server that keeps what it is sent."""
+    """A server that records the headers of each request."""
 
     def do_GET(self) -> None:
-        """Keep the headers."""
+        """Record the headers."""
         self.server.seen.append(self.headers.as_string())  # type: ignore[attr-defined]
         self.send_error(500)
 
     def log_message(self, *_: object) -> None:
-        """Be silent."""
+        """Write no log."""
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ class Thief(BaseHTTPRequestHandler):
     ],
 )
 def test_the_admin_token_is_sent_only_to_this_machine(data: Path, url: str) -> None:
-    """Whatever stands in `server.json`."""
+    """A command refuses an address of another machine in `server.json`."""
     with running(settings(data)):
         Announcement(url, os.getpid()).write(data)
         done = operate("token", "list", "--data", data, status=1)
@@ -180,7 +180,7 @@ def test_the_admin_token_is_sent_only_to_this_machine(data: Path, url: str) -> N
 
 
 def test_an_announcement_that_others_can_change_is_not_used(data: Path) -> None:
-    """Although it is on this machine."""
+    """A command refuses such a `server.json` even if its address is on this machine."""
     with HTTPServer(("127.0.0.1", 0), Thief) as thief, running(settings(data)):
         thief.seen = []  # type: ignore[attr-defined]
         thread = threading.Thread(target=thief.serve_forever)
@@ -197,10 +197,10 @@ def test_an_announcement_that_others_can_change_is_not_used(data: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [link, pipe, writable])
-def test_a_token_file_of_another_user_is_not_read(
+def test_a_token_file_that_others_can_change_is_not_read(
     sqlite_server: Cli, tmp_path: Path, harm: Callable[[Path], None]
 ) -> None:
-    """The file is named; a pipe blocks nobody."""
+    """The message names the file, and a named pipe does not block the command."""
     file = tmp_path / "token"
     file.write_text(sqlite_server.token)
     file.chmod(0o600)
@@ -212,7 +212,7 @@ def test_a_token_file_of_another_user_is_not_read(
 
 
 def test_a_secret_is_written_only_to_a_new_file(data: Path, tmp_path: Path) -> None:
-    """Not through a link, not into a pipe, not over a file."""
+    """A command writes a secret neither through a link nor into a pipe nor over an existing file."""
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "target")
     (tmp_path / "file").write_text("mine")

@@ -1,4 +1,4 @@
-"""Page tokens: a damaged or forged one never gives another page, on both engines."""
+"""Page tokens: a damaged or forged token never returns another page, on both engines."""
 
 from collections.abc import Iterator
 from urllib.parse import quote
@@ -25,7 +25,7 @@ LISTS = {
 
 @pytest.fixture(scope="module", params=["memory", "postgres"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """A registry with more than one page of each list."""
+    """Provide a registry with more than one page of each list."""
     with opened(request) as this:
         with this.backend.registry() as registry:
             registry.models.create("gbpusd-direction", "regression")
@@ -38,7 +38,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 @pytest.mark.parametrize("listed", LISTS)
 def test_a_page_token_with_a_flipped_bit_is_refused(world: World, listed: str) -> None:
-    """Each single one is noticed."""
+    """The server detects every single flipped bit of a token."""
     token = world.send("GET", listed).json()["next_page_token"]
     assert world.send("GET", f"{listed}&page_token={token}").status_code == 200
     with nothing_happens(world):
@@ -50,7 +50,7 @@ def test_a_page_token_with_a_flipped_bit_is_refused(world: World, listed: str) -
 
 @pytest.mark.parametrize("change", ["", "=", "A", "%0A", "%20", "."])
 def test_a_page_token_has_only_one_spelling(world: World, change: str) -> None:
-    """Base64 has several for the same bytes."""
+    """The server refuses other Base64 spellings of the same bytes."""
     token = world.send("GET", "/v1/models?limit=1").json()["next_page_token"]
     others = [token + change, change + token] if change else [token[:-1], token.replace("-", "+"), token[1:]]
     for other in set(others) - {token}:
@@ -59,7 +59,7 @@ def test_a_page_token_has_only_one_spelling(world: World, change: str) -> None:
 
 
 def test_a_page_token_belongs_to_its_list(world: World) -> None:
-    """With other filters or in another order it would skip or repeat rows."""
+    """A token is invalid for other filters, another order and other lists, where it would skip or repeat rows."""
     tokens = {listed: world.send("GET", listed).json()["next_page_token"] for listed in LISTS}
     others = ["/v1/models?limit=1&owner=admin", "/v1/models?limit=1&order=-name", "/v1/models?limit=1&tombstoned=true"]
     with nothing_happens(world):
@@ -94,7 +94,7 @@ def test_a_page_token_belongs_to_its_list(world: World) -> None:
 )
 @pytest.mark.parametrize("listed", LISTS)
 def test_a_forged_page_token_is_refused(world: World, listed: str, place: str) -> None:
-    """The checksum is not secret, so what a token holds is checked like any other input."""
+    """The checksum is not secret, so the server checks the contents of a token like any other input."""
     token = pages._encode(place.encode() + pages._checksum(place.encode(), LISTS[listed]))
     with nothing_happens(world):
         answer = world.send("GET", f"{listed}&page_token={token}")
@@ -107,7 +107,7 @@ def test_a_forged_page_token_is_refused(world: World, listed: str, place: str) -
 
 @pytest.mark.parametrize("listed", LISTS)
 def test_pages_of_one_make_the_whole_list(world: World, listed: str) -> None:
-    """In order, each row once."""
+    """Pages of one row return all rows in order, each row once."""
     found, token = [], None
     while token is not None or not found:
         page = world.send("GET", listed + (f"&page_token={token}" if token else "")).json()
@@ -120,14 +120,14 @@ def test_pages_of_one_make_the_whole_list(world: World, listed: str) -> None:
 @pytest.mark.parametrize("length", [1, 10, 5_000])
 @pytest.mark.parametrize("letter", ["A", "=", "_", "%00", "%F0%9F%92%A9"])
 def test_the_refusal_of_a_long_page_token_is_short(world: World, letter: str, length: int) -> None:
-    """None of them is decoded into more than a refusal."""
+    """A token of any length gets a short problem document."""
     with nothing_happens(world):
         answer = world.send("GET", f"/v1/tokens?page_token={letter * length}")
     assert (answer.status_code, problem(answer)["code"]) == (422, "invalid_page_token")
 
 
-def test_an_out_of_range_number_in_a_page_token_is_refused(world: World) -> None:
-    """The engines' own errors for numbers beyond 64 bits are translated where values are bound, for reads and lists."""
+def test_a_number_beyond_64_bits_is_refused_by_every_query(world: World) -> None:
+    """Each engine translates its own errors where it binds values, for reads and for writes."""
     with nothing_happens(world):
         for number in (2**63, 2**64, 2**70):
             with pytest.raises(NumberBeyond64Bits, match="more than 64 bits"):

@@ -17,7 +17,7 @@ from tests.conftest import Server
 
 
 class World(NamedTuple):
-    """Two workbenches with models of their own, and bytes that the first of them has registered."""
+    """Two workbenches with different models, and bytes that the first workbench has registered."""
 
     owner: HttpRegistry
     stranger: HttpRegistry
@@ -27,7 +27,7 @@ class World(NamedTuple):
 
 
 def workbench(server: Server, models: str) -> HttpRegistry:
-    """The registry of a workbench with a grant on some models."""
+    """Return the registry of a new workbench principal with a grant on some models."""
     with server.registry() as admin:
         name = f"bench-{uuid.uuid4().hex[:8]}"
         admin.principals.create(name, "service", [Grant(role=Role.WORKBENCH, models=models)])
@@ -37,7 +37,7 @@ def workbench(server: Server, models: str) -> HttpRegistry:
 
 @pytest.fixture
 def world(server: Server, name: str, tmp_path: Path) -> Iterator[World]:
-    """Bytes of one, and another principal that knows their digest."""
+    """Provide the registered bytes of one principal, and another principal that knows their digest."""
     file = tmp_path / "model.bin"
     file.write_bytes(b"the secret weights of " + name.encode())
     entry = FileEntry(path="m", size=file.stat().st_size, sha256=hashlib.sha256(file.read_bytes()).hexdigest())
@@ -49,7 +49,7 @@ def world(server: Server, name: str, tmp_path: Path) -> Iterator[World]:
 
 
 def test_a_digest_alone_gives_no_access_to_bytes(world: World) -> None:
-    """Not the bytes, through a version that names them, and not the news that they are here."""
+    """A digest gives neither the bytes, nor a version that names them, nor the information that they are stored."""
     sha256 = world.entry.sha256
     with pytest.raises(BytesMissing):
         world.stranger.versions.create(world.model, [world.entry], framework="test")
@@ -63,19 +63,19 @@ def test_a_digest_alone_gives_no_access_to_bytes(world: World) -> None:
 
 
 def test_sending_the_bytes_proves_possession(world: World) -> None:
-    """They are stored once all the same."""
+    """A principal that sends the bytes can register them, and the registry stores them once."""
     world.stranger.artifacts.put_blob(world.entry.sha256, Source(world.file))
     assert world.stranger.artifacts.presence([world.entry.sha256]).missing == []
     assert world.stranger.versions.create(world.model, [world.entry], framework="test").version == 1
 
 
-def test_registration_works_without_a_visible_proof_of_possession(world: World) -> None:
-    """What the registry does not tell of is sent, and the version is there."""
+def test_register_sends_bytes_that_another_principal_has_stored(world: World) -> None:
+    """The registry reports the bytes as missing, so the client sends them."""
     assert world.stranger.register(world.model, world.file, framework="test").version == 1
 
 
 def test_readers_of_a_version_need_not_send_its_bytes(world: World, name: str) -> None:
-    """To a principal that covers the model they are here."""
+    """The bytes count as present for a principal with rights on a model that has them."""
     sha256 = world.entry.sha256
     assert world.owner.artifacts.presence([sha256]).missing == []
     assert world.owner.artifacts.begin_upload(sha256, world.entry.size).complete
@@ -85,7 +85,7 @@ def test_readers_of_a_version_need_not_send_its_bytes(world: World, name: str) -
 
 
 def test_responses_reveal_nothing_about_other_senders(server: Server, world: World, name: str, tmp_path: Path) -> None:
-    """Status and shape are the same if others hold the bytes, with the caller's own name and time, every time."""
+    """Status and headers do not depend on other principals, and name and time are those of the caller."""
     sha256 = world.entry.sha256
     alone = tmp_path / "alone.bin"
     alone.write_bytes(b"nobody else holds these weights of " + name.encode())
@@ -117,7 +117,7 @@ def test_responses_reveal_nothing_about_other_senders(server: Server, world: Wor
 
 
 def test_the_first_sender_of_bytes_is_not_revealed(server: Server, world: World, name: str) -> None:
-    """The first sender may be somebody whose models the reader must not know of."""
+    """The response has the facts of a version that the reader can see, not those of the first sender."""
     world.stranger.artifacts.put_blob(world.entry.sha256, Source(world.file))
     world.stranger.versions.create(world.model, [world.entry], framework="test")
     with workbench(server, f"{name}-b*") as reader:

@@ -1,4 +1,4 @@
-"""Rate limits and quotas of peers and principals."""
+"""Rate limits and quotas for peers and principals."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ WRONG, BURST, UPLOADS, ANNOUNCED = 5, 64 * 1024, 4, 10 * MIB
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One server with quotas so small that a test reaches them."""
+    """Start one server whose quotas are small enough for tests to exceed."""
     quotas = {"wrong_tokens_per_min": WRONG, "write_bytes_per_s": 1024, "write_burst_bytes": BURST}
     uploads = {"max_open_uploads": UPLOADS, "max_announced_bytes": ANNOUNCED}
     with serving(tmp_path_factory.mktemp("quotas"), **quotas, **uploads) as running:
@@ -31,14 +31,14 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @pytest.fixture(scope="module")
 def http(running: Running) -> Iterator[httpx.Client]:
-    """One client for all requests."""
+    """Provide one HTTP client for all requests."""
     with httpx.Client(base_url=running.inside.url) as client:
         yield client
 
 
 @pytest.fixture
 def token(running: Running) -> str:
-    """The token of somebody new, who has used up nothing."""
+    """Provide the token of a new principal that has used none of its quotas."""
     with HttpRegistry(RegistryConfig(url=running.inside.url, token=running.outside.token)) as registry:
         name = f"p-{uuid.uuid4().hex[:8]}"
         registry.principals.create(name, PrincipalKind.SERVICE, [Grant(role=Role.WORKBENCH, models="*")])
@@ -46,20 +46,20 @@ def token(running: Running) -> str:
 
 
 def send(http: httpx.Client, token: str, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
-    """Somebody's request."""
+    """Send a request with a token and a fresh idempotency key."""
     usual = {"authorization": f"Bearer {token}", "idempotency-key": uuid.uuid4().hex}
     return http.request(method, path, json=body, headers=usual | headers)
 
 
 def limited(answer: httpx.Response, code: str) -> None:
-    """Fail unless that is what was answered, and when to come again."""
+    """Fail unless the response is a 429 with this code, a remedy and the time to retry."""
     assert (answer.status_code, answer.json()["code"]) == (429, code), answer.text
     assert 1 <= int(answer.headers["retry-after"]) <= 120
     assert answer.json()["remedy"]
 
 
 def test_wrong_tokens_are_limited_and_a_valid_one_passes(running: Running, http: httpx.Client, token: str) -> None:
-    """Whatever is wrong with them; and somebody behind the same address is not locked out."""
+    """Wrong tokens of any form count; a valid token from the same address still works."""
     wrong = ["mrg_x", new_secret(), "-", new_secret(), "x" * 500, token[:-1], token + "x", token.upper(), new_secret()]
     with lines() as log:
         answers = [send(http, secret, "GET", "/v1/whoami") for secret in wrong * 2]
@@ -75,7 +75,7 @@ def test_wrong_tokens_are_limited_and_a_valid_one_passes(running: Running, http:
 
 
 def test_a_client_with_an_invalid_token_gets_retry_after(running: Running, http: httpx.Client) -> None:
-    """As an error of its own, which may be repeated."""
+    """The client raises RateLimited, which is retryable, instead of an authentication error."""
     for _ in range(WRONG + 1):
         send(http, new_secret(), "GET", "/v1/whoami")
     config = RegistryConfig(url=running.inside.url, token=new_secret(), resolve=None, deadline_s=2.0)
@@ -88,7 +88,7 @@ def test_a_client_with_an_invalid_token_gets_retry_after(running: Running, http:
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_rows_are_limited_by_their_bytes(running: Running, http: httpx.Client, token: str, *, chunked: bool) -> None:
-    """Of one principal: somebody else writes on, and reading is never limited."""
+    """The limit applies to one principal: others can write, and reads are not limited."""
     metadata = {f"k{n}": "x" * 1_000 for n in range(8)}
 
     def create(by: str) -> httpx.Response:
@@ -116,7 +116,7 @@ def test_rows_are_limited_by_their_bytes(running: Running, http: httpx.Client, t
     ],
 )
 def test_every_change_is_charged(running: Running, http: httpx.Client, token: str, method: str, path: str) -> None:
-    """Also one that is refused, and one without a body."""
+    """A refused change and a change without a body count too."""
     statuses = [send(http, token, method, path, {"x": 1}).status_code for _ in range(BURST // 512 + 20)]
     assert statuses[0] != 429
     assert statuses[-1] == 429
@@ -124,7 +124,7 @@ def test_every_change_is_charged(running: Running, http: httpx.Client, token: st
 
 
 def test_an_announced_length_above_the_limit_costs_little(running: Running, http: httpx.Client, token: str) -> None:
-    """A body that is too large is refused unread, so no caller is locked out by a number."""
+    """The server refuses such a body unread, so the announced length does not count against the quota."""
     for length in ("99999999999", "9" * 30):
         lines = [f"POST /v1/models HTTP/1.1\r\nHost: localhost\r\nauthorization: Bearer {token}"]
         lines += ["content-type: application/json", f"content-length: {length}", "", ""]
@@ -133,12 +133,12 @@ def test_an_announced_length_above_the_limit_costs_little(running: Running, http
 
 
 def announce(http: httpx.Client, token: str, content: str, size: int) -> httpx.Response:
-    """Begin an upload."""
+    """Begin an upload of some content with an announced size."""
     return send(http, token, "PUT", f"/v1/uploads/{hashlib.sha256(content.encode()).hexdigest()}", {"size": size})
 
 
 def test_open_uploads_are_limited(running: Running, http: httpx.Client, token: str) -> None:
-    """By their number; one that is deleted makes room, and one that was begun goes on."""
+    """A deleted upload makes room for another one, and an open upload can continue."""
     assert [announce(http, token, f"{n}", 10).status_code for n in range(UPLOADS)] == [200] * UPLOADS
     limited(announce(http, token, "more", 10), "quota_exceeded")
     assert announce(http, token, "0", 10).status_code == 200
@@ -148,7 +148,7 @@ def test_open_uploads_are_limited(running: Running, http: httpx.Client, token: s
 
 
 def test_announced_bytes_are_limited(running: Running, http: httpx.Client, token: str) -> None:
-    """By their sum, exactly."""
+    """The sum of all announced sizes may be exactly the limit."""
     assert announce(http, token, "a", ANNOUNCED - 10).status_code == 200
     limited(announce(http, token, "b", 11), "quota_exceeded")
     assert announce(http, token, "b", 10).status_code == 200
@@ -156,7 +156,7 @@ def test_announced_bytes_are_limited(running: Running, http: httpx.Client, token
 
 
 def test_an_exceeded_upload_quota_is_explained(running: Running, http: httpx.Client, token: str) -> None:
-    """In the client too."""
+    """The remedy of the problem suggests to delete an upload."""
     for n in range(UPLOADS):
         announce(http, token, f"held {n}", 1)
     answer = announce(http, token, "one too many", 1)
@@ -165,7 +165,7 @@ def test_an_exceeded_upload_quota_is_explained(running: Running, http: httpx.Cli
 
 
 def test_announced_bytes_are_limited_by_default(tmp_path: Any) -> None:
-    """500 uploads of 64 GiB are too many, and so are 500 of one byte."""
+    """The default quotas do not allow 500 uploads, neither of 64 GiB nor of one byte."""
     settings = Settings(data=tmp_path)
     assert settings.max_announced_bytes < 500 * 64 * 2**30
     assert 0 < settings.max_open_uploads < 500
@@ -174,7 +174,7 @@ def test_announced_bytes_are_limited_by_default(tmp_path: Any) -> None:
 
 
 def test_buckets_refill_and_their_number_is_limited() -> None:
-    """A bucket never holds more than its depth, and the key used longest ago is forgotten first."""
+    """A bucket holds at most its depth, and the least recently used key is removed first."""
     now = 0.0
     buckets = TokenBuckets(1.0, 3.0, most=2, clock=lambda: now)
     assert [buckets.take("a", 1.0) for _ in range(4)] == [0.0, 0.0, 0.0, 1.0]
@@ -192,7 +192,7 @@ def test_buckets_refill_and_their_number_is_limited() -> None:
 
 
 def test_a_rate_of_zero_means_no_limit() -> None:
-    """And remembers nobody."""
+    """A rate of zero allows any amount and creates no bucket."""
     buckets = TokenBuckets(0.0, 0.0)
     assert [buckets.take("a", 1e12) for _ in range(100)] == [0.0] * 100
     assert len(buckets) == 0

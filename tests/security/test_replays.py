@@ -1,4 +1,4 @@
-"""A repeated request is answered again only to a caller that still has the right to make it."""
+"""The server replays a response only for a caller that still has the right to send the request."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -64,21 +64,21 @@ class Leaver:
             self._other = admin.principals.issue_token("bystander").token.id
 
     def send(self, route: Route) -> httpx.Response:
-        """Send the request, each time with the same key."""
+        """Send a request, each time with the same key."""
         path = route.route.format(name=route.name, version=route.version, alias="shadow", token_id=self._other)
         headers = {"if-match": "*", "idempotency-key": "the-same-each-time"}
         with self.world.http(self._token) as http:
             return http.request(route.method, path + route.query, json=route.body, headers=headers)
 
     def become(self, grants: list[Grant]) -> None:
-        """Let an admin replace the grants."""
+        """Replace the grants of the principal as an admin."""
         with self.world.backend.registry() as admin:
             admin.principals.update("leaver", grants, force=True, reason="so it is")
 
 
 @pytest.fixture(scope="module")
 def leaver() -> Iterator[Leaver]:
-    """One world for all of this file; tests change copies of it."""
+    """Provide one world for all tests of this file; tests change copies of it."""
     with backend() as application:
         found = Leaver(World(application))
         yield found
@@ -86,14 +86,14 @@ def leaver() -> Iterator[Leaver]:
 
 
 def seen(answer: httpx.Response) -> Any:
-    """Return the part of an answer that a repetition must give again; the secret of a token is shown once."""
+    """Return the parts of a response that a replay must repeat; the secret of a token is returned only once."""
     headers = {name: answer.headers.get(name) for name in ("etag", "location", "content-type")}
     body = answer.json() if answer.content else None
     return answer.status_code, headers, body | {"secret": None} if isinstance(body, dict) else body
 
 
 def test_every_route_with_replays_is_covered(leaver: Leaver) -> None:
-    """Each that asks for an Idempotency-Key."""
+    """The list of this file contains every operation that requires an Idempotency-Key."""
     document = leaver.world.http().get("/openapi.json").json()
     keyed = {
         (method.upper(), path)
@@ -107,7 +107,7 @@ def test_every_route_with_replays_is_covered(leaver: Leaver) -> None:
 @pytest.mark.parametrize("left", LEFT)
 @pytest.mark.parametrize("route", WRITES, ids=lambda route: f"{route.method} {route.route}")
 def test_a_replay_requires_the_right(leaver: Leaver, route: Route, left: str) -> None:
-    """They are refused as if they had never asked; with the right back, the answer is the first one."""
+    """Without the right a replay is refused like a new request; with the right again it returns the first response."""
     with leaver.world.copied():
         first = leaver.send(route)
         assert first.is_success, first.text
@@ -123,7 +123,7 @@ def test_a_replay_requires_the_right(leaver: Leaver, route: Route, left: str) ->
 
 @pytest.mark.parametrize(("route", "role"), BY_BODY, ids=lambda part: str(getattr(part, "body", part)))
 def test_a_right_required_by_the_body_is_checked_at_each_replay(leaver: Leaver, route: Route, role: Role) -> None:
-    """To stage is not to promote, and to promote is not to override."""
+    """The right to stage does not allow a promotion, and the right to promote does not allow an override."""
     with leaver.world.copied():
         first = leaver.send(route)
         assert first.is_success, first.text
@@ -134,7 +134,7 @@ def test_a_right_required_by_the_body_is_checked_at_each_replay(leaver: Leaver, 
 
 
 def test_the_model_in_the_body_is_checked_at_each_replay(leaver: Leaver) -> None:
-    """A caller that may register only other models learns of neither the model nor the answer."""
+    """A caller with rights on other models only learns neither that the model exists nor the response."""
     route = WRITES[0]
     with leaver.world.copied():
         assert leaver.send(route).status_code == 201

@@ -1,4 +1,4 @@
-"""A token or a grant that is taken away ends what it began, also in the middle of a transfer."""
+"""A revoked token or a removed grant ends the transfers that depend on it, even during a transfer."""
 
 import contextlib
 import hashlib
@@ -26,7 +26,7 @@ TRANSFERS = ("download", "stalled download", "download between questions", "blob
 
 
 class Person(NamedTuple):
-    """Somebody with a token, which an admin may take away."""
+    """A principal and its token, which an admin may revoke."""
 
     name: str
     token: str
@@ -35,7 +35,7 @@ class Person(NamedTuple):
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One server with a large file on it."""
+    """Start one server with a large file."""
     with serving(tmp_path_factory.mktemp("revoked")) as running:
         with admin(running) as registry:
             furnished(registry, "a")
@@ -44,12 +44,12 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def admin(running: Running) -> HttpRegistry:
-    """The first admin's registry."""
+    """Return the registry of the first admin."""
     return HttpRegistry(RegistryConfig(url=running.inside.url, token=running.outside.token))
 
 
 def person(registry: HttpRegistry, name: str) -> Person:
-    """Somebody who may read and upload."""
+    """Create a principal with the rights to read and upload."""
     registry.principals.create(
         name, PrincipalKind.SERVICE, [Grant(role=Role.WORKBENCH, models="*"), Grant(role=Role.AUDITOR, models="*")]
     )
@@ -58,7 +58,7 @@ def person(registry: HttpRegistry, name: str) -> Person:
 
 
 def begun(running: Running, transfer: str, who: Person) -> socket.socket:
-    """Open a connection on which that transfer is under way."""
+    """Open a connection and begin a transfer on it."""
     served = running.outside
     usual = f"Host: localhost\r\nauthorization: Bearer {who.token}\r\nidempotency-key: 12345678-{transfer[:4]}\r\n"
     get = f"GET {FILE} HTTP/1.1\r\n{usual}\r\n"
@@ -91,7 +91,7 @@ def _announce(running: Running, who: Person) -> None:
 
 
 def ended(connection: socket.socket, transfer: str) -> tuple[float, bytes]:
-    """Go on with the transfer until the server ends it; how long that took, and the answer if it is not a file."""
+    """Continue a transfer until the server ends it; return its seconds, and the response unless it is a file."""
     began, answer = time.monotonic(), b""
     drop = b"40\r\n" + b"w" * 64 + b"\r\n" if transfer == "chunked blob" else b"w" * 64
     while time.monotonic() - began < DEADLINE_S:
@@ -120,18 +120,18 @@ def _is_reset(connection: socket.socket) -> bool:
 
 
 def take_token(registry: HttpRegistry, who: Person) -> None:
-    """Revoke it."""
+    """Revoke the token of a principal."""
     registry.principals.revoke_token(who.token_id)
 
 
 def take_grant(registry: HttpRegistry, who: Person) -> None:
-    """Leave another one."""
+    """Replace the grants of a principal by another one."""
     registry.principals.update(who.name, [Grant(role=Role.AUDITOR, models="*")], revision=1)
 
 
 @pytest.mark.parametrize("take", [take_token, take_grant])
 def test_a_revocation_ends_every_transfer(running: Running, take: Any) -> None:
-    """Within five seconds, also if no bytes move; an upload without an answer yet gets the reason."""
+    """Each transfer ends within five seconds, even if no bytes move; an upload gets the reason as its response."""
     with lines() as log, admin(running) as registry, contextlib.ExitStack() as stack:
         people = [person(registry, f"{take.__name__.replace('_', '-')}-{n}") for n in range(len(TRANSFERS))]
         connections = [
@@ -159,7 +159,7 @@ def _is_logged(log: Lines, people: list[Person]) -> None:
 
 
 def test_transfers_of_other_principals_continue(running: Running) -> None:
-    """A grant in addition, or one taken from somebody else, ends nothing."""
+    """An additional grant, or the revocation of another principal's token, ends no transfer."""
     with admin(running) as registry:
         stays, goes = person(registry, "stays"), person(registry, "goes")
         with begun(running, "blob", stays) as connection:

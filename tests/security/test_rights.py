@@ -46,7 +46,7 @@ def test_only_auditors_read_the_bytes_of_a_recalled_version(guarded: Guarded, co
 
 
 def test_every_route_is_in_the_table(guarded: Guarded) -> None:
-    """A new route without an entry fails here; the roles are those that the rights know."""
+    """A new route without an entry fails this test, and the roles of the table are those of the server."""
     served = {
         (method, route.path_format)
         for route in guarded.world.backend._app.routes
@@ -61,7 +61,7 @@ def test_every_route_is_in_the_table(guarded: Guarded) -> None:
 @pytest.mark.parametrize("column", COLUMNS)
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.route} {route.body or ''}"[:70])
 def test_a_principal_can_do_what_its_role_allows_and_nothing_else(guarded: Guarded, route: Route, column: str) -> None:
-    """A refusal changes no row and no file; a change is one event."""
+    """A refusal changes no row and no file, and an allowed change creates one event."""
     expected = route.allowed.split()[COLUMNS.index(column)]
     with guarded.world.copied():
         before = guarded.world.stored_state()
@@ -86,7 +86,7 @@ def test_a_principal_can_do_what_its_role_allows_and_nothing_else(guarded: Guard
 
 
 def test_a_hidden_model_cannot_be_distinguished_from_a_missing_one(guarded: Guarded) -> None:
-    """Neither status nor code nor words tell them apart, whatever is asked of them."""
+    """Status, code and text are the same for a hidden model and a missing one, on every route."""
 
     def refuse(route: Route) -> dict[str, Any]:
         answer = problem(guarded.send(route, "elsewhere"))
@@ -100,7 +100,7 @@ def test_a_hidden_model_cannot_be_distinguished_from_a_missing_one(guarded: Guar
 
 
 def test_a_list_contains_only_readable_models(guarded: Guarded) -> None:
-    """The same list is long for one and empty for another, and each may read about oneself."""
+    """The list of models depends on the grants of the caller, and each principal can read its own entry."""
     listing = next(route for route in ROUTES if route.route == "/v1/models")
     assert [len(guarded.send(listing, column).json()["items"]) for column in ("analysis", "elsewhere")] == [2, 0]
     itself = Route("GET", "/v1/principals/{name}", "", name="analysis")
@@ -108,7 +108,7 @@ def test_a_list_contains_only_readable_models(guarded: Guarded) -> None:
 
 
 def test_the_method_cannot_be_overridden(guarded: Guarded) -> None:
-    """Headers, parameters and fields that would override it are not obeyed."""
+    """The server ignores or refuses headers and parameters that would override the method."""
     before = guarded.world.stored_state()
     path = f"/v1/models/{MODEL}/aliases/shadow"
     with guarded.world.http(guarded.world.token) as http:
@@ -125,7 +125,7 @@ def test_the_method_cannot_be_overridden(guarded: Guarded) -> None:
 
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND"])
 def test_unknown_methods_are_refused(guarded: Guarded, method: str) -> None:
-    """They are answered 405 with the methods there are, with a token and without."""
+    """An unknown method gets 405 with the allowed methods, with a token and without."""
     before = guarded.world.stored_state()
     for token in (None, guarded.world.token):
         with guarded.world.http(token) as http:
@@ -137,7 +137,7 @@ def test_unknown_methods_are_refused(guarded: Guarded, method: str) -> None:
 
 
 def test_options_returns_methods_without_cors_headers(guarded: Guarded) -> None:
-    """Nobody needs a token to ask which methods there are, and no other origin is let in."""
+    """OPTIONS needs no token, and no response allows another origin."""
     with guarded.world.http() as http:
         for path in ("/v1/models", f"/v1/models/{MODEL}", "/v1/models/absent", "/v1/tokens"):
             answer = http.options(path, headers={"origin": "https://elsewhere.example"})
@@ -146,7 +146,7 @@ def test_options_returns_methods_without_cors_headers(guarded: Guarded) -> None:
 
 
 def test_the_documentation_pages_of_the_framework_are_disabled(guarded: Guarded) -> None:
-    """The framework's own documentation pages, which would load scripts from other hosts into a browser, are gone."""
+    """These pages would load scripts from other hosts into a browser."""
     with guarded.world.http() as http:
         for path in ("/schema", "/schema/redoc", "/schema/swagger", "/-", "/-/openapi.json", "/docs", "/redoc"):
             answer = http.get(path)
@@ -166,7 +166,7 @@ def test_the_documentation_pages_of_the_framework_are_disabled(guarded: Guarded)
     ],
 )
 def test_an_address_has_one_spelling(guarded: Guarded, path: str) -> None:
-    """A slash too many is another address, for an empty name must not make a shorter path of another meaning."""
+    """A path with an additional slash gets 404, because an empty name must not lead to another route."""
     with guarded.world.http(guarded.world.token) as http:
         answer = http.get(httpx.URL("http://registry.test").copy_with(raw_path=path.encode()))
     assert answer.status_code == 404

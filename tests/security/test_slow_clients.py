@@ -1,4 +1,4 @@
-"""Clients that do not take their answer, or send so slowly that it means nothing: others are served in bounded time."""
+"""Clients that read or send too slowly: the server ends their connections and serves others in bounded time."""
 
 import contextlib
 import hashlib
@@ -30,7 +30,7 @@ OPENAPI = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One server with short times and few connections, and a large file on it."""
+    """Start one server with short time limits, few connections and a large file."""
     limits = {"answer_timeout_s": ANSWER_S, "body_timeout_s": BODY_S, "max_connections": MOST}
     rates = {"min_answer_bytes_per_s": RATE, "min_body_bytes_per_s": RATE}
     with serving(tmp_path_factory.mktemp("slow"), **limits, **rates) as running:
@@ -42,20 +42,20 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @pytest.fixture
 def served(running: Running) -> Served:
-    """The server from outside."""
+    """Provide the HTTP interface of the server."""
     return running.outside
 
 
 @pytest.fixture(autouse=True)
 def log() -> Iterator[Lines]:
-    """No client makes the server log a traceback."""
+    """Record the log of one test, and check that it contains no traceback."""
     with lines() as recorder:
         yield recorder
     assert not [line for line in recorder.texts if "Traceback" in line]
 
 
 def narrow(served: Served) -> socket.socket:
-    """Open a connection that holds as few unread bytes as the kernel allows."""
+    """Open a connection whose receive buffer is as small as the kernel allows."""
     parts = urlsplit(served.url)
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
@@ -65,7 +65,7 @@ def narrow(served: Served) -> socket.socket:
 
 
 def until(condition: Callable[[], bool]) -> float:
-    """Wait until it holds, and return how many seconds that took."""
+    """Wait until a condition is true, and return the seconds it took."""
     began = time.monotonic()
     while not condition():
         assert time.monotonic() - began < DEADLINE_S
@@ -74,14 +74,14 @@ def until(condition: Callable[[], bool]) -> float:
 
 
 def serves(served: Served) -> bool:
-    """Return whether somebody else is answered."""
+    """Return whether the server responds to another client."""
     with contextlib.suppress(httpx.TransportError):
         return httpx.get(f"{served.url}/health/live").status_code == 200
     return False
 
 
 def test_unread_responses_do_not_hold_connections(served: Served, log: Lines) -> None:
-    """Sent in a row on every connection there may be: they are closed, and others are served again."""
+    """The server closes connections whose client reads nothing, and then serves other clients again."""
     with contextlib.ExitStack() as stack:
         until(lambda: serves(served))
         for _ in range(MOST):
@@ -94,7 +94,7 @@ def test_unread_responses_do_not_hold_connections(served: Served, log: Lines) ->
 
 
 def test_a_response_must_be_read_at_the_minimum_rate(running: Running) -> None:
-    """A file, files in a row, many answers in a row, and one of which a few bytes are read now and then."""
+    """The limit covers one file, several files, many responses, and a client that reads a few bytes now and then."""
     served, began = running.outside, time.monotonic()
     file = served.head(f"GET {FILE}")
     connections = [narrow(served) for _ in range(4)]
@@ -117,7 +117,7 @@ def test_a_response_must_be_read_at_the_minimum_rate(running: Running) -> None:
 
 
 def test_a_slow_but_steady_reader_gets_the_whole_response(served: Served) -> None:
-    """Over many times the time in which an answer must move, and with pauses shorter than that."""
+    """The whole transfer may take many times the limit if each pause is shorter than the limit."""
     began, size = time.monotonic(), 0
     with narrow(served) as connection:
         connection.sendall(served.head(f"GET {FILE}", "connection: close"))
@@ -139,7 +139,7 @@ SLOW = [
 
 
 def test_a_body_below_the_minimum_rate_is_refused(served: Served) -> None:
-    """After its time, whatever it is for."""
+    """It gets 408 after the time limit, on every route and with every framing."""
     began = time.monotonic()
     with ThreadPoolExecutor(len(SLOW)) as threads:
         answers = list(threads.map(lambda slow: _sent_slowly(served, *slow), SLOW))
@@ -157,7 +157,7 @@ def _sent_slowly(served: Served, target: str, rate: int, framing: str) -> bytes:
 
 
 def test_a_body_at_twice_the_minimum_rate_is_accepted(served: Served) -> None:
-    """With pauses in between, as a weak mobile link sends it."""
+    """The body may arrive with pauses, as on a slow mobile connection."""
     content = b"y" * (RATE * 2 * 3)
     path = f"/v1/blobs/{hashlib.sha256(content).hexdigest()}"
     pieces = (content[at : at + RATE] for at in range(0, len(content), RATE))
@@ -168,7 +168,7 @@ def test_a_body_at_twice_the_minimum_rate_is_accepted(served: Served) -> None:
 
 
 def test_a_deadline_during_a_response_logs_no_error(running: Running, log: Lines) -> None:
-    """The connection is closed at once, and nothing is logged as a failure of the server."""
+    """The server closes the connection at once and logs no error."""
     with narrow(running.outside) as connection:
         connection.sendall(running.outside.head(f"GET {FILE}", "x-request-deadline-ms: 200"))
         connection.recv(1)
@@ -179,7 +179,7 @@ def test_a_deadline_during_a_response_logs_no_error(running: Running, log: Lines
 
 
 def test_a_logged_refusal_names_the_peer(served: Served, log: Lines) -> None:
-    """The line of a refused connection has the peer and the id that the client was sent."""
+    """The line of a refused connection has the peer and the request id of the response."""
     with served.connect() as connection:
         connection.sendall(b"what?\r\n\r\n")
         refusal = json.loads(connection.recv(2**16).partition(b"\r\n\r\n")[2])
@@ -202,7 +202,7 @@ def _dripped(connection: socket.socket, pieces: Iterator[bytes], every_s: float 
 
 
 def test_disconnects_of_every_kind_leave_nothing_behind(running: Running, log: Lines) -> None:
-    """Closed or reset, before, within and after a head, a body, a refusal and an answer."""
+    """Clients close or reset connections before, within and after a head, a body, a refusal and a response."""
     served = running.outside
     whole = hashlib.sha256(b"z" * 4096).hexdigest()
     upload = served.head(f"PUT /v1/blobs/{whole}", "content-length: 4096") + b"z" * 4096
@@ -235,7 +235,7 @@ def _leave(served: Served, raw: bytes, ending: str) -> None:
 def test_a_download_ends_with_its_connection_despite_a_queued_request(
     running: Running, log: Lines, ending: str
 ) -> None:
-    """The rest of the file is neither read nor written for a client that is gone."""
+    """The server stops to read and write a file when its client has disconnected."""
     question, raw = running.outside.head("GET /v1/whoami"), running.outside.head(f"GET {FILE}")
     for _ in range(5):
         with narrow(running.outside) as connection:
@@ -249,7 +249,7 @@ def test_a_download_ends_with_its_connection_despite_a_queued_request(
 
 
 def test_a_disconnect_during_a_refusal_logs_no_error(running: Running, log: Lines) -> None:
-    """The end of the stream is sent to a client that may be gone by then."""
+    """The server handles a client that disconnects before the end of the refusal."""
     threads = [threading.Thread(target=_storm, args=(running.outside,)) for _ in range(4)]
     for thread in threads:
         thread.start()

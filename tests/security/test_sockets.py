@@ -23,42 +23,42 @@ DEADLINE_S = 20.0
 
 
 class Served(NamedTuple):
-    """A server and what can be seen of it."""
+    """The HTTP interface of a server, and its data folder."""
 
     url: str
     data: Path
 
     @property
     def token(self) -> str:
-        """The first admin's token."""
+        """Token of the first admin."""
         return (self.data / "admin-token").read_text().strip()
 
     @property
     def staged(self) -> list[Path]:
-        """The files that are being received."""
+        """Files in the staging folder."""
         return list((self.data / "blobs" / "staging").iterdir())
 
     def get(self, path: str) -> httpx.Response:
-        """An admin's question."""
+        """Send a GET request as the admin."""
         return httpx.get(self.url + path, headers={"authorization": f"Bearer {self.token}"})
 
     def stored_state(self) -> tuple[list[str], str]:
-        """Every file of bytes, and the whole log."""
+        """Return the names of all blob files, and the whole event log."""
         files = [file.name for file in (self.data / "blobs").rglob("*") if file.is_file()]
         return sorted(files), self.get("/v1/events?limit=1000").text
 
     def connect(self) -> socket.socket:
-        """A connection."""
+        """Open a connection."""
         parts = urlsplit(self.url)
         return socket.create_connection((parts.hostname or "", parts.port or 0), timeout=DEADLINE_S)
 
     def head(self, line: str, *headers: str) -> bytes:
-        """The head of an admin's request."""
+        """Build the head of a request with the admin's token."""
         usual = ("host: localhost", f"authorization: Bearer {self.token}", "content-type: application/json")
         return "\r\n".join([f"{line} HTTP/1.1", *usual, *headers, "", ""]).encode("latin-1")
 
     def say(self, *parts: bytes, end: bool = False) -> bytes:
-        """Everything that is answered until the connection ends, or until the first answer is whole."""
+        """Send pieces and return the received bytes up to the end of the first response or of the connection."""
         with self.connect() as connection:
             for part in parts:
                 # A client with a response need not send the rest.
@@ -76,11 +76,11 @@ class Served(NamedTuple):
             return answer
 
     def receiving(self) -> None:
-        """Wait until something stands in staging; each look is a request."""
+        """Wait until the staging folder has a file; each check sends a request."""
         self._wait(lambda: bool(self.staged))
 
     def done(self) -> None:
-        """Wait until nothing stands in staging."""
+        """Wait until the staging folder is empty."""
         self._wait(lambda: not self.staged)
 
     def _wait(self, condition: Callable[[], bool]) -> None:
@@ -98,7 +98,7 @@ def _whole(answer: bytes) -> bool:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """One server for all of this file, from outside and from inside, because nothing here may change it."""
+    """Start one server for all tests of this file; none of them may change it."""
     from tests.security.servers import serving  # noqa: PLC0415 - it needs `Served`
 
     with serving(tmp_path_factory.mktemp("served")) as both:
@@ -107,13 +107,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def served(whole: Any) -> Served:
-    """The server from outside."""
+    """Provide the HTTP interface of the server."""
     outside: Served = whole.outside
     return outside
 
 
 def quiet(whole: Any) -> None:
-    """Wait until the server has seen the end of every connection, and has done with what came on it."""
+    """Wait until the server has closed every connection and has no task left."""
     # Connections are taken in their order: once one more is answered, all before it are known to the server.
     assert httpx.get(f"{whole.outside.url}/health/live").status_code == 200
     end = time.monotonic() + DEADLINE_S
@@ -134,12 +134,12 @@ def unchanged(served: Served, whole: Any) -> Iterator[LogRecorder]:
 
 
 def status(answer: bytes) -> int:
-    """The status of the first answer."""
+    """Return the status of the first response."""
     return int(answer.split(b" ", 2)[1])
 
 
 def code(answer: bytes) -> str:
-    """The code of the problem in the first answer."""
+    """Return the code of the problem in the first response."""
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"content-type: application/problem+json" in head.lower()
     found: str = json.loads(body)["code"]
@@ -148,7 +148,7 @@ def code(answer: bytes) -> str:
 
 @pytest.mark.parametrize("length", [1, 100, 3 * MIB])
 def test_an_interrupted_upload_leaves_nothing(served: Served, length: int) -> None:
-    """Neither in staging nor in the store, and the server goes on."""
+    """Neither staging nor the store keeps a file, and the server continues."""
     content = b"x" * length
     path = f"/v1/blobs/{hashlib.sha256(content + b'x').hexdigest()}"
     with served.connect() as connection:
@@ -159,7 +159,7 @@ def test_an_interrupted_upload_leaves_nothing(served: Served, length: int) -> No
 
 
 def test_an_upload_interrupted_between_chunks_leaves_nothing(served: Served) -> None:
-    """The same for a body without an announced length."""
+    """Neither staging nor the store keeps a file of a body without an announced length."""
     path = f"/v1/blobs/{hashlib.sha256(b'abc').hexdigest()}"
     with served.connect() as connection:
         connection.sendall(served.head(f"PUT {path}", "transfer-encoding: chunked") + b"3\r\nabc\r\n")
@@ -169,14 +169,14 @@ def test_an_upload_interrupted_between_chunks_leaves_nothing(served: Served) -> 
 
 
 def test_an_incomplete_body_changes_nothing(served: Served) -> None:
-    """Even if what came of it would be whole JSON."""
+    """The server ignores a body shorter than announced, even if it is valid JSON."""
     head = served.head("POST /v1/models", "idempotency-key: 12345678", "content-length: 100")
     assert served.say(head, b'{"name":"new","type":"regression"}', end=True) == b""
 
 
 @pytest.mark.parametrize("length", [8 * MIB + 1, 10 * 2**40, 2**63])
 def test_a_length_beyond_the_limit_is_refused_before_anything_is_read(served: Served, length: int) -> None:
-    """Within a second."""
+    """The refusal arrives within a second."""
     began = time.monotonic()
     answer = served.say(served.head("POST /v1/models", "idempotency-key: 12345678", f"content-length: {length}"))
     assert (status(answer), code(answer)) == (413, "too_large")
@@ -187,7 +187,7 @@ def test_a_length_beyond_the_limit_is_refused_before_anything_is_read(served: Se
 
 
 def test_an_endless_body_is_refused_at_the_limit(served: Served) -> None:
-    """Bytes are counted, whatever was announced."""
+    """The server counts the received bytes and stops at the limit."""
     head = served.head("POST /v1/models", "idempotency-key: 12345678", "transfer-encoding: chunked")
     chunk = b"10000\r\n" + b" " * 2**16 + b"\r\n"
     answer = served.say(head, *[chunk] * 1_000)
@@ -195,7 +195,7 @@ def test_an_endless_body_is_refused_at_the_limit(served: Served) -> None:
 
 
 def test_bytes_after_a_body_are_the_next_request(served: Served) -> None:
-    """And none that is valid: a body longer than announced is not read to its end."""
+    """The server reads a body only to its announced length."""
     head = served.head("POST /v1/models", "idempotency-key: 12345678", "content-length: 2")
     body = b'{},"name":"new","type":"regression"}'
     assert status(served.say(head + body)) in {400, 422}
@@ -204,14 +204,14 @@ def test_bytes_after_a_body_are_the_next_request(served: Served) -> None:
 
 
 def test_no_body_is_read_without_a_token(served: Served) -> None:
-    """The refusal comes when the head has come."""
+    """The refusal arrives as soon as the head is complete."""
     head = b"POST /v1/models HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\n"
     answer = served.say(head)
     assert (status(answer), code(answer)) == (401, "unauthenticated")
 
 
 def test_a_form_of_many_parts_is_refused_unread(served: Served) -> None:
-    """Nothing here parses forms."""
+    """No route parses forms, so a form costs the server no time."""
     form = (
         b"".join(b'--x\r\ncontent-disposition: form-data; name="f%d"\r\n\r\n1\r\n' % n for n in range(100_000))
         + b"--x--"
@@ -245,13 +245,13 @@ def test_a_form_of_many_parts_is_refused_unread(served: Served) -> None:
     ],
 )
 def test_broken_http_is_refused(served: Served, raw: bytes) -> None:
-    """With a 4xx; two lengths, or a length and chunks, would let a proxy and the registry see different requests."""
+    """Two lengths, or a length with chunks, would let a proxy and the registry read different requests."""
     assert 400 <= status(served.say(raw)) < 500
 
 
 @pytest.mark.parametrize("value", ["a\rSet-Cookie: x=1", "a b", "<script>", "x" * 65, "\u00e9", "a;b", ""])
 def test_a_malformed_request_id_is_not_sent_back(served: Served, value: str) -> None:
-    """The answer carries one of ours instead."""
+    """The response has an id that the server has made instead."""
     answer = served.say(served.head("GET /v1/whoami", f"x-request-id: {value}"))
     head = answer.partition(b"\r\n\r\n")[0].lower()
     assert b"set-cookie" not in head
@@ -264,7 +264,7 @@ def test_a_malformed_request_id_is_not_sent_back(served: Served, value: str) -> 
 
 @pytest.mark.parametrize("name", ["a%0d%0aSet-Cookie:%20x=1", "%E2%80%A8x", "%3Cscript%3E"])
 def test_a_name_never_becomes_a_header(served: Served, name: str) -> None:
-    """Neither a line break nor markup gets from an address into a head or a page."""
+    """Line breaks and markup of an address reach neither the head of a response nor a page."""
     for path in (
         f"/v1/models/{name}",
         f"/v1/{name}",
@@ -297,14 +297,14 @@ def test_a_name_never_becomes_a_header(served: Served, name: str) -> None:
     ],
 )
 def test_dots_in_an_address_are_not_resolved(served: Served, path: str) -> None:
-    """They are names like any other, and no good ones."""
+    """The server treats dots as a name, and such a name is invalid."""
     answer = served.say(served.head(f"GET {path}"))
     assert status(answer) in {404, 422}
     assert code(answer) in {"not_found", "model_not_found", "invalid_name", "invalid_path"}
 
 
 def test_logs_hold_no_secrets(tmp_path: Path, capfd: pytest.CaptureFixture[str], unchanged: LogRecorder) -> None:
-    """Neither tokens nor queries nor bodies, in the lines of requests and in those of failures."""
+    """The lines of requests and of failures contain neither tokens nor queries nor bodies."""
     with running(Settings(data=tmp_path, port=0)) as url:
         other = Served(url, tmp_path)
         secrets = [other.token, "body-secret", "query-secret", "header-secret"]
@@ -322,7 +322,7 @@ def test_logs_hold_no_secrets(tmp_path: Path, capfd: pytest.CaptureFixture[str],
 
 
 def _answers(connection: socket.socket) -> Iterator[bytes]:
-    """Each answer of a connection, until it ends."""
+    """Yield each response of a connection until it ends."""
     held = b""
     while True:
         while not _whole(held):
@@ -338,7 +338,7 @@ def _answers(connection: socket.socket) -> Iterator[bytes]:
 
 
 def test_the_number_of_queued_requests_is_limited(served: Served) -> None:
-    """Of many in one packet a hundred are kept and answered, and the connection ends."""
+    """The server answers a hundred of many pipelined requests and then closes the connection."""
     one = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n"
     with served.connect() as connection:
         connection.sendall(one * 300)
@@ -349,7 +349,7 @@ def test_the_number_of_queued_requests_is_limited(served: Served) -> None:
 
 
 def test_a_queued_upload_is_read_only_as_it_is_consumed(served: Served) -> None:
-    """Of a body that waits for its turn no more than a piece is held: the client has to wait with the rest."""
+    """The server buffers at most a piece of a queued body, so the client has to wait with the rest."""
     body = b"x" * (32 * MIB)
     path = f"/v1/blobs/{hashlib.sha256(b'other').hexdigest()}"
     question = served.head("GET /v1/whoami", "accept: application/json")
@@ -364,7 +364,7 @@ def test_a_queued_upload_is_read_only_as_it_is_consumed(served: Served) -> None:
 
 @pytest.mark.parametrize("framing", ["content-length: 5", "transfer-encoding: chunked"])
 def test_an_upgrade_with_a_body_is_refused(served: Served, framing: str) -> None:
-    """It would be taken for the next request: what a proxy sees as one must not be two here."""
+    """The server could take the body for a second request where a proxy sees only one."""
     upgrade = ("connection: upgrade", "upgrade: h2c")
     path = f"/v1/blobs/{hashlib.sha256(b'hello').hexdigest()}"
     with served.connect() as connection:
@@ -374,7 +374,7 @@ def test_an_upgrade_with_a_body_is_refused(served: Served, framing: str) -> None
 
 
 def test_an_upgrade_request_is_the_last_of_its_connection(served: Served) -> None:
-    """By this protocol; what comes behind it in the same packet is ignored."""
+    """The server ignores all bytes after an upgrade request."""
     request = served.head("GET /v1/whoami", "connection: upgrade", "upgrade: websocket")
     with served.connect() as connection:
         connection.sendall(request + served.head("GET /v1/whoami"))
@@ -384,7 +384,7 @@ def test_an_upgrade_request_is_the_last_of_its_connection(served: Served) -> Non
 
 
 def test_a_body_with_another_transfer_coding_is_refused(served: Served) -> None:
-    """The digest would be that of the coded bytes."""
+    """The digest would be that of the encoded bytes."""
     path = f"/v1/blobs/{hashlib.sha256(b'hello').hexdigest()}"
     answer = served.say(served.head(f"PUT {path}", "transfer-encoding: gzip, chunked"), b"5\r\nhello\r\n0\r\n\r\n")
     assert (status(answer), code(answer)) == (400, "malformed_request")

@@ -1,4 +1,4 @@
-"""Bytes in and out, for clients that interfere with themselves, leave in the middle or tell half a story."""
+"""Uploads and downloads of clients that send concurrent requests, disconnect, or send incomplete data."""
 
 import asyncio
 import hashlib
@@ -27,7 +27,7 @@ LARGE = 256 * MIB
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One server for all of this file, with a large version 1 of a model."""
+    """Start one server for all tests of this file, with a model whose version 1 is large."""
     data = tmp_path_factory.mktemp("served")
     with running(Settings(data=data, port=0, access_log=False, scrub_bytes_per_s=0)) as url:
         server = Served(url, data)
@@ -39,7 +39,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture
 def http(served: Served) -> Iterator[httpx.Client]:
-    """An admin's plain HTTP."""
+    """Provide an HTTP client with the admin's token."""
     with httpx.Client(base_url=served.url, headers={"authorization": f"Bearer {served.token}"}) as client:
         yield client
 
@@ -54,17 +54,17 @@ def log() -> Iterator[LogRecorder]:
 
 @pytest.fixture
 def content() -> bytes:
-    """Bytes that nobody has sent yet."""
+    """Provide bytes that no client has sent yet."""
     return os.urandom(3_000)
 
 
 def sha256(content: bytes) -> str:
-    """The digest of the bytes."""
+    """Return the SHA-256 digest of some bytes."""
     return hashlib.sha256(content).hexdigest()
 
 
 def begun(http: httpx.Client, content: bytes) -> dict[str, Any]:
-    """The upload of these bytes, announced."""
+    """Begin an upload of some bytes and return its resource."""
     answer = http.put(f"/v1/uploads/{sha256(content)}", json={"size": len(content)})
     assert answer.status_code == 200, answer.text
     refusal: dict[str, Any] = answer.json()
@@ -72,13 +72,13 @@ def begun(http: httpx.Client, content: bytes) -> dict[str, Any]:
 
 
 def part(http: httpx.Client, content: bytes, start: int, end: int) -> httpx.Response:
-    """Send a part of these bytes and return the response."""
+    """Send a part of some bytes and return the response."""
     prefix = {"x-prefix-sha256": sha256(content[:end])}
     return http.put(f"/v1/uploads/{sha256(content)}/parts/{start}", content=content[start:end], headers=prefix)
 
 
 def interrupted(served: Served, content: bytes, end: int, meanwhile: Callable[[], None]) -> bytes:
-    """Send the first part of an upload and return the response."""
+    """Send a part in two halves, call `meanwhile` between them, and return the response."""
     digest = sha256(content)
     head = served.head(
         f"PUT /v1/uploads/{digest}/parts/0", f"content-length: {end}", f"x-prefix-sha256: {sha256(content[:end])}"
@@ -93,7 +93,7 @@ def interrupted(served: Served, content: bytes, end: int, meanwhile: Callable[[]
 
 
 def wait(condition: Callable[[], bool]) -> None:
-    """Wait until it holds."""
+    """Wait until a condition is true."""
     end = time.monotonic() + DEADLINE_S
     while not condition():
         assert time.monotonic() < end
@@ -101,10 +101,10 @@ def wait(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize("end", [2_000, 3_000], ids=["a first part", "the only part"])
-def test_an_upload_does_not_expire_while_a_part_arrives(
+def test_an_upload_cannot_be_deleted_while_a_part_arrives(
     served: Served, http: httpx.Client, content: bytes, end: int
 ) -> None:
-    """The second request must wait, and the bytes come out whole."""
+    """A DELETE during the part gets 409, and the stored bytes are complete."""
     begun(http, content)
 
     def forget() -> None:
@@ -121,7 +121,7 @@ def test_an_upload_does_not_expire_while_a_part_arrives(
 def test_an_upload_succeeds_if_its_bytes_arrive_by_another_request(
     served: Served, http: httpx.Client, content: bytes, end: int
 ) -> None:
-    """Two clients with one token may send the same bytes at once, each in its own way."""
+    """Two clients with one token can send the same bytes at once, in different ways."""
     begun(http, content)
 
     def whole() -> None:
@@ -135,7 +135,7 @@ def test_an_upload_succeeds_if_its_bytes_arrive_by_another_request(
 
 
 def test_two_parts_at_once_are_not_mixed(served: Served, http: httpx.Client, content: bytes) -> None:
-    """The second request must wait."""
+    """A second part during the first one gets 409 with Retry-After."""
     begun(http, content)
 
     def second() -> None:
@@ -148,7 +148,7 @@ def test_two_parts_at_once_are_not_mixed(served: Served, http: httpx.Client, con
 
 
 def test_an_upload_whose_file_is_lost_starts_again(served: Served, http: httpx.Client, content: bytes) -> None:
-    """Though the running digest of what came is still known, the bytes are asked for again."""
+    """The client must send all bytes again, although the server still has the running digest."""
     begun(http, content)
     assert part(http, content, 0, 2_000).status_code == 200
     (served.data / "blobs" / "uploads" / f"admin.{sha256(content)}").unlink()
@@ -160,7 +160,7 @@ def test_an_upload_whose_file_is_lost_starts_again(served: Served, http: httpx.C
 
 
 def test_a_repeated_key_loses_no_bytes(http: httpx.Client, content: bytes) -> None:
-    """Requests about bytes have no key: an old answer in place of a new one would promise what was not kept."""
+    """The server ignores an idempotency key on blobs, as a replay would report bytes as stored that are not."""
     headers = {"idempotency-key": "the-same-key", "content-type": "application/vnd.model-registry.blobs"}
     for one in (content[:10], content[10:20]):
         body = struct.pack(">32sQ", hashlib.sha256(one).digest(), len(one)) + one
@@ -169,7 +169,7 @@ def test_a_repeated_key_loses_no_bytes(http: httpx.Client, content: bytes) -> No
 
 
 def test_no_bytes_are_read_for_an_aborted_download(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 256 MiB only what was on its way is read from the disk."""
+    """The server reads only a small part of 256 MiB from the disk."""
     counted = Counted(monkeypatch)
     raw = served.head("GET /v1/models/a/versions/1/files/model.bin")
     with served.connect() as connection:
@@ -181,7 +181,7 @@ def test_no_bytes_are_read_for_an_aborted_download(served: Served, monkeypatch: 
 
 
 class Counted:
-    """Count the bytes of blobs that are read in this process."""
+    """Counter of the chunks of blobs that this process reads."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from registry_server.infrastructure.filesystem import FilesystemBlobs  # noqa: PLC0415
@@ -201,7 +201,7 @@ class Counted:
 
 
 def test_a_cancelled_request_closes_no_file_that_a_thread_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that stops cancels its requests: the number of a closed file may be that of the database by then."""
+    """A closed file descriptor could be reused, for example by the database, while the thread still writes."""
     began, go = threading.Event(), threading.Event()
     plain = stream_to_file.write_all
 

@@ -1,4 +1,4 @@
-"""A registry in-process with something in it, seen as plain HTTP from outside and as all that it keeps from inside."""
+"""A registry in this process with a model, accessible by HTTP and by its stored state."""
 
 import contextlib
 import hashlib
@@ -36,7 +36,7 @@ TABLES = {
 
 
 class World:
-    """The application on one engine; it must stay the only one that writes there."""
+    """The application on one engine; no other program may write to its database."""
 
     def __init__(self, backend: TestBackend, database_url: str = "") -> None:
         self.backend = backend
@@ -47,18 +47,18 @@ class World:
 
     @property
     def token(self) -> str:
-        """The first admin's token."""
+        """Token of the first admin."""
         return self.backend.token()
 
     def http(self, token: str | None = None, **headers: str) -> httpx.Client:
-        """Plain HTTP with that token in each request, or with none."""
+        """Return an HTTP client that sends a token with each request, or no token."""
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
         transport = PortalTransport(self.backend._app, self.backend._portal)
         return httpx.Client(transport=transport, base_url="http://registry.test", headers=headers)
 
     def send(self, method: str, target: str, body: Any = None, headers: dict[str, Any] | None = None) -> httpx.Response:
-        """An admin's request; bytes go as they are, anything else as JSON; a header that is None is left out."""
+        """Send a request as the admin; a body that is not bytes becomes JSON, and a header that is None is omitted."""
         content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         usual = {"content-type": "application/json", "if-match": "*"} | key()
         present = {name: value for name, value in (usual | (headers or {})).items() if value is not None}
@@ -71,12 +71,12 @@ class World:
         return self.backend._portal.call(self._read_state)
 
     def later(self, by: timedelta) -> None:
-        """Let time pass."""
+        """Move the clock of the application forward."""
         env = self.backend.env
         self._connect(msgspec.structs.replace(env, now=lambda: env.now() + by))
 
     def copied(self) -> "contextlib.AbstractContextManager[None]":
-        """A block that changes a copy of all rows; afterwards all is as it was. For SQLite only."""
+        """Let the block change a copy of all rows, and restore the original afterwards. For SQLite only."""
         return _copied(self)
 
     def close(self) -> None:
@@ -130,7 +130,7 @@ def _copied(world: World) -> Iterator[None]:
 
 @contextlib.contextmanager
 def in_memory() -> Iterator[World]:
-    """Open a furnished world whose rows are in memory."""
+    """Open a world with a model on an SQLite database in memory."""
     with backend() as application, contextlib.closing(World(application)) as world:
         with application.registry() as registry:
             furnished(registry, MODEL)
@@ -139,7 +139,7 @@ def in_memory() -> Iterator[World]:
 
 @contextlib.contextmanager
 def opened(request: pytest.FixtureRequest) -> Iterator[World]:
-    """A furnished world on the engine that the fixture's parameter names: `memory` or `postgres`."""
+    """Open a world with a model on the engine of the fixture's parameter: `memory` or `postgres`."""
     with contextlib.ExitStack() as stack:
         url = ""
         if request.param == "postgres":
@@ -156,7 +156,7 @@ def opened(request: pytest.FixtureRequest) -> Iterator[World]:
 
 @contextlib.contextmanager
 def nothing_happens(world: World) -> Iterator[None]:
-    """Fail if anything changes within the block, or is logged as a failure of ours."""
+    """Fail if the block changes the stored state or logs a failure of the server."""
     before = world.stored_state()
     with logged() as log:
         yield
@@ -165,7 +165,7 @@ def nothing_happens(world: World) -> Iterator[None]:
 
 
 def furnished(registry: ModelRegistry, name: str) -> None:
-    """A model with version 1 in development, where the alias `shadow` points, and version 2 in staging."""
+    """Create a model with version 1 in development and alias `shadow`, and version 2 in staging."""
     registry.models.create(name, "regression", description="as it was", tags={"team": "fx"})
     version_of(registry, name, CONTENT)
     version_of(registry, name, CONTENT)
@@ -174,12 +174,12 @@ def furnished(registry: ModelRegistry, name: str) -> None:
 
 
 def key() -> dict[str, str]:
-    """The header of a fresh idempotency key."""
+    """Return the header of a fresh idempotency key."""
     return {"idempotency-key": uuid.uuid4().hex}
 
 
 def problem(answer: httpx.Response) -> dict[str, Any]:
-    """The problem in an answer, which must be a whole one and tell nothing of our insides."""
+    """Check that a response is a complete problem without internal details, and return it."""
     assert answer.headers["content-type"] == "application/problem+json", answer.text
     refusal: dict[str, Any] = answer.json()
     assert refusal["status"] == answer.status_code
