@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from registry_server.testing import backend
-from tests.security.route_rights import FILES, ONE, PENDING, ROLLED, rolled
-from tests.security.worlds import CONTENT, MODEL, SHA256, World, furnished, key
+from tests.security.route_rights import FILES, ONE, PENDING, ROLLED, create_rolled_model
+from tests.security.worlds import CONTENT, MODEL, SHA256, World, create_example_model, key
 
 BLOBS = bytes.fromhex(SHA256) + len(CONTENT).to_bytes(8) + CONTENT
 BYTES = {"content-type": "application/octet-stream", "x-prefix-sha256": SHA256}
@@ -94,8 +94,8 @@ class Served:
     def __init__(self, world: World) -> None:
         self.world = world
         with world.backend.registry() as admin:
-            furnished(admin, MODEL)
-            rolled(admin)
+            create_example_model(admin, MODEL)
+            create_rolled_model(admin)
             admin.principals.create("bystander", "human", [])
             self.token_id = admin.principals.issue_token("bystander").token.id
             judge = {"role": "admin", "models": "*"}

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from common_lib.rules.codes import Code
 from tests.security import bad_requests as table
 from tests.security.bad_requests import MODEL, ONE, Bad
-from tests.security.worlds import CONTENT, SHA256, World, key, logged, nothing_happens, opened, problem
+from tests.security.worlds import CONTENT, SHA256, World, assert_unchanged, key, logged, open_world, problem
 
 
 @pytest.fixture(scope="module", params=["memory", "postgres"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """One registry for all of this file, because nearly nothing here may change it."""
-    with opened(request) as this:
+    with open_world(request) as this:
         yield this
 
 
@@ -29,7 +29,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 )
 def test_bad_input_is_refused_by_name_and_leaves_nothing(world: World, bad: Bad) -> None:
     """Status and code are stable; field and value say what is wrong, the remedy what to do."""
-    with nothing_happens(world):
+    with assert_unchanged(world):
         answer = world.send(bad.method, bad.target, bad.body, bad.headers)
     refusal = problem(answer)
     assert (refusal["code"], refusal.get("field")) == (bad.code, bad.field), refusal
@@ -61,7 +61,7 @@ def test_bad_input_is_refused_by_name_and_leaves_nothing(world: World, bad: Bad)
 def test_a_change_needs_the_revision_it_is_based_on(world: World, what: str, if_match: Any, code: str) -> None:
     """Missing 428, stale 412, malformed 400; never a change."""
     method, target, body = table.REVISED[what]
-    with nothing_happens(world):
+    with assert_unchanged(world):
         answer = world.send(method, target, body, {"if-match": if_match})
     refusal = problem(answer)
     assert (answer.status_code, refusal["code"], refusal["field"]) == (Code(code).status, code, "If-Match")
@@ -74,7 +74,7 @@ def test_a_repeated_header_is_refused(world: World, name: str) -> None:
     """Whichever of two values were taken, a proxy might take the other."""
     headers = {"content-type": "application/json", "if-match": "*", "if-none-match": '"x"', **key()}
     headers["authorization"] = f"Bearer {world.token}"
-    with nothing_happens(world), world.http() as http:
+    with assert_unchanged(world), world.http() as http:
         twice = [*headers.items(), (name, headers[name])]
         answer = http.patch(f"/v1/models/{MODEL}", content=b'{"description":"x"}', headers=twice)
     expected = (401, "unauthenticated", None) if name == "authorization" else (422, "invalid_request", name)
@@ -87,7 +87,7 @@ def test_a_key_with_another_request_is_refused(world: World) -> None:
     used, fx = key(), {"tags": {"team": "fx"}, "reason": "now"}
     target = f"/v1/models/{MODEL}"
     assert world.send("PATCH", target, fx, used).status_code == 200
-    with nothing_happens(world):
+    with assert_unchanged(world):
         for method, address, body in [
             ("PATCH", target, {"tags": {"team": "other"}}),
             ("PATCH", target, b'{"tags": {"team":  "fx"}, "reason": "now"}'),
@@ -113,7 +113,7 @@ def test_a_key_with_another_request_is_refused(world: World) -> None:
 )
 def test_a_name_in_the_address_is_validated(world: World, kind: str, name: str) -> None:
     """It is refused before any engine or disk sees it, and shown; what no route takes is not found."""
-    with nothing_happens(world):
+    with assert_unchanged(world):
         for template in table.PATHS[kind]:
             answer = world.send("GET", template.format(name))
             refusal = problem(answer)
@@ -131,7 +131,7 @@ def test_a_name_in_the_address_is_validated(world: World, kind: str, name: str) 
 )
 def test_an_unknown_version_number_is_not_found(world: World, number: str) -> None:
     """However large, and in no other spelling."""
-    with nothing_happens(world):
+    with assert_unchanged(world):
         for method, rest, body in [
             ("GET", "", None),
             ("PATCH", "", {"description": "x"}),
@@ -166,7 +166,7 @@ def spoilt(value: Any, wrong: str) -> Iterator[Any]:
 def test_no_text_holds_control_characters(world: World, what: str, wrong: str) -> None:
     """NUL least of all: PostgreSQL does not take it, so no engine is asked."""
     method, target, body = table.TEXTS[what]
-    with nothing_happens(world):
+    with assert_unchanged(world):
         for changed in spoilt(body, wrong):
             answer = world.send(method, target, changed)
             refusal = problem(answer)
@@ -185,7 +185,7 @@ def test_no_text_holds_control_characters(world: World, what: str, wrong: str) -
 )
 def test_no_parameter_holds_control_characters(world: World, parameter: str, wrong: str) -> None:
     """Neither in values nor in names."""
-    with nothing_happens(world):
+    with assert_unchanged(world):
         answer = world.send("GET", f"/v1/models?{parameter.format(wrong)}")
     assert answer.status_code == 422
     assert {"\x00", "\x1b"} & set(problem(answer)["value"])
@@ -211,7 +211,7 @@ def test_bytes_that_differ_from_the_announcement_are_not_stored(  # noqa: PLR091
     world: World, sha256: str, content: bytes, headers: dict[str, str], code: str, field: str
 ) -> None:
     """No row, no file, nothing in staging."""
-    with nothing_happens(world):
+    with assert_unchanged(world):
         answer = world.send("PUT", f"/v1/blobs/{sha256}", content, headers)
     refusal = problem(answer)
     assert (answer.status_code, refusal["code"], refusal["field"]) == (Code(code).status, code, field)
@@ -255,7 +255,7 @@ LARGE = [
 @pytest.mark.parametrize("body", LARGE, ids=lambda body: body[:12].decode())
 def test_the_refusal_of_a_large_body_is_small(world: World, body: bytes) -> None:
     """A megabyte of anything is answered in a few lines, after a quarter of a second at most."""
-    with nothing_happens(world):
+    with assert_unchanged(world):
         began = time.process_time()
         answer = world.send("POST", "/v1/models", body)
         spent = time.process_time() - began

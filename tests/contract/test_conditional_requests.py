@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.contract.good_requests import GOOD, OPTIONAL, Operation, Served, served_world
-from tests.security.worlds import nothing_happens, problem
+from tests.security.worlds import assert_unchanged, problem
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def conditional(served: Served) -> list[Operation]:
 
 def test_a_change_requires_the_current_etag(served: Served) -> None:
     """412 for a stale ETag, a weak one, and one of the future; 428 for none; 400 for what is not an ETag of ours."""
-    with nothing_happens(served.world):
+    with assert_unchanged(served.world):
         for operation in conditional(served):
             revision = int(served.etag(operation).strip('"').partition(".")[0])
             stale = [
@@ -99,7 +99,7 @@ def test_the_current_etag_allows_a_change(served: Served) -> None:
 
 def test_a_forced_change_needs_a_reason(served: Served) -> None:
     """`*` does not lead around it."""
-    with nothing_happens(served.world):
+    with assert_unchanged(served.world):
         for operation in conditional(served):
             body = GOOD[operation.name].body
             if body is None:

@@ -16,7 +16,7 @@ from registry_server.infrastructure.filesystem import FilesystemBlobs
 from registry_server.infrastructure.sqlite import SqliteDatabase
 from registry_server.queries.artifacts import ArtifactRecords
 from tests.contract.test_methods import addresses, filled
-from tests.security.worlds import MODEL, SHA256, World, in_memory, key, logged, problem
+from tests.security.worlds import MODEL, SHA256, World, key, logged, open_world_in_memory, problem
 
 DEADLINE_MS = 50
 WAIT_S = DEADLINE_MS / 1000
@@ -27,7 +27,7 @@ HANG_S = 1.0
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     """Provide one registry for all tests of this file."""
-    with in_memory() as shared:
+    with open_world_in_memory() as shared:
         yield shared
 
 

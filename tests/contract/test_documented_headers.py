@@ -11,7 +11,7 @@ from registry_server.domain import errors
 from registry_server.domain.errors import RegistryError
 from tests.contract.good_requests import GOOD, Served, served_world
 from tests.security.route_rights import ROLLED
-from tests.security.worlds import CONTENT, SHA256, nothing_happens, problem
+from tests.security.worlds import CONTENT, SHA256, assert_unchanged, problem
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_location_leads_to_the_created_entity(served: Served) -> None:
 
 def test_a_401_names_the_authentication_scheme(served: Served) -> None:
     """WWW-Authenticate on each 401, on each operation that asks for a token; no body is needed for it."""
-    with nothing_happens(served.world):
+    with assert_unchanged(served.world):
         for operation in served.operations:
             if "security" in operation.described:
                 answer = served.send(operation, anonymous=True)
@@ -71,7 +71,7 @@ def test_every_refusal_is_a_problem_with_the_id_of_its_request(served: Served) -
         {"x_request_id": "x" * 65, "x_request_deadline_ms": "-1"},
     ]
     seen = set()
-    with nothing_happens(served.world):
+    with assert_unchanged(served.world):
         for operation in served.operations:
             for headers in wrong:
                 if "security" not in operation.described and "authorization" in headers:
@@ -168,7 +168,7 @@ def test_a_page_token_is_valid_only_for_its_list(served: Served) -> None:
     tokens = {one: served.world.send("GET", one).json()["next_page_token"] for one in lists}
     given = {one: token for one, token in tokens.items() if token}
     assert len(given) >= 15
-    with nothing_happens(served.world):
+    with assert_unchanged(served.world):
         for own, token in given.items():
             for one, order in lists.items():
                 same = one == own or (

@@ -16,7 +16,7 @@ from common_lib.types.artifacts import FileEntry
 from common_lib.types.versions import FieldSpec, Signature
 from registry_server.api import request_body
 from registry_server.core import pages
-from tests.security.worlds import CONTENT, MODEL, SHA256, World, opened, problem
+from tests.security.worlds import CONTENT, MODEL, SHA256, World, open_world, problem
 from tests.support.steps import version_of
 
 FILE = {"path": "model.bin", "size": len(CONTENT), "sha256": SHA256}
@@ -25,7 +25,7 @@ FILE = {"path": "model.bin", "size": len(CONTENT), "sha256": SHA256}
 @pytest.fixture(scope="module", params=["memory", "postgres"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Provide a registry with data on each engine."""
-    with opened(request) as this:
+    with open_world(request) as this:
         yield this
 
 

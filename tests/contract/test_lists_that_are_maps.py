@@ -15,7 +15,7 @@ from common_lib.operations import versions as version_operations
 from common_lib.types.artifacts import FileEntry
 from common_lib.types.policies import PromotionRules
 from common_lib.types.versions import Signature
-from tests.security.worlds import CONTENT, MODEL, SHA256, World, nothing_happens, opened, problem
+from tests.security.worlds import CONTENT, MODEL, SHA256, World, assert_unchanged, open_world, problem
 
 FILE = {"path": "model.bin", "size": len(CONTENT), "sha256": SHA256}
 PRICE = {"name": "price", "dtype": "float64"}
@@ -26,7 +26,7 @@ DAYS = {"days": ["monday", "friday"], "since": "09:00", "until": "17:00"}
 @pytest.fixture(scope="module", params=["memory", "postgres"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Provide a registry with data on each engine."""
-    with opened(request) as this:
+    with open_world(request) as this:
         yield this
 
 
@@ -88,7 +88,7 @@ TWICE: dict[str, tuple[tuple[str, str, Any], str, str]] = {
 def test_the_server_refuses_duplicate_entries(world: World, what: str) -> None:
     """The server would have to guess which entry counts; it stores nothing and names the second entry."""
     (method, target, body), code, field = TWICE[what]
-    with nothing_happens(world):
+    with assert_unchanged(world):
         refusal = problem(world.send(method, target, body))
     assert (refusal["status"], refusal["code"]) == (422, code)
     assert field in refusal["field"]

@@ -11,7 +11,7 @@ import pytest
 from registry_server.infrastructure.filesystem import FilesystemBlobs
 from tests.conftest import Server
 from tests.security.test_bodies import raw
-from tests.security.worlds import MODEL, SHA256, World, in_memory, key, logged, nothing_happens, problem
+from tests.security.worlds import MODEL, SHA256, World, assert_unchanged, key, logged, open_world_in_memory, problem
 from tests.support.steps import promoted
 
 PLACES = {
@@ -33,7 +33,7 @@ RESOLVE = f"/v1/models/{MODEL}/resolve/latest"
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     """Provide one registry for all tests of this file; no test changes it."""
-    with in_memory() as shared:
+    with open_world_in_memory() as shared:
         yield shared
 
 
@@ -70,7 +70,7 @@ def reading(world: World) -> list[str]:
 def test_head_returns_the_status_and_headers_of_get(world: World, token: str) -> None:
     """Content-Length is included, and errors are equal, too."""
     tokens = {"admin": world.token, "none": None, "wrong": "mrg_wrong"}
-    with nothing_happens(world), world.http(tokens[token]) as http:
+    with assert_unchanged(world), world.http(tokens[token]) as http:
         # Metrics count requests, so they never say the same twice.
         for path in set(reading(world)) - {"/metrics"}:
             got, head = http.get(path), http.head(path)
@@ -104,7 +104,7 @@ def test_head_returns_the_status_and_headers_of_get(world: World, token: str) ->
 )
 def test_head_with_ranges_conditions_and_queries_equals_get(world: World, path: str, headers: dict[str, str]) -> None:
     """Ranges, If-None-Match, query parameters, and addresses of missing objects."""
-    with nothing_happens(world), world.http(world.token) as http:
+    with assert_unchanged(world), world.http(world.token) as http:
         got, head = (http.request(method, path, headers=headers) for method in ("GET", "HEAD"))
         assert status_and_headers(head) == status_and_headers(got)
         assert head.content == b""
@@ -138,7 +138,7 @@ def test_head_of_a_file_opens_no_file(world: World, monkeypatch: pytest.MonkeyPa
 
 def test_head_without_get_is_refused_with_the_allowed_methods(world: World) -> None:
     """Nothing is changed."""
-    with nothing_happens(world), world.http(world.token) as http:
+    with assert_unchanged(world), world.http(world.token) as http:
         for path, methods in addresses(world).items():
             if "get" not in methods:
                 answer = http.head(filled(path), headers=key())
@@ -154,7 +154,7 @@ def allowed(methods: set[str]) -> str:
 
 def test_options_lists_all_methods_of_every_address(world: World) -> None:
     """For every caller, for any names in the path, on the normal and on the short path of a resolve."""
-    with nothing_happens(world), world.http() as http:
+    with assert_unchanged(world), world.http() as http:
         for path, methods in addresses(world).items():
             for address in {filled(path), re.sub(r"\{(name|alias|sha256|path|selector|token_id)\}", "x", filled(path))}:
                 answer = http.options(address, headers={"origin": "https://elsewhere.example"})
@@ -166,7 +166,7 @@ def test_options_lists_all_methods_of_every_address(world: World) -> None:
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "GET", "TRACE", "CONNECT", "BREW"])
 def test_other_methods_are_refused_with_all_methods_of_the_address(world: World, method: str) -> None:
     """Every address refuses them with a problem that lists its methods, with and without a token."""
-    with nothing_happens(world):
+    with assert_unchanged(world):
         for token in (None, world.token):
             with world.http(token) as http:
                 for path, methods in addresses(world).items():

@@ -8,7 +8,7 @@ import pytest
 from common_lib import HttpRegistry
 from common_lib.rules.lifecycle import OnRecall
 from common_lib.types.policies import PromotionRules
-from tests.security.worlds import World, opened, problem
+from tests.security.worlds import World, open_world, problem
 from tests.support.steps import version_of
 
 SELECTORS = ["production", "staging", "development", "archived", "latest", "@champion", "@shadow", "@absent"]
@@ -22,7 +22,7 @@ RECALLED: list[set[int]] = [set(), {3}, {2, 3}, {1, 2, 3}, {5}, {4, 5}, {7}, {6,
 @pytest.fixture(scope="module", params=["memory", "postgres"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Provide a registry on each engine."""
-    with opened(request) as this:
+    with open_world(request) as this:
         yield this
 
 
@@ -33,7 +33,7 @@ def registry(world: World) -> Iterator[HttpRegistry]:
         yield this
 
 
-def furnished(registry: HttpRegistry, rule: OnRecall) -> str:
+def create_example_model(registry: HttpRegistry, rule: OnRecall) -> str:
     """Create a model with seven versions, two aliases and that policy; return its name."""
     name = f"moving-{uuid.uuid4().hex[:8]}"
     registry.models.create(name, "regression")
@@ -84,7 +84,7 @@ def test_each_selector_resolves_in_each_state_as_specified(
     world: World, registry: HttpRegistry, rule: OnRecall
 ) -> None:
     """Under `skip`, stages and `latest` move on; numbers and aliases never do, and no case is a server error."""
-    name = furnished(registry, rule)
+    name = create_example_model(registry, rule)
     for recalled in RECALLED:
         for number in sorted(recalled):
             registry.versions.recall(name, number, reason="leak", force=True)
@@ -112,7 +112,7 @@ def _check(world: World, name: str, rule: OnRecall, recalled: set[int], gone: se
 @pytest.mark.parametrize("rule", list(OnRecall))
 def test_a_tombstoned_model_resolves_to_no_version(world: World, registry: HttpRegistry, rule: OnRecall) -> None:
     """For every selector, recalled or not."""
-    name = furnished(registry, rule)
+    name = create_example_model(registry, rule)
     registry.versions.recall(name, 5, reason="leak", force=True)
     registry.versions.transition(name, 3, "archived", reason="the end", force=True)
     registry.models.tombstone(name, reason="over", force=True)
@@ -123,7 +123,7 @@ def test_a_tombstoned_model_resolves_to_no_version(world: World, registry: HttpR
 @pytest.mark.parametrize("rule", list(OnRecall))
 def test_an_invalid_selector_has_its_own_error_code(world: World, registry: HttpRegistry, rule: OnRecall) -> None:
     """Under `skip` as under `refuse`."""
-    name = furnished(registry, rule)
+    name = create_example_model(registry, rule)
     registry.versions.recall(name, 3, reason="leak", force=True)
     codes = {"invalid_reference", "invalid_name", "reserved_name", "version_not_found", "not_found"}
     for selector in ("Production", "@", "@@champion", "v1", "01", "0", "-1", "1.0", "@latest", "best"):

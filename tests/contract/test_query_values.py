@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.contract.test_methods import filled
-from tests.security.worlds import MODEL, World, in_memory, nothing_happens, opened, problem
+from tests.security.worlds import MODEL, World, assert_unchanged, open_world, open_world_in_memory, problem
 
 # None of these is a number, a time, or one of a few words.
 NONSENSE = {
@@ -72,14 +72,14 @@ class Parameter(NamedTuple):
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     """Provide a registry that no test of this file changes."""
-    with in_memory() as shared:
+    with open_world_in_memory() as shared:
         yield shared
 
 
 @pytest.fixture(scope="module", params=["memory", "postgres"])
 def either(request: pytest.FixtureRequest) -> Iterator[World]:
     """Provide the same registry on each engine, for values that reach the engine."""
-    with opened(request) as this:
+    with open_world(request) as this:
         yield this
 
 
@@ -102,7 +102,7 @@ def parameters(world: World) -> list[Parameter]:
 @pytest.mark.parametrize("nonsense", NONSENSE)
 def test_a_value_of_the_wrong_type_is_refused(world: World, nonsense: str) -> None:
     """For every parameter except free texts, which are searched for and never ignored."""
-    with nothing_happens(world):
+    with assert_unchanged(world):
         for one in parameters(world):
             if one.name == "reason" or (nonsense in NUMBERS and one.name == "after"):
                 continue
@@ -118,7 +118,7 @@ def test_a_value_of_the_wrong_type_is_refused(world: World, nonsense: str) -> No
 @pytest.mark.parametrize("broken", BROKEN)
 def test_bytes_that_are_not_utf8_are_refused(world: World, broken: str) -> None:
     """In the value and in the name of every parameter, free texts included."""
-    with nothing_happens(world):
+    with assert_unchanged(world):
         for one in parameters(world):
             for query in (f"{one.name}={BROKEN[broken]}", f"{BROKEN[broken]}={one.name}"):
                 answer = world.send(one.method, f"{one.target}?{query}")
@@ -127,7 +127,7 @@ def test_bytes_that_are_not_utf8_are_refused(world: World, broken: str) -> None:
 
 def test_duplicate_and_unknown_parameters_are_refused(world: World) -> None:
     """Except tags of a search, which may repeat."""
-    with nothing_happens(world):
+    with assert_unchanged(world):
         for one in parameters(world):
             value = str(one.schema.get("default", (one.schema.get("enum") or ["1"])[0])).lower()
             if one.name != "tag":
@@ -159,7 +159,7 @@ def test_times_at_the_ends_of_the_calendar_are_accepted(either: World, field: st
 @pytest.mark.parametrize("path", ["production", "resolve/production"])
 def test_as_of_at_the_ends_of_the_calendar_is_refused(either: World, path: str, text: str) -> None:
     """It is outside the life of the model, or has no date in UTC."""
-    with nothing_happens(either):
+    with assert_unchanged(either):
         answer = either.send("GET", f"/v1/models/{MODEL}/{path}?as_of={text}")
     assert (answer.status_code, problem(answer)["field"]) == (422, "as_of")
 

@@ -20,7 +20,7 @@ from common_lib.rules import names
 from common_lib.rules.violation import RuleViolation
 from common_lib.types.artifacts import FileEntry
 from registry_server.testing import TestBackend
-from tests.security.worlds import CONTENT, MODEL, SHA256, World, nothing_happens, opened, problem
+from tests.security.worlds import CONTENT, MODEL, SHA256, World, assert_unchanged, open_world, problem
 
 FILE = {"path": "model.bin", "size": len(CONTENT), "sha256": SHA256}
 DEVICES = [
@@ -41,7 +41,7 @@ DEVICES = [
 @pytest.fixture(scope="module", params=["memory", "postgres"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Provide a registry with data on each engine."""
-    with opened(request) as this:
+    with open_world(request) as this:
         yield this
 
 
@@ -74,7 +74,7 @@ def test_the_server_refuses_ambiguous_values(world: World, field: str, what: str
     if field == "metrics" and what.startswith("101 digits"):
         pytest.skip("a metric is a double, however it is written")
     content = json.dumps(body)[:-1].encode() + b',"%s":{"a":%s}}' % (field.encode(), NUMBERS[what])
-    with nothing_happens(world):
+    with assert_unchanged(world):
         answer = world.send("POST", target, content)
         assert answer.status_code in {400, 422}
         problem(answer)
@@ -241,7 +241,7 @@ def test_unambiguous_json_models_are_loaded() -> None:
 @pytest.mark.parametrize("size", [0, len(CONTENT) - 1, len(CONTENT) + 1, 2**40])
 def test_a_version_with_a_wrong_file_size_is_refused(world: World, size: int) -> None:
     """The digest is right and the bytes are stored, but the manifest states another size."""
-    with nothing_happens(world):
+    with assert_unchanged(world):
         body = {"files": [FILE | {"size": size}], "framework": "test"}
         refusal = problem(world.send("POST", f"/v1/models/{MODEL}/versions", body))
     assert (refusal["code"], refusal["field"], refusal["value"]) == ("invalid_manifest", "size", str(size))

@@ -17,7 +17,7 @@ from common_lib.errors import BlobDamaged, BlobNotFound, Forbidden, UploadNotFou
 from common_lib.operations.base import Source
 from registry_server.queries.collection import CollectionRecords
 from tests.conftest import Server
-from tests.security.worlds import World, opened
+from tests.security.worlds import World, open_world
 from tests.support.state import assert_events_tell_the_state
 from tests.support.steps import version_of
 
@@ -28,7 +28,7 @@ DAYS_2 = timedelta(days=2)
 @pytest.fixture(params=["memory", "postgres"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Provide a registry with a movable clock; afterwards its replayed events must equal its state."""
-    with opened(request) as found:
+    with open_world(request) as found:
         yield found
         sql = found.backend._portal.call(_sql, found)
         found.backend._portal.call(assert_events_tell_the_state, sql)
@@ -65,10 +65,10 @@ def test_unreferenced_bytes_are_removed_in_steps(world: World, registry: HttpReg
     named = stored(world)
     sha256 = published(registry, tmp_path, b"nobody names me")
     assert registry.artifacts.collect_garbage(grace_s=0).unreferenced_blobs == 0
-    world.later(DAYS_2)
+    world.advance_clock(DAYS_2)
     assert registry.artifacts.collect_garbage(grace_s=DAY).unreferenced_blobs == 1
     assert stored(world) == {*named, sha256}
-    world.later(DAYS_2)
+    world.advance_clock(DAYS_2)
     done = registry.artifacts.collect_garbage(grace_s=DAY)
     assert (done.removed_blobs, done.removed_bytes, done.purged_files) == (1, 15, 0)
     assert (stored(world), stored(world, "trash")) == (named, {sha256})
@@ -84,10 +84,10 @@ def test_a_dry_run_reports_the_result_and_changes_nothing(world: World, registry
     """Its numbers equal those of the run that follows."""
     published(registry, tmp_path, b"nobody names me")
     registry.artifacts.begin_upload("ab" * 32, 7)
-    world.later(DAYS_2)
+    world.advance_clock(DAYS_2)
     registry.artifacts.collect_garbage(grace_s=DAY)
     registry.artifacts.begin_upload("cd" * 32, 7)
-    world.later(DAYS_2)
+    world.advance_clock(DAYS_2)
     before = world.stored_state()
     would = registry.artifacts.collect_garbage(dry_run=True, grace_s=DAY)
     assert world.stored_state() == before
@@ -100,9 +100,9 @@ def test_marked_bytes_that_are_used_again_stay(world: World, registry: HttpRegis
     """A presence query, an upload or a version uses them."""
     contents = [b"asked for", b"sent again", b"named", b"in parts"]
     digests = [published(registry, tmp_path, content) for content in contents]
-    world.later(DAYS_2)
+    world.advance_clock(DAYS_2)
     assert registry.artifacts.collect_garbage(grace_s=DAY).unreferenced_blobs == 4
-    world.later(DAYS_2)
+    world.advance_clock(DAYS_2)
     assert registry.artifacts.presence([digests[0]]).missing == []
     published(registry, tmp_path, contents[1])
     version_of(registry, "eurusd-direction", contents[2])
@@ -122,9 +122,9 @@ def test_tombstoned_versions_free_their_bytes(world: World, registry: HttpRegist
         last = registry.register("eurusd-direction", folder, framework="test")
     old = last.version - 1
     registry.versions.tombstone("eurusd-direction", old, reason="wrong", force=True)
-    world.later(timedelta(days=29))
+    world.advance_clock(timedelta(days=29))
     assert registry.artifacts.collect_garbage(grace_s=0).released_versions == 0
-    world.later(DAYS_2)
+    world.advance_clock(DAYS_2)
     assert registry.artifacts.collect_garbage(grace_s=0).released_versions == 1
     assert registry.artifacts.collect_garbage(grace_s=0).removed_blobs == 0
     assert hashlib.sha256(only).hexdigest() not in stored(world)
@@ -278,15 +278,15 @@ def test_a_mark_is_removed_when_bytes_are_referenced_again(
 ) -> None:
     """An old mark does not count for bytes that were in use in the meantime."""
     sha256 = published(registry, tmp_path, b"in use, on and off")
-    world.later(DAYS_2)
+    world.advance_clock(DAYS_2)
     assert registry.artifacts.collect_garbage(grace_s=DAY).unreferenced_blobs == 1
     published(registry, tmp_path, b"in use, on and off")
     assert registry.artifacts.collect_garbage(grace_s=DAY).unreferenced_blobs == 0
-    world.later(DAYS_2)
+    world.advance_clock(DAYS_2)
     done = registry.artifacts.collect_garbage(grace_s=DAY)
     assert (done.unreferenced_blobs, done.removed_blobs) == (1, 0)
     assert sha256 in stored(world)
-    world.later(DAYS_2)
+    world.advance_clock(DAYS_2)
     assert registry.artifacts.collect_garbage(grace_s=DAY).removed_blobs == 1
 
 
@@ -295,9 +295,9 @@ def test_bytes_used_during_a_collection_stay(
 ) -> None:
     """The collector checks each blob again in the transaction that removes it."""
     wanted, unwanted = (published(registry, tmp_path, content) for content in (b"wanted", b"unwanted"))
-    world.later(DAYS_2)
+    world.advance_clock(DAYS_2)
     assert registry.artifacts.collect_garbage(grace_s=DAY).unreferenced_blobs == 2
-    world.later(DAYS_2)
+    world.advance_clock(DAYS_2)
     real = CollectionRecords.list_marked
 
     async def late(records: CollectionRecords, before: datetime) -> list[str]:

@@ -118,11 +118,11 @@ def error_of(handler: Handler, ask: Ask, *, asynchronous: bool = False, **given:
     return failed.value
 
 
-def version(registry: Any) -> Any:
+def get_version(registry: Any) -> Any:
     """Get a version."""
     return registry.versions.get("m1", 1)
 
 
-def resolved(registry: Any) -> Any:
+def resolve_version(registry: Any) -> Any:
     """Resolve a reference."""
     return registry.resolve("models:/m1/1")

@@ -9,7 +9,7 @@ import httpx
 
 from common_lib import Grant, ModelRegistry, Role
 from registry_server.testing import backend
-from tests.security.worlds import CONTENT, MODEL, SHA256, World, furnished, key
+from tests.security.worlds import CONTENT, MODEL, SHA256, World, create_example_model, key
 from tests.support.steps import promoted, version_of
 
 COLUMNS = (
@@ -147,8 +147,8 @@ def guarded_world() -> Iterator[Guarded]:
     with backend() as application:
         world = World(application)
         with application.registry() as admin:
-            furnished(admin, MODEL)
-            rolled(admin)
+            create_example_model(admin, MODEL)
+            create_rolled_model(admin)
             grants = {column: Grant(role=Role(column), models="*") for column in COLUMNS if column in set(Role)}
             grants |= {
                 "elsewhere": Grant(role=Role.ADMIN, models="gbpusd-*"),
@@ -169,7 +169,7 @@ def guarded_world() -> Iterator[Guarded]:
         world.close()
 
 
-def rolled(admin: ModelRegistry) -> None:
+def create_rolled_model(admin: ModelRegistry) -> None:
     """Create a model with two versions that were in production, and a recalled third version."""
     admin.models.create(ROLLED, "regression")
     for content in (b"one", b"two"):

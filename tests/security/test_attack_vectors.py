@@ -21,7 +21,7 @@ import pytest
 from registry_server.testing import backend
 from tests.conftest import Server
 from tests.security.bad_requests import ENTRY, ONE
-from tests.security.worlds import MODEL, World, furnished, key, logged, nothing_happens, problem
+from tests.security.worlds import MODEL, World, assert_unchanged, create_example_model, key, logged, problem
 
 FOLDER = os.environ.get("TEST_VECTORS")
 ATTACKS: list[dict[str, str]] = json.loads((Path(FOLDER) / "attacks.json").read_text("utf-8")) if FOLDER else []
@@ -34,23 +34,23 @@ def attacks(kind: str, where: str = "") -> pytest.MarkDecorator:
     return pytest.mark.parametrize("payload", [a["payload"] for a in found], ids=[a["id"] for a in found])
 
 
-class Opens:
+class OpenedFiles:
     """The files that this process opens, recorded by an audit hook. A hook stays for ever, but can be switched off."""
 
     def __init__(self) -> None:
-        self.listening = False
+        self.recording = False
         self.paths: list[str] = []
-        sys.addaudithook(self._hear)
+        sys.addaudithook(self._record_event)
 
-    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if self.listening and event == "open" and isinstance(arguments[0], str | bytes):
+    def _record_event(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self.recording and event == "open" and isinstance(arguments[0], str | bytes):
             self.paths.append(os.path.realpath(os.fsdecode(arguments[0])))
 
 
 @pytest.fixture(scope="module")
-def opens() -> Opens:
+def opened_files() -> OpenedFiles:
     """Provide one audit hook for all tests of this file."""
-    return Opens()
+    return OpenedFiles()
 
 
 @pytest.fixture(scope="module")
@@ -59,22 +59,22 @@ def world() -> Iterator[World]:
     with backend() as application:
         world = World(application)
         with application.registry() as registry:
-            furnished(registry, MODEL)
+            create_example_model(registry, MODEL)
         yield world
         world.close()
 
 
 @pytest.fixture
-def sealed(world: World, opens: Opens) -> Iterator[World]:
+def sealed(world: World, opened_files: OpenedFiles) -> Iterator[World]:
     """Provide a world and check that nothing in it changes and that no file outside its folder is opened."""
-    opens.paths.clear()
-    with nothing_happens(world):
-        opens.listening = True
+    opened_files.paths.clear()
+    with assert_unchanged(world):
+        opened_files.recording = True
         yield world
-        opens.listening = False
+        opened_files.recording = False
     root = os.path.realpath(world.backend._home)
     # What the interpreter reads of its own modules, at first use, was not asked for by any request.
-    foreign = [path for path in opens.paths if not path.startswith((root, sys.prefix, sys.base_prefix))]
+    foreign = [path for path in opened_files.paths if not path.startswith((root, sys.prefix, sys.base_prefix))]
     assert not foreign
 
 
@@ -179,7 +179,7 @@ def test_each_role_is_limited_to_its_rights(world: World, payload: str) -> None:
     role, models, method, target, body, expected = requests[payload]
     with world.copied():
         token = world.backend.token(role, models)
-        with nothing_happens(world), world.http(token, **{"x-http-method-override": "DELETE"}) as http:
+        with assert_unchanged(world), world.http(token, **{"x-http-method-override": "DELETE"}) as http:
             answer = http.request(method, target, json=body, headers=key() | {"if-match": "*"})
     assert answer.status_code == expected
 
@@ -254,7 +254,7 @@ def test_an_idempotency_key_belongs_to_one_request_of_one_principal(world: World
         other = world.backend.token("workbench")
         first = world.send("POST", "/v1/models", body, used)
         assert first.status_code == 201
-        with nothing_happens(world), world.http(other) as http:
+        with assert_unchanged(world), world.http(other) as http:
             answer = http.post("/v1/models", json=body, headers=used)
             assert (answer.status_code, problem(answer)["code"]) == (409, "model_exists")
         with world.http(other) as http:
@@ -268,8 +268,8 @@ def test_an_idempotency_key_is_stored_for_a_day(world: World) -> None:
     used, body = key(), {"name": "kept", "type": "regression"}
     with world.copied():
         first = world.send("POST", "/v1/models", body, used)
-        world.later(timedelta(hours=24))
-        with nothing_happens(world):
+        world.advance_clock(timedelta(hours=24))
+        with assert_unchanged(world):
             assert world.send("POST", "/v1/models", body, used).content == first.content
 
 

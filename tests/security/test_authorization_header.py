@@ -29,7 +29,7 @@ class TestAuthorization:
         return guarded.tokens["admin"]
 
     @staticmethod
-    def refused(guarded: Guarded, *authorization: str | bytes, path: str = "/v1/whoami") -> None:
+    def assert_refused(guarded: Guarded, *authorization: str | bytes, path: str = "/v1/whoami") -> None:
         """Fail unless these headers are refused, are not repeated in the response or log, and change nothing."""
         before = guarded.world.stored_state()
         headers = [("authorization", value) for value in authorization]
@@ -53,7 +53,7 @@ class TestAuthorization:
 
     def test_a_missing_token_is_refused(self, guarded: Guarded) -> None:
         """A request without a token gets 401."""
-        self.refused(guarded)
+        self.assert_refused(guarded)
 
     @pytest.mark.parametrize(
         "shape",
@@ -83,7 +83,7 @@ class TestAuthorization:
     )
     def test_a_header_of_another_shape_is_refused(self, guarded: Guarded, secret: str, shape: str) -> None:
         """Other schemes, other spacing, several tokens and invented tokens get 401."""
-        self.refused(guarded, shape.format(secret=secret))
+        self.assert_refused(guarded, shape.format(secret=secret))
 
     def test_a_token_is_compared_exactly(self, guarded: Guarded, secret: str) -> None:
         """A token with another case, checksum, length or similar-looking character gets 401."""
@@ -91,19 +91,19 @@ class TestAuthorization:
         others = [secret.upper(), secret.lower(), secret.swapcase(), secret[:-1], secret + "a", secret[:-1] + wrong]
         others += [secret[:10] + ("x" if secret[10] != "x" else "y") + secret[11:], secret.replace("mrg", "MRG")]
         for other in others:
-            self.refused(guarded, f"Bearer {other}")
-        self.refused(guarded, b"Bearer " + secret.encode()[:-1] + b"\xff")
-        self.refused(guarded, f"Bearer {secret[:-1]}\N{FULLWIDTH DIGIT ONE}".encode())
+            self.assert_refused(guarded, f"Bearer {other}")
+        self.assert_refused(guarded, b"Bearer " + secret.encode()[:-1] + b"\xff")
+        self.assert_refused(guarded, f"Bearer {secret[:-1]}\N{FULLWIDTH DIGIT ONE}".encode())
 
     def test_several_authorization_headers_are_refused(self, guarded: Guarded, secret: str) -> None:
         """A proxy and the registry could read different headers, so two headers get 401."""
         for pair in ([f"Bearer {secret}", "Bearer x"], ["Bearer x", f"Bearer {secret}"], [f"Bearer {secret}"] * 2):
-            self.refused(guarded, *pair)
+            self.assert_refused(guarded, *pair)
 
     def test_a_token_in_the_address_is_ignored(self, guarded: Guarded, secret: str) -> None:
         """A token in the query does not authenticate, and beside a valid header it gets 422 and is not repeated."""
         for path in ("/v1/whoami", "/v1/models", f"/v1/models/{MODEL}", f"/v1/models/{MODEL}/resolve/latest"):
-            self.refused(guarded, path=f"{path}?access_token={secret}")
+            self.assert_refused(guarded, path=f"{path}?access_token={secret}")
             with guarded.world.http(secret) as http:
                 answer = http.get(path, params={"access_token": secret})
             assert (answer.status_code, problem(answer)["value"]) == (422, "access_token")
@@ -127,14 +127,14 @@ class TestAuthorization:
                 admin.principals.update("analysis", [], revision=grants.revision)
                 assert theirs.get("/v1/whoami").status_code == 401
                 assert others.get(f"/v1/models/{MODEL}").status_code == 404
-            self.refused(guarded, f"Bearer {issued.secret}")
+            self.assert_refused(guarded, f"Bearer {issued.secret}")
 
     def test_an_expired_token_is_refused(self, guarded: Guarded) -> None:
         """A token is accepted a minute before its expiry and gets 401 from its expiry on."""
         with guarded.world.copied(), guarded.world.backend.registry() as admin:
             issued = admin.principals.issue_token("strategy", valid_days=1)
-            guarded.world.later(timedelta(days=1) - timedelta(minutes=1))
+            guarded.world.advance_clock(timedelta(days=1) - timedelta(minutes=1))
             with guarded.world.http(issued.secret) as http:
                 assert http.get("/v1/whoami").status_code == 200
-            guarded.world.later(timedelta(minutes=1))
-            self.refused(guarded, f"Bearer {issued.secret}")
+            guarded.world.advance_clock(timedelta(minutes=1))
+            self.assert_refused(guarded, f"Bearer {issued.secret}")

@@ -12,7 +12,7 @@ import pytest
 from common_lib import FieldSpec, FileEntry, Grant, HttpRegistry, ModelRegistry, RegistryConfig, Role, Signature, errors
 from registry_server.testing import backend
 from tests.contract.pairs import client_values
-from tests.security.worlds import MODEL, SHA256, World, furnished, nothing_happens
+from tests.security.worlds import MODEL, SHA256, World, assert_unchanged, create_example_model
 
 FILE = FileEntry(path="model.bin", size=7, sha256=SHA256)
 
@@ -23,7 +23,7 @@ def world() -> Iterator[World]:
     with backend() as application:
         shared = World(application)
         with application.registry() as registry:
-            furnished(registry, MODEL)
+            create_example_model(registry, MODEL)
         yield shared
         shared.close()
 
@@ -127,7 +127,7 @@ def test_a_bad_call_is_refused_with_its_value(
     world: World, call: Call, kind: type[errors.RequestRefused], field: str | None, value: Any
 ) -> None:
     """The error has the class of its code, the field, the value and a remedy."""
-    with nothing_happens(world), world.backend.registry() as registry, pytest.raises(errors.RequestRefused) as refused:
+    with assert_unchanged(world), world.backend.registry() as registry, pytest.raises(errors.RequestRefused) as refused:
         call(registry)
     assert type(refused.value) is kind
     assert (refused.value.field, repr(refused.value.value)) == (field, repr(value))
@@ -170,7 +170,7 @@ def test_values_are_validated_in_one_pass() -> None:
 )
 def test_a_call_never_reaches_another_address(world: World, version: Any) -> None:
     """A version that is not a number cannot turn a call about a version into a call about its model."""
-    with world.copied(), nothing_happens(world), world.backend.registry() as registry:
+    with world.copied(), assert_unchanged(world), world.backend.registry() as registry:
         for call in (registry.versions.update, registry.versions.tombstone):
             with pytest.raises(errors.RegistryError):
                 call(MODEL, version, force=True, **{"reason" if "tombstone" in call.__name__ else "description": "x"})

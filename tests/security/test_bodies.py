@@ -9,7 +9,7 @@ import pytest
 
 from registry_server.api import request_body, strict_json
 from tests.security.route_rights import ONE
-from tests.security.worlds import MODEL, SHA256, World, in_memory, key, nothing_happens
+from tests.security.worlds import MODEL, SHA256, World, assert_unchanged, key, open_world_in_memory
 
 MIB = 2**20
 PLACES = {"name": MODEL, "version": "1", "alias": "shadow", "sha256": SHA256, "start": "0", "token_id": "0" * 16}
@@ -19,27 +19,27 @@ PLACES = {"name": MODEL, "version": "1", "alias": "shadow", "sha256": SHA256, "s
 LARGE = {"/v1/models/{name}/versions", "/v1/blobs", "/v1/blobs/{sha256}", "/v1/uploads/{sha256}/parts/{start}"}
 
 
-class RequestCase(Exception):
+class BodyRequested(Exception):
     """The application requested the body."""
 
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     """Provide one registry for all tests of this file; none of them changes it."""
-    with in_memory() as shared:
+    with open_world_in_memory() as shared:
         with shared.backend.registry() as registry:
             registry.principals.create("bare", "human", [])
         yield shared
 
 
 @pytest.fixture(scope="module")
-def bare(world: World) -> str:
+def token_without_grants(world: World) -> str:
     """Provide the token of a principal without grants."""
     with world.backend.registry() as admin:
         return admin.principals.issue_token("bare").secret or ""
 
 
-def taking_bodies(world: World) -> list[tuple[str, str]]:
+def operations_with_body(world: World) -> list[tuple[str, str]]:
     """Return the method and path of every operation that takes a body."""
     with world.http() as http:
         paths = http.get("/openapi.json").json()["paths"]
@@ -51,14 +51,16 @@ def taking_bodies(world: World) -> list[tuple[str, str]]:
     ]
 
 
-def unread(world: World, method: str, path: str, token: str | None, **headers: str) -> tuple[int, dict[str, Any]]:
+def refusal_of_unread_body(
+    world: World, method: str, path: str, token: str | None, **headers: str
+) -> tuple[int, dict[str, Any]]:
     """Return the status and the problem of a refusal that the server sends before it reads the body."""
     given = {"content-type": "application/json", "if-match": "*", **key(), **headers}
-    sent = raw(world, method, path.format(**PLACES), token, given)
+    sent = send_asgi(world, method, path.format(**PLACES), token, given)
     return sent[0]["status"], json.loads(b"".join(message.get("body", b"") for message in sent[1:]))
 
 
-def raw(world: World, method: str, target: str, token: str | None, headers: dict[str, str]) -> list[Any]:
+def send_asgi(world: World, method: str, target: str, token: str | None, headers: dict[str, str]) -> list[Any]:
     """Send a request through ASGI without a body, and return all messages of the response."""
     if token is not None:
         headers = {**headers, "authorization": f"Bearer {token}"}
@@ -79,7 +81,7 @@ def raw(world: World, method: str, target: str, token: str | None, headers: dict
     sent: list[Any] = []
 
     async def receive() -> Any:
-        raise RequestCase(target)
+        raise BodyRequested(target)
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -88,16 +90,16 @@ def raw(world: World, method: str, target: str, token: str | None, headers: dict
     return sent
 
 
-def test_no_body_is_read_for_a_caller_without_rights(world: World, bare: str) -> None:
+def test_no_body_is_read_for_a_caller_without_rights(world: World, token_without_grants: str) -> None:
     """Every route with a body refuses callers without a token, with a wrong token and without a grant first."""
-    routes = taking_bodies(world)
+    routes = operations_with_body(world)
     assert len(routes) > 20
-    with nothing_happens(world):
+    with assert_unchanged(world):
         for method, path in routes:
             for length in ({}, {"content_length": str(10**12)}, {"transfer_encoding": "chunked"}):
-                assert unread(world, method, path, None, **length)[0] == 401, path
-                assert unread(world, method, path, "mrg_wrong", **length)[0] == 401, path
-                status, refusal = unread(world, method, path, bare, **length)
+                assert refusal_of_unread_body(world, method, path, None, **length)[0] == 401, path
+                assert refusal_of_unread_body(world, method, path, "mrg_wrong", **length)[0] == 401, path
+                status, refusal = refusal_of_unread_body(world, method, path, token_without_grants, **length)
                 assert (status, refusal["code"]) in {(403, "forbidden"), (404, "model_not_found")}, path
 
 
@@ -111,20 +113,20 @@ def test_every_change_declares_its_rights(world: World) -> None:
 
 def test_a_body_that_announces_too_many_bytes_is_not_read(world: World) -> None:
     """An announced length above the limit of the route gets 413, for an admin too."""
-    with nothing_happens(world):
-        for method, path in taking_bodies(world):
+    with assert_unchanged(world):
+        for method, path in operations_with_body(world):
             if path not in LARGE:
-                status, refusal = unread(world, method, path, world.token, content_length=str(MIB + 1))
+                status, refusal = refusal_of_unread_body(world, method, path, world.token, content_length=str(MIB + 1))
                 assert (status, refusal["code"]) == (413, "too_large"), path
-            status, refusal = unread(world, method, path, world.token, content_length=str(2**50))
+            status, refusal = refusal_of_unread_body(world, method, path, world.token, content_length=str(2**50))
             # Bytes are of a media type of their own, which is looked at first.
             assert (status, refusal["code"]) in {(413, "too_large"), (415, "unsupported_media_type")}, path
 
 
 def test_only_a_registration_takes_more_than_a_megabyte(world: World) -> None:
     """A registration may have 8 MiB of JSON, any other request 1 MiB; the refusal states the limit."""
-    with nothing_happens(world):
-        for method, path in taking_bodies(world):
+    with assert_unchanged(world):
+        for method, path in operations_with_body(world):
             if "blobs" in path or "parts" in path:
                 continue
             target = path.format(**PLACES)
@@ -147,7 +149,7 @@ def test_large_bodies_are_parsed_beside_other_requests(world: World, monkeypatch
         return parse(*given)
 
     monkeypatch.setattr(strict_json, "parse", watched)
-    with nothing_happens(world):
+    with assert_unchanged(world):
         for size in (16 * 1024 + 1, MIB):
             assert world.send("POST", "/v1/models", b" " * (size - 2) + b"[]").status_code == 422
         assert set(threads) == {"registry-bodies_0"}
@@ -160,7 +162,7 @@ def test_large_bodies_are_parsed_beside_other_requests(world: World, monkeypatch
 def test_the_number_of_values_is_limited(world: World, piece: bytes) -> None:
     """The limit counts names and values; commas inside texts do not count."""
     many = b",".join(piece % number for number in range(request_body.MAX_VALUES))
-    with nothing_happens(world):
+    with assert_unchanged(world):
         answer = world.send("POST", "/v1/models", b'{"name":"n","type":"regression","metadata":{%s}}' % many)
         assert (answer.status_code, answer.json()["field"]) == (422, "body")
         assert f"more than {request_body.MAX_VALUES} names and values" in answer.json()["detail"]
@@ -180,7 +182,7 @@ def test_a_version_of_ten_thousand_files_is_not_too_many(world: World) -> None:
     fields = [{"name": f"f{n}", **field} for n in range(256)]
     signature = {"inputs": fields, "outputs": fields}
     body = {"files": files, "framework": "x", "parameters": facts, "metrics": facts, "signature": signature}
-    with nothing_happens(world):
+    with assert_unchanged(world):
         answer = world.send("POST", f"/v1/models/{MODEL}/versions", body)
     assert (answer.status_code, answer.json()["code"]) == (409, "blob_missing")
 
@@ -192,7 +194,7 @@ def test_a_version_of_ten_thousand_files_is_not_too_many(world: World) -> None:
 def test_unterminated_json_is_refused(world: World, text: bytes) -> None:
     """Incomplete JSON is refused whether its values are counted quickly or one by one."""
     many = b'"' + b",:" * request_body.MAX_VALUES + b'"'
-    with nothing_happens(world):
+    with assert_unchanged(world):
         for body in (b'{"description":' + many + b"," + text, many + text, text + b",:" * request_body.MAX_VALUES):
             answer = world.send("POST", "/v1/models", body)
             assert answer.status_code in {400, 422}
@@ -201,7 +203,7 @@ def test_unterminated_json_is_refused(world: World, text: bytes) -> None:
 
 def test_numbers_with_thousands_of_digits_are_refused_without_conversion(world: World) -> None:
     """Such a number is refused in every field and as the whole body."""
-    with nothing_happens(world):
+    with assert_unchanged(world):
         for digits in (20, 309, 4_300, 4_301, 1_000_000):
             for number in (b"9" * digits, b"-" + b"9" * digits, b"1e" + b"9" * digits):
                 for body in (b'{"to":"archived","replacing":%s}' % number, b'{"to":%s}' % number, number):

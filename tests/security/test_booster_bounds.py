@@ -27,7 +27,7 @@ def forest(made: Any) -> Any:
     return booster.get("gbtree", booster)["model"]
 
 
-def refused(folder: Path, made: Any, *, as_ubj: bool = True) -> None:
+def assert_refused(folder: Path, made: Any, *, as_ubj: bool = True) -> None:
     """Fail unless the check of this project, not the library, refuses a model, as JSON and as UBJSON."""
     forms = {"model.xgb.json": json.dumps(made).encode()} | ({"model.ubj": written(made)} if as_ubj else {})
     for name, content in forms.items():
@@ -55,7 +55,7 @@ def test_an_index_beyond_its_tree_is_refused(tmp_path: Path, name: str, value: i
             continue  # these mean that it is the root
         made = model(0)
         forest(made)["trees"][0][name][node] = value
-        refused(tmp_path / str(node), made, as_ubj=-(2**31) <= value < 2**31)
+        assert_refused(tmp_path / str(node), made, as_ubj=-(2**31) <= value < 2**31)
 
 
 CHANGES: dict[str, Callable[[Any], object]] = {
@@ -98,7 +98,7 @@ def test_an_impossible_number_or_length_is_refused(tmp_path: Path, change: str) 
     """The check refuses it before the library can fail or crash the process."""
     made = model(0)
     CHANGES[change](made)
-    refused(tmp_path, made)
+    assert_refused(tmp_path, made)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_categories_and_leaves_of_several_values_are_within_their_arrays(
     made = model(kind - 1 if kind == 6 else kind)
     assert name in forest(made)["trees"][0]
     forest(made)["trees"][0][name] = values
-    refused(tmp_path, made)
+    assert_refused(tmp_path, made)
 
 
 @pytest.mark.parametrize(
@@ -142,10 +142,10 @@ def test_categories_of_a_data_frame_are_within_their_arrays(tmp_path: Path, name
     made = model(-1)
     assert made["learner"]["feature_names"] == ["colour", "size", "x"]
     forest(made)["cats"][name] = values
-    refused(tmp_path, made)
+    assert_refused(tmp_path, made)
     made = model(-1)
     forest(made)["cats"]["enc"][0]["offsets"][1] = 2**31 - 1
-    refused(tmp_path / "offsets", made)
+    assert_refused(tmp_path / "offsets", made)
 
 
 @pytest.mark.parametrize(("kind", "name"), [(3, "weight_drop"), (4, "weights")])
@@ -155,7 +155,7 @@ def test_the_number_of_weights_must_match(tmp_path: Path, kind: int, name: str) 
     booster = made["learner"]["gradient_booster"]
     holder = booster if name in booster else booster["model"]
     holder[name].pop()
-    refused(tmp_path, made)
+    assert_refused(tmp_path, made)
 
 
 def test_a_duplicate_key_is_refused(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_a_tree_is_not_deeper_than_the_stack(tmp_path: Path) -> None:
     """The libraries recurse at each level; a tree of 100 levels is accepted and a much deeper one is refused."""
     content = json.dumps(chain(100)).encode()
     assert load(make_local_version(tmp_path / "fine", {"model.xgb.json": content})).num_features() == 3
-    refused(tmp_path, chain(3_000))
+    assert_refused(tmp_path, chain(3_000))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 
 from common_lib import AsyncHttpRegistry, HttpRegistry, RegistryConfig
 from common_lib.errors import ConnectionFailed, ProtocolError, RegistryError, ServerFailed, TooLarge
-from tests.security.hostile import BYTES, PROBLEM, VERSION, Handler, answering, error_of, version
+from tests.security.hostile import BYTES, PROBLEM, VERSION, Handler, answering, error_of, get_version
 from tests.support.cli import Cli
 
 PAGE = b"<!DOCTYPE html><html><title>\x1b[2JPlease log in</title></html>"
@@ -82,7 +82,7 @@ def test_a_response_of_another_server_is_identified(
     name: str, handler: Handler, kind: type[RegistryError], words: list[str], *, asynchronous: bool
 ) -> None:
     """The error contains the cause, the escaped and shortened text of the response, and a remedy."""
-    error = error_of(handler, version, asynchronous=asynchronous)
+    error = error_of(handler, get_version, asynchronous=asynchronous)
     assert type(error) is kind, name
     for word in words:
         assert word in str(error)
@@ -118,20 +118,20 @@ def test_a_file_is_returned_unchanged_or_refused(answer: Handler) -> None:
 def test_too_large_from_the_registry_remains_a_registry_error() -> None:
     """A 413 of the registry raises TooLarge, unlike the 413 of a proxy."""
     problem = PROBLEM | {"code": "too_large", "status": 413}
-    assert isinstance(error_of(answering(problem, 413, "application/problem+json"), version), TooLarge)
+    assert isinstance(error_of(answering(problem, 413, "application/problem+json"), get_version), TooLarge)
 
 
 def test_the_command_line_escapes_text_of_another_server(tmp_path: Path) -> None:
     """Terminal escapes of another server do not reach the terminal."""
     page = b"HTTP/1.1 404 No\r\ncontent-type: text/html\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(PAGE)
-    with talking(page + PAGE) as url:
+    with serve_fixed_bytes(page + PAGE) as url:
         done = Cli(url, "t", tmp_path)("whoami", status=5)
     assert "\x1b" not in done.stderr
     assert "Please log in" in done.stderr
 
 
 @contextlib.contextmanager
-def talking(answer: bytes) -> Iterator[str]:
+def serve_fixed_bytes(answer: bytes) -> Iterator[str]:
     """Run a server on a real socket that sends the same bytes to each request without encryption."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
@@ -178,7 +178,7 @@ def test_a_server_without_http_is_identified(
     asynchronous: bool,
 ) -> None:
     """Over real sockets, the error names the cause and what to change in the address."""
-    with talking(answer) as url:
+    with serve_fixed_bytes(answer) as url:
         config = RegistryConfig(url=url.replace("http:", "https:") if encrypted else url, attempts=1, resolve=None)
 
         async def run() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.security.worlds import CONTENT, SHA256, World, nothing_happens, opened, problem
+from tests.security.worlds import CONTENT, SHA256, World, assert_unchanged, open_world, problem
 
 HEADERS = {"content-type": "application/vnd.model-registry.blobs"}
 
@@ -14,7 +14,7 @@ HEADERS = {"content-type": "application/vnd.model-registry.blobs"}
 @pytest.fixture(scope="module", params=["memory"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Provide one world for all tests of this file; none of them changes it."""
-    with opened(request) as found:
+    with open_world(request) as found:
         yield found
 
 
@@ -39,7 +39,7 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_a_malformed_batch_is_refused(world: World, name: str) -> None:
     """The server sends a typed problem and does not store the good blobs before the bad one either."""
-    with nothing_happens(world):
+    with assert_unchanged(world):
         answer = world.send("POST", "/v1/blobs", BAD[name], HEADERS)
         assert answer.status_code == 422
         assert problem(answer)["code"] in {"content_refused", "digest_mismatch"}
@@ -48,13 +48,13 @@ def test_a_malformed_batch_is_refused(world: World, name: str) -> None:
 @pytest.mark.parametrize("media_type", ["application/json", "application/octet-stream", None])
 def test_another_media_type_is_refused(world: World, media_type: str | None) -> None:
     """A batch with another or a missing media type gets 415."""
-    with nothing_happens(world):
+    with assert_unchanged(world):
         answer = world.send("POST", "/v1/blobs", frame(CONTENT), {"content-type": media_type})
         assert (answer.status_code, problem(answer)["code"]) == (415, "unsupported_media_type")
 
 
 def test_an_encoded_body_is_refused(world: World) -> None:
     """A batch with a content encoding gets 415, because digests are those of the bytes as sent."""
-    with nothing_happens(world):
+    with assert_unchanged(world):
         answer = world.send("POST", "/v1/blobs", frame(CONTENT), HEADERS | {"content-encoding": "gzip"})
         assert (answer.status_code, problem(answer)["code"]) == (415, "unsupported_media_type")

@@ -16,7 +16,7 @@ from registry_server.core import artifacts, collection
 from registry_server.core.bootstrap import REGISTRY
 from registry_server.core.writes import WriteRequest
 from registry_server.domain.collection import CollectionRequest
-from tests.security.worlds import World, opened
+from tests.security.worlds import World, open_world
 from tests.support.steps import version_of
 
 MODELS = ["Alpha-One", "alpha.two", "ALPHA_3", "alphabet", "beta", "Zeta9"]
@@ -46,7 +46,7 @@ DAY = timedelta(days=1)
 @pytest.fixture(scope="module", params=["memory", "postgres"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Provide a registry on each engine with models in several spellings, each with different bytes."""
-    with opened(request) as this:
+    with open_world(request) as this:
         with this.backend.registry() as registry:
             for name in MODELS:
                 registry.models.create(name, "regression", tags={"kind": "spelt"})

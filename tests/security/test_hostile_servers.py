@@ -10,7 +10,7 @@ import pytest
 
 from common_lib import HttpRegistry, RegistryConfig
 from common_lib.errors import DigestMismatch, NotFound, ProtocolError, RegistryError, RegistryUnavailable, ServerFailed
-from common_lib.operations import artifacts
+from common_lib.operations import uploads
 from common_lib.operations.base import Source
 from tests.security.hostile import (
     AT,
@@ -26,8 +26,8 @@ from tests.security.hostile import (
     Ask,
     answering,
     error_of,
-    resolved,
-    version,
+    get_version,
+    resolve_version,
 )
 
 HUGE = 10**30
@@ -37,27 +37,27 @@ VALUES: list[tuple[str, Any, Ask, str, Any]] = [
         (
             "version",
             VERSION,
-            version,
+            get_version,
             "digest",
             ["sha256:/dev/zero", "sha256:../../x", "md5:0", "", SHA, f"{IDENTITY}\n", 7],
         ),
-        ("version", VERSION, version, "version", [0, -1, 2, HUGE, 1.5, "1", True, None]),
-        ("version", VERSION, version, "model", ["m2", "../m1", "m1\n", "a" * 1000]),
-        ("version", VERSION, version, "size", [-1, HUGE, 2**53, "7", 1e300]),
-        ("version", VERSION, version, "revision", [0, HUGE]),
-        ("version", VERSION, version, "stage", ["nowhere", "\x1b[2J"]),
-        ("version", VERSION, version, "created_at", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", HUGE, "soon"]),
-        ("version", VERSION, version, "created_by", ["a" * 10_000]),
-        ("version", VERSION, version, "metrics", [{"a": HUGE * HUGE**10}, {"a": "1"}, []]),
-        ("resolved", VERSION, resolved, "version", [2]),
-        ("resolved", VERSION, resolved, "model", ["m2"]),
+        ("version", VERSION, get_version, "version", [0, -1, 2, HUGE, 1.5, "1", True, None]),
+        ("version", VERSION, get_version, "model", ["m2", "../m1", "m1\n", "a" * 1000]),
+        ("version", VERSION, get_version, "size", [-1, HUGE, 2**53, "7", 1e300]),
+        ("version", VERSION, get_version, "revision", [0, HUGE]),
+        ("version", VERSION, get_version, "stage", ["nowhere", "\x1b[2J"]),
+        ("version", VERSION, get_version, "created_at", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", HUGE, "soon"]),
+        ("version", VERSION, get_version, "created_by", ["a" * 10_000]),
+        ("version", VERSION, get_version, "metrics", [{"a": HUGE * HUGE**10}, {"a": "1"}, []]),
+        ("resolved", VERSION, resolve_version, "version", [2]),
+        ("resolved", VERSION, resolve_version, "model", ["m2"]),
         ("model", MODEL, lambda r: r.models.get("m1"), "name", ["m2", "M1", "..", "nul"]),
         ("model", MODEL, lambda r: r.models.get("m1"), "production_version", [0, HUGE]),
         ("model", MODEL, lambda r: r.models.get("m1"), "latest_version", [-1, HUGE]),
-        ("upload", UPLOAD, lambda r: r.call(artifacts.begin_upload(SHA, 10)), "received", [-1, 11, HUGE, 10]),
-        ("upload", UPLOAD, lambda r: r.call(artifacts.begin_upload(SHA, 10)), "size", [11, 9, HUGE]),
-        ("upload", UPLOAD, lambda r: r.call(artifacts.begin_upload(SHA, 10)), "sha256", ["0" * 64, "/dev/zero"]),
-        ("upload", UPLOAD, lambda r: r.call(artifacts.begin_upload(SHA, 10)), "complete", [True]),
+        ("upload", UPLOAD, lambda r: r.call(uploads.begin_upload(SHA, 10)), "received", [-1, 11, HUGE, 10]),
+        ("upload", UPLOAD, lambda r: r.call(uploads.begin_upload(SHA, 10)), "size", [11, 9, HUGE]),
+        ("upload", UPLOAD, lambda r: r.call(uploads.begin_upload(SHA, 10)), "sha256", ["0" * 64, "/dev/zero"]),
+        ("upload", UPLOAD, lambda r: r.call(uploads.begin_upload(SHA, 10)), "complete", [True]),
         ("presence", PRESENCE, lambda r: r.artifacts.presence([SHA]), "missing", [["0" * 64], ["../x"], [7]]),
         (
             "blob",
@@ -183,7 +183,7 @@ def test_an_event_log_that_does_not_advance_ends(sequences: list[int]) -> None:
 def test_an_upload_without_progress_ends() -> None:
     """A server that reports no received bytes after a part was sent causes a ProtocolError."""
     part = Source(Path(__file__), start=0, length=5)
-    error = error_of(answering(UPLOAD), lambda r: r.call(artifacts.put_part(SHA, part, SHA)))
+    error = error_of(answering(UPLOAD), lambda r: r.call(uploads.put_part(SHA, part, SHA)))
     assert isinstance(error, ProtocolError)
     assert "5 bytes were sent" in str(error)
 
@@ -208,7 +208,7 @@ BOMBS = {
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_json_that_would_exhaust_the_parser_is_refused(bomb: str, *, asynchronous: bool) -> None:
     """The client raises neither MemoryError nor RecursionError nor an error of a parser."""
-    error = error_of(answering(BOMBS[bomb]), version, asynchronous=asynchronous)
+    error = error_of(answering(BOMBS[bomb]), get_version, asynchronous=asynchronous)
     assert isinstance(error, ProtocolError | RegistryUnavailable)
 
 
@@ -259,7 +259,7 @@ def test_a_huge_problem_is_truncated() -> None:
 )
 def test_a_huge_retry_after_is_limited(text: str, least: float | None, most: float | None) -> None:
     """The client limits the pause of a Retry-After header and ignores a value that is not a time."""
-    error = error_of(answering(b"", 503, "text/plain", retry_after=text), version)
+    error = error_of(answering(b"", 503, "text/plain", retry_after=text), get_version)
     assert isinstance(error, ServerFailed)
     assert error.retry_after_s is None or (most is not None and 0 <= error.retry_after_s <= most)
     assert least is None or error.retry_after_s is not None

@@ -23,7 +23,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def send(served: Served, host: str | None = "localhost", target: str = "/health/live", *more: str) -> bytes:
     """Send a request that needs no token, and return the response."""
     lines = [f"GET {target} HTTP/1.1", *([] if host is None else [f"Host: {host}"]), *more, "", ""]
-    return served.say("\r\n".join(lines).encode("latin-1"))
+    return served.send_raw("\r\n".join(lines).encode("latin-1"))
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_an_invalid_host_header_is_malformed(served: Served, host: str) -> None:
 def test_exactly_one_host_header_is_required(served: Served, hosts: list[str], version: str) -> None:
     """A request without a Host header or with two, even equal ones, gets 400."""
     head = f"GET /health/live HTTP/{version}\r\n" + "".join(f"Host: {host}\r\n" for host in hosts)
-    answer = served.say(head.encode() + b"\r\n")
+    answer = served.send_raw(head.encode() + b"\r\n")
     assert (status(answer), code(answer)) == (400, "malformed_request")
 
 
@@ -91,13 +91,13 @@ def test_the_host_is_checked_for_each_request_of_a_connection(served: Served) ->
 @pytest.mark.parametrize("version", ["2.0", "0.9", "3.0", "1.2", "1.9", "2", "9.9"])
 def test_another_version_of_http_is_refused(served: Served, version: str) -> None:
     """A request with any version but HTTP/1.0 and HTTP/1.1 gets 400."""
-    answer = served.say(f"GET /health/live HTTP/{version}\r\nHost: localhost\r\n\r\n".encode())
+    answer = served.send_raw(f"GET /health/live HTTP/{version}\r\nHost: localhost\r\n\r\n".encode())
     assert (status(answer), code(answer)) == (400, "malformed_request")
 
 
 def test_http_1_0_is_accepted(served: Served) -> None:
     """Old proxies send HTTP/1.0."""
-    assert status(served.say(b"GET /health/live HTTP/1.0\r\nHost: localhost\r\n\r\n")) == 200
+    assert status(served.send_raw(b"GET /health/live HTTP/1.0\r\nHost: localhost\r\n\r\n")) == 200
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_http_1_0_is_accepted(served: Served) -> None:
 @pytest.mark.parametrize("method", ["GET", "OPTIONS", "CONNECT"])
 def test_a_target_that_is_not_a_path_is_malformed(served: Served, method: str, target: str) -> None:
     """A target with a fragment, a user, another scheme or control characters gets 400."""
-    answer = served.say(f"{method} {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode("latin-1"))
+    answer = served.send_raw(f"{method} {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode("latin-1"))
     assert (status(answer), code(answer)) == (400, "malformed_request")
 
 

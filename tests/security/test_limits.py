@@ -18,7 +18,7 @@ from common_lib import HttpRegistry, RegistryConfig
 from registry_server.serving import RegistryServer, create_server
 from registry_server.settings import Settings
 from tests.security.test_sockets import DEADLINE_S, MIB, Served, code, status
-from tests.security.worlds import LogRecorder, furnished, logged
+from tests.security.worlds import LogRecorder, create_example_model, logged
 from tests.support.steps import version_of
 
 HEAD_S, BODY_S, MOST = 1.0, 1.5, 12
@@ -47,7 +47,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         assert started.wait(DEADLINE_S)
         outside = Served(inside.url, data)
         with HttpRegistry(RegistryConfig(url=inside.url, token=outside.token)) as registry:
-            furnished(registry, "a")
+            create_example_model(registry, "a")
             version_of(registry, "a", b"x" * LARGE)
         yield Running(outside, inside)
     finally:
@@ -69,7 +69,7 @@ def log() -> Iterator[LogRecorder]:
     assert recorder.failures == []
 
 
-def dripping(connection: socket.socket, pieces: Iterator[bytes], every_s: float = 0.05) -> bytes:
+def send_slowly(connection: socket.socket, pieces: Iterator[bytes], every_s: float = 0.05) -> bytes:
     """Send pieces one by one with pauses until the server closes the connection, and return its responses."""
     answer, end = b"", time.monotonic() + DEADLINE_S
     while time.monotonic() < end:
@@ -102,7 +102,7 @@ def head(*headers: bytes) -> bytes:
 )
 def test_a_large_head_is_refused(served: Served, raw: bytes) -> None:
     """A head of more than 64 KiB or 100 headers gets 431, whether it is complete or not."""
-    answer = served.say(raw)
+    answer = served.send_raw(raw)
     assert (status(answer), code(answer)) == (431, "head_too_large")
     assert b"connection: close" in answer
 
@@ -112,46 +112,46 @@ def test_chunk_marks_and_trailers_are_limited_too(served: Served, begin: bytes) 
     """Chunk extensions and trailers have the same limit as a head, because the parser stores them in the same way."""
     raw = served.head(f"PUT /v1/blobs/{'0' * 64}", "transfer-encoding: chunked") + begin
     # More than the 256 KiB of one read: what comes in the same read as bytes of the body is not counted.
-    answer = served.say(raw, *[b"y" * 2**14] * 40)
+    answer = served.send_raw(raw, *[b"y" * 2**14] * 40)
     assert (status(answer), code(answer)) == (431, "head_too_large")
-    served.done()
+    served.wait_for_empty_staging()
 
 
 def test_a_head_in_several_pieces_is_measured_as_a_whole(served: Served) -> None:
     """The limit counts all pieces of a head, also if it starts in the packet of another request."""
     pieces = [head() + GET, *[b"x: " + b"y" * 2**12 + b"\r\n"] * 18]
     with served.connect() as connection:
-        answer = dripping(connection, iter(pieces), every_s=0.01)
+        answer = send_slowly(connection, iter(pieces), every_s=0.01)
     assert answer.startswith(b"HTTP/1.1 200")
     assert b"HTTP/1.1 431" in answer
-    answer = served.say(head() + GET + b"x: " + b"y" * 2**16, b"\r\n\r\n" + head(), end=True)
+    answer = served.send_raw(head() + GET + b"x: " + b"y" * 2**16, b"\r\n\r\n" + head(), end=True)
     assert answer.count(b"HTTP/1.1 200") == 1
 
 
 def test_a_head_below_the_limits_is_accepted(served: Served) -> None:
     """A head of 99 headers and a head of 63 KiB are accepted."""
-    assert status(served.say(head(*[b"x: y"] * 98))) == 200
-    assert status(served.say(head(b"x: " + b"y" * 63 * 2**10))) == 200
+    assert status(served.send_raw(head(*[b"x: y"] * 98))) == 200
+    assert status(served.send_raw(head(b"x: " + b"y" * 63 * 2**10))) == 200
 
 
 def test_trailers_are_not_headers(served: Served) -> None:
     """A token in the trailers does not authenticate the request, even if it arrives together with the head."""
     trailer = f"authorization: Bearer {served.token}\r\n\r\n".encode()
     raw = b"GET /v1/whoami HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n0\r\n" + trailer
-    answer = served.say(raw)
+    answer = served.send_raw(raw)
     assert (status(answer), code(answer)) == (401, "unauthenticated")
 
 
 def test_malformed_http_is_refused_with_a_problem(served: Served) -> None:
     """Bytes that are not HTTP get 400 with a problem document."""
-    answer = served.say(b"what?\r\n\r\n")
+    answer = served.send_raw(b"what?\r\n\r\n")
     assert (status(answer), code(answer)) == (400, "malformed_request")
 
 
 def test_a_websocket_upgrade_is_ignored(served: Served) -> None:
     """The server answers such a request as plain HTTP, because no limit would apply to a WebSocket."""
     upgrade = (b"connection: upgrade", b"upgrade: websocket", b"sec-websocket-version: 13", b"sec-websocket-key: eA==")
-    assert status(served.say(head(*upgrade))) == 200
+    assert status(served.send_raw(head(*upgrade))) == 200
 
 
 @pytest.mark.parametrize("begin", [b"", b"\r\n", b"G"])
@@ -159,7 +159,7 @@ def test_a_head_must_arrive_in_time(served: Served, begin: bytes) -> None:
     """A client that sends nothing gets no response; one that sends single bytes gets a 4xx."""
     began = time.monotonic()
     with served.connect() as connection:
-        answer = dripping(connection, itertools.chain([begin], itertools.repeat(begin and b"E")))
+        answer = send_slowly(connection, itertools.chain([begin], itertools.repeat(begin and b"E")))
     assert time.monotonic() - began < HEAD_S + 2
     if begin:
         assert (status(answer), code(answer)) in {(408, "request_timeout"), (400, "malformed_request")}
@@ -171,7 +171,7 @@ def test_a_slow_head_is_refused_with_408(served: Served) -> None:
     """The time limit of a second request on a connection begins with its first byte."""
     with served.connect() as connection:
         drops = (bytes([byte]) for byte in GET + b"x: " + b"y" * 10_000)
-        answer = dripping(connection, itertools.chain([head()], drops))
+        answer = send_slowly(connection, itertools.chain([head()], drops))
     first, found, second = answer.partition(b"HTTP/1.1 408")
     assert status(first) == 200
     assert code(found + second) == "request_timeout"
@@ -183,9 +183,9 @@ def test_a_stalled_body_is_refused(served: Served, drop: bytes) -> None:
     path = f"/v1/blobs/{hashlib.sha256(b'x').hexdigest()}"
     with served.connect() as connection:
         begin = served.head(f"PUT {path}", "content-length: 100000") + b"x"
-        answer = dripping(connection, itertools.chain([begin], itertools.repeat(drop)))
+        answer = send_slowly(connection, itertools.chain([begin], itertools.repeat(drop)))
     assert (status(answer), code(answer)) == (408, "request_timeout")
-    served.done()
+    served.wait_for_empty_staging()
 
 
 def test_a_progressing_body_may_take_long(served: Served) -> None:
@@ -196,7 +196,7 @@ def test_a_progressing_body_may_take_long(served: Served) -> None:
     began = time.monotonic()
     with served.connect() as connection:
         connection.sendall(served.head(f"PUT {path}", f"content-length: {len(content)}", "connection: close"))
-        answer = dripping(connection, iter(pieces), every_s=BODY_S / 8)
+        answer = send_slowly(connection, iter(pieces), every_s=BODY_S / 8)
     assert time.monotonic() - began > BODY_S
     assert (status(answer), code(answer)) == (422, "digest_mismatch")
 
@@ -220,14 +220,14 @@ def test_the_rest_of_a_refused_body_is_read_for_a_limited_time(served: Served) -
     with served.connect() as connection:
         answer = b""
         with contextlib.suppress(ConnectionResetError):
-            answer = dripping(connection, itertools.chain([begin], itertools.repeat(b"x" * 2**12)), every_s=0.01)
+            answer = send_slowly(connection, itertools.chain([begin], itertools.repeat(b"x" * 2**12)), every_s=0.01)
     assert answer.count(b"HTTP/1.1") <= 1
 
 
 def test_an_idle_connection_is_closed_without_a_response(served: Served) -> None:
     """A client could mistake a 408 on an idle connection for the response to its next request."""
     with served.connect() as connection:
-        answer = dripping(connection, iter([head()]))
+        answer = send_slowly(connection, iter([head()]))
     assert answer.count(b"HTTP/1.1") == 1
 
 
@@ -238,12 +238,12 @@ def test_connections_beyond_the_limit_are_refused(served: Served) -> None:
         for _ in range(MOST):
             stack.enter_context(served.connect())
         for _ in range(3):
-            answer = served.say(head())
+            answer = served.send_raw(head())
             assert (status(answer), code(answer)) == (503, "too_many_connections")
             assert b"\r\nretry-after: 1\r\n" in answer
             answers += answer
     assert answers.count(b"connection: close") == answers.count(b"retry-after: 1") == 3
-    wait(lambda: status(served.say(head())) == 200)
+    wait(lambda: status(served.send_raw(head())) == 200)
 
 
 def wait(condition: Callable[[], bool]) -> None:
@@ -308,7 +308,7 @@ def test_two_tokens_do_not_authenticate(served: Served, path: str, second: str) 
     good = f"Bearer {served.token}"
     for values in itertools.permutations((good, second.replace("same", good))):
         lines = [f"GET {path} HTTP/1.1", "host: localhost", *(f"authorization: {value}" for value in values), "", ""]
-        answer = served.say("\r\n".join(lines).encode())
+        answer = served.send_raw("\r\n".join(lines).encode())
         assert (status(answer), code(answer)) == (401, "unauthenticated")
 
 
@@ -332,7 +332,7 @@ def test_an_encoded_slash_does_not_separate_segments(served: Served, path: str, 
 
 
 def test_httpx_receives_the_refusal_of_a_large_head(served: Served) -> None:
-    """httpx reads the response although it is still sending the request."""
+    """Httpx reads the response although it is still sending the request."""
     answer = httpx.get(f"{served.url}/v1/models", headers={"x-long": "x" * 2**16})
     assert (answer.status_code, answer.json()["code"]) == (431, "head_too_large")
     assert answer.json()["request_id"] == answer.headers["x-request-id"]

@@ -61,7 +61,7 @@ def array(**more: Any) -> dict[str, Any]:
     return node("NdArrayNode", "numpy.ndarray", type="numpy", file="a.npy", **more)
 
 
-def listed(*items: dict[str, Any]) -> dict[str, Any]:
+def list_node(*items: dict[str, Any]) -> dict[str, Any]:
     """Build the schema entry of a list."""
     return node("ListNode", "builtins.list", content=list(items))
 
@@ -92,32 +92,32 @@ def matrix(size: int) -> bytes:
 
 def many_times() -> bytes:
     """Build an archive of 60 kB that refers 40 times to one array of 60 MiB."""
-    return skops(listed(*[array() for _ in range(40)]), a=zeros(60 * MIB))
+    return skops(list_node(*[array() for _ in range(40)]), a=zeros(60 * MIB))
 
 
 def masks() -> bytes:
     """Build an archive with 40 masks of one array."""
     cached = node("CachedNode", "numpy.ndarray", __id__=1)
     mask = node("MaskedArrayNode", "numpy.ma.MaskedArray", content={"data": cached, "mask": cached})
-    return skops(listed(array(__id__=1), *[mask] * 40), a=zeros(60 * MIB))
+    return skops(list_node(array(__id__=1), *[mask] * 40), a=zeros(60 * MIB))
 
 
 def objects() -> bytes:
     """Build an archive that makes an object array from the numbers of an array."""
     shape = node("TupleNode", "builtins.tuple", content=[])
     unpacked = node("NdArrayNode", "numpy.ndarray", type="json", shape=shape, content=[array()])
-    return skops(listed(unpacked), a=zeros(40 * MIB))
+    return skops(list_node(unpacked), a=zeros(40 * MIB))
 
 
 def matrices() -> bytes:
     """Build an archive that refers 40 times to a sparse matrix, whose arrays are compressed inside it."""
     entry = node("SparseMatrixNode", "scipy.sparse.csr_matrix", type="scipy", file="a.npy")
-    return skops(listed(*[entry] * 40), a=matrix(MIB))
+    return skops(list_node(*[entry] * 40), a=matrix(MIB))
 
 
 def entries() -> bytes:
     """Build an archive whose schema has many entries with almost no data."""
-    return skops(listed(*[listed() for _ in range(40_000)]))
+    return skops(list_node(*[list_node() for _ in range(40_000)]))
 
 
 def message(number: int, content: bytes) -> bytes:
@@ -209,7 +209,7 @@ def test_a_file_that_would_fill_memory_is_refused(tmp_path: Path, name: str) -> 
 def test_the_measured_memory_fits_the_count(tmp_path: Path) -> None:
     """Refusals take little memory besides the bytes; an allowed load takes no more than was counted."""
     fine = {
-        "a": ("model.skops", skops(listed(*[array() for _ in range(5)]), a=zeros(20 * MIB))),
+        "a": ("model.skops", skops(list_node(*[array() for _ in range(5)]), a=zeros(20 * MIB))),
         "b": ("model.json", b"[" + b"{}," * 1_000_000 + b"{}]"),
         "c": ("model.safetensors", struct.pack("<Q", 2) + b"{}"),
     }
@@ -260,7 +260,7 @@ def test_a_bound_is_a_positive_whole_number(tmp_path: Path, monkeypatch: pytest.
         load(made)
 
 
-def grown(act: Callable[[], object]) -> int:
+def memory_growth(act: Callable[[], object]) -> int:
     """Measure by how much a call raises the peak memory of this process."""
     Path("/proc/self/clear_refs").write_text("5")
     before = _status("VmRSS")
@@ -288,8 +288,8 @@ def test_constants_of_onnx_are_not_computed_while_it_is_loaded(tmp_path: Path) -
     graph = helper.make_graph(nodes, "g", ends[:1], ends[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     made = make_local_version(tmp_path, {"model.onnx": model.SerializeToString()})
-    assert grown(lambda: load(made)) < 100 * MIB
-    assert grown(lambda: load(made, fold_constants=True)) > 200 * MIB
+    assert memory_growth(lambda: load(made)) < 100 * MIB
+    assert memory_growth(lambda: load(made, fold_constants=True)) > 200 * MIB
 
 
 def test_numbers_of_lightgbm_are_checked_without_filling_memory(tmp_path: Path) -> None:
@@ -325,7 +325,8 @@ def masked() -> bytes:
 
 TINY_BOMBS: dict[str, Callable[[], bytes]] = {
     "so many bytes": lambda: skops(
-        listed(*[node("NdArrayNode", "numpy.bytes_", type="numpy", file="a.npy") for _ in range(20)]), a=number(2**31)
+        list_node(*[node("NdArrayNode", "numpy.bytes_", type="numpy", file="a.npy") for _ in range(20)]),
+        a=number(2**31),
     ),
     "so many bytes of nothing": lambda: skops(
         node("NdArrayNode", "numpy.void", type="numpy", file="a.npy"), a=number(2**31 - 1)

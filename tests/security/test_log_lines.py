@@ -28,13 +28,20 @@ UGLY = [
 ]
 
 
-def twice(text: str) -> str:
+def percent_encode_twice(text: str) -> str:
     """Percent-encode every character, and then the percent signs."""
     return "".join(f"%{byte:02x}" for byte in text.encode()).replace("%", "%25")
 
 
 HIDDEN = [
-    *(SECRET, f"x{SECRET}y", quote(SECRET), SECRET.replace("_", "%5f"), SECRET.replace("_", "%5F"), twice(SECRET)),
+    *(
+        SECRET,
+        f"x{SECRET}y",
+        quote(SECRET),
+        SECRET.replace("_", "%5f"),
+        SECRET.replace("_", "%5F"),
+        percent_encode_twice(SECRET),
+    ),
     *("".join(f"%{byte:02X}" for byte in SECRET.encode()), SECRET.replace("m", "%6d", 1), SECRET.upper()),
     *(
         f"a=1&t={SECRET}",
@@ -46,7 +53,7 @@ HIDDEN = [
 ]
 
 
-def whole(line: bytes | str) -> dict[str, Any]:
+def parse_line(line: bytes | str) -> dict[str, Any]:
     """Parse a log line, and fail unless it is one bounded line of printable ASCII."""
     text = line.decode() if isinstance(line, bytes) else line
     assert text.isascii()
@@ -64,7 +71,7 @@ def record(message: str, *args: Any, **extra: Any) -> str:
     return logs.JsonLines().format(made)
 
 
-def places(text: str) -> Iterator[bytes | str]:
+def lines_with(text: str) -> Iterator[bytes | str]:
     """Yield a log line for each place in which foreign text can occur."""
     line = logs.AccessLine(datetime.now(UTC), "id", "GET", text, 200, 1.0)
     yield logs.encode_line(line)
@@ -88,9 +95,9 @@ def places(text: str) -> Iterator[bytes | str]:
 @pytest.mark.parametrize("text", UGLY, ids=ascii)
 def test_a_log_line_is_one_line_of_ascii(text: str) -> None:
     """Foreign text can neither control a terminal nor start a second line, and its value can be restored."""
-    for line in places(text):
-        assert whole(line)
-    assert whole(record("x", peer=text))["peer"].encode("utf-8", "surrogatepass") == text.encode(
+    for line in lines_with(text):
+        assert parse_line(line)
+    assert parse_line(record("x", peer=text))["peer"].encode("utf-8", "surrogatepass") == text.encode(
         "utf-8", "surrogatepass"
     )
 
@@ -98,22 +105,24 @@ def test_a_log_line_is_one_line_of_ascii(text: str) -> None:
 @pytest.mark.parametrize("text", HIDDEN, ids=range(len(HIDDEN)))
 def test_no_log_line_contains_a_token(text: str) -> None:
     """A token is redacted, complete or shortened, in any spelling and any place."""
-    for line in places(text):
-        decoded = json.dumps(whole(line))
+    for line in lines_with(text):
+        decoded = json.dumps(parse_line(line))
         for _ in range(4):
             decoded = unquote(decoded)
         assert SECRET[4:20].lower() not in decoded.lower()
         assert "mrg_[redacted]" in decoded or "mrg_" not in text
-    assert whole(logs.encode_line({"path": f"/v1/tokens/{text}"}))["path"].startswith(("/v1/tokens/", "/v1/tokens/x"))
+    assert parse_line(logs.encode_line({"path": f"/v1/tokens/{text}"}))["path"].startswith(
+        ("/v1/tokens/", "/v1/tokens/x")
+    )
 
 
 @pytest.mark.parametrize("text", ["y" * 10**6, "é" * 10**6, "%41" * 10**5, "\u202e" * 10**6, f"{'z' * 1_980}{SECRET}"])
 def test_the_length_of_a_log_line_is_limited(text: str) -> None:
     """Each field and the whole line have a limit; a token that is cut at the limit is redacted too."""
-    for line in places(text):
-        assert SECRET[4:12] not in json.dumps(whole(line))
+    for line in lines_with(text):
+        assert SECRET[4:12] not in json.dumps(parse_line(line))
     many = {f"k{n}": text for n in range(200)}
-    assert whole(logs.encode_line({"time": "now", "level": "info", "message": text} | many))["level"] == "info"
+    assert parse_line(logs.encode_line({"time": "now", "level": "info", "message": text} | many))["level"] == "info"
 
 
 def test_a_value_that_cannot_be_encoded_is_logged_by_its_type() -> None:
@@ -135,8 +144,8 @@ def test_a_value_that_cannot_be_encoded_is_logged_by_its_type() -> None:
         {"x": {"x": {"x": {"x": 1}}}},
         b"\xff",
     ):
-        assert whole(record("x", value=value))["message"] == "x"
-    assert whole(record("%s", Broken()))
+        assert parse_line(record("x", value=value))["message"] == "x"
+    assert parse_line(record("%s", Broken()))
 
 
 def test_an_ordinary_log_line_is_not_changed() -> None:
@@ -187,7 +196,7 @@ def test_logged_refusals_name_the_caller_and_the_address(running: Running) -> No
     for text in log.texts:
         assert secret not in text
         assert running.outside.token not in text
-        whole(text)
+        parse_line(text)
 
 
 def test_a_quiet_server_still_logs_refusals(tmp_path: Path) -> None:
@@ -207,7 +216,7 @@ def test_a_quiet_server_still_logs_refusals(tmp_path: Path) -> None:
             server.terminate()
             rest = server.stderr.read()
     assert token not in rest
-    parsed = [whole(line) for line in rest.splitlines()]
+    parsed = [parse_line(line) for line in rest.splitlines()]
     refused = [line for line in parsed if line["logger"] == "registry_server.security"]
     assert [(line["status"], line["code"]) for line in refused] == [
         (401, "unauthenticated"),
@@ -224,11 +233,11 @@ def test_a_token_in_an_address_is_not_logged(tmp_path: Path, capfd: pytest.Captu
         for path in (
             f"/v1/tokens/{token}",
             f"/v1/models/{token.replace('_', '%5F')}",
-            f"/{twice(token)}",
+            f"/{percent_encode_twice(token)}",
             "/\u202e\x9b",
         ):
             httpx.get(running.inside.url + quote(path, safe="/%"), headers=headers)
     written = [line for line in capfd.readouterr().err.splitlines() if '"registry_server.access"' in line]
     assert len(written) >= 4
     for line in written:
-        assert token[4:] not in json.dumps(whole(line))
+        assert token[4:] not in json.dumps(parse_line(line))

@@ -176,7 +176,9 @@ def test_a_pickle_under_a_safe_name_is_recognised(tmp_path: Path, mark: Path, su
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
-def test_a_joblib_file_with_the_suffix_of_skops_is_refused(tmp_path: Path, mark: Path, pack: Callable[[bytes], bytes]) -> None:
+def test_a_joblib_file_with_the_suffix_of_skops_is_refused(
+    tmp_path: Path, mark: Path, pack: Callable[[bytes], bytes]
+) -> None:
     """A204: a joblib file is refused, plain and compressed."""
     found = attempt(tmp_path / "v", {"model.skops": pack(pickle.dumps(Payload(mark)))})
     assert_untouched(found, mark, opens=1)

@@ -78,13 +78,13 @@ def writable(place: Path) -> None:
     place.chmod(0o777 if place.is_dir() else 0o666)
 
 
-def of_the_group(place: Path) -> None:
+def writable_by_group(place: Path) -> None:
     """Let the group change a file or folder."""
     place.chmod(0o770 if place.is_dir() else 0o660)
 
 
 HARMS = [(name, harm) for name in FILES for harm in (link, pipe, writable)]
-HARMS += [("admin-token", harm) for harm in (dangling, folder, of_the_group)]
+HARMS += [("admin-token", harm) for harm in (dangling, folder, writable_by_group)]
 
 
 @pytest.mark.parametrize(("name", "harm"), HARMS)
@@ -106,7 +106,7 @@ def test_a_folder_that_others_can_change_prevents_the_start(
     assert refusal(data).startswith(str(data / name))
 
 
-@pytest.mark.parametrize("harm", [writable, of_the_group, link])
+@pytest.mark.parametrize("harm", [writable, writable_by_group, link])
 def test_a_data_folder_that_others_can_change_is_not_served(data: Path, harm: Callable[[Path], None]) -> None:
     """No command that opens the data folder uses it either."""
     harm(data)

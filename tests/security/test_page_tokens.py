@@ -10,7 +10,7 @@ from registry_server.domain.errors import NumberBeyond64Bits
 from registry_server.domain.models import ModelFilter
 from registry_server.domain.pages import Order
 from registry_server.domain.versions import VersionFilter
-from tests.security.worlds import MODEL, World, nothing_happens, opened, problem
+from tests.security.worlds import MODEL, World, assert_unchanged, open_world, problem
 
 LISTS = {
     "/v1/models?limit=1": ("models", ModelFilter(), Order.NAME),
@@ -26,7 +26,7 @@ LISTS = {
 @pytest.fixture(scope="module", params=["memory", "postgres"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Provide a registry with more than one page of each list."""
-    with opened(request) as this:
+    with open_world(request) as this:
         with this.backend.registry() as registry:
             registry.models.create("gbpusd-direction", "regression")
             registry.principals.create("analyst", "human", [])
@@ -41,7 +41,7 @@ def test_a_page_token_with_a_flipped_bit_is_refused(world: World, listed: str) -
     """The server detects every single flipped bit of a token."""
     token = world.send("GET", listed).json()["next_page_token"]
     assert world.send("GET", f"{listed}&page_token={token}").status_code == 200
-    with nothing_happens(world):
+    with assert_unchanged(world):
         for place, bit in ((place, bit) for place in range(len(token)) for bit in range(7)):
             flipped = token[:place] + chr(ord(token[place]) ^ 1 << bit) + token[place + 1 :]
             answer = world.send("GET", f"{listed}&page_token={quote(flipped, safe='')}")
@@ -62,7 +62,7 @@ def test_a_page_token_belongs_to_its_list(world: World) -> None:
     """A token is invalid for other filters, another order and other lists, where it would skip or repeat rows."""
     tokens = {listed: world.send("GET", listed).json()["next_page_token"] for listed in LISTS}
     others = ["/v1/models?limit=1&owner=admin", "/v1/models?limit=1&order=-name", "/v1/models?limit=1&tombstoned=true"]
-    with nothing_happens(world):
+    with assert_unchanged(world):
         for own, token in tokens.items():
             for listed in (*LISTS, *others):
                 answer = world.send("GET", f"{listed}&page_token={token}")
@@ -96,7 +96,7 @@ def test_a_page_token_belongs_to_its_list(world: World) -> None:
 def test_a_forged_page_token_is_refused(world: World, listed: str, place: str) -> None:
     """The checksum is not secret, so the server checks the contents of a token like any other input."""
     token = pages._encode(place.encode() + pages._checksum(place.encode(), LISTS[listed]))
-    with nothing_happens(world):
+    with assert_unchanged(world):
         answer = world.send("GET", f"{listed}&page_token={token}")
     if "history" in listed and place in {"[0]", f"[{2**31}]"}:
         # Places in the log that there may be: a caller that forges one of those sees what it may read anyway.
@@ -121,14 +121,14 @@ def test_pages_of_one_make_the_whole_list(world: World, listed: str) -> None:
 @pytest.mark.parametrize("letter", ["A", "=", "_", "%00", "%F0%9F%92%A9"])
 def test_the_refusal_of_a_long_page_token_is_short(world: World, letter: str, length: int) -> None:
     """A token of any length gets a short problem document."""
-    with nothing_happens(world):
+    with assert_unchanged(world):
         answer = world.send("GET", f"/v1/tokens?page_token={letter * length}")
     assert (answer.status_code, problem(answer)["code"]) == (422, "invalid_page_token")
 
 
 def test_a_number_beyond_64_bits_is_refused_by_every_query(world: World) -> None:
     """Each engine translates its own errors where it binds values, for reads and for writes."""
-    with nothing_happens(world):
+    with assert_unchanged(world):
         for number in (2**63, 2**64, 2**70):
             with pytest.raises(NumberBeyond64Bits, match="more than 64 bits"):
                 world.backend._portal.call(world.backend.env.database.read.events.list_after, number, 1)

@@ -51,7 +51,7 @@ def send(http: httpx.Client, token: str, method: str, path: str, body: Any = Non
     return http.request(method, path, json=body, headers=usual | headers)
 
 
-def limited(answer: httpx.Response, code: str) -> None:
+def assert_limited(answer: httpx.Response, code: str) -> None:
     """Fail unless the response is a 429 with this code, a remedy and the time to retry."""
     assert (answer.status_code, answer.json()["code"]) == (429, code), answer.text
     assert 1 <= int(answer.headers["retry-after"]) <= 120
@@ -65,7 +65,7 @@ def test_wrong_tokens_are_limited_and_a_valid_one_passes(running: Running, http:
         answers = [send(http, secret, "GET", "/v1/whoami") for secret in wrong * 2]
         assert [answer.status_code for answer in answers[:WRONG]] == [401] * WRONG
         for answer in answers[WRONG:]:
-            limited(answer, "too_many_failures")
+            assert_limited(answer, "too_many_failures")
             assert answer.json()["field"] == "peer"
         assert send(http, token, "GET", "/v1/whoami").status_code == 200
         assert running.outside.get("/v1/whoami").status_code == 200
@@ -79,11 +79,11 @@ def test_a_client_with_an_invalid_token_gets_retry_after(running: Running, http:
     for _ in range(WRONG + 1):
         send(http, new_secret(), "GET", "/v1/whoami")
     config = RegistryConfig(url=running.inside.url, token=new_secret(), resolve=None, deadline_s=2.0)
-    with HttpRegistry(config) as registry, pytest.raises(RateLimited) as limited:
+    with HttpRegistry(config) as registry, pytest.raises(RateLimited) as assert_limited:
         registry.principals.whoami()
-    assert limited.value.retryable
-    assert limited.value.retry_after_s
-    assert "too_many_failures" in limited.value.detail
+    assert assert_limited.value.retryable
+    assert assert_limited.value.retry_after_s
+    assert "too_many_failures" in assert_limited.value.detail
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -103,7 +103,7 @@ def test_rows_are_limited_by_their_bytes(running: Running, http: httpx.Client, t
     count = statuses.count(201)
     assert BURST // 9_000 <= count <= BURST // 8_000 + 2
     assert statuses == [201] * count + [429] * (12 - count)
-    limited(answers[-1], "rate_limited")
+    assert_limited(answers[-1], "rate_limited")
     assert send(http, token, "GET", "/v1/models").status_code == 200
     assert send(http, running.outside.token, "POST", "/v1/presence", {"sha256": []}).status_code == 200
 
@@ -128,39 +128,39 @@ def test_an_announced_length_above_the_limit_costs_little(running: Running, http
     for length in ("99999999999", "9" * 30):
         lines = [f"POST /v1/models HTTP/1.1\r\nHost: localhost\r\nauthorization: Bearer {token}"]
         lines += ["content-type: application/json", f"content-length: {length}", "", ""]
-        running.outside.say("\r\n".join(lines).encode())
+        running.outside.send_raw("\r\n".join(lines).encode())
     assert send(http, token, "POST", "/v1/presence", {"sha256": []}).status_code == 200
 
 
-def announce(http: httpx.Client, token: str, content: str, size: int) -> httpx.Response:
+def begin_upload(http: httpx.Client, token: str, content: str, size: int) -> httpx.Response:
     """Begin an upload of some content with an announced size."""
     return send(http, token, "PUT", f"/v1/uploads/{hashlib.sha256(content.encode()).hexdigest()}", {"size": size})
 
 
 def test_open_uploads_are_limited(running: Running, http: httpx.Client, token: str) -> None:
     """A deleted upload makes room for another one, and an open upload can continue."""
-    assert [announce(http, token, f"{n}", 10).status_code for n in range(UPLOADS)] == [200] * UPLOADS
-    limited(announce(http, token, "more", 10), "quota_exceeded")
-    assert announce(http, token, "0", 10).status_code == 200
+    assert [begin_upload(http, token, f"{n}", 10).status_code for n in range(UPLOADS)] == [200] * UPLOADS
+    assert_limited(begin_upload(http, token, "more", 10), "quota_exceeded")
+    assert begin_upload(http, token, "0", 10).status_code == 200
     sha256 = hashlib.sha256(b"0").hexdigest()
     assert send(http, token, "DELETE", f"/v1/uploads/{sha256}").status_code == 204
-    assert announce(http, token, "more", 10).status_code == 200
+    assert begin_upload(http, token, "more", 10).status_code == 200
 
 
 def test_announced_bytes_are_limited(running: Running, http: httpx.Client, token: str) -> None:
     """The sum of all announced sizes may be exactly the limit."""
-    assert announce(http, token, "a", ANNOUNCED - 10).status_code == 200
-    limited(announce(http, token, "b", 11), "quota_exceeded")
-    assert announce(http, token, "b", 10).status_code == 200
-    limited(announce(http, token, "c", 1), "quota_exceeded")
+    assert begin_upload(http, token, "a", ANNOUNCED - 10).status_code == 200
+    assert_limited(begin_upload(http, token, "b", 11), "quota_exceeded")
+    assert begin_upload(http, token, "b", 10).status_code == 200
+    assert_limited(begin_upload(http, token, "c", 1), "quota_exceeded")
 
 
 def test_an_exceeded_upload_quota_is_explained(running: Running, http: httpx.Client, token: str) -> None:
     """The remedy of the problem suggests to delete an upload."""
     for n in range(UPLOADS):
-        announce(http, token, f"held {n}", 1)
-    answer = announce(http, token, "one too many", 1)
-    limited(answer, "quota_exceeded")
+        begin_upload(http, token, f"held {n}", 1)
+    answer = begin_upload(http, token, "one too many", 1)
+    assert_limited(answer, "quota_exceeded")
     assert "delete" in answer.json()["remedy"]
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from common_lib import Grant, Role
 from registry_server.testing import backend
-from tests.security.route_rights import ALL, FILES, MODEL, ONE, ROLLED, Route, rolled
-from tests.security.worlds import World, furnished, problem
+from tests.security.route_rights import ALL, FILES, MODEL, ONE, ROLLED, Route, create_rolled_model
+from tests.security.worlds import World, create_example_model, problem
 
 ADMIN = Grant(role=Role.ADMIN, models="*")
 # What is left to the caller when the right is gone; each can still read the model but for the last two.
@@ -56,8 +56,8 @@ class Leaver:
     def __init__(self, world: World) -> None:
         self.world = world
         with world.backend.registry() as admin:
-            furnished(admin, MODEL)
-            rolled(admin)
+            create_example_model(admin, MODEL)
+            create_rolled_model(admin)
             admin.principals.create("leaver", "human", [ADMIN])
             admin.principals.create("bystander", "human", [])
             self._token = admin.principals.issue_token("leaver").secret
@@ -70,7 +70,7 @@ class Leaver:
         with self.world.http(self._token) as http:
             return http.request(route.method, path + route.query, json=route.body, headers=headers)
 
-    def become(self, grants: list[Grant]) -> None:
+    def replace_grants(self, grants: list[Grant]) -> None:
         """Replace the grants of the principal as an admin."""
         with self.world.backend.registry() as admin:
             admin.principals.update("leaver", grants, force=True, reason="so it is")
@@ -85,7 +85,7 @@ def leaver() -> Iterator[Leaver]:
         found.world.close()
 
 
-def seen(answer: httpx.Response) -> Any:
+def repeatable_part(answer: httpx.Response) -> Any:
     """Return the parts of a response that a replay must repeat; the secret of a token is returned only once."""
     headers = {name: answer.headers.get(name) for name in ("etag", "location", "content-type")}
     body = answer.json() if answer.content else None
@@ -111,14 +111,14 @@ def test_a_replay_requires_the_right(leaver: Leaver, route: Route, left: str) ->
     with leaver.world.copied():
         first = leaver.send(route)
         assert first.is_success, first.text
-        leaver.become(LEFT[left])
+        leaver.replace_grants(LEFT[left])
         before = leaver.world.stored_state()
         refused = leaver.send(route)
         assert refused.status_code in {403, 404}
         assert problem(refused)["code"] in {"forbidden", "model_not_found"}
         assert leaver.world.stored_state() == before
-        leaver.become([ADMIN])
-        assert seen(leaver.send(route)) == seen(first)
+        leaver.replace_grants([ADMIN])
+        assert repeatable_part(leaver.send(route)) == repeatable_part(first)
 
 
 @pytest.mark.parametrize(("route", "role"), BY_BODY, ids=lambda part: str(getattr(part, "body", part)))
@@ -127,10 +127,10 @@ def test_a_right_required_by_the_body_is_checked_at_each_replay(leaver: Leaver, 
     with leaver.world.copied():
         first = leaver.send(route)
         assert first.is_success, first.text
-        leaver.become([Grant(role=role, models="*")])
+        leaver.replace_grants([Grant(role=role, models="*")])
         assert problem(leaver.send(route))["code"] == "forbidden"
-        leaver.become([ADMIN])
-        assert seen(leaver.send(route)) == seen(first)
+        leaver.replace_grants([ADMIN])
+        assert repeatable_part(leaver.send(route)) == repeatable_part(first)
 
 
 def test_the_model_in_the_body_is_checked_at_each_replay(leaver: Leaver) -> None:
@@ -138,7 +138,7 @@ def test_the_model_in_the_body_is_checked_at_each_replay(leaver: Leaver) -> None
     route = WRITES[0]
     with leaver.world.copied():
         assert leaver.send(route).status_code == 201
-        leaver.become([Grant(role=Role.WORKBENCH, models="gbpusd-*")])
+        leaver.replace_grants([Grant(role=Role.WORKBENCH, models="gbpusd-*")])
         assert problem(leaver.send(route))["code"] == "model_not_found"
-        leaver.become([Grant(role=Role.WORKBENCH, models="gbpusd-*"), Grant(role=Role.ANALYSIS, models="*")])
+        leaver.replace_grants([Grant(role=Role.WORKBENCH, models="gbpusd-*"), Grant(role=Role.ANALYSIS, models="*")])
         assert problem(leaver.send(route))["code"] == "forbidden"

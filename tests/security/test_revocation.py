@@ -13,9 +13,9 @@ import pytest
 
 from common_lib import Grant, HttpRegistry, PrincipalKind, RegistryConfig, Role
 from tests.security.servers import Lines, Running, lines, serving
-from tests.security.test_slow_clients import narrow
+from tests.security.test_slow_clients import connect_with_small_buffer
 from tests.security.test_sockets import DEADLINE_S, MIB, code, status
-from tests.security.worlds import furnished
+from tests.security.worlds import create_example_model
 from tests.support.steps import version_of
 
 FILE = "/v1/models/a/versions/3/files/model.bin"
@@ -25,7 +25,7 @@ SOON_S = 5.0
 TRANSFERS = ("download", "stalled download", "download between questions", "blob", "chunked blob", "part", "json")
 
 
-class Person(NamedTuple):
+class Participant(NamedTuple):
     """A principal and its token, which an admin may revoke."""
 
     name: str
@@ -38,7 +38,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Start one server with a large file."""
     with serving(tmp_path_factory.mktemp("revoked")) as running:
         with admin(running) as registry:
-            furnished(registry, "a")
+            create_example_model(registry, "a")
             version_of(registry, "a", b"x" * (24 * MIB))
         yield running
 
@@ -48,22 +48,22 @@ def admin(running: Running) -> HttpRegistry:
     return HttpRegistry(RegistryConfig(url=running.inside.url, token=running.outside.token))
 
 
-def person(registry: HttpRegistry, name: str) -> Person:
+def create_participant(registry: HttpRegistry, name: str) -> Participant:
     """Create a principal with the rights to read and upload."""
     registry.principals.create(
         name, PrincipalKind.SERVICE, [Grant(role=Role.WORKBENCH, models="*"), Grant(role=Role.AUDITOR, models="*")]
     )
     issued = registry.principals.issue_token(name)
-    return Person(name, issued.secret or "", issued.token.id)
+    return Participant(name, issued.secret or "", issued.token.id)
 
 
-def begun(running: Running, transfer: str, who: Person) -> socket.socket:
+def begin_transfer(running: Running, transfer: str, who: Participant) -> socket.socket:
     """Open a connection and begin a transfer on it."""
     served = running.outside
     usual = f"Host: localhost\r\nauthorization: Bearer {who.token}\r\nidempotency-key: 12345678-{transfer[:4]}\r\n"
     get = f"GET {FILE} HTTP/1.1\r\n{usual}\r\n"
     if "download" in transfer:
-        connection = narrow(served)
+        connection = connect_with_small_buffer(served)
         # The questions around it are of somebody whose token stays.
         around = served.head("GET /v1/whoami") if "between" in transfer else b""
         connection.sendall(around + get.encode() + around)
@@ -83,14 +83,14 @@ def begun(running: Running, transfer: str, who: Person) -> socket.socket:
     return connection
 
 
-def _announce(running: Running, who: Person) -> None:
+def _announce(running: Running, who: Participant) -> None:
     body = b'{"size":%d}' % len(BODY)
     head = f"PUT /v1/uploads/{SHA256} HTTP/1.1\r\nHost: localhost\r\nauthorization: Bearer {who.token}\r\n"
     head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    assert status(running.outside.say(head.encode() + body)) == 200
+    assert status(running.outside.send_raw(head.encode() + body)) == 200
 
 
-def ended(connection: socket.socket, transfer: str) -> tuple[float, bytes]:
+def continue_transfer(connection: socket.socket, transfer: str) -> tuple[float, bytes]:
     """Continue a transfer until the server ends it; return its seconds, and the response unless it is a file."""
     began, answer = time.monotonic(), b""
     drop = b"40\r\n" + b"w" * 64 + b"\r\n" if transfer == "chunked blob" else b"w" * 64
@@ -119,52 +119,55 @@ def _is_reset(connection: socket.socket) -> bool:
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in watch.poll(0))
 
 
-def take_token(registry: HttpRegistry, who: Person) -> None:
+def revoke_token(registry: HttpRegistry, who: Participant) -> None:
     """Revoke the token of a principal."""
     registry.principals.revoke_token(who.token_id)
 
 
-def take_grant(registry: HttpRegistry, who: Person) -> None:
+def remove_grant(registry: HttpRegistry, who: Participant) -> None:
     """Replace the grants of a principal by another one."""
     registry.principals.update(who.name, [Grant(role=Role.AUDITOR, models="*")], revision=1)
 
 
-@pytest.mark.parametrize("take", [take_token, take_grant])
-def test_a_revocation_ends_every_transfer(running: Running, take: Any) -> None:
+@pytest.mark.parametrize("withdraw", [revoke_token, remove_grant])
+def test_a_revocation_ends_every_transfer(running: Running, withdraw: Any) -> None:
     """Each transfer ends within five seconds, even if no bytes move; an upload gets the reason as its response."""
     with lines() as log, admin(running) as registry, contextlib.ExitStack() as stack:
-        people = [person(registry, f"{take.__name__.replace('_', '-')}-{n}") for n in range(len(TRANSFERS))]
+        people = [
+            create_participant(registry, f"{withdraw.__name__.replace('_', '-')}-{n}") for n in range(len(TRANSFERS))
+        ]
         connections = [
-            stack.enter_context(begun(running, transfer, who)) for transfer, who in zip(TRANSFERS, people, strict=True)
+            stack.enter_context(begin_transfer(running, transfer, who))
+            for transfer, who in zip(TRANSFERS, people, strict=True)
         ]
         with ThreadPoolExecutor(len(TRANSFERS)) as threads:
-            ends = [threads.submit(ended, *pair) for pair in zip(connections, TRANSFERS, strict=True)]
+            ends = [threads.submit(continue_transfer, *pair) for pair in zip(connections, TRANSFERS, strict=True)]
             assert not any(end.done() for end in ends)
             for who in people:
-                take(registry, who)
+                withdraw(registry, who)
             found = {transfer: end.result() for transfer, end in zip(TRANSFERS, ends, strict=True)}
     assert {transfer: took_s for transfer, (took_s, _) in found.items() if took_s > SOON_S + 1} == {}
-    refused = (401, "unauthenticated") if take is take_token else (403, "forbidden")
+    refused = (401, "unauthenticated") if withdraw is revoke_token else (403, "forbidden")
     for transfer in ("blob", "chunked blob", "part", "json"):
         assert (status(found[transfer][1]), code(found[transfer][1])) == refused
-    running.outside.done()
+    running.outside.wait_for_empty_staging()
     _is_logged(log, people)
 
 
-def _is_logged(log: Lines, people: list[Person]) -> None:
-    ended = [line for line in log.security() if line["message"] in {"refused", "transfer_revoked"}]
-    assert {line["principal"] for line in ended} == {who.name for who in people}
-    assert {line["token"] for line in ended} == {who.token_id for who in people}
+def _is_logged(log: Lines, people: list[Participant]) -> None:
+    lines_of_ends = [line for line in log.security() if line["message"] in {"refused", "transfer_revoked"}]
+    assert {line["principal"] for line in lines_of_ends} == {who.name for who in people}
+    assert {line["token"] for line in lines_of_ends} == {who.token_id for who in people}
     assert not [line for line in log.texts if "Traceback" in line or any(who.token in line for who in people)]
 
 
 def test_transfers_of_other_principals_continue(running: Running) -> None:
     """An additional grant, or the revocation of another principal's token, ends no transfer."""
     with admin(running) as registry:
-        stays, goes = person(registry, "stays"), person(registry, "goes")
-        with begun(running, "blob", stays) as connection:
+        stays, goes = create_participant(registry, "stays"), create_participant(registry, "goes")
+        with begin_transfer(running, "blob", stays) as connection:
             connection.sendall(BODY[: MIB // 2])
-            take_token(registry, goes)
+            revoke_token(registry, goes)
             more = [*registry.principals.get("stays").grants, Grant(role=Role.STRATEGY, models="a")]
             registry.principals.update("stays", more, revision=1)
             end = time.monotonic() + 3.5

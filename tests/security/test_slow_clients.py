@@ -18,7 +18,7 @@ import pytest
 from common_lib import HttpRegistry, RegistryConfig
 from tests.security.servers import Lines, Running, lines, serving
 from tests.security.test_sockets import DEADLINE_S, MIB, Served, code, status
-from tests.security.worlds import furnished
+from tests.security.worlds import create_example_model
 from tests.support.steps import version_of
 
 ANSWER_S, BODY_S, MOST = 1.0, 1.0, 20
@@ -35,7 +35,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     rates = {"min_answer_bytes_per_s": RATE, "min_body_bytes_per_s": RATE}
     with serving(tmp_path_factory.mktemp("slow"), **limits, **rates) as running:
         with HttpRegistry(RegistryConfig(url=running.inside.url, token=running.outside.token)) as registry:
-            furnished(registry, "a")
+            create_example_model(registry, "a")
             version_of(registry, "a", b"x" * LARGE)
         yield running
 
@@ -54,7 +54,7 @@ def log() -> Iterator[Lines]:
     assert not [line for line in recorder.texts if "Traceback" in line]
 
 
-def narrow(served: Served) -> socket.socket:
+def connect_with_small_buffer(served: Served) -> socket.socket:
     """Open a connection whose receive buffer is as small as the kernel allows."""
     parts = urlsplit(served.url)
     connection = socket.socket()
@@ -64,7 +64,7 @@ def narrow(served: Served) -> socket.socket:
     return connection
 
 
-def until(condition: Callable[[], bool]) -> float:
+def wait_until(condition: Callable[[], bool]) -> float:
     """Wait until a condition is true, and return the seconds it took."""
     began = time.monotonic()
     while not condition():
@@ -73,7 +73,7 @@ def until(condition: Callable[[], bool]) -> float:
     return time.monotonic() - began
 
 
-def serves(served: Served) -> bool:
+def is_serving(served: Served) -> bool:
     """Return whether the server responds to another client."""
     with contextlib.suppress(httpx.TransportError):
         return httpx.get(f"{served.url}/health/live").status_code == 200
@@ -83,13 +83,13 @@ def serves(served: Served) -> bool:
 def test_unread_responses_do_not_hold_connections(served: Served, log: Lines) -> None:
     """The server closes connections whose client reads nothing, and then serves other clients again."""
     with contextlib.ExitStack() as stack:
-        until(lambda: serves(served))
+        wait_until(lambda: is_serving(served))
         for _ in range(MOST):
-            connection = stack.enter_context(narrow(served))
+            connection = stack.enter_context(connect_with_small_buffer(served))
             with contextlib.suppress(OSError):
                 connection.sendall(served.head(f"GET {FILE}") * 28)
-        assert until(lambda: serves(served)) < ANSWER_S * 2 + 3
-        until(lambda: len(log.security(message="answer_not_taken")) >= MOST)
+        assert wait_until(lambda: is_serving(served)) < ANSWER_S * 2 + 3
+        wait_until(lambda: len(log.security(message="answer_not_taken")) >= MOST)
     assert all(line["peer"].startswith("127.0.0.1:") for line in log.security(message="answer_not_taken"))
 
 
@@ -97,7 +97,7 @@ def test_a_response_must_be_read_at_the_minimum_rate(running: Running) -> None:
     """The limit covers one file, several files, many responses, and a client that reads a few bytes now and then."""
     served, began = running.outside, time.monotonic()
     file = served.head(f"GET {FILE}")
-    connections = [narrow(served) for _ in range(4)]
+    connections = [connect_with_small_buffer(served) for _ in range(4)]
     addresses = {connection.getsockname() for connection in connections}
     for connection, raw in zip(connections, (file, file * 3, OPENAPI * 40, file), strict=True):
         connection.sendall(raw)
@@ -110,16 +110,16 @@ def test_a_response_must_be_read_at_the_minimum_rate(running: Running) -> None:
     with contextlib.ExitStack() as stack:
         for connection in connections:
             stack.enter_context(connection)
-        until(lambda: not ends())
-        until(ends)
+        wait_until(lambda: not ends())
+        wait_until(ends)
     assert time.monotonic() - began < ANSWER_S * 3 + 4
-    until(lambda: not running.inside.server_state.tasks)
+    wait_until(lambda: not running.inside.server_state.tasks)
 
 
 def test_a_slow_but_steady_reader_gets_the_whole_response(served: Served) -> None:
     """The whole transfer may take many times the limit if each pause is shorter than the limit."""
     began, size = time.monotonic(), 0
-    with narrow(served) as connection:
+    with connect_with_small_buffer(served) as connection:
         connection.sendall(served.head(f"GET {FILE}", "connection: close"))
         while time.monotonic() - began < ANSWER_S * 3:
             size += len(connection.recv(RATE // 2))
@@ -145,7 +145,7 @@ def test_a_body_below_the_minimum_rate_is_refused(served: Served) -> None:
         answers = list(threads.map(lambda slow: _sent_slowly(served, *slow), SLOW))
     assert [(status(answer), code(answer)) for answer in answers] == [(408, "request_timeout")] * len(SLOW)
     assert time.monotonic() - began < BODY_S * 2 + 4
-    served.done()
+    served.wait_for_empty_staging()
 
 
 def _sent_slowly(served: Served, target: str, rate: int, framing: str) -> bytes:
@@ -169,12 +169,12 @@ def test_a_body_at_twice_the_minimum_rate_is_accepted(served: Served) -> None:
 
 def test_a_deadline_during_a_response_logs_no_error(running: Running, log: Lines) -> None:
     """The server closes the connection at once and logs no error."""
-    with narrow(running.outside) as connection:
+    with connect_with_small_buffer(running.outside) as connection:
         connection.sendall(running.outside.head(f"GET {FILE}", "x-request-deadline-ms: 200"))
         connection.recv(1)
         address = connection.getsockname()
-        until(lambda: all(one.client != address for one in tuple(running.inside.server_state.connections)))
-    until(lambda: not running.inside.server_state.tasks)
+        wait_until(lambda: all(one.client != address for one in tuple(running.inside.server_state.connections)))
+    wait_until(lambda: not running.inside.server_state.tasks)
     assert not [line for line in log.texts if '"level":"error"' in line]
 
 
@@ -216,8 +216,8 @@ def test_disconnects_of_every_kind_leave_nothing_behind(running: Running, log: L
         for cut in sorted({0, 1, len(raw) // 2, len(raw) - 1, len(raw)}):
             for ending in ("close", "reset", "half", "half, then reset"):
                 _leave(served, raw[:cut], ending)
-    until(lambda: not running.inside.server_state.tasks)
-    until(lambda: serves(served))
+    wait_until(lambda: not running.inside.server_state.tasks)
+    wait_until(lambda: is_serving(served))
     # Neither a failure nor a warning: nothing is written to a client that is known to be gone.
     assert [line for line in log.texts if '"level":"info"' not in line] == []
 
@@ -238,13 +238,13 @@ def test_a_download_ends_with_its_connection_despite_a_queued_request(
     """The server stops to read and write a file when its client has disconnected."""
     question, raw = running.outside.head("GET /v1/whoami"), running.outside.head(f"GET {FILE}")
     for _ in range(5):
-        with narrow(running.outside) as connection:
+        with connect_with_small_buffer(running.outside) as connection:
             connection.sendall(question + raw + question)
             assert connection.recv(1) == b"H"
-            until(lambda: any(one.flow.write_paused for one in tuple(running.inside.server_state.connections)))
+            wait_until(lambda: any(one.flow.write_paused for one in tuple(running.inside.server_state.connections)))
             if ending == "reset":
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
-    until(lambda: not running.inside.server_state.tasks)
+    wait_until(lambda: not running.inside.server_state.tasks)
     assert [line for line in log.texts if '"level":"info"' not in line] == []
 
 
@@ -255,7 +255,7 @@ def test_a_disconnect_during_a_refusal_logs_no_error(running: Running, log: Line
         thread.start()
     for thread in threads:
         thread.join()
-    until(lambda: serves(running.outside))
+    wait_until(lambda: is_serving(running.outside))
     assert not [line for line in log.texts if "Traceback" in line or "OSError" in line]
 
 

@@ -57,7 +57,7 @@ class Served(NamedTuple):
         usual = ("host: localhost", f"authorization: Bearer {self.token}", "content-type: application/json")
         return "\r\n".join([f"{line} HTTP/1.1", *usual, *headers, "", ""]).encode("latin-1")
 
-    def say(self, *parts: bytes, end: bool = False) -> bytes:
+    def send_raw(self, *parts: bytes, end: bool = False) -> bytes:
         """Send pieces and return the received bytes up to the end of the first response or of the connection."""
         with self.connect() as connection:
             for part in parts:
@@ -68,18 +68,18 @@ class Served(NamedTuple):
             if end:
                 connection.shutdown(socket.SHUT_WR)
             answer = b""
-            while not _whole(answer):
+            while not _is_complete(answer):
                 received = connection.recv(MIB)
                 if not received:
                     break
                 answer += received
             return answer
 
-    def receiving(self) -> None:
+    def wait_for_staged_file(self) -> None:
         """Wait until the staging folder has a file; each check sends a request."""
         self._wait(lambda: bool(self.staged))
 
-    def done(self) -> None:
+    def wait_for_empty_staging(self) -> None:
         """Wait until the staging folder is empty."""
         self._wait(lambda: not self.staged)
 
@@ -90,14 +90,14 @@ class Served(NamedTuple):
             assert httpx.get(f"{self.url}/health/live").status_code == 200
 
 
-def _whole(answer: bytes) -> bool:
+def _is_complete(answer: bytes) -> bool:
     head, found, body = answer.partition(b"\r\n\r\n")
     lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
     return bool(found and lengths and len(body) >= int(lengths[0].partition(b":")[2]))
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Start one server for all tests of this file; none of them may change it."""
     from tests.security.servers import serving  # noqa: PLC0415 - it needs `Served`
 
@@ -106,29 +106,29 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def served(whole: Any) -> Served:
+def served(running_server: Any) -> Served:
     """Provide the HTTP interface of the server."""
-    outside: Served = whole.outside
+    outside: Served = running_server.outside
     return outside
 
 
-def quiet(whole: Any) -> None:
+def wait_until_idle(running_server: Any) -> None:
     """Wait until the server has closed every connection and has no task left."""
     # Connections are taken in their order: once one more is answered, all before it are known to the server.
-    assert httpx.get(f"{whole.outside.url}/health/live").status_code == 200
+    assert httpx.get(f"{running_server.outside.url}/health/live").status_code == 200
     end = time.monotonic() + DEADLINE_S
-    while whole.inside.server_state.connections or whole.inside.server_state.tasks:
+    while running_server.inside.server_state.connections or running_server.inside.server_state.tasks:
         assert time.monotonic() < end
         select.select([], [], [], 0.005)
 
 
 @pytest.fixture(autouse=True)
-def unchanged(served: Served, whole: Any) -> Iterator[LogRecorder]:
+def unchanged(served: Served, running_server: Any) -> Iterator[LogRecorder]:
     """Check that nothing was stored and no error of the server was logged."""
     before = served.stored_state()
     with logged() as log:
         yield log
-        quiet(whole)
+        wait_until_idle(running_server)
         assert served.stored_state() == before
     assert log.failures == []
 
@@ -153,8 +153,8 @@ def test_an_interrupted_upload_leaves_nothing(served: Served, length: int) -> No
     path = f"/v1/blobs/{hashlib.sha256(content + b'x').hexdigest()}"
     with served.connect() as connection:
         connection.sendall(served.head(f"PUT {path}", f"content-length: {length + 1}") + content)
-        served.receiving()
-    served.done()
+        served.wait_for_staged_file()
+    served.wait_for_empty_staging()
     assert served.get(path).status_code == 404
 
 
@@ -163,25 +163,25 @@ def test_an_upload_interrupted_between_chunks_leaves_nothing(served: Served) -> 
     path = f"/v1/blobs/{hashlib.sha256(b'abc').hexdigest()}"
     with served.connect() as connection:
         connection.sendall(served.head(f"PUT {path}", "transfer-encoding: chunked") + b"3\r\nabc\r\n")
-        served.receiving()
-    served.done()
+        served.wait_for_staged_file()
+    served.wait_for_empty_staging()
     assert served.get(path).status_code == 404
 
 
 def test_an_incomplete_body_changes_nothing(served: Served) -> None:
     """The server ignores a body shorter than announced, even if it is valid JSON."""
     head = served.head("POST /v1/models", "idempotency-key: 12345678", "content-length: 100")
-    assert served.say(head, b'{"name":"new","type":"regression"}', end=True) == b""
+    assert served.send_raw(head, b'{"name":"new","type":"regression"}', end=True) == b""
 
 
 @pytest.mark.parametrize("length", [8 * MIB + 1, 10 * 2**40, 2**63])
 def test_a_length_beyond_the_limit_is_refused_before_anything_is_read(served: Served, length: int) -> None:
     """The refusal arrives within a second."""
     began = time.monotonic()
-    answer = served.say(served.head("POST /v1/models", "idempotency-key: 12345678", f"content-length: {length}"))
+    answer = served.send_raw(served.head("POST /v1/models", "idempotency-key: 12345678", f"content-length: {length}"))
     assert (status(answer), code(answer)) == (413, "too_large")
     if length > 64 * 2**30:
-        answer = served.say(served.head(f"PUT /v1/blobs/{'0' * 64}", f"content-length: {length}"))
+        answer = served.send_raw(served.head(f"PUT /v1/blobs/{'0' * 64}", f"content-length: {length}"))
         assert (status(answer), code(answer)) == (413, "too_large")
     assert time.monotonic() - began < 1
 
@@ -190,7 +190,7 @@ def test_an_endless_body_is_refused_at_the_limit(served: Served) -> None:
     """The server counts the received bytes and stops at the limit."""
     head = served.head("POST /v1/models", "idempotency-key: 12345678", "transfer-encoding: chunked")
     chunk = b"10000\r\n" + b" " * 2**16 + b"\r\n"
-    answer = served.say(head, *[chunk] * 1_000)
+    answer = served.send_raw(head, *[chunk] * 1_000)
     assert (status(answer), code(answer)) == (413, "too_large")
 
 
@@ -198,15 +198,15 @@ def test_bytes_after_a_body_are_the_next_request(served: Served) -> None:
     """The server reads a body only to its announced length."""
     head = served.head("POST /v1/models", "idempotency-key: 12345678", "content-length: 2")
     body = b'{},"name":"new","type":"regression"}'
-    assert status(served.say(head + body)) in {400, 422}
-    answer = served.say(head, body[:2])
+    assert status(served.send_raw(head + body)) in {400, 422}
+    answer = served.send_raw(head, body[:2])
     assert (status(answer), code(answer)) == (422, "invalid_request")
 
 
 def test_no_body_is_read_without_a_token(served: Served) -> None:
     """The refusal arrives as soon as the head is complete."""
     head = b"POST /v1/models HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\n"
-    answer = served.say(head)
+    answer = served.send_raw(head)
     assert (status(answer), code(answer)) == (401, "unauthenticated")
 
 
@@ -246,13 +246,13 @@ def test_a_form_of_many_parts_is_refused_unread(served: Served) -> None:
 )
 def test_broken_http_is_refused(served: Served, raw: bytes) -> None:
     """Two lengths, or a length with chunks, would let a proxy and the registry read different requests."""
-    assert 400 <= status(served.say(raw)) < 500
+    assert 400 <= status(served.send_raw(raw)) < 500
 
 
 @pytest.mark.parametrize("value", ["a\rSet-Cookie: x=1", "a b", "<script>", "x" * 65, "\u00e9", "a;b", ""])
 def test_a_malformed_request_id_is_not_sent_back(served: Served, value: str) -> None:
     """The response has an id that the server has made instead."""
-    answer = served.say(served.head("GET /v1/whoami", f"x-request-id: {value}"))
+    answer = served.send_raw(served.head("GET /v1/whoami", f"x-request-id: {value}"))
     head = answer.partition(b"\r\n\r\n")[0].lower()
     assert b"set-cookie" not in head
     if status(answer) == 200:
@@ -298,7 +298,7 @@ def test_a_name_never_becomes_a_header(served: Served, name: str) -> None:
 )
 def test_dots_in_an_address_are_not_resolved(served: Served, path: str) -> None:
     """The server treats dots as a name, and such a name is invalid."""
-    answer = served.say(served.head(f"GET {path}"))
+    answer = served.send_raw(served.head(f"GET {path}"))
     assert status(answer) in {404, 422}
     assert code(answer) in {"not_found", "model_not_found", "invalid_name", "invalid_path"}
 
@@ -321,11 +321,11 @@ def test_logs_hold_no_secrets(tmp_path: Path, capfd: pytest.CaptureFixture[str],
     assert not [secret for secret in secrets if secret in lines]
 
 
-def _answers(connection: socket.socket) -> Iterator[bytes]:
+def _responses(connection: socket.socket) -> Iterator[bytes]:
     """Yield each response of a connection until it ends."""
     held = b""
     while True:
-        while not _whole(held):
+        while not _is_complete(held):
             received = connection.recv(MIB)
             if not received:
                 assert held == b""
@@ -342,7 +342,7 @@ def test_the_number_of_queued_requests_is_limited(served: Served) -> None:
     one = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n"
     with served.connect() as connection:
         connection.sendall(one * 300)
-        answers = list(_answers(connection))
+        answers = list(_responses(connection))
     assert 100 <= len(answers) <= 102
     assert {status(answer) for answer in answers} == {200}
     assert b"connection: close" in answers[-1].lower()
@@ -357,7 +357,7 @@ def test_a_queued_upload_is_read_only_as_it_is_consumed(served: Served) -> None:
         connection.sendall(question * 50 + served.head(f"PUT {path}", f"content-length: {len(body)}"))
         sender = threading.Thread(target=connection.sendall, args=(body,))
         sender.start()
-        answers = [status(answer) for _, answer in zip(range(51), _answers(connection), strict=False)]
+        answers = [status(answer) for _, answer in zip(range(51), _responses(connection), strict=False)]
         sender.join()
     assert answers == [200] * 50 + [422]
 
@@ -369,7 +369,7 @@ def test_an_upgrade_with_a_body_is_refused(served: Served, framing: str) -> None
     path = f"/v1/blobs/{hashlib.sha256(b'hello').hexdigest()}"
     with served.connect() as connection:
         connection.sendall(served.head(f"PUT {path}", framing, *upgrade))
-        (refused,) = _answers(connection)
+        (refused,) = _responses(connection)
     assert (status(refused), code(refused)) == (400, "malformed_request")
 
 
@@ -378,7 +378,7 @@ def test_an_upgrade_request_is_the_last_of_its_connection(served: Served) -> Non
     request = served.head("GET /v1/whoami", "connection: upgrade", "upgrade: websocket")
     with served.connect() as connection:
         connection.sendall(request + served.head("GET /v1/whoami"))
-        (answer,) = _answers(connection)
+        (answer,) = _responses(connection)
     assert status(answer) == 200
     assert b"connection: close" in answer.lower()
 
@@ -386,5 +386,5 @@ def test_an_upgrade_request_is_the_last_of_its_connection(served: Served) -> Non
 def test_a_body_with_another_transfer_coding_is_refused(served: Served) -> None:
     """The digest would be that of the encoded bytes."""
     path = f"/v1/blobs/{hashlib.sha256(b'hello').hexdigest()}"
-    answer = served.say(served.head(f"PUT {path}", "transfer-encoding: gzip, chunked"), b"5\r\nhello\r\n0\r\n\r\n")
+    answer = served.send_raw(served.head(f"PUT {path}", "transfer-encoding: gzip, chunked"), b"5\r\nhello\r\n0\r\n\r\n")
     assert (status(answer), code(answer)) == (400, "malformed_request")

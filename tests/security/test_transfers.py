@@ -63,7 +63,7 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def begun(http: httpx.Client, content: bytes) -> dict[str, Any]:
+def begin_upload(http: httpx.Client, content: bytes) -> dict[str, Any]:
     """Begin an upload of some bytes and return its resource."""
     answer = http.put(f"/v1/uploads/{sha256(content)}", json={"size": len(content)})
     assert answer.status_code == 200, answer.text
@@ -71,13 +71,13 @@ def begun(http: httpx.Client, content: bytes) -> dict[str, Any]:
     return refusal
 
 
-def part(http: httpx.Client, content: bytes, start: int, end: int) -> httpx.Response:
+def send_part(http: httpx.Client, content: bytes, start: int, end: int) -> httpx.Response:
     """Send a part of some bytes and return the response."""
     prefix = {"x-prefix-sha256": sha256(content[:end])}
     return http.put(f"/v1/uploads/{sha256(content)}/parts/{start}", content=content[start:end], headers=prefix)
 
 
-def interrupted(served: Served, content: bytes, end: int, meanwhile: Callable[[], None]) -> bytes:
+def send_in_two_halves(served: Served, content: bytes, end: int, meanwhile: Callable[[], None]) -> bytes:
     """Send a part in two halves, call `meanwhile` between them, and return the response."""
     digest = sha256(content)
     head = served.head(
@@ -105,15 +105,15 @@ def test_an_upload_cannot_be_deleted_while_a_part_arrives(
     served: Served, http: httpx.Client, content: bytes, end: int
 ) -> None:
     """A DELETE during the part gets 409, and the stored bytes are complete."""
-    begun(http, content)
+    begin_upload(http, content)
 
     def forget() -> None:
         refused = http.delete(f"/v1/uploads/{sha256(content)}")
         assert (refused.status_code, refused.json()["code"]) == (409, "request_in_flight")
 
-    assert status(interrupted(served, content, end, forget)) == 200
+    assert status(send_in_two_halves(served, content, end, forget)) == 200
     if end < len(content):
-        assert part(http, content, end, len(content)).json()["complete"]
+        assert send_part(http, content, end, len(content)).json()["complete"]
     assert http.post(f"/v1/blobs/{sha256(content)}/verify").json()["sound"]
 
 
@@ -122,40 +122,40 @@ def test_an_upload_succeeds_if_its_bytes_arrive_by_another_request(
     served: Served, http: httpx.Client, content: bytes, end: int
 ) -> None:
     """Two clients with one token can send the same bytes at once, in different ways."""
-    begun(http, content)
+    begin_upload(http, content)
 
     def whole() -> None:
         assert http.put(f"/v1/blobs/{sha256(content)}", content=content).status_code == 201
-        assert begun(http, content)["complete"]
+        assert begin_upload(http, content)["complete"]
 
-    assert status(interrupted(served, content, end, whole)) == 200
-    assert begun(http, content)["complete"]
+    assert status(send_in_two_halves(served, content, end, whole)) == 200
+    assert begin_upload(http, content)["complete"]
     assert not list((served.data / "blobs" / "uploads").glob(f"*{sha256(content)}"))
     assert http.post(f"/v1/blobs/{sha256(content)}/verify").json()["sound"]
 
 
 def test_two_parts_at_once_are_not_mixed(served: Served, http: httpx.Client, content: bytes) -> None:
     """A second part during the first one gets 409 with Retry-After."""
-    begun(http, content)
+    begin_upload(http, content)
 
     def second() -> None:
-        refused = part(http, content, 0, 5)
+        refused = send_part(http, content, 0, 5)
         assert (refused.status_code, refused.json()["code"]) == (409, "request_in_flight")
         assert refused.headers["retry-after"] == "1"
 
-    assert status(interrupted(served, content, len(content), second)) == 200
+    assert status(send_in_two_halves(served, content, len(content), second)) == 200
     assert http.post(f"/v1/blobs/{sha256(content)}/verify").json()["sound"]
 
 
 def test_an_upload_whose_file_is_lost_starts_again(served: Served, http: httpx.Client, content: bytes) -> None:
     """The client must send all bytes again, although the server still has the running digest."""
-    begun(http, content)
-    assert part(http, content, 0, 2_000).status_code == 200
+    begin_upload(http, content)
+    assert send_part(http, content, 0, 2_000).status_code == 200
     (served.data / "blobs" / "uploads" / f"admin.{sha256(content)}").unlink()
-    refused = part(http, content, 2_000, 3_000)
+    refused = send_part(http, content, 2_000, 3_000)
     assert (refused.status_code, refused.json()["code"]) == (404, "upload_not_found")
-    assert begun(http, content)["received"] == 0
-    assert part(http, content, 0, 3_000).json()["complete"]
+    assert begin_upload(http, content)["received"] == 0
+    assert send_part(http, content, 0, 3_000).json()["complete"]
     assert http.post(f"/v1/blobs/{sha256(content)}/verify").json()["sound"]
 
 
@@ -170,7 +170,7 @@ def test_a_repeated_key_loses_no_bytes(http: httpx.Client, content: bytes) -> No
 
 def test_no_bytes_are_read_for_an_aborted_download(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server reads only a small part of 256 MiB from the disk."""
-    counted = Counted(monkeypatch)
+    counted = CountedReads(monkeypatch)
     raw = served.head("GET /v1/models/a/versions/1/files/model.bin")
     with served.connect() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MIB)
@@ -180,7 +180,7 @@ def test_no_bytes_are_read_for_an_aborted_download(served: Served, monkeypatch: 
     assert counted.chunks < LARGE // MIB // 2
 
 
-class Counted:
+class CountedReads:
     """Counter of the chunks of blobs that this process reads."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ class World:
         """Return every object, the number of rows in each table, and every file of bytes."""
         return self.backend._portal.call(self._read_state)
 
-    def later(self, by: timedelta) -> None:
+    def advance_clock(self, by: timedelta) -> None:
         """Move the clock of the application forward."""
         env = self.backend.env
         self._connect(msgspec.structs.replace(env, now=lambda: env.now() + by))
@@ -129,16 +129,16 @@ def _copied(world: World) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def in_memory() -> Iterator[World]:
+def open_world_in_memory() -> Iterator[World]:
     """Open a world with a model on an SQLite database in memory."""
     with backend() as application, contextlib.closing(World(application)) as world:
         with application.registry() as registry:
-            furnished(registry, MODEL)
+            create_example_model(registry, MODEL)
         yield world
 
 
 @contextlib.contextmanager
-def opened(request: pytest.FixtureRequest) -> Iterator[World]:
+def open_world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Open a world with a model on the engine of the fixture's parameter: `memory` or `postgres`."""
     with contextlib.ExitStack() as stack:
         url = ""
@@ -150,12 +150,12 @@ def opened(request: pytest.FixtureRequest) -> Iterator[World]:
         world = World(application, url)
         stack.callback(world.close)
         with application.registry() as registry:
-            furnished(registry, MODEL)
+            create_example_model(registry, MODEL)
         yield world
 
 
 @contextlib.contextmanager
-def nothing_happens(world: World) -> Iterator[None]:
+def assert_unchanged(world: World) -> Iterator[None]:
     """Fail if the block changes the stored state or logs a failure of the server."""
     before = world.stored_state()
     with logged() as log:
@@ -164,7 +164,7 @@ def nothing_happens(world: World) -> Iterator[None]:
     assert world.stored_state() == before
 
 
-def furnished(registry: ModelRegistry, name: str) -> None:
+def create_example_model(registry: ModelRegistry, name: str) -> None:
     """Create a model with version 1 in development and alias `shadow`, and version 2 in staging."""
     registry.models.create(name, "regression", description="as it was", tags={"team": "fx"})
     version_of(registry, name, CONTENT)

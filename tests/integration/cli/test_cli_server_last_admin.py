@@ -11,7 +11,7 @@ from common_lib import Grant, HttpRegistry, Role
 from common_lib.errors import Conflict, RequestRefused
 from registry_server.serving import running
 from registry_server.settings import Settings
-from tests.security.worlds import World, opened
+from tests.security.worlds import World, open_world
 from tests.support.cli import operate
 
 ADMIN = Grant(role=Role.ADMIN, models="*")
@@ -20,7 +20,7 @@ ADMIN = Grant(role=Role.ADMIN, models="*")
 @pytest.fixture(params=["memory", "postgres"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Provide a registry with one admin and other principals, on each engine."""
-    with opened(request) as found:
+    with open_world(request) as found:
         yield found
 
 
@@ -75,7 +75,7 @@ def test_an_admin_whose_tokens_have_expired_does_not_count(world: World, admin: 
     admin.principals.create("other", "human", [ADMIN])
     admin.principals.issue_token("other", valid_days=1)
     (first,) = tokens_of(admin, "admin")
-    world.later(timedelta(days=1, seconds=5))
+    world.advance_clock(timedelta(days=1, seconds=5))
     with pytest.raises(Conflict, match="last_admin"):
         admin.principals.revoke_token(first)
     with pytest.raises(Conflict, match="last_admin"):
