@@ -1,4 +1,4 @@
-"""For every operation of the OpenAPI document, a request that succeeds."""
+"""A request that succeeds, for every operation of the OpenAPI document."""
 
 import contextlib
 import functools
@@ -16,7 +16,7 @@ BYTES = {"content-type": "application/octet-stream", "x-prefix-sha256": SHA256}
 
 
 class Good(NamedTuple):
-    """A request that succeeds: what is sent, where, and whose ETag it is based on."""
+    """Parts of a request that succeeds; `base` is the path of the entity whose ETag the change is based on."""
 
     body: Any = None
     name: str = MODEL
@@ -27,7 +27,7 @@ class Good(NamedTuple):
 
 
 VERSION = ONE.format(name=MODEL, version=1)
-# By the name of the operation; what reads needs no entry.
+# By operation id; most reads need no entry.
 GOOD: dict[str, Good] = {
     "create_model": Good({"name": "eurusd-new", "type": "regression"}),
     "update_model": Good({"description": "changed", "reason": "now"}, base=f"/v1/models/{MODEL}"),
@@ -63,12 +63,12 @@ GOOD: dict[str, Good] = {
     "resolve_version": Good(name=ROLLED),
     "get_production": Good(name=ROLLED),
 }
-# A rollback says by `replacing` what it is based on; its If-Match is one more condition, if it is sent.
+# `replacing` is the condition of a rollback, so its If-Match is optional.
 OPTIONAL = {"roll_back_model"}
 
 
 class Operation(NamedTuple):
-    """An operation of the document."""
+    """An operation of the OpenAPI document."""
 
     method: str
     path: str
@@ -76,15 +76,15 @@ class Operation(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The id of the operation in the document."""
+        """Operation id in the document."""
         return str(self.described["operationId"])
 
     def takes(self, header: str) -> bool:
-        """Return whether it names that header."""
+        """Return whether the operation accepts a header."""
         return any((one["in"], one["name"]) == ("header", header) for one in self.described["parameters"])
 
     def requires(self, header: str) -> bool:
-        """Return whether it cannot do without that header."""
+        """Return whether the operation requires a header."""
         return any(one["name"] == header and one["required"] for one in self.described["parameters"])
 
 
@@ -106,13 +106,13 @@ class Served:
 
     @functools.cached_property
     def operations(self) -> list[Operation]:
-        """Every operation there is."""
+        """All operations of the document."""
         with self.world.http() as http:
             paths = http.get("/openapi.json").json()["paths"]
         return [Operation(m.upper(), path, one) for path, methods in paths.items() for m, one in methods.items()]
 
     def send(self, operation: Operation, *, body: Any = None, anonymous: bool = False, **headers: str | None) -> Any:
-        """Its good request, with other headers; one that is None is left out."""
+        """Send the good request of an operation with other headers; a header that is None is omitted."""
         good = GOOD.get(operation.name, Good())
         sha256 = PENDING if "uploads" in operation.path else SHA256
         places = {"alias": "shadow", "selector": "production", "other": 2, "path": "model.bin", "start": 0}
@@ -130,7 +130,7 @@ class Served:
             return http.request(operation.method, path + good.query, content=content, headers=present)
 
     def etag(self, operation: Operation) -> str:
-        """Return the ETag that a change is based on."""
+        """Return the ETag of the entity that a change is based on."""
         answer = self.world.send("GET", GOOD[operation.name].base)
         assert answer.status_code in {200, 410}, answer.text
         return str(answer.headers["etag"])

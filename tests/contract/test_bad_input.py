@@ -1,4 +1,4 @@
-"""Bad input on both engines: a 4xx that names the value and what to do; nothing changed, nothing logged as ours."""
+"""Bad input on both engines: a 4xx with the value and a remedy, no change and no logged error."""
 
 import json
 import time
@@ -17,7 +17,7 @@ from tests.security.worlds import CONTENT, SHA256, World, assert_unchanged, key,
 
 @pytest.fixture(scope="module", params=["memory", "postgres"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """One registry for all of this file, because nearly nothing here may change it."""
+    """Provide one registry for all tests of this file; only two of them change it."""
     with open_world(request) as this:
         yield this
 
@@ -27,8 +27,8 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     [*table.FIELDS, *table.BODIES, *table.KEYS, *table.MOVES, *table.POLICIES, *table.LISTS],
     ids=lambda bad: f"{bad.method} {bad.what}"[:70],
 )
-def test_bad_input_is_refused_by_name_and_leaves_nothing(world: World, bad: Bad) -> None:
-    """Status and code are stable; field and value say what is wrong, the remedy what to do."""
+def test_bad_input_is_refused_with_its_field_and_value(world: World, bad: Bad) -> None:
+    """Status and code are stable, and the stored state does not change."""
     with assert_unchanged(world):
         answer = world.send(bad.method, bad.target, bad.body, bad.headers)
     refusal = problem(answer)
@@ -58,8 +58,8 @@ def test_bad_input_is_refused_by_name_and_leaves_nothing(world: World, bad: Bad)
         *((wrong, "invalid_if_match") for wrong in (b"'1' OR 1=1", b'"%s"' % table.HUGE.encode())),
     ],
 )
-def test_a_change_needs_the_revision_it_is_based_on(world: World, what: str, if_match: Any, code: str) -> None:
-    """Missing 428, stale 412, malformed 400; never a change."""
+def test_a_change_requires_the_current_revision(world: World, what: str, if_match: Any, code: str) -> None:
+    """A missing If-Match gets 428, a stale one 412, a malformed one 400."""
     method, target, body = table.REVISED[what]
     with assert_unchanged(world):
         answer = world.send(method, target, body, {"if-match": if_match})
@@ -71,7 +71,7 @@ def test_a_change_needs_the_revision_it_is_based_on(world: World, what: str, if_
 
 @pytest.mark.parametrize("name", ["authorization", "idempotency-key", "if-match", "if-none-match", "content-type"])
 def test_a_repeated_header_is_refused(world: World, name: str) -> None:
-    """Whichever of two values were taken, a proxy might take the other."""
+    """A header with two values is refused, because a proxy could use the other value."""
     headers = {"content-type": "application/json", "if-match": "*", "if-none-match": '"x"', **key()}
     headers["authorization"] = f"Bearer {world.token}"
     with assert_unchanged(world), world.http() as http:
@@ -83,7 +83,7 @@ def test_a_repeated_header_is_refused(world: World, name: str) -> None:
 
 
 def test_a_key_with_another_request_is_refused(world: World) -> None:
-    """Another body, another path or another method is another request."""
+    """An idempotency key with another body, path or method gets 422."""
     used, fx = key(), {"tags": {"team": "fx"}, "reason": "now"}
     target = f"/v1/models/{MODEL}"
     assert world.send("PATCH", target, fx, used).status_code == 200
@@ -112,14 +112,14 @@ def test_a_key_with_another_request_is_refused(world: World) -> None:
     ],
 )
 def test_a_name_in_the_address_is_validated(world: World, kind: str, name: str) -> None:
-    """It is refused before any engine or disk sees it, and shown; what no route takes is not found."""
+    """The server refuses an invalid name before any lookup, and the problem contains the name."""
     with assert_unchanged(world):
         for template in table.PATHS[kind]:
             answer = world.send("GET", template.format(name))
             refusal = problem(answer)
             assert answer.status_code in {404, 422}, refusal
             assert refusal["value"]
-            assert not refusal["code"].endswith("_not_found"), "it was looked for"
+            assert not refusal["code"].endswith("_not_found"), "the server has looked the name up"
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_a_name_in_the_address_is_validated(world: World, kind: str, name: str) 
     ],
 )
 def test_an_unknown_version_number_is_not_found(world: World, number: str) -> None:
-    """However large, and in no other spelling."""
+    """A number that is too large or has another spelling gets 404."""
     with assert_unchanged(world):
         for method, rest, body in [
             ("GET", "", None),
@@ -147,27 +147,27 @@ def test_an_unknown_version_number_is_not_found(world: World, number: str) -> No
             assert refusal["value"]
 
 
-def spoilt(value: Any, wrong: str) -> Iterator[Any]:
-    """The value with one of its texts or keys spoilt, once for each."""
+def with_one_text_changed(value: Any, wrong: str) -> Iterator[Any]:
+    """Yield copies of a value, each with the wrong characters appended to another text or key."""
     match value:
         case str():
             yield value + wrong
         case list():
             for n, item in enumerate(value):
-                yield from ([*value[:n], changed, *value[n + 1 :]] for changed in spoilt(item, wrong))
+                yield from ([*value[:n], changed, *value[n + 1 :]] for changed in with_one_text_changed(item, wrong))
         case dict():
             for name, item in value.items():
-                yield from (value | {name: changed} for changed in spoilt(item, wrong))
+                yield from (value | {name: changed} for changed in with_one_text_changed(item, wrong))
                 yield {key + wrong * (key == name): inside for key, inside in value.items()}
 
 
 @pytest.mark.parametrize("what", table.TEXTS)
 @pytest.mark.parametrize("wrong", ["\x00", "\x1b[31m", "\x7f", "\x9b", "\ud800"])
-def test_no_text_holds_control_characters(world: World, what: str, wrong: str) -> None:
-    """NUL least of all: PostgreSQL does not take it, so no engine is asked."""
+def test_a_text_with_control_characters_is_refused(world: World, what: str, wrong: str) -> None:
+    """The server refuses them before a query, because PostgreSQL cannot store NUL."""
     method, target, body = table.TEXTS[what]
     with assert_unchanged(world):
-        for changed in spoilt(body, wrong):
+        for changed in with_one_text_changed(body, wrong):
             answer = world.send(method, target, changed)
             refusal = problem(answer)
             assert answer.status_code == (400 if wrong == "\ud800" else 422), changed
@@ -183,8 +183,8 @@ def test_no_text_holds_control_characters(world: World, what: str, wrong: str) -
         *("created_from={}", "created_before={}", "tombstoned={}", "limit={}", "{}=1"),
     ],
 )
-def test_no_parameter_holds_control_characters(world: World, parameter: str, wrong: str) -> None:
-    """Neither in values nor in names."""
+def test_a_parameter_with_control_characters_is_refused(world: World, parameter: str, wrong: str) -> None:
+    """The rule applies to the values and the names of parameters."""
     with assert_unchanged(world):
         answer = world.send("GET", f"/v1/models?{parameter.format(wrong)}")
     assert answer.status_code == 422
@@ -210,7 +210,7 @@ def test_no_parameter_holds_control_characters(world: World, parameter: str, wro
 def test_bytes_that_differ_from_the_announcement_are_not_stored(  # noqa: PLR0917 - columns of a table
     world: World, sha256: str, content: bytes, headers: dict[str, str], code: str, field: str
 ) -> None:
-    """No row, no file, nothing in staging."""
+    """Such an upload leaves no row, no file, and nothing in staging."""
     with assert_unchanged(world):
         answer = world.send("PUT", f"/v1/blobs/{sha256}", content, headers)
     refusal = problem(answer)
@@ -219,7 +219,7 @@ def test_bytes_that_differ_from_the_announcement_are_not_stored(  # noqa: PLR091
 
 
 def test_unusual_but_valid_input_is_accepted(world: World) -> None:
-    """Brackets and quotes in texts, spaces around a body, a charset, escapes, 64 tags, a long number."""
+    """Brackets and quotes in texts, spaces around a body, a charset, escapes and long numbers are valid."""
     body = {
         "name": "looks-bad",
         "type": "regression",
@@ -254,7 +254,7 @@ LARGE = [
 
 @pytest.mark.parametrize("body", LARGE, ids=lambda body: body[:12].decode())
 def test_the_refusal_of_a_large_body_is_small(world: World, body: bytes) -> None:
-    """A megabyte of anything is answered in a few lines, after a quarter of a second at most."""
+    """A body of a megabyte gets a short problem document within a second."""
     with assert_unchanged(world):
         began = time.process_time()
         answer = world.send("POST", "/v1/models", body)
@@ -277,8 +277,8 @@ VALUES = st.recursive(
 
 
 @st.composite
-def almost(draw: st.DrawFn, body: dict[str, Any]) -> Any:
-    """A good body of which a few fields are anything, and perhaps one is missing."""
+def changed_body(draw: st.DrawFn, body: dict[str, Any]) -> Any:
+    """Draw a valid body with a few changed fields and perhaps a missing one."""
     changed = dict(body)
     for name in draw(st.lists(st.sampled_from([*body, "other"]), min_size=1, max_size=3)):
         changed[name] = draw(VALUES)
@@ -289,15 +289,15 @@ def almost(draw: st.DrawFn, body: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("what", [*table.TEXTS, "a token"])
 def test_no_body_causes_an_internal_error(world: World, what: str) -> None:
-    """Whatever JSON is sent to a write, NaN and lone surrogates too, it is done or it is refused as a problem."""
+    """Any JSON in a write, with NaN and lone surrogates too, is accepted or gets a problem document."""
     writes = table.TEXTS | {"a token": ("POST", "/v1/principals/admin/tokens", {"valid_days": 7})}
     method, target, body = writes[what]
     if what == "grants":
-        # The admin must stay one; how far the body is read is the same.
+        # A successful change must not remove the admin's rights; the body is read in the same way.
         target = "/v1/principals/nobody"
 
     @settings(max_examples=50, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(VALUES | almost(body))
+    @given(VALUES | changed_body(body))
     def check(sent: Any) -> None:
         with logged() as log:
             answer = world.send(method, target, json.dumps(sent).encode())

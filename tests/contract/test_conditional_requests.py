@@ -18,7 +18,7 @@ def served() -> Iterator[Served]:
 
 
 def test_an_unchanged_entity_is_not_sent_again(served: Served) -> None:
-    """304 wherever it is documented: for the ETag, also as a weak one, among others, and for any; with the ETag."""
+    """Every documented 304 is sent for the ETag, its weak form, a list with it, and `*`."""
     tagged = [one for one in served.operations if "304" in one.described["responses"]]
     assert len(tagged) >= 8
     for operation in tagged:
@@ -43,7 +43,7 @@ def conditional(served: Served) -> list[Operation]:
 
 
 def test_a_change_requires_the_current_etag(served: Served) -> None:
-    """412 for a stale ETag, a weak one, and one of the future; 428 for none; 400 for what is not an ETag of ours."""
+    """A stale, weak or future ETag gets 412, a missing one 428, and a malformed one 400."""
     with assert_unchanged(served.world):
         for operation in conditional(served):
             revision = int(served.etag(operation).strip('"').partition(".")[0])
@@ -84,7 +84,7 @@ def test_a_change_requires_the_current_etag(served: Served) -> None:
 
 
 def test_the_current_etag_allows_a_change(served: Served) -> None:
-    """Whole, only its revision, or among others."""
+    """The complete ETag, only its revision, and a list with it are accepted."""
     for operation in conditional(served):
         etag = served.etag(operation)
         revision = etag.strip('"').partition(".")[0]
@@ -93,12 +93,12 @@ def test_the_current_etag_allows_a_change(served: Served) -> None:
                 answer = served.send(operation, if_match=sent)
                 assert answer.is_success, (operation.name, sent, answer.text)
                 again = served.send(operation, if_match=sent)
-                # It is another revision now, or gone, or where it should be already.
+                # The entity has another revision, is gone, or is already in the requested state.
                 assert again.status_code in {404, 409, 412, 422}, (operation.name, again.text)
 
 
 def test_a_forced_change_needs_a_reason(served: Served) -> None:
-    """`*` does not lead around it."""
+    """`If-Match: *` without a reason gets 422."""
     with assert_unchanged(served.world):
         for operation in conditional(served):
             body = GOOD[operation.name].body
@@ -112,7 +112,7 @@ def test_a_forced_change_needs_a_reason(served: Served) -> None:
 
 
 def test_a_change_with_the_same_key_happens_once(served: Served) -> None:
-    """Without one nothing is changed; with the same one the answer is the first, and another request is refused."""
+    """A repeated request gets the first response, and a request without a key is refused."""
     keyed = [one for one in served.operations if one.requires("Idempotency-Key")]
     assert len(keyed) >= 18
     for operation in keyed:
@@ -127,12 +127,12 @@ def test_a_change_with_the_same_key_happens_once(served: Served) -> None:
             other = served.world.send(
                 "POST", "/v1/models", {"name": "x", "type": "regression"}, {"idempotency-key": "the-same-twice"}
             )
-            # Another principal's keys are its own.
+            # Each principal has its own keys.
             assert other.status_code == 201
 
 
 def repeated_part(answer: httpx.Response) -> Any:
-    """Return the part of an answer that a repetition must give again; a secret is shown once."""
+    """Return the parts of a response that a replay must repeat; a secret is returned only once."""
     headers = {name: answer.headers.get(name) for name in ("etag", "location", "content-type")}
     body = answer.json() if answer.content else None
     return answer.status_code, headers, body | {"secret": None} if isinstance(body, dict) else body

@@ -1,4 +1,4 @@
-"""Statuses, media types and headers of every operation are those of the OpenAPI document, in refusals too."""
+"""Statuses, media types and headers of every operation are those of the OpenAPI document, for refusals too."""
 
 import inspect
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def served() -> Iterator[Served]:
 
 
 def test_every_operation_responds_as_documented(served: Served) -> None:
-    """Its status is documented, its media type too, and each header that is promised for it is there."""
+    """Status and media type are documented, and the response has each documented header."""
     assert set(GOOD) <= {operation.name for operation in served.operations}
     for operation in served.operations:
         with served.world.copied():
@@ -39,7 +39,7 @@ def test_every_operation_responds_as_documented(served: Served) -> None:
 
 
 def test_location_leads_to_the_created_entity(served: Served) -> None:
-    """Wherever 201 promises one."""
+    """Each documented Location header is the path of the created entity."""
     promised = [
         one
         for one in served.operations
@@ -54,7 +54,7 @@ def test_location_leads_to_the_created_entity(served: Served) -> None:
 
 
 def test_a_401_names_the_authentication_scheme(served: Served) -> None:
-    """WWW-Authenticate on each 401, on each operation that asks for a token; no body is needed for it."""
+    """Every operation that requires a token sends WWW-Authenticate with a 401."""
     with assert_unchanged(served.world):
         for operation in served.operations:
             if "security" in operation.described:
@@ -64,7 +64,7 @@ def test_a_401_names_the_authentication_scheme(served: Served) -> None:
 
 
 def test_every_refusal_is_a_problem_with_the_id_of_its_request(served: Served) -> None:
-    """On each operation, whatever is wrong; an id that is malformed is replaced, and none is made up twice."""
+    """The server replaces a malformed request id, and no two generated ids are equal."""
     wrong = [
         {"x_request_deadline_ms": "soon"},
         {"authorization": "Bearer a", "x_request_id": "a b"},
@@ -94,7 +94,7 @@ def test_every_refusal_is_a_problem_with_the_id_of_its_request(served: Served) -
 
 
 def reasons(kind: type[RegistryError]) -> Iterator[type[RegistryError]]:
-    """Yield the error classes with a code of their own: the leaves. A broken rule has the code of the rule."""
+    """Yield the leaf classes of an error class, without the wrapper of broken rules, which has their codes."""
     below = kind.__subclasses__()
     if not below and kind is not errors.RuleBroken:
         yield kind
@@ -103,7 +103,7 @@ def reasons(kind: type[RegistryError]) -> Iterator[type[RegistryError]]:
 
 
 def test_retry_after_is_sent_with_503_and_429(served: Served) -> None:
-    """Retry-After on each 503, 429, and request that is still at work."""
+    """A 503, a 429 and a request that is still in flight have Retry-After."""
     for kind in reasons(RegistryError):
         again = kind.code.status in {429, 503} or kind.code is Code.REQUEST_IN_FLIGHT
         assert (kind.retry_after_s is not None or "wait_s" in inspect.signature(kind).parameters) == again, kind
@@ -123,7 +123,7 @@ def test_retry_after_is_sent_with_503_and_429(served: Served) -> None:
 
 
 def test_range_responses_have_the_documented_headers(served: Served) -> None:
-    """Accept-Ranges, Content-Range, ETag and Cache-Control on each answer with bytes, and the size on a refusal."""
+    """Responses with bytes have all range headers, and a 416 states the size of the file."""
     (operation,) = (one for one in served.operations if one.name == "get_file")
     size = len(CONTENT)
     for wanted, status, part, content in (
@@ -151,7 +151,7 @@ def test_range_responses_have_the_documented_headers(served: Served) -> None:
 
 
 def test_a_page_token_is_valid_only_for_its_list(served: Served) -> None:
-    """On each list: with another order, another filter, or on another list it is refused."""
+    """A page token is refused for another order, another filter and another list."""
     listing = [one for one in served.operations if any(p["name"] == "page_token" for p in one.described["parameters"])]
     assert len(listing) >= 5
     filters = {"type": "regression", "stage": "staging", "tag": "team=fx", "owner": "admin", "prefix": "eur"}
@@ -180,7 +180,7 @@ def test_a_page_token_is_valid_only_for_its_list(served: Served) -> None:
 
 
 def test_the_openapi_document_is_built_once(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that requests it in a loop, without a token, costs no more than sending its bytes."""
+    """A client that requests the document in a loop causes only the work of sending its bytes."""
     with served.world.http() as http:
         first = http.get("/openapi.json")
         monkeypatch.setattr(openapi, "build", None)
@@ -191,7 +191,7 @@ def test_the_openapi_document_is_built_once(served: Served, monkeypatch: pytest.
 
 
 def test_only_documented_addresses_need_no_token(served: Served) -> None:
-    """And the document itself, once made, is known by its ETag."""
+    """The OpenAPI document needs no token either, and has an ETag."""
     public = {"/openapi.json"} | {one.path for one in served.operations if "security" not in one.described}
     assert public == {"/openapi.json", "/health/live", "/health/ready"}
     with served.world.http() as http:

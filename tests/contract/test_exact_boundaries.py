@@ -25,7 +25,7 @@ from tests.support.steps import version_of
 
 
 def test_the_history_contains_changes_of_aliases(model_registry: HttpRegistry) -> None:
-    """That it was set, moved and deleted."""
+    """The history contains that an alias was set, moved and deleted."""
     name = "eurusd"
     model_registry.models.create(name, "regression")
     for _ in range(2):
@@ -42,7 +42,7 @@ def test_the_history_contains_changes_of_aliases(model_registry: HttpRegistry) -
 async def test_an_adapter_promotes_only_the_revision_it_has_read(
     model_registry: HttpRegistry, model_registry_backend: TestBackend
 ) -> None:
-    """A version that somebody changed since is refused."""
+    """A promotion fails if another client has changed the version since."""
     model_registry.models.create("eurusd", "regression")
     model_registry.versions.transition("eurusd", version_of(model_registry, "eurusd").version, "staging", revision=1)
     async with model_registry_backend.async_registry("integration") as registry:
@@ -59,7 +59,7 @@ async def test_an_adapter_promotes_only_the_revision_it_has_read(
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("max_age_s", [0.0, 3600.0])
 async def test_a_list_is_served_up_to_its_maximum_age(model_registry_backend: TestBackend, max_age_s: float) -> None:
-    """In an outage, a list that is older is not used."""
+    """The adapter does not serve an older list during an outage."""
     async with model_registry_backend.async_registry("analysis") as registry:
         faults = Faults()
         analysis = Analysis(faults.inject_into(registry), staleness=ServeStale(max_age_s=max_age_s))
@@ -73,14 +73,14 @@ async def test_a_list_is_served_up_to_its_maximum_age(model_registry_backend: Te
 
 
 def test_an_existing_name_in_other_capitals_is_reported(model_registry: HttpRegistry) -> None:
-    """The workbench neither takes it for the other model nor reports that no such model exists."""
+    """The workbench raises AlreadyExists with the name of the existing model."""
     model_registry.models.create("EURUSD", "regression")
     with pytest.raises(AlreadyExists, match="EURUSD"):
         Workbench(model_registry).ensure_model("eurusd", "regression")
 
 
 def test_bytes_are_hashed_right_before_they_are_loaded(model_registry: HttpRegistry) -> None:
-    """Bytes of the same length that were put in the place of fetched ones are refused."""
+    """Fetched bytes that were replaced by others of the same length are refused."""
     model_registry.models.create("eurusd", "regression")
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "model.json").write_bytes(b'{"up": 1}')
@@ -98,7 +98,7 @@ def test_bytes_are_hashed_right_before_they_are_loaded(model_registry: HttpRegis
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("limit", [0, 1, 9])
 async def test_bytes_beyond_the_limit_are_not_stored(tmp_path: Path, limit: int) -> None:
-    """Not even if their number was not announced; as many as the limit are kept."""
+    """The limit applies to a body without an announced length too, and includes its last byte."""
 
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(5):
@@ -118,7 +118,7 @@ async def test_bytes_beyond_the_limit_are_not_stored(tmp_path: Path, limit: int)
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("milliseconds", [1, 40])
 async def test_work_ends_at_the_deadline_of_the_client(monkeypatch: pytest.MonkeyPatch, milliseconds: int) -> None:
-    """The deadline of the header is the one at which the work is ended, and then the answer says so."""
+    """The server stops at the deadline in the header and responds with 504."""
     loop = asyncio.get_running_loop()
     set_up, ends, sent = loop.call_at, [], []
 
@@ -146,7 +146,7 @@ async def test_work_ends_at_the_deadline_of_the_client(monkeypatch: pytest.Monke
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_an_altered_migration_is_refused(tmp_path: Path) -> None:
-    """The database is not what the numbers of its steps say."""
+    """A migration with another checksum than that in the database raises SchemaMismatch."""
     database = SqliteDatabase(tmp_path / "altered.sqlite3")
     await database.open()
     database._writer.raw.execute("UPDATE migrations SET sha256 = '00' WHERE number = 1")

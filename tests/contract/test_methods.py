@@ -10,7 +10,7 @@ import pytest
 
 from registry_server.infrastructure.filesystem import FilesystemBlobs
 from tests.conftest import Server
-from tests.security.test_bodies import raw
+from tests.security.test_bodies import send_asgi
 from tests.security.worlds import MODEL, SHA256, World, assert_unchanged, key, logged, open_world_in_memory, problem
 from tests.support.steps import promoted
 
@@ -114,7 +114,7 @@ def test_the_application_sends_no_body_for_head(world: World) -> None:
     """The application itself sends no bytes, so no ASGI server has to drop them."""
     for path in {*reading(world), FILE, "/v1/nothing", "/v1/presence"}:
         for token in (world.token, None):
-            _, *rest = raw(world, "HEAD", path, token, {})
+            _, *rest = send_asgi(world, "HEAD", path, token, {})
             assert b"".join(message.get("body", b"") for message in rest) == b"", path
             assert not rest[-1].get("more_body", False)
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document is golden: a difference is an API review."""
+"""The OpenAPI document is compared with a golden file, so that every difference is reviewed."""
 
 import json
 import os
@@ -19,7 +19,7 @@ GOLDEN = Path(__file__).with_name("openapi.json")
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    """The document of the application as it is."""
+    """Provide the current document of the application."""
     made = build(create_app(Settings(data=Path("unused"), memory=True)))
     return json.loads(json.dumps(made))  # type: ignore[no-any-return]
 
@@ -29,15 +29,15 @@ def _operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]
 
 
 def test_the_document_is_the_golden_one(document: dict[str, Any]) -> None:
-    """The document changes only on purpose; REGENERATE=1 writes the new one."""
+    """The document changes only on purpose; REGENERATE=1 writes the golden file."""
     text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     if os.environ.get("REGENERATE"):
         GOLDEN.write_text(text, "utf-8")
     assert text == GOLDEN.read_text("utf-8"), f"REGENERATE=1 pytest {Path(__file__).name}, then review the difference"
 
 
-def test_every_operation_has_a_summary(document: dict[str, Any]) -> None:
-    """A name of its own, a sentence, a typed answer, a typed problem."""
+def test_every_operation_is_described(document: dict[str, Any]) -> None:
+    """Each has a unique id, a sentence, a schema of its response and the schema of problems."""
     operations = _operations(document)
     assert len({op["operationId"] for _, _, op in operations}) == len(operations)
     for path, _, op in operations:
@@ -51,7 +51,7 @@ def test_every_operation_has_a_summary(document: dict[str, Any]) -> None:
 
 
 def test_request_schemas_allow_no_other_fields(document: dict[str, Any]) -> None:
-    """Every body of a request refuses fields it does not know, also in its parts."""
+    """Every request body refuses unknown fields at every level."""
     schemas = document["components"]["schemas"]
 
     def closed(schema: Any) -> None:
@@ -77,7 +77,7 @@ def _json_body(operation: dict[str, Any]) -> bool:
 
 
 def test_every_placeholder_of_an_address_is_a_parameter(document: dict[str, Any]) -> None:
-    """Each `{name}` of a path is a required parameter, each parameter stands once, and none of them may be null."""
+    """Each `{name}` of a path is a required parameter; no parameter occurs twice or may be null."""
     for path, _, op in _operations(document):
         assert re.findall(r"\{(\w+)\}", path) == [p["name"] for p in op["parameters"] if p["in"] == "path"]
         places = [(p["in"], p["name"]) for p in op["parameters"]]
@@ -88,7 +88,7 @@ def test_every_placeholder_of_an_address_is_a_parameter(document: dict[str, Any]
 
 
 def test_lists_document_their_limit_and_orders(document: dict[str, Any]) -> None:
-    """A limit has a least and a most; an order is one of those that the list has, and so is the default."""
+    """A limit has a minimum and a maximum, and the default order is one of the possible orders."""
     limits, orders = (
         [p["schema"] for _, _, op in _operations(document) for p in op["parameters"] if p["name"] == name]
         for name in ("limit", "order")
@@ -99,7 +99,7 @@ def test_lists_document_their_limit_and_orders(document: dict[str, Any]) -> None
 
 
 def test_entities_with_if_match_return_an_etag(document: dict[str, Any]) -> None:
-    """Where If-Match is asked for, the answer has the ETag for the next change; where there is one, 304 is possible."""
+    """An operation with If-Match returns the next ETag, and a GET with If-None-Match can return 304."""
     for path, method, op in _operations(document):
         headers = {p["name"] for p in op["parameters"] if p["in"] == "header"}
         tagged = {status for status, answer in op["responses"].items() if "ETag" in answer["headers"]}
@@ -110,7 +110,7 @@ def test_entities_with_if_match_return_an_etag(document: dict[str, Any]) -> None
 
 
 def test_changes_document_their_headers(document: dict[str, Any]) -> None:
-    """An Idempotency-Key on unsafe requests, unless they are harmless to repeat; If-Match on changes."""
+    """Unsafe requests that are harmful to repeat have an Idempotency-Key, and changes have If-Match."""
     harmless = {"begin_upload", "check_presence", "collect_garbage", "delete_upload", "put_blobs", "put_part"}
     harmless |= {"verify_blob"}
     for path, method, op in _operations(document):
@@ -122,13 +122,13 @@ def test_changes_document_their_headers(document: dict[str, Any]) -> None:
 
 
 def test_every_schema_is_valid(document: dict[str, Any]) -> None:
-    """Every schema anywhere is valid JSON Schema 2020-12, and every reference leads somewhere."""
-    for schema in _under(document, "schema"):
+    """Every schema is valid JSON Schema 2020-12, and every reference has a target."""
+    for schema in _values_of(document, "schema"):
         jsonschema.Draft202012Validator.check_schema(schema)
     for schema in document["components"]["schemas"].values():
         jsonschema.Draft202012Validator.check_schema(schema)
     used = set()
-    for reference in _under(document, "$ref"):
+    for reference in _values_of(document, "$ref"):
         kind, name = reference.removeprefix("#/components/").split("/")
         assert name in document["components"][kind]
         used.add((kind, name))
@@ -136,18 +136,18 @@ def test_every_schema_is_valid(document: dict[str, Any]) -> None:
 
 
 def test_only_the_health_of_the_server_is_public(document: dict[str, Any]) -> None:
-    """Everything else asks for a token."""
+    """Every operation except the health checks requires a token."""
     public = {op["operationId"] for _, _, op in _operations(document) if "security" not in op}
     assert public == {"live", "ready"}
 
 
-def _under(part: Any, key: str) -> Iterator[Any]:
-    """Everything that stands under a key, at any depth."""
+def _values_of(part: Any, key: str) -> Iterator[Any]:
+    """Yield the values of a key at any depth."""
     if isinstance(part, dict):
         if key in part:
             yield part[key]
         for inner in part.values():
-            yield from _under(inner, key)
+            yield from _values_of(inner, key)
     elif isinstance(part, list):
         for inner in part:
-            yield from _under(inner, key)
+            yield from _values_of(inner, key)

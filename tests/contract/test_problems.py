@@ -1,4 +1,4 @@
-"""The table of problems is complete, on both sides."""
+"""The table of problem codes is complete on the server and the client."""
 
 import ast
 import inspect
@@ -23,10 +23,10 @@ _ROOT = Path(__file__).parents[2]
 _RULES = [
     file
     for file in (_ROOT / "common_lib" / "rules").rglob("*.py")
-    # Only clients look into files, so no response has these codes; the table itself raises nothing.
+    # Only clients read model files, so no response has their codes; the table itself raises nothing.
     if file.name not in {"codes.py", "formats.py"}
 ]
-# Wraps the violation of a shared rule, and has the code of that rule.
+# This class wraps the violation of a shared rule and has the code of that rule.
 _OF_A_RULE = registry_server.domain.errors.RuleBroken
 
 
@@ -44,12 +44,12 @@ def _below(kind: type[Any]) -> list[type[Any]]:
 
 
 def test_the_client_has_a_class_for_every_code() -> None:
-    """A new code has the class of its status until it has its own."""
+    """The table of the client has an error class for each code."""
     assert CODES.keys() == set(Code)
 
 
 def test_every_code_has_a_rule_or_an_error_of_the_server() -> None:
-    """No code of the table is unused."""
+    """The table contains no unused code."""
     assert _codes_of_rules() | {kind.code for kind in _reasons()} == set(Code)
 
 
@@ -59,15 +59,15 @@ def _reasons() -> list[type[RegistryError]]:
 
 @pytest.mark.parametrize("kind", _reasons(), ids=lambda kind: kind.__name__)
 def test_an_error_of_the_server_has_one_code_and_its_own_text(kind: type[RegistryError]) -> None:
-    """The class or its group declares the code; the class says what is wrong and what to do, in its own words."""
+    """The class or its group declares the code, and the class has the detail and the remedy."""
     assert isinstance(kind.code, Code)
     assert "self.code" not in inspect.getsource(kind)
-    # Either the class holds both texts, or its `__init__` builds them from what is wrong.
+    # Either the class has both texts, or its `__init__` builds them from the wrong values.
     assert "__init__" in vars(kind) or ("detail" in vars(kind) and hasattr(kind, "remedy"))
 
 
 def _raised_by_the_server() -> Iterator[tuple[str, int]]:
-    """Yield the name of each error that the server makes, and how many arguments the error takes."""
+    """Yield the name of each error that the server raises, and the number of its arguments."""
     for file in (_ROOT / "registry_server").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))) if "domain/errors" not in file.as_posix() else ():
             kind = node.func if isinstance(node, ast.Call) else node.exc if isinstance(node, ast.Raise) else None
@@ -76,7 +76,7 @@ def _raised_by_the_server() -> Iterator[tuple[str, int]]:
 
 
 def test_the_server_raises_reasons_and_no_groups() -> None:
-    """A group of errors is only caught, and no place that raises an error brings a text of its own."""
+    """The server only catches groups of errors, and no raise statement contains a text of its own."""
     raised = set(_raised_by_the_server())
     kinds = {kind.__name__: kind for kind in (*_reasons(), _OF_A_RULE)}
     assert {name for name, _ in raised} == set(kinds)
@@ -85,7 +85,7 @@ def test_the_server_raises_reasons_and_no_groups() -> None:
 
 @pytest.mark.parametrize("code", Code)
 def test_the_status_fits_the_branch_of_the_tree(code: Code) -> None:
-    """What the status says to a stranger, the class says to a client."""
+    """The client's class for a code belongs to the branch of its status."""
     branch = {
         401: errors.Unauthenticated,
         403: errors.Forbidden,
@@ -106,18 +106,18 @@ def test_the_status_fits_the_branch_of_the_tree(code: Code) -> None:
 
 @pytest.mark.parametrize("code", Code)
 def test_a_code_of_a_newer_server_still_has_its_branch(code: Code) -> None:
-    """An unknown code is raised as what its status says: as the class of the known codes, or as one above it."""
+    """The client raises the class of the status for an unknown code."""
     status = code.status
     body = {"type": "t", "title": "t", "status": status, "code": "unheard_of", "detail": "d", "remedy": "r"}
     raised = refusal(
         Answer(status, {"content-type": "application/problem+json"}, json.dumps(body | {"request_id": "r1"}).encode())
     )
-    # That a key came with another request cannot be distinguished by the status 422 alone.
+    # A reused idempotency key cannot be distinguished from other errors by the status 422 alone.
     assert issubclass(CODES[code], type(raised)) or code == "idempotency_key_reused"
 
 
 def test_every_client_error_belongs_to_a_code() -> None:
-    """No class of the tree is there for symmetry."""
+    """Each leaf class of refused requests is the class of a code."""
     leaves = {kind for kind in _below(RequestRefused) if not kind.__subclasses__()}
     assert leaves <= set(CODES.values())
 
@@ -127,7 +127,7 @@ def test_every_client_error_belongs_to_a_code() -> None:
     [(common_lib.errors, errors.RegistryError), (registry_server.domain.errors, RegistryError)],
 )
 def test_the_drawn_error_tree_matches_the_classes(module: ModuleType, root: type) -> None:
-    """Every class stands in the drawing of its module, below the class it derives from, and nothing else does."""
+    """The drawing in the module docstring contains exactly the classes, each below its base class."""
     drawn, above = [], [""]
     lines = str(module.__doc__).splitlines()
     for line in lines[lines.index("RegistryError") :]:

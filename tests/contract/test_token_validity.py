@@ -1,4 +1,4 @@
-"""Validity of tokens and grants: the moment of expiry, revocation by another server, capital letters."""
+"""Validity of tokens and grants: exact expiry, revocation by another server, and upper-case letters."""
 
 import time
 import uuid
@@ -19,7 +19,7 @@ from registry_server.testing import TestBackend
 def test_a_token_is_refused_from_its_expiry_on(
     model_registry: HttpRegistry, model_registry_backend: TestBackend
 ) -> None:
-    """One microsecond before it is taken."""
+    """A token is valid until one microsecond before its expiry."""
     issued = model_registry.principals.issue_token("admin", valid_days=1)
     call, database = model_registry_backend._portal.call, model_registry_backend.env.database
     end = issued.token.expires_at
@@ -33,7 +33,7 @@ def test_a_token_is_refused_from_its_expiry_on(
 def test_capitals_in_a_grant_make_no_difference(
     model_registry: HttpRegistry, model_registry_backend: TestBackend, pattern: str
 ) -> None:
-    """To read one model, and to find it among all."""
+    """A grant matches a model without regard to upper-case letters, in a read and in a search."""
     for name in ("EURUSD-Direction", "gbpusd-direction"):
         model_registry.models.create(name, "regression")
     with model_registry_backend.registry("analysis", models=pattern) as registry:
@@ -45,7 +45,7 @@ def test_capitals_in_a_grant_make_no_difference(
 def test_a_token_revoked_by_another_server_is_refused_within_five_seconds(
     model_registry: HttpRegistry, model_registry_backend: TestBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each server looks its callers up again, without any message from the other server."""
+    """Each server reads its callers again without a message from the other server."""
     model_registry.principals.create("bob", "service", [Grant(role=Role.ANALYSIS, models="*")])
     issued = model_registry.principals.issue_token("bob")
     env, token = model_registry_backend.env, model_registry_backend.token()

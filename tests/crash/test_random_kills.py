@@ -23,7 +23,7 @@ from registry_server.infrastructure.sqlite import Connection
 from registry_server.serving import Announcement
 from tests.crash.nursery import Nursery
 from tests.crash.worlds import digest
-from tests.support.state import assert_events_tell_the_state
+from tests.support.state import assert_events_match_the_state
 
 _LATEST_S = 60
 _LONGEST_S = 0.15
@@ -118,7 +118,7 @@ def test_random_kills_lose_nothing_that_was_acknowledged(tmp_path: Path, childre
         watch.assert_stored(sorted(watch.acknowledged))
         watch.assert_whole(again=True)
     with contextlib.closing(apsw.Connection(str(watch.data / "registry.sqlite3"))) as raw:
-        asyncio.run(assert_events_tell_the_state(Connection(raw)))
+        asyncio.run(assert_events_match_the_state(Connection(raw)))
         (found,) = raw.execute("SELECT count(*), max(version) FROM versions").fetchall()
     assert found[0] == (found[1] or 0), "the numbers have a gap"
     assert watch.acknowledged, "nothing was acknowledged"

@@ -19,7 +19,7 @@ from registry_server.infrastructure import stream_to_file
 from registry_server.infrastructure.sqlite import SqliteDatabase
 from registry_server.settings import Settings
 from tests.crash.calls import Disk, Recorder, recorded
-from tests.support.state import assert_events_tell_the_state
+from tests.support.state import assert_events_match_the_state
 
 # Responses after this line belong to requests made while the calls were recorded.
 ACTING = "acting"
@@ -200,4 +200,4 @@ async def assert_consistent(session: Session, acknowledged: set[str], damaged: s
         if row.sha256 in found and row.sha256 not in damaged:
             assert row.size == (blobs / "sha256" / row.sha256[:2] / row.sha256).stat().st_size
     database: Any = session.env.database
-    await assert_events_tell_the_state(database._writer)
+    await assert_events_match_the_state(database._writer)

@@ -1,4 +1,4 @@
-"""Valid models of XGBoost and LightGBM of every kind, small; the same each time."""
+"""Small valid models of XGBoost and LightGBM of every kind; they are the same in each run."""
 
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,7 @@ MIXED = np.column_stack([X, RANDOM.integers(0, 5, 60)])
 
 
 def module(name: str) -> Any:
-    """Import a library, or skip the test: LightGBM needs libgomp of the system too."""
+    """Import a library, or skip the test; LightGBM also needs the system library libgomp."""
     return pytest.importorskip(name, exc_type=(ImportError, OSError))  # type: ignore[arg-type]
 
 
@@ -38,10 +38,10 @@ def xgboost_models(form: str) -> list[bytes]:
         ),
         xgb.XGBRanker(**small).fit(X, Y, qid=np.arange(60) // 10),
         xgb.XGBRegressor(**small, objective="count:poisson").fit(X, Y),
-        xgb.XGBRegressor(**{**small, "max_depth": 4}, tree_method="exact", gamma=1).fit(X, Y),  # with removed nodes
+        xgb.XGBRegressor(**{**small, "max_depth": 4}, tree_method="exact", gamma=1).fit(X, Y),  # with pruned nodes
     ]
     boosters = [model.get_booster() for model in models]
-    # Trained on a data frame of pandas, whose categories the model carries; pandas itself is not needed for it.
+    # A model trained on a pandas data frame, with its categories; pandas itself is not needed here.
     boosters.append(xgb.Booster(model_file=CORPUS / "categories.xgb.json"))
     return [bytes(booster.save_raw(form)) for booster in boosters]
 

@@ -1,11 +1,11 @@
-"""A process that uses what passed its check, so that native code which ends it does not end the fuzzer.
+"""A child process that uses the cases that pass their check, so that a crash of native code does not end the fuzzer.
 
     runner=in_child(check, "tests.fuzz.targets.xgboost:use")
 
-`check(case)` runs here and refuses most cases; `use(case)` runs there on those that pass, in batches, with a bound on
-the address space and on the time of each. An error of the library becomes a `LoadRefused` there, which is counted as
-late: it is typed, but the check was not the one to refuse. The case at which the process ends is known by the
-answers before it.
+`check(case)` runs in the fuzzer and refuses most cases; `use(case)` runs in the child on the others, in batches, with a
+limit of the address space and of the time for each case. A `LoadRefused` in the child counts as late: the error is
+typed, but the library refused the case, not the check. If the process ends, the number of its responses identifies the
+case.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from tests.fuzz.harness import MEMORY, Broken, Run
 ROOT: Final = Path(__file__).parents[2]
 _BATCH: Final = 64
 _START_S: Final = 120.0
-_CASE_S: Final = 60.0  # wall clock, on a machine that may be busy
+_CASE_S: Final = 60.0  # wall clock time on a machine that may be busy
 _LENGTH: Final = struct.Struct("<Q")
 _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
@@ -42,10 +42,10 @@ def in_child(
     warm: Callable[[], bytes] | None = None,
     case_s: float = _CASE_S,
 ) -> Callable[[], AbstractContextManager[Run]]:
-    """Make a runner that checks here and uses there; `use` is `module:function`.
+    """Build a runner that checks in this process and uses in a child; `use` is `module:function`.
 
-    `warm` gives a case that is used before the memory is bounded, so that what a library sets aside once is not
-    counted.
+    `warm` returns a case that the child uses before its memory is limited, so that memory which a library allocates
+    once does not count.
     """
     return lambda: _running(check, lambda folder: _Child(use, memory, folder, warm() if warm else b"", case_s))
 
@@ -71,7 +71,7 @@ def _running(check: Run, child_in: Callable[[Path], "_Child"]) -> Iterator[Run]:
 
 
 class _Child:
-    """The process, started when it is needed and again after it ended."""
+    """The child process, which is started on first use and again after each end."""
 
     def __init__(self, use: str, memory: int, folder: Path, warm: bytes, case_s: float) -> None:
         self._use, self._memory, self._folder, self._warm, self._case_s = use, memory, folder, warm, case_s
@@ -79,10 +79,10 @@ class _Child:
         self._process: subprocess.Popen[bytes] | None = None
 
     def use_all(self, pending: list[bytes]) -> None:
-        """Have each case used, and remove it from the list.
+        """Let the child use each case, and remove the case from the list.
 
         Raises:
-            Broken: one ended the process, took too long, or was answered by an error that is not a refusal.
+            Broken: a case ended the process, took too long, or caused an error that is not a refusal.
         """
         if not pending:
             return
@@ -99,8 +99,8 @@ class _Child:
             if answer == "refused":
                 self.late += 1
             elif answer != "used":
-                self.end()  # the rest of the batch is left to the next process
-                raise Broken(case, f"it passes the check, but {answer}")
+                self.end()  # the next process uses the rest of the batch
+                raise Broken(case, f"the case passes the check, but: {answer}")
 
     def end(self) -> None:
         """End the process, if it runs."""
@@ -132,7 +132,7 @@ class _Child:
         line = b""
         while not line.endswith(b"\n"):
             if not select.select([process.stdout], [], [], seconds)[0]:
-                return f"ended by us: it took more than {seconds:.0f} s"
+                return f"did not end within {seconds:.0f} s"
             more = os.read(process.stdout.fileno(), 1)
             if not more:
                 code = process.wait()
@@ -146,11 +146,11 @@ class _Child:
 
 
 def _main() -> None:
-    """Answer a line for each case in each file that is named on the standard input."""
+    """Write one line to standard output for each case of each file named on standard input."""
     module, _, function = sys.argv[1].partition(":")
     use = getattr(import_module(module), function)
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # libraries print
+    os.dup2(2, 1)  # the output of libraries goes to standard error
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     warm = Path(sys.stdin.readline().strip()).read_bytes()
     if warm:

@@ -1,4 +1,4 @@
-"""The counts of all targets, below the results of a run; `FUZZ_AT_LEAST` is how many cases a run must reach."""
+"""A summary of the counts of all targets; `FUZZ_AT_LEAST` is the minimum number of cases of a run."""
 
 import os
 
@@ -20,7 +20,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail a run of too few cases."""
+    """Fail a run with too few cases."""
     if not hasattr(session.config, "workerinput") and _total() < int(os.environ.get("FUZZ_AT_LEAST", "0")):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

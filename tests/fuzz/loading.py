@@ -1,4 +1,4 @@
-"""The common part of the targets of model files: a check as `load` makes it, and a load by the public function."""
+"""Shared code of the targets of model files: the check that `load` makes, and a load by the public function."""
 
 import tempfile
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from tests.support.local_versions import make_local_version
 
 
 def checks(name: str) -> Callable[[bytes], None]:
-    """Make the check of a format: both that of its bytes and that of its loader, before any library sees them."""
+    """Build the check of a format from the check of its bytes and that of its loader, both without a library."""
     form = BY_NAME[name]
     loader = import_module(BUILT_IN[form.loader])
 
@@ -29,11 +29,11 @@ def checks(name: str) -> Callable[[bytes], None]:
 
 
 def loads(name: str) -> Callable[..., Any]:
-    """Make a function that registers bytes as a version of one file and loads them."""
+    """Build a function that writes bytes as a local version of one file and loads it."""
     path = f"model{BY_NAME[name].suffixes[0]}"
 
     def load_one(content: bytes, **options: Any) -> Any:
-        # Reading the entry points of every distribution takes 5 ms, a hundred times what the rest takes.
+        # Reading the entry points of every distribution takes 5 ms, a hundred times as long as the rest.
         with mock.patch.object(loading, "entry_points", _entry_points):
             return loading.load(make_local_version(_folder(name), {path: content}), file=path, **options)
 
@@ -48,7 +48,7 @@ def _folder(name: str) -> Path:
 
 
 def _memory_disk() -> str | None:
-    return "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a folder of its own is made in it
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - only a new folder in it is used
 
 
 _entry_points = cache(entry_points)

@@ -1,4 +1,4 @@
-"""Ways to make another case out of a valid one: of bytes, of texts, of JSON values and of numbers."""
+"""Ways to change a valid case: bytes, texts, JSON values and numbers."""
 
 import json
 import random
@@ -50,7 +50,7 @@ def any_text(chance: random.Random, case: str) -> str:
 
 
 def any_json(chance: random.Random, case: Any) -> Any:
-    """Change values, keys and lengths somewhere in a value that JSON can hold; the value itself stays as it is."""
+    """Change values, keys and lengths anywhere in a copy of a JSON value."""
     made = json.loads(json.dumps(case))
     for _ in range(chance.choice((1, 1, 1, 2, 4))):
         places = list(_places(made))
@@ -62,7 +62,7 @@ def any_json(chance: random.Random, case: Any) -> Any:
 
 
 def any_value(chance: random.Random) -> Any:
-    """Make a value of JSON that stands at some bound."""
+    """Draw a JSON value at a boundary."""
     kind = chance.randrange(7)
     simple = (chance.choice(NUMBERS), chance.choice(FLOATS), chance.choice(TEXTS), chance.choice((None, True, False)))
     if kind < len(simple):
@@ -71,7 +71,7 @@ def any_value(chance: random.Random) -> Any:
 
 
 def one_of(*ways: Callable[[random.Random, Any], Any]) -> Callable[[random.Random, Any], Any]:
-    """Combine several ways, of which one is drawn for each case."""
+    """Combine several ways to change a case; each case draws one of them."""
     return lambda chance, case: chance.choice(ways)(chance, case)
 
 
@@ -101,7 +101,7 @@ def _change(chance: random.Random, holder: Any, key: Any) -> None:
 
 
 def near(chance: random.Random, value: Any) -> Any:
-    """Change a number, or a text that is one, a little or to a bound; make anything else something else."""
+    """Change a number, or a text with a number, a little or to a bound; replace any other value."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return any_value(chance)
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""How schemathesis sends what it cannot send by itself: several small blobs in one body."""
+"""A serializer for a body of several small blobs, which schemathesis does not have."""
 
 from typing import Any
 

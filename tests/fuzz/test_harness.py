@@ -1,4 +1,4 @@
-"""The fuzzer notices each way to break the law, and repeats a run by its seed."""
+"""The fuzzer detects each way to break the law, and a seed repeats a run."""
 
 import dataclasses
 import os
@@ -18,12 +18,12 @@ FEW = Bounds(cases=50, seconds=60)
 
 
 def target(runner: object) -> Target:
-    """Make a target of a runner, whose valid case is `good`."""
+    """Build a target with a runner, whose valid case is `good`."""
     return Target(name="own", seeds=lambda: [b"good"], mutate=any_bytes, runner=runner, refusals=(KeyError,))  # type: ignore[arg-type]
 
 
 def use(case: bytes) -> None:
-    """End the process, hang, fill memory or fail, as the case says."""
+    """End the process, hang, fill memory or fail, depending on the case."""
     if b"die" in case:
         os.kill(os.getpid(), signal.SIGSEGV)
     if b"hang" in case:
@@ -35,19 +35,19 @@ def use(case: bytes) -> None:
 
 
 def refusing(case: bytes) -> None:
-    """Refuse what is not `good`."""
+    """Refuse every case except `good`."""
     if case != b"good":
         raise KeyError("refused")
 
 
 def failing(case: bytes) -> None:
-    """Break the law at whatever is not `good`."""
+    """Break the law for every case except `good`."""
     if case != b"good":
         raise ValueError("not ours")
 
 
 def test_refusals_and_acceptance_are_counted(tmp_path: Path) -> None:
-    """Both are counted, nothing fails, and no file is left behind."""
+    """The run counts both, reports no failure and leaves no file."""
     tally = fuzz(target(calling(refusing)), FEW, tmp_path)
     assert (tally.cases, tally.broken) == (50, [])
     assert tally.refused
@@ -55,7 +55,7 @@ def test_refusals_and_acceptance_are_counted(tmp_path: Path) -> None:
 
 
 def test_an_error_of_another_kind_is_a_failure(tmp_path: Path) -> None:
-    """Its case is saved, and fails again."""
+    """The fuzzer saves the case, and the saved case fails again."""
     faulty = target(calling(failing))
     tally = fuzz(faulty, FEW, tmp_path)
     assert len(tally.broken) == 1
@@ -66,7 +66,7 @@ def test_an_error_of_another_kind_is_a_failure(tmp_path: Path) -> None:
 
 
 def test_a_valid_case_that_is_refused_is_a_failure(tmp_path: Path) -> None:
-    """A check that refuses everything proves nothing."""
+    """A check that refuses everything would prove nothing."""
 
     def never(case: bytes) -> None:
         raise KeyError("never")
@@ -74,8 +74,8 @@ def test_a_valid_case_that_is_refused_is_a_failure(tmp_path: Path) -> None:
     assert len(fuzz(target(calling(never)), FEW, tmp_path).broken) == 1
 
 
-def test_time_is_a_bound(tmp_path: Path) -> None:
-    """And so is the number of cases."""
+def test_time_and_number_of_cases_are_bounds(tmp_path: Path) -> None:
+    """The run stops at the first bound that it reaches."""
     tally = fuzz(target(calling(refusing)), Bounds(cases=10**9, seconds=0.05), tmp_path)
     assert 1 < tally.cases < 10**9
 
@@ -85,7 +85,7 @@ def test_time_is_a_bound(tmp_path: Path) -> None:
     [(b"die", "SIGSEGV"), (b"fill", "MemoryError"), (b"fail", "ValueError: failed it has"), (b"hang", "more than 1 s")],
 )
 def test_the_end_of_a_child_names_its_case(tmp_path: Path, case: bytes, why: str) -> None:
-    """Whatever ended it, or its error; the cases before and behind it are used."""
+    """The failure names the case that ended the process or failed, and the other cases run too."""
     left = iter([b"good", b"good", case, b"good"])
     faulty = target(in_child(lambda _: None, HERE, case_s=1 if case == b"hang" else 60))
     faulty = dataclasses.replace(faulty, mutate=lambda chance, valid: next(left))
@@ -97,7 +97,7 @@ def test_the_end_of_a_child_names_its_case(tmp_path: Path, case: bytes, why: str
 
 
 def test_a_seed_repeats_a_run() -> None:
-    """Each case depends on the seed, the name and its number alone."""
+    """Each case depends only on the seed, the name of the target and its number."""
     own = target(calling(refusing))
     first = [case_of(own, own.seeds(), "7", number) for number in range(20)]
     random.random()

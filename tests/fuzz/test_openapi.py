@@ -1,6 +1,6 @@
-"""The whole OpenAPI document as schemathesis reads it, as each role, on a server over sockets that is in use.
+"""Schemathesis with the complete OpenAPI document, as each role, on a real server that contains data.
 
-`FUZZ_EXAMPLES` is the number of examples of each operation in the long form.
+`FUZZ_EXAMPLES` is the number of examples of each operation.
 """
 
 import os
@@ -54,8 +54,8 @@ ROLES: Final = [*Role, "nothing", "no token"]
 
 @pytest.fixture
 def used(tmp_path: Path) -> Iterator[tuple[str, HttpRegistry]]:
-    """A server after every operation was used once, and an admin's registry."""
-    without = {"wrong_tokens_per_min": 0.0, "write_bytes_per_s": 0.0}  # or most requests would be answered by 429
+    """Start a server on which every operation was used once, and provide its URL and an admin's registry."""
+    without = {"wrong_tokens_per_min": 0.0, "write_bytes_per_s": 0.0}  # otherwise most requests would get 429
     with running(Settings(data=tmp_path / "data", port=0, access_log=False, **without)) as url:
         token = (tmp_path / "data" / "admin-token").read_text().strip()
         with HttpRegistry(RegistryConfig(url=url, token=token, resolve=None)) as admin:
@@ -66,7 +66,7 @@ def used(tmp_path: Path) -> Iterator[tuple[str, HttpRegistry]]:
 
 
 def run_schemathesis(url: str, headers: list[str], examples: int) -> str:
-    """Run schemathesis to its end, and return what it printed.
+    """Run schemathesis to its end, and return its output.
 
     Raises:
         AssertionError: a check failed.
@@ -91,7 +91,7 @@ def run_schemathesis(url: str, headers: list[str], examples: int) -> str:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("role", ROLES)
 def test_long(request: pytest.FixtureRequest, used: tuple[str, HttpRegistry], role: str) -> None:
-    """Requests that fit the document and requests that do not, alone and one after the other, as each role."""
+    """All checks of schemathesis pass for each role, for valid and invalid requests and for sequences of requests."""
     url, admin = used
     headers = []
     if role != "no token":

@@ -1,4 +1,4 @@
-"""UBJSON as XGBoost writes it, and false UBJSON: lengths that lie, arrays of another type."""
+"""UBJSON as XGBoost writes it, and invalid UBJSON with wrong lengths and wrong types of arrays."""
 
 import random
 import struct
@@ -14,8 +14,8 @@ _TYPE_OF: Final = {name: kind for kind, names in _TYPES.items() for name in name
 _FORMS: Final = {"i": "b", "U": "B", "I": "h", "l": "i", "L": "q", "d": "f", "D": "d"}
 
 
-def written(value: Any, chance: random.Random | None = None) -> bytes:
-    """Write a value of JSON; with a chance, some lengths and types are false."""
+def write_ubjson(value: Any, chance: random.Random | None = None) -> bytes:
+    """Write a JSON value as UBJSON; with some probability, lengths and types are wrong."""
     return _Writer(chance).value(value, "")
 
 

@@ -1,7 +1,7 @@
-"""A registry in this process whose every kind of request was recorded, so that requests and answers can be changed.
+"""A registry in this process, and its recorded requests and responses of every kind, for the fuzzer to change.
 
-A request names what differs from one world to the next by a word: `TOKEN` for the admin's token and `KEY` for an
-idempotency key that was not used before. So the same cases come out of each world.
+A recorded request contains placeholders for values that differ between worlds: `TOKEN` for the admin's token and
+`KEY` for a fresh idempotency key. Therefore each world has the same cases.
 """
 
 import atexit
@@ -30,7 +30,7 @@ _RESET_AFTER: Final = 2_000
 
 
 class Request(NamedTuple):
-    """A request as it is sent: the target in the form that stands in the first line, and the bytes of the body."""
+    """A request as bytes: method, target of the request line, headers and body."""
 
     method: str
     target: bytes
@@ -39,12 +39,12 @@ class Request(NamedTuple):
 
     @property
     def route(self) -> str:
-        """The method and the target without its query."""
+        """Method and target without the query."""
         return f"{self.method} {self.target.partition(b'?')[0].decode()}"
 
 
 class Answer(NamedTuple):
-    """An answer: its status, headers and body."""
+    """Status, headers and body of a response."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -52,7 +52,7 @@ class Answer(NamedTuple):
 
 
 class Exchange(NamedTuple):
-    """An operation of the client, the request that it became, and its answer."""
+    """An operation of the client, its request, and the response."""
 
     operation: Operation[Any]
     request: Request
@@ -60,7 +60,7 @@ class Exchange(NamedTuple):
 
 
 class World:
-    """The application on a database of its own, after the scenario that uses every operation."""
+    """The application with its own database, after the scenario that uses every operation."""
 
     def __init__(self, served: TestBackend, folder: Path) -> None:
         self._served = served
@@ -71,7 +71,7 @@ class World:
         self.begin_again()
 
     def begin_again(self) -> None:
-        """Forget everything and go through the scenario."""
+        """Reset the application and run the scenario."""
         self._cases = 0
         self._served.reset()
         self.token = self._served.token()
@@ -84,7 +84,7 @@ class World:
         self.exchanges = recorder.exchanges
 
     def send(self, request: Request) -> Answer:
-        """Answer a request; the world begins again now and then, before changes have worn it down."""
+        """Send a request and return the response; reset the world regularly, before changes accumulate."""
         self._cases += 1
         if self._cases > _RESET_AFTER:
             self.begin_again()
@@ -98,7 +98,7 @@ class World:
 
 @cache
 def world() -> World:
-    """Return the world of this process; it ends with the process."""
+    """Return the world of this process, which ends with the process."""
     stack = contextlib.ExitStack()
     atexit.register(stack.close)
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="fuzz-world-"))
@@ -106,11 +106,11 @@ def world() -> World:
 
 
 def repeatable() -> list[Request]:
-    """Return recorded requests that succeed when they are sent once more, each route once or twice."""
+    """Return recorded requests that succeed when they are sent again, at most two for each route."""
     found: dict[str, list[Request]] = {}
     for exchange in world().exchanges:
         same = found.setdefault(exchange.request.route, [])
-        # The id of a token is another one in each world.
+        # The id of a token differs between worlds.
         named = b"/tokens/" in exchange.request.target
         if len(same) < 2 and not named and exchange.request not in same:
             same.append(exchange.request)
@@ -120,12 +120,12 @@ def repeatable() -> list[Request]:
 
 
 def recorded() -> list[Request]:
-    """Return every different request that was recorded, also those that do not succeed once more."""
+    """Return every distinct recorded request, also those that do not succeed again."""
     return list(dict.fromkeys(exchange.request for exchange in world().exchanges))
 
 
 class _Recorder(PortalTransport):
-    """Passes requests on to the application and keeps each with its operation and answer."""
+    """A transport that passes requests to the application and stores each with its operation and response."""
 
     def __init__(self, served: TestBackend, token: str) -> None:
         super().__init__(served._app, served._portal)
@@ -147,7 +147,7 @@ class _Recorder(PortalTransport):
                 yield registry
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer by the application, and keep both."""
+        """Pass a request to the application, and store the request and the response."""
         body = b"".join(request.stream) if isinstance(request.stream, httpx.SyncByteStream) else b""
         passed = httpx.Request(request.method, request.url, headers=request.headers, content=body)
         response = super().handle_request(passed)
@@ -169,7 +169,7 @@ class _Recorder(PortalTransport):
 
 
 async def _answer(app: Any, request: Request) -> Answer:
-    """Call the application as the server would after it has read a head."""
+    """Call the application like a server that has read the head of a request."""
     path, _, query = request.target.partition(b"?")
     sent: list[Any] = []
     pending = [{"type": "http.request", "body": request.body, "more_body": False}]

@@ -18,7 +18,7 @@ from common_lib.operations.base import Source
 from registry_server.queries.collection import CollectionRecords
 from tests.conftest import Server
 from tests.security.worlds import World, open_world
-from tests.support.state import assert_events_tell_the_state
+from tests.support.state import assert_events_match_the_state
 from tests.support.steps import version_of
 
 DAY = 86_400
@@ -31,7 +31,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     with open_world(request) as found:
         yield found
         sql = found.backend._portal.call(_sql, found)
-        found.backend._portal.call(assert_events_tell_the_state, sql)
+        found.backend._portal.call(assert_events_match_the_state, sql)
 
 
 async def _sql(world: World) -> Any:

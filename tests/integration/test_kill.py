@@ -19,7 +19,7 @@ from common_lib import HttpRegistry, RegistryConfig
 from common_lib.errors import RegistryUnavailable
 from registry_server.infrastructure.sqlite import Connection
 from registry_server.serving import Announcement
-from tests.support.state import assert_events_tell_the_state
+from tests.support.state import assert_events_match_the_state
 from tests.support.steps import version_of
 
 _START_S = 30
@@ -73,4 +73,4 @@ def test_acknowledged_writes_survive_a_kill(tmp_path: Path, trials: int) -> None
             registry.download(f"models:/killed/{version}", tmp_path / str(version))
             assert (tmp_path / str(version) / "model.bin").read_bytes() == content
     with contextlib.closing(apsw.Connection(str(data / "registry.sqlite3"))) as raw:
-        asyncio.run(assert_events_tell_the_state(Connection(raw)))
+        asyncio.run(assert_events_match_the_state(Connection(raw)))

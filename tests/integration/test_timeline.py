@@ -14,7 +14,7 @@ from registry_server.infrastructure import postgres as postgres_engine
 from registry_server.infrastructure import sqlite as sqlite_engine
 from registry_server.serving import running
 from registry_server.settings import Settings
-from tests.support.state import assert_events_tell_the_state, noted
+from tests.support.state import assert_events_match_the_state, stored_timeline
 from tests.support.steps import promoted, version_of
 
 # Commands that take the schema back to the time before tenures existed.
@@ -49,8 +49,8 @@ def on_sqlite(data: Path, *commands: str) -> tuple[object, object]:
         sql = sqlite_engine.Connection(raw)
         if commands:
             return None, None
-        asyncio.run(assert_events_tell_the_state(sql))
-        return asyncio.run(noted(sql))
+        asyncio.run(assert_events_match_the_state(sql))
+        return asyncio.run(stored_timeline(sql))
 
 
 async def on_postgres(url: str, *commands: str) -> tuple[object, object]:
@@ -62,8 +62,8 @@ async def on_postgres(url: str, *commands: str) -> tuple[object, object]:
         sql = postgres_engine.Connection(raw)
         if commands:
             return None, None
-        await assert_events_tell_the_state(sql)
-        return await noted(sql)
+        await assert_events_match_the_state(sql)
+        return await stored_timeline(sql)
     finally:
         await raw.close()
 

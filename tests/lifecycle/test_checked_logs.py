@@ -15,7 +15,7 @@ from registry_server.serving import running
 from registry_server.settings import Settings
 from registry_server.testing import TestBackend
 from tests.support.logs import checked_logs
-from tests.support.state import assert_decisions_are_noted, assert_events_tell_what_was_before
+from tests.support.state import assert_before_matches, assert_decisions_are_recorded
 
 CHANGE = "UPDATE models SET owner = 'somebody else'"
 
@@ -96,14 +96,14 @@ CREATED = event("model.created", {}, {"models/m": {"owner": "a", "tags": {}}})
 def test_a_before_that_is_not_the_state_is_noticed(before: dict[str, Any], after: dict[str, Any]) -> None:
     """A field is missing, different, additional or unchanged, or the entity never existed."""
     with pytest.raises(AssertionError):
-        assert_events_tell_what_was_before([CREATED, event("model.updated", before, after)], {})
+        assert_before_matches([CREATED, event("model.updated", before, after)], {})
     good = event("model.updated", {"models/m": {"owner": "a"}}, {"models/m": {"owner": "b"}})
-    assert_events_tell_what_was_before([CREATED, good], {})
+    assert_before_matches([CREATED, good], {})
 
 
 def test_a_decision_that_is_not_noted_is_noticed() -> None:
     """This holds for every kind of decision."""
     deleted = event("alias.deleted", {}, {}, "models/m/aliases/champion")
     with pytest.raises(AssertionError):
-        assert_decisions_are_noted([CREATED, deleted], [])
-    assert_decisions_are_noted([CREATED, deleted], [("m", 1)])
+        assert_decisions_are_recorded([CREATED, deleted], [])
+    assert_decisions_are_recorded([CREATED, deleted], [("m", 1)])

@@ -1,4 +1,4 @@
-"""Plant each fault in a copy of the tree and demand that its tests fail: `nox -s mutants -- -k name`."""
+"""Plant each fault in a copy of the tree and require that its tests fail: `nox -s mutants -- -k name`."""
 
 import argparse
 import json
@@ -19,11 +19,11 @@ _RESULTS = ROOT / ".mutants.json"
 
 
 def main(arguments: list[str]) -> int:
-    """Judge the chosen faults, print a table, and return 0 if every one was noticed."""
+    """Judge the chosen faults, print a table, and return 0 if the tests detected every fault."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("-k", default="", metavar="TEXT", help="only faults whose name, kind or file contains the text")
-    parser.add_argument("-j", type=int, default=2, metavar="N", help="how many run at once (default: 2)")
-    parser.add_argument("--resume", action="store_true", help="leave out what was noticed before and has not changed")
+    parser.add_argument("-j", type=int, default=2, metavar="N", help="number of parallel runs (default: 2)")
+    parser.add_argument("--resume", action="store_true", help="skip unchanged faults that were noticed before")
     parser.add_argument("--list", action="store_true", help="only list the faults")
     options = parser.parse_args(arguments)
     try:
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     if options.list or not todo:
         for fault in chosen:
             print(f"{fault.file}: {fault.name} ({fault.kind})")
-        print(f"{len(chosen)} faults chosen, {len(todo)} of them to be planted")
+        print(f"{len(chosen)} faults chosen, {len(todo)} to be planted")
         return 0 if chosen else 2
     return _judge(todo, options.j)
 
@@ -78,7 +78,7 @@ def _verdicts(workers: ThreadPoolExecutor, free: "queue.SimpleQueue[Copy]", faul
         known.pop(fault.name, None)
         if verdict.verdict == "noticed":
             known[fault.name] = fingerprint(ROOT, fault)
-        # After each, so that `--resume` goes on after a run that was ended.
+        # Written after each fault, so that `--resume` continues an interrupted run.
         _RESULTS.write_text(json.dumps(known, indent=1), "utf-8")
         yield verdict
 
@@ -94,7 +94,7 @@ def _summary(verdicts: list[Verdict]) -> int:
 
 @contextmanager
 def _database(folder: Path) -> Iterator[None]:
-    """Start one server of PostgreSQL for all runs: to start it costs more than the tests of a run."""
+    """Start one PostgreSQL server for all runs, because its start takes longer than the tests of a run."""
     with postgres_server(folder) as postgres:
         os.environ["TEST_DATABASE_URL"] = postgres.url
         yield

@@ -1,14 +1,14 @@
 """The planted faults as data: each is one edit of the code and the tests that have to fail with it.
 
-They stand in the TOML files of this folder, one for each part of the code. A fault is an entry of this form:
+The TOML files of this folder contain them, one file for each part of the code. An entry has this form:
 
     [[fault]]
-    name = "a short sentence"                # what is wrong with the code then
-    kind = "PostgreSQL alone"                # the kind of fault that it is an example of
+    name = "a short sentence"                # the behaviour of the code with the fault
+    kind = "PostgreSQL alone"                # the kind of this fault
     file = "registry_server/core/writes.py"
-    old = '''text that occurs once'''        # exact, so that an entry out of date is an error and no silent gap
+    old = '''text that occurs once'''        # exact, so that an outdated entry is an error
     new = '''text in its place'''
-    tests = ["tests/unit/test_rules.py::test_x"]  # each has to fail; without `[…]`, with one of its parameters at least
+    tests = ["tests/unit/test_rules.py::test_x"]  # each must fail; without `[…]`, for at least one parameter
 """
 
 import ast
@@ -22,12 +22,12 @@ ROOT = FOLDER.parents[1]
 
 
 class StaleFault(Exception):
-    """A fault whose text or tests are not what the code is today."""
+    """A fault whose text or tests no longer match the code."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One edit of one file, and the tests that notice it."""
+    """One edit of one file, and the tests that detect it."""
 
     name: str
     kind: str
@@ -49,7 +49,7 @@ class Fault:
         return text.replace(self.old, self.new)
 
     def require_tests(self, root: Path) -> None:
-        """Raise StaleFault if a test that is named is not there."""
+        """Raise StaleFault if a named test does not exist."""
         for test in self.tests:
             file, _, inside = test.partition("::")
             if inside.partition("[")[0] not in functions_of(root / file):
@@ -57,7 +57,7 @@ class Fault:
 
 
 def load(folder: Path = FOLDER) -> list[Fault]:
-    """Read the faults of all files of a folder. Raise StaleFault for an entry that lacks a field or has others."""
+    """Read the faults of all files of a folder. Raise StaleFault for an entry with a missing or unknown field."""
     faults: list[Fault] = []
     names = {field.name for field in fields(Fault)}
     for path in sorted(folder.glob("*.toml")):
@@ -69,7 +69,7 @@ def load(folder: Path = FOLDER) -> list[Fault]:
 
 
 def check(fault: Fault, root: Path) -> str:
-    """Return the changed text of a fault's file. Raise StaleFault if the fault does not fit the tree."""
+    """Return the changed text of a fault's file. Raise StaleFault if the fault does not match the tree."""
     fault.require_tests(root)
     return fault.apply(root)
 

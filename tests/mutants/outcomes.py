@@ -1,4 +1,4 @@
-"""A plug-in of pytest for one run on a copy: it writes each test's outcome as a line of JSON into $MUTANT_OUTCOMES."""
+"""A pytest plug-in for one run on a copy: it writes each test's outcome as a line of JSON to $MUTANT_OUTCOMES."""
 
 import importlib.util
 import json
@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-# The test did not get as far as a judgement of its own; such a fault is badly planted.
+# With such an error the test has not judged the behaviour; the fault is badly planted.
 _BROKEN = (ImportError, NameError, SyntaxError)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse to judge code that does not come from the copy."""
+    """Refuse to run with code that does not come from the copy."""
     for package in os.environ["MUTANT_PACKAGES"].split():
         spec = importlib.util.find_spec(package)
         if spec is None or config.rootpath not in Path(spec.origin or "").parents:
@@ -23,12 +23,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Generator[None, Any, Any]:
-    """Write what became of each part of a test."""
+    """Write the outcome of each phase of a test."""
     report = yield
     line = {"test": item.nodeid, "when": report.when, "outcome": report.outcome}
     if report.failed and call.excinfo is not None:
         line["why"] = why = call.excinfo.exconly(tryshort=True)[:200]
-        # Who waits for pytest-timeout has noticed nothing: perhaps the machine was slow.
+        # A test that ends by pytest-timeout has detected nothing: perhaps the machine was slow.
         if isinstance(call.excinfo.value, _BROKEN) or "from pytest-timeout" in why:
             line["outcome"] = "broken"
     with Path(os.environ["MUTANT_OUTCOMES"]).open("a", encoding="utf-8") as file:

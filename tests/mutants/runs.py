@@ -1,4 +1,4 @@
-"""Runs of pytest on a copy of the tree, with a fault in it or without, and the judgement of what came out."""
+"""Runs of pytest on a copy of the tree, with a fault or without, and the judgement of the outcomes."""
 
 import compileall
 import hashlib
@@ -27,14 +27,14 @@ _COPIED = (
     "CHANGELOG.md",
 )
 _PLUGIN = Path(__file__).with_name("outcomes.py")
-# Much more than the tests of one fault need; a fault that makes them hang is noticed by pytest-timeout first.
+# Much more than the tests of one fault need; pytest-timeout ends a hanging test earlier.
 _RUN_S = 600
 _TEST_S = 120
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The judgement on one fault: noticed, survived, or broken, with what was seen."""
+    """The judgement on one fault: noticed, survived or broken, with the observed outcome."""
 
     fault: str
     verdict: str
@@ -43,7 +43,7 @@ class Verdict:
 
 
 class Copy:
-    """A copy of the tree in a folder of its own, which is free to be damaged."""
+    """A copy of the tree in its own folder, in which faults may be planted."""
 
     def __init__(
         self, source: Path, folder: Path, *, names: tuple[str, ...] = _COPIED, packages: tuple[str, ...] = PACKAGES
@@ -60,11 +60,11 @@ class Copy:
                 shutil.copytree(path, self.root / name, ignore=shutil.ignore_patterns("__pycache__", "_build"))
             else:
                 shutil.copy2(path, self.root / name)
-        # Once for all runs, which start faster then. By hash, for a fault may change neither size nor second of a file.
+        # Compiled once, so that all runs start faster. By hash, as a fault may change neither size nor time of a file.
         compileall.compile_dir(self.root, quiet=1, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
 
     def judge(self, fault: Fault) -> Verdict:
-        """Plant a fault, run its tests, take it out again, and say whether each of them failed."""
+        """Plant a fault, run its tests, remove it, and return whether each test failed."""
         began = time.monotonic()
         path = self.root / fault.file
         changed = fault.apply(self.root)
@@ -77,12 +77,12 @@ class Copy:
         return Verdict(fault.name, verdict, seen, time.monotonic() - began)
 
     def run(self, tests: tuple[str, ...]) -> tuple[list[dict[str, str]], str]:
-        """Run tests on the copy as it is. Return their outcomes and what pytest wrote."""
+        """Run tests on the copy as it is. Return their outcomes and the output of pytest."""
         self._outcomes.unlink(missing_ok=True)
-        # Children that the tests start have to import the copy too, hence the variable and not an option.
+        # A variable instead of an option, because child processes of the tests must import the copy too.
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join((str(self.root), str(self._plugins))),
-            "PYTHONDONTWRITEBYTECODE": "1",  # or what was compiled with a fault might be used without it
+            "PYTHONDONTWRITEBYTECODE": "1",  # or a run could use a file that was compiled with another fault
             "MUTANT_OUTCOMES": str(self._outcomes),
             "MUTANT_PACKAGES": " ".join(self._packages),
         }
@@ -110,7 +110,7 @@ class Copy:
 
 
 def is_of(test: str, outcome: dict[str, str]) -> bool:
-    """Tell whether an outcome is one of a named test, which without parameters stands for all of them."""
+    """Return whether an outcome belongs to a test; a name without parameters stands for all of them."""
     return outcome["test"] == test or outcome["test"].startswith(f"{test}[")
 
 
@@ -118,13 +118,13 @@ def _judgement(fault: Fault, outcomes: list[dict[str, str]], output: str) -> tup
     seen: list[str] = []
     for test in fault.tests:
         mine = [outcome for outcome in outcomes if is_of(test, outcome)]
-        # A failed set-up does not judge the test; a failed tear-down does, for there the log is checked.
+        # A failed set-up is not a judgement; a failed tear-down is, because it checks the event log.
         failed = [one for one in mine if one["outcome"] == "failed" and one["when"] != "setup"]
         if failed:
             seen.append(failed[0].get("why", "").partition("\n")[0])
         elif not mine or any(one["outcome"] in {"failed", "broken"} for one in mine):
             why = next((one["why"] for one in mine if "why" in one), output.strip()[-300:])
-            return "broken", f"{test} came to no judgement: {why}"
+            return "broken", f"{test} did not reach a judgement: {why}"
         else:
             return "survived", f"{test} passed"
     return "noticed", seen[0]
@@ -133,7 +133,7 @@ def _judgement(fault: Fault, outcomes: list[dict[str, str]], output: str) -> tup
 def failures_without_faults(copy: Copy, faults: list[Fault]) -> list[str]:
     """Run all named tests without any fault. Return those that did not pass or did not run."""
     tests = tuple(dict.fromkeys(test for fault in faults for test in fault.tests))
-    if not tests:  # pytest would run all there are
+    if not tests:  # without arguments pytest would run all tests
         return []
     outcomes, output = copy.run(tests)
     bad = [
@@ -145,7 +145,7 @@ def failures_without_faults(copy: Copy, faults: list[Fault]) -> list[str]:
 
 
 def fingerprint(root: Path, fault: Fault) -> str:
-    """Hash what a judgement depends on most: the fault, the file it stands in, and the files of its tests."""
+    """Hash the main inputs of a judgement: the fault, its file, and the files of its tests."""
     digest = hashlib.sha256(repr(fault).encode())
     for name in (fault.file, *sorted({test.partition("::")[0] for test in fault.tests})):
         digest.update((root / name).read_bytes())

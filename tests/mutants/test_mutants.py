@@ -1,6 +1,6 @@
-"""The planted faults fit the code of today, and the runner tells a fault that is noticed from one that survives.
+"""The planted faults match the current code, and the runner distinguishes noticed faults from survivors.
 
-To plant them all takes minutes: `nox -s mutants`.
+`nox -s mutants` plants all of them, which takes minutes.
 """
 
 import ast
@@ -37,7 +37,7 @@ def _faults(*, old: str = "return a + b", test: str = "test_toy.py::test_it", **
 
 @pytest.fixture
 def toy(tmp_path: Path) -> Copy:
-    """A copy of a tree of one function and its tests."""
+    """Provide a copy of a tree with one function and its tests."""
     source = tmp_path / "source"
     (source / "toy").mkdir(parents=True)
     (source / "toy" / "__init__.py").write_text("def added(a: int, b: int) -> int:\n    return a + b\n")
@@ -51,20 +51,20 @@ def toy(tmp_path: Path) -> Copy:
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))
 def test_a_planted_fault_fits_the_code(fault: Fault) -> None:
-    """Its old text stands once in its file, Python with the new text is Python, and its tests are there."""
+    """The old text occurs once, the changed file is valid Python, and the tests exist."""
     ast.parse(check(fault, ROOT))
 
 
 def test_every_part_has_its_faults() -> None:
-    """Each has a name of its own, and no part of the code is without."""
+    """Each fault has a unique name, and each part of the code has at least one fault."""
     names = Counter(fault.name for fault in FAULTS)
     assert [name for name, count in names.items() if count > 1] == []
     assert [part for part in PARTS if not any(fault.file.startswith(part) for fault in FAULTS)] == []
 
 
-def test_the_runner_tells_what_is_noticed_from_what_survives(toy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault on which a test fails is noticed; one that no test sees survives; broken code is not judged."""
-    # The plug-ins of other packages cost more than these tests.
+def test_the_runner_distinguishes_noticed_faults_from_survivors(toy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault survives if no test fails; broken code is not judged."""
+    # Loading the plug-ins of other packages takes longer than these tests.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     blind = _faults(test="test_toy.py::test_blind")
     assert failures_without_faults(toy, [_faults(), blind]) == []
@@ -87,6 +87,6 @@ def test_the_runner_tells_what_is_noticed_from_what_survives(toy: Copy, monkeypa
     ],
 )
 def test_a_fault_out_of_date_is_an_error(toy: Copy, stale: Fault, sentence: str) -> None:
-    """Not a fault that nothing notices, and not one that all notice."""
+    """The runner does not count such a fault as noticed or as survived."""
     with pytest.raises(StaleFault, match=sentence):
         check(stale, toy.root)

@@ -88,7 +88,7 @@ def _move(what: str, target: str, code: str, field: str, value: str, **body: str
     return Bad(what, "POST", target, code, field, value, body)
 
 
-# One line for each: a table is read by its columns.
+# One line for each request, so that the columns of the table can be compared.
 # fmt: off
 FIELDS = [
     _model("an unknown field", "invalid_request", "source", "file:///etc/", {"source": "file:///etc/"}),
@@ -116,7 +116,7 @@ FIELDS = [
     _model("a name with a slash", "invalid_request", "name", "../x", {"name": "../x"}),
     _model("a name with two dots", "invalid_name", "name", "a..b", {"name": "a..b"}),
     _model("a name of Windows", "reserved_name", "name", "CON", {"name": "CON"}),
-    _model("a name but for capitals", "model_exists", "name", MODEL.upper(), {"name": MODEL.upper()}),
+    _model("a name that differs only by capitals", "model_exists", "name", MODEL.upper(), {"name": MODEL.upper()}),
     _model("a tag that is too long", "invalid_tag", "tags.a", "xxx", {"tags": {"a": "x" * 257}}),
     _model("a description that is too long", "invalid_request", "description", "xxx", {"description": "x" * 10_001}),
     _model("metadata that are too long", "text_too_long", "metadata.a", "xxx", {"metadata": {"a": "x" * 1_001}}),
@@ -126,8 +126,8 @@ FIELDS = [
     _principal("an invalid pattern", "grants[1].models", "*-fx", {"role": "admin", "models": "*-fx"}),
     _principal("101 grants", "grants", "101", *[{"role": "admin", "models": "*"}] * 100),
     *(_days(text, text.strip('"')) for text in ('"7"', "true", "7.0", "7e0", "0", "-1", "3651", "null", "[]")),
-    Bad("what cannot change of a model", "PATCH", f"/v1/models/{MODEL}", "invalid_request", "name", "x", {"name": "x"}),
-    Bad("what never changes", "PATCH", ONE, "invalid_request", "framework", "x", {"framework": "x"}),
+    Bad("a fixed field of a model", "PATCH", f"/v1/models/{MODEL}", "invalid_request", "name", "x", {"name": "x"}),
+    Bad("a fixed field of a version", "PATCH", ONE, "invalid_request", "framework", "x", {"framework": "x"}),
     _version("no files", "invalid_manifest", "files", "0", files=[]),
     _version("files that are a text", "invalid_request", "files", "model.bin", files="model.bin"),
     _version("no framework", "invalid_request", "framework", "", framework=""),
@@ -235,13 +235,13 @@ MOVES = [
           {"description": "x", "reason": reason})
       for reason in ("\u200b", " \u2060\ufeff", "\u00ad", "\u3164", "\u2800", "\ufe0f")),
     Bad("a reason that is not UTF-8", "DELETE", f"{ALIASES}/shadow?reason=%ff", "invalid_request", "query", "\xff"),
-    Bad("an alias both new and there", "PUT", f"{ALIASES}/new", "invalid_if_match", "If-Match", "*", {"version": 1},
+    Bad("an alias with both conditions", "PUT", f"{ALIASES}/new", "invalid_if_match", "If-Match", "*", {"version": 1},
         {"if-none-match": "*"}),
-    Bad("a rollback from no revision", "POST", f"/v1/models/{MODEL}/rollback", "revision_mismatch", "If-Match", '"9"',
+    Bad("a rollback, other revision", "POST", f"/v1/models/{MODEL}/rollback", "revision_mismatch", "If-Match", '"9"',
         {"reason": "x"}, {"if-match": '"9"'}),
-    _move("overridden on the way to the archive", f"{TWO}/transition", "invalid_request", "override", "true",
+    _move("override in a transition to archived", f"{TWO}/transition", "invalid_request", "override", "true",
           to="archived", reason="x", override=True),
-    _move("in place of one on the way to the archive", f"{TWO}/transition", "invalid_request", "replacing", "1",
+    _move("replacing in a transition to archived", f"{TWO}/transition", "invalid_request", "replacing", "1",
           to="archived", reason="x", replacing=1),
     Bad("an alias that exists", "PUT", f"{ALIASES}/shadow", "alias_exists", "alias", "shadow",
         {"version": 1}, {"if-none-match": "*", "if-match": None}),
@@ -318,7 +318,7 @@ LISTS = [
     _query("page_token=../../etc/passwd", "page_token", "../..", "invalid_page_token"),
     _query("page_token=" + "A" * 10_000, "page_token", "AAA", "invalid_page_token", of="/v1/tokens"),
 ]
-# Every text that a body can hold: method, address and body of a good request.
+# Method, path and body of good requests that together contain every text field.
 TEXTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "a model": ("POST", "/v1/models", {
         "name": "new", "type": "regression", "owner": "me", "description": "d", "tags": {"k": "v"},
@@ -345,7 +345,7 @@ TEXTS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "name": "new", "kind": "human", "grants": [{"role": "admin", "models": "a-*"}]}),
     "grants": ("PATCH", "/v1/principals/admin", {"grants": [{"role": "admin", "models": "a-*"}]}),
 }
-# What needs the revision it is based on.
+# Changes that require the revision they are based on.
 REVISED = {
     "a policy": ("PUT", f"/v1/models/{MODEL}/policy", {"rules": {"approvals": 1}, "reason": "x"}),
     "a recall": ("POST", f"{ONE}/recall", {"reason": "x"}),
@@ -359,7 +359,7 @@ REVISED = {
     "an alias's end": ("DELETE", f"{ALIASES}/shadow", None),
     "a principal": ("PATCH", "/v1/principals/admin", {"grants": []}),
 }
-# Where a part of the address is a name.
+# Paths in which a segment is a name, by the kind of name.
 PATHS = {
     "model": ["/v1/models/{}", "/v1/models/{}/versions", "/v1/models/{}/versions/1", "/v1/models/{}/aliases",
               "/v1/models/{}/resolve/latest", "/v1/models/{}/versions/1/manifest", "/v1/models/{}/versions/1/files/a"],

@@ -15,13 +15,13 @@ from tests.support.steps import promoted, version_of
 COLUMNS = (
     "nobody",
     *(str(role) for role in Role),
-    "elsewhere",  # all that an admin may, but on other models only
-    "patterned",  # the same on eurusd-* only
+    "elsewhere",  # an admin of other models only
+    "patterned",  # an admin of eurusd-* only
 )
 ALLOWED, FORBIDDEN, UNSEEN, BLOBLESS, UNKNOWN, NO_HUMAN = ".", "F", "N", "B", "U", "S"
 STATUS = {FORBIDDEN: 403, UNSEEN: 404, BLOBLESS: 404, UNKNOWN: 401, NO_HUMAN: 403}
 HUMANS = ("integration", "admin")
-# The columns:  nobody workbench integration analysis strategy auditor admin elsewhere patterned
+# Columns:      nobody workbench integration analysis strategy auditor admin elsewhere patterned
 PUBLIC = ". . . . . . . . ."
 ANYBODY = "U . . . . . . . ."
 READ = "U . . . . . . N ."
@@ -32,10 +32,10 @@ EDIT = "U . . F F F . N ."
 STAGE = EDIT
 DECIDE = "U F . F F F . N ."
 GOVERN = "U F F F F F . N ."
-# The integration and the admin of this table are humans, the others are services.
+# The principals of the columns integration and admin are humans, the others are services.
 APPROVE = "U F . F F F . N S"
 UPLOAD = "U . F F F F . . ."
-# Bytes that no model of one's own names are not there.
+# Bytes that belong to no readable model are reported as missing.
 BYTES = "U . F F F F . B ."
 VERIFY = "U . . . . . . B ."
 FILES = {"files": [{"path": "model.bin", "size": len(CONTENT), "sha256": SHA256}], "framework": "test"}
@@ -43,7 +43,7 @@ ALL = {"role": "admin", "models": "*"}
 ONE = "/v1/models/{name}/versions/{version}"
 # A model with two versions that were in production, and a third that is recalled.
 ROLLED = "eurusd-rolled"
-# Bytes of which some are still to come.
+# The digest of an upload that is not complete.
 PENDING = hashlib.sha256(CONTENT + b"!").hexdigest()
 
 
@@ -56,7 +56,7 @@ class Route(NamedTuple):
     body: Any = None
     version: int = 1
     name: str = MODEL
-    has_event: bool = True  # by an event, if it is a change
+    has_event: bool = True  # whether a successful change writes an event
     query: str = ""
 
 

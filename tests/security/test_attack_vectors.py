@@ -1,7 +1,7 @@
-"""The attacks of a collection beside this repository, as far as there is something here to be attacked.
+"""The attacks of an external collection that apply to the registry.
 
-`TEST_VECTORS` names the folder of `attacks.json`. The most important ones are written out in the other tests, which
-need no folder.
+`TEST_VECTORS` names the folder of `attacks.json`. The other tests contain the most important attacks and need no
+folder.
 """
 
 import json
@@ -25,7 +25,7 @@ from tests.security.worlds import MODEL, World, assert_unchanged, create_example
 
 FOLDER = os.environ.get("TEST_VECTORS")
 ATTACKS: list[dict[str, str]] = json.loads((Path(FOLDER) / "attacks.json").read_text("utf-8")) if FOLDER else []
-pytestmark = pytest.mark.skipif(not FOLDER, reason="TEST_VECTORS names no folder of vectors")
+pytestmark = pytest.mark.skipif(not FOLDER, reason="TEST_VECTORS does not name a folder")
 
 
 def attacks(kind: str, where: str = "") -> pytest.MarkDecorator:
@@ -73,15 +73,15 @@ def sealed(world: World, opened_files: OpenedFiles) -> Iterator[World]:
         yield world
         opened_files.recording = False
     root = os.path.realpath(world.backend._home)
-    # What the interpreter reads of its own modules, at first use, was not asked for by any request.
+    # The interpreter itself opens modules when they are imported on first use.
     foreign = [path for path in opened_files.paths if not path.startswith((root, sys.prefix, sys.base_prefix))]
     assert not foreign
 
 
 def spellings(payload: str) -> set[str]:
-    """The payload as it would stand in an address: as it is where that is possible, and quoted.
+    """Return the payload as it can occur in an address: quoted, and literally if that is possible.
 
-    Dots stay out, because httpx resolves them; `test_sockets` sends them as they are.
+    Dots are encoded, because httpx would resolve them; `test_sockets` sends literal dots.
     """
     as_it_is = payload.isascii() and payload.isprintable() and not set(payload) & set(" ?#")
     found = {quote(payload, safe=""), quote(payload), *([payload] if as_it_is else [])}

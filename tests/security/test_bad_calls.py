@@ -88,7 +88,7 @@ CALLS: list[tuple[str, Call, type[errors.RequestRefused], str | None, Any]] = [
     ("text for days", lambda r: r.principals.issue_token("admin", valid_days="7"), errors.InvalidRequest, "valid_days", "7"),  # type: ignore[arg-type]
     ("an invalid id", lambda r: r.principals.revoke_token("0" * 15), errors.InvalidRequest, "id", "0" * 15),
 ]
-# What would be an error of httpx or of the interpreter, were it not found before.
+# Calls that would raise an error of httpx or a built-in error if the client did not check them.
 HELD: list[tuple[str, Call]] = [
     ("a surrogate to search by", lambda r: list(r.models.search(owner="\ud800"))),
     ("100,000 letters to search by", lambda r: list(r.models.search(prefix="x" * 100_000))),

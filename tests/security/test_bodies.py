@@ -15,7 +15,7 @@ MIB = 2**20
 PLACES = {"name": MODEL, "version": "1", "alias": "shadow", "sha256": SHA256, "start": "0", "token_id": "0" * 16}
 
 
-# A registration, and bytes.
+# Routes with a larger limit: a registration, and bytes.
 LARGE = {"/v1/models/{name}/versions", "/v1/blobs", "/v1/blobs/{sha256}", "/v1/uploads/{sha256}/parts/{start}"}
 
 
@@ -119,7 +119,7 @@ def test_a_body_that_announces_too_many_bytes_is_not_read(world: World) -> None:
                 status, refusal = refusal_of_unread_body(world, method, path, world.token, content_length=str(MIB + 1))
                 assert (status, refusal["code"]) == (413, "too_large"), path
             status, refusal = refusal_of_unread_body(world, method, path, world.token, content_length=str(2**50))
-            # Bytes are of a media type of their own, which is looked at first.
+            # Routes for bytes have another media type, and the server checks that first.
             assert (status, refusal["code"]) in {(413, "too_large"), (415, "unsupported_media_type")}, path
 
 

@@ -10,7 +10,7 @@ import pytest
 from common_lib.artifacts.loading import load
 from common_lib.errors import LoadRefused
 from tests.fuzz.boosters import lightgbm_models, xgboost_models
-from tests.fuzz.ubjson_writer import written
+from tests.fuzz.ubjson_writer import write_ubjson
 from tests.support.local_versions import make_local_version
 
 HUGE = (-1, -2, 2**31 - 1, 2**31, 2**32 - 1, 2**63, 10**30)
@@ -29,7 +29,7 @@ def forest(made: Any) -> Any:
 
 def assert_refused(folder: Path, made: Any, *, as_ubj: bool = True) -> None:
     """Fail unless the check of this project, not the library, refuses a model, as JSON and as UBJSON."""
-    forms = {"model.xgb.json": json.dumps(made).encode()} | ({"model.ubj": written(made)} if as_ubj else {})
+    forms = {"model.xgb.json": json.dumps(made).encode()} | ({"model.ubj": write_ubjson(made)} if as_ubj else {})
     for name, content in forms.items():
         with pytest.raises(LoadRefused) as error:
             load(make_local_version(folder / name, {name: content}))
@@ -52,7 +52,7 @@ def test_an_index_beyond_its_tree_is_refused(tmp_path: Path, name: str, value: i
     children = forest(model(0))["trees"][0]["left_children"]
     for node in [node for node, child in enumerate(children) if child != -1]:
         if name == "parents" and node == 0 and value in {-1, 2**31 - 1}:
-            continue  # these mean that it is the root
+            continue  # these values are valid: they mark the root
         made = model(0)
         forest(made)["trees"][0][name][node] = value
         assert_refused(tmp_path / str(node), made, as_ubj=-(2**31) <= value < 2**31)

@@ -91,7 +91,7 @@ def test_all_responses_agree_about_the_models_of_a_pattern(world: World, admin: 
             missing = http.post("/v1/presence", json={"sha256": [sha256]}).json()["missing"]
             reads["presence"] = 404 if missing else 200
             assert set(reads.values()) == {200 if model in covered else 404}, (model, reads)
-            # Another spelling is another name, for everybody: names are refused and never normalised.
+            # Another spelling is another name for every caller: the server does not normalise names.
             assert http.get(f"/v1/models/{model.swapcase()}").status_code == 404
 
 
@@ -136,7 +136,7 @@ def clock(world: World) -> Iterator[Clock]:
     this.close()
 
 
-@pytest.mark.parametrize("warm", [True, False], ids=["known to the gate", "asked anew"])
+@pytest.mark.parametrize("warm", [True, False], ids=["cached", "not cached"])
 def test_a_token_expires_at_its_exact_time(world: World, clock: Clock, *, warm: bool) -> None:
     """A token is valid until one microsecond before its expiry, even if the server has cached it."""
     with world.backend.registry() as admin:

@@ -111,7 +111,7 @@ def test_a_large_head_is_refused(served: Served, raw: bytes) -> None:
 def test_chunk_marks_and_trailers_are_limited_too(served: Served, begin: bytes) -> None:
     """Chunk extensions and trailers have the same limit as a head, because the parser stores them in the same way."""
     raw = served.head(f"PUT /v1/blobs/{'0' * 64}", "transfer-encoding: chunked") + begin
-    # More than the 256 KiB of one read: what comes in the same read as bytes of the body is not counted.
+    # More than one read of 256 KiB, because bytes that arrive with bytes of the body are not counted.
     answer = served.send_raw(raw, *[b"y" * 2**14] * 40)
     assert (status(answer), code(answer)) == (431, "head_too_large")
     served.wait_for_empty_staging()
@@ -291,7 +291,7 @@ def test_an_unexpected_body_does_not_stop_a_download(running: Running, log: LogR
         size = len(connection.recv(1))
         for _ in range(1_500):
             connection.sendall(b"1\r\nx\r\n")
-            # A pause, so that most of them come by themselves; if they did not, the test would only be easier to pass.
+            # A pause, so that most chunks arrive separately; without it the test would only be less strict.
             select.select([], [], [], 0.0003)
         connection.sendall(b"0\r\n\r\n")
         while size < LARGE:

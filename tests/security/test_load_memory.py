@@ -22,7 +22,7 @@ from tests.support.local_versions import make_local_version
 ROOT = Path(__file__).parents[2]
 MIB = 2**20
 
-# Loads each file of a folder, and reports by how much the peak of its memory grew.
+# Loads each file of a folder, and prints by how much the load raised the peak memory.
 CHILD = """
 import json, sys
 from pathlib import Path

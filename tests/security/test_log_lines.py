@@ -178,7 +178,7 @@ def test_logged_refusals_name_the_caller_and_the_address(running: Running) -> No
         in_path = httpx.post(f"{url}/v1/tokens/{secret}/revoke", headers={"authorization": f"Bearer {secret}"})
         registry.principals.revoke_token(issued.token.id)
         revoked = httpx.get(f"{url}/v1/whoami", headers={"authorization": f"Bearer {secret}"})
-        # A line is written after its answer was sent: the log is looked at while it is still open.
+        # The server writes a line after the response, so the log must still be recorded here.
         for answer, code, principal, token in (
             (unknown, "unauthenticated", None, token_id(SECRET)),
             (none, "unauthenticated", None, None),

@@ -28,7 +28,7 @@ from tests.support.local_versions import make_local_version
 ROOT = Path(__file__).parents[2]
 SAFE = ["skops", "safetensors", "onnx", "ubj", "xgb.json", "lgb.txt", "json"]
 
-# Loads what stands in the folder as tests.support.local_versions made it, and reports what the hook audited.
+# Loads the version that tests.support.local_versions made in the folder, and prints the audited events.
 CHILD = """
 import json, os, sys
 from pathlib import Path
@@ -64,7 +64,7 @@ try:
 except RegistryError as error:
     outcome = [type(error).__name__, str(error)]
 listening = False
-# importlib.import_module tells no hook.
+# importlib.import_module raises no audit event.
 audited += [["import", name] for name in sorted((set(sys.modules) - before) & LIBRARIES)]
 print(json.dumps({"outcome": outcome, "audited": audited, "opened": opened}))
 """

@@ -99,7 +99,7 @@ def test_a_forged_page_token_is_refused(world: World, listed: str, place: str) -
     with assert_unchanged(world):
         answer = world.send("GET", f"{listed}&page_token={token}")
     if "history" in listed and place in {"[0]", f"[{2**31}]"}:
-        # Places in the log that there may be: a caller that forges one of those sees what it may read anyway.
+        # These positions of the log are possible; a caller that forges one sees only what it may read.
         assert answer.status_code == 200
         return
     assert (answer.status_code, problem(answer)["code"]) == (422, "invalid_page_token")

@@ -69,7 +69,7 @@ def test_wrong_tokens_are_limited_and_a_valid_one_passes(running: Running, http:
             assert answer.json()["field"] == "peer"
         assert send(http, token, "GET", "/v1/whoami").status_code == 200
         assert running.outside.get("/v1/whoami").status_code == 200
-        # Nothing was guessed, so nothing is counted: a page without a token is refused as ever.
+        # A request without a token is not an attempt to guess one, so it does not count.
         assert http.get("/v1/whoami").status_code == 401
     assert len(log.security(status=429, code="too_many_failures")) == len(wrong) * 2 - WRONG
 
@@ -158,7 +158,7 @@ def test_announced_bytes_are_limited(running: Running, http: httpx.Client, token
 def test_an_exceeded_upload_quota_is_explained(running: Running, http: httpx.Client, token: str) -> None:
     """The remedy of the problem suggests to delete an upload."""
     for n in range(UPLOADS):
-        begin_upload(http, token, f"held {n}", 1)
+        begin_upload(http, token, f"open {n}", 1)
     answer = begin_upload(http, token, "one too many", 1)
     assert_limited(answer, "quota_exceeded")
     assert "delete" in answer.json()["remedy"]

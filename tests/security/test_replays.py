@@ -12,14 +12,14 @@ from tests.security.route_rights import ALL, FILES, MODEL, ONE, ROLLED, Route, c
 from tests.security.worlds import World, create_example_model, problem
 
 ADMIN = Grant(role=Role.ADMIN, models="*")
-# What is left to the caller when the right is gone; each can still read the model but for the last two.
+# Grants of the caller after it has lost the right; with the first two it can still read the model.
 LEFT: dict[str, list[Grant]] = {
     "a reader": [Grant(role=Role.ANALYSIS, models="*")],
     "an auditor": [Grant(role=Role.AUDITOR, models="*")],
     "an admin elsewhere": [Grant(role=Role.ADMIN, models="gbpusd-*")],
     "nobody": [],
 }
-# A right that its body asks for, and a caller that keeps all but this.
+# Requests whose body requires an additional right, and a role without only this right.
 BY_BODY = [
     (Route("POST", ONE + "/transition", "", {"to": "archived", "reason": "old"}), Role.WORKBENCH),
     (Route("POST", ONE + "/transition", "", {"to": "production", "reason": "x"}, version=2), Role.WORKBENCH),
@@ -73,7 +73,7 @@ class Leaver:
     def replace_grants(self, grants: list[Grant]) -> None:
         """Replace the grants of the principal as an admin."""
         with self.world.backend.registry() as admin:
-            admin.principals.update("leaver", grants, force=True, reason="so it is")
+            admin.principals.update("leaver", grants, force=True, reason="test")
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ FILE = "/v1/models/a/versions/3/files/model.bin"
 BODY = b"w" * MIB
 SHA256 = hashlib.sha256(BODY).hexdigest()
 SOON_S = 5.0
-TRANSFERS = ("download", "stalled download", "download between questions", "blob", "chunked blob", "part", "json")
+TRANSFERS = ("download", "stalled download", "download between requests", "blob", "chunked blob", "part", "json")
 
 
 class Participant(NamedTuple):
@@ -64,7 +64,7 @@ def begin_transfer(running: Running, transfer: str, who: Participant) -> socket.
     get = f"GET {FILE} HTTP/1.1\r\n{usual}\r\n"
     if "download" in transfer:
         connection = connect_with_small_buffer(served)
-        # The questions around it are of somebody whose token stays.
+        # The requests before and after the download have a token that remains valid.
         around = served.head("GET /v1/whoami") if "between" in transfer else b""
         connection.sendall(around + get.encode() + around)
         assert connection.recv(1) == b"H"

@@ -218,7 +218,7 @@ def test_disconnects_of_every_kind_leave_nothing_behind(running: Running, log: L
                 _leave(served, raw[:cut], ending)
     wait_until(lambda: not running.inside.server_state.tasks)
     wait_until(lambda: is_serving(served))
-    # Neither a failure nor a warning: nothing is written to a client that is known to be gone.
+    # The server logs neither an error nor a warning, because it writes nothing to a disconnected client.
     assert [line for line in log.texts if '"level":"info"' not in line] == []
 
 

@@ -61,7 +61,7 @@ class Served(NamedTuple):
         """Send pieces and return the received bytes up to the end of the first response or of the connection."""
         with self.connect() as connection:
             for part in parts:
-                # A client with a response need not send the rest.
+                # The rest is not needed after the server has sent a response.
                 if select.select([connection], [], [], 0)[0]:
                     break
                 connection.sendall(part)
@@ -114,7 +114,7 @@ def served(running_server: Any) -> Served:
 
 def wait_until_idle(running_server: Any) -> None:
     """Wait until the server has closed every connection and has no task left."""
-    # Connections are taken in their order: once one more is answered, all before it are known to the server.
+    # The server accepts connections in order: after this response it has seen all earlier ones.
     assert httpx.get(f"{running_server.outside.url}/health/live").status_code == 200
     end = time.monotonic() + DEADLINE_S
     while running_server.inside.server_state.connections or running_server.inside.server_state.tasks:

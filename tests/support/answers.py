@@ -1,4 +1,4 @@
-"""Simulated answers of a registry."""
+"""Simulated responses of a registry."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ from common_lib.operations.base import Answer
 
 
 def version_answer(number: int, **facts: Any) -> Answer:
-    """Return the answer to a resolve of production, with these fields of the version changed."""
+    """Return the response to a resolve of production, with some fields of the version changed."""
     version = {
         "model": "eurusd",
         "version": number,
@@ -32,7 +32,7 @@ def version_answer(number: int, **facts: Any) -> Answer:
 
 
 def problem_answer(status: int, code: str) -> Answer:
-    """Return the answer of a refusal."""
+    """Return the response of a refusal."""
     problem = {
         "type": f"urn:model-registry:problem:{code}",
         "title": "no",

@@ -26,7 +26,7 @@ PROXY = Answer(404, {"content-type": "text/html"}, b"<h1>no such host</h1>")
 
 
 class CachedClient:
-    """One client with a cache; `answer` returns the outcome of each attempt, which takes `attempt_s`."""
+    """One client with a cache; `answer` returns the outcome of each attempt, which takes `attempt_s` seconds."""
 
     def __init__(self, answer: Callable[[], Any], *, file: Path | None = None, **rules: Any) -> None:
         self.now, self.wall_time = 1_000.0, 1_800_000_000.0
@@ -75,7 +75,7 @@ class CachedClient:
         return operation.result(answer).version, answer.provenance.stale, answer.provenance.source
 
     def wait(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         self.now += seconds
         self.wall_time += seconds
 

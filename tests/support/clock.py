@@ -1,4 +1,4 @@
-"""A clock of a test's own: background tasks sleep on it, and wake when the test moves it."""
+"""A simulated clock: background tasks sleep on it, and wake when the test advances it."""
 
 import asyncio
 import heapq
@@ -8,7 +8,7 @@ _PATIENCE_S = 60
 
 
 class Clock:
-    """The time, and everybody who sleeps."""
+    """The time and the tasks that sleep."""
 
     def __init__(self) -> None:
         self._now = 0.0
@@ -18,11 +18,11 @@ class Clock:
         self._began = datetime.now(UTC)
 
     def now(self) -> datetime:
-        """The time of the clock."""
+        """Return the time of the clock."""
         return self._began + timedelta(seconds=self._now)
 
     async def sleep(self, seconds: float) -> None:
-        """Sleep until the test has moved the clock so far."""
+        """Sleep until the test has advanced the clock by so many seconds."""
         if seconds <= 0:
             await asyncio.sleep(0)
             return
@@ -33,14 +33,14 @@ class Clock:
         await awake
 
     async def settle(self, tasks: int) -> None:
-        """Wait until so many tasks are asleep, which is when they have done all that is due."""
+        """Wait until so many tasks sleep, which means that they have done all due work."""
         async with asyncio.timeout(_PATIENCE_S):
             while len(self._sleeping) < tasks:
                 self._changed.clear()
                 await self._changed.wait()
 
     async def advance(self, seconds: float, tasks: int) -> None:
-        """Move the clock, and let everybody who wakes on the way do their work before it moves on."""
+        """Advance the clock, and let each task that wakes finish its work before the clock moves on."""
         await self.settle(tasks)
         until = self._now + seconds
         while self._sleeping and self._sleeping[0][0] <= until:

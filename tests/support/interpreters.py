@@ -1,4 +1,4 @@
-"""Another interpreter that may fork: whatever happens, it ends in time and none of its children stays."""
+"""A separate interpreter that may fork: it always ends in time, and none of its children remains."""
 
 import contextlib
 import os
@@ -10,10 +10,10 @@ LONGEST_S = 60.0
 
 
 def run_with_children(code: str, timeout_s: float = LONGEST_S, **environment: str) -> tuple[str, str]:
-    """Run code in a session of its own, and return what it wrote; then end each process of that session.
+    """Run code in a new session, return its output and errors, and end each process of that session.
 
     Raises:
-        TimeoutExpired: it did not end in time.
+        TimeoutExpired: the interpreter did not end in time.
     """
     command = [sys.executable, "-W", "error", "-c", code]
     with subprocess.Popen(
@@ -27,6 +27,6 @@ def run_with_children(code: str, timeout_s: float = LONGEST_S, **environment: st
         try:
             return process.communicate(timeout=timeout_s)
         finally:
-            # The group has the number of its first process, which nobody else gets before that one is waited for.
+            # The group has the id of its first process, which is not reused before that process is waited for.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Whatever database of this process a test has written to: afterwards, its events must tell its state."""
+"""Checks of every database that a test has written to in this process: its events must match its state."""
 
 import asyncio
 import contextlib
@@ -14,12 +14,12 @@ from registry_server.infrastructure import postgres, sqlite
 from registry_server.infrastructure.group_commit import run_without_suspending
 from registry_server.infrastructure.postgres import PostgresDatabase
 from registry_server.infrastructure.sqlite import SqliteDatabase
-from tests.support.state import assert_events_tell_the_state
+from tests.support.state import assert_events_match_the_state
 
 
 @contextlib.contextmanager
 def checked_logs() -> Iterator[None]:
-    """Watch every database that is written to within the block, and check its log when it closes or the block ends."""
+    """Watch every database that the block writes to, and check its event log on close or at the end of the block."""
     written: set[Any] = set()
     failures: list[AssertionError] = []
     with pytest.MonkeyPatch.context() as patch:
@@ -55,7 +55,7 @@ def _watch(patch: pytest.MonkeyPatch, kind: Any, written: set[Any], failures: li
 async def _check(database: Any) -> None:
     if isinstance(database, SqliteDatabase):
         if database._path is None:
-            await assert_events_tell_the_state(database._writer)
+            await assert_events_match_the_state(database._writer)
         else:
             check_file(database._path)
     else:
@@ -63,17 +63,17 @@ async def _check(database: Any) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Fail unless the events in a file tell the state in it."""
+    """Fail unless the events in a database file match its state."""
     with contextlib.closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as raw:
         raw.execute("BEGIN")
-        run_without_suspending(assert_events_tell_the_state(sqlite.Connection(raw)))
+        run_without_suspending(assert_events_match_the_state(sqlite.Connection(raw)))
 
 
 async def check_database(url: str) -> None:
-    """The same of a database on PostgreSQL."""
+    """Fail unless the events in a PostgreSQL database match its state."""
     raw = await asyncpg.connect(url)
     try:
         async with raw.transaction(isolation="repeatable_read"):
-            await assert_events_tell_the_state(postgres.Connection(raw))
+            await assert_events_match_the_state(postgres.Connection(raw))
     finally:
         await raw.close()

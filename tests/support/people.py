@@ -1,4 +1,4 @@
-"""Humans and services with registries of their own."""
+"""Human and service principals, each with its own registry client."""
 
 import contextlib
 import uuid
@@ -12,7 +12,7 @@ Person = Callable[..., HttpRegistry]
 
 @contextlib.contextmanager
 def people(admin: ModelRegistry, connect: Callable[[str], HttpRegistry]) -> Iterator[Person]:
-    """Makes principals; each call gives the registry of a new one, by default of a human of integration."""
+    """Provide a function that creates a principal and returns its registry; by default for a human of integration."""
     with contextlib.ExitStack() as stack:
 
         def person(

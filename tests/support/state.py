@@ -1,4 +1,4 @@
-"""The state as the tables hold it, to be compared with the state that the events tell."""
+"""The state in the tables, for a comparison with the state that the events describe."""
 
 import json
 from typing import Any
@@ -29,12 +29,12 @@ _KEYS = (
 )
 
 
-# Not taken from the rules: a kind of decision that is missing there must be noticed.
+# Independent of the rules, so that a kind of decision that is missing there fails the check.
 NO_DECISIONS = frozenset({"model.created", "model.updated", "version.created", "version.updated"})
 
 
 async def stored(sql: Sql) -> dict[str, dict[str, Any]]:
-    """Every object of the registry by its key."""
+    """Return every object of the registry by its key."""
     state: dict[str, dict[str, Any]] = {}
     for table, key in _KEYS:
         for row in await sql.fetch(f"SELECT {table.select} FROM {table.name}"):  # noqa: S608 - names of tables
@@ -43,59 +43,59 @@ async def stored(sql: Sql) -> dict[str, dict[str, Any]]:
     return state
 
 
-async def noted(sql: Sql) -> tuple[list[Tenure], list[tuple[str, int]]]:
-    """Tenures and decisions, as the tables beside the log hold them."""
+async def stored_timeline(sql: Sql) -> tuple[list[Tenure], list[tuple[str, int]]]:
+    """Return the tenures and decisions in the tables beside the event log."""
     tenures = await sql.fetch(f"SELECT {TENURES.select} FROM tenures ORDER BY sequence")  # noqa: S608 - names of columns
     decisions = await sql.fetch("SELECT model, sequence FROM decisions ORDER BY sequence")
     return [TENURES.read(row) for row in tenures], [(row[0], row[1]) for row in decisions]
 
 
 async def log(sql: Sql) -> tuple[list[bytes], dict[str, bytes]]:
-    """The stored bytes of all events, and the parts that were too large for theirs."""
+    """Return the stored bytes of all events, and the documents that are stored separately because of their size."""
     documents = {row[0]: row[1] for row in await sql.fetch("SELECT digest, body FROM documents")}
     return [row[0] for row in await sql.fetch("SELECT body FROM events ORDER BY sequence")], documents
 
 
-def assert_events_tell_what_was_before(bodies: list[bytes], documents: dict[str, bytes]) -> None:
-    """Fail unless `before` of each event is the state before it: all fields that changed, and no others.
+def assert_before_matches(bodies: list[bytes], documents: dict[str, bytes]) -> None:
+    """Fail unless `before` of each event has the earlier values of all changed fields, and of no others.
 
-    What is new has nothing before it, and of what is removed everything is there.
+    It is empty for a new object, and has all fields of a removed one.
     """
     state: dict[str, dict[str, Any]] = {}
     for body in bodies:
         event = json.loads(body)
         before, after = event["data"]["before"], event["data"]["after"]
         place = f"{event['type']} at {event['sequence']}"
-        assert before.keys() <= after.keys(), f"{place}: what is before is not after"
+        assert before.keys() <= after.keys(), f"{place}: an object of before is missing in after"
         for key, fields in after.items():
             was = {name: decode_field(value, documents) for name, value in before.get(key, {}).items()}
             now = None if fields is None else {name: decode_field(value, documents) for name, value in fields.items()}
             known = state.get(key)
             if known is None:
-                assert was == {}, f"{place}: {key} was not there before"
-                assert now, f"{place}: {key} is neither before nor after"
+                assert was == {}, f"{place}: {key} did not exist before"
+                assert now, f"{place}: {key} has values neither before nor after"
                 state[key] = now
             elif now is None:
-                assert was == known, f"{place}: {key} is removed, and not all of it is before"
+                assert was == known, f"{place}: {key} is removed, and before lacks some of its fields"
                 del state[key]
             else:
-                assert was == {name: known.get(name) for name in now}, f"{place}: {key} was other before"
+                assert was == {name: known.get(name) for name in now}, f"{place}: {key} had other values before"
                 assert all(was[name] != now[name] for name in now), f"{place}: {key} has fields that did not change"
                 state[key] = known | now
 
 
-def assert_decisions_are_noted(bodies: list[bytes], decisions: list[tuple[str, int]]) -> None:
-    """Fail unless every event about a model is in its history, but for those that only create or edit."""
+def assert_decisions_are_recorded(bodies: list[bytes], decisions: list[tuple[str, int]]) -> None:
+    """Fail unless the history has every event about a model, except creations and edits."""
     about = [json.loads(body) for body in bodies]
     of_models = [event for event in about if event["subject"].startswith("models/")]
     wanted = [event for event in of_models if event["type"].removeprefix("registry.") not in NO_DECISIONS]
     assert decisions == [(event["subject"].split("/")[1], int(event["sequence"])) for event in wanted]
 
 
-async def assert_events_tell_the_state(sql: Sql) -> None:
-    """Fail unless events tell the state, what was before each of them, and which tenures and decisions there were."""
+async def assert_events_match_the_state(sql: Sql) -> None:
+    """Fail unless the events match the state, the values before each event, the tenures and the decisions."""
     bodies, documents = await log(sql)
     assert replay(bodies, documents) == await stored(sql)
-    assert_events_tell_what_was_before(bodies, documents)
-    assert_decisions_are_noted(bodies, (await noted(sql))[1])
-    assert timeline.from_log(bodies, documents) == await noted(sql)
+    assert_before_matches(bodies, documents)
+    assert_decisions_are_recorded(bodies, (await stored_timeline(sql))[1])
+    assert timeline.from_log(bodies, documents) == await stored_timeline(sql)

@@ -1,4 +1,4 @@
-"""Steps that many tests take before what they are about."""
+"""Preparatory steps that many tests share."""
 
 import tempfile
 from pathlib import Path
@@ -8,7 +8,7 @@ from common_lib import ModelRegistry, ModelVersion
 
 
 def version_of(registry: ModelRegistry, name: str, content: bytes = b"weights", **facts: Any) -> ModelVersion:
-    """A new version of one file."""
+    """Register a new version of one file."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.bin"
         file.write_bytes(content)
@@ -16,7 +16,7 @@ def version_of(registry: ModelRegistry, name: str, content: bytes = b"weights", 
 
 
 def promoted(registry: ModelRegistry, name: str, content: bytes = b"weights") -> ModelVersion:
-    """A new version, in production."""
+    """Register a new version and promote it to production."""
     version = version_of(registry, name, content)
     staged = registry.versions.transition(name, version.version, "staging", revision=version.revision)
     return registry.production.promote(name, staged.version, reason="it is better", revision=staged.revision)

@@ -1,7 +1,7 @@
-"""The distribution of tests by pytest-xdist: one worker more than cores, and nobody waits for the last long test.
+"""The distribution of tests by pytest-xdist: one worker more than cores, and the longest tests first.
 
-Many tests wait for clocks, disks and children, so that a worker more keeps the cores busy. Workers get neighbouring
-tests, which share what a module sets up, and take tests over from each other in the end.
+Many tests wait for clocks, disks and child processes, so an additional worker keeps the cores busy. Workers get
+neighbouring tests, which share the fixtures of a module, and idle workers take over tests from others at the end.
 """
 
 import os
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-# Those of more than three seconds; the rest fills what is left beside them.
+# Tests of more than three seconds; the shorter ones run beside and after them.
 _LONGEST = (
     "tests/docs/test_docs.py::test_the_pages_build_without_a_warning",
     "tests/docs/test_docs.py::test_the_examples_of_a_page_run[howto/",
@@ -23,7 +23,7 @@ _LONGEST = (
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int | None:
-    """Answer `-n auto`; who sets PYTEST_XDIST_AUTO_NUM_WORKERS decides instead."""
+    """Return the number of workers for `-n auto`, unless PYTEST_XDIST_AUTO_NUM_WORKERS is set."""
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None
     return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else None
@@ -31,7 +31,7 @@ def pytest_xdist_auto_num_workers() -> int | None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Let workers steal, which as an option would have to stand in every command that distributes tests."""
+    """Use the scheduler that lets idle workers take over tests, without an option in every command."""
     if config.option.dist != "load":
         return None
     from xdist.scheduler import WorkStealingScheduling  # noqa: PLC0415 - the tests run without xdist, too
@@ -41,6 +41,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin a distributed run with the longest tests."""
+    """Sort the longest tests to the beginning of a distributed run."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))

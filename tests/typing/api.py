@@ -1,6 +1,6 @@
-"""Types that the type checkers must infer, and mistakes that they must refuse; never run, only checked.
+"""Code that type checkers must accept with these types; it is only checked and never runs.
 
-An ignore that nothing needs is an error too, so each one proves that the call above its comment is refused.
+An unnecessary ignore is an error too, so each one proves that the type checkers refuse its line.
 """
 
 from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -50,7 +50,7 @@ from common_lib.types.principals import IssuedToken, Token
 
 
 def results_of_blocking_calls(registry: ModelRegistry) -> None:
-    """A verb gives what its operation describes."""
+    """Infer the result type of each method from its operation."""
     assert_type(registry.models.get("eurusd"), RegisteredModel)
     assert_type(registry.models.create("eurusd", "forecasting"), RegisteredModel)
     assert_type(registry.models.create("eurusd", ModelType.FORECASTING, metadata={"days": 3}), RegisteredModel)
@@ -87,7 +87,7 @@ def results_of_blocking_calls(registry: ModelRegistry) -> None:
 
 
 def flows_are_calls(registry: ModelRegistry) -> None:
-    """Flows of several requests are called like operations, on the registry and on its resource."""
+    """Call an operation of several requests like any other, on the registry and on its resource."""
     assert_type(registry.resolve("models:/eurusd@champion"), ModelVersion)
     assert_type(registry.register("eurusd", Path("model"), framework="onnx", metrics={"auc": 0.5}), ModelVersion)
     assert_type(registry.fetch("models:/eurusd/1", local_files_only=True), LocalVersion)
@@ -95,7 +95,7 @@ def flows_are_calls(registry: ModelRegistry) -> None:
 
 
 def lists_are_iterators(registry: ModelRegistry) -> None:
-    """A search gives an iterator of values, not pages."""
+    """Infer an iterator of values, not pages, for a search."""
     assert_type(registry.models.search(stage="production", tags={"team": "fx"}), Iterator[RegisteredModel])
     assert_type(registry.versions.search("eurusd"), Iterator[ModelVersion])
     assert_type(registry.production.history("eurusd"), Iterator[Decision])
@@ -106,8 +106,8 @@ def lists_are_iterators(registry: ModelRegistry) -> None:
         assert_type(model.production_version, int | None)
 
 
-async def the_same_awaited(registry: AsyncModelRegistry) -> None:
-    """The asynchronous registry gives the same, awaited."""
+async def awaited_results_have_the_same_types(registry: AsyncModelRegistry) -> None:
+    """Infer the same types for awaited calls of the asynchronous registry."""
     later: Coroutine[Any, Any, RegisteredModel] = registry.models.get("eurusd")
     assert_type(await later, RegisteredModel)
     assert_type(await registry.resolve("models:/eurusd/latest"), ModelVersion)
@@ -122,8 +122,8 @@ async def the_same_awaited(registry: AsyncModelRegistry) -> None:
         assert_type(model, RegisteredModel)
 
 
-def operations_carry_the_type_of_their_answer(registry: ModelRegistry) -> None:
-    """The result of `call` has the type of its operation, in every implementation."""
+def operations_have_the_type_of_their_result(registry: ModelRegistry) -> None:
+    """Infer the result of `call` from the operation, for any registry."""
     assert_type(models.get("eurusd"), Operation[RegisteredModel])
     assert_type(registry.call(models.get("eurusd")), RegisteredModel)
     assert_type(registry.call(versions.search("eurusd")), Page[ModelVersion])
@@ -132,7 +132,7 @@ def operations_carry_the_type_of_their_answer(registry: ModelRegistry) -> None:
 
 
 async def adapters_are_registries(blocking: ModelRegistry, asynchronous: AsyncModelRegistry) -> None:
-    """An adapter is a registry that is given a registry, so adapters can be stacked."""
+    """Pass an adapter where a registry is expected, so that adapters can be stacked."""
     workbench = Workbench(blocking)
     strategy = Strategy(workbench, Path("models"))
     analysis = Analysis(Integration(asynchronous))
@@ -150,7 +150,7 @@ async def adapters_are_registries(blocking: ModelRegistry, asynchronous: AsyncMo
 
 
 def clients_are_context_managers(transport: httpx.MockTransport) -> None:
-    """A client is itself within `with`; one transport of httpx may serve both clients."""
+    """Infer the client itself in a `with` block, and accept one httpx transport for both clients."""
     with HttpRegistry(RegistryConfig(url="http://127.0.0.1:8321"), transport=transport) as registry:
         assert_type(registry, HttpRegistry)
         assert_type(registry.models.get("eurusd"), RegisteredModel)
@@ -160,10 +160,10 @@ def clients_are_context_managers(transport: httpx.MockTransport) -> None:
 
 
 class Recorder(ModelRegistry):
-    """One method makes a registry, and its type is checked."""
+    """A registry whose only own method is `call`, with a checked type."""
 
     def call(self, operation: Operation[Any]) -> Any:
-        """The result is None."""
+        """Return the path of an operation without a request."""
         return operation.path
 
 
@@ -172,14 +172,14 @@ class Incomplete(ModelRegistry):
 
 
 def a_registry_is_one_method(anything: Operation[Any]) -> None:
-    """A class with `call` has all methods; a class without it cannot be instantiated."""
+    """Use all methods of a class that implements `call`, and refuse to create one that does not."""
     assert_type(Recorder().models.get("eurusd"), RegisteredModel)
     Recorder().call(anything)
     Incomplete()  # type: ignore[abstract]
 
 
 def wrong_arguments_are_refused(registry: ModelRegistry) -> None:
-    """Missing, superfluous, misnamed and ill-typed arguments are errors before anything runs."""
+    """Refuse missing, superfluous, misnamed and ill-typed arguments."""
     registry.models.get()  # type: ignore[call-arg]
     registry.models.get(7)  # type: ignore[arg-type]
     registry.models.get("eurusd", 1)  # type: ignore[call-arg]
@@ -193,22 +193,22 @@ def wrong_arguments_are_refused(registry: ModelRegistry) -> None:
     registry.register("eurusd", "model")  # type: ignore[call-arg]
     registry.register("eurusd", "model", framework="onnx", metrics={"auc": "0.5"})  # type: ignore[dict-item]
     registry.principals.create("bot", "service", [{"role": "strategy", "models": "*"}])  # type: ignore[list-item]
-    registry.experiments  # type: ignore[attr-defined]  # noqa: B018 - naming it is the mistake
+    registry.experiments  # type: ignore[attr-defined]  # noqa: B018 - the attribute does not exist
 
 
 def values_are_typed(version: ModelVersion, model: RegisteredModel) -> None:
-    """A value cannot be made of half its fields, asked for what it does not have, or be given another reference."""
+    """Refuse incomplete values, unknown attributes and assignments to a reference."""
     assert_type(version.reference, str)
     assert_type(version.metrics, dict[str, float])
     version.reference = "models:/eurusd/2"  # type: ignore[misc]
-    model.digest  # type: ignore[attr-defined]  # noqa: B018 - naming it is the mistake
+    model.digest  # type: ignore[attr-defined]  # noqa: B018 - the attribute does not exist
     Grant()  # type: ignore[call-arg]
     Grant(role=Role.STRATEGY)  # type: ignore[call-arg]
     Grant(role="strategy", models="*")  # type: ignore[arg-type]
 
 
-def errors_carry_what_offended(refused: RequestRefused, down: RegistryUnavailable, bytes_: DigestMismatch) -> None:
-    """The fields of errors have types."""
+def attributes_of_errors_are_typed(refused: RequestRefused, down: RegistryUnavailable, bytes_: DigestMismatch) -> None:
+    """Infer the types of the attributes of errors."""
     assert_type(refused.code, str)
     assert_type(refused.field, str | None)
     assert_type(refused.status, int | None)

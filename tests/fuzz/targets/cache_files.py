@@ -1,4 +1,4 @@
-"""Files that the client left on this machine, changed by a disk or by somebody else, and read in an outage."""
+"""Cache files of the client after damage by a disk or another program, read during an outage."""
 
 import contextlib
 import os
@@ -37,7 +37,7 @@ class _Down(httpx.BaseTransport):
 
 
 class _AsUser(httpx.BaseTransport):
-    """Puts the admin's token in place of the user's, so that what is sealed by the token is the same each time."""
+    """A transport that replaces the user's token by the admin's, so that seals made with the token are reproducible."""
 
     def __init__(self, inner: httpx.BaseTransport, token: str) -> None:
         self._inner, self._token = inner, token
@@ -49,7 +49,7 @@ class _AsUser(httpx.BaseTransport):
 
 @cache
 def _used() -> Case:
-    """Make the cache of a client that resolved, fetched, and was closed."""
+    """Build the cache of a client that resolved and fetched a version and was closed."""
     with tempfile.TemporaryDirectory(prefix="fuzz-cache-") as name, _cache_in(Path(name, "cache")), backend() as served:
         served.reset()
         (folder := Path(name, "model")).mkdir()

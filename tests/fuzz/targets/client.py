@@ -1,4 +1,4 @@
-"""The inputs of the client: answers of a server, and its configuration."""
+"""The inputs of the client: responses of a server, and the configuration."""
 
 import contextlib
 import json
@@ -47,7 +47,7 @@ _TYPES: Final = ("text/html", "application/json", "application/problem+json", "a
 
 
 class Case(NamedTuple):
-    """The number of an operation, and the answer to it."""
+    """The number of an operation, and the response to it."""
 
     number: int
     answer: Answer
@@ -59,7 +59,7 @@ def _exchanges() -> list[Exchange]:
 
 
 class _FixedAnswer(httpx.BaseTransport):
-    """A transport that answers every request with one answer."""
+    """A transport that sends the same response to every request."""
 
     def __init__(self) -> None:
         self.answer = Answer(200, (), b"")

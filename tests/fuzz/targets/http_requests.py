@@ -37,19 +37,19 @@ _VALUES: Final = (
 
 
 class Refused(Exception):
-    """The server refused the request by a problem document."""
+    """A refusal by the server with a problem document."""
 
 
 def ask(request: Request) -> None:
-    """Send a request, and hold the answer against what is promised of every answer.
+    """Send a request, and check the response against the rules for every response.
 
     Raises:
-        Refused: the answer is a problem document with a code of ours.
-        AssertionError: it is a failure of the server, or not a problem document.
+        Refused: the response is a problem document with a known code.
+        AssertionError: the response is a failure of the server, or not a problem document.
     """
     answer = world().send(request)
     headers = dict(answer.headers)
-    # Who waits for no time at all is answered by 504, and rightly.
+    # A deadline of zero correctly causes a 504.
     is_hurried = answer.status == 504 and b"x-request-deadline-ms" in dict(request.headers)
     assert answer.status < 500 or is_hurried, f"{answer.status} {answer.body[:500]!r}"
     assert "x-request-id" in headers, headers
@@ -127,7 +127,7 @@ def _bodies(chance: random.Random, request: Request) -> Request:
 
 
 def _lists() -> list[Request]:
-    """Return every list, with the token of its second page where it has one."""
+    """Return every list, with the token of its second page if it has one."""
     found = []
     for request in repeatable():
         body = world().send(request).body
@@ -146,7 +146,7 @@ def _with_token(request: Request, token: str) -> Request:
 
 
 def _forged(chance: random.Random, request: Request) -> Request:
-    """Put a page token in whose checksum is right, as one who reads this code can make it."""
+    """Insert a page token with a valid checksum, which anybody who knows this code can build."""
     _, _, token = request.target.partition(b"page_token=")
     if token and chance.random() < 0.7:
         place = any_json(
@@ -159,7 +159,7 @@ def _forged(chance: random.Random, request: Request) -> Request:
 
 
 class _Right(bytes):
-    """A checksum that every other one is equal to."""
+    """A checksum that is equal to every other one."""
 
     __hash__ = bytes.__hash__
 

@@ -1,4 +1,4 @@
-"""Boosters of LightGBM as text: what passes the check loads, predicts and explains in a child."""
+"""LightGBM boosters as text: those that pass the check are loaded and used in a child process."""
 
 import random
 from typing import Any, Final
@@ -17,7 +17,7 @@ _ROWS[2] = np.nan
 
 
 def use(content: bytes) -> None:
-    """Load a booster and call all that walks its trees."""
+    """Load a booster and call all functions that walk its trees."""
     booster = loads("lightgbm")(content)
     columns = booster.num_feature()
     if columns > _ROWS.shape[1]:
@@ -31,7 +31,7 @@ def use(content: bytes) -> None:
 
 
 def _tried(act: Any) -> None:
-    """Act; an error that the library raises is an answer, the end of the process is not."""
+    """Call a function and ignore an error of the library; only the end of the process is a failure."""
     try:
         act()
     except (module("lightgbm").basic.LightGBMError, ValueError):
@@ -39,7 +39,7 @@ def _tried(act: Any) -> None:
 
 
 def change_line(chance: random.Random, case: bytes) -> bytes:
-    """Change one number, or the length, of a line that native code follows, and keep the sizes of the trees right."""
+    """Change a number or the length of a line that native code follows, and correct the sizes of the trees."""
     head, _, rest = case.decode().partition("\n\n")
     end = rest.index("end of trees")
     trees, tail = rest[:end].split("\n\n\n"), rest[end:]

@@ -1,4 +1,4 @@
-"""Graphs of ONNX: numbers, lengths and messages of protobuf, and what a session does with those that pass."""
+"""ONNX graphs: changed numbers, lengths and messages of protobuf; those that pass the check run in a session."""
 
 import random
 from functools import cache
@@ -17,7 +17,7 @@ _SMALL: Final = 64
 
 
 def use(content: bytes) -> None:
-    """Make a session and run it once; an error that onnxruntime raises is an answer."""
+    """Open a session and run it once, and ignore an error of onnxruntime."""
     module("onnxruntime").set_default_logger_severity(4)
     session = loads("onnx")(content)
     inputs = session.get_inputs()
@@ -69,7 +69,7 @@ def _model(helper: Any, kinds: Any, nodes: list[Any], weights: list[Any]) -> byt
 
 
 def _message(chance: random.Random, case: bytes) -> bytes:
-    """Change fields of messages, at any depth, by the descriptors of protobuf."""
+    """Change fields of messages at any depth, according to the descriptors of protobuf."""
     model = module("onnx").load_model_from_string(case)
     for _ in range(chance.choice((1, 1, 2, 4))):
         message = chance.choice(_messages(model))

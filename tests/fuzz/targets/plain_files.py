@@ -1,4 +1,4 @@
-"""Files of JSON and text, and files that run code when they are read, of which only the check is run."""
+"""JSON and text files, and files that run code when they are read, of which only the check runs."""
 
 import gzip
 import io
@@ -21,7 +21,7 @@ def _json_trees(chance: Any, case: bytes) -> bytes:
 
 
 def _legacy(name: str) -> Target:
-    """Check files that run code, and never read them."""
+    """Check files that can run code, without reading them."""
 
     def check(content: bytes) -> None:
         reason = formats.BY_NAME[name].fault(content)

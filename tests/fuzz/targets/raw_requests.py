@@ -56,11 +56,11 @@ _TOKENS: Final = (
 
 
 class Refused(Exception):
-    """The server refused the bytes, by an answer of 4xx or by closing the connection."""
+    """A refusal of the bytes by a 4xx response or by closing the connection."""
 
 
 class _Answers:
-    """Parses what came back as a sequence of HTTP answers."""
+    """A parser of the received bytes as a sequence of HTTP responses."""
 
     def __init__(self) -> None:
         self.statuses: list[int] = []
@@ -74,10 +74,10 @@ class _Answers:
 
 
 def _exchange(address: tuple[str, int], case: bytes) -> bytes:
-    """Send bytes and end them, and return all that comes back."""
+    """Send bytes, end the stream, and return all received bytes."""
     received, until = b"", time.monotonic() + _ANSWER_S
     with socket.create_connection(address, timeout=_ANSWER_S) as connection:
-        with contextlib.suppress(OSError):  # a server that has refused may not take the rest
+        with contextlib.suppress(OSError):  # after a refusal the server may not read the rest
             connection.sendall(case)
             connection.shutdown(socket.SHUT_WR)
         with contextlib.suppress(ConnectionError):
@@ -107,7 +107,7 @@ def _served() -> Iterator[Run]:
 
 @contextlib.contextmanager
 def _tracebacks() -> Iterator[list[logging.LogRecord]]:
-    """Collect what is logged with a traceback: no client can cause one."""
+    """Collect the log records with a traceback; no client can cause one."""
     found: list[logging.LogRecord] = []
     handler = logging.Handler()
     handler.emit = lambda record: found.append(record) if record.exc_info else None  # type: ignore[method-assign]
@@ -124,7 +124,7 @@ def _tracebacks() -> Iterator[list[logging.LogRecord]]:
 def _run(address: tuple[str, int], case: bytes) -> None:
     received = _exchange(address, case)
     answers = _Answers()
-    # An answer to HEAD has a length and no body, so the next answer cannot be distinguished from it.
+    # A response to HEAD has a length but no body, so the start of the next response is unknown.
     if received and not re.search(rb"HEAD", case):
         answers.feed(received)
         assert answers.statuses, received[:200]

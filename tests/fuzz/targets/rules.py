@@ -1,4 +1,4 @@
-"""The pure rules that both sides share: references, names, moments, manifests, canonical JSON."""
+"""The pure rules that client and server share: references, names, times, manifests, canonical JSON."""
 
 import json
 import random
@@ -55,7 +55,7 @@ def _name(case: tuple[str, str]) -> None:
 
 
 def _manifest(case: Any) -> None:
-    """Read it as the client does and as the server does; both accept it, or both refuse it."""
+    """Read a manifest as the client and as the server; both must accept it, or both must refuse it."""
     text = json.dumps(case).encode("utf-8", "replace")
     served, used = _read(_SERVED.decode, text), _read(_USED.validate_json, text)
     assert (served is None) == (used is None), f"server: {served}, client: {used}"
@@ -71,7 +71,7 @@ def _manifest(case: Any) -> None:
 def _read(decode: Any, text: bytes) -> Any:
     try:
         return decode(text)
-    except (RegistryError, RuleViolation, ValueError):  # those of pydantic and msgspec are ValueErrors
+    except (RegistryError, RuleViolation, ValueError):  # the errors of pydantic and msgspec are ValueErrors
         return None
 
 

@@ -1,4 +1,4 @@
-"""Files of safetensors: offsets, shapes and types of the header, and its length."""
+"""Safetensors files: offsets, shapes and types in the header, and its length."""
 
 import json
 import random
@@ -52,7 +52,7 @@ def _header(chance: random.Random, case: bytes) -> bytes:
 
 
 def packed(header: Any, data: bytes, chance: random.Random) -> bytes:
-    """Put a file together; now and then its length of the header is false."""
+    """Build a file, sometimes with a wrong header length."""
     text = json.dumps(header).encode()
     length = len(text) if chance.random() < 0.9 else len(text) + chance.choice((-1, 1, 8, 2**31, 2**62))
     return struct.pack("<Q", length) + text + data

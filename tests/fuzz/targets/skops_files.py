@@ -1,4 +1,4 @@
-"""Archives of skops: their schema, their arrays, and the archive itself; linear models and pipelines of them."""
+"""Skops archives of linear models and pipelines: their schema, their arrays, and the archive itself."""
 
 import io
 import json
@@ -18,7 +18,7 @@ from tests.fuzz.mutators import NUMBERS, any_bytes, any_json, one_of
 
 
 def use(content: bytes) -> None:
-    """Load an estimator and let it predict; an error of numbers that do not fit is an answer."""
+    """Load an estimator and let it predict; ignore an error caused by its numbers."""
     model = loads("skops")(content)
     for rows in (X[:3], MIXED[:3]):
         try:
@@ -46,7 +46,7 @@ def _seeds() -> list[bytes]:
 
 
 def _archive(chance: random.Random, case: bytes) -> bytes:
-    """Change the schema, an array, or how the archive is put together."""
+    """Change the schema, an array, or the structure of the archive."""
     with zipfile.ZipFile(io.BytesIO(case)) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     way = chance.randrange(6)
@@ -96,7 +96,7 @@ def _nodes(value: Any) -> list[dict[str, Any]]:
 
 
 def _array(chance: random.Random) -> bytes:
-    """Write an array whose header may claim another shape or type than its bytes have."""
+    """Write an array whose header may have another shape or type than its bytes."""
     made = io.BytesIO()
     np.save(made, np.ones(chance.choice(((), (1,), (3,), (2, 3), (0,)))))
     kinds = (b"<f8", b"|O", b"<U9", b"|V0", b"<f4", b">i2", b"|b1")

@@ -1,4 +1,4 @@
-"""Boosters of XGBoost as JSON and UBJSON: what passes the check loads, predicts and explains in a child."""
+"""XGBoost boosters as JSON and UBJSON: those that pass the check are loaded and used in a child process."""
 
 import json
 import random
@@ -15,24 +15,24 @@ from tests.fuzz.child import in_child
 from tests.fuzz.harness import Target
 from tests.fuzz.loading import checks, loads
 from tests.fuzz.mutators import NUMBERS, any_bytes, any_json, near, one_of
-from tests.fuzz.ubjson_writer import written
+from tests.fuzz.ubjson_writer import write_ubjson
 
 _ROWS: Final = np.random.default_rng(3).integers(-1, 6, (5, 64)).astype(np.float32)
 _ROWS[2] = np.nan
 
 
 def use_json(content: bytes) -> None:
-    """Load JSON through the front door and use the booster."""
+    """Load JSON by the public function and use the booster."""
     _use(loads("xgboost-json")(content))
 
 
 def use_ubj(content: bytes) -> None:
-    """Load UBJSON through the front door and use the booster."""
+    """Load UBJSON by the public function and use the booster."""
     _use(loads("xgboost-ubj")(content))
 
 
 def _use(booster: Any) -> None:
-    """Call all that walks trees: predictions of each kind, dumps, importances, slices, and a second save."""
+    """Call all functions that walk trees: each kind of prediction, dumps, importances, slices and a second save."""
     xgb = module("xgboost")
     columns = booster.num_features()
     if columns > _ROWS.shape[1]:
@@ -55,7 +55,7 @@ def _use(booster: Any) -> None:
 
 
 def _tried(act: Any) -> None:
-    """Act; an error that the library raises is an answer, the end of the process is not."""
+    """Call a function and ignore an error of the library; only the end of the process is a failure."""
     try:
         act()
     except (module("xgboost").core.XGBoostError, ValueError, NotImplementedError, IndexError):
@@ -63,7 +63,7 @@ def _tried(act: Any) -> None:
 
 
 def change_tree(chance: random.Random, model: Any) -> Any:
-    """Change one number, or the length, of an array that native code follows."""
+    """Change a number or the length of an array that native code follows."""
     made = json.loads(json.dumps(model))
     booster = made["learner"]["gradient_booster"]
     forest = booster.get("gbtree", booster)["model"]
@@ -100,7 +100,7 @@ def _as_json(chance: random.Random, case: bytes) -> bytes:
 
 def _as_ubj(chance: random.Random, case: bytes) -> bytes:
     model = chance.choice((change_tree, change_tree, any_json))(chance, json.loads(_json_of(case)))
-    return written(model, chance if chance.random() < 0.2 else None)
+    return write_ubjson(model, chance if chance.random() < 0.2 else None)
 
 
 @cache
