@@ -22,7 +22,7 @@ from common_lib.errors import (
     Unauthenticated,
     VersionRecalled,
 )
-from common_lib.operations import versions
+from common_lib.operations import lifecycle
 from common_lib.operations.base import Source
 from common_lib.rules.promotion import Direction
 from common_lib.rules.windows import Weekday
@@ -280,7 +280,7 @@ def _use_everything(registry: HttpRegistry, folder: Path) -> None:
     with pytest.raises(RevisionRequired):
         registry.models.update("eurusd", owner="me")
     with pytest.raises(Conflict):
-        registry.call(versions.transition("eurusd", 1, "staging", reason="now", force=True))
+        registry.call(lifecycle.transition("eurusd", 1, "staging", reason="now", force=True))
     with pytest.raises(InvalidRequest):
         list(registry.models.search(page_size=5_000))
 

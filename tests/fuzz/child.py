@@ -132,7 +132,7 @@ class _Child:
         line = b""
         while not line.endswith(b"\n"):
             if not select.select([process.stdout], [], [], seconds)[0]:
-                return f"did not end within {seconds:.0f} s"
+                return f"took more than {seconds:.0f} s"
             more = os.read(process.stdout.fileno(), 1)
             if not more:
                 code = process.wait()
