@@ -70,18 +70,20 @@ async def world_of(data: Path, **settings: Any) -> AsyncIterator[World]:
     chosen = Settings(data=data, access_log=False, **settings)
     clock = Clock()
     application = composition.create_app(chosen)
-    async with composition.opened(chosen) as real:
+    async with composition.open_environment(chosen) as real:
         blobs: Any = real.blobs
         blobs._sleep = clock.sleep
         env = msgspec.structs.replace(real, now=clock.now, sleep=clock.sleep)
-        composition.connect(application, env)
+        composition.use_environment(application, env)
         transport = httpx.ASGITransport(app=application)  # type: ignore[arg-type]
         token = (data / "admin-token").read_text().strip()
         headers = {"authorization": f"Bearer {token}"}
         async with httpx.AsyncClient(transport=transport, base_url="http://registry.test", headers=headers) as http:
             world = World(data, http, clock)
             await world.put(*BLOBS)
-            tasks = [asyncio.create_task(work) for work in composition.background(chosen, env, application.state.scrub)]
+            tasks = [
+                asyncio.create_task(work) for work in composition.background_tasks(chosen, env, application.state.scrub)
+            ]
             assert len(tasks) == TASKS
             try:
                 yield world
