@@ -33,10 +33,10 @@ Call = Callable[[ModelRegistry], Any]
 CALLS: list[tuple[str, Call, type[errors.RequestRefused], str | None, Any]] = [
     ("no name", lambda r: r.models.create(None, "regression"), errors.InvalidRequest, "name", None),  # type: ignore[arg-type]
     ("a number for a name", lambda r: r.models.create(7, "regression"), errors.InvalidRequest, "name", 7),  # type: ignore[arg-type]
-    ("a name with a blank", lambda r: r.models.create("a b", "regression"), errors.InvalidRequest, "name", "a b"),
+    ("a name with a space", lambda r: r.models.create("a b", "regression"), errors.InvalidRequest, "name", "a b"),
     ("a surrogate as a name", lambda r: r.models.create("\ud800", "regression"), errors.InvalidRequest, "name", "\ud800"),
-    ("a name but for capitals", lambda r: r.models.create(MODEL.upper(), "regression"), errors.AlreadyExists, "name", MODEL.upper()),
-    ("a name in capitals", lambda r: r.models.get(MODEL.upper()), errors.ModelNotFound, "name", MODEL.upper()),
+    ("a name that exists in other capitals", lambda r: r.models.create(MODEL.upper(), "regression"), errors.AlreadyExists, "name", MODEL.upper()),
+    ("an upper-case name", lambda r: r.models.get(MODEL.upper()), errors.ModelNotFound, "name", MODEL.upper()),
     ("an invalid type", lambda r: r.models.create("new", "nope"), errors.InvalidRequest, "type", "nope"),
     ("a number for a type", lambda r: r.models.create("new", 7), errors.InvalidRequest, "type", 7),  # type: ignore[arg-type]
     ("a number for an owner", lambda r: r.models.create("new", "regression", owner=7), errors.InvalidRequest, "owner", 7),  # type: ignore[arg-type]
@@ -65,9 +65,9 @@ CALLS: list[tuple[str, Call, type[errors.RequestRefused], str | None, Any]] = [
     ("no reference", lambda r: r.resolve(None), errors.InvalidRequest, "reference", None),  # type: ignore[arg-type]
     ("a reference with a line break", lambda r: r.resolve(f"models:/{MODEL}/1\n"), errors.InvalidRequest, "reference", f"models:/{MODEL}/1\n"),
     ("no files", lambda r: r.versions.create(MODEL, [], framework="test"), errors.InvalidRequest, "files", "0"),
-    ("a path out of the folder", lambda r: r.versions.create(MODEL, [FILE.model_copy(update={"path": "../x"})], framework="test"), errors.InvalidRequest, "path", "../x"),
+    ("a path with ..", lambda r: r.versions.create(MODEL, [FILE.model_copy(update={"path": "../x"})], framework="test"), errors.InvalidRequest, "path", "../x"),
     ("NaN as a metric", lambda r: r.versions.create(MODEL, [FILE], framework="test", metrics={"a": math.nan}), errors.InvalidRequest, "metrics.a", math.nan),
-    ("an illegal move", lambda r: r.versions.transition(MODEL, 1, "production", reason="x", revision=1), errors.IllegalTransition, "to", "production"),
+    ("an illegal transition", lambda r: r.versions.transition(MODEL, 1, "production", reason="x", revision=1), errors.IllegalTransition, "to", "production"),
     ("an invalid stage", lambda r: r.versions.transition(MODEL, 1, "limbo", revision=1), errors.InvalidRequest, "to", "limbo"),
     ("an invalid stage to search by", lambda r: list(r.versions.search(MODEL, stage="limbo")), errors.InvalidRequest, "stage", "limbo"),
     ("a number for a reason", lambda r: r.versions.transition(MODEL, 1, "archived", reason=7, revision=1), errors.InvalidRequest, "reason", 7),  # type: ignore[arg-type]
@@ -82,7 +82,7 @@ CALLS: list[tuple[str, Call, type[errors.RequestRefused], str | None, Any]] = [
     ("an invalid kind", lambda r: r.principals.create("new", "robot", []), errors.InvalidRequest, "kind", "robot"),
     ("a word for a grant", lambda r: r.principals.create("new", "human", ["admin"]), errors.InvalidRequest, "grants.0", "admin"),  # type: ignore[list-item]
     ("an invalid role", lambda _: Grant(role="king", models="*"), errors.InvalidRequest, "role", "king"),  # type: ignore[arg-type]
-    ("a grant of no models", lambda _: Grant(role=Role.ADMIN), errors.InvalidRequest, "models", None),  # type: ignore[call-arg]
+    ("a grant without models", lambda _: Grant(role=Role.ADMIN), errors.InvalidRequest, "models", None),  # type: ignore[call-arg]
     ("text for a size of a file", lambda _: FileEntry(path="a", size="7", sha256=SHA256), errors.InvalidRequest, "size", "7"),  # type: ignore[arg-type]
     ("a number for a name within a signature", lambda _: Signature(inputs=[{"name": 7, "dtype": "f8"}], outputs=[]), errors.InvalidRequest, "inputs.0.name", 7),  # type: ignore[list-item]
     ("text for days", lambda r: r.principals.issue_token("admin", valid_days="7"), errors.InvalidRequest, "valid_days", "7"),  # type: ignore[arg-type]

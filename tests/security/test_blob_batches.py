@@ -24,15 +24,15 @@ def frame(content: bytes, *, length: int | None = None) -> bytes:
 
 
 BAD = {
-    "nothing": b"",
+    "an empty batch": b"",
     "a cut head": frame(b"new")[:39],
     "a cut blob": frame(b"new")[:-1],
     "a length beyond the body": frame(b"new", length=4),
     "a length beyond any memory": frame(b"new", length=2**64 - 1),
     "a second blob that is cut": frame(b"new") + frame(b"newer")[:-1],
     "another digest": frame(b"new") + bytes.fromhex(SHA256) + (3).to_bytes(8) + b"new",
-    "two with one digest": bytes.fromhex(SHA256) + (3).to_bytes(8) + b"new" + frame(CONTENT),
-    "too many": b"".join(frame(b"%d" % number) for number in range(41)),
+    "two blobs with one digest": bytes.fromhex(SHA256) + (3).to_bytes(8) + b"new" + frame(CONTENT),
+    "too many blobs": b"".join(frame(b"%d" % number) for number in range(41)),
 }
 
 

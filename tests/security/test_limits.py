@@ -80,7 +80,7 @@ def send_slowly(connection: socket.socket, pieces: Iterator[bytes], every_s: flo
             answer += received
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             connection.sendall(next(pieces, b""))
-    raise AssertionError("the connection was held")
+    raise AssertionError("the server did not close the connection")
 
 
 def head(*headers: bytes) -> bytes:
@@ -108,7 +108,7 @@ def test_a_large_head_is_refused(served: Served, raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("begin", [b"1;", b"1\r\nx\r\n0\r\nx: "], ids=["extension of a chunk", "trailer"])
-def test_chunk_marks_and_trailers_are_limited_too(served: Served, begin: bytes) -> None:
+def test_chunk_extensions_and_trailers_are_limited(served: Served, begin: bytes) -> None:
     """Chunk extensions and trailers have the same limit as a head, because the parser stores them in the same way."""
     raw = served.head(f"PUT /v1/blobs/{'0' * 64}", "transfer-encoding: chunked") + begin
     # More than one read of 256 KiB, because bytes that arrive with bytes of the body are not counted.

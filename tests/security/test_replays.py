@@ -17,7 +17,7 @@ LEFT: dict[str, list[Grant]] = {
     "a reader": [Grant(role=Role.ANALYSIS, models="*")],
     "an auditor": [Grant(role=Role.AUDITOR, models="*")],
     "an admin elsewhere": [Grant(role=Role.ADMIN, models="gbpusd-*")],
-    "nobody": [],
+    "no grants": [],
 }
 # Requests whose body requires an additional right, and a role without only this right.
 BY_BODY = [

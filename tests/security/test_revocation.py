@@ -155,9 +155,9 @@ def test_a_revocation_ends_every_transfer(running: Running, withdraw: Any) -> No
 
 
 def _is_logged(log: Lines, people: list[Participant]) -> None:
-    lines_of_ends = [line for line in log.security() if line["message"] in {"refused", "transfer_revoked"}]
-    assert {line["principal"] for line in lines_of_ends} == {who.name for who in people}
-    assert {line["token"] for line in lines_of_ends} == {who.token_id for who in people}
+    endings = [line for line in log.security() if line["message"] in {"refused", "transfer_revoked"}]
+    assert {line["principal"] for line in endings} == {who.name for who in people}
+    assert {line["token"] for line in endings} == {who.token_id for who in people}
     assert not [line for line in log.texts if "Traceback" in line or any(who.token in line for who in people)]
 
 

@@ -198,7 +198,7 @@ def _dripped(connection: socket.socket, pieces: Iterator[bytes], every_s: float 
             answer += received
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             connection.sendall(next(pieces, b""))
-    raise AssertionError("the connection was held")
+    raise AssertionError("the server did not close the connection")
 
 
 def test_disconnects_of_every_kind_leave_nothing_behind(running: Running, log: Lines) -> None:

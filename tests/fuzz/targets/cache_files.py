@@ -33,7 +33,7 @@ class Case(NamedTuple):
 
 class _Down(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("nobody listens", request=request)
+        raise httpx.ConnectError("the server is down", request=request)
 
 
 class _AsUser(httpx.BaseTransport):
