@@ -90,7 +90,9 @@ def run_schemathesis(url: str, headers: list[str], examples: int) -> str:
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("role", ROLES)
-def test_long(request: pytest.FixtureRequest, used: tuple[str, HttpRegistry], role: str) -> None:
+def test_the_server_passes_schemathesis_as_each_role(
+    request: pytest.FixtureRequest, used: tuple[str, HttpRegistry], role: str
+) -> None:
     """All checks of schemathesis pass for each role, for valid and invalid requests and for sequences of requests."""
     url, admin = used
     headers = []
