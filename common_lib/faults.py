@@ -22,11 +22,7 @@ from typing import Any, Literal, TypeVar, overload
 
 from common_lib.client.failures import Failure
 from common_lib.config import check_seconds
-from common_lib.errors import (
-    AnswerTimedOut,
-    ConnectionFailed,
-    InvalidConfiguration,
-)
+from common_lib.errors import AnswerTimedOut, ConnectionFailed, InvalidConfiguration
 from common_lib.operations.base import Answer, Operation, refusal
 from common_lib.registry import AsyncModelRegistry, ModelRegistry
 from common_lib.repetition import make_repeatable

@@ -23,16 +23,7 @@ from registry_server.api.http import HttpRequest, RawResponse, is_not_modified
 from registry_server.api.problems import Problem
 from registry_server.api.telemetry import find_header
 from registry_server.core import models, versions
-from registry_server.domain.base import (
-    AliasName,
-    Count,
-    ModelName,
-    PrincipalName,
-    Reason,
-    Sha256,
-    Time,
-    VersionNumber,
-)
+from registry_server.domain.base import AliasName, Count, ModelName, PrincipalName, Reason, Sha256, Time, VersionNumber
 from registry_server.domain.events import CloudEvent
 from registry_server.domain.pages import MAX_LIMIT, Order
 from registry_server.domain.versions import ModelVersion

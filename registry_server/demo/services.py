@@ -14,15 +14,7 @@ from common_lib.rules.promotion import Direction
 from common_lib.types.events import Event
 from common_lib.types.policies import MetricRule, PromotionRules
 from registry_server.demo.data import Rates, next_row
-from registry_server.demo.training import (
-    DIRECTION,
-    VOLATILITY,
-    Prediction,
-    TrainedVersion,
-    predict,
-    save,
-    train_all,
-)
+from registry_server.demo.training import DIRECTION, VOLATILITY, Prediction, TrainedVersion, predict, save, train_all
 
 _CHAMPION: Final = "champion"
 _FILE: Final = "model.skops"

@@ -7,14 +7,7 @@ import pytest
 
 from common_lib import ModelRegistry
 from common_lib.artifacts.loading import load
-from common_lib.errors import (
-    IllegalTransition,
-    InvalidRequest,
-    LoadRefused,
-    NotCached,
-    Tombstoned,
-    VersionRecalled,
-)
+from common_lib.errors import IllegalTransition, InvalidRequest, LoadRefused, NotCached, Tombstoned, VersionRecalled
 from common_lib.rules.lifecycle import OnRecall
 from common_lib.types.policies import PromotionRules
 from tests.support.steps import promoted, version_of

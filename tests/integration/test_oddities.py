@@ -10,14 +10,7 @@ import pytest
 import respx
 
 from common_lib import AsyncHttpRegistry, HttpRegistry, RegistryConfig
-from common_lib.errors import (
-    ConnectionFailed,
-    NotFound,
-    ProtocolError,
-    RegistryError,
-    RequestRefused,
-    ServerFailed,
-)
+from common_lib.errors import ConnectionFailed, NotFound, ProtocolError, RegistryError, RequestRefused, ServerFailed
 
 URL = "http://registry.test"
 JSON = {"content-type": "application/json"}

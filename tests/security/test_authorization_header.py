@@ -5,11 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.security.route_rights import (
-    MODEL,
-    Guarded,
-    guarded_world,
-)
+from tests.security.route_rights import MODEL, Guarded, guarded_world
 from tests.security.worlds import logged, problem
 
 
