@@ -6,9 +6,10 @@ message of each kind, measured on models with 50,000 such messages and rounded u
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 from common_lib.loaders.budget import Budget
+from common_lib.rules.containers import protobuf_fields
 
 _LOCATION: Final = {13, 14}  # TensorProto.external_data and data_location
 _DEPTH: Final = 100
@@ -73,11 +74,6 @@ class _Body:
     calls: list[Call] = field(default_factory=list)
 
 
-_Field: TypeAlias = tuple[
-    int, int, int, int, bool
-]  # number, wire type, start and end of its value, and whether the value is not 0
-
-
 def check_model(content: bytes, budget: Budget) -> None:
     """Check that a model can be read and is complete in one file, and count the memory of its load.
 
@@ -137,40 +133,8 @@ def _named(content: bytes, start: int, end: int, *, name: int, domain: int) -> C
     return Call(texts[domain] if texts[domain] != b"ai.onnx" else b"", texts[name])
 
 
-def _fields(content: bytes, place: int, end: int, kind: str) -> Iterator[_Field]:
-    """Yield the fields of the message between two positions.
-
-    Raises:
-        BadModel: the bytes are not a protobuf message.
-    """
-    while place < end:
-        tag, place = _varint(content, place, end)
-        wire, start = tag & 7, place
-        if wire == 0:
-            value, place = _varint(content, place, end)
-            yield tag >> 3, wire, start, place, bool(value)
-            continue
-        if wire == 2:  # noqa: PLR2004 - length-delimited
-            length, start = _varint(content, place, end)
-        else:
-            length = {1: 8, 5: 4}.get(wire, -1)
-        place = start + length
-        if tag < 8 or length < 0 or not start <= place <= end:  # noqa: PLR2004 - no field has the number 0
-            raise BadModel(f"it has a {kind} that cannot be read")
-        yield tag >> 3, wire, start, place, length > 0
-    if place > end:
-        raise BadModel(f"it has a {kind} that cannot be read")
-
-
-def _varint(content: bytes, place: int, end: int) -> tuple[int, int]:
-    """Read a varint. Return it with the position after it; for an incomplete one that position is beyond `end`."""
-    value = 0
-    for shift in range(0, 70, 7):
-        if place >= end:
-            break
-        byte = content[place]
-        value |= (byte & 0x7F) << shift
-        place += 1
-        if byte < 0x80:  # noqa: PLR2004 - the last byte of a varint
-            return value, place
-    return 0, end + 1
+def _fields(content: bytes, start: int, end: int, kind: str) -> Iterator[tuple[int, int, int, int, bool]]:
+    try:
+        yield from protobuf_fields(content, start, end)
+    except ValueError:
+        raise BadModel(f"it has a {kind} that cannot be read") from None

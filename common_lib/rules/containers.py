@@ -1,10 +1,12 @@
 """Contents of ZIP archives and protobuf messages, read without unpacking anything."""
 
 import struct
+from collections.abc import Iterator
 from typing import Final
 
 _BOMB_RATIO: Final = 100
 _BOMB_FLOOR: Final = 64 * 2**20
+_NOT_PROTOBUF: Final = "not a protobuf message"
 
 
 def zip_names(content: bytes) -> frozenset[str] | None:
@@ -48,40 +50,40 @@ def _zip_entry(content: bytes, place: int) -> tuple[str, int, int] | None:
     return name, unpacked, place + 46 + name_size + extra + comment
 
 
-def protobuf_fields(message: bytes) -> list[tuple[int, int, bytes]] | None:
-    """Return number, wire type and bytes of each field of a protobuf message; None for anything else.
+def protobuf_fields(content: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int, bool]]:
+    """Yield the fields of the protobuf message between two positions: number, wire type, start, end, not empty or zero.
 
-    The bytes of a varint are a single 1, or empty if it is zero, because callers need the bytes of other fields only.
+    Raises:
+        ValueError: the bytes are not a protobuf message.
     """
-    found: list[tuple[int, int, bytes]] = []
-    place, end = 0, len(message)
-    while place < end:
-        tag, place = _varint(message, place)
-        wire, length = tag & 7, 0
+    while start < end:
+        tag, start = _varint(content, start, end)
+        wire, begin = tag & 7, start
         if wire == 0:
-            value, place = _varint(message, place)
-            found.append((tag >> 3, wire, b"\x01" if value else b""))
+            value, start = _varint(content, start, end)
+            yield tag >> 3, wire, begin, start, bool(value)
             continue
         if wire == 2:  # noqa: PLR2004 - length-delimited
-            length, place = _varint(message, place)
+            length, begin = _varint(content, start, end)
         else:
             length = {1: 8, 5: 4}.get(wire, -1)
-        if tag < 8 or length < 0 or place < 0 or place + length > end:  # noqa: PLR2004 - no field has the number 0
-            return None
-        found.append((tag >> 3, wire, message[place : place + length]))
-        place += length
-    return found if place == end else None
+        start = begin + length
+        if tag < 8 or length < 0 or not begin <= start <= end:  # noqa: PLR2004 - no field has the number 0
+            raise ValueError(_NOT_PROTOBUF)
+        yield tag >> 3, wire, begin, start, length > 0
+    if start > end:
+        raise ValueError(_NOT_PROTOBUF)
 
 
-def _varint(message: bytes, place: int) -> tuple[int, int]:
-    """Return a number and the position after it, which is beyond the message if the number does not end."""
+def _varint(content: bytes, place: int, end: int) -> tuple[int, int]:
+    """Read a varint. Return it with the position after it; for an incomplete one that position is beyond `end`."""
     value = 0
     for shift in range(0, 70, 7):
-        if not 0 <= place < len(message):
+        if place >= end:
             break
-        byte = message[place]
+        byte = content[place]
         value |= (byte & 0x7F) << shift
         place += 1
         if byte < 0x80:  # noqa: PLR2004 - the last byte of a varint
             return value, place
-    return 0, len(message) + 1
+    return 0, end + 1

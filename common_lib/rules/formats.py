@@ -149,10 +149,10 @@ def _safetensors(content: bytes) -> str | None:
 
 
 def _onnx(content: bytes) -> str | None:
-    found = protobuf_fields(content)
-    if found is None:
-        return "it is not a message of protobuf"
-    kinds = {(number, wire) for number, wire, _ in found}
+    try:
+        kinds = {(number, wire) for number, wire, *_ in protobuf_fields(content, 0, len(content))}
+    except ValueError:
+        return "it is not a protobuf message"
     if not kinds <= _ONNX_MODEL:
         return "it has fields that no ONNX model has"
     return None if {(1, 0), (7, 2)} <= kinds else "it has no graph of an ONNX model"

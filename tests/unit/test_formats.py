@@ -146,7 +146,8 @@ def test_any_bytes_are_checked_without_an_error(content: bytes, form: formats.Fo
     fault = form.fault(content)
     assert fault is None or fault
     assert formats.resemblance(content)
-    protobuf_fields(content)
+    with contextlib.suppress(ValueError):
+        list(protobuf_fields(content, 0, len(content)))
     zip_names(content)
 
 
