@@ -85,8 +85,8 @@ class Server(NamedTuple):
         return (self.data / "admin-token").read_text().strip()
 
     def registry(self) -> HttpRegistry:
-        """A blocking registry of the first admin."""
-        # It keeps no answers: others of the same test change what it looks at.
+        """Return a blocking registry of the first admin."""
+        # Without stored answers: other clients of the same test change what it reads.
         return HttpRegistry(RegistryConfig(url=self.url, token=self.token, resolve=None))
 
 
@@ -124,9 +124,9 @@ _WORLDS = [f"{place}-{client}" for place in ("memory", "sqlite", "postgres") for
 
 @pytest.fixture(params=_WORLDS)
 def registry(request: pytest.FixtureRequest) -> Iterator[ModelRegistry]:
-    """An admin's registry: in-process and over sockets, both clients, both engines.
+    """Provide a registry of the admin: in-process and over sockets, both clients, both engines.
 
-    Tests use names of their own, for the servers are shared.
+    The servers are shared, so each test uses its own names.
     """
     place, client = request.param.split("-")
     if place == "memory":

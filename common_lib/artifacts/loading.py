@@ -1,6 +1,6 @@
 """Loading of a model from verified files, by the loader of the declared format.
 
-A loader is imported only if the caller allows it. There is no fallback to another loader.
+A loader is imported only if the caller allows it. It never falls back to another loader.
 """
 
 import hashlib

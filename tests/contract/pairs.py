@@ -94,7 +94,7 @@ def pairs() -> list[Pair]:
 
 
 def shared() -> list[Pair]:
-    """The types that both sides share, each as a pair of itself."""
+    """Return the types that both sides share, each as a pair of itself."""
     kinds = {kind.__name__: kind for kind in AnswerBody.__subclasses__()}
     return [Pair(kind, kind) for _, kind in sorted(kinds.items())]
 

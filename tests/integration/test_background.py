@@ -1,4 +1,4 @@
-"""The tasks that run beside the requests, as they are in a server, on a clock of the test's own."""
+"""The background tasks of a server, on a clock that the test moves."""
 
 import asyncio
 import hashlib
@@ -24,12 +24,12 @@ BLOBS = [f"weights {number:02d}".encode() for number in range(12)]
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """The server runs on asyncio."""
+    """Run the server on asyncio."""
     return "asyncio"
 
 
 class World:
-    """A server whose background tasks live on the clock."""
+    """A server whose background tasks use the clock of the test."""
 
     def __init__(self, data: Path, http: httpx.AsyncClient, clock: Clock) -> None:
         self.data = data
@@ -37,18 +37,18 @@ class World:
         self.clock = clock
 
     def file(self, content: bytes) -> Path:
-        """Return the file in which bytes are stored."""
+        """Return the file with the stored bytes."""
         sha256 = hashlib.sha256(content).hexdigest()
         return self.data / "blobs" / "sha256" / sha256[:2] / sha256
 
     async def put(self, *contents: bytes) -> None:
-        """Send bytes."""
+        """Upload bytes."""
         for content in contents:
             sha256 = hashlib.sha256(content).hexdigest()
             (await self.http.put(f"/v1/blobs/{sha256}", content=content)).raise_for_status()
 
     async def events(self, kind: str) -> set[str]:
-        """Return the digests that events of that type are about."""
+        """Return the digests of all events of that type."""
         found = (await self.http.get("/v1/events?limit=1000")).json()
         found = found if isinstance(found, list) else found["items"]
         return {event["subject"].rpartition("/")[2] for event in found if event["type"] == f"registry.{kind}"}
@@ -60,7 +60,7 @@ class World:
         return float(value)
 
     async def pass_time(self, seconds: float) -> None:
-        """Move the clock; all that is due is done when this returns."""
+        """Move the clock; return when all tasks that are due have run."""
         await self.clock.advance(seconds, TASKS)
 
 
@@ -99,7 +99,7 @@ def digests(*contents: bytes) -> set[str]:
 
 
 async def test_the_scrubber_reads_every_byte_of_every_blob(tmp_path: Path) -> None:
-    """A changed byte and a lost file are found, wherever they are; whole blobs stay."""
+    """It finds a changed byte and a lost file at any position; intact blobs stay."""
     async with world_of(tmp_path / "data", scrub_most_damaged=0) as world:
         harmed = sorted(BLOBS, key=lambda content: hashlib.sha256(content).hexdigest())
         for changed in (harmed[0], harmed[5], harmed[-1]):
@@ -112,8 +112,8 @@ async def test_the_scrubber_reads_every_byte_of_every_blob(tmp_path: Path) -> No
         assert await world.metric("registry_scrub_finished_timestamp_seconds") > 0
 
 
-async def test_the_scrubber_keeps_to_its_rate_and_to_its_pause(tmp_path: Path) -> None:
-    """At one byte a second 120 bytes take two minutes; the next round begins after the pause and not before."""
+async def test_the_scrubber_follows_its_rate_and_its_pause(tmp_path: Path) -> None:
+    """At one byte a second 120 bytes take two minutes; the next round begins after the pause."""
     async with world_of(tmp_path / "data", scrub_bytes_per_s=1.0, scrub_pause_s=1_000.0) as world:
         last = max(BLOBS, key=lambda content: hashlib.sha256(content).hexdigest())
         world.file(last).write_bytes(b"X" * len(last))
@@ -130,8 +130,8 @@ async def test_the_scrubber_keeps_to_its_rate_and_to_its_pause(tmp_path: Path) -
         assert await world.events("blob.quarantined") == digests(first, last)
 
 
-async def test_bytes_that_are_back_are_believed_in_the_next_round(tmp_path: Path) -> None:
-    """Nobody has to name them; other bytes under the name are not believed."""
+async def test_restored_bytes_are_served_after_the_next_round(tmp_path: Path) -> None:
+    """The operator needs no command; other bytes under the name stay in quarantine."""
     async with world_of(tmp_path / "data", scrub_pause_s=DAY) as world:
         one, other = BLOBS[:2]
         for content in (one, other):
@@ -146,10 +146,10 @@ async def test_bytes_that_are_back_are_believed_in_the_next_round(tmp_path: Path
 
 
 @pytest.mark.parametrize("how", ["away", "empty", "another"])
-async def test_a_missing_folder_of_bytes_is_an_alarm_and_not_damage(
+async def test_a_missing_blob_folder_raises_an_alarm_without_quarantine(
     tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No blob goes into quarantine, the server is not ready, and it is ready again when the folder is back."""
+    """The server is not ready until the folder is back."""
     async with world_of(tmp_path / "data", scrub_pause_s=DAY) as world:
         await world.pass_time(60)
         blobs = world.data / "blobs"
@@ -187,7 +187,7 @@ async def test_a_missing_folder_of_bytes_is_an_alarm_and_not_damage(
 async def test_after_too_many_losses_the_scrubber_stops_until_the_bytes_are_back(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The alarm stands in the log once, in the metrics, and in the answer about health; then all heals by itself."""
+    """The alarm is in the log once, in the metrics and in the health check; it ends by itself."""
     async with world_of(tmp_path / "data", scrub_most_damaged=3) as world:
         for content in BLOBS:
             world.file(content).unlink()
@@ -208,8 +208,8 @@ async def test_after_too_many_losses_the_scrubber_stops_until_the_bytes_are_back
         assert len(await world.events("blob.quarantined")) == 3
 
 
-async def test_what_has_expired_is_dropped(tmp_path: Path) -> None:
-    """First answers after 48 hours, uploads a day after their last part, both at the next full hour of the task."""
+async def test_expired_answers_and_uploads_are_deleted(tmp_path: Path) -> None:
+    """First answers after 48 hours, uploads a day after their last part, at the next hourly run."""
     async with world_of(tmp_path / "data", scrub_pause_s=30 * DAY) as world:
         sha256 = "ab" * 32
         prefix = {"x-prefix-sha256": hashlib.sha256(b"part").hexdigest()}

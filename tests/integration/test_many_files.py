@@ -1,4 +1,4 @@
-"""Policies that want many files of versions that have many: check and promote agree, and nobody waits for either."""
+"""Policies with many file patterns on versions with many files: check and promotion agree, and block no request."""
 
 import asyncio
 import hashlib
@@ -23,7 +23,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @pytest.fixture
 def admin(server: Server, tmp_path: Path) -> ModelRegistry:
-    """The first admin of each engine, with the bytes of every file here."""
+    """Provide the first admin of each engine, with the bytes of every file uploaded."""
     registry = server.registry()
     (tmp_path / "blob").write_bytes(CONTENT)
     registry.artifacts.put_blob(SHA256, tmp_path / "blob")
@@ -40,10 +40,8 @@ def staged(registry: ModelRegistry, name: str, paths: list[str], patterns: list[
 
 
 @pytest.mark.parametrize("count", [1, 157, 10_000])
-def test_check_and_promote_agree_about_many_patterns_and_many_files(
-    admin: ModelRegistry, name: str, count: int
-) -> None:
-    """A version that the check finds met is promoted; one with missing files is refused, and the refusal names them."""
+def test_check_and_promotion_agree_about_many_patterns_and_files(admin: ModelRegistry, name: str, count: int) -> None:
+    """A version that meets the check is promoted; the refusal of another names its missing files."""
     paths = [f"shards/part-{number:05}.bin" for number in range(count)]
     word = paths[0]
     patterns = [f"{word[: number % 7]}*{word[7 + number // 7 :]}" for number in range(MAX_RULES - 1)]
@@ -58,10 +56,10 @@ def test_check_and_promote_agree_about_many_patterns_and_many_files(
     assert promoted.stage == "production"
 
 
-def test_a_policy_that_is_set_while_a_promotion_is_prepared_still_counts(
+def test_a_policy_set_during_the_preparation_of_a_promotion_counts(
     admin: ModelRegistry, server: Server, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The transaction judges by the policy that stands then, not by the one whose files were looked for before."""
+    """The transaction evaluates the current policy, not the one of the preparation."""
     revision = staged(admin, name, ["model.bin"], ["*.bin"])
     find_policy_files = production.find_policy_files
     prepared, go_on = threading.Event(), threading.Event()
@@ -84,10 +82,10 @@ def test_a_policy_that_is_set_while_a_promotion_is_prepared_still_counts(
     assert go_on.is_set()
 
 
-def test_others_are_served_while_thousands_of_files_are_judged(
+def test_other_requests_are_served_while_thousands_of_files_are_matched(
     server: Server, admin: ModelRegistry, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The search for files does not run on the event loop: a resolve succeeds while it is under way."""
+    """The matching does not run on the event loop: a resolve succeeds meanwhile."""
     revision = staged(admin, name, ["model.bin"], ["*.bin"])
     find, searching, resolved = promotion.find_files, threading.Event(), threading.Event()
 
@@ -111,8 +109,8 @@ def test_others_are_served_while_thousands_of_files_are_judged(
     assert admin.models.get(name).production_version == 1
 
 
-def test_the_worst_patterns_take_time_that_grows_with_the_paths_only() -> None:
-    """Paths that nearly fit cost no more than others: twice the length costs about twice, and not four times."""
+def test_the_worst_patterns_take_time_linear_in_the_paths() -> None:
+    """Near matches cost no more than others: twice the length takes about twice the time."""
     patterns = ["*" + "a" * 100 + "b" + "a*", "*" + "aaaaaaab*" * 7]
 
     def cost(length: int) -> float:

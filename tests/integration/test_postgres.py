@@ -1,4 +1,4 @@
-"""The PostgreSQL engine: a server that goes away, two servers on one database, and refusals of the schema."""
+"""The PostgreSQL engine: lost connections, two servers on one database, and constraints of the schema."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -20,13 +20,13 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """The server runs on asyncio."""
+    """Run the server on asyncio."""
     return "asyncio"
 
 
 @pytest.fixture
 async def database(postgres_url: str) -> AsyncIterator[PostgresDatabase]:
-    """An open database of this test's own."""
+    """Provide an open database for one test."""
     opened = PostgresDatabase(postgres_url)
     await opened.open()
     yield opened
@@ -34,7 +34,7 @@ async def database(postgres_url: str) -> AsyncIterator[PostgresDatabase]:
 
 
 async def test_a_connection_cut_during_a_write_is_reported_and_replaced(database: PostgresDatabase) -> None:
-    """Nothing of the write is there, and the next one works."""
+    """The write changes nothing, and the next one succeeds."""
 
     async def cut(records: Records) -> None:
         await records.artifacts.insert_document("lost", b"{}")
@@ -53,7 +53,7 @@ async def test_a_connection_cut_during_a_write_is_reported_and_replaced(database
 
 
 async def test_events_cannot_be_changed_removed_or_truncated(postgres_url: str, database: PostgresDatabase) -> None:
-    """The schema itself refuses."""
+    """The schema itself refuses it."""
     raw: Any = await asyncpg.connect(postgres_url)
     await raw.execute("INSERT INTO events VALUES (1, 'x')")
     for statement in ("UPDATE events SET body = 'y'", "DELETE FROM events", "TRUNCATE events"):
@@ -62,10 +62,10 @@ async def test_events_cannot_be_changed_removed_or_truncated(postgres_url: str, 
     await raw.close()
 
 
-def test_a_registry_whose_database_is_gone_says_so(
+def test_a_server_without_its_database_is_live_but_not_ready(
     postgres_url: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Live, but not ready, and requests get 503 with what to do."""
+    """Requests get 503 with a remedy."""
     postgres = request.getfixturevalue("postgres")
     url_of_its_own = postgres.create_from_template(postgres_url.partition("?")[0].rpartition("/")[2])
     settings = Settings(data=tmp_path, port=0, database_url=url_of_its_own, access_log=False)

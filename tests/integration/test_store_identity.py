@@ -1,4 +1,4 @@
-"""A registry is a folder, its bytes and a database that belong together; what does not belong together is refused."""
+"""The identity of a registry: its data folder, its bytes and its database belong together."""
 
 import asyncio
 import json
@@ -29,16 +29,16 @@ class Place(NamedTuple):
 
     @property
     def settings(self) -> Settings:
-        """The settings of a server."""
+        """Return the settings of a server."""
         return Settings(data=self.data, port=0, database_url=self.database_url, access_log=False, scrub_bytes_per_s=0)
 
     @property
     def options(self) -> list[str]:
-        """The options of a command."""
+        """Return the options of a command."""
         return ["--data", str(self.data), *(["--database-url", self.database_url] if self.database_url else [])]
 
     def registry(self, url: str) -> HttpRegistry:
-        """The first admin's registry."""
+        """Return a registry client of the first admin."""
         token = (self.data / "admin-token").read_text().strip()
         return HttpRegistry(RegistryConfig(url=url, token=token, resolve=None))
 
@@ -67,25 +67,25 @@ class Place(NamedTuple):
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A filled registry in SQLite, to be copied."""
+    """Provide a registry with data in SQLite, to be copied."""
     return Place(tmp_path_factory.mktemp("template") / "data").fill().data
 
 
 @pytest.fixture
 def on_sqlite(template: Path, tmp_path: Path) -> Place:
-    """A filled registry in SQLite."""
+    """Provide a registry with data in SQLite."""
     return Place(Path(shutil.copytree(template, tmp_path / "sqlite")))
 
 
 @pytest.fixture
 def on_postgres(postgres_url: str, tmp_path: Path) -> Place:
-    """A filled registry in PostgreSQL."""
+    """Provide a registry with data in PostgreSQL."""
     return Place(tmp_path / "p1", postgres_url).fill()
 
 
 @pytest.fixture(params=["on_sqlite", "on_postgres"])
 def place(request: pytest.FixtureRequest) -> Place:
-    """A filled registry on each engine."""
+    """Provide a registry with data on each engine."""
     found: Place = request.getfixturevalue(request.param)
     return found
 
@@ -96,7 +96,7 @@ def away(blobs: Path) -> None:
 
 
 def unmounted(blobs: Path) -> None:
-    """Leave an empty folder, as a mount point is."""
+    """Leave an empty folder, like an empty mount point."""
     away(blobs)
     blobs.mkdir(0o700)
 
@@ -127,7 +127,7 @@ def forget(data: Path) -> None:
 
 
 async def executed(url: str, statement: str) -> None:
-    """Change rows behind the back of the registry."""
+    """Change rows without the registry."""
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(statement)
@@ -136,10 +136,8 @@ async def executed(url: str, statement: str) -> None:
 
 
 @pytest.mark.parametrize("loss", [away, unmounted, emptied, half_made])
-def test_a_folder_of_bytes_that_is_not_there_keeps_the_server_from_starting(
-    place: Place, loss: Callable[[Path], None]
-) -> None:
-    """No blob is put into quarantine, and once the folder is back all is as before."""
+def test_a_server_without_its_blob_folder_does_not_start(place: Place, loss: Callable[[Path], None]) -> None:
+    """No blob is put into quarantine, and the server starts when the folder is back."""
     blobs = place.data / "blobs"
     loss(blobs)
     assert str(blobs) in place.refusal()
@@ -150,8 +148,8 @@ def test_a_folder_of_bytes_that_is_not_there_keeps_the_server_from_starting(
 
 
 @pytest.mark.parametrize("loss", [away, unmounted])
-def test_bytes_are_missed_by_an_upgrade_too(on_sqlite: Place, loss: Callable[[Path], None]) -> None:
-    """A registry that has no identity yet does not get one while its bytes are missing."""
+def test_an_upgrade_without_the_bytes_is_refused(on_sqlite: Place, loss: Callable[[Path], None]) -> None:
+    """A registry without an identity gets none while its bytes are missing."""
     unmarked(on_sqlite.data)
     forget(on_sqlite.data)
     loss(on_sqlite.data / "blobs")
@@ -159,8 +157,8 @@ def test_bytes_are_missed_by_an_upgrade_too(on_sqlite: Place, loss: Callable[[Pa
     assert not (on_sqlite.data / "store.json").exists()
 
 
-def test_one_lost_file_is_damage_and_not_a_missing_folder(on_sqlite: Place) -> None:
-    """The server starts, so that the bytes can be sent again."""
+def test_one_lost_file_does_not_stop_the_server(on_sqlite: Place) -> None:
+    """The server starts, so that a client can upload the bytes again."""
     first = next((on_sqlite.data / "blobs" / "sha256").glob("*/*"))
     first.unlink()
     with running(on_sqlite.settings) as url, on_sqlite.registry(url) as registry:
@@ -168,7 +166,7 @@ def test_one_lost_file_is_damage_and_not_a_missing_folder(on_sqlite: Place) -> N
 
 
 def test_a_second_folder_on_one_database_is_refused_with_both_names(on_postgres: Place, tmp_path: Path) -> None:
-    """It is refused while the first one serves and afterwards, and the first one's bytes are served as before."""
+    """During and after the run of the first server, which still serves its bytes."""
     other = Place(tmp_path / "p2", on_postgres.database_url)
     with running(on_postgres.settings) as url, on_postgres.registry(url) as registry:
         refusal = other.refusal()
@@ -180,13 +178,13 @@ def test_a_second_folder_on_one_database_is_refused_with_both_names(on_postgres:
 
 
 def test_a_copied_folder_on_one_database_is_refused(on_postgres: Place, tmp_path: Path) -> None:
-    """Although the copy carries the same identity."""
+    """The copy carries the same identity."""
     copy = Place(Path(shutil.copytree(on_postgres.data, tmp_path / "copy")), on_postgres.database_url)
     assert str(on_postgres.data) in copy.refusal()
 
 
-def test_two_first_servers_on_one_database(postgres_url: str, tmp_path: Path) -> None:
-    """The first to come has it, although there is nothing in it yet."""
+def test_the_first_server_claims_an_empty_database(postgres_url: str, tmp_path: Path) -> None:
+    """The second server is refused although the database is still empty."""
     one, two = (Place(tmp_path / name, postgres_url) for name in ("one", "two"))
     with running(one.settings):
         assert str(one.data) in two.refusal()
@@ -195,7 +193,7 @@ def test_two_first_servers_on_one_database(postgres_url: str, tmp_path: Path) ->
 
 
 def test_the_folder_of_a_postgresql_registry_is_not_served_from_sqlite(on_postgres: Place) -> None:
-    """The folder remembers its engine: no empty registry comes into being in it, and nothing becomes garbage."""
+    """The folder records its engine: no empty registry is created in it, and no byte becomes garbage."""
     files = {file: file.read_bytes() for file in on_postgres.data.rglob("*") if file.is_file()}
     forgotten = Place(on_postgres.data)
     assert "--database-url" in forgotten.refusal()
@@ -207,7 +205,7 @@ def test_the_folder_of_a_postgresql_registry_is_not_served_from_sqlite(on_postgr
 
 
 def test_the_folder_of_a_sqlite_registry_is_not_served_from_postgresql(on_sqlite: Place, postgres_url: str) -> None:
-    """Nor the other way round, with or without a marker."""
+    """With or without a marker."""
     mixed = Place(on_sqlite.data, postgres_url)
     assert "leave out --database-url" in mixed.refusal()
     unmarked(on_sqlite.data)
@@ -216,7 +214,7 @@ def test_the_folder_of_a_sqlite_registry_is_not_served_from_postgresql(on_sqlite
 
 
 def test_a_folder_of_an_older_version_does_not_become_an_empty_registry(on_sqlite: Place) -> None:
-    """Bytes, and a database that is new: the rows are somewhere else."""
+    """The folder has bytes and the database is new, so the rows must be in another database."""
     unmarked(on_sqlite.data)
     for file in on_sqlite.data.glob("registry.sqlite3*"):
         file.unlink()
@@ -226,7 +224,7 @@ def test_a_folder_of_an_older_version_does_not_become_an_empty_registry(on_sqlit
 
 
 def test_a_lost_database_is_not_replaced_by_an_empty_one(on_sqlite: Place) -> None:
-    """The marker says that there was one."""
+    """The marker shows that the registry had a database."""
     for file in on_sqlite.data.glob("registry.sqlite3*"):
         file.unlink()
     with pytest.raises(StartFailed, match="restore the database from a backup"), running(on_sqlite.settings):
@@ -242,7 +240,7 @@ def test_a_lost_database_is_not_replaced_by_an_empty_one(on_sqlite: Place) -> No
     ],
     ids=["half of it", "a page of zeros"],
 )
-def test_a_damaged_database_is_named_with_what_to_do(on_sqlite: Place, harm: Callable[[bytes], bytes]) -> None:
+def test_a_damaged_database_is_reported_with_a_remedy(on_sqlite: Place, harm: Callable[[bytes], bytes]) -> None:
     """By the server and by `doctor`; the file stays as it is."""
     file = on_sqlite.data / "registry.sqlite3"
     harmed = harm(file.read_bytes())
@@ -257,7 +255,7 @@ def test_a_damaged_database_is_named_with_what_to_do(on_sqlite: Place, harm: Cal
 
 
 def test_bytes_of_another_registry_are_refused(on_sqlite: Place, template: Path, tmp_path: Path) -> None:
-    """Two registries whose folders of bytes were exchanged, and a database under another one's folder."""
+    """Two registries with exchanged blob folders, and a database under the folder of another."""
     other = Place(tmp_path / "other").fill()
     shutil.rmtree(on_sqlite.data / "blobs")
     shutil.copytree(other.data / "blobs", on_sqlite.data / "blobs")
@@ -270,7 +268,7 @@ def test_bytes_of_another_registry_are_refused(on_sqlite: Place, template: Path,
 
 
 def test_a_registry_of_an_older_version_gets_its_identity(place: Place) -> None:
-    """Without a word from the operator, once, and then it keeps it."""
+    """Once, without a command, and it does not change later."""
     unmarked(place.data)
     if place.database_url:
         asyncio.run(executed(place.database_url, "DELETE FROM meta WHERE key = 'store'"))
@@ -285,22 +283,22 @@ def test_a_registry_of_an_older_version_gets_its_identity(place: Place) -> None:
 
 
 @pytest.mark.parametrize("left", ["store.json", "blobs/store.json", ""])
-def test_a_start_that_ended_halfway_is_made_good(on_sqlite: Place, left: str) -> None:
-    """A crash between database and markers leaves a registry that starts."""
+def test_an_interrupted_start_is_completed(on_sqlite: Place, left: str) -> None:
+    """After a crash between database and markers the registry starts."""
     for name in {"store.json", "blobs/store.json"} - {left}:
         (on_sqlite.data / name).unlink()
     assert on_sqlite.quarantined() == 0
     assert (on_sqlite.data / "store.json").read_text() == (on_sqlite.data / "blobs" / "store.json").read_text()
 
 
-def test_a_moved_sqlite_registry_needs_nothing(on_sqlite: Place, tmp_path: Path) -> None:
+def test_a_moved_sqlite_registry_starts_without_a_command(on_sqlite: Place, tmp_path: Path) -> None:
     """Its rows move with the folder."""
     moved = Place(on_sqlite.data.rename(tmp_path / "moved"))
     assert moved.quarantined() == 0
 
 
-def test_a_moved_folder_is_adopted_by_an_order(on_postgres: Place, tmp_path: Path) -> None:
-    """After that the old copy is refused, and the new one serves."""
+def test_a_moved_folder_is_adopted_by_a_command(on_postgres: Place, tmp_path: Path) -> None:
+    """Afterwards the old copy is refused, and the new one is served."""
     moved = Place(Path(shutil.copytree(on_postgres.data, tmp_path / "moved")), on_postgres.database_url)
     moved.refusal()
     done = operate("store", "adopt", *moved.options)
@@ -313,8 +311,8 @@ def test_a_moved_folder_is_adopted_by_an_order(on_postgres: Place, tmp_path: Pat
     assert "after a restore from a backup" in moved.refusal()
 
 
-def test_adoption_does_not_accept_losses_by_itself(on_sqlite: Place) -> None:
-    """Without `--lost` missing bytes are refused; with it they go into quarantine, and what is sent again is served."""
+def test_adoption_accepts_losses_only_with_its_option(on_sqlite: Place) -> None:
+    """With `--lost`, missing bytes go into quarantine, and uploading them again restores them."""
     emptied(on_sqlite.data / "blobs")
     assert "--lost" in on_sqlite.refusal()
     assert "are missing" in operate("store", "adopt", *on_sqlite.options, status=1).stderr
@@ -325,8 +323,8 @@ def test_adoption_does_not_accept_losses_by_itself(on_sqlite: Place) -> None:
         registry.download("models:/m1/2", on_sqlite.data.parent / "files")
 
 
-def test_what_is_not_a_marker_is_refused(on_sqlite: Place) -> None:
-    """It is named, with the command that makes another one."""
+def test_a_malformed_marker_is_refused(on_sqlite: Place) -> None:
+    """The error names it, and the command that makes another one."""
     (on_sqlite.data / "store.json").write_text("{}")
     assert "store.json is not a marker" in on_sqlite.refusal()
     operate("store", "adopt", *on_sqlite.options)
@@ -334,13 +332,13 @@ def test_what_is_not_a_marker_is_refused(on_sqlite: Place) -> None:
 
 
 def test_a_store_in_use_is_not_adopted(on_sqlite: Place) -> None:
-    """Its server is named as the reason."""
+    """The error names the running server."""
     with running(on_sqlite.settings):
         assert "another process owns" in operate("store", "adopt", *on_sqlite.options, status=1).stderr
 
 
 def test_a_database_whose_server_runs_is_not_adopted_by_another_folder(on_postgres: Place, tmp_path: Path) -> None:
-    """Its server would go on with the folder that it has, and two folders would each hold a part of the bytes."""
+    """Otherwise two folders would each hold a part of the bytes."""
     shutil.copytree(on_postgres.data, tmp_path / "copy")
     options = ["--data", tmp_path / "copy", "--database-url", on_postgres.database_url]
     with running(on_postgres.settings) as url, on_postgres.registry(url) as registry:
@@ -349,8 +347,8 @@ def test_a_database_whose_server_runs_is_not_adopted_by_another_folder(on_postgr
     operate("store", "adopt", *options)
 
 
-def test_everything_in_quarantine_is_healed_by_one_command(on_sqlite: Place) -> None:
-    """The victim of an older version, which took a missing folder for damage of every blob."""
+def test_one_command_restores_all_blobs_from_quarantine(on_sqlite: Place) -> None:
+    """An older version put every blob into quarantine when a folder was missing."""
     emptied(on_sqlite.data / "blobs")
     operate("store", "adopt", *on_sqlite.options, "--lost")
     shutil.rmtree(on_sqlite.data / "blobs" / "sha256")
@@ -360,8 +358,10 @@ def test_everything_in_quarantine_is_healed_by_one_command(on_sqlite: Place) -> 
         assert found.sound
 
 
-def test_a_migration_asks_the_folder_too(on_postgres: Place, postgres: "Postgres", tmp_path: Path) -> None:
-    """The folder of one registry and the database of another one: nothing is migrated."""
+def test_a_migration_checks_the_identity_of_the_folder(
+    on_postgres: Place, postgres: "Postgres", tmp_path: Path
+) -> None:
+    """With the folder of one registry and the database of another, no step is applied."""
     other = postgres.create_database("another")
     done = operate("migrate", "--data", on_postgres.data, "--database-url", other, status=1)
     assert str(on_postgres.data) in done.stderr
