@@ -212,7 +212,7 @@ class TestCanonicalJson:
 
 
 def _lists(value: Any) -> Any:
-    """The value with its keys in canonical order."""
+    """Return the value with its keys in canonical order."""
     match value:
         case dict():
             return {key: _lists(value[key]) for key in sorted(value)}
