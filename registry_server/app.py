@@ -36,7 +36,7 @@ from registry_server.api import (
 )
 from registry_server.api.authentication import Authenticator
 from registry_server.api.deadlines import Deadlines
-from registry_server.api.methods import HeadAndOptions
+from registry_server.api.head_and_options import HeadAndOptions
 from registry_server.api.rate_limits import TokenBuckets, WriteQuota
 from registry_server.api.resolve_shortcut import ResolveShortcut
 from registry_server.api.strict_json import StrictJson
@@ -48,7 +48,7 @@ from registry_server.core.collection import reconcile
 from registry_server.core.environment import Environment
 from registry_server.domain.errors import RegistryError
 from registry_server.infrastructure.durable_blobs import sync_folder
-from registry_server.infrastructure.filesystem import FilesystemBlobs
+from registry_server.infrastructure.filesystem_blobs import FilesystemBlobs
 from registry_server.infrastructure.sqlite import SqliteDatabase
 from registry_server.invariants import adoption, checks, store_marker
 from registry_server.settings import Settings

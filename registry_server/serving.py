@@ -26,7 +26,7 @@ from registry_server.app import FolderInUse, create_app
 from registry_server.domain.errors import RegistryError
 from registry_server.infrastructure.database_url import InvalidDatabaseUrl
 from registry_server.infrastructure.inspection import DatabaseUnreadable
-from registry_server.infrastructure.schema import SchemaMismatch
+from registry_server.infrastructure.schema_history import SchemaMismatch
 from registry_server.invariants.findings import InvariantBroken
 from registry_server.settings import Settings
 

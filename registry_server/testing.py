@@ -25,7 +25,7 @@ from common_lib.types.principals import Grant
 from registry_server.app import create_app, use_environment
 from registry_server.core.bootstrap import ensure_admin
 from registry_server.core.environment import Environment
-from registry_server.infrastructure.filesystem import FilesystemBlobs
+from registry_server.infrastructure.filesystem_blobs import FilesystemBlobs
 from registry_server.infrastructure.sqlite import SqliteDatabase
 from registry_server.inprocess import URL, PortalTransport
 from registry_server.settings import Settings

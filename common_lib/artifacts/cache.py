@@ -27,11 +27,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from common_lib.artifacts.abandoned_files import ABANDONED_S, sweep, sweep_links
 from common_lib.artifacts.local_version import LocalVersion
+from common_lib.artifacts.offline_references import References
 from common_lib.artifacts.progress import ProgressListener, ignore_progress
-from common_lib.artifacts.references import References
-from common_lib.artifacts.sweep import ABANDONED_S, sweep, sweep_links
-from common_lib.bookkeeping import best_effort
+from common_lib.best_effort import best_effort
 from common_lib.errors import DigestMismatch, InvalidConfiguration
 from common_lib.own_files import check_folder, make_folder, name_path_in_errors, read_own, replace_own
 from common_lib.staleness import Provenance

@@ -8,10 +8,10 @@ from dataclasses import replace
 from functools import partial
 
 from common_lib.artifacts.cache import Cache, PartialDownload
-from common_lib.artifacts.folder import copy_blob, find_missing, reject_foreign_files
 from common_lib.artifacts.hashing import parse_local_path
 from common_lib.artifacts.local_version import LocalVersion
 from common_lib.artifacts.progress import ProgressListener, ignore_progress
+from common_lib.artifacts.target_folder import copy_blob, find_missing, reject_foreign_files
 from common_lib.errors import DigestMismatch, InvalidRequest, NotCached, RegistryUnavailable, VersionRecalled
 from common_lib.operations import artifacts, versions
 from common_lib.operations.base import Flow, Parallel, RunInThread, validate

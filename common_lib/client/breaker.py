@@ -63,7 +63,7 @@ class Circuit:
         self._state: State = CLOSED
         self._generation = 0
         self._until = 0.0
-        self._opened = 0
+        self._times_opened = 0
         self._probing = 0
         self._probed_at = 0.0
         self._last_failure_at = -math.inf
@@ -116,13 +116,13 @@ class Circuit:
                 return self._open(now) if failed or slow else self._close()
             if failed is None:
                 return None
-            return self._open(now) if self._has_failed(now, failed, slow) else None
+            return self._open(now) if self._count_and_test_thresholds(now, failed, slow) else None
 
     def _probe_left_s(self, now: float) -> float:
         # By then the probe has ended, or counts as slow and opens the circuit again.
         return max(0.0, self._probed_at + min(self._rules.slow_call_s, self._rules.open_s) - now)
 
-    def _has_failed(self, now: float, failed: bool, slow: bool) -> bool:  # noqa: FBT001 - they are counted
+    def _count_and_test_thresholds(self, now: float, failed: bool, slow: bool) -> bool:  # noqa: FBT001 - they are counted
         width = self._rules.window_s / _BUCKETS
         index = int(now // width)
         bucket = self._buckets[index % _BUCKETS]
@@ -144,14 +144,14 @@ class Circuit:
         )
 
     def _open(self, now: float) -> State:
-        longest = min(self._rules.longest_open_s, self._rules.open_s * 2**self._opened)
-        self._opened = min(self._opened + 1, 16)
+        longest = min(self._rules.longest_open_s, self._rules.open_s * 2**self._times_opened)
+        self._times_opened = min(self._times_opened + 1, 16)
         # Jittered downwards: a thousand clients must not all probe in the same instant.
         self._until = now + longest * self._uniform(0.75, 1.0)
         return self._enter(OPENED)
 
     def _close(self) -> State:
-        self._opened = 0
+        self._times_opened = 0
         for bucket in self._buckets:
             bucket[:] = [-1, 0, 0, 0]
         return self._enter(CLOSED)

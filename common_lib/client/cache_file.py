@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from common_lib.artifacts.abandoned_files import sweep
 from common_lib.artifacts.cache import Cache
-from common_lib.artifacts.sweep import sweep
-from common_lib.bookkeeping import best_effort
+from common_lib.best_effort import best_effort
 from common_lib.errors import InvalidConfiguration
 from common_lib.origin import file_name, seal_key
 from common_lib.own_files import check_folder

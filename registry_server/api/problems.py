@@ -18,7 +18,7 @@ from litestar.exceptions import (
 from common_lib.rules import names
 from common_lib.rules.production import Winner
 from common_lib.rules.violation import RuleViolation
-from registry_server.api import methods
+from registry_server.api import head_and_options
 from registry_server.api.telemetry import get_request_id
 from registry_server.domain import errors
 
@@ -99,7 +99,7 @@ def on_framework(request: Request[Any, Any, Any], error: HTTPException) -> Respo
         case NotFoundException():
             refusal = errors.AddressNotFound(request.scope["path"])
         case MethodNotAllowedException():
-            allowed = methods.format_allow((error.headers or {})["allow"].split(", "))
+            allowed = head_and_options.format_allow((error.headers or {})["allow"].split(", "))
             refusal = errors.MethodNotAllowed(request.method, allowed)
         case InternalServerException() if "disconnected" in error.detail:
             # Litestar reports a client that disconnected as a failure of the server.

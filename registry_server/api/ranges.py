@@ -11,7 +11,7 @@ from typing import NamedTuple
 from litestar.status_codes import HTTP_200_OK, HTTP_206_PARTIAL_CONTENT, HTTP_304_NOT_MODIFIED
 from litestar.types import Receive, Scope, Send
 
-from registry_server.api import methods
+from registry_server.api import head_and_options
 from registry_server.api.http import is_not_modified
 from registry_server.core.ports import BlobStore
 from registry_server.domain import errors
@@ -67,7 +67,7 @@ class FileResponse:
                 headers["content-range"] = f"bytes {part.start}-{part.start + part.length - 1}/{size}"
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": raw})
-        if part.length and methods.OMIT_BODY not in scope:
+        if part.length and head_and_options.OMIT_BODY not in scope:
             await self._send_bytes(part, receive, send)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 

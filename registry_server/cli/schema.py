@@ -7,7 +7,7 @@ from registry_server.cli.options import fail
 from registry_server.domain.errors import RegistryError
 from registry_server.infrastructure.dialects import load_migrations
 from registry_server.infrastructure.inspection import DatabaseUnreadable, open_read_only, pending_steps
-from registry_server.infrastructure.schema import SchemaMismatch, step_name
+from registry_server.infrastructure.schema_history import SchemaMismatch, step_name
 from registry_server.invariants import checks, store_marker
 from registry_server.invariants.findings import InvariantBroken
 from registry_server.settings import Settings

@@ -190,7 +190,7 @@ async def verify_blob(env: Environment, request: WriteRequest, sha256: str, byte
     if (damage is None) == (blob.quarantined_at is None):
         return Verification(await _redact(env.database.read, request.caller, blob), sound=damage is None)
     if damage is None:
-        await env.blobs.make_durable(sha256)
+        await env.blobs.sync_restored_blob(sha256)
         answer = await execute(env, request, lambda records, _: _restore(env, records, sha256))
     else:
         answer = await execute(env, request, lambda records, by: _quarantine(env, records, by, sha256, damage))

@@ -29,7 +29,7 @@ async def transition(
         raise errors.OnlyForPromotions("override", "true", command.to)
     if command.replacing is not None:
         raise errors.OnlyForPromotions("replacing", command.replacing, command.to)
-    after = versions.next_revision(request, found, stage=command.to)
+    after = versions.with_next_revision(request, found, stage=command.to)
     return await versions.store(records, request, move.event, (found, after), reason=command.reason)
 
 
@@ -42,7 +42,7 @@ async def recall(
     await versions.check_revision(records, request, found, command.reason)
     versions.check_not_recalled(found)
     recalled = Recall(request.at, request.caller.name, command.reason)
-    after = versions.next_revision(request, found, recall=recalled)
+    after = versions.with_next_revision(request, found, recall=recalled)
     return await versions.store(records, request, "version.recalled", (found, after), reason=command.reason)
 
 
@@ -55,5 +55,5 @@ async def reinstate(
     await versions.check_revision(records, request, found, command.reason)
     if found.recall is None:
         raise errors.VersionNotRecalled(found)
-    after = versions.next_revision(request, found, recall=None)
+    after = versions.with_next_revision(request, found, recall=None)
     return await versions.store(records, request, "version.reinstated", (found, after), reason=command.reason)

@@ -71,7 +71,7 @@ class BlobStore(Protocol):
             StorageUnavailable: it does not.
         """
 
-    async def make_durable(self, sha256: str) -> None:
+    async def sync_restored_blob(self, sha256: str) -> None:
         """Sync bytes that an operator put back by hand; do nothing if they are gone again."""
 
     def quarantine(self, sha256: str, damaged_file: str) -> bool:

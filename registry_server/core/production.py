@@ -210,7 +210,7 @@ async def _enter_production(
     basis: dict[str, Any],
 ) -> Outcome[ModelVersion]:
     """Put a version into production and archive the incumbent, with one event."""
-    edits = [(version, versions.next_revision(request, version, stage=ModelStage.PRODUCTION))]
+    edits = [(version, versions.with_next_revision(request, version, stage=ModelStage.PRODUCTION))]
     if incumbent is not None:
-        edits.append((incumbent, versions.next_revision(request, incumbent, stage=ModelStage.ARCHIVED)))
+        edits.append((incumbent, versions.with_next_revision(request, incumbent, stage=ModelStage.ARCHIVED)))
     return await versions.store(records, request, event, *edits, reason=reason, basis=basis)

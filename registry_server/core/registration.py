@@ -64,7 +64,7 @@ async def create(
     model = await models.get_for_update(records, request, Right.REGISTER, name)
     await _require_bytes(records, request.caller, files)
     digest = manifest.digest_of(registration.document)
-    number = await records.models.take_next_version(name)
+    number = await records.models.take_next_version_number(name)
     version = ModelVersion(
         model=name,
         version=number,

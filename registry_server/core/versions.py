@@ -93,7 +93,7 @@ async def update(
     differs = {field: value for field, value in fields.items() if getattr(found, field) != value}
     if not differs:
         return Outcome(found, None)
-    after = next_revision(request, found, **differs)
+    after = with_next_revision(request, found, **differs)
     return await store(records, request, "version.updated", (found, after), reason=command.reason)
 
 
@@ -109,7 +109,7 @@ async def tombstone(
     aliases = await records.aliases.list_of_version(name, version)
     if aliases:
         raise errors.VersionAliased(found, aliases)
-    after = next_revision(request, found, tombstone=Tombstone(request.at, request.caller.name, command.reason))
+    after = with_next_revision(request, found, tombstone=Tombstone(request.at, request.caller.name, command.reason))
     return await store(records, request, "version.tombstoned", (found, after), reason=command.reason)
 
 
@@ -170,7 +170,7 @@ async def check_revision(records: Records, request: WriteRequest, version: Model
         raise
 
 
-def next_revision(request: WriteRequest, version: ModelVersion, **fields: Any) -> ModelVersion:
+def with_next_revision(request: WriteRequest, version: ModelVersion, **fields: Any) -> ModelVersion:
     """Return the version with other fields, at its next revision."""
     return msgspec.structs.replace(version, revision=version.revision + 1, updated_at=request.at, **fields)
 

@@ -121,12 +121,12 @@ async def execute(env: Environment, request: WriteRequest, use_case: UseCase) ->
         etag = getattr(outcome.entity, "etag", None)
         body = b"" if outcome.entity is None else _encode(outcome.entity)
         answer = Answer(outcome.status, body, etag, outcome.location)
-        replay_entity = (
+        stored_answer = (
             answer
             if outcome.replay_entity is None
             else msgspec.structs.replace(answer, body=_encode(outcome.replay_entity))
         )
-        await records.idempotency.insert(*claim, request.fingerprint, replay_entity, request.at)
+        await records.idempotency.insert(*claim, request.fingerprint, stored_answer, request.at)
         return answer
 
     try:

@@ -72,7 +72,7 @@ class DurableBlobs:
                 os.close(descriptor)
         return "lost"
 
-    async def make_durable(self, sha256: str) -> None:
+    async def sync_restored_blob(self, sha256: str) -> None:
         """Sync a file that an operator put back by hand; do nothing if it is gone again."""
 
         def sync() -> None:
@@ -144,7 +144,7 @@ class DurableBlobs:
     def _path(self, sha256: str) -> Path:
         return self._blobs / sha256[:2] / sha256
 
-    def _publish(self, descriptor: int, staged: Path, sha256: str, stop: threading.Event | None = None) -> None:
+    def _publish_durably(self, descriptor: int, staged: Path, sha256: str, stop: threading.Event | None = None) -> None:
         """Give a staged file its final name, durably, in place of a damaged file with that name."""
         os.fsync(descriptor)
         final = self._path(sha256)

@@ -11,7 +11,7 @@ import apsw
 from registry_server.infrastructure import dialects, sqlite
 from registry_server.infrastructure.database_url import InvalidDatabaseUrl
 from registry_server.infrastructure.dialects import Engine
-from registry_server.infrastructure.schema import check_history, step_name
+from registry_server.infrastructure.schema_history import check_history, step_name
 from registry_server.queries.sql import Sql
 
 _HAS_HISTORY = {

@@ -9,7 +9,13 @@ import asyncpg
 from registry_server.domain import errors
 from registry_server.infrastructure import dialects
 from registry_server.infrastructure.database_url import DatabaseUrl
-from registry_server.infrastructure.schema import HISTORY_TABLE, check_history, history_row, new_log_source, step_name
+from registry_server.infrastructure.schema_history import (
+    HISTORY_TABLE,
+    check_history,
+    history_row,
+    new_log_source,
+    step_name,
+)
 from registry_server.infrastructure.use_case_waits import WatchedUseCase
 from registry_server.queries import Records
 from registry_server.queries.sql import Row

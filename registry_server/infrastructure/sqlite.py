@@ -13,7 +13,13 @@ import apsw
 from registry_server.domain import errors
 from registry_server.infrastructure import dialects
 from registry_server.infrastructure.group_commit import GroupCommit, database_failure, run_without_suspending
-from registry_server.infrastructure.schema import HISTORY_TABLE, check_history, history_row, new_log_source, step_name
+from registry_server.infrastructure.schema_history import (
+    HISTORY_TABLE,
+    check_history,
+    history_row,
+    new_log_source,
+    step_name,
+)
 from registry_server.queries import Records
 from registry_server.queries.sql import Row
 

@@ -4,9 +4,9 @@ import uuid
 
 from registry_server.core.ports import Database
 from registry_server.domain.store import StoreIdentity
-from registry_server.invariants import identity, store_marker
+from registry_server.invariants import store_identity, store_marker
 from registry_server.invariants.checks import require
-from registry_server.invariants.identity import Facts
+from registry_server.invariants.store_identity import Facts
 from registry_server.settings import Settings
 
 
@@ -33,7 +33,7 @@ async def write_store_id(settings: Settings, database: Database, facts: Facts, s
     if not adopt:
         stored = await database.write(lambda records: records.store.claim(wanted))
         if stored.store != store:
-            require([identity.check_identity(facts._replace(stored=stored))])
+            require([store_identity.check_identity(facts._replace(stored=stored))])
         if stored == wanted:
             _write_markers(settings, facts, store)
             return

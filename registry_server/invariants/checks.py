@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from registry_server.infrastructure.inspection import open_read_only, pending_steps
-from registry_server.infrastructure.schema import SchemaMismatch
-from registry_server.invariants import files, identity
+from registry_server.infrastructure.schema_history import SchemaMismatch
+from registry_server.invariants import files, store_identity
 from registry_server.invariants.findings import Finding, InvariantBroken
-from registry_server.invariants.identity import Facts
+from registry_server.invariants.store_identity import Facts
 from registry_server.invariants.store_location import StoreLocation
 from registry_server.queries.sql import Sql
 from registry_server.settings import Settings
@@ -32,7 +32,10 @@ FILES: Final[tuple[Callable[[StoreLocation], Finding], ...]] = (
     files.check_blob_folder,
     files.check_engine,
 )
-STORE: Final[tuple[Callable[[Facts], Finding], ...]] = (identity.check_identity, identity.check_blobs_present)
+STORE: Final[tuple[Callable[[Facts], Finding], ...]] = (
+    store_identity.check_identity,
+    store_identity.check_blobs_present,
+)
 
 
 def require(findings: Iterable[Finding]) -> None:
@@ -65,11 +68,11 @@ async def require_store(settings: Settings, *, adopt: bool = False, lost: bool =
     """
     location = StoreLocation(settings)
     if location.engine == "sqlite" and not location.file.exists():
-        facts = await identity.collect_facts(location, None)
+        facts = await store_identity.collect_facts(location, None)
     else:
         async with open_read_only(location.file, location.database_url) as sql:
             await pending_steps(sql, location.engine)
-            facts = await identity.collect_facts(location, sql)
+            facts = await store_identity.collect_facts(location, sql)
     if adopt and facts.marker is not None and facts.marker.engine != location.engine and not facts.found:
         # An empty registry would collect the blobs of the other registry as garbage.
         require([files.check_engine(location)])
@@ -85,7 +88,7 @@ def require_engine(settings: Settings) -> None:
 
 async def check_store(location: StoreLocation, sql: Sql) -> list[Finding]:
     """Check the identity of the store and the presence of its blobs."""
-    facts = await identity.collect_facts(location, sql)
+    facts = await store_identity.collect_facts(location, sql)
     return [check(facts) for check in STORE]
 
 

@@ -10,7 +10,7 @@ from registry_server.queries.models import ModelRecords
 from registry_server.queries.policies import PolicyRecords
 from registry_server.queries.principals import PrincipalRecords
 from registry_server.queries.sql import Sql
-from registry_server.queries.store import StoreRecords
+from registry_server.queries.store_identity import StoreRecords
 from registry_server.queries.timeline import TimelineRecords
 from registry_server.queries.uploads import UploadRecords
 from registry_server.queries.versions import VersionRecords

@@ -62,7 +62,7 @@ class ModelRecords(Queries):
             await self._add_facets(model, new - old)
         return changed == 1
 
-    async def take_next_version(self, name: str) -> int:
+    async def take_next_version_number(self, name: str) -> int:
         """Return the next version number; the row of the model is locked until this transaction ends."""
         (row,) = await self._sql.fetch(
             "UPDATE models SET latest_version = latest_version + 1 WHERE name = ?1 RETURNING latest_version", name

@@ -50,7 +50,7 @@ PLANTS = [
     Plant("adapters-only-in-the-demo", "registry_server/core/models.py", "from adapters.workbench import Workbench"),
     Plant("adapters-only-in-the-demo", "common_lib/registry.py", "import adapters"),
     Plant("engines-in-infrastructure", "registry_server/app.py", "import asyncpg"),
-    Plant("litestar-at-the-edge", "registry_server/infrastructure/filesystem.py", "from litestar import Request"),
+    Plant("litestar-at-the-edge", "registry_server/infrastructure/filesystem_blobs.py", "from litestar import Request"),
     Plant("client-side-is-light", "adapters/analysis.py", "import registry_server.testing"),
     Plant("client-side-is-light", "common_lib/types/base.py", "def late():\n    import msgspec"),
     Plant("telemetry-in-one-file-each", "common_lib/client/resilience.py", "import opentelemetry.trace"),

@@ -12,7 +12,7 @@ import pytest
 from registry_server.core import versions
 from registry_server.domain.errors import DatabaseClosed
 from registry_server.infrastructure import durable_blobs
-from registry_server.infrastructure.filesystem import FilesystemBlobs
+from registry_server.infrastructure.filesystem_blobs import FilesystemBlobs
 from registry_server.infrastructure.sqlite import SqliteDatabase
 from registry_server.queries.artifacts import ArtifactRecords
 from tests.contract.test_methods import addresses, filled

@@ -17,8 +17,8 @@ from common_lib.faults import Faults
 from common_lib.staleness import ServeStale
 from registry_server.api.deadlines import Deadlines
 from registry_server.domain import errors
-from registry_server.infrastructure.filesystem import FilesystemBlobs
-from registry_server.infrastructure.schema import SchemaMismatch
+from registry_server.infrastructure.filesystem_blobs import FilesystemBlobs
+from registry_server.infrastructure.schema_history import SchemaMismatch
 from registry_server.infrastructure.sqlite import SqliteDatabase
 from registry_server.testing import TestBackend
 from tests.support.steps import version_of

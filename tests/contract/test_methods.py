@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from registry_server.infrastructure.filesystem import FilesystemBlobs
+from registry_server.infrastructure.filesystem_blobs import FilesystemBlobs
 from tests.conftest import Server
 from tests.security.test_bodies import send_asgi
 from tests.security.worlds import MODEL, SHA256, World, assert_unchanged, key, logged, open_world_in_memory, problem

@@ -11,7 +11,7 @@ from typing import Any
 from unittest import mock
 
 from common_lib.errors import RegistryError
-from registry_server.infrastructure.filesystem import FilesystemBlobs
+from registry_server.infrastructure.filesystem_blobs import FilesystemBlobs
 from tests.crash import clients, worlds
 from tests.crash.calls import Call, Recorder, count, fail, recorded
 from tests.crash.nursery import Nursery

@@ -7,11 +7,11 @@ from typing import Any, Final, NamedTuple
 from unittest import mock
 
 import registry_server.app as composition
-from common_lib.artifacts import cache, download, folder, references
+from common_lib.artifacts import cache, download, offline_references, target_folder
 from registry_server.core import artifacts, versions
 from registry_server.domain.errors import DiskFailed
-from registry_server.infrastructure import durable_blobs, filesystem, stream_to_file
-from registry_server.infrastructure.filesystem import FilesystemBlobs
+from registry_server.infrastructure import durable_blobs, filesystem_blobs, stream_to_file
+from registry_server.infrastructure.filesystem_blobs import FilesystemBlobs
 from registry_server.infrastructure.group_commit import GroupCommit
 from registry_server.infrastructure.sqlite import SqliteDatabase
 from tests.crash import mistakes
@@ -37,7 +37,7 @@ FAULTS: Final = {
             "os",
             mistakes.Os(fsync=mistakes.sync_no_file),
             (("order", "put"), ("order", "parts"), ("cut", "put")),
-            (filesystem, "os", mistakes.Os(fsync=mistakes.sync_no_file)),
+            (filesystem_blobs, "os", mistakes.Os(fsync=mistakes.sync_no_file)),
         ),
         Fault(
             "no fsync of any folder",
@@ -87,10 +87,10 @@ FAULTS: Final = {
             "os",
             mistakes.Os(fsync=mistakes.sync_and_hope),
             (("error", "put"), ("error", "parts"), ("error", "collect")),
-            (filesystem, "os", mistakes.Os(fsync=mistakes.sync_and_hope)),
+            (filesystem_blobs, "os", mistakes.Os(fsync=mistakes.sync_and_hope)),
         ),
         Fault("row before bytes", artifacts, "put_blob", mistakes.row_first, (("order", "put"), ("kill", "put"))),
-        Fault("verification skipped", filesystem, "_check_digest", lambda *_: None, (("refusal", "wrong"),)),
+        Fault("verification skipped", filesystem_blobs, "_check_digest", lambda *_: None, (("refusal", "wrong"),)),
         Fault(
             "an unverified file renamed over the final name",
             FilesystemBlobs,
@@ -158,7 +158,7 @@ FAULTS: Final = {
         ),
         Fault(
             "an upload continues in the published file",
-            filesystem,
+            filesystem_blobs,
             "os",
             mistakes.Os(fstat=mistakes.one_name),
             (("kill", "parts"),),
@@ -197,7 +197,7 @@ FAULTS: Final = {
         ),
         Fault(
             "the client trusts its references",
-            references,
+            offline_references,
             "read_sealed",
             mistakes.read_unsealed,
             (("flip", "cached reference"),),
@@ -217,7 +217,7 @@ FAULTS: Final = {
             (("flip", "stored manifest"),),
             (versions, "manifest", SimpleNamespace(digest_of=lambda _: mock.ANY)),
         ),
-        Fault("the client trusts a copy", folder, "is_intact", lambda *_: True, (("client-order", "place"),)),
+        Fault("the client trusts a copy", target_folder, "is_intact", lambda *_: True, (("client-order", "place"),)),
     )
 }
 

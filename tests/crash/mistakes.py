@@ -15,7 +15,7 @@ from registry_server.core.environment import Environment
 from registry_server.core.writes import Outcome, WriteRequest, execute
 from registry_server.domain.answers import Answer
 from registry_server.domain.artifacts import Blob
-from registry_server.infrastructure import durable_blobs, filesystem
+from registry_server.infrastructure import durable_blobs, filesystem_blobs
 from registry_server.infrastructure.group_commit import GroupCommit
 from registry_server.infrastructure.sqlite import SqliteDatabase
 from registry_server.queries import Records
@@ -75,10 +75,10 @@ async def put_then_look(self: Any, sha256: str, chunks: AsyncIterator[bytes], li
     durable_blobs.sync_folder(self._blobs)
     os.replace(staged, final)  # noqa: PTH105 - as the real one does
     durable_blobs.sync_folder(final.parent)
-    actual = filesystem.hashlib.sha256(final.read_bytes()).hexdigest()
+    actual = filesystem_blobs.hashlib.sha256(final.read_bytes()).hexdigest()
     if actual != sha256:
         final.unlink()
-        filesystem._check_digest(actual, sha256, size)
+        filesystem_blobs._check_digest(actual, sha256, size)
     return size
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from common_lib import Cache
 from common_lib.types.artifacts import FileEntry
-from registry_server.infrastructure.filesystem import FilesystemBlobs
+from registry_server.infrastructure.filesystem_blobs import FilesystemBlobs
 from registry_server.testing import PortalTransport, TestBackend
 from registry_server.threads import run_in_thread, wait_until_done
 
@@ -106,7 +106,7 @@ OPERATIONS: dict[str, tuple[Operation, str, Operation]] = {
     "publish_upload: synced": (both, "fsync", lambda store: store.publish_upload("alice.up", SHA256)),
     "publish_upload: compared": (whole_and_parts, "read", lambda store: store.publish_upload("alice.up", SHA256)),
     "verify": (whole, "read", lambda store: store.verify(SHA256)),
-    "make_durable": (whole, "fsync", lambda store: store.make_durable(SHA256)),
+    "make_durable": (whole, "fsync", lambda store: store.sync_restored_blob(SHA256)),
 }
 
 

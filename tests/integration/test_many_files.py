@@ -14,7 +14,7 @@ from common_lib.rules import promotion
 from common_lib.rules.promotion import MAX_RULES
 from common_lib.types.artifacts import FileEntry
 from common_lib.types.policies import PromotionRules
-from registry_server.core import production
+from registry_server.core import policies, production
 from tests.conftest import Server
 
 CONTENT = b"one content for every file"
@@ -64,7 +64,7 @@ def test_a_policy_set_during_the_preparation_of_a_promotion_counts(
     find_policy_files = production.find_policy_files
     prepared, go_on = threading.Event(), threading.Event()
 
-    async def slowly(*args: object) -> production.PolicyFiles:
+    async def slowly(*args: object) -> policies.PolicyFiles:
         found = await find_policy_files(*args)  # type: ignore[arg-type]
         prepared.set()
         with server.registry() as other:

@@ -13,7 +13,7 @@ from common_lib import HttpRegistry, ModelRegistry
 from registry_server.domain.errors import StorageUnavailable
 from registry_server.infrastructure import dialects
 from registry_server.infrastructure.postgres import PostgresDatabase
-from registry_server.infrastructure.schema import step_name
+from registry_server.infrastructure.schema_history import step_name
 from registry_server.queries import Records
 from tests.conftest import Server
 from tests.support.steps import version_of

@@ -10,7 +10,7 @@ import apsw
 import pytest
 
 from registry_server.domain.errors import StorageUnavailable
-from registry_server.infrastructure.schema import SchemaMismatch
+from registry_server.infrastructure.schema_history import SchemaMismatch
 from registry_server.infrastructure.sqlite import SqliteDatabase
 from registry_server.queries import Records
 

@@ -184,7 +184,7 @@ class CountedReads:
     """Counter of the chunks of blobs that this process reads."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from registry_server.infrastructure.filesystem import FilesystemBlobs  # noqa: PLC0415
+        from registry_server.infrastructure.filesystem_blobs import FilesystemBlobs  # noqa: PLC0415
 
         self.chunks, self.closed = 0, False
         plain = FilesystemBlobs.read_chunks

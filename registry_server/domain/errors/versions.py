@@ -73,7 +73,9 @@ class VersionInProduction(RegistryError, code=Code.VERSION_IN_PRODUCTION, field=
     remedy = "promote another version or archive this one first"
 
     def __init__(self, found: ModelVersion) -> None:
-        super().__init__(found.version, f"version {found.version} of {found.model!r} is in production")
+        super().__init__(
+            found.version, f"version {found.version} of {found.model!r} is in production, so it cannot be tombstoned"
+        )
 
 
 class VersionAliased(RegistryError, code=Code.VERSION_ALIASED, field="version"):

@@ -8,8 +8,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from common_lib.artifacts.abandoned_files import sweep_copies
 from common_lib.artifacts.cache import is_intact
-from common_lib.artifacts.sweep import sweep_copies
 from common_lib.errors import DigestMismatch, InvalidRequest
 from common_lib.own_files import name_path_in_errors
 from common_lib.types.artifacts import FileEntry, Manifest

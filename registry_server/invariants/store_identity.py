@@ -10,7 +10,7 @@ from registry_server.invariants.findings import Finding
 from registry_server.invariants.store_location import StoreLocation
 from registry_server.invariants.store_marker import StoreMarker
 from registry_server.queries.sql import Sql
-from registry_server.queries.store import StoreRecords
+from registry_server.queries.store_identity import StoreRecords
 
 _PREFIXES: Final = "0123456789abcdef"
 _SAMPLES_PER_PREFIX: Final = 2

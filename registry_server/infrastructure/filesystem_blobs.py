@@ -79,7 +79,7 @@ class FilesystemBlobs(DurableBlobs):
                 try:
                     size = await write_stream(descriptor, digest, group_chunks(chunks), limit)
                     _check_digest(digest.hexdigest(), sha256, size)
-                    await _in_stoppable_thread(self._publish, descriptor, staged, sha256)
+                    await _in_stoppable_thread(self._publish_durably, descriptor, staged, sha256)
                 finally:
                     os.close(descriptor)
         finally:
@@ -103,7 +103,7 @@ class FilesystemBlobs(DurableBlobs):
                 descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
                 try:
                     write_all(descriptor, content)
-                    self._publish(descriptor, staged, sha256)
+                    self._publish_durably(descriptor, staged, sha256)
                 finally:
                     os.close(descriptor)
                     with contextlib.suppress(OSError):
@@ -158,7 +158,7 @@ class FilesystemBlobs(DurableBlobs):
             path = self._uploads / upload
             descriptor = os.open(path, os.O_RDWR)
             try:
-                self._publish(descriptor, path, sha256, stop)
+                self._publish_durably(descriptor, path, sha256, stop)
             finally:
                 os.close(descriptor)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from common_lib.bookkeeping import best_effort
+from common_lib.best_effort import best_effort
 from common_lib.errors import NotCached, VersionRecalled
 from common_lib.origin import file_name, key_of
 from common_lib.own_files import UnsafeFile
