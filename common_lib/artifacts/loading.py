@@ -199,7 +199,7 @@ def _find_declaration(what: str, entry: FileEntry) -> formats.Declaration | None
         return formats.declared(entry.path, entry.media_type)
     except RuleViolation as violation:
         raise LoadRefused(
-            f"{what} {entry.path}", why=f"{violation.value!r} {violation.why}", remedy=violation.remedy
+            f"{what} {entry.path}", why=f"{violation.value!r}: {violation.why}", remedy=violation.remedy
         ) from violation
 
 

@@ -1,11 +1,11 @@
-"""All errors of the library; no error of httpx, tenacity, pydantic or a database gets past these.
+"""All errors that the library raises. Errors of httpx, tenacity, pydantic or a database are translated into them.
 
 RegistryError
 ├── InvalidConfiguration         a setting of the client is wrong
 ├── RegistryClosed               the client was closed
 ├── RequestRefused               the registry refused the request: code, detail, remedy, field, value
 │   ├── InvalidRequest               a name, field or parameter breaks a rule (also found before sending)
-│   ├── Unauthenticated              no valid token
+│   ├── Unauthenticated              the request has no valid token
 │   ├── Forbidden                    the principal of the token lacks the right
 │   │   └── DecisionNotAllowed           the caller is a service, or registered the version
 │   ├── NotFound
@@ -20,27 +20,27 @@ RegistryError
 │   │   ├── NothingToReturnTo            no earlier production version can be restored
 │   │   ├── PolicyNotMet                 the version does not meet the model's policy
 │   │   ├── AlreadyDecided               the caller has already given this verdict
-│   │   ├── BytesMissing                 a version names bytes that were not uploaded
+│   │   ├── BytesMissing                 the bytes of a file were not uploaded before its version
 │   │   ├── UploadOutOfStep              a part does not start where the previous one ended
 │   │   └── RequestInFlight              the first request with this key is still running
 │   ├── VersionRecalled              the version is blocked for everyone
-│   ├── RevisionRequired             a change without the revision it is based on
+│   ├── RevisionRequired             a change was sent without the revision that it is based on
 │   ├── RevisionMismatch             the object has changed since it was read
 │   ├── IdempotencyKeyReused         the key was used for another request
-│   └── TooLarge                     a body beyond its limit
-├── RegistryUnavailable          no response: what was tried, and when to try again
+│   └── TooLarge                     the body is larger than its limit
+├── RegistryUnavailable          the call has no response; the error lists the attempts
 │   ├── ConnectionFailed             no server accepts connections at that address
 │   ├── AnswerTimedOut               the response did not arrive in time
-│   ├── DeadlineExceeded             the deadline of the caller passed
+│   ├── DeadlineExceeded             the deadline of the call has passed
 │   ├── CircuitOpen                  too many calls failed, so none is sent for a while
 │   ├── TooManyCalls                 the client already runs as many calls as it allows
 │   ├── RateLimited                  the registry accepts nothing more from this caller for a while (429)
 │   └── ServerFailed                 the server responded with a failure of its own (5xx)
 ├── ProtocolError                the response does not come from a registry
-├── DigestMismatch               bytes do not have their digest; they were not stored
-├── NotCached                    the local cache does not have it, and the registry was not to be used
+├── DigestMismatch               the bytes do not have the expected digest; they were not stored
+├── NotCached                    the cache does not contain it, and the call may not use the registry
 ├── LocalDiskFailed              a file or folder of this machine cannot be read or written
-├── FormatRefused                what, why, and what to do
+├── FormatRefused                the format of a file or object is refused
 │   ├── LoadRefused                  a model file is not loaded
 │   └── NoSafeFormat                 an object cannot be saved without pickle
 └── LibraryMissing               the library of a format is not installed

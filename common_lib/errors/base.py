@@ -1,4 +1,4 @@
-"""The base of all errors of the library, and the errors of a client itself."""
+"""The base class of all errors of the library, and errors of the client's settings and state."""
 
 from collections.abc import Callable, Collection
 from typing import Any, ClassVar, Final
@@ -11,11 +11,11 @@ BY_STATUS: Final[dict[int, Any]] = {}
 
 
 class RegistryError(Exception):
-    """The base of everything that this library raises on purpose.
+    """The base class of all errors of this library.
 
-    `retryable` says whether the same call may succeed later although nobody changes anything. After a write without a
-    response, `outcome_unknown` is true, and `registry.retry(error)` repeats the same request under the same
-    `idempotency_key`, which the registry executes once. A new call of the same method could execute it twice.
+    `retryable` is true if the same call may succeed later without a change. After a write without a response,
+    `outcome_unknown` is true. `registry.retry(error)` then repeats the request with the same `idempotency_key`, so the
+    registry executes it only once; a new call of the same method could execute it twice.
     """
 
     retryable: ClassVar[bool] = False
@@ -27,7 +27,7 @@ class RegistryError(Exception):
     repeat: Callable[[Any], Any] | None = None
 
     def __init_subclass__(cls, *, codes: Collection[Code] = (), status: int | None = None) -> None:
-        """Enter the class for its error codes and for the HTTP status of its branch."""
+        """Register the class as the one to raise for these error codes, and for this HTTP status."""
         BY_CODE.update(dict.fromkeys(codes, cls))
         if status is not None:
             BY_STATUS[status] = cls

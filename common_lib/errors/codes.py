@@ -1,4 +1,4 @@
-"""Which error the client raises for each code of the registry."""
+"""Table of the error class that the client raises for each error code of the registry."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -13,7 +13,7 @@ _SERVER_FAILURES: Final = 500
 
 
 def class_of_status(status: int) -> ErrorClass:
-    """Return the class for an HTTP status, for codes without a class of their own and for those of newer servers."""
+    """Return the error class for an HTTP status; it is used for error codes that have no class of their own."""
     found: ErrorClass = BY_STATUS.get(status) or (ServerFailed if status >= _SERVER_FAILURES else InvalidRequest)
     return found
 

@@ -4,19 +4,19 @@ from common_lib.errors.base import RegistryError
 
 
 class DigestMismatch(RegistryError):
-    """Bytes do not have their digest; they were not stored."""
+    """The bytes do not have the expected digest; they were not stored."""
 
     def __init__(self, what: str, *, expected: str, actual: str) -> None:
         self.what = what
         self.expected = expected
         self.actual = actual
         super().__init__(
-            f"{what} should have the SHA-256 {expected} but has {actual}; it was not stored, fetch it again"
+            f"{what} should have the SHA-256 {expected} but has {actual}; it was not stored; fetch it again"
         )
 
 
 class NotCached(RegistryError):
-    """The local cache does not have what was requested without the registry."""
+    """The local cache does not contain the requested object, and the call may not use the registry."""
 
     def __init__(self, what: str, cache: str) -> None:
         self.what = what
@@ -36,7 +36,7 @@ class LocalDiskFailed(RegistryError):
 
 
 class FormatRefused(RegistryError):
-    """The group of files and objects whose format is refused: `what` it is, `why` it is refused, and the `remedy`."""
+    """The format of a file or object is refused: `what` is the file or object, `why` the reason for it."""
 
     def __init__(self, what: str, *, why: str, remedy: str) -> None:
         self.what = what
@@ -46,15 +46,15 @@ class FormatRefused(RegistryError):
 
 
 class LoadRefused(FormatRefused):
-    """A model file is not loaded."""
+    """A model file is not loaded, for the reason in `why`."""
 
 
 class NoSafeFormat(FormatRefused):
-    """An object cannot be saved without pickle."""
+    """An object cannot be saved in a format other than pickle."""
 
 
 class LibraryMissing(RegistryError):
-    """The library that reads or writes a format is not installed; `extra` of this distribution installs it."""
+    """The library that reads or writes a format is not installed; install this package with the extra `extra`."""
 
     def __init__(self, library: str, *, extra: str, why: str) -> None:
         self.library = library

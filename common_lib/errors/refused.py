@@ -1,4 +1,4 @@
-"""Errors of requests that the registry refused, or would refuse."""
+"""Errors of requests that the registry refused, or that the client refused because the registry would."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ from common_lib.rules.violation import RuleViolation
 
 
 class RequestRefused(RegistryError):
-    """The group of refusals.
+    """The registry refused the request; base class of all such errors.
 
-    `code` is stable and listed in `CODES`; `detail` says what is wrong with `value` of `field`, `remedy` what to do.
-    `request_id` finds the request in the server's log. `status` is None if the client found the error before sending.
-    `winner` is the decision that came first, where a race was lost.
+    `code` is stable and listed in `CODES`. `detail` says what is wrong with `value` of `field`, `remedy` what to do.
+    With `request_id` an operator finds the request in the server's log. `status` is None if the client found the error
+    before sending. `winner` is the decision of another principal that was made first, or None.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class InvalidRequest(RequestRefused):
 
     @classmethod
     def from_violation(cls, violation: RuleViolation) -> "InvalidRequest":
-        """Build the error for a value that breaks a rule which the client checks itself."""
+        """Build the error for a value that breaks a rule, when the client has checked the rule."""
         return cls(
             violation.detail,
             code=violation.code,
@@ -67,7 +67,7 @@ class DecisionNotAllowed(Forbidden, codes=[Code.HUMAN_REQUIRED, Code.SELF_APPROV
 
 
 class NotFound(RequestRefused, status=404):
-    """The group of objects that do not exist, or that the caller may not read."""
+    """The object does not exist, or the caller may not read it."""
 
 
 class ModelNotFound(NotFound, codes=[Code.MODEL_NOT_FOUND]):
@@ -83,19 +83,19 @@ class AliasNotFound(NotFound, codes=[Code.ALIAS_NOT_FOUND]):
 
 
 class BlobNotFound(NotFound, codes=[Code.BLOB_NOT_FOUND]):
-    """The registry has no bytes of that digest."""
+    """The registry does not have bytes with that digest."""
 
 
 class BlobDamaged(NotFound, codes=[Code.BLOB_DAMAGED]):
-    """The registry has lost the bytes or found them changed; a client that has them can upload them again."""
+    """The registry has lost the bytes or found them changed; a client that has the bytes can upload them again."""
 
 
 class UploadNotFound(NotFound, codes=[Code.UPLOAD_NOT_FOUND]):
-    """The caller has no such open upload, or its bytes are lost; start it again."""
+    """The caller has no such open upload, or the received bytes are lost; start the upload again."""
 
 
 class FileNotFound(NotFound, codes=[Code.FILE_NOT_FOUND]):
-    """The version has no such file, or it is tombstoned and serves no files."""
+    """The version has no such file, or the version is tombstoned and its files are not served."""
 
 
 class PrincipalNotFound(NotFound, codes=[Code.PRINCIPAL_NOT_FOUND]):
@@ -107,7 +107,7 @@ class TokenNotFound(NotFound, codes=[Code.TOKEN_NOT_FOUND]):
 
 
 class Conflict(RequestRefused, status=409):
-    """The group of changes that the current state does not allow."""
+    """The current state does not allow the change."""
 
 
 class AlreadyExists(Conflict, codes=[Code.MODEL_EXISTS, Code.ALIAS_EXISTS, Code.PRINCIPAL_EXISTS]):
@@ -115,7 +115,7 @@ class AlreadyExists(Conflict, codes=[Code.MODEL_EXISTS, Code.ALIAS_EXISTS, Code.
 
 
 class IllegalTransition(Conflict, codes=[Code.ILLEGAL_TRANSITION]):
-    """The version cannot move from its stage to that one."""
+    """The version cannot move from its stage to the requested stage."""
 
 
 class Tombstoned(Conflict, codes=[Code.TOMBSTONED]):
@@ -127,11 +127,11 @@ class InUse(Conflict, codes=[Code.VERSION_IN_PRODUCTION, Code.VERSION_ALIASED]):
 
 
 class ProductionChanged(Conflict, codes=[Code.PRODUCTION_CHANGED]):
-    """Another version is in production than the caller expected; `winner` is the decision about it."""
+    """Another version is in production than the caller expected; `winner` is the decision that put it there."""
 
 
 class NothingToReturnTo(Conflict, codes=[Code.NOTHING_TO_RETURN_TO]):
-    """No version was in production before that a rollback could restore."""
+    """The model has no earlier production version that a rollback could restore."""
 
 
 class PolicyNotMet(Conflict, codes=[Code.POLICY_NOT_MET]):
@@ -143,7 +143,7 @@ class AlreadyDecided(Conflict, codes=[Code.ALREADY_DECIDED]):
 
 
 class BytesMissing(Conflict, codes=[Code.BLOB_MISSING]):
-    """A version names bytes that were not uploaded."""
+    """The bytes of a file were not uploaded before the version was created."""
 
 
 class UploadOutOfStep(Conflict, codes=[Code.UPLOAD_OUT_OF_STEP]):
@@ -161,7 +161,7 @@ class VersionRecalled(RequestRefused, status=410):
 
 
 class RevisionRequired(RequestRefused, status=428):
-    """A change needs the revision it is based on: pass `revision=`, or `force=True` and a reason."""
+    """The change was sent without the revision that it is based on: pass `revision=`, or `force=True` and a reason."""
 
 
 class RevisionMismatch(RequestRefused, status=412):
@@ -169,7 +169,7 @@ class RevisionMismatch(RequestRefused, status=412):
 
 
 class IdempotencyKeyReused(RequestRefused, codes=[Code.IDEMPOTENCY_KEY_REUSED]):
-    """The Idempotency-Key was used for another request before."""
+    """The Idempotency-Key was used before for another request."""
 
 
 class TooLarge(RequestRefused, status=413):

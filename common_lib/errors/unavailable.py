@@ -1,4 +1,4 @@
-"""Errors of calls without a usable response."""
+"""Errors of calls that did not get a usable response."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from common_lib.errors.base import RegistryError
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt of a call: its start in seconds since the call began, its duration, its outcome and its address."""
+    """One attempt of a call; `began_s` is its start in seconds after the start of the call."""
 
     began_s: float
     took_s: float
@@ -18,7 +18,7 @@ class Attempt:
 
 
 class RegistryUnavailable(RegistryError):
-    """The group of calls without a response; `tried` holds the attempts, `retry_after_s` says when to call again."""
+    """The call has no response; `tried` lists the attempts, `retry_after_s` is the time to wait before a new call."""
 
     retryable = True
     _without_attempts: ClassVar[str] = "; not tried"
@@ -33,7 +33,7 @@ class RegistryUnavailable(RegistryError):
 
 
 class ConnectionFailed(RegistryUnavailable):
-    """No server accepts connections at that address."""
+    """No server accepts connections at the address of the registry."""
 
 
 class AnswerTimedOut(RegistryUnavailable):
@@ -41,11 +41,11 @@ class AnswerTimedOut(RegistryUnavailable):
 
 
 class DeadlineExceeded(RegistryUnavailable):
-    """The deadline of the caller passed."""
+    """The deadline of the call has passed."""
 
 
 class CircuitOpen(RegistryUnavailable):
-    """Too many calls failed, so none is sent for a while; `circuit` is the address and the class of routes."""
+    """Too many calls failed, so for a while no call is sent; `circuit` is the address and the class of routes."""
 
     def __init__(self, circuit: str, retry_after_s: float, *, tried: Sequence[Attempt] = ()) -> None:
         self.circuit = circuit
@@ -69,9 +69,9 @@ class ServerFailed(RegistryUnavailable):
 
 
 class ProtocolError(RegistryError):
-    """The response does not come from a registry; perhaps the address belongs to something else.
+    """The response does not come from a registry; perhaps the address belongs to another server.
 
-    `field` and `value` are the wrong part of it, where it could be read so far.
+    `field` and `value` are the wrong part of the response; they are None if the response could not be parsed.
     """
 
     def __init__(self, detail: str, *, field: str | None = None, value: Any = None) -> None:

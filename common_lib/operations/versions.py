@@ -196,7 +196,7 @@ def manifest(name: str, version: int) -> Operation[Manifest]:
         try:
             found.check_rules()
         except RuleViolation as violation:
-            raise wrong(f"files: {violation.field}", violation.value, f"it {violation.why}") from None
+            raise wrong(f"files: {violation.field}", violation.value, violation.why) from None
         if (actual := found.compute_digest()) != found.digest:
             raise DigestMismatch(f"the manifest of models:/{name}/{version}", expected=found.digest, actual=actual)
         return found

@@ -1,4 +1,5 @@
-"""Pure rules of the registry: standard library only, primitives and enums in and out.
+"""Rules of the registry that client and server share.
 
-The client refuses early with them and the server decides with them, so both sides cannot disagree.
+The rules use only the standard library, plain values and enums. The client checks them before it sends a request, and
+the server checks them again.
 """

@@ -13,7 +13,7 @@ MAX_GRANTS: Final = 100
 
 
 class PrincipalKind(StrEnum):
-    """Kind of a principal: only humans approve and refuse."""
+    """Kind of a principal. Only humans can approve or refuse a version."""
 
     HUMAN = "human"
     SERVICE = "service"
@@ -31,10 +31,10 @@ class Role(StrEnum):
 
 
 def check_grants(grants: Sequence[tuple[Role, str]]) -> None:
-    """Refuse more than 100 grants, and the same role twice on the same models; a grant is a role and a pattern.
+    """Check that there are at most 100 grants, and that no grant is listed twice; a grant is a role and a pattern.
 
     Raises:
-        RuleViolation: naming the place.
+        RuleViolation: there are too many grants, or two of them are equal; `field` contains the index.
     """
     if len(grants) > MAX_GRANTS:
         raise RuleViolation(
@@ -42,7 +42,7 @@ def check_grants(grants: Sequence[tuple[Role, str]]) -> None:
             field="grants",
             value=len(grants),
             why=f"there are more than {MAX_GRANTS} grants",
-            remedy="cover several models with one pattern, such as 'eurusd-*'",
+            remedy="grant a role on several models with one pattern, such as 'eurusd-*'",
         )
     given = [f"{role} on {models.lower()}" for role, models in grants]
-    facts.check_unique("grants", given, "is granted twice", code=Code.DUPLICATE_ENTRY)
+    facts.check_unique("grants", given, "this grant is listed twice", code=Code.DUPLICATE_ENTRY)

@@ -1,4 +1,4 @@
-"""Blobs in requests: how many fit into one request, and which of them are missing."""
+"""Limits of requests about blobs, and the answer that lists the missing blobs."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,14 +6,14 @@ from typing import Final
 from common_lib.rules.fields import AnswerBody, Moment, Sha256
 
 BLOBS_MEDIA_TYPE: Final = "application/vnd.model-registry.blobs"
-# As many as fit, with their digests, into an event of 16 KiB.
+# The digests of this many blobs fit into an event of 16 KiB.
 MAX_BLOBS_PER_REQUEST: Final = 40
 MAX_DIGESTS_PER_REQUEST: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Presence(AnswerBody):
-    """The blobs that must still be sent; the registry retains the others for the caller until `retained_until`."""
+    """The requested blobs that the registry does not have. It retains the others until `retained_until`."""
 
     missing: list[Sha256]
     retained_until: Moment

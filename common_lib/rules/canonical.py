@@ -1,8 +1,8 @@
 """Canonical bytes of JSON values (RFC 8785), for everything that is hashed.
 
-Hashed bytes contain no floats: they are written as `{"$decimal": "0.1"}`, the shortest text that reads back as the
-same double. The same holds for integers beyond 2**53, which other readers of JSON would round. Keys that
-users choose cannot begin with `$`, so the marker cannot be mistaken for data.
+Hashed bytes contain no floats. The float 0.1 is written as `{"$decimal": "0.1"}`, with the shortest text that is parsed
+as the same float. Integers beyond 2**53 are written in the same way, because other readers of JSON would round them.
+Keys that users choose cannot begin with `$`, so this form cannot be mistaken for data.
 """
 
 import json
@@ -17,7 +17,7 @@ _sorting = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan
 
 
 def encode(value: Any) -> bytes:
-    """Return the canonical bytes of a value: keys sorted by UTF-16 code units, no spaces, UTF-8.
+    """Return the canonical JSON of a value: UTF-8 without spaces, with keys sorted by their UTF-16 code units.
 
     Source: RFC 8785, sections 3.2.2 and 3.2.3.
 
@@ -56,7 +56,7 @@ def without_floats(value: Any) -> Any:
         return [item if type(item) in _TEXTS else without_floats(item) for item in value]
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{value!r} is not a number that JSON knows")
+            raise ValueError(f"{value!r} cannot be represented in JSON")
         return {"$decimal": repr(value)}
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _EXACT:
         return {"$decimal": str(value)}
@@ -64,7 +64,7 @@ def without_floats(value: Any) -> Any:
 
 
 def with_floats(value: Any) -> Any:
-    """Reverse `without_floats`.
+    """Convert each `{"$decimal": text}` back to a number; the reverse of `without_floats`.
 
     >>> with_floats({"auc": {"$decimal": "0.75"}})
     {'auc': 0.75}
@@ -78,15 +78,15 @@ def with_floats(value: Any) -> Any:
 
 
 def _check(value: Any) -> None:
-    """Refuse a value that has no canonical bytes."""
+    """Raise an error for a value that has no canonical bytes."""
     if isinstance(value, dict | list | tuple):
         for item in value.values() if isinstance(value, dict) else value:
             if type(item) not in _TEXTS:
                 _check(item)
     elif isinstance(value, float):
-        raise ValueError(f"float {value!r} has no canonical bytes; write it by without_floats()")  # noqa: TRY004
+        raise ValueError(f"float {value!r} has no canonical bytes; call without_floats() first")  # noqa: TRY004
     elif isinstance(value, int) and not -_EXACT <= value <= _EXACT:
-        raise ValueError(f"integer {value!r} is beyond 2**53; write it by without_floats()")
+        raise ValueError(f"integer {value!r} is beyond 2**53; call without_floats() first")
 
 
 def _written(value: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""The stable codes of all errors, with their HTTP status and title: one table for client and server."""
+"""The codes of all errors, with their HTTP status and title; client and server share this table."""
 
 from enum import StrEnum
 from typing import Self
@@ -7,7 +7,7 @@ from typing import Self
 class Code(StrEnum):
     """The code of an error; the string never changes.
 
-    `status` is its HTTP status, `summary` the title of its problem (RFC 9457, 3.1.3), which may change.
+    `status` is the HTTP status of the error. `summary` is the title of its problem (RFC 9457, 3.1.3) and may change.
     """
 
     status: int

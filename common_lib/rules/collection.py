@@ -1,4 +1,4 @@
-"""Garbage collection: how long the registry waits before it removes bytes, and what it has removed."""
+"""Default waiting times of the garbage collection, and its result."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,13 +9,13 @@ DAY_S: Final = 86_400
 GRACE_S: Final = DAY_S
 RETENTION_S: Final = 30 * DAY_S
 TRASH_S: Final = 7 * DAY_S
-# Ten years: a longer time is a typing error.
+# Ten years. A longer time must be a mistake.
 LONGEST_S: Final = 10 * 366 * DAY_S
 
 
 @dataclass(frozen=True, slots=True)
 class Collection(AnswerBody):
-    """The result of a collection, or of a dry run: counts, and bytes freed."""
+    """The result of a garbage collection or a dry run: how many objects and bytes were removed, or would be removed."""
 
     dry_run: bool
     released_versions: Count = 0

@@ -1,4 +1,4 @@
-"""Comparison of two versions, part by part and name by name."""
+"""Comparison of the metrics, parameters, files and other parts of two versions."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from common_lib.rules.fields import AnswerBody, ModelName, Scalar, VersionNumber
 
 
 class Part(StrEnum):
-    """A part of a version, in the order in which people read them."""
+    """A part of a version; comparisons list the parts in this order."""
 
     ABOUT = "about"
     PARAMETERS = "parameters"
@@ -30,7 +30,7 @@ class Change(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Difference(AnswerBody):
-    """One entry of two compared versions, and how it changed from the left to the right one."""
+    """One entry in two compared versions: its value on each side, and how it changed from left to right."""
 
     part: Part
     name: str
@@ -41,7 +41,7 @@ class Difference(AnswerBody):
 
 @dataclass(frozen=True, slots=True)
 class VersionDiff(AnswerBody):
-    """Comparison of two versions, part by part; equal entries are included."""
+    """The comparison of two versions; equal entries are included."""
 
     model: ModelName
     left: VersionNumber
@@ -52,7 +52,7 @@ class VersionDiff(AnswerBody):
 def compare(
     left: Mapping[Part, Mapping[str, Scalar]], right: Mapping[Part, Mapping[str, Scalar]]
 ) -> Iterator[Difference]:
-    """Compare two versions: entries of the left one in its order, then those that only the right one has.
+    """Yield the differences, part by part: first the entries of the left version, then new entries of the right one.
 
     >>> [d.change.value for d in compare({Part.METRICS: {"a": 1}}, {Part.METRICS: {"b": 2}})]
     ['gone', 'new']
@@ -64,7 +64,7 @@ def compare(
 
 
 def describe_signature(signature: Mapping[str, Any] | None) -> dict[str, Scalar]:
-    """Return type and shape of each input and output by name.
+    """Return the type and shape of each input and output, under its name.
 
     >>> describe_signature({"inputs": [{"name": "x", "dtype": "float64", "shape": [-1, 3]}], "outputs": []})
     {'input x': 'float64[-1, 3]'}

@@ -1,4 +1,4 @@
-"""Contents of ZIP archives and protobuf messages, read without unpacking anything."""
+"""Readers that list the contents of ZIP archives and protobuf messages without unpacking them."""
 
 import struct
 from collections.abc import Iterator
@@ -10,10 +10,11 @@ _NOT_PROTOBUF: Final = "not a protobuf message"
 
 
 def zip_names(content: bytes) -> frozenset[str] | None:
-    """Return the names in a plain ZIP archive that begins at the first byte and ends at the last, or None.
+    """Return the names of the files in a plain ZIP archive, or None for any other content.
 
-    None stands for archives on whose contents readers disagree: with a comment, with bytes before or after, encrypted,
-    with a name twice or with two versions of a name; and for archives above 4 GiB or that would fill the memory.
+    A plain archive fills the whole content. None is returned for archives that programs read differently (encrypted,
+    with a comment, with a name twice, or with another name in a local header), for archives above 4 GiB, and for those
+    that would fill the memory.
     """
     if not content.startswith(b"PK\x03\x04") or content[-22:-18] != b"PK\x05\x06":
         return None
@@ -34,7 +35,7 @@ def zip_names(content: bytes) -> frozenset[str] | None:
 
 
 def _zip_entry(content: bytes, place: int) -> tuple[str, int, int] | None:
-    """Return name, unpacked size and the place of the next entry of the central directory."""
+    """Return the name and unpacked size of a file in a ZIP archive, and the position of the next directory entry."""
     if content[place : place + 4] != b"PK\x01\x02" or place + 46 > len(content):
         return None
     flags, unpacked, name_size, extra, comment, local = struct.unpack_from("<8xH14xIHHH8xI", content, place)
@@ -51,7 +52,7 @@ def _zip_entry(content: bytes, place: int) -> tuple[str, int, int] | None:
 
 
 def protobuf_fields(content: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int, bool]]:
-    """Yield the fields of the protobuf message between two positions: number, wire type, start, end, not empty or zero.
+    """Yield each field of a protobuf message: number, wire type, start, end, and False if it is empty or zero.
 
     Raises:
         ValueError: the bytes are not a protobuf message.
@@ -76,7 +77,7 @@ def protobuf_fields(content: bytes, start: int, end: int) -> Iterator[tuple[int,
 
 
 def _varint(content: bytes, place: int, end: int) -> tuple[int, int]:
-    """Read a varint. Return it with the position after it; for an incomplete one that position is beyond `end`."""
+    """Return a varint and the position after it; the position is beyond `end` if the varint is incomplete."""
     value = 0
     for shift in range(0, 70, 7):
         if place >= end:

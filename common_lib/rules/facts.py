@@ -1,7 +1,7 @@
-"""Limits of the facts of a model or a version: characters, entries, digits and bytes.
+"""Limits of the descriptive fields of models and versions, such as tags, metadata and metrics.
 
-A page of a list holds up to a thousand models or versions, so each of them must be small. What is larger belongs into a
-file of a version.
+A page of a list contains up to a thousand models or versions, so each must be small. Larger data belongs in a file of a
+version.
 """
 
 import json
@@ -14,7 +14,7 @@ from common_lib.rules.codes import Code
 from common_lib.rules.violation import RuleViolation
 
 KIB: Final = 1024
-# The longest values as JSON in UTF-8.
+# Maximum size of each field as JSON in UTF-8.
 MAX_BYTES: Final = {
     "description": 32 * KIB,
     "tags": 32 * KIB,
@@ -33,10 +33,10 @@ _TEXTS: Final = {
 
 
 def check_facts(**facts: Any) -> None:
-    """Refuse texts, tags, scalars and metrics of a model or a version that are beyond their limits.
+    """Check that the texts, tags, metadata, parameters and metrics of a model or version are within their limits.
 
     Raises:
-        RuleViolation: naming the field, and its size and limit where that is the reason.
+        RuleViolation: a field is too large or contains a forbidden value.
     """
     for field, value in facts.items():
         if field in _TEXTS:
@@ -52,10 +52,10 @@ def check_facts(**facts: Any) -> None:
 
 
 def check_size(field: str, value: Any) -> None:
-    """Refuse a value whose JSON has more bytes than the field may have.
+    """Check that the JSON of a value is not larger than the limit of its field.
 
     Raises:
-        RuleViolation: `field_too_large`, naming the size and the limit.
+        RuleViolation: `field_too_large`; the text contains the size and the limit.
     """
     limit = MAX_BYTES[field]
     size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
@@ -64,16 +64,16 @@ def check_size(field: str, value: Any) -> None:
             Code.FIELD_TOO_LARGE,
             field=field,
             value=size,
-            why=f"has {size} bytes as JSON, but at most {limit} are allowed",
-            remedy="shorten it, or store it in a file of a version",
+            why=f"the value has {size} bytes as JSON, but at most {limit} are allowed",
+            remedy="shorten the value, or store it in a file of a version",
         )
 
 
 def check_unique(field: str, values: Iterable[str], why: str, *, code: Code) -> None:
-    """Refuse a list that stands for a map if two of its entries have the same key.
+    """Check that no value occurs twice in a list; `why` is the beginning of the error text.
 
     Raises:
-        RuleViolation: naming the second entry by its place, and the key.
+        RuleViolation: a value occurs twice; `field` contains the index of the second occurrence.
     """
     seen: dict[str, int] = {}
     for place, value in enumerate(values):
@@ -82,22 +82,22 @@ def check_unique(field: str, values: Iterable[str], why: str, *, code: Code) -> 
                 code,
                 field=f"{field}[{place}]",
                 value=value,
-                why=f"{why}, first at index {seen[value]}",
+                why=f"{why}; the first entry is at index {seen[value]}",
                 remedy="remove or rename one of the two entries",
             )
         seen[value] = place
 
 
 def check_integer(field: str, value: int) -> None:
-    """Refuse an integer with more than 100 digits: readers of JSON cannot take it, and Python stops at 4,300."""
+    """Refuse an integer with more than 100 digits, because many programs cannot read such integers in JSON."""
     if not -_TOO_LARGE < value < _TOO_LARGE:
         raise RuleViolation(
             Code.INVALID_REQUEST,
             field=field,
-            # Not written out: beyond 4,300 digits Python refuses to.
+            # Python refuses to format an integer with more than 4,300 digits.
             value=f"an integer of {value.bit_length()} bits",
-            why=f"has more than {MAX_DIGITS} digits",
-            remedy="send it as a string",
+            why=f"the integer has more than {MAX_DIGITS} digits",
+            remedy="send the integer as a string",
         )
 
 
@@ -116,6 +116,6 @@ def _check_number(field: str, value: float) -> None:
             Code.INVALID_REQUEST,
             field=field,
             value=repr(value),
-            why="is not a number that JSON can represent",
-            remedy="leave it out, or send it as a string",
+            why="JSON cannot represent this number",
+            remedy="leave out the number, or send it as a string",
         )

@@ -1,7 +1,7 @@
-"""Field types with their limits, and the base of types that travel in answers only: one definition for both sides.
+"""Field types with limits, and the base class of types that occur only in answers.
 
-pydantic enforces the limits in the client. msgspec, in the server, ignores them: the server writes answers and does not
-read them. The server's OpenAPI document takes the limits from here.
+Client and server share these definitions. In the client, pydantic enforces the limits. In the server, msgspec ignores
+them, because the server never reads an answer; its OpenAPI document lists them.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from common_lib.rules.references import MAX_VERSION
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Limits of a field, for `Annotated`."""
+    """Limits of a field, used inside `Annotated`."""
 
     pattern: str | None = None
     max_length: int | None = None
@@ -24,7 +24,7 @@ class Limits:
     tz_constraint: str | None = None
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
-        """Add the limits to pydantic's schema of the type; pydantic calls this by name."""
+        """Add the limits to pydantic's schema of the type; pydantic calls this method."""
         limits = {name: getattr(self, name) for name in self.__slots__}
         return {**handler(source), **{name: limit for name, limit in limits.items() if limit is not None}}
 
@@ -38,7 +38,7 @@ class Limits:
 
 
 def find_limits(hint: Any) -> list[Limits]:
-    """Return the limits in a type hint: of the type itself, of the items of a list, or of an alternative to None."""
+    """Return the limits in a type hint, including those of list items and of `X` in `X | None`."""
     own = [limits for limits in getattr(hint, "__metadata__", ()) if isinstance(limits, Limits)]
     return own + [limits for part in get_args(hint) for limits in find_limits(part)]
 
@@ -49,7 +49,7 @@ VersionNumber = Annotated[int, Limits(ge=1, le=MAX_VERSION)]
 Count = Annotated[int, Limits(ge=0, le=names.LARGEST_COUNT)]
 ShortText = Annotated[str, Limits(max_length=names.SHORT_TEXT_LENGTH)]
 Scalar = str | int | float | bool | None
-# Within these years every time zone stays inside the years that Python knows.
+# A time in these years is valid in Python in every time zone.
 Moment = Annotated[
     datetime,
     Limits(ge=datetime(2, 1, 1, tzinfo=UTC), lt=datetime(9999, 1, 1, tzinfo=UTC), tz_constraint="aware"),
@@ -57,7 +57,7 @@ Moment = Annotated[
 
 
 class AnswerBody:
-    """Base of the frozen dataclasses that the server answers with and the client reads; unknown fields are ignored."""
+    """Base of the frozen dataclasses that the server sends in answers; the client ignores unknown fields."""
 
     __slots__ = ()
     # pydantic looks for this name.

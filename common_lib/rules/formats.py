@@ -1,7 +1,7 @@
-"""Formats of models: detection by file name and media type, and checks whether the bytes can have that format.
+"""Formats of model files: how names and media types declare them, and checks of the bytes.
 
-Checks look at bytes and never deserialise them. Reading a safe format can only build data; a file in an unsafe format
-can run code while it is read.
+A check never deserialises a file. Loading a file in a safe format only builds data; a file in an unsafe format can run
+code while it is loaded.
 """
 
 import re
@@ -22,10 +22,11 @@ _SUFFIX: Final = re.compile(r"\.([a-z0-9][a-z0-9-]{0,63})$(?!\n)")
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A format: its loader, the suffixes and the media type that declare it, and a check of its bytes.
+    """A format of model files: its loader, its file suffixes, its media type, and a check of bytes.
 
-    `vaguer` are compatible, more general media types, such as `application/zip` of a skops file; `other` are suffixes
-    that fit its media type, but alone mean another format. `fault` returns why bytes cannot have the format, or None.
+    `vaguer` contains more general media types that are also accepted, such as `application/zip` for a skops file.
+    `other` contains suffixes that are accepted together with the media type, but alone declare another format. `fault`
+    returns the reason why bytes cannot have the format, or None.
     """
 
     name: str
@@ -40,19 +41,19 @@ class Format:
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """The declared type of a file: the name of a loader, and the format if the registry knows it."""
+    """The declared type of a model file: the name of its loader, and its format, None for a third party's loader."""
 
     loader: str
     format: Format | None
 
 
 def declared(path: str, media_type: str) -> Declaration | None:
-    """Return the declaration in the name and media type of a file; None if neither belongs to a model.
+    """Return the type that the name and media type of a file declare; None if it is not a model file.
 
-    A format of a third party declares itself by `application/vnd.<loader>` or the suffix `.<loader>`.
+    `application/vnd.<loader>` or the suffix `.<loader>` declares the format of a third party's loader.
 
     Raises:
-        RuleViolation: name and media type contradict each other.
+        RuleViolation: the name and the media type declare different formats.
 
     >>> declared("model.skops", "application/octet-stream").loader
     'skops'
@@ -66,8 +67,8 @@ def declared(path: str, media_type: str) -> Declaration | None:
                 Code.INVALID_MANIFEST,
                 field="media_type",
                 value=media_type,
-                why=f"does not match the file name {path!r}, which is a {by_suffix.name} name",
-                remedy=f"register it as {by_suffix.media_type}, or under a name of its real format",
+                why=f"the media type does not match {path!r}, which is the name of a {by_suffix.name} file",
+                remedy=f"register the file as {by_suffix.media_type}, or with the suffix of its real format",
             )
         return Declaration(by_suffix.loader, by_suffix)
     if by_type:
@@ -77,19 +78,19 @@ def declared(path: str, media_type: str) -> Declaration | None:
             Code.INVALID_MANIFEST,
             field="path",
             value=path,
-            why=f"is not the name of a {by_type.name} file, but its media type is {media_type}",
-            remedy=f"name it {' or '.join('*' + suffix for suffix in by_type.suffixes)}",
+            why=f"the media type is {media_type}, but this is not the name of a {by_type.name} file",
+            remedy=f"rename the file to {' or '.join('*' + suffix for suffix in by_type.suffixes)}",
         )
     return _of_third_party(path, media_type)
 
 
 def is_document(declaration: Declaration) -> bool:
-    """Return whether a file is JSON or text, which accompany a model more often than they are one."""
+    """Return whether a file is JSON or text; such a file usually describes a model and is not the model itself."""
     return declaration.format is not None and _generic(declaration.format)
 
 
 def media_type_of(path: str) -> str | None:
-    """Return the media type of a file name, the same on every machine; None if it is not the name of a model file.
+    """Return the media type that the suffix of a file name declares; None if it is not the suffix of a model file.
 
     >>> media_type_of("weights/layer-1.safetensors")
     'application/vnd.safetensors'
@@ -99,11 +100,11 @@ def media_type_of(path: str) -> str | None:
 
 
 def resemblance(content: bytes) -> str:
-    """Describe in words the format that bytes seem to have, for an error message."""
+    """Return the format that bytes seem to have, in words for an error message."""
     for what, looks in _LOOKS:
         if looks(content):
             return what
-    return "no known format"
+    return "a file of an unknown format"
 
 
 def runs_code(content: bytes) -> bool:
@@ -136,15 +137,15 @@ def _skops(content: bytes) -> str | None:
     if "schema.json" not in names:
         return "the archive has no schema.json"
     foreign = sorted(name for name in names if name.lower().endswith((".pkl", ".pickle", ".joblib", ".pt")))
-    return f"the archive holds {foreign[0]!r}" if foreign else None
+    return f"the archive contains {foreign[0]!r}, which may be a pickle" if foreign else None
 
 
 def _safetensors(content: bytes) -> str | None:
     if len(content) < 8:  # noqa: PLR2004 - the length of the length
-        return "it is shorter than the length of a header"
+        return "it is too short for the 8 bytes that contain the length of its header"
     (length,) = struct.unpack("<Q", content[:8])
     if not len(b"{}") <= length <= min(MAX_SAFETENSORS_HEADER, len(content) - 8):
-        return f"its header would have {length} bytes, of {len(content) - 8} that there are"
+        return f"its header cannot have {length} bytes, because {len(content) - 8} bytes follow"
     return None if content[8:9] == b"{" else "its header is not a JSON object"
 
 
@@ -154,8 +155,8 @@ def _onnx(content: bytes) -> str | None:
     except ValueError:
         return "it is not a protobuf message"
     if not kinds <= _ONNX_MODEL:
-        return "it has fields that no ONNX model has"
-    return None if {(1, 0), (7, 2)} <= kinds else "it has no graph of an ONNX model"
+        return "it has fields that an ONNX model does not have"
+    return None if {(1, 0), (7, 2)} <= kinds else "it lacks the version or the graph of an ONNX model"
 
 
 # onnx.proto, message ModelProto: number and wire type of each field.
@@ -165,20 +166,20 @@ _ONNX_MODEL: Final = {(1, 0), (5, 0), *((number, 2) for number in (2, 3, 4, 6, 7
 def _xgboost_json(content: bytes) -> str | None:
     # A buffer that begins otherwise makes XGBoost fall back to another of its formats.
     good = re.match(rb'\{\s*"', content) and b'"learner"' in content
-    return None if good else "it does not begin as a JSON model of XGBoost"
+    return None if good else "it does not begin like a JSON model of XGBoost"
 
 
 def _xgboost_ubj(content: bytes) -> str | None:
     good = re.match(rb"\{L\x00{7}[\x01-\x40][a-z]", content) and b"learner" in content
-    return None if good else "it does not begin as a UBJSON model of XGBoost"
+    return None if good else "it does not begin like a UBJSON model of XGBoost"
 
 
 def _lightgbm(content: bytes) -> str | None:
-    return None if re.match(rb"tree\nversion=v[34]\n", content) else "it does not begin as a LightGBM model"
+    return None if re.match(rb"tree\nversion=v[34]\n", content) else "it does not begin like a LightGBM model"
 
 
 def _json(content: bytes) -> str | None:
-    return None if re.match(rb'[ \t\r\n]*[\[{"0-9tfn-]', content) else "it does not begin as JSON"
+    return None if re.match(rb'[ \t\r\n]*[\[{"0-9tfn-]', content) else "it does not begin like JSON"
 
 
 def _text(content: bytes) -> str | None:
@@ -186,7 +187,7 @@ def _text(content: bytes) -> str | None:
         content.decode("utf-8")
     except UnicodeDecodeError:
         return "it is not UTF-8"
-    return "it holds a NUL" if b"\x00" in content else None
+    return "it contains a NUL character" if b"\x00" in content else None
 
 
 def _pickle(content: bytes) -> str | None:
@@ -194,11 +195,11 @@ def _pickle(content: bytes) -> str | None:
 
 
 def _joblib(content: bytes) -> str | None:
-    return None if _is_pickle(content) or content.startswith(_COMPRESSED) else "it is not a file of joblib"
+    return None if _is_pickle(content) or content.startswith(_COMPRESSED) else "it is not a joblib file"
 
 
 def _torch(content: bytes) -> str | None:
-    return None if _is_torch_zip(content) or content.startswith(_TORCH_LEGACY) else "it is not a file of torch"
+    return None if _is_torch_zip(content) or content.startswith(_TORCH_LEGACY) else "it is not a torch file"
 
 
 _COMPRESSED: Final = (
@@ -224,17 +225,17 @@ def _is_torch_zip(content: bytes) -> bool:
 
 
 _LOOKS: Final[tuple[tuple[str, Callable[[bytes], object]], ...]] = (
-    ("no bytes at all", lambda content: not content),
-    ("a file of torch", lambda content: _torch(content) is None),
+    ("an empty file", lambda content: not content),
+    ("a torch file", lambda content: _torch(content) is None),
     ("a pickle", _is_pickle),
-    ("an array of numpy", lambda content: content.startswith(b"\x93NUMPY")),
-    ("a file of skops", lambda content: _skops(content) is None),
+    ("a numpy array", lambda content: content.startswith(b"\x93NUMPY")),
+    ("a skops file", lambda content: _skops(content) is None),
     ("a ZIP archive", lambda content: content.startswith(b"PK")),
-    ("a compressed file, as joblib writes them", lambda content: content.startswith(_COMPRESSED)),
-    ("a file of safetensors", lambda content: _safetensors(content) is None),
-    ("a model of XGBoost", lambda content: _xgboost_ubj(content) is None or _xgboost_json(content) is None),
-    ("a model of LightGBM", lambda content: _lightgbm(content) is None),
-    ("a model of ONNX", lambda content: _onnx(content) is None),
+    ("a compressed joblib file", lambda content: content.startswith(_COMPRESSED)),
+    ("a safetensors file", lambda content: _safetensors(content) is None),
+    ("an XGBoost model", lambda content: _xgboost_ubj(content) is None or _xgboost_json(content) is None),
+    ("a LightGBM model", lambda content: _lightgbm(content) is None),
+    ("an ONNX model", lambda content: _onnx(content) is None),
     ("JSON", lambda content: _json(content) is None),
     ("text", lambda content: _text(content) is None),
 )

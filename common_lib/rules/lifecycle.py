@@ -1,4 +1,4 @@
-"""Stages of a model version and the moves between them, as data; docs/lifecycle.md is generated from it."""
+"""The stages of a version and the allowed moves between them, as a table that docs/lifecycle.md shows."""
 
 from enum import Enum, StrEnum
 from typing import Final, NamedTuple
@@ -7,13 +7,13 @@ from common_lib.rules import names
 from common_lib.rules.codes import Code
 from common_lib.rules.violation import RuleViolation
 
-# The server returns these lists whole, without pages.
+# The server returns these lists completely, without pages.
 MAX_ALIASES: Final = 1_000
 MAX_VERDICTS: Final = 1_000
 
 
 class ModelType(StrEnum):
-    """Kind of task that a registered model solves."""
+    """Kind of task that a model solves."""
 
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
@@ -24,7 +24,7 @@ class ModelType(StrEnum):
 
 
 class ModelStage(StrEnum):
-    """Stage of a version on its way to production and out of it."""
+    """Stage of a version in its lifecycle."""
 
     DEVELOPMENT = "development"
     STAGING = "staging"
@@ -33,20 +33,20 @@ class ModelStage(StrEnum):
 
 
 class OnRecall(StrEnum):
-    """Behaviour of a moving reference whose version is recalled: refuse, or skip to the next version."""
+    """Treatment of a reference with a stage or `latest` whose version is recalled: refuse it, or skip that version."""
 
     REFUSE = "refuse"
     SKIP = "skip"
 
 
 class Replaced(Enum):
-    """Marker for `replacing`: the version that is in production at the time of the call."""
+    """Default of `replacing`: the client reads which version is in production and replaces that version."""
 
-    INCUMBENT = "whatever is in production just before"
+    INCUMBENT = "the version that is in production now"
 
 
 class Verdict(StrEnum):
-    """Decision of a human about a version that is to be promoted."""
+    """Decision of a human to approve or to refuse a version."""
 
     APPROVED = "approved"
     REFUSED = "refused"
@@ -75,9 +75,9 @@ MOVES: Final = (
     Move("roll back", _ARCHIVED, _PRODUCTION, "promote", "version.rolled_back", needs_reason=True),
     Move("give way", _PRODUCTION, _ARCHIVED, "promote", "version.rolled_back", needs_reason=True),
 )
-# Moves that are part of another action, and cannot be requested as a transition.
-_BY_ANOTHER_ACT: Final = frozenset({"replace", "roll back", "give way"})
-# Events that appear in the history of a model: who, when, why.
+# Moves that happen only in a promotion or a rollback; a caller cannot request them as a transition.
+_NOT_REQUESTABLE: Final = frozenset({"replace", "roll back", "give way"})
+# Events that appear as decisions in the history of a model.
 DECISIONS: Final = frozenset(
     {
         "model.tombstoned",
@@ -99,18 +99,18 @@ DECISIONS: Final = frozenset(
 
 
 def check_transition(current: ModelStage, target: ModelStage, reason: str) -> Move:
-    """Return the move from a stage to another, if a caller can request it.
+    """Return the move from one stage to another, if a caller can request it.
 
     Raises:
-        RuleViolation: `illegal_transition`, with the possible moves; `reason_required` without a reason.
+        RuleViolation: `illegal_transition` if the move is not possible, `reason_required` if it needs a reason.
 
     >>> check_transition(ModelStage.DEVELOPMENT, ModelStage.STAGING, "").event
     'version.staged'
     """
-    legal = {move.target: move for move in MOVES if move.source is current and move.name not in _BY_ANOTHER_ACT}
+    legal = {move.target: move for move in MOVES if move.source is current and move.name not in _NOT_REQUESTABLE}
     if target not in legal:
         back = (
-            ", and to production by a rollback"
+            ", and a rollback can return it to production"
             if current is ModelStage.ARCHIVED and target is ModelStage.PRODUCTION
             else ""
         )
@@ -118,7 +118,9 @@ def check_transition(current: ModelStage, target: ModelStage, reason: str) -> Mo
             Code.ILLEGAL_TRANSITION,
             field="to",
             value=str(target),
-            why="the version is already in this stage" if target is current else f"cannot be reached from {current}",
+            why="the version is already in this stage"
+            if target is current
+            else f"a version in {current} cannot move to this stage",
             remedy=f"from {current} a version can move to {' or '.join(sorted(legal))}{back}",
         )
     if legal[target].needs_reason:
@@ -135,13 +137,13 @@ def right_to(target: ModelStage) -> str:
     return next((move.right for move in MOVES if move.target is target), "promote")
 
 
-def check_reason(reason: str, act: str) -> None:
-    """Refuse a reason without a visible character."""
+def check_reason(reason: str, action: str) -> None:
+    """Check that a reason contains a visible character."""
     if not names.is_visible(reason):
         raise RuleViolation(
             Code.REASON_REQUIRED,
             field="reason",
             value=reason,
-            why=f"is empty, but {act} needs a reason",
-            remedy="write a sentence that says why; it is stored in the audit log",
+            why=f"the reason is empty, but {action} needs one",
+            remedy="write a sentence that says why; it will be stored in the audit log",
         )

@@ -1,6 +1,6 @@
 """The manifest: the list of a version's files, whose digest is the identity of the version.
 
-A file is the mapping that its JSON form has: path, size, sha256 and media_type.
+Each file is a mapping with the keys path, size, sha256 and media_type.
 """
 
 import hashlib
@@ -16,17 +16,19 @@ _MAX_SIZE: Final = 2**53 - 1
 
 
 def check_files(files: Sequence[Mapping[str, Any]]) -> None:
-    """Check a manifest: 1–10,000 files, no paths that differ only by case, and no path that is a folder of another.
+    """Check the files of a manifest.
+
+    There must be 1–10,000 files, no two paths that differ only in case, and no path that is also the folder of another.
 
     Raises:
-        RuleViolation: `invalid_manifest`, or the rule of the name that is broken.
+        RuleViolation: `invalid_manifest`, or the code of the rule that a path or digest breaks.
     """
     if not 1 <= len(files) <= MAX_FILES:
         raise RuleViolation(
             Code.INVALID_MANIFEST,
             field="files",
             value=len(files),
-            why=f"a version has between 1 and {MAX_FILES} files",
+            why=f"a version must have between 1 and {MAX_FILES} files",
             remedy="add a file, or pack many small files into fewer large ones",
         )
     for file in files:
@@ -37,7 +39,7 @@ def check_files(files: Sequence[Mapping[str, Any]]) -> None:
                 Code.INVALID_MANIFEST,
                 field="size",
                 value=file["size"],
-                why=f"is not a valid size of {file['path']} in bytes",
+                why=f"this is not a valid size in bytes of {file['path']}",
                 remedy="send the length of the file in bytes",
             )
     seen: dict[str, str] = {}
@@ -47,7 +49,7 @@ def check_files(files: Sequence[Mapping[str, Any]]) -> None:
                 Code.INVALID_MANIFEST,
                 field="path",
                 value=file["path"],
-                why=f"is in the manifest twice, first as {seen[file['path'].lower()]!r}",
+                why=f"the manifest already contains this path as {seen[file['path'].lower()]!r}",
                 remedy="give each file its own path; paths that differ only in upper and lower case are the same",
             )
         seen[file["path"].lower()] = file["path"]
@@ -59,20 +61,20 @@ def check_files(files: Sequence[Mapping[str, Any]]) -> None:
                     Code.INVALID_MANIFEST,
                     field="path",
                     value=seen[folder],
-                    why=f"is a file, but also the folder of {original!r}",
-                    remedy="rename one of them",
+                    why=f"this path is a file, but {original!r} needs a folder with the same path",
+                    remedy="rename the file or the folder",
                 )
             folder = folder.rpartition("/")[0]
 
 
 def document(files: Sequence[Mapping[str, Any]]) -> bytes:
-    """Return the canonical bytes of a manifest: files sorted by path, RFC 8785 JSON."""
+    """Return the canonical JSON of a manifest, with the files sorted by path."""
     ordered = sorted(files, key=lambda file: file["path"].encode())
     return canonical.encode({"files": ordered, "schema": "mrg-manifest/1"})
 
 
 def digest(files: Sequence[Mapping[str, Any]]) -> str:
-    """Return the identity of a version: `sha256:` and the SHA-256 of the manifest's canonical bytes.
+    """Return the digest of a manifest, which is the identity of its version.
 
     >>> empty = hashlib.sha256(b"").hexdigest()
     >>> file = {"path": "model.skops", "size": 0, "sha256": empty, "media_type": "application/octet-stream"}
@@ -83,5 +85,5 @@ def digest(files: Sequence[Mapping[str, Any]]) -> str:
 
 
 def digest_of(document: bytes) -> str:
-    """Return the digest of canonical bytes."""
+    """Return `sha256:` and the SHA-256 of the canonical bytes of a manifest."""
     return f"sha256:{hashlib.sha256(document).hexdigest()}"

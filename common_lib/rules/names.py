@@ -1,6 +1,6 @@
-r"""Rules of names and texts; a name is refused, never normalised.
+r"""Checks of names and texts. They refuse a wrong name and never correct it.
 
-Every pattern ends with `$(?!\n)`: a plain `$` lets a trailing newline through in Python's `re` and in PCRE.
+Every pattern ends with `$(?!\n)`, because a plain `$` accepts a newline at the end in Python's `re` and in PCRE.
 """
 
 import re
@@ -27,7 +27,7 @@ CODE: Final = r"^[a-z][a-z0-9_]{0,63}$(?!\n)"
 REQUEST_ID: Final = r"^[!-~]{0,256}$(?!\n)"
 IDEMPOTENCY_KEY: Final = r"^[A-Za-z0-9_-]{8,128}$(?!\n)"
 MEDIA_TYPE: Final = r"^[a-z0-9.+-]+/[a-z0-9.+-]+$(?!\n)"
-# Whole numbers that every reader of JSON reads as they are (RFC 8259, section 6).
+# Every JSON parser reads integers up to this one exactly (RFC 8259, section 6).
 LARGEST_COUNT: Final = 2**53 - 1
 # Maximum lengths in characters. Patterns of names repeat them, for readers of the schemas.
 NAME_LENGTH: Final = 128
@@ -52,19 +52,19 @@ _DEVICES: Final = frozenset(
 )
 _RESERVED_ALIASES: Final = frozenset({"latest", "development", "staging", "production", "archived"})
 
-# The cache of `re.match` takes five times as long as this one.
+# This cache is five times as fast as the cache of `re.match`.
 _compiled = cache(re.compile)
 
 
 def matches(pattern: str | re.Pattern[str], text: object) -> re.Match[str] | None:
-    """Match a pattern at the beginning of a text; return None for anything that is not a text."""
+    """Match a pattern at the beginning of a text; return None if `text` is not a string."""
     return _compiled(pattern).match(text) if isinstance(text, str) else None
 
 
 def check_model_name(name: str) -> str:
     """Check a model name: 1–128 letters, digits, `.`, `_`, `-`, with a letter or digit first and last.
 
-    `..` and the device names of Windows are refused, because names become folder names on the users' machines.
+    Names with `..` and the device names of Windows are refused, because clients create folders with these names.
 
     >>> check_model_name("eurusd-direction")
     'eurusd-direction'
@@ -74,7 +74,7 @@ def check_model_name(name: str) -> str:
             Code.INVALID_NAME,
             field="name",
             value=name,
-            why="is not a model name",
+            why="this is not a valid model name",
             remedy="use 1-128 ASCII letters, digits, '.', '_' or '-', with a letter or digit first and last, no '..'",
         )
     return _not_a_device(name, "name")
@@ -87,7 +87,7 @@ def check_model_prefix(prefix: str) -> str:
             Code.INVALID_NAME,
             field="prefix",
             value=prefix,
-            why="cannot be the beginning of a model name",
+            why="a model name cannot begin with this text",
             remedy="use 1-128 ASCII letters, digits, '.', '_' or '-', beginning with a letter or digit",
         )
     return prefix
@@ -100,7 +100,7 @@ def check_alias(alias: str) -> str:
             Code.INVALID_NAME,
             field="alias",
             value=alias,
-            why="is not an alias",
+            why="this is not a valid alias",
             remedy="use 1-64 lower-case letters, digits, '_' or '-', with a letter first and a letter or digit last",
         )
     if alias in _RESERVED_ALIASES or re.match(r"^v\d+$", alias):
@@ -108,14 +108,14 @@ def check_alias(alias: str) -> str:
             Code.RESERVED_NAME,
             field="alias",
             value=alias,
-            why="already has another meaning in references",
+            why="this word already has another meaning in references",
             remedy="choose another word, such as 'champion' or 'shadow'",
         )
     return alias
 
 
 def check_new_alias(alias: str) -> str:
-    """Check a new alias, which must not be a device name of Windows either; existing aliases stay usable."""
+    """Check the name of a new alias; unlike `check_alias`, also refuse device names of Windows, such as `con`."""
     return _not_a_device(check_alias(alias), "alias")
 
 
@@ -126,41 +126,41 @@ def check_principal_name(name: str) -> str:
             Code.INVALID_NAME,
             field="name",
             value=name,
-            why="is not a principal name",
+            why="this is not a valid principal name",
             remedy="use 1-64 lower-case letters, digits, '.', '_' or '-', beginning and ending with a letter or digit",
         )
     return name
 
 
 def check_new_principal_name(name: str) -> str:
-    """Check a new principal name, which must not be a device name of Windows either; existing names stay usable."""
+    """Check a new principal name; unlike `check_principal_name`, also refuse device names of Windows, such as `con`."""
     return _not_a_device(check_principal_name(name), "name")
 
 
 def check_token_id(token_id: str) -> str:
-    """Check the id of a token: 16 lower-case hexadecimal digits, the beginning of its secret's SHA-256."""
+    """Check the id of a token: 16 lower-case hexadecimal digits."""
     if not matches(TOKEN_ID, token_id):
         raise RuleViolation(
             Code.INVALID_NAME,
             field="id",
             # A secret pasted by mistake must not appear in logs.
-            value="mrg_… (a secret, hidden)" if str(token_id).startswith("mrg_") else token_id,
-            why="is not the id of a token",
-            remedy="send 16 lower-case hexadecimal digits, as in the list of tokens; never send the secret itself",
+            value="mrg_… (the secret is hidden)" if str(token_id).startswith("mrg_") else token_id,
+            why="this is not the id of a token",
+            remedy="send the 16 lower-case hexadecimal digits from the list of tokens; never send the secret itself",
         )
     return token_id
 
 
 def check_keys(field: str, mapping: Iterable[str], limit: int = MAX_ENTRIES) -> None:
-    """Check keys of tags, metadata, parameters or metrics: 1–128 letters, digits and `._/@-`, at most `limit` keys."""
+    """Check that there are at most `limit` keys, and that each key has 1–128 letters, digits and `._/@-`."""
     keys = list(mapping)
     if len(keys) > limit:
         raise RuleViolation(
             Code.TOO_MANY_ENTRIES,
             field=field,
             value=len(keys),
-            why=f"has more than {limit} entries",
-            remedy="store the rest in a file of the version",
+            why=f"there are more than {limit} entries",
+            remedy="store the other entries in a file of the version",
         )
     for key in keys:
         if not matches(KEY, key) or ".." in key:
@@ -168,8 +168,8 @@ def check_keys(field: str, mapping: Iterable[str], limit: int = MAX_ENTRIES) -> 
                 Code.INVALID_NAME,
                 field=field,
                 value=key,
-                why="is not a valid key",
-                remedy="use 1-128 ASCII letters, digits and '._/@-', a letter, digit or '_' first and last, no '..'",
+                why="this is not a valid key",
+                remedy="use 1-128 ASCII letters, digits, '._/@-', with a letter, digit or '_' first and last, no '..'",
             )
 
 
@@ -184,7 +184,7 @@ def check_tags(tags: Mapping[str, str]) -> None:
                 Code.INVALID_TAG,
                 field=f"tags.{key}",
                 value=value,
-                why="is not a valid tag value",
+                why="this is not a valid tag value",
                 remedy=f"use at most {SHORT_TEXT_LENGTH} printable characters on one line",
             )
 
@@ -199,21 +199,21 @@ def is_visible(text: str) -> bool:
 
 
 def check_text(field: str, text: str, limit: int) -> str:
-    """Check free text: at most `limit` characters, no control characters but newline and tab, no lone surrogates."""
+    """Check a text: at most `limit` characters, no lone surrogates, no control characters except newline and tab."""
     if len(text) > limit:
         raise RuleViolation(
             Code.TEXT_TOO_LONG,
             field=field,
             value=f"{text[:40]}… ({len(text)} characters)",
-            why=f"is longer than {limit} characters",
-            remedy="shorten it",
+            why=f"the text is longer than {limit} characters",
+            remedy="shorten the text",
         )
     if forbidden := _CONTROL.search(text):
         raise RuleViolation(
             Code.INVALID_TEXT,
             field=field,
             value=forbidden[0],
-            why="is a control character or a lone surrogate",
+            why="the text contains this control character or lone surrogate",
             remedy="remove this character from the text",
         )
     return text
@@ -222,8 +222,8 @@ def check_text(field: str, text: str, limit: int) -> str:
 def check_artifact_path(path: str) -> str:
     """Check an artifact path: relative, ASCII, with at most 16 segments and 512 bytes.
 
-    Only ASCII is allowed, because other characters can look alike. A segment neither begins nor ends with a space or
-    a dot and is not a device name of Windows, because every system must be able to store the files.
+    Only ASCII is allowed, because other characters can look alike. Every system must be able to store the files, so a
+    segment cannot begin or end with a space or a dot, and cannot be a device name of Windows.
 
     >>> check_artifact_path("weights/layer-1.safetensors")
     'weights/layer-1.safetensors'
@@ -235,7 +235,7 @@ def check_artifact_path(path: str) -> str:
             Code.INVALID_PATH,
             field="path",
             value=path,
-            why="is not an artifact path",
+            why="this is not a valid artifact path",
             remedy=f"use a relative path of at most {_MAX_SEGMENTS} segments and {PATH_LENGTH} bytes, joined by '/', "
             "of ASCII letters, digits, spaces and '._+=@,()[]-', where no segment begins or ends with a dot or space",
         )
@@ -251,7 +251,7 @@ def check_sha256(digest: str) -> str:
             Code.INVALID_DIGEST,
             field="sha256",
             value=digest,
-            why="is not a SHA-256 digest",
+            why="this is not a SHA-256 digest",
             remedy="send 64 lower-case hexadecimal digits",
         )
     return digest
@@ -264,7 +264,7 @@ def check_idempotency_key(key: str) -> str:
             Code.INVALID_IDEMPOTENCY_KEY,
             field="Idempotency-Key",
             value=key,
-            why="is not a valid idempotency key",
+            why="this is not a valid idempotency key",
             remedy="use 8-128 letters, digits, '_' or '-', such as a random UUID",
         )
     return key
@@ -277,7 +277,7 @@ def _not_a_device(name: str, field: str) -> str:
             Code.RESERVED_NAME,
             field=field,
             value=name,
-            why="is the name of a device on Windows",
+            why="Windows reserves this name for a device",
             remedy="choose another name",
         )
     return name

@@ -1,7 +1,7 @@
-"""Matching of paths with patterns that contain `*`, in time that is linear in the length of all paths.
+"""Matching of paths with patterns that contain `*`, in linear time.
 
-A regular expression takes time that grows with each `*`, and even `str.find` takes the product of both lengths where a
-path nearly matches. All paths are therefore one text, and each piece of a pattern moves through it once, left to right.
+A regular expression, or `str.find` on each path, can take quadratic time or more. Therefore all paths are joined into
+one text, and the search for each piece of a pattern goes through this text once.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class Paths:
             begin += len(path) + 1
 
     def find_matching(self, pattern: str) -> list[str]:
-        """Return the paths that match a pattern, in their order; `*` is any part of a path, `/` included.
+        """Return the paths that match a pattern, in their order; `*` matches any characters, also `/`.
 
         >>> Paths(["a/model.json", "b/model.bin"]).find_matching("*/model.*n")
         ['a/model.json', 'b/model.bin']
@@ -41,7 +41,7 @@ class Paths:
 
 
 class _Seeker:
-    """The search for one piece of a pattern; its position in the text only grows."""
+    """The search for one piece of a pattern; it goes through the text once and never back."""
 
     def __init__(self, text: str, piece: str) -> None:
         self._text = text
@@ -49,7 +49,7 @@ class _Seeker:
         self._at = -1
 
     def end_after(self, start: int) -> int:
-        """Return the end of the first occurrence at `start` or later, or a position after the text."""
+        """Return the end of the first occurrence at or after `start`; without one, a position beyond the text."""
         if self._at < start:
             found = self._text.find(self._piece, start)
             self._at = found if found >= 0 else len(self._text)
@@ -57,7 +57,7 @@ class _Seeker:
 
 
 def _stand_in_order(between: Sequence[_Seeker], start: int, stop: int) -> bool:
-    """Return whether all pieces occur one after the other within a part of the text."""
+    """Return whether all pieces occur one after the other between `start` and `stop`."""
     for seeker in between:
         start = seeker.end_after(start)
         if start > stop:

@@ -1,4 +1,4 @@
-"""Answers about production: the versions there now and before, and the decisions about them."""
+"""Answers about the production stage: which versions are or were there, and the decisions about them."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ from common_lib.rules.lifecycle import ModelStage
 
 @dataclass(frozen=True, slots=True)
 class InProduction(AnswerBody):
-    """The version of a model that was in production at a moment, since when, by whose decision, and why.
+    """The version of a model that was in production at a given time, and the decision that put it there.
 
-    `version` is null if the model had none in production. Before the first promotion, `since` is when the model was
-    created, and `sequence`, `what` and `by` are null.
+    `version` is null if no version was in production. Before the first promotion, `since` is the time when the model
+    was created, and `sequence`, `what` and `by` are null.
     """
 
     model: ModelName
@@ -35,9 +35,9 @@ class StageChange(AnswerBody):
 
 @dataclass(frozen=True, slots=True)
 class Decision(AnswerBody):
-    """One recorded decision about a model: when, by whom, why, and which stages it changed.
+    """One recorded decision about a model: its time, principal and reason, and the stages that it changed.
 
-    `policy` is the revision of the policy that applied; `overridden` names the rules that were not met.
+    `policy` is the revision of the policy that applied; `overridden` lists the rules that were not met.
     """
 
     sequence: Count
@@ -54,7 +54,7 @@ class Decision(AnswerBody):
 
 @dataclass(frozen=True, slots=True)
 class Winner(AnswerBody):
-    """The decision that came before the caller's: its version (null if none is left), principal, time and reason."""
+    """The decision that was made before the caller's; `version` is null if it left no version in production."""
 
     version: int | None
     by: str

@@ -1,6 +1,6 @@
-"""Judgement of a promotion: the rules of a policy and the facts of a version in, findings out.
+"""Check of a version against the rules of a policy: whether it may be promoted, and why not.
 
-Rules are the mapping that the JSON form of `PromotionRules` has, and a signature is the one that its JSON form has.
+Rules and signatures are mappings with the fields of `PromotionRules` and `Signature`.
 """
 
 import sys
@@ -25,14 +25,14 @@ MAX_STARS: Final = 8
 
 
 class Direction(StrEnum):
-    """Side of the bound on which a metric must be."""
+    """Direction of a bound: whether the bound is the minimum or the maximum of a metric."""
 
     AT_LEAST = "at_least"
     AT_MOST = "at_most"
 
 
 class Incumbent(NamedTuple):
-    """The version that is in production now."""
+    """The version that is in production now, with the values that a new version is compared with."""
 
     version: int
     metrics: Mapping[str, float]
@@ -40,7 +40,7 @@ class Incumbent(NamedTuple):
 
 
 class GivenVerdict(NamedTuple):
-    """A verdict about the version; void if what it covers has changed since."""
+    """The verdict of a human about the version; `void` if the version or the policy has changed since."""
 
     by: str
     verdict: Verdict
@@ -49,7 +49,7 @@ class GivenVerdict(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Finding(AnswerBody):
-    """The result of one promotion rule for a version: what is wanted, what was found, and for metrics the numbers."""
+    """The result of one promotion rule for a version: `wanted` is required, `found` is what the version has."""
 
     rule: str
     subject: str
@@ -62,7 +62,7 @@ class Finding(AnswerBody):
 
 @dataclass(frozen=True, slots=True)
 class Check(AnswerBody):
-    """The result that a promotion of a version would have now, rule by rule, and the version it would replace."""
+    """The result of checking whether a version can be promoted now; `replacing` is the version in production."""
 
     model: ModelName
     version: VersionNumber
@@ -75,7 +75,7 @@ class Check(AnswerBody):
 
 
 class Facts(NamedTuple):
-    """Facts about a version at the moment of the judgement."""
+    """The data about a version that its promotion depends on, read at the time `at`."""
 
     stage: ModelStage
     recalled: bool
@@ -83,7 +83,7 @@ class Facts(NamedTuple):
     metrics: Mapping[str, float]
     signature: Mapping[str, Any] | None
     tags: Mapping[str, str]
-    files: Sequence[str] | Mapping[str, Finding]  # paths, or what `find_files` has found for each pattern
+    files: Sequence[str] | Mapping[str, Finding]  # paths, or the result of `find_files`
     incumbent: Incumbent | None
     verdicts: Sequence[GivenVerdict]
     at: datetime
@@ -94,7 +94,7 @@ LIFECYCLE: Final = frozenset({"stage", "recall"})
 
 
 def judge(rules: Mapping[str, Any], facts: Facts) -> list[Finding]:
-    """Apply each rule to the version; findings of the lifecycle come first."""
+    """Return one finding for each rule; the first two are about the stage and the recall of the version."""
     recalled = "recalled" if facts.recalled else "not recalled"
     return [
         _finding("stage", "", "in staging", f"in {facts.stage}", met=facts.stage is ModelStage.STAGING),
@@ -109,7 +109,7 @@ def judge(rules: Mapping[str, Any], facts: Facts) -> list[Finding]:
 
 
 def find_files(patterns: Sequence[str], paths: Sequence[str]) -> dict[str, Finding]:
-    """Match file patterns with the paths of a version; the paths never change, so this may be done beforehand."""
+    """Return the finding for each file pattern; it depends only on the paths of the version, which never change."""
     files, findings = Paths(paths), {}
     for pattern in patterns:
         matching = files.find_matching(pattern)
@@ -119,10 +119,10 @@ def find_files(patterns: Sequence[str], paths: Sequence[str]) -> dict[str, Findi
 
 
 def check_rules(rules: Mapping[str, Any], known: frozenset[str] | None) -> None:
-    """Check that rules are well formed and can be met; `known` are the metrics of the model's versions, None for any.
+    """Check that rules are well formed, and that each metric is in `known`, unless `known` is None.
 
     Raises:
-        RuleViolation: `invalid_policy`, naming the rule.
+        RuleViolation: `invalid_policy`; `field` is the wrong rule.
     """
     names.check_tags({key: value or "" for key, value in rules["tags"].items()})
     named = [rule["metric"] for rule in rules["metrics"]]
@@ -132,8 +132,8 @@ def check_rules(rules: Mapping[str, Any], known: frozenset[str] | None) -> None:
         f"{rule['metric']} {rule['direction']} {'the incumbent' * (rule['than'] is None)}".strip()
         for rule in rules["metrics"]
     ]
-    limits.check_unique("rules.metrics", kinds, "is the subject of two rules", code=Code.INVALID_POLICY)
-    limits.check_unique("rules.files", rules["files"], "is listed twice", code=Code.INVALID_POLICY)
+    limits.check_unique("rules.metrics", kinds, "two rules have this metric and direction", code=Code.INVALID_POLICY)
+    limits.check_unique("rules.files", rules["files"], "this pattern is listed twice", code=Code.INVALID_POLICY)
     for place, rule in enumerate(rules["metrics"]):
         if known is not None and rule["metric"] not in known:
             there = ", ".join(sorted(known)[:10]) or "no metrics"
@@ -152,7 +152,7 @@ def check_rules(rules: Mapping[str, Any], known: frozenset[str] | None) -> None:
                 Code.INVALID_POLICY,
                 field=f"rules.files[{place}]",
                 value=pattern,
-                why="cannot match the path of a file",
+                why="this pattern cannot match the path of a file",
                 remedy=violation.remedy,
             ) from None
         if (stars := pattern.count("*")) > MAX_STARS:
@@ -160,7 +160,7 @@ def check_rules(rules: Mapping[str, Any], known: frozenset[str] | None) -> None:
                 Code.INVALID_POLICY,
                 field=f"rules.files[{place}]",
                 value=pattern,
-                why=f"contains `*` {stars} times, and each one costs time for each file",
+                why=f"the pattern contains `*` {stars} times, which makes the check slow",
                 remedy=f"use `*` at most {MAX_STARS} times",
             )
     if rules["windows"] is not None:
@@ -191,10 +191,12 @@ def _judge_metric(metric: str, direction: Direction, than: float | None, toleran
     found = "absent" if value is None else repr(value)
     if bound is None:
         first = facts.incumbent is None and than is None
-        wanted = "present, with no incumbent to compare with" if first else f"{sign} that{against}, which has none"
+        wanted = (
+            "present (no version is in production)" if first else f"{sign} the value{against}, which lacks this metric"
+        )
         return _finding("metric", metric, wanted, found, met=first and value is not None, value=value)
     limit = bound - tolerance if at_least else bound + tolerance
-    # JSON has no number beyond the largest double, and neither has a metric.
+    # A limit beyond the largest double could not be written as JSON.
     limit = max(-sys.float_info.max, min(limit, sys.float_info.max))
     good = value is not None and (value >= limit if at_least else value <= limit)
     wanted = f"{sign} {bound!r}{against}{slack}"
@@ -205,10 +207,12 @@ def _judge_signature(facts: Facts) -> Iterator[Finding]:
     if facts.signature is None:
         yield _finding("signature", "", met=False, wanted="a signature", found="absent")
     elif facts.incumbent is None or facts.incumbent.signature is None:
-        yield _finding("signature", "", met=True, wanted="a signature, with none to compare it with", found="present")
+        yield _finding(
+            "signature", "", met=True, wanted="a signature (production has none to compare with)", found="present"
+        )
     else:
         problem = signatures.find_incompatibility(facts.signature, facts.incumbent.signature)
-        wanted = f"compatible with that of version {facts.incumbent.version}"
+        wanted = f"compatible with the signature of version {facts.incumbent.version}"
         yield _finding("signature", "", wanted, problem or "compatible", met=not problem)
 
 
@@ -217,7 +221,7 @@ def _judge_approvals(needed: int, facts: Facts) -> Iterator[Finding]:
     approved = sorted(given.by for given in valid if given.verdict is Verdict.APPROVED)
     if needed:
         void = sorted(given.by for given in facts.verdicts if given.void and given.verdict is Verdict.APPROVED)
-        lost = f"; void because the approved version or policy has changed: {', '.join(void)}" if void else ""
+        lost = f"; void, because the version or the policy has changed since: {', '.join(void)}" if void else ""
         wanted = f"{needed} by humans other than {facts.author}"
         found = f"{len(approved)}{': ' if approved else ''}{', '.join(approved)}{lost}"
         yield _finding("approvals", "", wanted, found, met=len(approved) >= needed)
@@ -240,4 +244,4 @@ def _judge_window(allowed: Mapping[str, Any], at: datetime) -> Iterator[Finding]
     met = windows.is_open(allowed, at)
     opens = None if met else windows.next_opening(allowed, at)
     found = "open" if met else f"closed, opens at {format_moment(opens)}" if opens else "closed"
-    yield _finding("window", allowed["zone"], "an open window", found, met=met)
+    yield _finding("window", allowed["zone"], "an open change window", found, met=met)

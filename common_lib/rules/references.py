@@ -1,4 +1,4 @@
-"""References to versions: `models:/name/7`, `…@champion`, `…/production`, `…/latest`, `…/production?as_of=…`."""
+"""Parser of references to versions, such as `models:/name/7`, `models:/name@champion` or `models:/name/production`."""
 
 import re
 from datetime import UTC, datetime
@@ -21,14 +21,14 @@ MAX_VERSION: Final = 2**31 - 1
 
 
 class Reference(NamedTuple):
-    """A model name, the selector of a version (digits, `@alias`, a stage, `latest`), and a past moment or None."""
+    """A parsed reference; `selector` is a version number, `@alias`, a stage or `latest`; `as_of` is a past time."""
 
     name: str
     selector: str
     as_of: datetime | None = None
 
     def __str__(self) -> str:
-        """Text form `models:/…`, which `parse` reads."""
+        """Return the reference as text that `parse` accepts: `models:/…`."""
         place = self.selector if self.selector.startswith("@") else f"/{self.selector}"
         return f"models:/{self.name}{place}" + (f"?as_of={format_moment(self.as_of)}" if self.as_of else "")
 
@@ -37,7 +37,7 @@ def parse(text: str) -> Reference:
     """Parse a reference.
 
     Raises:
-        RuleViolation: `invalid_reference`, with the possible forms.
+        RuleViolation: `invalid_reference`; the remedy lists the possible forms.
 
     >>> parse("models:/eurusd-direction/production")
     Reference(name='eurusd-direction', selector='production', as_of=None)
@@ -65,14 +65,14 @@ def check_selector(selector: str) -> str:
 
 
 def check_has_history(selector: str) -> str:
-    """Refuse a selector without history: the registry knows the past of production, but not of aliases and stages."""
+    """Check that a selector can be combined with a past time: only `production` can, because its history is stored."""
     if selector != "production":
         raise RuleViolation(
             Code.INVALID_REFERENCE,
             field="selector",
             value=selector,
-            why="cannot be combined with as_of, because only production has a history",
-            remedy="use as_of with production; the model's history lists who moved an alias and when",
+            why="this selector cannot be combined with as_of, because only production has a history",
+            remedy="use as_of with production; to see who moved an alias and when, read the history of the model",
         )
     return selector
 
@@ -85,14 +85,14 @@ def parse_moment(field: str, text: str) -> datetime:
     """
     try:
         found = datetime.fromisoformat(text) if names.matches(_MOMENT, text) else None
-        # Within a day of the first and last date of the calendar, the moment may have no date in UTC.
+        # Near the first and last date of the calendar, the time in UTC may be outside the calendar.
         return found.astimezone(UTC) if found is not None else _no_moment(field, text)
     except (ValueError, OverflowError):
         return _no_moment(field, text)
 
 
 def format_moment(time: datetime) -> str:
-    """Format a moment as in references and events: in UTC, with microseconds if they are not zero.
+    """Format a time in UTC as in references and events, with microseconds only if they are not zero.
 
     >>> format_moment(datetime(2026, 3, 1, tzinfo=UTC))
     '2026-03-01T00:00:00Z'
@@ -101,7 +101,7 @@ def format_moment(time: datetime) -> str:
 
 
 def parse_version_number(selector: str) -> int | None:
-    """Return the version number that a selector is (1 … 2**31 - 1, no leading zero), or None."""
+    """Return the version number if the selector is one (1 … 2**31 - 1, without leading zero), otherwise None."""
     if not re.match(r"^[1-9][0-9]{0,9}$(?!\n)", selector):
         return None
     number = int(selector)
@@ -113,7 +113,7 @@ def _refused(text: str) -> RuleViolation:
         Code.INVALID_REFERENCE,
         field="reference",
         value=text,
-        why="does not refer to a version",
+        why="this is not a reference to a version",
         remedy="write models:/name/7, models:/name@champion, models:/name/production, /staging, /archived, "
         "/development, /latest, or models:/name/production?as_of=2026-03-01T00:00:00Z",
     )
@@ -124,6 +124,6 @@ def _no_moment(field: str, text: str) -> datetime:
         Code.INVALID_REFERENCE,
         field=field,
         value=text,
-        why="is not a time with a time zone",
-        remedy="write it as 2026-03-01T00:00:00Z",
+        why="this is not a time with a time zone",
+        remedy="write a time such as 2026-03-01T00:00:00Z",
     )

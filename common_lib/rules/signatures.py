@@ -1,6 +1,6 @@
-"""Limits of the signature of a version, and whether a signature can replace another.
+"""Checks of the signature of a version: its limits, and whether it is compatible with another signature.
 
-A signature is the mapping that its JSON form has: inputs and outputs, each a list of fields with name, dtype and shape.
+A signature is a mapping with inputs and outputs; each is a list of fields with name, dtype and shape.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,27 +17,25 @@ MAX_LENGTH: Final = 2**53 - 1
 
 
 def check_signature(signature: Mapping[str, Any]) -> None:
-    """Refuse a signature whose names are not unique on each side, whose texts are not plain, or that is too large.
-
-    A model takes its inputs by name: if two had the same name, the type of the input would be unknown.
+    """Check that a signature is not too large, and that its inputs and its outputs have valid and unique names.
 
     Raises:
-        RuleViolation: naming the side and the place.
+        RuleViolation: the signature breaks a rule; `field` is the wrong part.
     """
     for side, fields in signature.items():
         for field in fields:
             names.check_text(f"signature.{side}.name", field["name"], names.SHORT_TEXT_LENGTH)
             names.check_text(f"signature.{side}.dtype", field["dtype"], names.SHORT_TEXT_LENGTH)
-        why = f"is the name of two {side}"
+        why = f"two {side} have this name"
         facts.check_unique(f"signature.{side}", (field["name"] for field in fields), why, code=Code.DUPLICATE_ENTRY)
     facts.check_size("signature", signature)
 
 
 def find_incompatibility(new: Mapping[str, Any], old: Mapping[str, Any]) -> str:
-    """Return why a model cannot replace another without changes at its users; empty if it can.
+    """Return why callers of the old model cannot use the new one without changes; an empty text if they can.
 
-    The new model must accept every input of the old one and need no others, and must return every output of the old
-    one. It may accept more lengths, return fewer lengths, and return more outputs.
+    The new model must have exactly the inputs of the old model, and all its outputs. It may accept more lengths, return
+    fewer lengths, and have more outputs.
     """
     old_inputs, new_inputs = _by_name(old["inputs"]), _by_name(new["inputs"])
     old_outputs, new_outputs = _by_name(old["outputs"]), _by_name(new["outputs"])
@@ -59,7 +57,7 @@ def _by_name(fields: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]
 
 
 def _fits(value: Mapping[str, Any], place: Mapping[str, Any]) -> bool:
-    """Return whether every value of one field is a value of the other."""
+    """Return whether every value of the field `value` is also allowed by the field `place`."""
     lengths, allowed = value["shape"], place["shape"]
     same = value["dtype"] == place["dtype"] and len(lengths) == len(allowed)
     return same and all(there in {here, ANY_LENGTH} for here, there in zip(lengths, allowed, strict=True))

@@ -1,4 +1,4 @@
-"""The error of all rules that client and server share."""
+"""The error that the shared rules of client and server raise."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from common_lib.rules.codes import Code
 class RuleViolation(ValueError):
     """A value that breaks a rule of the registry.
 
-    `code` is the stable code of the rule, `field` and `value` are what broke it, `why` says what is wrong, and `remedy`
+    `code` is the stable code of the error. `value` of `field` breaks the rule. `why` says what is wrong, and `remedy`
     says what to do.
     """
 
@@ -22,5 +22,5 @@ class RuleViolation(ValueError):
 
     @property
     def detail(self) -> str:
-        """The field, its value and what is wrong with it."""
+        """Text with the field, its value and what is wrong with the value."""
         return f"{self.field} {self.value!r:.200}: {self.why}"

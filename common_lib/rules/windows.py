@@ -1,6 +1,6 @@
-"""Windows for changes: hours of the week in a time zone, except on closed days.
+"""Change windows: hours of the week in which promotions are allowed, except on closed days.
 
-Windows are the mapping that their JSON form has: `zone`, `hours` (each with `days`, `since` and `until`) and `closed`.
+The windows of a policy are a mapping with `zone`, `hours` (each with `days`, `since` and `until`) and `closed`.
 """
 
 import bisect
@@ -39,48 +39,50 @@ class Weekday(StrEnum):
 
 
 def check_windows(windows: Mapping[str, Any]) -> None:
-    """Check that windows name an existing zone and existing dates, and that they open.
+    """Check that the zone and the dates exist, and that each entry of `hours` opens at some time.
 
     Raises:
-        RuleViolation: `invalid_policy`, naming the part.
+        RuleViolation: `invalid_policy`; `field` is the wrong part.
     """
     _zone(windows["zone"])
-    check_unique("rules.windows.closed", windows["closed"], "is listed twice", code=Code.INVALID_POLICY)
+    check_unique("rules.windows.closed", windows["closed"], "this day is listed twice", code=Code.INVALID_POLICY)
     spans = [f"{', '.join(sorted(hours['days']))} {hours['since']}-{hours['until']}" for hours in windows["hours"]]
-    check_unique("rules.windows.hours", spans, "is listed twice", code=Code.INVALID_POLICY)
+    check_unique("rules.windows.hours", spans, "these hours are listed twice", code=Code.INVALID_POLICY)
     for place, hours in enumerate(windows["hours"]):
-        check_unique(f"rules.windows.hours[{place}].days", hours["days"], "is listed twice", code=Code.INVALID_POLICY)
+        check_unique(
+            f"rules.windows.hours[{place}].days", hours["days"], "this day is listed twice", code=Code.INVALID_POLICY
+        )
     for place, day in enumerate(windows["closed"]):
         try:
             date.fromisoformat(day)
         except ValueError:
-            raise _refused(f"closed[{place}]", day, "is not a date", "write it as 2026-12-24") from None
+            raise _refused(f"closed[{place}]", day, "this is not a date", "write a date such as 2026-12-24") from None
     for place, hours in enumerate(windows["hours"]):
         if not hours["days"] or hours["since"] >= hours["until"]:
             span = f"{', '.join(hours['days']) or 'no day'} {hours['since']}-{hours['until']}"
-            remedy = "name days, and an end after the start; past midnight, write two entries, the first until 24:00"
-            raise _refused(f"hours[{place}]", span, "is never open", remedy)
+            remedy = "list days and an end after the start; split hours past midnight in two, the first until 24:00"
+            raise _refused(f"hours[{place}]", span, "these hours contain no time", remedy)
     if not windows["hours"]:
         raise _refused(
-            "hours", "none", "the windows are never open", "name hours, or leave the windows out to allow all times"
+            "hours", "none", "the windows are never open", "add hours, or leave out the windows to allow all times"
         )
 
 
 def is_open(windows: Mapping[str, Any], at: datetime) -> bool:
-    """Return whether changes are allowed at a moment, by the clocks of the zone."""
+    """Return whether changes are allowed at a given time."""
     local = at.astimezone(_zone(windows["zone"]))
     clock = local.strftime("%H:%M")
     return any(since <= clock < until for since, until in _hours_of(windows, local.date()))
 
 
 def next_opening(windows: Mapping[str, Any], at: datetime) -> datetime | None:
-    """Return the first moment from `at` on at which changes are allowed; None if the calendar ends before."""
+    """Return the next time, at or after `at`, at which changes are allowed; None if the calendar ends before."""
     if is_open(windows, at):
         return at
     zone = _zone(windows["zone"])
     first = at.astimezone(zone).date()
     with contextlib.suppress(OverflowError):
-        # Every closed day may be the only open day of its week; two more weeks cover changes of the clocks.
+        # Each closed day can close a whole week; two more weeks cover changes of the clocks.
         for ahead in range(_WEEK * (len(windows["closed"]) + 2) + 1):
             for opens in sorted(_openings(windows, first + timedelta(days=ahead), zone)):
                 if opens > at and is_open(windows, opens):
@@ -89,7 +91,7 @@ def next_opening(windows: Mapping[str, Any], at: datetime) -> datetime | None:
 
 
 def _openings(windows: Mapping[str, Any], day: date, zone: ZoneInfo) -> Iterator[datetime]:
-    """Yield the moments of a day at which windows may open: hours begin (in both readings), or the clocks change."""
+    """Yield the times of a day at which a window may open: the starts of hours, and a change of the clocks."""
     hours = _hours_of(windows, day)
     if not hours:
         return
@@ -117,7 +119,7 @@ def _zone(name: str) -> ZoneInfo:
         with contextlib.suppress(KeyError, ValueError, OSError):
             return ZoneInfo(name)
     remedy = "use a name of the IANA database, such as Europe/Berlin or UTC"
-    raise _refused("zone", name, "is not a known time zone", remedy)
+    raise _refused("zone", name, "this is not a known time zone", remedy)
 
 
 def _refused(field: str, value: str, why: str, remedy: str) -> RuleViolation:

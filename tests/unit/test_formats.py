@@ -122,7 +122,7 @@ def test_an_ambiguous_archive_is_refused() -> None:
     ("content", "reason"),
     [
         (archive("data.json"), "no schema.json"),
-        (archive("schema.json", "archive/data.pkl"), r"holds 'archive/data\.pkl'"),
+        (archive("schema.json", "archive/data.pkl"), r"contains 'archive/data\.pkl'"),
         (pickle.dumps([1]), "not a plain ZIP"),
     ],
 )

@@ -207,7 +207,7 @@ class TestCanonicalJson:
     @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
     def test_what_json_cannot_say_has_no_text_form(self, value: float) -> None:
         """It would be read as null somewhere."""
-        with pytest.raises(ValueError, match="not a number"):
+        with pytest.raises(ValueError, match="cannot be represented in JSON"):
             canonical.without_floats({"loss": [value]})
 
 
