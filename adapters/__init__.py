@@ -1,4 +1,4 @@
-"""One adapter for each service, with methods named in that service's terms. Each adapter is itself a model registry."""
+"""One adapter for each service; its methods use the terms of that service. Each adapter is also a complete registry."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -24,7 +24,7 @@ _MOST_LISTS = 100
 
 @dataclass(frozen=True, slots=True)
 class ProductionModel(Provenance):
-    """A model, its version in production, and where the answer came from."""
+    """A model, its version in production, and the source and age of the registry's answer."""
 
     model: RegisteredModel
     version: ModelVersion
@@ -33,14 +33,13 @@ class ProductionModel(Provenance):
 class Analysis(AsyncModelRegistry):
     """The registry for the analysis engine, an asynchronous service that only reads.
 
-    During an outage it returns the last answers, up to a day old, and marks each of them as stale.
+    During an outage it returns the last answers of the registry, up to a day old, and marks each answer as stale.
     """
 
     def __init__(self, registry: AsyncModelRegistry, *, staleness: Staleness = _SERVE) -> None:
         if not isinstance(registry, AsyncModelRegistry):
             raise InvalidConfiguration(
-                "Analysis is asynchronous: give it a registry such as AsyncHttpRegistry(), "
-                f"not {type(registry).__name__}"
+                f"Analysis is asynchronous: pass a registry such as AsyncHttpRegistry(), not {type(registry).__name__}"
             )
         self._registry = registry
         self.origin = registry.origin
@@ -49,7 +48,7 @@ class Analysis(AsyncModelRegistry):
         self._lists: dict[str, tuple[list[ProductionModel], float]] = {}
 
     async def call(self, operation: Operation[T]) -> T:
-        """Execute an operation with the registry; answer a resolve from its last answer during an outage."""
+        """Execute an operation with the registry; during an outage, return the last answer to the same resolve."""
         return await arun(self._last_good.fetch(operation), self._registry.call)
 
     async def production_model(self, name: str) -> Resolution:
@@ -66,7 +65,7 @@ class Analysis(AsyncModelRegistry):
         type: ModelType | str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> list[ProductionModel]:
-        """List the models that have a version in production, ordered by name, each with that version.
+        """List the models that have a version in production, sorted by name, each with its production version.
 
         During an outage, return the last list that this instance received for the same arguments.
         """

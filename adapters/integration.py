@@ -20,7 +20,7 @@ class Integration(AsyncModelRegistry):
     def __init__(self, registry: AsyncModelRegistry) -> None:
         if not isinstance(registry, AsyncModelRegistry):
             raise InvalidConfiguration(
-                "Integration is asynchronous: give it a registry such as AsyncHttpRegistry(), "
+                "Integration is asynchronous: pass a registry such as AsyncHttpRegistry(), "
                 f"not {type(registry).__name__}"
             )
         self._registry = registry
@@ -35,11 +35,11 @@ class Integration(AsyncModelRegistry):
         return [version async for version in self.versions.search(name, stage=ModelStage.STAGING)]
 
     async def check(self, version: ModelVersion) -> Check:
-        """Check whether the version can be promoted now: the result of each rule, and the version it would replace."""
+        """Check the rules of promotion for a version; return each result and the version that it would replace."""
         return await self.production.check(version.model, version.version)
 
     async def approve(self, version: ModelVersion, *, reason: str) -> Approval:
-        """Approve a version. Only a human who did not register it can do that.
+        """Approve a version for production. Only a human who did not register the version can approve it.
 
         Raises:
             DecisionNotAllowed: the caller is a service, or registered the version.
@@ -47,7 +47,7 @@ class Integration(AsyncModelRegistry):
         return await self.approvals.approve(version.model, version.version, reason=reason)
 
     async def refuse(self, version: ModelVersion, *, reason: str) -> Approval:
-        """Refuse a version. It cannot be promoted until the same caller approves it.
+        """Refuse a version: it cannot be promoted until the same caller approves it.
 
         Raises:
             DecisionNotAllowed: the caller is a service, or registered the version.
@@ -64,12 +64,12 @@ class Integration(AsyncModelRegistry):
     ) -> ModelVersion:
         """Promote a version to production, and archive the version that it replaces in the same transaction.
 
-        `replacing` is the number of the version that `check` reported as replaced, or None if there was none. Without
-        it, the version in production just before the promotion is replaced, whichever it is.
+        `replacing` is the number of the version that the caller expects in production, as `check` returned it, or None
+        if no version is expected there. By default, any version that is in production is replaced.
 
         Raises:
             RevisionMismatch: the version was changed since the caller read it.
-            ProductionChanged: another version than `replacing` is in production; `winner` names who promoted it.
+            ProductionChanged: the version in production is not `replacing`; `winner` contains who changed production.
             PolicyNotMet: the version does not meet the policy of the model.
             IllegalTransition: the version is not in staging.
         """
@@ -86,13 +86,13 @@ class Integration(AsyncModelRegistry):
         """Roll back from the given version, and return the earlier version that is in production again.
 
         Raises:
-            ProductionChanged: the given version is not in production any more; `winner` names who changed that.
-            NothingToReturnTo: no earlier production version can be used again.
+            ProductionChanged: the given version is not in production; `winner` contains who changed production.
+            NothingToReturnTo: no earlier production version is available.
         """
         return await self.production.rollback(version.model, reason=reason, replacing=version.version)
 
     async def recall(self, version: ModelVersion, *, reason: str) -> ModelVersion:
-        """Recall a version: from now on nobody can resolve, fetch or load it.
+        """Recall a version: nobody can resolve, fetch or load it until it is reinstated.
 
         Raises:
             RevisionMismatch: the version was changed since the caller read it.
@@ -101,7 +101,7 @@ class Integration(AsyncModelRegistry):
         return await self.versions.recall(version.model, version.version, reason=reason, revision=version.revision)
 
     async def reinstate(self, version: ModelVersion, *, reason: str) -> ModelVersion:
-        """Reinstate a recalled version.
+        """Reinstate a recalled version, so that it can be resolved, fetched and loaded again.
 
         Raises:
             RevisionMismatch: the version was changed since the caller read it.
@@ -116,7 +116,7 @@ class Integration(AsyncModelRegistry):
         )
 
     async def point(self, alias: str, version: ModelVersion, *, reason: str = "") -> Alias:
-        """Point an alias at the version; create the alias if it does not exist.
+        """Move an alias to the version; create the alias if it does not exist.
 
         Raises:
             RevisionMismatch, AlreadyExists: another caller moved or created the alias at the same time.

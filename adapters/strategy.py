@@ -20,7 +20,7 @@ _KEEP = KeepLastGood(max_age_s=86_400)
 
 @dataclass(frozen=True, slots=True)
 class TradingModel(Provenance):
-    """A production version, the local folder with its verified files, and where the answer came from."""
+    """A production version, the local folder of its verified files, and the source and age of the registry's answer."""
 
     version: ModelVersion
     folder: Path
@@ -36,14 +36,14 @@ class Strategy(ModelRegistry):
         *,
         staleness: Staleness = _KEEP,
     ) -> None:
-        """Use the read-only files of the cache, or copies in `folder`, in a subfolder named by the version's digest.
+        """Serve models from the read-only cache, or copy each version to a subfolder of `folder` if it is given.
 
-        `staleness` decides which version is used during an outage. `KeepLastGood(max_age_s=…)`, by default of a day,
-        uses the last known production version, even when the token has expired; `FailClosed()` raises.
+        `staleness` decides what happens during an outage. `KeepLastGood(max_age_s=…)`, by default for a day, uses the
+        last known production version, even if the token has expired. `FailClosed()` raises an error.
         """
         if not isinstance(registry, ModelRegistry):
             raise InvalidConfiguration(
-                f"Strategy is blocking: give it a registry such as HttpRegistry(), not {type(registry).__name__}"
+                f"Strategy is blocking: pass a registry such as HttpRegistry(), not {type(registry).__name__}"
             )
         self._registry = registry
         self.origin = registry.origin
@@ -51,18 +51,18 @@ class Strategy(ModelRegistry):
         self._folder = None if folder is None else parse_local_path("folder", folder)
 
     def call(self, operation: Operation[T]) -> T:
-        """Execute an operation with the registry; answer a resolve from its last answer during an outage."""
+        """Execute an operation with the registry; during an outage, return the last answer to the same resolve."""
         return run(self._last_good.fetch(operation), self._registry.call)
 
     def trading_model(self, name: str, *, local_files_only: bool = False) -> TradingModel:
         """Fetch the production version of a model, with verified files in a local folder.
 
-        With `local_files_only` no request is sent, and the version is the production version of the last fetch.
+        With `local_files_only` no request is sent, and the result is the production version that was fetched last.
 
         Raises:
             VersionNotFound: the model has no version in production.
-            DigestMismatch: a file is not what the manifest says.
-            NotCached: with `local_files_only`, the model's production version was never fetched.
+            DigestMismatch: a file does not have the digest in the manifest.
+            NotCached: with `local_files_only`, a production version of this model was never fetched.
         """
         local_version = self.fetch(f"models:/{name}/production", local_files_only=local_files_only)
         if self._folder is None:

@@ -24,7 +24,7 @@ class Workbench(ModelRegistry):
     def __init__(self, registry: ModelRegistry) -> None:
         if not isinstance(registry, ModelRegistry):
             raise InvalidConfiguration(
-                f"Workbench is blocking: give it a registry such as HttpRegistry(), not {type(registry).__name__}"
+                f"Workbench is blocking: pass a registry such as HttpRegistry(), not {type(registry).__name__}"
             )
         self._registry = registry
         self.origin = registry.origin
@@ -41,7 +41,7 @@ class Workbench(ModelRegistry):
         description: str = "",
         tags: Mapping[str, str] | None = None,
     ) -> RegisteredModel:
-        """Get the model of that name, or create it. A model that exists stays as it is."""
+        """Return the model with this name; create it if it does not exist. An existing model is not changed."""
         try:
             return self.models.create(name, type, description=description, tags=tags)
         except AlreadyExists as exists:
@@ -82,10 +82,11 @@ class Workbench(ModelRegistry):
         )
 
     def log_model(self, name: str, estimator: Any, **facts: Any) -> ModelVersion:
-        """Save a trained object in the safe format for it, and register it; `facts` are the arguments of `log_version`.
+        """Save a trained object in a safe format, and register it as a new version.
 
-        The formats are skops for scikit-learn, UBJSON for XGBoost, text for LightGBM, protobuf for ONNX, and
-        safetensors for a dict of arrays.
+        `facts` are the other arguments of `log_version`; the default of `framework` is the library of the object. The
+        formats are skops for scikit-learn, UBJSON for XGBoost, text for LightGBM, protobuf for ONNX, and safetensors
+        for a dict of arrays.
 
         Raises:
             NoSafeFormat: no safe format can hold the object; save it yourself, and pass the file to `log_version`.
@@ -101,7 +102,7 @@ class Workbench(ModelRegistry):
                 raise
 
     def request_promotion(self, version: ModelVersion, *, reason: str = "") -> ModelVersion:
-        """Move a version to staging, where integration finds it; `reason` explains why it should be promoted."""
+        """Move a version to staging, where ML integration looks for candidates; `reason` says why to promote it."""
         return self.versions.transition(
             version.model, version.version, ModelStage.STAGING, reason=reason, revision=version.revision
         )

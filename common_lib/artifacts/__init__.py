@@ -1,1 +1,1 @@
-"""Files of versions on the client: upload, download, the cache, and loading."""
+"""Upload, download, cache and load the files of versions on the client."""

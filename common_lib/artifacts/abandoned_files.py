@@ -1,7 +1,7 @@
-"""Removal of temporary files that killed processes have left in a cache, decided by age alone: there are no locks.
+"""Remove temporary files of killed processes from a cache. A file is removed because of its age; there are no locks.
 
-A file that another process is writing is younger than the ages here. If a process was stopped for longer than that, the
-rename of its file fails; the process then tries again, or continues without the file.
+A file that a process is still writing is younger than the limits in this module. If a process is paused for longer and
+its file is removed, the later rename fails; the process then tries again, or continues without the file.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ _RESOLVES: Final = re.compile(r"[0-9a-f]{64}$(?!\n)")
 
 
 def sweep(root: Path) -> None:
-    """Remove abandoned files of a cache. A file that cannot be removed stays, and no error is raised."""
+    """Remove the temporary files of killed processes from a cache. Ignore files that cannot be removed."""
     for name in ("references", "manifests", "resolves"):
         _remove(root / name, _TEMPORARY, ABANDONED_S)
     _remove(root / "resolves", _RESOLVES, RESOLVES_S)
@@ -40,7 +40,7 @@ def sweep_links(folder: Path) -> None:
 
 
 def sweep_copies(folder: Path) -> None:
-    """Remove incomplete copies that a killed process left in a folder of the user, and no other files."""
+    """Remove incomplete copies that a killed process left in a folder of the user. Never remove other files."""
     _remove(folder, _COPY, PARTIAL_S)
 
 

@@ -5,11 +5,11 @@ root/blobs/sha256/ab/abcd…        blobs; read-only; hashed again at each use
 root/partial/<sha256>.<random>    incomplete downloads; the next download of the same bytes continues them
 root/snapshots/<digest>/…         the files of a version: links to blobs
 root/manifests/<digest>           the manifest of a version; JSON, preceded by its own SHA-256
-root/references/<digest>          the version that a reference meant at the last fetch; sealed, see `references`
-root/resolves/<digest>            the resolve answers of the last process; sealed too
+root/references/<digest>          the version that a reference pointed to at its last fetch; signed with the token
+root/resolves/<digest>            the last answers to resolve requests; signed with the token
 ```
 
-All folders must belong to one user, and no other user may write in them; other folders are refused.
+The cache is used only if its folders belong to the current user and no other user can write in them.
 
 There are no locks, because locks are not reliable on a network file system. Each file is written under a unique name
 and gets its final name by an atomic rename. Two processes that write the same file write the same bytes.
@@ -45,7 +45,7 @@ _FOLDERS = ("", "blobs", "blobs/sha256", "partial", "snapshots", "manifests", "r
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """A folder of verified bytes.
+    """A folder on this machine that stores the verified bytes of files; all processes of the user share it.
 
     >>> Cache(Path("/var/cache/models")).blob("ab" * 32).name[:4]
     'abab'
@@ -55,10 +55,10 @@ class Cache:
 
     @classmethod
     def default(cls) -> "Cache":
-        """Choose the folder in `REGISTRY_CACHE`, or else the one of the XDG base directory specification.
+        """Return the cache in the folder `REGISTRY_CACHE`; without that variable, in the user's XDG cache folder.
 
         Raises:
-            InvalidConfiguration: no variable names a folder, and this user has no home folder.
+            InvalidConfiguration: no environment variable contains a folder, and the user has no home folder.
         """
         try:
             if given := os.environ.get("REGISTRY_CACHE", "").strip():
@@ -66,23 +66,23 @@ class Cache:
             base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
         except RuntimeError as error:
             raise InvalidConfiguration(
-                f"cannot choose a folder for the cache ({error}): name one in REGISTRY_CACHE"
+                f"cannot find a folder for the cache ({error}): set REGISTRY_CACHE to the path of a folder"
             ) from None
         return cls(Path(base) / "model-registry")
 
     def __post_init__(self) -> None:
-        """Reject an empty path, which would mean the current folder."""
+        """Raise InvalidConfiguration for an empty path, because pathlib would use the current folder instead."""
         root: Any = self.root
         if not isinstance(root, str | Path) or not str(root).strip() or "\0" in str(root):
-            raise InvalidConfiguration(f"Cache({root!r:.200}): name a folder; '.' is the current one")
+            raise InvalidConfiguration(f"Cache({root!r:.200}): pass the path of a folder; '.' is the current folder")
         object.__setattr__(self, "root", Path(root))
 
     def blob(self, sha256: str) -> Path:
-        """Return the path that the blob of a digest has, or would have, in the cache."""
+        """Return the path of the blob with this digest in the cache; the file need not exist."""
         return self.root / "blobs" / "sha256" / sha256[:2] / sha256
 
     def find_missing(self, entries: Iterable[FileEntry], report: ProgressListener = ignore_progress) -> list[FileEntry]:
-        """Hash the blobs of these files, remove the damaged ones, and return the files that are then missing."""
+        """Verify the cached blobs of these files, remove damaged blobs, and return the files that must be fetched."""
         found = []
         for entry in entries:
             place = self.blob(entry.sha256)
@@ -99,11 +99,11 @@ class Cache:
         return found
 
     def start_download(self, entry: FileEntry, report: ProgressListener = ignore_progress) -> "PartialDownload":
-        """Begin the download of a file, with the bytes that an earlier, abandoned download left."""
+        """Begin the download of a file; continue an earlier download of the same bytes if it was abandoned."""
         return PartialDownload(self, entry, report)
 
     def link_files(self, version: ModelVersion, manifest: Manifest, provenance: Provenance) -> LocalVersion:
-        """Make the folder of a version: a link for each file to its blob, which the caller has just verified."""
+        """Create the folder of a version, with a link from each file to its blob. The caller has verified the blobs."""
         folder = self.root / "snapshots" / manifest.digest.removeprefix("sha256:")
         for parent in _folders(folder, manifest):
             make_folder(parent)
@@ -117,21 +117,22 @@ class Cache:
         return LocalVersion(version, manifest, folder, **provenance.as_fields())
 
     def check_folders(self) -> None:
-        """Raise unless the existing folders of the cache belong to this user, and only this user can write in them.
+        """Raise if a folder of the cache is unsafe. Folders that do not exist yet are safe.
 
         Raises:
-            UnsafeFile: a folder does not, or is a link; the message names it and the command that repairs it.
+            UnsafeFile: a folder is a link, or another user owns it or can write in it; the message contains the
+                command that repairs the folder.
         """
         for name in _FOLDERS:
             with contextlib.suppress(FileNotFoundError):
                 check_folder(self.root / name)
 
     def references(self, origin: str) -> References:
-        """Return the record of the versions that the references of a registry meant at the last fetch."""
+        """Return the record of the version that each reference of a registry pointed to at its last fetch."""
         return References(self.root, origin)
 
     def record_manifest(self, manifest: Manifest) -> None:
-        """Store a manifest for offline use, and remove files of killed processes. Disk errors are not raised."""
+        """Store a manifest for offline use, and remove temporary files of killed processes. Ignore disk errors."""
         with best_effort(self.root):
             if self.find_manifest(manifest.digest) != manifest:
                 text = manifest.model_dump_json().encode()
@@ -141,7 +142,7 @@ class Cache:
         sweep(self.root)
 
     def find_manifest(self, digest: str) -> Manifest | None:
-        """Return the stored manifest of a version, or None. The caller must compare it with the version's digest."""
+        """Return the stored manifest with this digest, or None. The caller must verify that it has the digest."""
         with contextlib.suppress(OSError, ValueError):
             sha256, _, text = read_own(self._manifest_path(digest), most_bytes=_MOST_BYTES).partition(b"\n")
             if sha256 == hashlib.sha256(text).hexdigest().encode():
@@ -149,7 +150,7 @@ class Cache:
         return None
 
     def abandoned_partials(self, sha256: str) -> list[Path]:
-        """Return the files that abandoned downloads of this digest have left, the largest first."""
+        """Return the incomplete files of abandoned downloads of this digest, the largest first."""
         found = []
         for place in (self.root / "partial").glob(f"{sha256}.*"):
             with contextlib.suppress(FileNotFoundError):
@@ -163,7 +164,7 @@ class Cache:
 
 
 class PartialDownload:
-    """An incomplete file in the cache: hashed while it arrives, and under a temporary name until it is verified."""
+    """A file during its download to the cache. It has a temporary name until all its bytes are verified."""
 
     def __init__(self, cache: Cache, entry: FileEntry, report: ProgressListener) -> None:
         self._final = cache.blob(entry.sha256)
@@ -186,10 +187,10 @@ class PartialDownload:
             raise
 
     def begin(self, start: int) -> None:
-        """Expect the bytes from position `start`: either all bytes before it are held, or `start` is 0.
+        """Prepare to write from position `start`: go on if all bytes before `start` are present, else start again at 0.
 
         Raises:
-            DigestMismatch: the server continues at another position.
+            DigestMismatch: `start` is neither the number of present bytes nor 0.
         """
         with self._lock:
             if start != self.held:
@@ -201,10 +202,10 @@ class PartialDownload:
             raise DigestMismatch(self._entry.path, expected=self._entry.sha256, actual=f"bytes from {start} on")
 
     def write(self, chunk: bytes) -> None:
-        """Write the next bytes. An endless answer must not fill the disk.
+        """Write the next bytes, but never more than the size of the file; an endless response cannot fill the disk.
 
         Raises:
-            DigestMismatch: there are more bytes than the manifest says.
+            DigestMismatch: the file would become larger than its size in the manifest.
         """
         if self.held + len(chunk) > self._entry.size:
             actual = f"more than {self._entry.size} bytes"
@@ -218,14 +219,14 @@ class PartialDownload:
         self._report(self._entry.path, self.held, self._entry.size)
 
     def publish(self) -> None:
-        """Verify the bytes and give the file its final name.
+        """Verify the bytes and rename the file to its final name in the cache.
 
         Raises:
             DigestMismatch: the digest or the size is wrong; the bytes are discarded.
         """
         actual = self._hash.hexdigest()
         if actual == self._entry.sha256 and self.held != self._entry.size:
-            actual = f"{self.held} bytes with that digest, where the manifest says {self._entry.size}"
+            actual = f"the same digest, but a size of {self.held} bytes instead of {self._entry.size}"
         if actual != self._entry.sha256:
             self.begin(0)
             raise DigestMismatch(self._entry.path, expected=self._entry.sha256, actual=actual)
@@ -237,7 +238,7 @@ class PartialDownload:
             self._partial.replace(self._final)
 
     def close(self) -> None:
-        """Close the file. An incomplete file stays for the next download of the same bytes; an empty one is removed."""
+        """Close the file. Keep an incomplete file for the next download of the same bytes; remove an empty file."""
         with self._lock:
             self._file.close()
         # An error here would hide the one that ended the download.
@@ -260,7 +261,7 @@ class PartialDownload:
 
 
 def _folders(folder: Path, manifest: Manifest) -> list[Path]:
-    """Return a folder and all its subfolders that hold files of a version, each after its parent."""
+    """Return the folder of a version and all its subfolders; each parent comes before its subfolders."""
     found = {folder}
     for entry in manifest.files:
         parent = (folder / entry.path).parent
@@ -283,7 +284,7 @@ def _link(place: Path, target: str) -> None:
 
 
 def _is_protected(place: Path) -> bool:
-    """Return False if another user could replace the bytes after they were verified."""
+    """Return True if the path is a regular file that only this user can change."""
     try:
         found = place.lstat()
     except FileNotFoundError:
@@ -292,7 +293,7 @@ def _is_protected(place: Path) -> bool:
 
 
 def is_intact(place: Path, entry: FileEntry, report: ProgressListener = ignore_progress) -> bool | None:
-    """Return whether a file has the size and the digest of an entry, or None if the file does not exist."""
+    """Return True if a file has the size and digest of the entry, False if it does not, None if it does not exist."""
     try:
         # Without O_NONBLOCK a pipe at this path would block the caller.
         with os.fdopen(os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:

@@ -1,4 +1,4 @@
-"""Flows that fetch a version: resolve the reference, download the missing files, verify each before it is named."""
+"""Flows that fetch the files of a version: resolve the reference, download missing files, and verify each file."""
 
 import math
 import os
@@ -31,16 +31,17 @@ def fetch(
     local_files_only: bool = False,
     progress: ProgressListener = ignore_progress,
 ) -> Flow[LocalVersion]:
-    """Fetch the version that a reference means into the cache, and return it with the folder of its verified files.
+    """Fetch the version of a reference into the cache, and return it with the folder of its verified files.
 
-    The folder is read-only and shared by all processes. Files in the cache are hashed again; only missing or damaged
-    ones are downloaded. With `local_files_only` no request is sent, and the reference means the version of its last
-    fetch. `progress` is called with the path of a file, its bytes fetched or verified so far, and its size.
+    The files are read-only, and all processes of the user share them. Files in the cache are verified again; only
+    missing or damaged files are downloaded. With `local_files_only` no request is sent, and the result is the version
+    that was fetched last for this reference. `progress` is called with the path of a file, the number of its bytes
+    that are fetched or verified so far, and its size.
 
     Raises:
-        VersionNotFound: the reference means no version.
-        VersionRecalled: the version is blocked, or was blocked at the registry's last answer.
-        DigestMismatch: a file is not what the manifest says, also when downloaded again; it was discarded.
+        VersionNotFound: no version matches the reference.
+        VersionRecalled: the version is recalled according to the last answer of the registry.
+        DigestMismatch: a file does not have the digest in the manifest, even after a second download; it was discarded.
         BlobDamaged: the registry's own copy of a file is damaged.
         NotCached: with `local_files_only`, the reference or a file was never fetched.
     """
@@ -64,15 +65,15 @@ def download(
     local_files_only: bool = False,
     progress: ProgressListener = ignore_progress,
 ) -> Flow[ModelVersion]:
-    """Copy all files of the version that a reference means into `folder`, and return the version.
+    """Copy all files of the version of a reference into `folder`, and return the version.
 
-    Each copy is verified before it gets its name. Afterwards `folder` holds the files of the version and no others. A
-    file that is already there with the right bytes stays as it is. Any other file is refused before the download
-    begins; it is never replaced or removed. Everything else is as for `fetch`.
+    Each copy is verified before it gets its final name. Afterwards `folder` contains exactly the files of the version.
+    Files that are already there with the right bytes are not copied again. If `folder` contains any other file, the
+    download does not begin; existing files are never replaced or removed. Everything else is as for `fetch`.
 
     Raises:
-        DigestMismatch: a file is not what the manifest says; it was discarded.
-        InvalidRequest: `folder` holds a file that does not belong to this version, such as one of another version.
+        DigestMismatch: a file does not have the digest in the manifest; it was discarded.
+        InvalidRequest: `folder` contains a file that does not belong to this version.
     """
     target, store = parse_local_path("folder", folder), _check_cache(cache)
     found, manifest = yield from _resolve(origin, reference, store, local_files_only=local_files_only)
@@ -93,7 +94,7 @@ def _check_cache(cache: Cache | None) -> Cache:
         raise InvalidRequest(
             f"cache is {cache!r:.200}, which is not a Cache",
             code="invalid_request",
-            remedy="pass Cache(Path(…)), or leave it out for the folder in REGISTRY_CACHE",
+            remedy="pass cache=Cache(Path(…)), or omit the argument to use the folder in REGISTRY_CACHE",
             field="cache",
             value=cache,
         )
@@ -108,7 +109,7 @@ def _record(store: Cache, origin: str, reference: str, found: versions.Resolutio
 def _resolve(
     origin: str, reference: str, store: Cache, *, local_files_only: bool
 ) -> Flow[tuple[versions.Resolution, Manifest]]:
-    """Find the version that the reference means, and its manifest; check that the manifest has the version's digest."""
+    """Return the version of a reference and its manifest, after checking that their digests are equal."""
     found: versions.Resolution
     manifest: Manifest | None
     yield RunInThread(store.check_folders)
@@ -176,7 +177,7 @@ def _download_file(version: ModelVersion, entry: FileEntry, store: Cache, progre
 
 
 def _receive(version: ModelVersion, entry: FileEntry, partial_download: PartialDownload) -> Flow[None]:
-    """Download the bytes of a file; after a lost connection, go on with the bytes that are still missing."""
+    """Download the bytes of a file; after a lost connection, request only the bytes that are still missing."""
     while partial_download.held < entry.size or entry.size == 0:
         before = partial_download.held
         try:

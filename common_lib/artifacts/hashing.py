@@ -1,4 +1,4 @@
-"""Listing and hashing of the local files that are to become a version."""
+"""List and hash the local files that will be registered as a version."""
 
 import contextlib
 import hashlib
@@ -23,7 +23,10 @@ _CHUNK = 1024**2
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """A local file, its entry in the manifest, and, for each part, the digest of all bytes up to the part's end."""
+    """A local file and its entry in the manifest, for an upload in parts.
+
+    `prefixes` contains one digest for each part: the digest of all bytes from the start of the file to the part's end.
+    """
 
     path: Path
     entry: FileEntry
@@ -33,11 +36,11 @@ class LocalFile:
 def parse_local_path(field: str, path: str | os.PathLike[str]) -> Path:
     """Convert an argument to a Path.
 
-    An empty or blank string is refused, because it would mean the current folder with all its files. `Path("")` cannot
-    be distinguished from `Path(".")`, which a caller uses on purpose.
+    An empty or blank string is refused, because pathlib would convert it to the current folder. `Path("")` is accepted,
+    because it equals `Path(".")`, which is a valid argument.
 
     Raises:
-        InvalidRequest: the argument is not a path; the error names the argument by `field`.
+        InvalidRequest: the argument is not a path. The error contains `field`, the name of the argument.
     """
     with contextlib.suppress(TypeError):
         text: object = os.fspath(path)
@@ -53,29 +56,29 @@ def parse_local_path(field: str, path: str | os.PathLike[str]) -> Path:
 
 
 def hash_files(path: Path, report: ProgressListener = ignore_progress) -> list[LocalFile]:
-    """Hash a file, or all files of a folder in the order of their paths.
+    """Hash a file, or all files of a folder, and return them sorted by path.
 
     Raises:
-        InvalidRequest: there are no files or too many, or one is a link or has a path that no version can have.
+        InvalidRequest: there are no files or too many files, a file is a link, or its path is not allowed in a version.
     """
     if path.is_file():
         return [_hash_file(path, path.name, report)]
     if not path.is_dir():
-        raise _invalid_path(path, "is not a file or folder", "give the path of the trained model")
+        raise _invalid_path(path, "is not a file or folder", "pass the path of the trained model")
     found = []
     for file in _walk(path):
         found.append(file)
         if len(found) > MAX_FILES:
             raise _invalid_path(
-                path, f"holds more than {MAX_FILES} files", "pack the many small files into fewer", "invalid_manifest"
+                path, f"contains more than {MAX_FILES} files", "pack small files into an archive", "invalid_manifest"
             )
     if not found:
-        raise _invalid_path(path, "is an empty folder", "a version needs at least one file", "invalid_manifest")
+        raise _invalid_path(path, "is an empty folder", "pass a folder with at least one file", "invalid_manifest")
     return [_hash_file(file, file.relative_to(path).as_posix(), report) for file in sorted(found)]
 
 
 def total_size(path: Path) -> int:
-    """Return the size in bytes of a file, or of all files of a folder that can be listed; do not follow links."""
+    """Return the size in bytes of a file, or of all files in a folder; ignore links and unreadable subfolders."""
     if not path.is_dir():
         return path.stat().st_size if path.is_file() else 0
     total, pending = 0, [path]
@@ -95,7 +98,7 @@ def _walk(folder: Path) -> Iterator[Path]:
         for place in pending.pop().iterdir():
             if place.is_symlink():
                 # The target of a link may change or lie outside the folder; a version consists of files.
-                raise _invalid_path(place, "is a symbolic link", "copy the file it points at into the folder")
+                raise _invalid_path(place, "is a symbolic link", "replace the link with a copy of its target")
             if place.is_dir():
                 pending.append(place)
             elif place.is_file():

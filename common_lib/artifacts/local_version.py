@@ -10,7 +10,7 @@ from common_lib.types.versions import ModelVersion
 
 @dataclass(frozen=True, slots=True)
 class LocalVersion(Provenance):
-    """A version, the folder of the local cache with its verified, read-only files, and where the answer came from."""
+    """A version, the cache folder with its verified files, and the source and age of the registry's answer."""
 
     version: ModelVersion
     manifest: Manifest

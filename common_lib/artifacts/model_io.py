@@ -1,4 +1,4 @@
-"""Flows that fetch and load a model, or convert it to a safe format and register it as the next version."""
+"""Flows that fetch a version and load its model, or convert the model to a safe format and register the result."""
 
 import tempfile
 from collections.abc import Collection
@@ -32,16 +32,16 @@ def load(
     progress: ProgressListener = ignore_progress,
     **options: Any,
 ) -> Flow[Any]:
-    """Fetch the version that a reference means, and load its model from verified bytes.
+    """Fetch the version of a reference, and load its model from verified bytes.
 
-    `file` is the path of the model file in the version, needed if the version has several. `loaders` are the names of
-    the loaders that may be imported. Files of pickle, joblib and torch run code, and are read only if `trust` holds the
-    digest of the version or of the file. `memory` limits the bytes that the load may take; the default is 512 MiB plus
-    16 times the size of the file, at most 8 GiB. Further options go to the loader, such as `trusted_types` of skops and
-    `providers` of ONNX. Everything else is as for `fetch`.
+    `file` is the path of the model file; it is required if the version has several model files. `loaders` are the names
+    of the loaders that may be imported. A pickle, joblib or torch file runs code when it is loaded, so it is loaded
+    only if `trust` contains the digest of the version or of the file. `memory` limits the memory of the load, in bytes;
+    the default is `REGISTRY_LOAD_MEMORY`, or 512 MiB plus 16 times the size of the file, at most 8 GiB. Other options
+    are passed to the loader, such as `trusted_types` to skops and `providers` to ONNX. The rest is as for `fetch`.
 
     Raises:
-        LoadRefused: the file is refused, before it is deserialised, or its loader failed.
+        LoadRefused: a check refused the file before it was deserialised, or the loader failed.
         LibraryMissing: the library of the format is not installed.
     """
     local_version: LocalVersion = yield from fetch(
@@ -66,7 +66,7 @@ def convert(
 ) -> Flow[ModelVersion]:
     """Load a trusted pickle, joblib or torch file, and register it in a safe format as the next version of the model.
 
-    The new version has the metadata of the old one, and names it as its parent.
+    The new version has the metadata of the old version. Its lineage contains the old version as its parent.
 
     Raises:
         LoadRefused: the file is not trusted, or is already in a safe format.

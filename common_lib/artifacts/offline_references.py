@@ -1,8 +1,9 @@
-"""The record of the version that each reference meant at its last fetch, for use without the registry.
+"""A local record of the version that each reference pointed to at its last fetch, for use without the registry.
 
-A file holds one reference of one registry, and is sealed with the token of the principal that fetched it. A fetched
-version also has a file under its own reference, which holds its recall. A moving reference such as `latest` is resolved
-offline only if that file exists too: deleting it, to hide a recall, makes the version unusable.
+Each file contains one reference of one registry, and is sealed (signed) with the token of the principal that fetched
+it. Each fetched version also has a file for its reference with the version number; that file records a recall. A moving
+reference such as `latest` is resolved offline only if the file of its version exists. So a recall cannot be hidden by
+deleting that file.
 """
 
 import contextlib
@@ -22,7 +23,7 @@ _MOST_BYTES: Final = 16 * 1024**2
 
 
 class _Entry(Value):
-    """The version that a reference meant at the time `at`, and the reason and the time of that version's recall."""
+    """The version that a reference pointed to at the time `at`, and the reason and time of its recall, if recalled."""
 
     version: ModelVersion
     at: float
@@ -32,13 +33,13 @@ class _Entry(Value):
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """The files in the folder `references` of a cache that one principal of one registry can read."""
+    """The recorded references of one registry in a cache, as far as the principal of one token can read them."""
 
     root: Path
     origin: str
 
     def record(self, reference: str, version: ModelVersion, at: float) -> None:
-        """Record the version that a reference meant at a time of the wall clock. Disk errors are not raised."""
+        """Record that a reference pointed to a version at the time `at` (seconds since 1970). Ignore disk errors."""
         for each in self._readers():
             each._record(reference, version, at)  # noqa: SLF001 - itself
 
@@ -54,7 +55,7 @@ class References:
                 self._write(reference, _Entry(version=version, at=at))
 
     def record_recall(self, reference: str, why: str, at: float) -> None:
-        """Record the recall of a version, if it was ever fetched; `reference` names the version by its number."""
+        """Record the recall of a version that was fetched before; `reference` contains the version number."""
         for each in self._readers():
             with best_effort(self.root):
                 known = each._find_ignoring_unsafe(reference)  # noqa: SLF001 - itself
@@ -62,11 +63,11 @@ class References:
                     each._write(reference, known.model_copy(update={"recalled": why, "recalled_at": at}))  # noqa: SLF001
 
     def get_version(self, reference: str) -> ModelVersion:
-        """Return the version that a reference meant at its last fetch.
+        """Return the version that a reference pointed to at its last fetch.
 
         Raises:
-            NotCached: it was never fetched with this token, or the file was changed by another program.
-            VersionRecalled: the version was recalled at the registry's last answer.
+            NotCached: the reference was never fetched with this token, or its file was changed by another program.
+            VersionRecalled: the version was recalled according to the last answer of the registry.
         """
         found = self._find(reference)
         own = None if found is None else self._find(found.version.reference)
@@ -76,10 +77,10 @@ class References:
         return found.version
 
     def check_not_recalled(self, version: ModelVersion, at: float) -> None:
-        """Raise if a recall of the version was recorded after the time `at`, at which an answer was given.
+        """Raise if a recall of the version was recorded after `at`, the time of the answer that is about to be used.
 
         Raises:
-            VersionRecalled: the version was recalled.
+            VersionRecalled: a later recall is recorded.
         """
         with contextlib.suppress(OSError):
             own = self._find(version.reference)
@@ -87,9 +88,9 @@ class References:
                 self._raise_if_recalled(own)
 
     def _readers(self) -> "tuple[References, ...]":
-        """Return this record for the same principal, and for an offline process that has no token.
+        """Return the records to write: this one, and the one that an offline process without a token reads.
 
-        A process without a token uses only files that were sealed without a token; a process with a token never does.
+        Files that were sealed without a token are read only by processes without a token.
         """
         return (self, References(self.root, str(self.origin)))
 
@@ -99,7 +100,7 @@ class References:
         raise VersionRecalled(
             own.recalled,
             code="version_recalled",
-            remedy="use another version, or ask the registry whether it was reinstated",
+            remedy="use another version, or connect to the registry to find out if this version was reinstated",
             field="version",
             value=own.version.version,
             status=410,
@@ -115,7 +116,7 @@ class References:
             return None
 
     def _find_ignoring_unsafe(self, reference: str) -> _Entry | None:
-        """Return the entry of a reference, or None if others can write its file, which is about to be replaced."""
+        """Return the entry of a reference, or None if other users can write its file; the caller replaces that file."""
         try:
             return self._find(reference)
         except UnsafeFile:

@@ -1,10 +1,10 @@
-"""Callbacks that report the progress of a transfer."""
+"""The type of the functions that a caller passes to follow the progress of a transfer."""
 
 from collections.abc import Callable
 
 ProgressListener = Callable[[str, int, int], None]
-"""Called often, and from any thread, with the path of a file, how many of its bytes are done, and its size."""
+"""A function that is called often, from any thread, with a file's path, its number of processed bytes, and its size."""
 
 
 def ignore_progress(path: str, done: int, total: int) -> None:
-    """Do nothing: the default listener."""
+    """Do nothing. This is the default listener."""

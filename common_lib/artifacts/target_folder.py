@@ -1,4 +1,4 @@
-"""A folder that the caller chose for copies of a version's files; files that are not of this version are refused."""
+"""Copies of a version's files in a folder that the caller chose. The folder must not contain other files."""
 
 import contextlib
 import os
@@ -18,11 +18,11 @@ _PARTIAL = re.compile(r"\.[0-9a-f]{32}\.partial")
 
 
 def copy_blob(blob: Path, folder: Path, entry: FileEntry) -> None:
-    """Copy a verified blob to the path of an entry in the folder; verify the copy before it gets its name.
+    """Copy a blob from the cache into the folder, to the path of its entry, and verify the copy.
 
     Raises:
-        DigestMismatch: the blob changed meanwhile.
-        InvalidRequest: another file was created at that path meanwhile.
+        DigestMismatch: the copy does not have the digest of the entry.
+        InvalidRequest: another file was created at that path at the same time.
     """
     final = folder / entry.path
     final.parent.mkdir(parents=True, exist_ok=True)
@@ -31,7 +31,7 @@ def copy_blob(blob: Path, folder: Path, entry: FileEntry) -> None:
         # The kernel copies, and shares the bytes if the file system can. The read-only mode of the blob is not copied.
         shutil.copyfile(blob, copy)
         if not is_intact(copy, entry):
-            raise DigestMismatch(entry.path, expected=entry.sha256, actual="another one")
+            raise DigestMismatch(entry.path, expected=entry.sha256, actual="another digest")
         with name_path_in_errors(copy), copy.open("rb") as file:
             os.fsync(file.fileno())
         try:
@@ -45,10 +45,10 @@ def copy_blob(blob: Path, folder: Path, entry: FileEntry) -> None:
 
 
 def find_missing(folder: Path, manifest: Manifest) -> list[FileEntry]:
-    """Return the files of a version that the folder lacks.
+    """Return the files of a version that are not in the folder.
 
     Raises:
-        InvalidRequest: the folder holds other files, or a file of the version with other bytes.
+        InvalidRequest: the folder contains a foreign file, or a file of the version with different bytes.
     """
     if folder.exists() and not folder.is_dir():
         raise _occupied(folder)
@@ -60,22 +60,22 @@ def find_missing(folder: Path, manifest: Manifest) -> list[FileEntry]:
 
 
 def reject_foreign_files(folder: Path, manifest: Manifest) -> None:
-    """Raise InvalidRequest if a folder holds a file that does not belong to this version."""
+    """Raise InvalidRequest if a folder contains a file that does not belong to this version."""
     named = {entry.path for entry in manifest.files}
     for file in sorted(_list_files(folder)):
         # Temporary files are allowed: another process may be downloading the same version.
         if file.relative_to(folder).as_posix() not in named and not _PARTIAL.fullmatch(file.name):
             raise InvalidRequest(
-                f"{str(file)!r} is not a file of this version",
+                f"{str(file)!r} does not belong to this version",
                 code="invalid_path",
-                remedy="download into an empty folder, or move that file away",
+                remedy="download into an empty folder, or move that file to another folder",
                 field="folder",
                 value=str(file),
             )
 
 
 def _list_files(folder: Path) -> Iterator[Path]:
-    """Yield everything at any depth that is not a folder; do not follow links."""
+    """Yield the path of each file in the folder and its subfolders; do not follow links."""
     pending = [folder] if folder.exists() else []
     while pending:
         for place in pending.pop().iterdir():
@@ -96,7 +96,7 @@ def _has_file(folder: Path, entry: FileEntry) -> bool:
 
 
 def _check_plain_path(folder: Path, path: str) -> None:
-    """Raise if the path holds a link, if a parent of the file is not a folder, or if the file is not a plain file."""
+    """Raise unless all existing parents of the file are folders and the file is regular; links are refused."""
     *parents, name = path.split("/")
     place = folder
     for segment in parents:
@@ -110,9 +110,9 @@ def _check_plain_path(folder: Path, path: str) -> None:
 
 def _occupied(file: Path) -> InvalidRequest:
     return InvalidRequest(
-        f"{str(file)!r} exists already with other bytes, or is not a plain file or folder",
+        f"{str(file)!r} already exists with different bytes, or is not a regular file or folder",
         code="invalid_path",
-        remedy="download into an empty folder, or move that file away",
+        remedy="download into an empty folder, or move that file to another folder",
         field="folder",
         value=str(file),
     )

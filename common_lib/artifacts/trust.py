@@ -1,4 +1,4 @@
-"""The digests of files that a caller trusts to run code."""
+"""Check whether the caller trusts a file that can run code, such as a pickle."""
 
 import os
 import re
@@ -16,9 +16,9 @@ Trust: TypeAlias = AbstractSet[str] | Sequence[str] | os.PathLike[str] | Callabl
 def is_trusted(trust: Trust | None, digests: Collection[str]) -> bool:
     """Return whether the caller trusts one of these digests, each `sha256:` followed by 64 hexadecimal digits.
 
-    `trust` is a set of digests, or the path of a file of digests that is read again at each use, or a function that is
-    called with each digest. The function trusts a digest by returning `True` itself: another true value, such as a
-    coroutine or a match, does not count.
+    `trust` is a set of digests, the path of a file with digests, or a function. The file is read again on every call.
+    The function is called with each digest and must return exactly `True`; other truthy values, such as a coroutine or
+    a regex match, do not count.
 
     Raises:
         LoadRefused: `trust` has another type, or one of its entries is not a digest.
@@ -34,24 +34,24 @@ def is_trusted(trust: Trust | None, digests: Collection[str]) -> bool:
     else:
         raise LoadRefused(
             f"trust {trust!r:.100}",
-            why="is not a set of digests, the path of a file of digests, or a function",
-            remedy="pass a set of digests, a pathlib.Path, or a function of a digest",
+            why="it is not a set of digests, the path of a file with digests, or a function",
+            remedy="pass a set of digests, a pathlib.Path, or a function that gets a digest and returns True or False",
         )
     return not listed.isdisjoint(digests)
 
 
 def _read(path: Path) -> set[str]:
-    """Read the digests in a file, one a line.
+    """Return the digests in a file that has one digest on each line.
 
-    A comment begins with `#`. Words after a digest are ignored, so the output of sha256sum can be used.
+    Comments begin with `#`. Text after a digest is ignored, so a file that sha256sum wrote can be used.
     """
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise LoadRefused(
             f"the file of trusted digests {str(path)!r}",
-            why=f"cannot be read: {error}",
-            remedy="make it readable, or pass a set of digests",
+            why=f"the file cannot be read: {error}",
+            remedy="make the file readable, or pass a set of digests",
         ) from error
     words = [line.partition("#")[0].split() for line in lines]
     return {_digest(found[0], str(path)) for found in words if found}
@@ -61,6 +61,8 @@ def _digest(entry: object, where: str) -> str:
     digits = entry.removeprefix("sha256:") if isinstance(entry, str) else ""
     if not re.match(SHA256, digits):
         raise LoadRefused(
-            f"{where}: {entry!r:.100}", why="is not a digest", remedy="give 64 lower-case hexadecimal digits"
+            f"{where}: {entry!r:.100}",
+            why="it is not a digest",
+            remedy="write a digest as 64 lower-case hexadecimal digits",
         )
     return f"sha256:{digits}"

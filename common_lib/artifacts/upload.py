@@ -1,4 +1,4 @@
-"""The flow that registers a version: hash the files, send those that the registry lacks, create the version."""
+"""The flow that registers a version: hash the files, send the missing bytes to the registry, create the version."""
 
 import hashlib
 import os
@@ -39,14 +39,14 @@ def register(
     tags: Mapping[str, str] | None = None,
     progress: ProgressListener = ignore_progress,
 ) -> Flow[ModelVersion]:
-    """Register a local file or folder as the next version of a model; send only the bytes that the registry lacks.
+    """Register a local file or folder as the next version of a model; do not send bytes that the registry already has.
 
-    A version never exists without all its bytes: they are uploaded first, and the registry checks each digest. Large
-    files are sent in parts; after a lost connection, the same call continues the upload. `progress` is called with the
-    path of a file, its bytes hashed or sent so far, and its size.
+    All bytes are uploaded before the version is created, and the registry verifies each digest. Large files are sent in
+    parts; after a lost connection, call `register` again with the same arguments to continue the upload. `progress` is
+    called with the path of a file, the number of its bytes that are hashed or sent so far, and its size.
 
     Raises:
-        InvalidRequest: the file does not exist, or its path within the folder is not allowed.
+        InvalidRequest: a file does not exist, or its path is not allowed in a version.
         ModelNotFound: the model does not exist; no bytes were sent.
         Tombstoned: the model is tombstoned; no bytes were sent.
         Forbidden: the caller does not have the right to register; no bytes were sent.
@@ -78,9 +78,9 @@ def register(
 def send(
     files: list[LocalFile], progress: ProgressListener = ignore_progress, *, model: str | None = None
 ) -> Flow[None]:
-    """Send the files that the registry lacks. The registry keeps all these blobs for a day.
+    """Send the files whose bytes the registry does not have. The registry keeps all blobs of `files` for a day or more.
 
-    With `model`, raise before anything is sent if the caller cannot register a version of that model.
+    With `model`, check first that the caller can register a version of that model; if not, raise and send nothing.
     """
     wanted = {file.entry.sha256: file for file in files}
     digests = list(wanted)
@@ -95,7 +95,7 @@ def send(
 
 
 def _batches(files: list[LocalFile]) -> Iterator[list[LocalFile]]:
-    """Yield the small files in groups, one group for each request: a request costs far more than a small file."""
+    """Group the small files: each group is sent in one request, because requests cost more than small files."""
     batch: list[LocalFile] = []
     size = 0
     for file in files:

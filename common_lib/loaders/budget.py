@@ -1,4 +1,4 @@
-"""The memory bound of a load: the same for all formats, and computed from the bytes before memory is allocated."""
+"""A limit on the memory that loading a file may take. The need is estimated from the bytes before they are loaded."""
 
 import os
 from typing import Final
@@ -12,39 +12,41 @@ _RATIO: Final = 16
 
 
 class OverBudget(LoadRefused):
-    """A file is refused because its load would exceed the memory bound."""
+    """The error that a file is not loaded, because its load would exceed the memory bound."""
 
 
 class Budget:
-    """The memory that the load of one file may still take, in bytes."""
+    """A counter of the memory, in bytes, that loading one file takes; it raises when the bound is exceeded."""
 
     def __init__(self, bound: int) -> None:
         self.bound = bound
         self._spent = 0
 
     def spend(self, size: int, what: str) -> None:
-        """Count memory that the load will allocate.
+        """Add `size` bytes to the memory that the load will take; `what` describes them for the error message.
 
         Raises:
-            OverBudget: it exceeds what is left.
+            OverBudget: the total exceeds the bound.
         """
         self._spent += size
         if self._spent > self.bound:
             raise OverBudget(
                 "the file",
-                why=f"its load takes at least {self._spent:,} bytes of memory with {what}; the bound is {self.bound:,}",
-                remedy=f"if you know who made it and have the memory, pass memory=… or set {VARIABLE}, in bytes",
+                why=(
+                    f"its load needs at least {self._spent:,} bytes of memory, with {what}; the bound is {self.bound:,}"
+                ),
+                remedy=f"if you trust its author, pass memory=… (in bytes), or set {VARIABLE}",
             )
 
 
 def bound_for(size: int, memory: int | None = None) -> int:
-    """Choose how many bytes of memory the load of a file of `size` bytes may take.
+    """Return how many bytes of memory may be used to load a file of `size` bytes.
 
-    The bound is `memory` if the caller gives it, else `REGISTRY_LOAD_MEMORY`, else 512 MiB plus 16 times the size of
-    the file, at most 8 GiB.
+    The bound is `memory` if it is given, otherwise `REGISTRY_LOAD_MEMORY` if it is set, otherwise 512 MiB plus 16 times
+    the size of the file, at most 8 GiB.
 
     Raises:
-        InvalidConfiguration: the argument or the variable is not a positive whole number.
+        InvalidConfiguration: `memory` or `REGISTRY_LOAD_MEMORY` is not a positive whole number.
 
     >>> bound_for(60_000) == 512 * 2**20 + 16 * 60_000
     True

@@ -1,4 +1,4 @@
-"""Loader for joblib files, which are pickles: only for bytes that the caller trusts."""
+"""Loader for joblib files. They are pickles, so they are loaded only if the caller trusts them."""
 
 from io import BytesIO
 from typing import Any
@@ -10,5 +10,5 @@ fault = BY_NAME["joblib"].fault
 
 
 def load(content: bytes) -> Any:
-    """Unpickle the object; this runs code that the file names."""
+    """Unpickle the object. This runs any code that the file contains."""
     return library("joblib", extra="skops").load(BytesIO(content))

@@ -1,4 +1,4 @@
-"""Loader for JSON that refuses ambiguous documents, such as an object with the same key twice."""
+"""Loader for JSON. It refuses ambiguous documents, such as an object with the same key twice."""
 
 import json
 import math
@@ -18,7 +18,7 @@ _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def fault(content: bytes, memory: int | None = None) -> str | None:
-    """Return why the bytes cannot be JSON, or None.
+    """Return why the bytes are not JSON, or None if they look like JSON.
 
     Raises:
         OverBudget: the values exceed the memory bound.
@@ -47,15 +47,15 @@ def load(content: bytes) -> Any:
 def _parse_finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text:.40} exceeds the largest double")
+        raise ValueError(f"the number {text:.40} exceeds the largest double")
     return number
 
 
 def parse(content: bytes, budget: Budget) -> Any:
-    """Parse JSON that may hold NaN and infinities, as C++ libraries write it.
+    """Parse JSON and accept NaN and infinities in it, because C++ libraries write them.
 
     Raises:
-        ValueError: it is not JSON, or an object has the same key twice.
+        ValueError: the bytes are not JSON, or an object has the same key twice.
         OverBudget: the value exceeds the memory bound.
     """
     spend(content, budget)
@@ -63,10 +63,10 @@ def parse(content: bytes, budget: Budget) -> Any:
 
 
 def spend(content: bytes, budget: Budget) -> None:
-    """Count an upper bound of the memory for the values, from the number of brackets, commas, colons and quotes.
+    """Spend memory for the values of a document. Their number is estimated from its brackets, commas and quotes.
 
     Raises:
-        OverBudget: that is more than is left.
+        OverBudget: the total exceeds the bound.
     """
     budget.spend(len(content), "its bytes")
     width = 1 if content.isascii() else 4  # one character above U+FFFF makes all characters of a string 4 bytes wide
@@ -81,9 +81,9 @@ def spend(content: bytes, budget: Budget) -> None:
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("an object has the same key twice")
+        raise ValueError("an object in the file has the same key twice")
     return found
 
 
 def _refuse_constant(constant: str) -> Any:
-    raise ValueError(f"{constant} is not a JSON number")
+    raise ValueError(f"{constant} is not a number in JSON")

@@ -1,4 +1,4 @@
-"""Lazy import of heavy libraries, when a file that needs one is loaded or saved."""
+"""Import a heavy library only when a file that needs it is loaded or saved."""
 
 from importlib import import_module
 from typing import Any
@@ -7,12 +7,12 @@ from common_lib.errors import LibraryMissing
 
 
 def library(module: str, *, extra: str) -> Any:
-    """Import a module of a library that an optional extra installs.
+    """Import a module of a library; `extra` is the extra of this distribution that installs the library.
 
-    The import is by name, because common_lib does not depend on any of these libraries.
+    The module is passed as a string, because common_lib must not depend on any of these libraries.
 
     Raises:
-        LibraryMissing: the library is not installed, or lacks a system library.
+        LibraryMissing: the library is not installed, or a system library that it needs is missing.
     """
     try:
         return import_module(module)

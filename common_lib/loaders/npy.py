@@ -1,4 +1,4 @@
-"""Headers of arrays in numpy's own format, checked before the array is read: it must not be larger than its bytes."""
+"""Check the header of an array in numpy's format before the array is read, so that its size matches its bytes."""
 
 from io import BytesIO
 from math import prod
@@ -11,13 +11,13 @@ _HEADER_BYTES: Final = 12 + 10_000
 
 
 def kind_of(stream: IO[bytes], size: int, *, extra: str) -> str:
-    """Return the kind of an array's elements, as in `dtype.kind`, after checking that all its bytes are present.
+    """Check that all bytes of an array are present, and return the kind of its elements as in `dtype.kind`.
 
-    numpy creates an array of zero-size elements with any length that the header states, without any bytes. Its elements
-    take memory later, for example when a mask is computed from them.
+    Elements of size zero need no bytes, so the header can state any number of them. They are counted as well, because
+    they take memory later, for example when numpy computes a mask for the array.
 
     Raises:
-        ValueError: the header cannot be read, or it states another number of bytes than there are.
+        ValueError: the header cannot be read, or its number of bytes differs from the bytes that are present.
         LibraryMissing: numpy is not installed.
     """
     numpy: Any = library("numpy.lib.format", extra=extra)

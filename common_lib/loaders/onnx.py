@@ -1,4 +1,4 @@
-"""Loader for ONNX models by onnxruntime. A model must be complete in one file."""
+"""Loader for ONNX models, which onnxruntime executes. All tensors of a model must be in the model file itself."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from common_lib.rules.formats import BY_NAME
 
 
 def fault(content: bytes, memory: int | None = None) -> str | None:
-    """Return why the bytes are not a complete model in one file, or None; tensors in other files are refused.
+    """Return why the bytes are not a valid model, or None. A model with tensors in other files is not valid.
 
     Raises:
         OverBudget: the model exceeds the memory bound.
@@ -27,8 +27,8 @@ def fault(content: bytes, memory: int | None = None) -> str | None:
 def load(content: bytes, *, providers: Sequence[str] = ("CPUExecutionProvider",), fold_constants: bool = False) -> Any:
     """Create the `onnxruntime.InferenceSession` of the model.
 
-    With `fold_constants` the session computes constant parts of the graph when it is created. That may take any amount
-    of memory, which cannot be counted before: use it only for models from people you know.
+    With `fold_constants` onnxruntime computes the constant parts of the graph when it creates the session. This can
+    take any amount of memory, which the memory bound does not cover: use it only if you trust the model's author.
     """
     disabled = [] if fold_constants else ["ConstantFolding"]
     runtime = library("onnxruntime", extra="onnx")

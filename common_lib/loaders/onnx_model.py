@@ -1,4 +1,4 @@
-"""Checks and memory counts of an ONNX model, from its bytes: the protobuf messages are walked but not built.
+"""Check an ONNX model and estimate its memory. The protobuf messages are read in place and no objects are created.
 
 The field numbers are those of `onnx.proto3` of ONNX 1.19. The costs are the memory that onnxruntime 1.32 takes for a
 message of each kind, measured on models with 50,000 such messages and rounded up.
@@ -21,12 +21,12 @@ _PACKED: Final = 40  # a byte of packed numbers, each of which becomes 8 bytes i
 
 
 class BadModel(ValueError):
-    """A model that cannot be read, or whose tensors are in other files."""
+    """The error that a model cannot be read, or that its tensors are in other files."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """A kind of message: its cost in memory, the fields with nested messages, and the fields with packed numbers."""
+    """A type of protobuf message: its memory in bytes, the fields with nested messages, and those of packed numbers."""
 
     cost: int
     nested: Mapping[int, str] = field(default_factory=dict)
@@ -60,7 +60,7 @@ _KINDS: Final[dict[str, _Kind]] = {
 
 
 class Call(NamedTuple):
-    """Domain and name of an operator or a function."""
+    """The domain and the name of the operator or function that a node calls."""
 
     domain: bytes
     name: bytes
@@ -68,18 +68,18 @@ class Call(NamedTuple):
 
 @dataclass(slots=True)
 class _Body:
-    """The memory of a function or the main graph without the functions that it calls, and those calls."""
+    """The main graph or a function: its calls, and its memory without the memory of the called functions."""
 
     cost: int = 0
     calls: list[Call] = field(default_factory=list)
 
 
 def check_model(content: bytes, budget: Budget) -> None:
-    """Check that a model can be read and is complete in one file, and count the memory of its load.
+    """Check that a model can be read and has no tensors in other files, and spend the memory that its load takes.
 
     Raises:
         BadModel: the model is damaged, nested too deeply, or has tensors in other files.
-        OverBudget: it exceeds the memory bound; a function counts as often as it is called.
+        OverBudget: the model exceeds the memory bound; a function is counted once for each call.
     """
     budget.spend((1 + _COPIES) * len(content) + _SESSION, "its bytes")
     bodies: dict[Call, _Body] = {}
@@ -88,7 +88,7 @@ def check_model(content: bytes, budget: Budget) -> None:
     while pending:
         kind, start, end, depth, body = pending.pop()
         if depth > _DEPTH:
-            raise BadModel(f"it has a {kind} that is nested too deeply")
+            raise BadModel(f"a {kind} in the model is nested too deeply")
         if kind == "function":
             body = bodies.setdefault(_named(content, start, end, name=1, domain=10), _Body())
         elif kind == "node":
@@ -96,7 +96,7 @@ def check_model(content: bytes, budget: Budget) -> None:
         about = _KINDS[kind]
         for number, wire, place, behind, truth in _fields(content, start, end, kind):
             if kind == "tensor" and number in _LOCATION and truth:
-                raise BadModel("it has tensors in other files, which the digest of this one does not cover")
+                raise BadModel("the model has tensors in other files, which are not covered by the digest of this file")
             nested = about.nested.get(number) if wire == 2 else None  # noqa: PLR2004 - length-delimited
             if nested:
                 # Spent below, before the next message: so the list of pending messages is bounded too.
@@ -110,13 +110,13 @@ def check_model(content: bytes, budget: Budget) -> None:
 
 
 def _spend_calls(main: _Body, bodies: Mapping[Call, _Body], budget: Budget) -> None:
-    """Count the memory of each function as often as it is called, because onnxruntime inlines functions."""
+    """Spend the memory of each function once for each call, because onnxruntime inlines functions."""
     totals: dict[Call, int] = {}
 
     def total(call: Call, above: frozenset[Call]) -> int:
         if call not in totals:
             if call in above or len(above) > _DEPTH:
-                raise BadModel(f"its function {call.name!r:.100} calls itself, or is nested too deeply")
+                raise BadModel(f"the function {call.name!r:.100} calls itself, or its calls are nested too deeply")
             body = bodies[call]
             called = (total(one, above | {call}) for one in body.calls if one in bodies)
             totals[call] = body.cost + sum(called)
@@ -137,4 +137,4 @@ def _fields(content: bytes, start: int, end: int, kind: str) -> Iterator[tuple[i
     try:
         yield from protobuf_fields(content, start, end)
     except ValueError:
-        raise BadModel(f"it has a {kind} that cannot be read") from None
+        raise BadModel(f"a {kind} in the model cannot be read") from None

@@ -5,7 +5,7 @@ from common_lib.rules.formats import BY_NAME
 
 
 def fault(content: bytes, memory: int | None = None) -> str | None:
-    """Return why the bytes cannot be text, or None.
+    """Return why the bytes are not text in UTF-8, or None if they are.
 
     Raises:
         OverBudget: the text exceeds the memory bound.
@@ -17,5 +17,5 @@ def fault(content: bytes, memory: int | None = None) -> str | None:
 
 
 def load(content: bytes) -> str:
-    """Decode the text; leave its line ends as they are."""
+    """Decode the text without changing its line ends."""
     return content.decode("utf-8")

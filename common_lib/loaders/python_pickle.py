@@ -1,4 +1,4 @@
-"""Loader for pickles, which run code when they are read: only for bytes that the caller trusts."""
+"""Loader for pickles. They run code when they are read, so they are loaded only if the caller trusts them."""
 
 from importlib import import_module
 from typing import Any
@@ -9,5 +9,5 @@ fault = BY_NAME["pickle"].fault
 
 
 def load(content: bytes) -> Any:
-    """Unpickle the object; this runs code that the file names."""
+    """Unpickle the object. This runs any code that the file contains."""
     return import_module("pickle").loads(content)

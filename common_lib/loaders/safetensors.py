@@ -1,4 +1,4 @@
-"""Loader for named arrays in the format of safetensors, which holds only numbers and shapes."""
+"""Loader for safetensors files. They contain only named arrays of numbers, so they cannot run code."""
 
 import struct
 from math import prod
@@ -26,7 +26,7 @@ _BITS: Final = {
 
 
 def fault(content: bytes, memory: int | None = None) -> str | None:
-    """Return why the bytes cannot be a safetensors file, or None.
+    """Return why the bytes are not a valid safetensors file, or None if they are valid.
 
     Raises:
         OverBudget: the tensors exceed the memory bound.
@@ -41,30 +41,30 @@ def fault(content: bytes, memory: int | None = None) -> str | None:
     try:
         return _check(json_document.parse(header, budget), len(content) - 8 - length)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        return f"its header cannot be read: {type(error).__name__}: {error!s:.200}"
+        return f"the header of the file cannot be read: {type(error).__name__}: {error!s:.200}"
 
 
 def _check(header: dict[str, Any], size: int) -> str | None:
-    """Return what is wrong with the offsets of a tensor, or None; each byte must belong to exactly one tensor."""
+    """Return what is wrong with the tensors of a header, or None. Each byte must belong to exactly one tensor."""
     about = header.pop("__metadata__", {})
     if not all(isinstance(text, str) for text in about.values()):
-        return "its metadata are not strings"
+        return "the metadata in its header are not strings"
     place = 0
     for name, tensor in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         (start, end), shape = tensor["data_offsets"], tensor["shape"]
         if not all(type(number) is int and 0 <= number < _LARGEST for number in (start, end, *shape)):
-            return f"its tensor {name!r:.100} has an invalid number"
+            return f"the tensor {name!r:.100} has an invalid shape or offset"
         # A product of a million numbers would take hours.
         if len(shape) > _MAX_DIMENSIONS:
-            return f"its tensor {name!r:.100} has {len(shape)} dimensions"
+            return f"the tensor {name!r:.100} has too many dimensions: {len(shape)}"
         bits = _BITS[tensor["dtype"]] * prod(shape)
         if start != place or bits != 8 * (end - start):
-            return f"the offsets of its tensor {name!r:.100} do not fit its shape"
+            return f"the offsets of the tensor {name!r:.100} do not match its shape and type"
         place = end
-    return None if place == size else f"its tensors cover {place} of its {size} bytes"
+    return None if place == size else f"the tensors cover only {place} of {size} bytes"
 
 
 def load(content: bytes) -> dict[str, Any]:
-    """Return the numpy arrays by name."""
+    """Return a dict from the name of each array to the numpy array."""
     arrays: dict[str, Any] = library("safetensors.numpy", extra="safetensors").load(content)
     return arrays

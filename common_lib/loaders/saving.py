@@ -1,4 +1,4 @@
-"""Saving of a trained object in a format that runs no code when it is read."""
+"""Save a trained object in a format that does not run code when it is loaded."""
 
 import json
 import os
@@ -30,13 +30,13 @@ class _Encoded:
 
 
 def save_model(estimator: Any, folder: str | os.PathLike[str], *, name: str = "model") -> SavedModel:
-    """Write an object to a new file in `folder`, in the safe format for its type; never as a pickle.
+    """Write an object to a new file in `folder`. The format depends on the object's type and is never pickle.
 
     The formats are skops for scikit-learn, UBJSON for XGBoost, text for LightGBM, protobuf for ONNX, safetensors for a
-    dict of arrays or tensors, plain text for a string, and JSON for any other value that JSON can hold without loss.
+    dict of arrays or tensors, plain text for a string, and JSON for other values that JSON can store without loss.
 
     Raises:
-        NoSafeFormat: no safe format can hold the object, or the file exists already.
+        NoSafeFormat: no safe format can store the object, or the file already exists.
         LibraryMissing: the library that writes the format is not installed.
     """
     encoded = _encoded(estimator)
@@ -47,7 +47,9 @@ def save_model(estimator: Any, folder: str | os.PathLike[str], *, name: str = "m
         with path.open("xb") as file:
             file.write(encoded.content)
     except OSError as error:
-        raise NoSafeFormat(str(path), why=f"cannot be written: {error}", remedy="save into an empty folder") from error
+        raise NoSafeFormat(
+            str(path), why=f"the file cannot be written: {error}", remedy="save into an empty folder"
+        ) from error
     return SavedModel(path, encoded.framework, form.media_type, form.name)
 
 
@@ -66,8 +68,8 @@ def _encoded(estimator: Any) -> _Encoded:
     except Exception as error:
         raise NoSafeFormat(
             f"{kind.__module__}.{kind.__qualname__}",
-            why=f"cannot be written in a safe format: {type(error).__name__}: {error!s:.400}",
-            remedy="remove parts that are not data, such as functions and open files",
+            why=f"the object cannot be written in a safe format: {type(error).__name__}: {error!s:.400}",
+            remedy="remove parts of the object that are not data, such as functions and open files",
         ) from error
 
 
@@ -91,7 +93,7 @@ def _onnx(estimator: Any) -> _Encoded:
 
 
 def _numpy(estimator: Any) -> _Encoded:
-    raise _unfit(estimator, "is an array without a name", 'save a dict, such as {"weights": array}')
+    raise _unfit(estimator, "it is an array without a name", 'save a dict, such as {"weights": array}')
 
 
 def _torch(estimator: Any) -> _Encoded:
@@ -107,7 +109,7 @@ def _is_tensor(value: Any) -> bool:
 
 def _tensors(named: dict[str, Any]) -> _Encoded:
     if not all(isinstance(name, str) for name in named):
-        raise _unfit(named, "has an array whose name is not a string", "use a string as the name of each array")
+        raise _unfit(named, "the name of an array is not a string", "use a string as the name of each array")
     if all(hasattr(value, "detach") for value in named.values()):
         # safetensors refuses tensors that share memory, so each is copied.
         copies = {name: value.detach().cpu().clone().contiguous() for name, value in named.items()}
@@ -131,14 +133,14 @@ def _plain(value: Any) -> _Encoded:
     if not same:
         raise _unfit(
             value,
-            "cannot be saved in a safe format",
+            "objects of this type cannot be saved in a safe format",
             "pass an estimator of scikit-learn, XGBoost or LightGBM, an ONNX model, a dict of arrays, JSON or a string",
         )
     return _Encoded("json", "json", text.encode("utf-8"))
 
 
 def _is_same(read: Any, value: Any) -> bool:
-    """Return whether JSON preserved a value: JSON turns tuples into lists, and keys into strings."""
+    """Return whether a value that was read from JSON equals the original; JSON changes tuples and non-string keys."""
     if type(read) is not type(value):
         return False
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Loader for scikit-learn estimators in the format of skops: data and type names; only known types are built."""
+"""Loader for scikit-learn estimators in the format of skops. Only objects of known or trusted types are created."""
 
 import json
 import zipfile
@@ -25,30 +25,30 @@ _UNREADABLE: Final = (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.er
 
 
 def fault(content: bytes, memory: int | None = None) -> str | None:
-    """Return why the bytes are not a valid archive of skops, or None.
+    """Return why the bytes are not a valid skops file, or None if they are valid.
 
     Raises:
-        OverBudget: the objects in its schema exceed the memory bound.
+        OverBudget: the objects that the file describes exceed the memory bound.
     """
     if reason := BY_NAME["skops"].fault(content):
         return reason
     try:
         return _check(content, Budget(bound_for(len(content), memory)))
     except (*_UNREADABLE, ValueError, KeyError, TypeError, RecursionError) as error:
-        return f"its schema cannot be read: {type(error).__name__}: {error!s:.200}"
+        return f"the skops file cannot be read: {type(error).__name__}: {error!s:.200}"
 
 
 def load(content: bytes, *, trusted_types: Collection[str] = ()) -> Any:
-    """Return the estimator if all its types are known to skops or trusted by the caller.
+    """Return the estimator if skops knows all its types, or the caller trusts them.
 
     Raises:
-        LoadRefused: the file names another type; no object was built.
+        LoadRefused: the file contains an unknown type that is not trusted; no object was created.
     """
     names = list(trusted_types)
     if isinstance(trusted_types, str) or not all(isinstance(name, str) for name in names):
         raise LoadRefused(
             "trusted_types",
-            why="is not a list of names",
+            why="the value is not a list of names",
             remedy='pass the full names of types, such as ["module.Type"]',
         )
     skops = library("skops.io", extra="skops")
@@ -58,18 +58,18 @@ def load(content: bytes, *, trusted_types: Collection[str] = ()) -> Any:
     except unknown as error:
         raise LoadRefused(
             "the skops file",
-            why=f"names types that are not trusted: {str(error)[:400]}",
-            remedy="read their code, then pass the types that you trust as trusted_types=[…]",
+            why=f"the file contains types that are not trusted: {str(error)[:400]}",
+            remedy="read the code of these types, and pass the types that you trust as trusted_types=[…]",
         ) from error
 
 
 def _check(content: bytes, budget: Budget) -> str | None:
-    """Count the memory of the objects in the schema, each as often as it occurs; return a fault of the archive."""
+    """Spend the memory of all objects in the file; return what is wrong with the file, or None."""
     budget.spend(len(content), "its bytes")
     with zipfile.ZipFile(BytesIO(content)) as archive:
         members = {member.filename: member for member in archive.infolist()}
         if {member.compress_type for member in members.values()} - _METHODS:
-            return "it is compressed in a way that skops does not write"
+            return "the file is compressed with a method that skops does not use"
         budget.spend(len(members) * _MEMBER + members["schema.json"].file_size, "its archive")
         schema = archive.read("schema.json")
         json_document.spend(schema, budget)
@@ -78,7 +78,7 @@ def _check(content: bytes, budget: Budget) -> str | None:
 
 
 class _Count:
-    """A count of the memory of schema entries, each with its nested entries."""
+    """A counter of the memory that skops needs for the objects in the schema of a file."""
 
     def __init__(self, archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], budget: Budget) -> None:
         self._archive = archive
@@ -89,7 +89,7 @@ class _Count:
         self._of_id: dict[Any, tuple[Any, int]] = {}
 
     def entry(self, value: Any) -> int:
-        """Spend the memory of a value in the schema from the budget, and return it."""
+        """Spend the memory of an entry of the schema and its nested entries; return that memory in bytes."""
         if isinstance(value, list):
             return sum(map(self.entry, value))
         if not isinstance(value, dict):
@@ -112,7 +112,7 @@ class _Count:
         return cost + below
 
     def _unpacked(self, item: Any) -> int:
-        """Count the memory of a sequence in an array of objects, where each number becomes an object."""
+        """Return the extra memory in bytes for a sequence in an array of objects: each number becomes an object."""
         kind, id_ = (item.get("__loader__"), item.get("__id__")) if isinstance(item, dict) else (None, None)
         kind, cost = self._of_id.get(id_, (kind, 0)) if isinstance(id_, int | str) else (kind, 0)
         if kind not in _SEQUENCES:
@@ -127,10 +127,10 @@ class _Count:
             with self._archive.open(member) as stream:
                 self._kinds[name] = npy.kind_of(stream, member.file_size, extra="skops")
         if class_ in _MADE_OF_TEXT and self._kinds[name] not in _TEXTS:
-            raise ValueError(f"{class_} would be built from a number")
+            raise ValueError(f"a {class_} would be created from a number")
 
     def _file(self, name: Any) -> int:
-        """Count the memory for reading a file of the archive, which happens at each mention."""
+        """Return the memory in bytes for one reading of a file of the archive; skops reads it for each reference."""
         if not isinstance(name, str) or name not in self._members:
             return 0
         if name not in self._of_file:
@@ -139,7 +139,7 @@ class _Count:
 
 
 def _cost(archive: zipfile.ZipFile, member: zipfile.ZipInfo, budget: Budget) -> int:
-    """Count the memory for reading a member: its bytes, and the array or the matrix built from them."""
+    """Return the memory in bytes for reading a member of the archive and creating its array or matrix."""
     with archive.open(member) as stream:
         packed = stream.read(4) == b"PK\x03\x04"
     if not packed:
@@ -149,5 +149,5 @@ def _cost(archive: zipfile.ZipFile, member: zipfile.ZipInfo, budget: Budget) -> 
     with zipfile.ZipFile(BytesIO(archive.read(member))) as inner:
         inside = inner.infolist()
         if {one.compress_type for one in inside} - _METHODS:
-            raise zipfile.BadZipFile("a matrix is compressed in a way that scipy does not write")
+            raise zipfile.BadZipFile("a matrix is compressed with a method that scipy does not use")
         return member.file_size + sum(2 * one.file_size + _MEMBER for one in inside)

@@ -1,4 +1,4 @@
-"""Loader for state dicts of torch, which are pickles: only for bytes that the caller trusts."""
+"""Loader for state dicts of torch. They are pickles, so they are loaded only if the caller trusts them."""
 
 from io import BytesIO
 from typing import Any
@@ -10,9 +10,9 @@ fault = BY_NAME["torch"].fault
 
 
 def load(content: bytes) -> Any:
-    """Return the tensors by name, on the CPU.
+    """Return a dict from the name of each tensor to the tensor, on the CPU.
 
-    `weights_only` is an additional protection; trust is still required, because before torch 2.6 it could be bypassed
-    (CVE-2025-32434).
+    Torch's option `weights_only` is used as an additional protection. Trust is still required, because the option could
+    be bypassed before torch 2.6 (CVE-2025-32434).
     """
     return library("torch", extra="torch").load(BytesIO(content), map_location="cpu", weights_only=True)

@@ -1,4 +1,4 @@
-"""Checks that a C++ library can walk a tree safely: all children are nodes of the tree, each with one parent."""
+"""Check that a C++ library can follow the nodes of a tree safely: there are no cycles and no missing nodes."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -7,37 +7,37 @@ MAX_DEPTH: Final = 2_000
 
 
 class BadTree(ValueError):
-    """A tree that would make a library read beyond its memory or loop for ever."""
+    """The error that a tree would make a library read beyond its memory or loop endlessly."""
 
 
 def require(condition: object, fault: str) -> None:
-    """Raise BadTree with this fault unless a condition holds."""
+    """Raise BadTree with the message `fault` unless the condition is true."""
     if not condition:
         raise BadTree(fault)
 
 
 def walk(children: Callable[[int], Sequence[int]], nodes: int) -> list[int]:
-    """Return the nodes that can be reached from node 0.
+    """Return the nodes that can be reached from the root, node 0.
 
     Raises:
-        BadTree: a child is not a node of the tree, or has two parents.
+        BadTree: a child does not exist or has two parents.
     """
     seen = {0}
     pending = [0]
     while pending:
         for child in children(pending.pop()):
-            require(0 <= child < nodes, "a child is not a node of its tree")
-            require(child not in seen, "a node has two parents")
+            require(0 <= child < nodes, "a node has a child that is not in the tree")
+            require(child not in seen, "a node of a tree has two parents")
             seen.add(child)
             pending.append(child)
     return sorted(seen)
 
 
 def depth_of(children: Callable[[int], Sequence[int]]) -> int:
-    """Count the levels of a tree that `walk` has accepted.
+    """Return the number of levels of a tree that `walk` has checked.
 
     Raises:
-        BadTree: there are too many levels for a library that recurses at each level.
+        BadTree: there are more than `MAX_DEPTH` levels, which could overflow the stack of a recursive library.
     """
     depth, level = 0, [0]
     while level:

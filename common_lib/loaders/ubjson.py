@@ -1,6 +1,6 @@
-"""Parser of Universal Binary JSON as XGBoost writes it; every length is checked against the bytes present.
+"""Parser of Universal Binary JSON as XGBoost writes it. A length beyond the end of the bytes is refused.
 
-XGBoost's own reader trusts the lengths in a file, and a wrong one can crash the process.
+XGBoost's own parser does not check the lengths in a file, and a wrong length can crash the process.
 Source: https://ubjson.org, Draft 12; XGBoost writes float32 as `d`.
 """
 
@@ -21,7 +21,7 @@ _TEXT: Final = 128
 
 
 def parse(content: bytes, budget: Budget | None = None) -> Any:
-    """Parse one value; an array of numbers becomes an `array.array`.
+    """Parse one value; convert each typed array of numbers to an `array.array`.
 
     Raises:
         ValueError: the bytes are not exactly one complete value.
@@ -32,7 +32,7 @@ def parse(content: bytes, budget: Budget | None = None) -> Any:
     reader = _Reader(content, budget)
     value = reader.value(reader.marker(), 0)
     if reader.place != len(content):
-        raise ValueError("there are bytes after the end")
+        raise ValueError("there are bytes after the end of the value")
     return value
 
 
@@ -47,7 +47,7 @@ class _Reader:
 
     def value(self, marker: str, depth: int) -> Any:
         if depth > _DEPTH:
-            raise ValueError("it is nested too deeply")
+            raise ValueError("the values are nested too deeply")
         self._budget.spend(_VALUE, "its values")
         if marker in _NUMBERS:
             return self._numbers(marker, 1)[0]
@@ -59,14 +59,14 @@ class _Reader:
             return self._array(depth)
         if marker == "{":
             return self._object(depth)
-        raise ValueError(f"{marker!r} is not a marker of a value")
+        raise ValueError(f"{marker!r} is not the type of a value in UBJSON")
 
     def _array(self, depth: int) -> "list[Any] | array[Any]":
         marker = self.marker()
         if marker == "$":
             kind = self.marker()
             if kind not in _NUMBERS or self.marker() != "#":
-                raise ValueError("a typed array does not hold numbers")
+                raise ValueError("a typed array has elements that are not numbers")
             return self._numbers(kind, self._length())
         if marker == "#":
             return [self.value(self.marker(), depth + 1) for _ in range(self._length())]
@@ -96,10 +96,10 @@ class _Reader:
         marker = self.marker()
         # XGBoost misreads a length of any other type.
         if marker != "L":
-            raise ValueError("a length is not a 64-bit number")
+            raise ValueError("a length is not stored as a 64-bit integer")
         (length,) = struct.unpack(">q", self._take(8))
         if not 0 <= length <= len(self._content) - self.place:
-            raise ValueError("a length exceeds the bytes that follow")
+            raise ValueError("a length exceeds the number of bytes that follow")
         return int(length)
 
     def _numbers(self, marker: str, count: int) -> "array[Any]":
@@ -113,6 +113,6 @@ class _Reader:
     def _take(self, length: int) -> bytes:
         taken = self._content[self.place : self.place + length]
         if len(taken) < length:
-            raise ValueError("it ends too early")
+            raise ValueError("the file ends before its last value is complete")
         self.place += length
         return taken

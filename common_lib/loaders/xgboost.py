@@ -1,7 +1,7 @@
-"""Loader for XGBoost boosters in JSON or UBJSON. The bytes are checked before the library gets them.
+"""Loader for XGBoost boosters in JSON or UBJSON. All of the model is checked before XGBoost reads it.
 
-The library does not check the lengths in UBJSON or the children of a tree, and a wrong one can crash the process. The
-old binary format is refused.
+XGBoost does not check the lengths in UBJSON or the child indices of a tree, and a wrong value can crash the process.
+The old binary format of XGBoost is refused.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from common_lib.rules.formats import BY_NAME
 
 
 def fault(content: bytes, memory: int | None = None) -> str | None:
-    """Return why the bytes are not a valid booster, or None.
+    """Return why the bytes are not a valid booster, or None if they are valid.
 
     Raises:
         OverBudget: the booster exceeds the memory bound.
@@ -30,12 +30,12 @@ def fault(content: bytes, memory: int | None = None) -> str | None:
     except BadTree as error:
         return str(error)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        return f"it is not an XGBoost model: {type(error).__name__}: {error!s:.200}"
+        return f"the file is not a valid XGBoost model: {type(error).__name__}: {error!s:.200}"
     return None
 
 
 def load(content: bytes) -> Any:
-    """Return the `xgboost.Booster`; the wrappers for scikit-learn are not rebuilt."""
+    """Return the `xgboost.Booster`, even if the model was saved from a wrapper such as `XGBClassifier`."""
     booster = library("xgboost", extra="xgboost").Booster()
     booster.load_model(bytearray(content))
     # The library finds some contradictions only at the first use. This use turns them into a refusal.

@@ -41,7 +41,7 @@ def test_a_folder_never_holds_a_mix_of_versions(
     """The error names the file of the other version, and no byte of the new version arrives."""
     folder = tmp_path / "folder"
     registry.download(f"models:/{name}/{first}", folder)
-    with pytest.raises(InvalidRequest, match="is not a file of this version") as refused:
+    with pytest.raises(InvalidRequest, match="does not belong to this version") as refused:
         registry.download(f"models:/{name}/{3 - first}", folder)
     assert (refused.value.field, refused.value.value) == ("folder", str(folder / surplus))
     assert "empty folder" in refused.value.remedy
@@ -108,6 +108,6 @@ def test_a_file_in_place_of_the_folder_is_refused(
 ) -> None:
     """The file stays as it was."""
     (tmp_path / "file").write_bytes(b"mine")
-    with pytest.raises(InvalidRequest, match="other bytes, or is not a plain file"):
+    with pytest.raises(InvalidRequest, match="different bytes, or is not a regular file"):
         registry.download(f"models:/{name}/1", tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == b"mine"

@@ -356,7 +356,7 @@ def test_an_interrupted_download_is_retained_for_a_day(registry: HttpRegistry, f
 @pytest.mark.parametrize("root", ["", " ", Path(" "), None, 3, b"x", "a\0b"])
 def test_a_cache_needs_a_folder_name(root: Any) -> None:
     """An empty string does not mean the current folder."""
-    with pytest.raises(InvalidConfiguration, match="name a folder"):
+    with pytest.raises(InvalidConfiguration, match="pass the path of a folder"):
         Cache(root)
 
 

@@ -164,7 +164,7 @@ def test_a_pickle_is_not_opened(tmp_path: Path, mark: Path, protocol: int) -> No
     body = pickle.dumps(Payload(mark), protocol)
     found = attempt(tmp_path / "v", {"model.pkl": body})
     assert_untouched(found, mark, opens=0)
-    assert f"trust its digest, 'sha256:{hashlib.sha256(body).hexdigest()}'" in found.text
+    assert f"pass its digest as `trust`: 'sha256:{hashlib.sha256(body).hexdigest()}'" in found.text
 
 
 @pytest.mark.parametrize("suffix", SAFE)

@@ -33,7 +33,7 @@ def test_a_blocking_adapter_accepts_only_a_blocking_registry(adapter: Any, more:
     with pytest.raises(InvalidConfiguration) as refused:
         adapter(wrong, *more)
     assert str(refused.value) == (
-        f"{adapter.__name__} is blocking: give it a registry such as HttpRegistry(), not {type(wrong).__name__}"
+        f"{adapter.__name__} is blocking: pass a registry such as HttpRegistry(), not {type(wrong).__name__}"
     )
 
 
@@ -46,5 +46,5 @@ def test_an_asynchronous_adapter_accepts_only_an_asynchronous_registry(adapter: 
         adapter(wrong)
     given = type(wrong).__name__
     assert str(refused.value) == (
-        f"{adapter.__name__} is asynchronous: give it a registry such as AsyncHttpRegistry(), not {given}"
+        f"{adapter.__name__} is asynchronous: pass a registry such as AsyncHttpRegistry(), not {given}"
     )

@@ -43,7 +43,7 @@ def test_an_untrusted_file_is_not_read(cli: Cli, model: str, tmp_path: Path) -> 
     digest = register(cli, model, tmp_path, Trap(tmp_path / "sprung"))
     problem = cli.problem("convert", f"models:/{model}/1", "--trust", "0" * 64, status=1)
     assert problem["code"] == "load_refused"
-    assert problem["remedy"].endswith(f"trust its digest, 'sha256:{digest}'")
+    assert problem["remedy"].endswith(f"pass its digest as `trust`: 'sha256:{digest}'")
     output = cli("convert", f"models:/{model}/1", "--trust", "0" * 64, status=1).stderr
     assert [line[:2] for line in output.splitlines()] == ["✗ ", "  ", "  "]
     assert not (tmp_path / "sprung").exists()
@@ -62,7 +62,7 @@ def test_an_object_without_a_safe_format_is_refused(cli: Cli, model: str, tmp_pa
 def test_a_safe_format_needs_no_conversion(cli: Cli, version: str) -> None:
     """The remedy is to load the file as it is."""
     problem = cli.problem("convert", f"models:/{version}/1", "--trust", "0" * 64, "--file", "weights.json", status=1)
-    assert problem["remedy"] == "load it as it is"
+    assert problem["remedy"] == "load the file without conversion"
 
 
 @pytest.mark.parametrize("trust", [[], ["--trust", "me"], ["--trust", "sha256:" + "A" * 64]])
