@@ -1,4 +1,4 @@
-"""The asynchronous registry over HTTP: it drives the steps of each call in a task of the caller's event loop."""
+"""The asynchronous registry over HTTP: each call runs in a task of the caller's event loop."""
 
 import asyncio
 import contextlib
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     import httpx
 
 T = TypeVar("T")
-# Transports of the parent of a forked process, kept alive: if collected, they would disturb the parent's sockets.
+# After a fork: the transports of the parent process. If they were garbage-collected, its sockets would be disturbed.
 _inherited: Final[list[AsyncTransport]] = []
 
 
 class AsyncHttpRegistry(HttpClient, AsyncModelRegistry):
-    """The registry at an address, for asyncio; one instance serves any number of tasks, also of several event loops.
+    """A client of the registry at an address, for asyncio. Any number of tasks and event loops may share one instance.
 
-    Each loop has connections of its own, which are closed when it ends; so one instance may be used in several
-    `asyncio.run`, one after the other or in several threads at once.
+    Each event loop has its own connections, and they are closed when the loop ends. So one instance may be used in
+    several calls of `asyncio.run`, one after the other or in several threads at the same time.
     """
 
     def __init__(
@@ -45,12 +45,13 @@ class AsyncHttpRegistry(HttpClient, AsyncModelRegistry):
         super().__init__(config, transport, telemetry)
 
     async def call(self, operation: Operation[T]) -> T:
-        """Send one operation, with retries, and read its answer.
+        """Send an operation to the registry, with retries, and return its result.
 
         Raises:
             RequestRefused: the registry refused the request.
-            RegistryUnavailable: no attempt was answered; after a write, `retry` repeats it without doing it twice.
-            RegistryClosed: `close` was called before.
+            RegistryUnavailable: no attempt got an answer. After a write, `retry` repeats the request, and the registry
+                executes it only once.
+            RegistryClosed: the client was closed before this call.
         """
         answer = None
         try:
@@ -103,7 +104,7 @@ class AsyncHttpRegistry(HttpClient, AsyncModelRegistry):
         cast("ResolveCache", self._cache).abandon_refresh(operation, flight)
 
     def _abandon_work_of_ended_loops(self) -> None:
-        """End the background tasks of loops that were closed, so that their refreshes are started again."""
+        """End the background tasks of closed event loops, so that later calls can start this work again."""
         loop = asyncio.get_running_loop()
         if self._loop is not None and self._loop() is loop:
             return
@@ -118,7 +119,7 @@ class AsyncHttpRegistry(HttpClient, AsyncModelRegistry):
             at_end()
 
     def _start(self, work: Coroutine[Any, Any, None], at_end: Callable[[], None] | None = None) -> None:
-        # In a context of its own: the deadline of the call that triggers the work does not apply to it.
+        # In a new context, so that the deadline of the call that starts this work does not limit the work.
         task = asyncio.get_running_loop().create_task(work, context=Context())
         self._background[task] = at_end
         task.add_done_callback(self._end)
@@ -136,7 +137,7 @@ class AsyncHttpRegistry(HttpClient, AsyncModelRegistry):
         here = asyncio.get_running_loop()
         ours = [task for task in list(self._background) if task.get_loop() is here]
         for task in set(self._background) - set(ours):
-            # Of another loop, which may end at this moment.
+            # The task belongs to another event loop, which may be ending now.
             with contextlib.suppress(RuntimeError):
                 task.get_loop().call_soon_threadsafe(task.cancel)
         for task in ours:

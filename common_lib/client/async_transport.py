@@ -1,4 +1,4 @@
-"""Attempts over httpx from event loops: each loop has connections of its own, which end with it."""
+"""Send an operation once over httpx, for asyncio. Each event loop has its own connections, which end with the loop."""
 
 import asyncio
 import contextlib
@@ -27,16 +27,16 @@ from common_lib.config import RegistryConfig
 from common_lib.errors import TooManyCalls
 from common_lib.operations.base import Answer, Operation, RouteClass, Source
 
-# How often a coroutine may await while it is closed: httpx does so a few times.
+# How often a coroutine may await again after `close`: httpx does so a few times.
 _MAX_AWAITS = 20
 
 
 class AsyncTransport:
-    """Attempts over a pool of connections for each event loop that uses it, at the same time or one after the other.
+    """The asynchronous transport: it sends attempts with httpx, and has one connection pool for each event loop.
 
-    An attempt that is cancelled continues by itself until its timeout, and then returns its connection: a send that is
-    cancelled under contention would leave its connection in the pool for ever (encode/httpcore#1093). All attempts
-    under way count against `most_calls`, so cancelled ones are limited in number too.
+    If the caller cancels an attempt, the attempt continues in the background until its timeout, and then returns its
+    connection. httpcore would never free the connection of a send that is cancelled while others wait for a connection
+    (encode/httpcore#1093). All attempts in progress count against `most_calls`, also those that the caller cancelled.
     """
 
     def __init__(self, config: RegistryConfig, transport: httpx.AsyncBaseTransport | None = None) -> None:
@@ -49,13 +49,13 @@ class AsyncTransport:
     async def send(
         self, operation: Operation[Any], timeout_s: float, headers: Sequence[tuple[str, str]] = (), url: str = ""
     ) -> Answer | Failure:
-        """Send an operation once and read the whole answer, or write its bytes into the operation's sink."""
+        """Send an operation once. Return its answer, whose body goes to the operation's sink if there is one."""
         pool = self._pools.get(asyncio.get_running_loop())
         if pool is None or pool.client.is_closed:
             pool = await self._open()
         sending = pool.sending[operation.route_class]
         if len(sending) >= max_calls(self._config):
-            detail = f"{self._config.url}: {len(sending)} calls have not ended, the limit of most_calls"
+            detail = f"{self._config.url}: {len(sending)} calls are in progress, which is the limit of most_calls"
             return Failure(TooManyCalls, detail, sent=False)
         wanted = asyncio.Event()
         wanted.set()
@@ -65,13 +65,13 @@ class AsyncTransport:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            # The transfer of bytes ends after the current chunk; the caller does not want the rest.
+            # The transfer stops after the current chunk, because the caller does not want the rest.
             wanted.clear()
             task.add_done_callback(_retrieve_exception)
             raise
 
     async def close(self) -> None:
-        """Wait for attempts under way, then close the pools; that of a loop that is not running ends with its loop."""
+        """Wait for attempts in progress, then close the connections. A stopped loop closes its own when it ends."""
         self._closed = True
         here = asyncio.get_running_loop()
         for loop, pool in list(self._pools.items()):
@@ -87,15 +87,15 @@ class AsyncTransport:
             await self._replaced.aclose()
 
     def drop_ended(self) -> None:
-        """Close the sockets of event loops that have ended without closing their pools."""
+        """Close the sockets that belong to closed event loops."""
         for loop, pool in list(self._pools.items()):
             if loop.is_closed():
                 pool.drop()
 
     async def _open(self) -> "_Pool":
-        """Make the pool of this loop, and drop those of loops that have ended."""
+        """Create the connection pool of the running event loop, and drop the pools of closed event loops."""
         if self._closed:
-            raise RuntimeError("the pools are closed")
+            raise RuntimeError("the connection pools are closed")
         here = asyncio.get_running_loop()
         client = httpx.AsyncClient(**client_arguments(self._config, self._replaced, httpx.AsyncHTTPTransport))
         socket_deadline.install(client)
@@ -119,7 +119,7 @@ class AsyncTransport:
         *,
         wanted: asyncio.Event,
     ) -> Answer | Failure:
-        # Holds for this task alone, which ends with the attempt.
+        # The deadline applies only to this task, which ends with the attempt.
         socket_deadline.set_deadline(time.monotonic() + timeout_s)
         endpoint = url or self._config.url
         try:
@@ -146,7 +146,7 @@ class AsyncTransport:
 
 
 class _Pool:
-    """The connections of one event loop."""
+    """The connection pool of one event loop."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self.client = client
@@ -154,19 +154,19 @@ class _Pool:
         self._hook: AsyncGenerator[None, None] | None = None
 
     async def end_with(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Close the connections when the loop ends its asynchronous generators, as `asyncio.run` does."""
+        """Close the connections when the loop closes its asynchronous generators, as `asyncio.run` does."""
         if not getattr(loop, "_asyncgens_shutdown_called", False):
             self._hook = _closing(self.client)
             await anext(self._hook)
 
     async def close(self, patience_s: float) -> None:
-        """Wait for attempts under way, then close the connections."""
+        """Wait at most `patience_s` seconds for attempts in progress, then close the connections."""
         if sending := set().union(*self.sending.values()):
             await asyncio.wait(sending, timeout=patience_s)
         await (self.client.aclose() if self._hook is None else self._hook.aclose())
 
     def drop(self) -> None:
-        """Close the sockets of a loop that has ended without closing them, without using the loop."""
+        """Close the sockets directly, because the event loop that they belong to is closed."""
         for task in set().union(*self.sending.values()):
             _close_coroutine(task.get_coro())
             task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - that it is pending is known
@@ -181,7 +181,7 @@ async def _closing(client: httpx.AsyncClient) -> AsyncGenerator[None, None]:
 
 
 def _close_coroutine(coroutine: Any) -> None:
-    """Close a coroutine whose event loop has ended; otherwise Python would warn when it is collected."""
+    """Close a coroutine of a closed event loop. Otherwise Python would warn that the coroutine was never awaited."""
     for _ in range(_MAX_AWAITS):
         try:
             coroutine.close()
@@ -216,7 +216,7 @@ async def _chunks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
 
 
 async def _batched(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """Join chunks to larger ones: a switch to a thread for each packet would cost more than the work."""
+    """Join small chunks into larger ones, because a switch to another thread for each small chunk costs time."""
     batch: list[bytes] = []
     length = 0
     try:
@@ -227,7 +227,7 @@ async def _batched(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
                 yield b"".join(batch)
                 batch, length = [], 0
     except httpx.HTTPError:
-        # Bytes received before the connection was cut need not be sent again.
+        # Write the bytes that arrived before the connection broke, so that they need not be sent again.
         yield b"".join(batch)
         raise
     if batch:
@@ -235,9 +235,9 @@ async def _batched(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
 
 
 async def wait_for_result(future: Any, seconds: float) -> Any:
-    """Return the result of a future of another thread or loop; None if it has none after so many seconds.
+    """Wait for a future of another thread or event loop. Return its result, or None after the given number of seconds.
 
-    `asyncio.wrap_future` would call a loop that has ended in the meantime, which raises.
+    `asyncio.wrap_future` is not used: it raises an error if the event loop was closed in the meantime.
     """
     loop = asyncio.get_running_loop()
     here: asyncio.Future[Any] = loop.create_future()

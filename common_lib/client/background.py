@@ -1,6 +1,6 @@
-"""Work in the background, in a few threads that exist only while there is work.
+"""Run work in background threads, which exist only while there is work.
 
-The threads are daemons: when the interpreter ends, it does not wait for a registry that hangs.
+The threads are daemons, so the interpreter can exit while a registry hangs.
 """
 
 import logging
@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 
 
 class Background:
-    """A queue of work for at most `max_threads` threads."""
+    """A queue of functions that at most `max_threads` background threads run."""
 
     def __init__(self, max_threads: int = 4) -> None:
         self._max_threads = max_threads
@@ -23,7 +23,7 @@ class Background:
         self._closed = False
 
     def submit(self, work: Callable[[], object]) -> None:
-        """Add work to the queue; after `close` it is dropped."""
+        """Add a function to the queue. After `close`, it is ignored."""
         with self._state:
             if self._closed:
                 return
@@ -39,7 +39,7 @@ class Background:
                 self._threads -= 1
 
     def close(self, timeout_s: float) -> bool:
-        """Drop queued work and wait for work under way. Return False if it has not ended in time."""
+        """Drop queued work and wait for running work. Return False if it still runs after `timeout_s` seconds."""
         end = time.monotonic() + timeout_s
         with self._state:
             self._closed = True
@@ -54,7 +54,7 @@ class Background:
                 work()
             except Exception:  # noqa: BLE001 - no caller would see it
                 if not self._closed:
-                    _log.exception("work in the background failed")
+                    _log.exception("a background task failed")
 
     def _next(self) -> Callable[[], object] | None:
         with self._state:

@@ -1,8 +1,8 @@
-"""The circuit breaker: purgatory's factory, context managers and events, over circuits of our own.
+"""The circuit breaker: the interface of the library purgatory, with our own rules for opening a circuit.
 
-purgatory counts consecutive failures, admits all calls when half open, counts a cancellation as a failure, and raises
-one shared exception whose traceback grows. It can be extended at its unit of work: ours makes a new context for each
-call, over a circuit that many threads and tasks share.
+purgatory itself counts only consecutive failures, admits all calls when half open, counts a cancellation as a failure,
+and raises one shared exception whose traceback grows. This module replaces the unit of work of purgatory: each call
+gets a new context, and all threads and tasks share one circuit for each dependency.
 """
 
 import logging
@@ -32,11 +32,11 @@ Listener = Callable[[str, State], None]
 
 
 class AttemptFailed(Exception):
-    """Raised within a breaker to count the call as a failure."""
+    """An exception inside a circuit breaker that counts the attempt as a failure."""
 
 
 class Inconclusive(Exception):
-    """Raised within a breaker to leave a call uncounted, as does every exception other than `AttemptFailed`."""
+    """An exception inside a circuit breaker that ends an attempt without counting it as success or failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class _Permit:
 
 
 class Circuit:
-    """The state of one dependency and its latest results, shared by all calls to it."""
+    """A circuit breaker for one dependency, shared by all its calls, with the recent results of these calls."""
 
     def __init__(
         self,
@@ -72,20 +72,20 @@ class Circuit:
 
     @property
     def state(self) -> State:
-        """The state now; an open circuit whose time is over becomes half open at the next call."""
+        """The current state. An open circuit becomes half open only when a call arrives after the open time."""
         return self._state
 
     def remaining_s(self) -> float:
-        """Return for how many seconds it rejects calls: while it is open, or until a probe counts as slow."""
+        """Return for how many more seconds the circuit rejects calls; 0.0 if it admits calls now."""
         if self._state == OPENED:
             return max(0.0, self._until - self._clock())
         return self._probe_left_s(self._clock()) if self._probing >= self._rules.probes else 0.0
 
     def admit(self) -> tuple[_Permit, State | None]:
-        """Return a permit for one call, and the state that the circuit enters with it, None if it stays the same.
+        """Admit one call. Return its permit, and the new state of the circuit, or None if the state does not change.
 
         Raises:
-            CircuitOpen: the circuit rejects the call. It is a new exception each time, so that no traceback grows.
+            CircuitOpen: the circuit rejects the call. Each call gets a new exception, so that no traceback grows.
         """
         changed: State | None = None
         with self._lock:
@@ -102,10 +102,10 @@ class Circuit:
             return _Permit(self._generation, now), changed
 
     def record(self, permit: _Permit, failed: bool | None) -> State | None:  # noqa: FBT001 - three values
-        """Count the result of a call, None if it is inconclusive. Return the state that the circuit enters, if any."""
+        """Count the result of a call, unless `failed` is None. Return the new state; None if it does not change."""
         with self._lock:
             if permit.generation != self._generation:
-                # Admitted before the last change of state: its result is outdated.
+                # The call was admitted before the last change of state, so its result is outdated.
                 return None
             now = self._clock()
             slow = now - permit.began > self._rules.slow_call_s
@@ -119,7 +119,7 @@ class Circuit:
             return self._open(now) if self._count_and_test_thresholds(now, failed, slow) else None
 
     def _probe_left_s(self, now: float) -> float:
-        # By then the probe has ended, or counts as slow and opens the circuit again.
+        # After this time the probe has ended, or it counts as slow and opens the circuit again.
         return max(0.0, self._probed_at + min(self._rules.slow_call_s, self._rules.open_s) - now)
 
     def _count_and_test_thresholds(self, now: float, failed: bool, slow: bool) -> bool:  # noqa: FBT001 - they are counted
@@ -146,7 +146,7 @@ class Circuit:
     def _open(self, now: float) -> State:
         longest = min(self._rules.longest_open_s, self._rules.open_s * 2**self._times_opened)
         self._times_opened = min(self._times_opened + 1, 16)
-        # Jittered downwards: a thousand clients must not all probe in the same instant.
+        # Random, so that a thousand clients do not all probe at the same time.
         self._until = now + longest * self._uniform(0.75, 1.0)
         return self._enter(OPENED)
 
@@ -164,7 +164,7 @@ class Circuit:
 
 
 class Breakers:
-    """The circuits by name, each made at its first call, behind purgatory's factory."""
+    """All circuits of a client, by name. The first call to a dependency creates its circuit."""
 
     def __init__(
         self,
@@ -180,24 +180,24 @@ class Breakers:
             self._factory.add_listener(_guarded_listener(listener))
 
     def guard(self, name: str) -> AbstractContextManager[object]:
-        """Return a context manager for one attempt.
+        """Return a context manager that admits one attempt and counts its result in the circuit.
 
         Raises:
-            CircuitOpen: raised on entry, if the circuit is open.
+            CircuitOpen: the circuit is open. The context manager raises it on entry.
         """
         return self._factory.get_breaker(name)
 
     def circuit(self, name: str) -> Circuit:
-        """Return the circuit of a name; the first call makes it."""
+        """Return the circuit with a name; create it if it does not exist."""
         return self._work.circuits.circuit(name)
 
     def circuits(self) -> list[Circuit]:
-        """Return all circuits made so far."""
+        """Return all circuits that calls have used until now."""
         return self._work.circuits.all()
 
 
 class _CallContext(Context):
-    """One call in the form that purgatory expects."""
+    """The adapter that lets purgatory run one call through a `Circuit`."""
 
     def __init__(self, circuit: Circuit) -> None:
         super().__init__(circuit.name, threshold=0, ttl=0)
@@ -249,7 +249,7 @@ class _UnitOfWork(SyncInMemoryUnitOfWork):
     def __init__(
         self, rules: BreakerRules, clock: Callable[[], float], uniform: Callable[[float, float], float]
     ) -> None:
-        # The time of a transfer depends on its size, so it is never counted as slow.
+        # The time of a file transfer depends on its size, so a transfer never counts as slow.
         blob_rules = replace(rules, slow_call_s=_NEVER_S)
         self.circuits = _Circuits(
             lambda name: Circuit(name, blob_rules if name.endswith(" blob") else rules, clock, uniform)
@@ -264,6 +264,6 @@ def _guarded_listener(listener: Listener) -> Callable[[str, str, Any], None]:
         try:
             listener(name, event.state)
         except Exception:  # noqa: BLE001 - of code that is not ours
-            _log.exception("a listener failed; the circuit %s is not affected", name)
+            _log.exception("a listener of circuit %s raised an error; the circuit is not affected", name)
 
     return on_event

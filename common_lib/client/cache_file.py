@@ -1,7 +1,7 @@
-"""The resolve cache on disk: a new process starts with the answers that earlier processes of one principal received.
+"""The resolve cache on disk: a new process starts with the answers that earlier processes of its principal received.
 
-The file is written whole or not at all. Its first line is an HMAC of the rest, made with the token: a process reads
-only what a holder of the same token wrote, and ignores a file that was damaged or forged.
+The file is replaced atomically. Its first line is an HMAC of the other lines, with a key made from the token. So a
+process reads only a file that was written with its own token, and ignores a file that is damaged or forged.
 """
 
 import contextlib
@@ -26,14 +26,14 @@ _MAX_ENTRIES: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """The body of an answer and its age in seconds; the age is None if its timestamp lies in the future."""
+    """The body of an answer, and its age in seconds. The age is None if the answer has a timestamp in the future."""
 
     body: bytes
     age_s: float | None
 
 
 class CacheFile:
-    """The file that the processes of one principal on this machine share."""
+    """A file with answers to resolves. All processes of the same principal on this machine share the file."""
 
     def __init__(self, path: Path, origin: str, token: str, wall_clock: Callable[[], float] = time.time) -> None:
         self.path = path
@@ -43,7 +43,7 @@ class CacheFile:
 
     @classmethod
     def default(cls, origin: str, token: str) -> "CacheFile | None":
-        """Return the file of a principal in the cache folder of this machine; None if there can be no such folder."""
+        """Return the cache file of a principal in the default cache folder; None if this machine has no such folder."""
         with contextlib.suppress(InvalidConfiguration):
             root = Cache.default().root
             file = cls(root / "resolves" / file_name(seal_key(origin, token)), origin, token)
@@ -52,7 +52,7 @@ class CacheFile:
         return None
 
     def load(self) -> dict[str, StoredAnswer]:
-        """Return the stored answers by path; none if the file is missing, damaged, or of another principal."""
+        """Return the stored answers by path; empty if the file is missing, damaged, or belongs to another principal."""
         now = self._wall_clock()
         return {
             path: StoredAnswer(body.encode(), now - at if at <= now else None)
@@ -61,10 +61,10 @@ class CacheFile:
         }
 
     def save(self, answers: Mapping[str, StoredAnswer], negative_ages: Mapping[str, float]) -> None:
-        """Merge answers into the file; for each path the most recent entry wins, also one of another process.
+        """Merge answers into the file. For each path, keep the most recent entry, even if another process wrote it.
 
-        A path that was refused or changed so many seconds ago is stored without a body: another process that does not
-        know of it must not restore the old answer.
+        `negative_ages` contains the paths that were refused or changed, and how many seconds ago. For these paths an
+        entry without a body is stored, so that another process cannot restore its older answer.
         """
         now = self._wall_clock()
         ours: dict[str, tuple[float, str | None]] = {path: (now - age_s, None) for path, age_s in negative_ages.items()}
@@ -90,7 +90,7 @@ class CacheFile:
         return {}
 
     def _check_folders(self) -> None:
-        """Refuse cache folders that others can write; a path that the caller chose is not checked here."""
+        """Raise `UnsafeFile` if other users can write to the default cache folder; skip a folder set by the caller."""
         if self._cache_root is None:
             return
         for folder in (self._cache_root, self.path.parent):

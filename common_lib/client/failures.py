@@ -1,4 +1,4 @@
-"""Failures of the network, as sentences that name the cause and the remedy."""
+"""Convert exceptions of the network to error messages with a cause and a remedy."""
 
 import re
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from common_lib.errors import AnswerTimedOut, ConnectionFailed, RegistryUnavaila
 from common_lib.escapes import escape
 
 _MAX_TEXT: Final = 300
-# The first match counts: the class of the error, a pattern of its text, and the cause.
+# Each row: the class of the error, a pattern of its text, and the cause. The first row that matches is used.
 _CAUSES: Final = [
-    # A TLS server answers an unencrypted request with an alert, or with the beginning of a handshake.
+    # A TLS server responds to an unencrypted request with an alert, or with the beginning of a handshake.
     (
         httpx.RemoteProtocolError,
         re.compile(r"['\"]\\x1[56]\\x03"),
@@ -36,7 +36,7 @@ _CAUSES: Final = [
     (
         httpx.ConnectError,
         re.compile("CERTIFICATE_VERIFY_FAILED"),
-        "its certificate is not trusted: set REGISTRY_CA_FILE or SSL_CERT_FILE to the certificate of its authority",
+        "the server's certificate is not trusted: set REGISTRY_CA_FILE or SSL_CERT_FILE to its CA certificate",
     ),
     (
         httpx.ProxyError,
@@ -50,7 +50,7 @@ FAILURES: Final = (httpx.HTTPError, httpx.InvalidURL, UnicodeError)
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An attempt without an answer: the class of error to raise, the cause, and whether anything was sent."""
+    """The outcome of an attempt without an answer: the error to raise, its text, and whether the request was sent."""
 
     kind: type[RegistryUnavailable]
     detail: str
@@ -58,7 +58,7 @@ class Failure:
 
 
 def to_failure(error: Exception, url: str) -> Failure:
-    """Convert an exception of the network to a failure whose detail names the cause."""
+    """Convert an exception of the network to a `Failure` with its error class and a message that explains the cause."""
     kind: type[RegistryUnavailable] = ConnectionFailed
     if isinstance(error, httpx.PoolTimeout):
         kind = TooManyCalls

@@ -1,4 +1,4 @@
-"""The decision whether a stored answer may be served: its entry in the cache, and the limits of its age.
+"""Decide whether a stored answer may be served, from its age and the limits of the client.
 
 Source: RFC 9111 (HTTP Caching) and RFC 5861 (stale-while-revalidate, stale-if-error).
 """
@@ -12,9 +12,9 @@ from common_lib.staleness import Staleness
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A stored answer, when and from where it was fetched, and how the last attempt to refresh it failed.
+    """A stored answer in the resolve cache, with the time and source of the answer, and its last failed refresh.
 
-    `is_denied` is set when the registry refuses the token, and stays until the registry answers again.
+    `is_denied` is True from the time when the registry refuses the token until the registry answers again.
     """
 
     answer: Answer
@@ -27,7 +27,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The rules of a client, narrowed or widened by what the caller of an operation accepts."""
+    """The limits for the age of a stored answer, from the rules of the client and the staleness of the caller."""
 
     fresh_s: float
     revalidate_s: float
@@ -36,7 +36,10 @@ class Limits:
 
     @classmethod
     def of(cls, rules: ResolveRules, staleness: Staleness | None = None, *, eager: bool = False) -> "Limits":
-        """Apply the staleness of a caller to the rules; an eager caller waits for the registry once it is not fresh."""
+        """Combine the rules of a client with the staleness of a caller.
+
+        With `eager`, a call waits for the registry if the stored answer is not fresh.
+        """
         revalidate_s, stale_s, serve_on_auth_failure = rules.revalidate_s, rules.stale_s, rules.serve_on_auth_failure
         if staleness is not None:
             revalidate_s = min(revalidate_s, max(rules.fresh_s, staleness.max_age_s))
@@ -45,22 +48,22 @@ class Limits:
         return cls(rules.fresh_s, rules.fresh_s if eager else revalidate_s, stale_s, serve_on_auth_failure)
 
     def may_serve(self, entry: Entry) -> bool:
-        """Return whether an entry may be served at all: not while the token is refused, unless the limits allow it."""
+        """Return False if the registry refuses the token and the limits do not allow a stored answer in that case."""
         return self.serve_on_auth_failure or not entry.is_denied
 
     def is_fresh(self, entry: Entry, age_s: float) -> bool:
-        """Return whether an entry is served without asking the registry."""
+        """Return whether an entry is young enough to be served without a request to the registry."""
         return age_s < self.fresh_s and not entry.is_denied
 
     def may_serve_stale(self, entry: Entry, age_s: float) -> bool:
-        """Return whether an entry is served if the registry does not answer (stale-if-error)."""
+        """Return whether an entry may be served while the registry does not answer (stale-if-error)."""
         return self.may_serve(entry) and age_s <= self.stale_s
 
     def may_serve_without_waiting(self, entry: Entry, age_s: float, *, is_refreshing: bool, now: float) -> bool:
         """Return whether an entry is served at once and refreshed in the background (stale-while-revalidate).
 
-        Besides a young entry, this is one whose refresh failed a moment ago or is under way: callers do not wait for a
-        registry that hangs.
+        That is a young entry, or an older entry whose refresh has just failed, or has failed and is in progress again.
+        So callers do not wait for a registry that hangs.
         """
         has_failed = entry.failed_at is not None and (is_refreshing or now - entry.failed_at < self.fresh_s)
         return self.may_serve(entry) and (age_s < self.revalidate_s or (has_failed and age_s <= self.stale_s))

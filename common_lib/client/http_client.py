@@ -1,4 +1,4 @@
-"""The base of both HTTP registries: configuration, resilience chain, cache, and the life of a client in its process."""
+"""The base class of the blocking and the asynchronous HTTP client: configuration, retries, cache, forks and closing."""
 
 import codecs
 import os
@@ -16,17 +16,17 @@ from common_lib.errors import InvalidConfiguration, RegistryClosed
 from common_lib.operations.base import Operation
 from common_lib.origin import Origin
 
-# The first connection imports this codec; a child forked in the middle of that import would wait for it for ever.
+# The first connection imports this codec. A process that is forked during the import would wait for it for ever.
 codecs.lookup("idna")
 
 
 class HttpClient(ABC):
-    """The parts that both registries over HTTP have in common."""
+    """The base class of `HttpRegistry` and `AsyncHttpRegistry`, with everything that they have in common."""
 
     def __init__(self, config: RegistryConfig | None, network: Any, telemetry: Telemetry | None) -> None:
         if config is not None and not isinstance(config, RegistryConfig):
             raise InvalidConfiguration(
-                f"a registry needs a configuration, not {type(config).__name__}: pass RegistryConfig(url=…, token=…)"
+                f"config is of type {type(config).__name__}: pass a configuration, RegistryConfig(url=…, token=…)"
             )
         self.config = config or RegistryConfig.from_environment()
         self.resilience = Resilience(self.config, telemetry=telemetry)
@@ -40,22 +40,22 @@ class HttpClient(ABC):
         self._connect()
 
     def circuits(self) -> dict[str, CircuitState]:
-        """Return the circuits that calls have used, by endpoint and class of routes."""
+        """Return the state of each circuit that calls have used; the key is the endpoint and the class of routes."""
         self._reset_if_forked()
         return self.resilience.circuits()
 
     def wrap_transport(self, wrap: Callable[[Any], Any]) -> None:
-        """Replace the transport, which has `send` and `close`, by what `wrap` makes of it.
+        """Replace the transport by `wrap(transport)`, which must have the methods `send` and `close`.
 
-        `common_lib.faults` uses this; cache, retries and circuits work on top of the new transport.
+        `common_lib.faults` uses this. Cache, retries and circuits use the new transport.
         """
         self._reset_if_forked()
         self._transport = wrap(self._transport)
 
     def _steps(self, operation: Operation[Any]) -> CallSteps:
-        """Return the steps of one call, through the cache if there is one."""
+        """Return the steps of one call; use the cache if there is one."""
         if self._closed:
-            raise RegistryClosed(f"the client of {self.origin} is closed: make another one")
+            raise RegistryClosed(f"the client of {self.origin} is closed: create a new client")
         self._reset_if_forked()
         chain = self.resilience
         if self._cache is None:
@@ -69,7 +69,7 @@ class HttpClient(ABC):
         return cache.refresh_steps(operation, lambda *began: self.resilience.steps(operation, *began))
 
     def _reset_if_forked(self) -> None:
-        """In a forked process, replace connections and locks, which belong to the parent; keep the stored answers."""
+        """In a forked process, replace the connections and locks of the parent process; keep the stored answers."""
         if self._process == os.getpid():
             return
         self._process = os.getpid()
@@ -81,16 +81,16 @@ class HttpClient(ABC):
 
     @abstractmethod
     def _abandon_connections(self) -> None:
-        """Release the connections of the parent process without closing them there."""
+        """Release the inherited connections in this process only: the parent process still uses them."""
 
     @abstractmethod
     def _connect(self) -> None:
-        """Make the connections of this process."""
+        """Create the transport of this process."""
 
     def _register_finalizer(self, *actions: Callable[[], object], abandon: Callable[[], object]) -> None:
-        """Run these actions, and save the cache, when the client is closed or collected or the interpreter ends.
+        """Save the cache and run `actions` when the client is closed or freed, or when the interpreter exits.
 
-        A forked process runs `abandon` instead: a thread of its parent may hold any of the locks.
+        A forked process runs `abandon` instead, because threads of the parent process may hold the locks.
         """
         if self._finalizer is not None:
             self._finalizer.detach()
@@ -98,14 +98,14 @@ class HttpClient(ABC):
         self._finalizer = weakref.finalize(self, _run_all, self._process, abandon, *save, *actions)
 
     def _translate_closed_pool(self, error: RuntimeError) -> Exception:
-        """Return RegistryClosed for the error of httpx if the client was closed during a call; otherwise the error."""
+        """Return `RegistryClosed` instead of the error of httpx if the client is closed, otherwise `error`."""
         return RegistryClosed(f"the client of {self.origin} was closed during a call") if self._closed else error
 
 
 def advance(steps: CallSteps, reply: Any) -> Any:
-    """Pass a reply to the steps of a call and return the next step.
+    """Pass a reply to the steps of a call, and return the next step.
 
-    A network that cannot be set up is raised within the steps, which decide whether a stale answer is served instead.
+    Raise an `InvalidConfiguration` inside the steps, so that they can serve a stale answer instead.
     """
     return steps.throw(reply) if isinstance(reply, InvalidConfiguration) else steps.send(reply)
 

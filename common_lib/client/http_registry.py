@@ -1,4 +1,4 @@
-"""The blocking registry over HTTP: it drives the steps of each call in the thread of the caller."""
+"""The blocking registry over HTTP: each call runs in the thread of its caller."""
 
 import contextlib
 import time
@@ -26,10 +26,10 @@ _CLOSE_TIMEOUT_S: Final = 1.0
 
 
 class HttpRegistry(HttpClient, ModelRegistry):
-    """The registry at an address, for threads and scripts; one instance serves any number of threads.
+    """A blocking client of the registry at an address. Any number of threads may share one instance.
 
-    Without a configuration, `REGISTRY_*` of the environment is read. `transport` replaces the network, as httpx's
-    transports do. A forked process continues with connections of its own.
+    Without `config`, the configuration is read from the `REGISTRY_*` environment variables. `transport` is a transport
+    of httpx that replaces the network. A forked process can use the same instance, and gets its own connections.
 
     Example:
         >>> with HttpRegistry(RegistryConfig(url="http://127.0.0.1:8321", token="mrg_…")) as registry:
@@ -47,12 +47,13 @@ class HttpRegistry(HttpClient, ModelRegistry):
         super().__init__(config, transport, telemetry)
 
     def call(self, operation: Operation[T]) -> T:
-        """Send one operation, with retries, and read its answer.
+        """Send an operation to the registry, with retries, and return its result.
 
         Raises:
             RequestRefused: the registry refused the request.
-            RegistryUnavailable: no attempt was answered; after a write, `retry` repeats it without doing it twice.
-            RegistryClosed: `close` was called before.
+            RegistryUnavailable: no attempt got an answer. After a write, `retry` repeats the request, and the registry
+                executes it only once.
+            RegistryClosed: the client was closed before this call.
         """
         answer = None
         try:
@@ -68,7 +69,7 @@ class HttpRegistry(HttpClient, ModelRegistry):
         self._background = Background()
 
     def _abandon_connections(self) -> None:
-        # A transport that a test or `faults` has put in its place has no sockets of its own.
+        # A transport that replaces the network in tests has no sockets.
         if isinstance(self._transport, Transport):
             self._transport.abandon()
 

@@ -1,10 +1,10 @@
-"""Proxies and certificates from the environment, read at the first attempt.
+"""Read proxies and certificates from the environment, at the first attempt.
 
-If httpx read them, an invalid value would make its constructor fail with any exception of its parsers, also in a client
-that never leaves this machine. Here an invalid value raises `InvalidConfiguration` with the name of its variable, and
-only when an attempt needs it.
+httpx could read them itself, but its constructor raises various exceptions for an invalid value, even in a client that
+needs no network. Here an invalid value raises `InvalidConfiguration` with the name of the variable, and only when an
+attempt needs the value.
 
-A registry on this machine is never reached through a proxy, even if the variables name one: the proxy would receive the
+A registry on this machine is never reached through a proxy, even if the variables set one: the proxy would receive the
 token.
 """
 
@@ -32,7 +32,7 @@ _MAX_TEXT: Final = 200
 
 
 class ProxyRule(NamedTuple):
-    """A proxy, and the variable that names it."""
+    """A proxy, and the environment variable that sets it."""
 
     variable: str
     address: urls.Address
@@ -41,10 +41,10 @@ class ProxyRule(NamedTuple):
 def client_options(
     config: RegistryConfig, limits: Any, transport: type[Any], environ: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """Return the arguments with which httpx reaches the endpoints without reading the environment itself.
+    """Return the proxy and TLS arguments for a client of httpx, so that httpx does not read the environment itself.
 
     Raises:
-        InvalidConfiguration: a variable is invalid; the message names it.
+        InvalidConfiguration: a variable is invalid; the message contains its name.
     """
     variables = os.environ if environ is None else environ
     addresses = [urls.parse("url", url) for url in config.urls]
@@ -62,10 +62,11 @@ def client_options(
 
 
 def proxy_for(address: urls.Address, variables: Mapping[str, str]) -> ProxyRule | None:
-    """Return the proxy for an address, or None: `http_proxy`, `https_proxy`, `all_proxy`, unless `no_proxy` names it.
+    """Return the proxy for an address; None if no proxy is set, or `no_proxy` excludes the address.
 
-    The variables have the same meaning as for curl. A lower-case variable has precedence, and if it is empty, the one
-    in capitals is ignored. `HTTP_PROXY` is not read within CGI, where a request can set it (httpoxy.org).
+    `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` have the same meaning as for curl. If a variable exists in
+    lower case, even empty, its form in capitals is ignored. `HTTP_PROXY` is not read in a CGI script, where the sender
+    of a request can set it (httpoxy.org).
 
     Raises:
         InvalidConfiguration: a variable that applies to this address is invalid.
@@ -95,18 +96,19 @@ def proxy_for(address: urls.Address, variables: Mapping[str, str]) -> ProxyRule 
 
 
 def is_excepted(address: urls.Address, variable: str, value: str) -> bool:
-    """Return whether `no_proxy` excludes an address from the proxy: by host, parent domain, network, or `*`.
+    """Return whether `no_proxy` excludes an address: whether an entry is `*`, or matches its host, domain or network.
 
-    Entries are separated by commas or white space; a leading dot has no effect; a port has to match.
+    Entries are separated by commas or white space. A leading dot has no effect. If an entry has a port, the port of the
+    address must be the same.
 
     Raises:
-        InvalidConfiguration: an entry looks like a number or a network, and is not valid.
+        InvalidConfiguration: an entry looks like an IP address or a network, but is not valid.
     """
     return any(_excepts(entry, address, variable) for entry in re.split(r"[,\s]+", value) if entry)
 
 
 def tls_context(ca_file: str, variables: Mapping[str, str]) -> ssl.SSLContext:
-    """Return a context that trusts `ca_file`, SSL_CERT_FILE or SSL_CERT_DIR, or else the certificates of httpx.
+    """Return a TLS context that trusts `ca_file`, or else SSL_CERT_FILE or SSL_CERT_DIR, or else the defaults of httpx.
 
     Raises:
         InvalidConfiguration: the file or folder does not exist, or contains no certificate.
@@ -145,7 +147,7 @@ def _excepts(entry: str, address: urls.Address, variable: str) -> bool:
 
 
 def _entry_parts(entry: str, variable: str) -> tuple[str, int | None]:
-    """Split an entry into host or network, without brackets, and port."""
+    """Split an entry of `no_proxy` into its host or network, without brackets, and its port; None without a port."""
     if entry.startswith("["):
         host, bracket, rest = entry[1:].partition("]")
         if bracket and rest.startswith("/"):
@@ -189,7 +191,7 @@ def _proxy(rule: ProxyRule, context: ssl.SSLContext) -> httpx.Proxy:
 
 
 def _no_certificates() -> ssl.SSLContext:
-    # Nothing is encrypted, and reading all certificates would take 30 ms.
+    # Without TLS no certificate is needed, and reading all of them would take 30 ms.
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
@@ -213,7 +215,7 @@ def _trusting(variable: str, path: str, *, is_folder: bool) -> ssl.SSLContext:
 
 
 def _check_file(path: str) -> None:
-    # Before OpenSSL opens it, which would block on a pipe.
+    # Checked before OpenSSL opens the path, because opening a pipe would block.
     if not stat.S_ISREG(Path(path).stat().st_mode):
         raise ValueError("it is not a file")
 

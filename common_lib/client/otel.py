@@ -1,6 +1,7 @@
-"""Metrics and span events of a client in OpenTelemetry, and traces that continue at the server.
+"""Report the metrics, span events and traces of a client through OpenTelemetry.
 
-Needs the extra `otel`, which installs the API alone: the service chooses and configures an SDK.
+This module needs the extra `otel`, which installs only the API of OpenTelemetry. The service installs and configures an
+SDK.
 """
 
 from collections.abc import Iterable
@@ -15,9 +16,9 @@ _NAME: Final = "common_lib.client"
 
 
 class OpenTelemetry(Telemetry):
-    """Telemetry that counts events, times attempts, adds both to the current span, and sends its trace.
+    """Telemetry that records metrics and span events in OpenTelemetry, and sends the current trace to the server.
 
-    Source of the header: W3C Trace Context, section 3.2. Baggage is not sent: it is private to the service.
+    Source of the trace header: W3C Trace Context, section 3.2. Baggage is private to the service, so it is not sent.
     """
 
     def __init__(
@@ -25,12 +26,12 @@ class OpenTelemetry(Telemetry):
         meter_provider: metrics.MeterProvider | None = None,
     ) -> None:
         meter = metrics.get_meter(_NAME, meter_provider=meter_provider)
-        self._took = meter.create_histogram("registry.client.attempt.duration", "s", "How long attempts took.")
-        self._count = meter.create_counter("registry.client.happenings", "1", "Retries, stale answers, and the like.")
+        self._took = meter.create_histogram("registry.client.attempt.duration", "s", "Duration of attempts.")
+        self._count = meter.create_counter("registry.client.happenings", "1", "Number of retries and other events.")
         self._trace_context = TraceContextTextMapPropagator()
 
     def on(self, event: ClientEvent, key: str, **facts: Any) -> None:
-        """Count or time the event, and add it to the current span."""
+        """Record the duration of an attempt, or count any other event, and add the event to the current span."""
         if event == "attempt":
             outcome = str(facts["outcome"])
             has_answer = outcome.startswith("status ")
@@ -44,7 +45,7 @@ class OpenTelemetry(Telemetry):
             span.add_event(f"registry.{event}", {"registry.circuit": key, **values})
 
     def headers(self) -> Iterable[tuple[str, str]]:
-        """Return `traceparent` and `tracestate` of the current span, if there is one."""
+        """Return the headers `traceparent` and `tracestate` of the current span; empty without a span."""
         carrier: dict[str, str] = {}
         self._trace_context.inject(carrier)
         return carrier.items()

@@ -1,4 +1,7 @@
-"""Judgements about the outcome of one attempt, which is an `Answer` or a `Failure`."""
+"""Classify the outcome of one attempt: whether to retry, how long to wait, and how the circuit counts the outcome.
+
+An outcome is an `Answer` of the server, or a `Failure` of the network.
+"""
 
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -16,9 +19,9 @@ Outcome = Answer | Failure
 
 
 def retry_after_s(outcome: Outcome) -> float | None:
-    """Return how many seconds the server asks the client to wait; None if it does not ask, or not in a valid form.
+    """Return how many seconds the server asks the client to wait; None if `Retry-After` is missing or invalid.
 
-    A date is compared with the server's own clock; one in the past means now.
+    A date in `Retry-After` is compared with the `Date` header of the same answer. For a date in the past, return 0.0.
 
     Source: RFC 9110, section 10.2.3.
     """
@@ -35,7 +38,7 @@ def retry_after_s(outcome: Outcome) -> float | None:
 
 
 def is_retryable(outcome: Outcome) -> bool:
-    """Return whether another attempt may succeed."""
+    """Return whether another attempt of the same request may succeed."""
     return isinstance(outcome, Failure) or outcome.status in RETRIED_STATUS or is_in_flight(outcome)
 
 
@@ -45,7 +48,7 @@ def is_in_flight(outcome: Outcome) -> bool:
 
 
 def is_rate_limited(outcome: Outcome) -> bool:
-    """Return whether the server accepts no more requests of this caller for a while."""
+    """Return whether the server refused the request because the caller has sent too many requests (429)."""
     return isinstance(outcome, Answer) and outcome.status == RATE_LIMITED
 
 
@@ -57,17 +60,17 @@ def may_have_effect(outcome: Outcome) -> bool:
 
 
 def is_deadline_exceeded(outcome: Answer) -> bool:
-    """Return whether the server gave up because the deadline of the caller had passed."""
+    """Return whether the server stopped the request because the deadline of the caller had passed."""
     return outcome.status == _GATEWAY_TIMEOUT and b'"deadline_exceeded"' in outcome.body
 
 
 def is_inconclusive(outcome: Outcome) -> bool:
-    """Return whether an outcome shows nothing about the server, because the client ended or delayed the attempt."""
+    """Return whether the circuit ignores an outcome, because the client itself ended or delayed the attempt."""
     return isinstance(outcome, Failure) and outcome.kind in {DeadlineExceeded, TooManyCalls}
 
 
 def is_server_failure(outcome: Outcome) -> bool:
-    """Return whether an outcome counts as a failure in the circuit; 429 comes from a server that protects itself."""
+    """Return whether the circuit counts an outcome as a failure. Status 429 does not count: that server works."""
     return isinstance(outcome, Failure) or outcome.status >= 500  # noqa: PLR2004 - failures of the server
 
 

@@ -1,4 +1,4 @@
-"""Metrics of a client in Prometheus; needs the extra `prometheus`."""
+"""Report the metrics of a client to Prometheus. This module needs the extra `prometheus`."""
 
 from typing import Any, Final
 
@@ -12,8 +12,8 @@ _STATES: Final = {"close": 0, "half-open": 1, "open": 2}
 class Prometheus(Telemetry):
     """Telemetry that counts attempts, retries and stale answers, and exports the state of each circuit.
 
-    One instance serves all clients of a process. The label `circuit` is an endpoint and a class of routes, `outcome`
-    the class of a status, such as `2xx`, or `none` if there was no answer.
+    All clients of a process share one instance. The label `circuit` contains an endpoint and a class of routes. The
+    label `outcome` contains the class of the status, such as `2xx`, or `none` if there was no answer.
 
     Example:
         >>> telemetry = Prometheus(CollectorRegistry())
@@ -22,23 +22,23 @@ class Prometheus(Telemetry):
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self._took = Histogram(
-            "registry_client_attempt_seconds", "How long attempts took.", ["circuit", "outcome"], registry=registry
+            "registry_client_attempt_seconds", "Duration of attempts.", ["circuit", "outcome"], registry=registry
         )
         self._counters = {
             "retry": _counter("registry_client_retries", "Attempts after the first one.", registry),
             "stale": _counter(
                 "registry_client_stale_answers",
-                "Stored answers served after a failure.",
+                "Stored answers that were served after a failure.",
                 registry,
             ),
-            "budget": _counter("registry_client_refused_retries", "Retries that the budget refused.", registry),
+            "budget": _counter("registry_client_refused_retries", "Retries that the retry budget refused.", registry),
         }
         self._state = Gauge(
-            "registry_client_circuit_state", "0 closed, 1 half open, 2 open.", ["circuit"], registry=registry
+            "registry_client_circuit_state", "State: 0 closed, 1 half open, 2 open.", ["circuit"], registry=registry
         )
 
     def on(self, event: ClientEvent, key: str, **facts: Any) -> None:
-        """Count the event."""
+        """Record an event in the metrics."""
         if event == "attempt":
             self._took.labels(key, outcome_class(str(facts["outcome"]))).observe(facts["took_s"])
         elif event in _STATES:
@@ -48,7 +48,7 @@ class Prometheus(Telemetry):
 
 
 def outcome_class(outcome: str) -> str:
-    """Reduce an outcome to `2xx` to `5xx`, or `none` for no answer, so that there are few series."""
+    """Return the class of a status, such as `2xx`, or `none` if there was no answer, to limit the number of series."""
     return f"{outcome[7]}xx" if outcome.startswith("status ") else "none"
 
 

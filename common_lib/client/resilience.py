@@ -1,11 +1,12 @@
-"""Retries, bulkhead, circuit breaker and deadline around each attempt, without any input or output of their own.
+"""Apply retries, bulkhead, circuit breaker and deadline to each call, without any input or output.
 
-The chain is a generator: it yields `Send` and `Pause`, and a driver carries them out and sends back the outcome. So the
-blocking and the asynchronous client follow the same rules by running the same code:
+The chain is a generator. It yields the steps `Send` and `Pause`. A driver executes each step and returns its outcome.
+So the blocking and the asynchronous client run the same code, in this order:
 
 deadline → retry, within a budget → bulkhead → circuit breaker → attempt timeout → transport
 
-Retry is outside the breaker, so the breaker sees every attempt; a call is not retried while its circuit is open.
+The retry is outside the circuit breaker, so the circuit counts every attempt. A call is not retried while its circuit
+is open.
 """
 
 import math
@@ -40,7 +41,7 @@ from common_lib.operations.base import Answer, Operation, RouteClass, refusal
 if TYPE_CHECKING:
     from tenacity import Future, RetryCallState, Retrying
 
-# An attempt that had less than this share of its timeout was cut short by the deadline.
+# If an attempt had less than this share of its full timeout, its timeout counts as the end of the deadline.
 _FAIR_SHARE: Final = 0.9
 _EVENTS: Final[dict[str, ClientEvent]] = {"opened": "open", "half-opened": "half-open", "closed": "close"}
 OutcomeSteps = Generator[Send | Pause, Any, Outcome]
@@ -48,7 +49,7 @@ OutcomeSteps = Generator[Send | Pause, Any, Outcome]
 
 @dataclass(frozen=True, slots=True)
 class CircuitState:
-    """The state of a circuit (`closed`, `opened`, `half-opened` during a probe), and how long it stays open."""
+    """The state of a circuit (`closed`, `opened`, or `half-opened` during a probe), and how long it rejects calls."""
 
     state: str
     retry_after_s: float
@@ -79,16 +80,16 @@ class Resilience:
         self.breakers = Breakers(config.breaker, clock=clock, uniform=uniform, listener=self._on_state_change)
 
     def steps(self, operation: Operation[Any], began: float | None = None) -> AttemptSteps:
-        """Run the attempts of one call, with pauses of full jitter between them, within the deadline.
+        """Run the attempts of one call within its deadline, with random pauses between the attempts.
 
-        The deadline counts from now, or from the time `began` on the clock of this client.
+        The deadline counts from `began`, a time on the clock of this client, or else from now.
 
-        Every operation may be repeated: reads change nothing, writes carry an Idempotency-Key, bytes go by digest.
+        Every operation can be repeated: reads change nothing, writes have an Idempotency-Key, and bytes have a digest.
         Source of the pauses: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015 (full jitter).
 
         Raises:
-            RegistryUnavailable: no attempt was answered. ServerFailed if the last answer was a failure of the server,
-                RateLimited if the server accepts no more requests of this caller for a while.
+            RegistryUnavailable: no attempt got a valid answer. It is `ServerFailed` if the server failed, and
+                `RateLimited` if the caller has sent too many requests.
         """
         attempts = _Attempts(self, operation, began)
         try:
@@ -101,14 +102,14 @@ class Resilience:
             raise
 
     def _retry(self, attempts: "_Attempts", outcome: Outcome) -> AttemptSteps:
-        # Most calls end before this: tenacity, which decides here, is imported and set up only after a failure.
+        # Most calls never come here, so tenacity is imported and set up only after a failure.
         from tenacity import DoSleep, RetryCallState  # noqa: PLC0415 - see above
 
         retrying = self._retrying(attempts)
         retrying.begin()
         state = RetryCallState(retrying, None, (), {})
         state.set_result(outcome)
-        # tenacity's own drivers are loops like this one: they sleep where this one yields a step.
+        # This loop is like that of tenacity, but yields a step instead of sleeping.
         while isinstance(pause_s := retrying.iter(state), DoSleep):
             self.notify("retry", attempts.key, pause_s=float(pause_s))
             yield Pause(float(pause_s))
@@ -117,7 +118,7 @@ class Resilience:
             try:
                 state.set_result((yield from attempts.attempt()))
             except RegistryUnavailable:
-                # Rejected, so never sent.
+                # The retry was rejected, so it was never sent.
                 if is_paid:
                     self.budget.refund()
                 raise
@@ -132,8 +133,8 @@ class Resilience:
             last = _last(state)
             doublings = 0 if attempts.is_executing(last) else state.attempt_number - 1
             longest_s = min(config.longest_pause_s, config.first_pause_s * 2**doublings)
-            # With several endpoints the next attempt goes to another one, which may not ask for a pause; after a 429 it
-            # goes to the same one, which is healthy.
+            # With several endpoints, the next attempt uses another endpoint, which may not require a pause. After a 429
+            # it uses the same endpoint, which works.
             goes_elsewhere = config.replicas and not outcomes.is_rate_limited(last)
             server_s = outcomes.retry_after_s(last) or 0.0
             floor_s = self.endpoints.retry_after_s(attempts.route_class) if goes_elsewhere else server_s
@@ -147,8 +148,8 @@ class Resilience:
             # A pause is useless if every circuit is still open after it.
             if self.is_rejecting(attempts.route_class, sleep_s):
                 return True
-            # Last, for a token is spent only if nothing else forbids the retry. Waiting for a write that the server is
-            # executing costs the server little, and no token.
+            # Checked last, so that a token is spent only if nothing else forbids the retry. A repeated request for a
+            # write that the server is executing costs the server little, so it costs no token.
             if is_executing or self.budget.withdraw():
                 return False
             self.notify("budget", attempts.key)
@@ -163,16 +164,16 @@ class Resilience:
         notify(self.telemetry, event, key, **facts)
 
     def is_rejecting(self, route_class: RouteClass, in_s: float = 0.0) -> bool:
-        """Return whether every circuit will be open in so many seconds, and so reject a call without an attempt."""
+        """Return whether all circuits of a class of routes will still reject calls after `in_s` seconds."""
         circuits = map(self.breakers.circuit, self.endpoints.order(route_class))
         return all(circuit.remaining_s() > in_s for circuit in circuits)
 
     def circuits(self) -> dict[str, CircuitState]:
-        """Return the circuits that calls have used, by endpoint and class of routes."""
+        """Return the state of each circuit that calls have used; the key is the endpoint and the class of routes."""
         return {each.name: CircuitState(each.state, each.remaining_s()) for each in self.breakers.circuits()}
 
     def enter_bulkhead(self, key: str, limit: int) -> bool:
-        """Count one more call under way. Return False, without counting it, if that would exceed the limit."""
+        """Add a call to the calls in progress. Return False, and do not add it, if `limit` is reached."""
         with self._lock:
             count = self._under_way.get(key, 0)
             if count >= limit:
@@ -181,7 +182,7 @@ class Resilience:
             return True
 
     def leave_bulkhead(self, key: str) -> None:
-        """Count one call less under way."""
+        """Remove a call from the calls in progress."""
         with self._lock:
             self._under_way[key] -= 1
 
@@ -190,7 +191,7 @@ class Resilience:
 
 
 class _Attempts:
-    """The attempts of one call, and its deadline."""
+    """One call: its deadline, and its attempts until now."""
 
     def __init__(self, resilience: Resilience, operation: Operation[Any], began: float | None) -> None:
         self._resilience = resilience
@@ -211,9 +212,9 @@ class _Attempts:
         self.key = f"{config.url} {operation.route_class}"
 
     def is_executing(self, outcome: Outcome) -> bool:
-        """Return whether the server is still executing this write, so that the client has to ask again for its result.
+        """Return whether the server is still executing this write, so that the client must repeat it to get its result.
 
-        An upload is excluded: there another part is under way, and repeating this one would send its bytes for nothing.
+        Return False for an upload: the server is receiving another part, and would not accept the repeated bytes.
         """
         return self.route_class == "write" and outcomes.is_in_flight(outcome)
 
@@ -243,7 +244,7 @@ class _Attempts:
 
     def _within_bulkhead(self) -> OutcomeSteps:
         if not self._resilience.enter_bulkhead(self.key, self._config.most_calls):
-            detail = f"{self.key}: {self._config.most_calls} calls are under way, the limit of most_calls"
+            detail = f"{self.key}: {self._config.most_calls} calls are in progress, which is the limit of most_calls"
             raise TooManyCalls(detail, tried=self._tried)
         try:
             return (yield from self._within_breaker())
@@ -260,7 +261,7 @@ class _Attempts:
                 outcome = yield self._send(timeout_s)
                 self.may_have_effect = self.may_have_effect or outcomes.may_have_effect(outcome)
                 if self._was_cut_short(outcome, timeout_s):
-                    outcome = Failure(DeadlineExceeded, f"{self.key}: the deadline cut the attempt short")
+                    outcome = Failure(DeadlineExceeded, f"{self.key}: the deadline passed during the attempt")
                 if outcomes.is_inconclusive(outcome):
                     raise Inconclusive  # noqa: TRY301 - purgatory takes results as exceptions
                 if outcomes.is_server_failure(outcome):
@@ -295,14 +296,14 @@ class _Attempts:
         return Send(timeout_s, headers, self.key.partition(" ")[0] if self._config.replicas else "")
 
     def _was_cut_short(self, outcome: Outcome, timeout_s: float) -> bool:
-        """Return whether the deadline ended the attempt, at the client or at the server, before its own timeout."""
+        """Return whether the deadline of the call ended the attempt before the timeout of an attempt."""
         is_timeout = (
             outcome.kind is AnswerTimedOut if isinstance(outcome, Failure) else outcomes.is_deadline_exceeded(outcome)
         )
         return is_timeout and timeout_s < _FAIR_SHARE * self._full_timeout_s
 
     def answer_or_raise(self, outcome: Outcome) -> Answer:
-        """Return the answer, or raise the error that the last outcome stands for."""
+        """Return the answer of the last attempt, or raise the error for its failure."""
         if isinstance(outcome, Failure):
             raise outcome.kind(outcome.detail, tried=self._tried)
         if outcome.status in outcomes.RETRIED_STATUS:

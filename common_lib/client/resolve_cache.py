@@ -1,4 +1,4 @@
-"""The answers to resolves that a client has received, served while they are fresh, or stale in an outage.
+"""Store the answers to resolves that a client receives, and serve them while they are fresh, or during an outage.
 
 ```
 age      0 ─── fresh_s ─────── revalidate_s ─────────────────────── stale_s ───▶
@@ -9,9 +9,9 @@ age      0 ─── fresh_s ─────── revalidate_s ─────�
 Calls for the same path share one request (single-flight). If the last request failed a moment ago, a stored answer is
 served at once and refreshed in the background, so that callers do not wait for a registry that hangs.
 
-Only successful answers to resolves are stored. A refusal by the registry is always passed on: if a version does not
-exist or is recalled, its stored answer is removed; if the token is refused, the stored answer is served only to callers
-who ask for that. A refusal by something else on the way, such as the 404 of a proxy, does not count as one.
+Only successful answers to resolves are stored. If the registry refuses a request because a version does not exist or is
+recalled, the stored answer is removed and the caller gets the error. If the registry refuses the token, the stored
+answer is served only to callers who allow this. An error of a proxy, such as its own 404, does not count as a refusal.
 
 Source: RFC 9111 (HTTP Caching) and RFC 5861 (stale-while-revalidate, stale-if-error).
 """
@@ -53,7 +53,7 @@ _DENIED: Final = (Unauthenticated, Forbidden)
 
 
 class ResolveCache:
-    """The stored answers of one client, shared by its threads or tasks, and with its next process through a file."""
+    """The stored answers of one client, shared by its threads and tasks, and saved in a file for later processes."""
 
     def __init__(
         self,
@@ -73,8 +73,8 @@ class ResolveCache:
         self._lock = threading.Lock()
         self._saving = threading.Lock()
         self._flights = SingleFlight()
-        # Paths that were refused or changed, and when: written with each save, for another process may have saved its
-        # older answer in between.
+        # Paths that were refused or changed, and the time. They are written with each save, because another process may
+        # have saved its older answer in the meantime.
         self._negative: dict[str, float] = {}
         self._has_unsaved = False
         self._saved_at = -math.inf
@@ -84,7 +84,7 @@ class ResolveCache:
 
     @classmethod
     def of(cls, config: RegistryConfig, telemetry: Telemetry) -> "ResolveCache | None":
-        """Make the cache that a configuration asks for; None if it asks for none."""
+        """Create the cache for a configuration; return None if `config.resolve` is None."""
         rules = config.resolve
         if rules is None:
             return None
@@ -95,7 +95,7 @@ class ResolveCache:
         return cls(rules, telemetry, file=file, patience_s=config.deadline_s)
 
     def copy_for_fork(self) -> "ResolveCache":
-        """Return a copy for a forked process, with new locks and without flights: the parent's threads hold those."""
+        """Return a copy for a forked process, with new locks and no flights, which belong to threads of the parent."""
         clone = copy.copy(self)
         clone._lock, clone._saving, clone._flights = threading.Lock(), threading.Lock(), SingleFlight()  # noqa: SLF001 - itself
         clone._entries, clone._negative = dict(self._entries), dict(self._negative)  # noqa: SLF001 - the same
@@ -104,13 +104,13 @@ class ResolveCache:
     def steps(
         self, operation: Operation[Any], fetch: Fetch, is_rejecting: Callable[[], bool] = lambda: False
     ) -> CallSteps:
-        """Run one call: serve a fresh answer without any step, otherwise run the steps of `fetch`.
+        """Run one call: return a stored answer if it may be served at once, otherwise run the steps of `fetch`.
 
-        While `is_rejecting` returns True, nothing is refreshed in the background either: every attempt would be
-        rejected, and starting a thread for that costs a millisecond where an answer takes microseconds.
+        While `is_rejecting()` is True, no answer is refreshed in the background: the circuits would reject every
+        attempt, and to start a thread takes much longer than to serve an answer.
 
         Raises:
-            RegistryUnavailable: the registry does not answer, and no stored answer is young enough.
+            RegistryUnavailable: the registry does not answer, and a stored answer is missing or too old.
         """
         if operation.route_class != "resolve":
             return (yield from self._bypass(operation, fetch))
@@ -127,7 +127,7 @@ class ResolveCache:
         return (yield from self._fetch_or_serve_stale(operation, fetch, limits))
 
     def refresh_steps(self, operation: Operation[Any], fetch: Fetch) -> CallSteps:
-        """Run a refresh in the background, for which `steps` has yielded `Refresh`.
+        """Fetch an answer in the background, after `steps` has yielded `Refresh`, and store it.
 
         Raises:
             RegistryUnavailable: the registry does not answer; the next caller starts another refresh.
@@ -137,19 +137,19 @@ class ResolveCache:
         return answer
 
     def abandon_refresh(self, operation: Operation[Any], flight: Flight) -> None:
-        """End a refresh that never started, so that the next caller starts another one."""
+        """End a refresh whose background work did not start, so that the next caller starts another refresh."""
         self._flights.end(operation.path, flight, None)
 
     def save(self) -> None:
-        """Write the cache file if there is one and something has changed since the last save."""
-        # Waits for a save under way: when the interpreter ends, the thread that saves must not be cut off.
+        """Write the cache file, if the cache has a file and has changed since the last save."""
+        # Waits for a save in progress, so that the end of the interpreter does not interrupt it.
         with self._saving:
             if self._file is None or not self._has_unsaved:
                 return
             with self._lock:
                 self._has_unsaved = False
                 negative = dict(self._negative)
-                # Entries that came from the file are left out: another process may have fetched them since.
+                # Entries that came from the file are not written: another process may have stored newer ones.
                 fetched = [(path, entry) for path, entry in self._entries.items() if entry.source == "cache"]
             now = self._clock()
             self._file.save(
@@ -161,7 +161,7 @@ class ResolveCache:
         try:
             return (yield from fetch())
         finally:
-            # Also after a failure: the registry may have made the change and its answer may be lost.
+            # Also after a failure: the registry may have made the change although its answer was lost.
             if operation.method != "GET":
                 self._invalidate_model(operation.path)
 
@@ -176,7 +176,7 @@ class ResolveCache:
         return self._serve(entry, age_s, entry.failure, _REFRESHING)
 
     def _fetch_or_serve_stale(self, operation: Operation[Any], fetch: Fetch, limits: Limits) -> CallSteps:
-        """Return the registry's answer, or a stale one if the registry does not answer or refuses the token."""
+        """Return the answer of the registry, or a stored answer if it does not answer or refuses the token."""
         try:
             answer, error = yield from self._join_or_fetch(operation, fetch)
         except (RegistryUnavailable, InvalidConfiguration) as failure:
@@ -192,14 +192,14 @@ class ResolveCache:
         return self._stale_answer(operation.path, limits, str(error)) or answer
 
     def _join_or_fetch(self, operation: Operation[Any], fetch: Fetch) -> CheckedSteps:
-        """Wait for the flight of another call for the same path, or start one."""
+        """Return the result of another call that is fetching the same path. Without such a call, fetch the path."""
         began = self._clock()
         remaining = remaining_s()
         patience_s = self._patience_s if remaining is None else min(self._patience_s, remaining)
         while True:
             flight, is_new = self._flights.join(operation.path, self._clock())
             if not is_new and not self._rules.fresh_s:
-                # If no answer counts as fresh, that of a flight that began before this call is too old.
+                # If `fresh_s` is 0, the answer of a flight that began before this call is too old.
                 flight, is_new = self._flights.detached(self._clock()), True
             if is_new:
                 return (yield from self._fetch(operation, lambda: fetch(began), flight))
@@ -208,7 +208,7 @@ class ResolveCache:
                 raise DeadlineExceeded(f"{operation.path}: the deadline has passed")
             result: FlightResult = yield Wait(flight.result, left_s)
             if isinstance(result, RegistryError):
-                # A copy: the traceback of an error grows each time it is raised.
+                # Raise a copy, because the traceback of an error grows each time the error is raised.
                 raise copy.copy(result)
             if result is not None:
                 return result
@@ -221,7 +221,7 @@ class ResolveCache:
             result = (answer, _error_of(operation, answer))
             is_save_due = self._store(operation.path, flight, *result)
         except (RegistryUnavailable, InvalidConfiguration) as error:
-            # The deadline of this call concerns no other call.
+            # The deadline of this call does not apply to the calls that wait for this flight.
             if not isinstance(error, DeadlineExceeded):
                 result = error
                 self._record_failure(operation.path, str(error))
@@ -233,7 +233,7 @@ class ResolveCache:
         return result
 
     def _store(self, path: str, flight: Flight, answer: Answer, error: RegistryError | None) -> bool:
-        """Store an answer, or remove the entry that the registry refused. Return whether a save is due."""
+        """Store a successful answer; after a refusal, remove the stored one. Return whether to save the file now."""
         if isinstance(error, _DENIED) or not isinstance(error, RequestRefused | None):
             self._record_failure(path, str(error), is_denied=isinstance(error, _DENIED))
             return False
@@ -242,7 +242,7 @@ class ResolveCache:
                 return False
             self._entries.pop(path, None)
             if error is None:
-                # Behind all others: the entry that was fetched longest ago is evicted first.
+                # Added at the end: the entry at the beginning, which is the oldest, is evicted first.
                 self._entries[path] = Entry(answer, flight.began_at, "cache")
                 self._negative.pop(path, None)
                 if len(self._entries) > _MAX_ENTRIES:
@@ -268,7 +268,7 @@ class ResolveCache:
         return Limits.of(self._rules, operation.staleness, eager=operation.eager)
 
     def _stale_answer(self, path: str, limits: Limits, reason: str) -> Answer | None:
-        """Return the stored answer to serve because of a failure; None if nothing is stored or it is too old."""
+        """Return the stored answer to serve after a failure; None if no answer is stored, or its age is not allowed."""
         entry = self._entries.get(path)
         if entry is None:
             return None
@@ -276,7 +276,7 @@ class ResolveCache:
         return self._serve(entry, age_s, reason) if limits.may_serve_stale(entry, age_s) else None
 
     def _serve(self, entry: Entry, age_s: float, failure: str, reason_if_stale: str = "") -> Answer:
-        """Return a stored answer with its provenance; a failure makes it stale at any age."""
+        """Return a stored answer with its provenance. After a failure, the answer is marked as stale at any age."""
         if failure:
             notify(self._telemetry, "stale", "resolve", age_s=round(age_s, 3), reason=failure)
         stale = age_s >= self._rules.fresh_s or bool(failure)
@@ -285,7 +285,7 @@ class ResolveCache:
         return Answer(entry.answer.status, entry.answer.headers, entry.answer.body, provenance)
 
     def _invalidate_model(self, path: str) -> None:
-        """Remove the entries of a model that this client has changed."""
+        """Remove the stored answers of the model in `path`, because this client has changed the model."""
         segments = path.split("/")
         if segments[2:3] != ["models"] or len(segments) < _NAME:
             return
@@ -306,13 +306,13 @@ class ResolveCache:
     def _load(self, answers: Mapping[str, StoredAnswer]) -> None:
         now = self._clock()
         for path, answer in answers.items():
-            # An answer from the future by the clock of this machine may be of any age: it has to be revalidated.
+            # An answer with a timestamp in the future may have any age, so it must be revalidated.
             age_s = self._rules.revalidate_s if answer.age_s is None else answer.age_s
             self._entries[path] = Entry(Answer(_OK, {}, answer.body), now - age_s, "disk-cache")
 
 
 def _error_of(operation: Operation[Any], answer: Answer) -> RegistryError | None:
-    """Return the error that an answer stands for: a refusal, or that it is not an answer of a registry."""
+    """Return the error in an answer: a refusal, or an answer that is not from a registry. Return None for a success."""
     try:
         operation.result(answer)
     except RegistryError as error:

@@ -1,4 +1,4 @@
-"""The retry budget: retries may be a share of all calls, so that a sick server does not receive many times its load.
+"""The retry budget: it limits retries to a share of all calls, so that retries do not overload a failing server.
 
 Source: "Site Reliability Engineering", chapter 21 (Handling Overload), O'Reilly 2016.
 """
@@ -7,7 +7,7 @@ import threading
 
 
 class RetryBudget:
-    """Tokens: each call adds `ratio` of a token, each retry costs one, and there are at most `limit`."""
+    """The budget of retry tokens: each call adds `ratio` tokens, up to `limit`, and each retry takes one token."""
 
     def __init__(self, ratio: float, limit: float) -> None:
         self._ratio = ratio
@@ -17,16 +17,16 @@ class RetryBudget:
 
     @property
     def tokens(self) -> float:
-        """Number of retries that are allowed now."""
+        """The number of tokens now, which is the number of retries that are allowed."""
         return self._tokens
 
     def deposit(self) -> None:
-        """Add the share of one call, when its first attempt is sent."""
+        """Add `ratio` tokens, up to `limit`, because a call sends its first attempt."""
         with self._lock:
             self._tokens = min(self._limit, self._tokens + self._ratio)
 
     def withdraw(self) -> bool:
-        """Take the token for one retry. Return False if the budget has none."""
+        """Take one token for a retry. Return False if there is less than one token."""
         with self._lock:
             if self._tokens < 1:
                 return False
@@ -34,6 +34,6 @@ class RetryBudget:
             return True
 
     def refund(self) -> None:
-        """Return the token of a retry that was not sent after all."""
+        """Add back the token of a retry that was not sent."""
         with self._lock:
             self._tokens = min(self._limit, self._tokens + 1)

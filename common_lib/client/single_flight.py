@@ -11,15 +11,18 @@ from dataclasses import dataclass, field
 from common_lib.errors import RegistryError
 from common_lib.operations.base import Answer
 
-# An answer, with the error that it stands for if it is not a success.
+# An answer, and the error in it; None if the answer is a success.
 CheckedAnswer = tuple[Answer, RegistryError | None]
-# An error if no answer came; None if the flight ended without a result, so that another call has to fetch.
+# `RegistryError` if there was no answer; None if the flight ended without a result, so that another call must fetch.
 FlightResult = CheckedAnswer | RegistryError | None
 
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """A request under way: when it began on the client's clock, and how many changes the client had made by then."""
+    """A request in progress that several calls may share.
+
+    `began_at` is its start on the client's clock. `changes` is the number of changes that the client had made by then.
+    """
 
     began_at: float
     changes: int
@@ -27,7 +30,7 @@ class Flight:
 
 
 class SingleFlight:
-    """The flights of one client, by path."""
+    """The requests that one client has in progress (its flights), by path; calls for the same path share a flight."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -38,7 +41,7 @@ class SingleFlight:
         return path in self._flights
 
     def join(self, path: str, now: float) -> tuple[Flight, bool]:
-        """Return the flight for a path, and True if it is new: then the caller has to fetch and to end it."""
+        """Return the flight for a path, and whether it is new. If it is new, the caller must fetch the answer."""
         with self._lock:
             flight = self._flights.get(path)
             if flight is not None:
@@ -51,21 +54,21 @@ class SingleFlight:
         return Flight(now, self._changes)
 
     def end(self, path: str, flight: Flight, result: FlightResult) -> None:
-        """Pass the result of a flight to the calls that wait for it; a flight that has already ended stays as it is."""
+        """Pass a result to the calls that wait for a flight. If the flight has already ended, do nothing."""
         with self._lock:
             if self._flights.get(path) is flight:
                 del self._flights[path]
         with contextlib.suppress(InvalidStateError):
-            # Abandoned before, because the event loop of its caller ended.
+            # The flight was abandoned before, because the event loop of its caller ended.
             flight.result.set_result(result)
 
     def invalidate(self, prefix: str) -> None:
-        """Let later calls below a path start new flights: the client has changed something there."""
+        """Let later calls start new flights for paths with this prefix, because the client has changed data there."""
         with self._lock:
             self._changes += 1
             for path in [path for path in self._flights if path.startswith(prefix)]:
                 del self._flights[path]
 
     def is_current(self, flight: Flight) -> bool:
-        """Return whether the client has changed nothing since the flight began."""
+        """Return True if the client has made no changes since the flight began."""
         return flight.changes == self._changes

@@ -1,7 +1,7 @@
-"""The deadline of an attempt, enforced at each wait for the network.
+"""Enforce the deadline of an attempt at each wait for the network.
 
-httpx limits each wait by itself, so an answer of one byte a second would never end. Below httpx, each wait is cut to
-the time that the attempt still has.
+httpx limits only each single wait, so an answer of one byte per second would never time out. This module shortens each
+wait of httpx to the time that is left for the attempt.
 """
 
 import math
@@ -23,19 +23,19 @@ _Options = Iterable[httpcore.SOCKET_OPTION]
 
 
 def set_deadline(deadline: float) -> float:
-    """Set the deadline of this thread's or task's waits, on the monotonic clock. Return the deadline before this."""
+    """Set the deadline (a time of `time.monotonic`) of this thread or task. Return the deadline that was set before."""
     before = _deadline.get()
     _deadline.set(deadline)
     return before
 
 
 def cap_deadline(seconds: float) -> None:
-    """Move the deadline to so many seconds from now, if it is later."""
+    """Set the deadline to `seconds` from now, unless the current deadline is earlier."""
     _deadline.set(min(_deadline.get(), time.monotonic() + seconds))
 
 
 def install(client: httpx.Client | httpx.AsyncClient) -> None:
-    """Make the connections of a client obey `set_deadline`; a transport without connections is left as it is."""
+    """Make the connections of a client obey the deadline of `set_deadline`."""
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001 - httpx has no way to pass it on
         pool = getattr(transport, "_pool", None)
         if isinstance(pool, httpcore.ConnectionPool):
@@ -45,12 +45,12 @@ def install(client: httpx.Client | httpx.AsyncClient) -> None:
 
 
 def _is_socks(pool: object) -> bool:
-    # There the first bytes are those of the proxy.
+    # With SOCKS, the first bytes come from the proxy and are not HTTP.
     return "SOCKS" in type(pool).__name__
 
 
 def close_sockets(client: httpx.AsyncClient) -> None:
-    """Close the sockets of a client whose event loop has ended, without the loop, which would refuse."""
+    """Close the sockets of a client directly, because its event loop is closed and cannot close them."""
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001 - as in `install`
         pool = getattr(transport, "_pool", None)
         if isinstance(pool, httpcore.AsyncConnectionPool) and isinstance(pool._network_backend, _AsyncNetwork):  # noqa: SLF001 - the same
@@ -59,7 +59,7 @@ def close_sockets(client: httpx.AsyncClient) -> None:
 
 
 def _close_socket(stream: Any) -> None:
-    # httpcore's stream wraps anyio's, which may wrap another one below TLS, which wraps that of asyncio.
+    # The stream of httpcore wraps that of anyio. Below TLS there is one more stream. The innermost one is of asyncio.
     below = stream
     for name in ("_stream", "_stream", "transport_stream", "_transport"):
         below = getattr(below, name, below)
@@ -70,9 +70,9 @@ def _close_socket(stream: Any) -> None:
 
 
 def close_inherited_sockets(client: httpx.Client) -> None:
-    """Close this process's copies of the sockets of a client that belongs to the process it was forked from.
+    """Close the sockets that this process has inherited from its parent process by a fork.
 
-    Takes no lock of the client, which a thread of the parent may hold for ever, and sends nothing.
+    This function sends nothing, and takes no lock of the client, because a thread of the parent may hold the lock.
     """
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001 - the same
         network = getattr(getattr(transport, "_pool", None), "_network_backend", None)
@@ -91,7 +91,7 @@ def _left_s(timeout: float | None, timed_out: type[httpcore.TimeoutException]) -
 
 
 def _check_beginning(data: bytes) -> None:
-    # The parser would wait for a whole head: for ever, if a server of another protocol sends no more.
+    # The parser would wait for the complete head, for ever if a server of another protocol sends no more bytes.
     if data and not _HTTP.startswith(data[: len(_HTTP)]):
         raise httpcore.RemoteProtocolError(f"illegal status line: {data[:_MAX_TEXT]!r}")
 

@@ -1,4 +1,4 @@
-"""The steps that a call yields to its driver, which alone waits, sends and starts work: blocking or asynchronous."""
+"""The steps that a call yields. Its driver, blocking or asynchronous, executes each step and sends back the reply."""
 
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
@@ -13,9 +13,9 @@ Header = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Attempt the operation within so many seconds; the reply is an `Answer` or a `Failure`.
+    """The step that sends the operation once, within `timeout_s` seconds. Its reply is an `Answer` or a `Failure`.
 
-    `headers` are sent in addition to those of the operation; `url` is set only if there are several endpoints.
+    `headers` are sent in addition to the headers of the operation. `url` is set only if there are several endpoints.
     """
 
     timeout_s: float
@@ -25,14 +25,14 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait so many seconds."""
+    """The step that waits for `seconds` before the next attempt."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """Run `ResolveCache.refresh_steps` in the background."""
+    """The step that runs `ResolveCache.refresh_steps` in the background."""
 
     operation: Operation[Any]
     flight: Flight
@@ -40,7 +40,7 @@ class Refresh:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Wait at most so many seconds for the flight of another call; the reply is its result, None after a timeout."""
+    """The step that waits at most `seconds` for the flight of another call. Its reply is the result; None if late."""
 
     result: "Future[FlightResult]"
     seconds: float
@@ -48,11 +48,11 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Save:
-    """Write the cache file in the background."""
+    """The step that writes the cache file in the background."""
 
 
 AttemptSteps = Generator[Send | Pause, Any, Answer]
-# Starts the attempts of a call; its argument is when the call began, if that is before now.
+# A function that starts the attempts of a call. Its argument is the time when the call began; without it, now.
 Fetch = Callable[..., AttemptSteps]
 CallSteps = Generator[Send | Pause | Refresh | Wait | Save, Any, Answer]
 CheckedSteps = Generator[Send | Pause | Refresh | Wait | Save, Any, CheckedAnswer]

@@ -1,4 +1,4 @@
-"""One attempt of one operation over httpx; a failure of the network is returned as a value."""
+"""Send an operation once over httpx. A failure of the network is returned as a `Failure`, not raised."""
 
 import re
 import threading
@@ -22,7 +22,7 @@ CLASSES: tuple[RouteClass, ...] = get_args(RouteClass)
 
 
 class Transport:
-    """Attempts over a pool of blocking connections."""
+    """The blocking transport: it sends attempts over the connection pool of httpx."""
 
     def __init__(self, config: RegistryConfig, transport: httpx.BaseTransport | None = None) -> None:
         self._config = config
@@ -34,7 +34,7 @@ class Transport:
     def send(
         self, operation: Operation[Any], timeout_s: float, headers: Sequence[tuple[str, str]] = (), url: str = ""
     ) -> Answer | Failure:
-        """Send an operation once and read the whole answer, or write its bytes into the operation's sink."""
+        """Send an operation once. Return its answer, whose body goes to the operation's sink if there is one."""
         client = self._client or self._open()
         before = socket_deadline.set_deadline(time.monotonic() + timeout_s)
         try:
@@ -59,13 +59,13 @@ class Transport:
             socket_deadline.set_deadline(before)
 
     def close(self) -> None:
-        """Close the pool, if there is one."""
+        """Close the connection pool, if it was created."""
         self._closed = True
         if self._client is not None:
             self._client.close()
 
     def _open(self) -> httpx.Client:
-        """Make the pool, at the first attempt: a client that only reads local files needs no network settings."""
+        """Create the connection pool; only the first attempt does so, as a client of local files needs no network."""
         with self._lock:
             if self._client is None:
                 client = httpx.Client(**client_arguments(self._config, self._replaced, httpx.HTTPTransport))
@@ -76,23 +76,23 @@ class Transport:
             return self._client
 
     def abandon(self) -> None:
-        """Release the pool of the parent in a forked process; the parent continues to use it."""
+        """Release the connection pool in a forked process, without closing the connections of the parent process."""
         if self._client is not None:
             socket_deadline.close_inherited_sockets(self._client)
 
 
 def max_calls(config: RegistryConfig) -> int:
-    """Return how many calls of one class of routes may be under way, at all endpoints together."""
+    """Return how many calls of one class of routes may be in progress, at all endpoints together."""
     return config.most_calls * len(config.urls)
 
 
 def client_arguments(config: RegistryConfig, replaced: Any, transport: type[Any]) -> dict[str, Any]:
-    """Return the arguments of a client of httpx, with the transport that replaces the network if there is one."""
-    # Bodies are read raw, so that the hash is that of the bytes that were sent.
+    """Return the arguments for a client of httpx. `replaced` is a transport that replaces the network, or None."""
+    # Bodies are not compressed, because the hash is computed from the bytes that the server sent.
     headers = {"user-agent": "model-registry-client", "accept-encoding": "identity"}
     if config.token:
         headers["authorization"] = f"Bearer {config.token}"
-    # One for each call of all classes together: a class that hangs must not take the connections of another.
+    # Enough for the calls of all classes together: a class that hangs must not use up the connections of others.
     calls = max_calls(config)
     limits = httpx.Limits(max_connections=calls * len(CLASSES), max_keepalive_connections=calls)
     arguments = {"base_url": config.url, "headers": headers, "follow_redirects": False, "limits": limits}
@@ -102,14 +102,14 @@ def client_arguments(config: RegistryConfig, replaced: Any, transport: type[Any]
 
 
 def _no_cookies() -> CookieJar:
-    # The registry uses no cookies: one that a server set would be stored for ever and sent with each request.
+    # The registry uses no cookies. A cookie that a server sets would be stored for ever and sent with each request.
     return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
 
 
 def request_arguments(
     operation: Operation[Any], timeout_s: float, headers: Sequence[tuple[str, str]], url: str, config: RegistryConfig
 ) -> dict[str, Any]:
-    """Return the arguments of one request of httpx."""
+    """Return the arguments for one request of httpx: method, address, headers, query and timeout."""
     sent = [*operation.headers, *headers]
     if operation.body is not None and "content-type" not in dict(sent):
         sent.append(("content-type", "application/json"))
@@ -137,14 +137,14 @@ def _length(source: Source) -> int:
         raise InvalidRequest(
             f"{str(source.path)!r} cannot be read: {error.strerror}",
             code="invalid_path",
-            remedy="pass the path of a file",
+            remedy="pass the path of a file that this process can read",
             field="file",
             value=str(source.path),
         ) from None
 
 
 def start_offset(response: httpx.Response) -> int:
-    """Return the position in the file at which the bytes of an answer begin."""
+    """Return the position in the file where the bytes of an answer begin; 0 if the answer contains the whole file."""
     if response.status_code != httpx.codes.PARTIAL_CONTENT:
         return 0
     match = re.match(r"^bytes ([0-9]{1,18})-", response.headers.get("content-range", ""))
@@ -159,23 +159,23 @@ def to_answer(response: httpx.Response, body: bytes, url: str) -> Answer:
 
 
 def has_raw_bytes(response: httpx.Response) -> bool:
-    """Return whether a body consists of the bytes of a file, neither encoded nor the message of a proxy."""
+    """Return whether a body contains the bytes of a file: it is not compressed, and it is not a message of a proxy."""
     is_plain = response.headers.get("content-encoding", "identity").strip().lower() in {"", "identity"}
     return is_plain and response.status_code in {httpx.codes.OK, httpx.codes.PARTIAL_CONTENT}
 
 
 class Body:
-    """The body of an answer while it is received, limited in size; of a refusal only the beginning is read."""
+    """The body of an answer while the client receives it. Its size is limited; a refusal is read only up to a limit."""
 
     def __init__(self, operation: Operation[Any], response: httpx.Response, config: RegistryConfig) -> None:
         self.content = bytearray()
         self._is_success = response.is_success
         if operation.route_class == "blob":
-            # The transfer of the file had no time limit; this answer about it has one.
+            # The transfer of a file has no time limit, but its answer without the file has one.
             socket_deadline.cap_deadline(config.blob_timeout_s)
 
     def add(self, chunk: bytes) -> bool:
-        """Add a chunk. Return whether the rest is not needed."""
+        """Add a chunk to the body. Return True if the rest of the body is not needed."""
         if self._is_success and len(self.content) + len(chunk) > _MAX_BYTES:
             raise httpx.DecodingError(f"the answer has more than {_MAX_BYTES} bytes")
         self.content += chunk if self._is_success else chunk[: _MAX_REFUSAL_BYTES - len(self.content)]
@@ -184,7 +184,7 @@ class Body:
 
 def chunks_of(source: Source) -> Generator[bytes, None, None]:
     """Read the bytes to send, chunk by chunk."""
-    # Opened here: a generator that never starts would never close a file that was passed to it.
+    # The file is opened here, because a generator that never starts would never close it.
     with source.path.open("rb", buffering=0) as file:
         position = file.seek(source.start)
         end = position + _length(source)
@@ -196,5 +196,5 @@ def chunks_of(source: Source) -> Generator[bytes, None, None]:
 
 
 def _chunks(response: httpx.Response) -> Iterator[bytes]:
-    # A transport that replaces the network in a test may have read the whole body; httpx does not stream it again.
+    # A transport that replaces the network in a test may have read the whole body already.
     return iter([response.content]) if response.is_stream_consumed else response.iter_raw()

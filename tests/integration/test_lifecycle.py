@@ -223,7 +223,7 @@ def test_a_closed_client_raises_registry_closed(config: RegistryConfig, name: st
     for _ in range(2):
         registry.close()
     for call in (lambda: registry.resolve(PRODUCTION.format(name)), lambda: registry.models.get(name)):
-        with pytest.raises(RegistryClosed, match="make another one") as closed:
+        with pytest.raises(RegistryClosed, match="create a new client") as closed:
             call()
         assert not closed.value.retryable
 
