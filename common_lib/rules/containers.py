@@ -6,6 +6,8 @@ from typing import Final
 
 _BOMB_RATIO: Final = 100
 _BOMB_FLOOR: Final = 64 * 2**20
+# The bytes of a value by its wire type.
+_FIXED: Final = {1: 8, 5: 4}
 _NOT_PROTOBUF: Final = "not a protobuf message"
 
 
@@ -58,22 +60,19 @@ def protobuf_fields(content: bytes, start: int, end: int) -> Iterator[tuple[int,
         ValueError: the bytes are not a protobuf message.
     """
     while start < end:
-        tag, start = _varint(content, start, end)
-        wire, begin = tag & 7, start
+        tag, begin = _varint(content, start, end)
+        wire = tag & 7
         if wire == 0:
-            value, start = _varint(content, start, end)
-            yield tag >> 3, wire, begin, start, bool(value)
-            continue
-        if wire == 2:  # noqa: PLR2004 - length-delimited
-            length, begin = _varint(content, start, end)
+            # The number itself: like a length, it is 0 in an empty field.
+            length, start = _varint(content, begin, end)
         else:
-            length = {1: 8, 5: 4}.get(wire, -1)
-        start = begin + length
-        if tag < 8 or length < 0 or not begin <= start <= end:  # noqa: PLR2004 - no field has the number 0
+            length = _FIXED.get(wire, -1)
+            if wire == 2:  # noqa: PLR2004 - length-delimited
+                length, begin = _varint(content, begin, end)
+            start = begin + length
+        if tag < 8 or not begin <= start <= end:  # noqa: PLR2004 - no field has the number 0
             raise ValueError(_NOT_PROTOBUF)
         yield tag >> 3, wire, begin, start, length > 0
-    if start > end:
-        raise ValueError(_NOT_PROTOBUF)
 
 
 def _varint(content: bytes, place: int, end: int) -> tuple[int, int]:

@@ -151,6 +151,38 @@ def test_any_bytes_are_checked_without_an_error(content: bytes, form: formats.Fo
     zip_names(content)
 
 
+# Fields 1 (a varint of two bytes), 2 (three bytes), 3 (a double) and 4 (a float), and where each of them ends.
+MESSAGE = b"\x08\x96\x01" + b"\x12\x03abc" + b"\x19" + bytes(8) + b"\x25" + bytes(4)
+ENDS = [3, 8, 17, 22]
+
+
+def test_the_fields_of_a_protobuf_message_are_found() -> None:
+    """Each field has its number, wire type and place, and whether its content is not empty or zero."""
+    places = [(1, 0, 1, 3, True), (2, 2, 5, 8, True), (3, 1, 9, 17, True), (4, 5, 18, 22, True)]
+    assert list(protobuf_fields(MESSAGE, 0, len(MESSAGE))) == places
+    assert list(protobuf_fields(MESSAGE, 3, 8)) == places[1:2]
+    assert [there for *_, there in protobuf_fields(b"\x08\x00\x12\x00", 0, 4)] == [False, False]
+
+
+@pytest.mark.parametrize("rest", [b"", MESSAGE])
+@pytest.mark.parametrize("end", sorted({*range(1, len(MESSAGE))} - {*ENDS}))
+def test_a_protobuf_field_ends_with_its_message(end: int, rest: bytes) -> None:
+    """A message that is cut off is refused, and bytes behind it belong to none of its fields."""
+    found = protobuf_fields(MESSAGE[:end] + rest, 0, end)
+    for stop in ENDS:
+        if stop <= end:
+            assert next(found)[3] == stop
+    with pytest.raises(ValueError, match="not a protobuf message"):
+        next(found)
+
+
+@pytest.mark.parametrize("content", [b"\x00\x01", b"\x02\x00", b"\x0b", b"\x0c", b"\x0e\x00", b"\x0f", b"\x80" * 11])
+def test_what_no_protobuf_message_contains_is_refused(content: bytes) -> None:
+    """The field number 0, groups, unknown wire types, and a varint of more than ten bytes."""
+    with pytest.raises(ValueError, match="not a protobuf message"):
+        list(protobuf_fields(content, 0, len(content)))
+
+
 @given(st.text(max_size=40), st.sampled_from([ANY, "text/plain", *(form.media_type for form in formats.FORMATS)]))
 def test_any_name_is_classified_or_refused(path: str, media_type: str) -> None:
     """The result is a format, None, or a violation of the rules."""
