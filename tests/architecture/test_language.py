@@ -21,6 +21,8 @@ SPEECH = {"told", "said", "heard", "kept", "shown", "asked", "answered"}
 RIDDLES = re.compile(
     r"\b(in\s+vain|who(?:so)?ever|whom(?:so)?ever|is\s+no|is\s+(?-i:none)|told|said|heard)\b", re.IGNORECASE
 )
+# A line break inside a sentence: plain, in a comment or a quotation, or between the parts of a literal.
+BREAKS = re.compile(r"""["']?\s*\n\s*(?:[#>]|[rf]{0,2}["'])?\s*""")
 # A docstring of a function names an act; these words name a value instead.
 VALUES = re.compile(r"(What|Whether|Nothing|Whose|Who|Where|Which|How|One that|Those)\b")
 
@@ -33,7 +35,7 @@ def speech_in_names(source: str) -> list[str]:
 
 def riddles(text: str) -> list[str]:
     """List the phrases of a text that have a plainer form."""
-    return [found.group(0) for found in RIDDLES.finditer(text)]
+    return [found.group(0) for found in RIDDLES.finditer(BREAKS.sub(" ", text))]
 
 
 def docstrings_of_values(source: str) -> list[str]:
@@ -48,7 +50,7 @@ def docstrings_of_values(source: str) -> list[str]:
 
 
 def _words(name: str) -> set[str]:
-    return set(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().split("_"))
+    return set(re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower().split("_"))
 
 
 def _texts() -> Iterator[Path]:
@@ -97,7 +99,9 @@ def test_no_source_file_is_longer_than_the_limit() -> None:
     assert {path: lines for path, lines in long.items() if lines > LONGEST_FILE} == {}
 
 
-@pytest.mark.parametrize("name", ["_told", "kept_until", "AskedAgain", "shown", "MAX_ASKED", "test_it_is_answered"])
+@pytest.mark.parametrize(
+    "name", ["_told", "kept_until", "AskedAgain", "shown", "MAX_ASKED", "HTTPAsked", "test_it_is_answered"]
+)
 def test_a_name_that_speaks_is_found(name: str) -> None:
     """The check of names finds each form of a name."""
     assert speech_in_names(f"{name} = 1\n") == [name]
@@ -109,7 +113,19 @@ def test_a_name_that_only_resembles_one_is_not_found(name: str) -> None:
     assert speech_in_names(f"{name} = 1\n") == []
 
 
-@pytest.mark.parametrize("text", ["it is no\nnumber", "Whoever asks", "there is none", "the server said", "in vain"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "it is no\nnumber",
+        "Whoever asks",
+        "there is none",
+        "the server said",
+        "in vain",
+        "    # it is\n    # no number",
+        '"it is "\n    f"no {number}"',
+        "> it is\n> no number",
+    ],
+)
 def test_a_riddle_is_found(text: str) -> None:
     """The check of phrases finds them in any case and across lines."""
     assert len(riddles(text)) == 1
