@@ -96,7 +96,9 @@ def test_a_presence_check_of_a_thousand_blobs_stops_at_the_deadline(
     counted: list[int] = []
     monkeypatch.setattr(ArtifactRecords, "find_blob", slow(counted))
     answer = send_with_short_deadline(world, "POST", "/v1/presence", {"sha256": [f"{n:064x}" for n in range(1_000)]})
-    assert (answer.status_code, problem(answer)["code"]) == (504, "deadline_exceeded")
+    refusal = problem(answer)
+    assert (answer.status_code, refusal["code"]) == (504, "deadline_exceeded")
+    assert (refusal["field"], refusal["value"]) == ("X-Request-Deadline-Ms", str(DEADLINE_MS))
     assert len(counted) < 500
 
 

@@ -51,9 +51,13 @@ def send(http: httpx.Client, token: str, method: str, path: str, body: Any = Non
     return http.request(method, path, json=body, headers=usual | headers)
 
 
+LIMITED = {"too_many_failures": "peer", "rate_limited": "principal", "quota_exceeded": "size"}
+
+
 def assert_limited(answer: httpx.Response, code: str) -> None:
-    """Fail unless the response is a 429 with this code, a remedy and the time to retry."""
+    """Fail unless the response is a 429 with this code, its field, a remedy and the time to retry."""
     assert (answer.status_code, answer.json()["code"]) == (429, code), answer.text
+    assert answer.json()["field"] == LIMITED[code]
     assert 1 <= int(answer.headers["retry-after"]) <= 120
     assert answer.json()["remedy"]
 

@@ -30,6 +30,19 @@ def test_a_flight_from_before_a_change_is_not_joined_after_it() -> None:
     assert client.resolve() == (2, False, "registry")
 
 
+def test_the_end_of_a_flight_from_before_a_change_leaves_the_new_flight() -> None:
+    """Calls after the change still share one request when the answer to the old one arrives."""
+    client = CachedClient(lambda: version_answer(1))
+    early, late = client.steps(), client.steps()
+    next(early)
+    client.answer = lambda: Answer(200, {}, b"{}")
+    client.call(aliases.move("eurusd", "champion", 2, revision=1))
+    assert isinstance(next(late), Send)
+    with pytest.raises(StopIteration):
+        early.send(version_answer(1))
+    assert isinstance(next(client.steps()), Wait)
+
+
 def test_concurrent_calls_share_one_request() -> None:
     """The others wait and receive the same answer, or each an error of its own."""
     for outcome in (version_answer(1), CUT):

@@ -3,8 +3,9 @@
 import pytest
 
 from common_lib.client.failures import Failure
+from common_lib.client.steps import Send
 from common_lib.errors import AnswerTimedOut, ConnectionFailed, ProtocolError, RegistryUnavailable
-from common_lib.operations import versions
+from common_lib.operations import aliases, versions
 from common_lib.operations.base import Answer
 from common_lib.staleness import FailClosed, KeepLastGood, ServeStale
 from tests.support.answers import problem_answer, version_answer
@@ -58,6 +59,20 @@ def test_a_refusal_removes_the_stored_answer(status: int, code: str) -> None:
     client.answer = lambda: CUT
     with pytest.raises(ConnectionFailed):
         client.call()
+
+
+def test_a_refusal_is_returned_while_the_client_changes_another_model() -> None:
+    """The cache does not store such an answer, and an older one does not replace it."""
+    client = CachedClient(lambda: version_answer(1))
+    client.call()
+    client.wait(61)
+    steps = client.steps()
+    assert isinstance(next(steps), Send)
+    client.answer = lambda: Answer(200, {}, b"{}")
+    client.call(aliases.move("gbpusd", "champion", 2, revision=1))
+    with pytest.raises(StopIteration) as ended:
+        steps.send(problem_answer(404, "model_not_found"))
+    assert ended.value.value.status == 404
 
 
 def test_a_refused_token_stops_stored_answers() -> None:
