@@ -34,11 +34,11 @@ RegistryError
 │   ├── DeadlineExceeded             the deadline of the call has passed
 │   ├── CircuitOpen                  too many calls failed, so none is sent for a while
 │   ├── TooManyCalls                 the client already runs as many calls as it allows
-│   ├── RateLimited                  the registry accepts nothing more from this caller for a while (429)
-│   └── ServerFailed                 the server responded with a failure of its own (5xx)
+│   ├── RateLimited                  the caller has sent too many requests (status 429)
+│   └── ServerFailed                 the server failed to execute the request (status 5xx)
 ├── ProtocolError                the response does not come from a registry
 ├── DigestMismatch               the bytes do not have the expected digest; they were not stored
-├── NotCached                    the cache does not contain it, and the call may not use the registry
+├── NotCached                    the cache does not contain the object, and the call may not use the registry
 ├── LocalDiskFailed              a file or folder of this machine cannot be read or written
 ├── FormatRefused                the format of a file or object is refused
 │   ├── LoadRefused                  a model file is not loaded

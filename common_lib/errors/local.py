@@ -32,11 +32,11 @@ class LocalDiskFailed(RegistryError):
     def __init__(self, path: str, *, why: str) -> None:
         self.path = path
         self.why = why
-        super().__init__(f"{path!r}: {why}; repair it or free space, then try again: complete files are not lost")
+        super().__init__(f"{path!r}: {why}; correct this or free space, then try again; complete files are not lost")
 
 
 class FormatRefused(RegistryError):
-    """The format of a file or object is refused: `what` is the file or object, `why` the reason for it."""
+    """The format of a file or object is refused: `what` is the file or object, `why` is the reason."""
 
     def __init__(self, what: str, *, why: str, remedy: str) -> None:
         self.what = what

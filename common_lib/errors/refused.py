@@ -59,11 +59,11 @@ class Unauthenticated(RequestRefused, status=401):
 
 
 class Forbidden(RequestRefused, status=403):
-    """The principal of the token lacks the right."""
+    """The principal of the token does not have the required right."""
 
 
 class DecisionNotAllowed(Forbidden, codes=[Code.HUMAN_REQUIRED, Code.SELF_APPROVAL]):
-    """Services cannot approve or refuse, and nobody can decide on a version they registered."""
+    """The caller is a service or registered the version, and therefore cannot approve or refuse it."""
 
 
 class NotFound(RequestRefused, status=404):
@@ -139,7 +139,7 @@ class PolicyNotMet(Conflict, codes=[Code.POLICY_NOT_MET]):
 
 
 class AlreadyDecided(Conflict, codes=[Code.ALREADY_DECIDED]):
-    """The caller has already given this verdict, and nothing it covers has changed since."""
+    """The caller has already given this verdict, and neither the version nor the policy has changed since."""
 
 
 class BytesMissing(Conflict, codes=[Code.BLOB_MISSING]):

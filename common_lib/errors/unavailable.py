@@ -53,17 +53,17 @@ class CircuitOpen(RegistryUnavailable):
 
 
 class TooManyCalls(RegistryUnavailable):
-    """The client already runs as many calls as it allows."""
+    """The client is already running the maximum number of concurrent calls."""
 
 
 class RateLimited(RegistryUnavailable, status=429):
-    """The registry accepts nothing more from this caller or address until `retry_after_s` has passed."""
+    """The registry refuses all requests of this caller or address until `retry_after_s` seconds have passed."""
 
     _without_attempts = ""  # the server responded
 
 
 class ServerFailed(RegistryUnavailable):
-    """The server responded with a failure of its own (5xx)."""
+    """The server failed to execute the request (status 5xx)."""
 
     _without_attempts = ""  # the server responded
 

@@ -1,1 +1,1 @@
-"""Pure descriptions of requests, one file per resource: how to ask, and how to read the answer."""
+"""Descriptions of requests and readers of their answers, one module per resource; nothing is sent here."""

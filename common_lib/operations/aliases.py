@@ -1,4 +1,4 @@
-"""Aliases: movable pointers to versions, such as `champion` or `shadow`."""
+"""Operations on aliases, which are movable pointers to versions, such as `champion` or `shadow`."""
 
 from common_lib.errors import AliasNotFound
 from common_lib.operations.answers import about
@@ -30,7 +30,7 @@ def get(name: str, alias: str) -> Operation[Alias]:
 
 
 def of_model(name: str) -> Operation[list[Alias]]:
-    """List all aliases of a model, by name."""
+    """List all aliases of a model, sorted by name."""
     return Operation("GET", path("models", validate(check_model_name, name), "aliases"), _aliases)
 
 
@@ -38,7 +38,7 @@ def create(name: str, alias: str, version: int, *, reason: str = "") -> Operatio
     """Create an alias that points at a version.
 
     Raises:
-        AlreadyExists: the alias exists; `move` moves it.
+        AlreadyExists: the alias already exists; call `move` to change its version.
     """
     validate(check_new_alias, alias)
     headers = (*write_headers(), ("if-none-match", "*"))
@@ -52,7 +52,7 @@ def move(
 ) -> Operation[Alias]:
     """Point an alias at another version, if the alias still has the given revision.
 
-    `force` moves the alias at any revision, or creates it, and needs a reason.
+    With `force`, the alias is moved whatever its revision is, or created; this needs a reason.
 
     Raises:
         AliasNotFound: the model has no such alias.
@@ -77,7 +77,7 @@ def set_alias(
 ) -> Flow[Alias]:
     """Point an alias at a version, and create the alias if the model does not have it.
 
-    Without `revision`, the alias is moved at the revision that it has just before; `force` needs a reason.
+    Without `revision`, the client first reads the current revision of the alias. `force` needs a reason.
 
     Raises:
         RevisionMismatch, AlreadyExists: somebody moved or created the alias in the meantime.
@@ -97,7 +97,7 @@ def set_alias(
 def delete(
     name: str, alias: str, *, revision: int | None = None, force: bool = False, reason: str = ""
 ) -> Operation[None]:
-    """Delete an alias; the version that it points at stays. `force` needs a reason."""
+    """Delete an alias, but not the version that it points at. `force` needs a reason."""
     headers = write_headers(revision, force=force)
     conditions = query(reason=reason or None)
     return Operation("DELETE", _path(name, alias), ignore_body, "write", query=conditions, headers=headers)

@@ -1,8 +1,8 @@
-"""Checks of an answer before the client uses it, and error texts for answers that do not come from a registry.
+"""Checks of answers, and error texts for answers that do not come from a registry.
 
-The client does not trust a server: answers contain names of files, addresses, sizes and cursors. The types of
+The client does not trust the server, because answers contain file names, addresses, sizes and cursors. The types in
 `common_lib.types` limit each value. This module checks the rest: that an answer is about the requested object, that a
-list ends, and which cause to name when something other than a registry has answered.
+list has an end, and why an answer does not come from a registry.
 """
 
 import reprlib
@@ -15,14 +15,14 @@ from common_lib.escapes import escape
 T = TypeVar("T")
 _MAX_VALUE: Final = 120
 _MOST_EMPTY_PAGES: Final = 1_000
-_CHECK: Final = "check that the address belongs to a registry, and whether client or server is older"
+_CHECK: Final = "check that the address belongs to a registry, and that client and server have the same version"
 _BETWEEN: Final = "check REGISTRY_URL, HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY"
 _CAUSES: Final[Mapping[int, tuple[str, str]]] = {
     407: ("a proxy requires a user name and a password", "add them to HTTP_PROXY, HTTPS_PROXY or ALL_PROXY"),
-    413: ("a proxy before the registry refuses a body of that size", "raise the limit of the proxy"),
-    502: ("a proxy before the registry cannot reach it", "check that the registry runs"),
-    503: ("a proxy before the registry answers in its place", "check that the registry runs"),
-    504: ("a proxy before the registry timed out", "check the load of the registry"),
+    413: ("a proxy in front of the registry refuses a body of this size", "raise the limit of the proxy"),
+    502: ("a proxy in front of the registry cannot reach the registry", "check that the registry runs"),
+    503: ("a proxy in front of the registry answered instead of the registry", "check that the registry runs"),
+    504: ("a proxy in front of the registry timed out", "check the load of the registry"),
 }
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = _MAX_VALUE
@@ -30,12 +30,12 @@ _SHORT.maxlevel = 2
 
 
 def shortened(value: object) -> str:
-    """Format a value from a server: escaped, and never longer than a line."""
+    """Format a value from a server for an error text: escape it, and shorten it to one line."""
     try:
         return _SHORT.repr(value)[: 2 * _MAX_VALUE]
     except ValueError:
         # Python does not format integers of more than 4,300 digits.
-        return "a number of thousands of digits"
+        return "a number with thousands of digits"
 
 
 def printable(text: str, limit: int) -> str:
@@ -44,7 +44,7 @@ def printable(text: str, limit: int) -> str:
 
 
 def about(read: Callable[[Any], T], **requested: Any) -> Callable[[Any], T]:
-    """Return a reader that accepts only an answer with the requested values in the given fields.
+    """Return a reader that calls `read` and accepts only an answer with the requested values in the given fields.
 
     Raises:
         ProtocolError: the answer is about another object, for example because a proxy has mixed up answers.
@@ -61,14 +61,14 @@ def about(read: Callable[[Any], T], **requested: Any) -> Callable[[Any], T]:
 
 
 def wrong(field: str, value: object, why: str) -> ProtocolError:
-    """Build the error for an answer with a value that a registry never sends."""
+    """Build the error for an answer in which a field has a wrong value."""
     return ProtocolError(
         f"the answer is wrong: {field} is {shortened(value)}: {why}; {_CHECK}", field=field, value=value
     )
 
 
 def unreadable(kind: Any, answer: Any, first: Mapping[str, Any]) -> ProtocolError:
-    """Build the error for an answer whose body is not of the expected type."""
+    """Build the error for an answer whose body does not have the type `kind`; `first` is pydantic's first error."""
     media_type = answer.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if not first["loc"] and (first["type"] == "json_invalid" or media_type != "application/json"):
         return foreign(answer, "the body is not JSON in UTF-8")
@@ -90,7 +90,7 @@ def foreign(answer: Any, why: str = "") -> ProtocolError:
 
 
 def sentence(answer: Any, why: str = "") -> str:
-    """Describe in one sentence an answer that does not come from a registry, its cause and the remedy."""
+    """Return an error text for an answer that does not come from a registry, with the cause and the remedy."""
     location = answer.headers.get("location")
     if 300 <= answer.status < 400 and location is not None:  # noqa: PLR2004 - redirects
         cause = f"it redirects to {shortened(without_userinfo(location))}"
@@ -121,10 +121,10 @@ def without_userinfo(url: str) -> str:
 
 
 def refuse_encoded(answer: Any) -> None:
-    """Refuse an answer that a proxy has compressed; the client requests identity encoding.
+    """Refuse an answer that a proxy has compressed, because the client requests uncompressed answers.
 
     Raises:
-        ProtocolError: the answer is encoded.
+        ProtocolError: the answer is compressed.
     """
     encoding = answer.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in {"", "identity"}:
@@ -133,14 +133,14 @@ def refuse_encoded(answer: Any) -> None:
 
 
 class Cursor:
-    """Memory of the pages of one list, to stop at a list whose pages repeat and never end."""
+    """Record of the pages of a list that were read, to detect a list that repeats pages and never ends."""
 
     def __init__(self) -> None:
         self._seen: set[int] = set()
         self._empty = 0
 
     def check(self, token: str, count: int) -> None:
-        """Refuse a page that leads back to an earlier one, or that follows very many empty pages.
+        """Raise an error if the next page was already read, or if too many pages were empty.
 
         Raises:
             ProtocolError: the list does not end.

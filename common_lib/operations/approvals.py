@@ -1,4 +1,4 @@
-"""Approvals and refusals of versions that are to be promoted."""
+"""Operations to approve or refuse versions before their promotion."""
 
 from common_lib.operations.answers import about
 from common_lib.operations.base import Operation, json_reader, path, request_body, validate, write_headers
@@ -11,26 +11,26 @@ _approvals = json_reader(list[Approval])
 
 
 def of_version(name: str, version: int) -> Operation[list[Approval]]:
-    """List the latest verdict of each human about a version, by name; void verdicts are included."""
+    """List the latest verdict of each human about a version, sorted by name; void verdicts are included."""
     return Operation("GET", _path(name, version), _approvals)
 
 
 def approve(name: str, version: int, *, reason: str) -> Operation[Approval]:
-    """Approve a version; the approval becomes void when the version's facts or the policy change.
+    """Approve a version; the approval becomes void when the version or the policy changes.
 
     Raises:
         DecisionNotAllowed: the caller is a service, or registered the version.
-        AlreadyDecided: the caller has approved the version, and nothing has changed since.
+        AlreadyDecided: the caller has already approved this version under this policy.
     """
     return _decide(name, version, Verdict.APPROVED, reason)
 
 
 def refuse(name: str, version: int, *, reason: str) -> Operation[Approval]:
-    """Refuse a version; the refusal blocks a promotion until its author approves, or the version or policy changes.
+    """Refuse a version, which blocks its promotion until the caller approves it or the version or the policy changes.
 
     Raises:
         DecisionNotAllowed: the caller is a service, or registered the version.
-        AlreadyDecided: the caller has refused the version, and nothing has changed since.
+        AlreadyDecided: the caller has already refused this version under this policy.
     """
     return _decide(name, version, Verdict.REFUSED, reason)
 

@@ -1,4 +1,4 @@
-"""Blobs on their way in, and files of versions on their way out."""
+"""Operations to upload and check blobs, and to download the files of versions."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ _verification = json_reader(Verification)
 
 
 def get_blob(sha256: str) -> Operation[Blob]:
-    """Get size, creator and state of a blob.
+    """Get the size, the creator and the state of a blob.
 
     Raises:
         BlobNotFound: the registry does not have the blob.
@@ -34,10 +34,10 @@ def get_blob(sha256: str) -> Operation[Blob]:
 
 
 def presence(sha256: Sequence[str], model: str | None = None) -> Operation[Presence]:
-    """List which of up to 1,000 blobs must be sent; the registry retains the others until a version names them.
+    """List which of up to 1,000 blobs the registry does not have.
 
-    The registry retains them for a day; create the version within that time. With `model`, the registry also checks
-    that the caller may register a version of that model.
+    The registry retains the others for a day; create the version within this time. With `model`, the registry also
+    checks that the caller may register a version of that model.
 
     Raises:
         ModelNotFound: the model does not exist, or the caller may not read it.
@@ -50,7 +50,7 @@ def presence(sha256: Sequence[str], model: str | None = None) -> Operation[Prese
     def read(answer: Answer) -> Presence:
         found: Presence = _presence(answer)
         if foreign := set(found.missing) - set(requested):
-            raise wrong("missing", min(foreign), "it was not in the request")
+            raise wrong("missing", min(foreign), "this digest was not in the request")
         return found
 
     body = request_body(PresenceRequest, sha256=requested, model=name)
@@ -58,10 +58,10 @@ def presence(sha256: Sequence[str], model: str | None = None) -> Operation[Prese
 
 
 def put_blob(sha256: str, file: Path | Source) -> Operation[Blob]:
-    """Send the bytes of a local file, and return their blob once the registry has stored them durably.
+    """Upload the bytes of a local file; the registry answers after it has stored them durably.
 
     Raises:
-        InvalidRequest: `digest_mismatch`: the file has other bytes than its digest says.
+        InvalidRequest: `digest_mismatch`: the bytes of the file do not have this digest.
     """
     source = file if isinstance(file, Source) else Source(Path(file))
     target = path("blobs", validate(check_sha256, sha256))
@@ -69,10 +69,10 @@ def put_blob(sha256: str, file: Path | Source) -> Operation[Blob]:
 
 
 def put_blobs(blobs: Mapping[str, bytes]) -> Operation[Presence]:
-    """Send up to 40 small blobs by digest; once the registry has stored all of them durably, none is missing.
+    """Upload up to 40 small blobs, given with their digests; the registry answers after it has stored them durably.
 
     Raises:
-        InvalidRequest: `digest_mismatch`: one has other bytes than its digest says; then none is stored.
+        InvalidRequest: `digest_mismatch`: the bytes of one blob do not have its digest; no blob was stored.
     """
     body = b"".join(
         bytes.fromhex(validate(check_sha256, sha256)) + len(content).to_bytes(8) + content
@@ -83,7 +83,7 @@ def put_blobs(blobs: Mapping[str, bytes]) -> Operation[Presence]:
 
 
 def verify_blob(sha256: str) -> Operation[Verification]:
-    """Make the registry hash the stored bytes again; it quarantines damaged bytes and records that as an event.
+    """Request that the registry hashes the stored bytes of a blob; if they are damaged, it quarantines the blob.
 
     Raises:
         BlobNotFound: the registry does not have the blob.
@@ -93,10 +93,10 @@ def verify_blob(sha256: str) -> Operation[Verification]:
 
 
 def get_file(name: str, version: int, file: str, sink: Sink) -> Operation[None]:
-    """Write the bytes of one file of a version into a sink, unverified.
+    """Download one file of a version into a sink; the bytes are not verified.
 
     Raises:
-        FileNotFound: the version has no such file, or its files are not served any more.
+        FileNotFound: the version has no such file, or it is tombstoned.
         BlobDamaged: the registry has lost the bytes.
     """
     segments = validate(check_artifact_path, file).split("/")

@@ -1,4 +1,4 @@
-"""Operations: one request each, and how to read its answer. Flows: several operations in sequence."""
+"""Operations and flows. An operation is one request with a reader of its answer; a flow is a sequence of operations."""
 
 import uuid
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -33,9 +33,9 @@ _FROM_THE_REGISTRY = Provenance()
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer: header names are in lower case; the body is empty if a sink took it.
+    """An HTTP answer, with header names in lower case; the body is empty if a sink received the bytes.
 
-    `provenance` is set by a cache of this client, never by the server; `url` is the requested endpoint.
+    `provenance` says if the answer comes from a cache of this client. `url` is the requested address.
     """
 
     status: int
@@ -50,20 +50,20 @@ class Sink(Protocol):
 
     @property
     def held(self) -> int:
-        """Number of bytes from earlier attempts; a new attempt requests only the rest."""
+        """Number of bytes received in earlier attempts; a new attempt requests only the bytes after them."""
 
     def begin(self, start: int) -> None:
-        """Expect the bytes from position `start` on, and discard those that earlier attempts brought after it."""
+        """Prepare for bytes from position `start`; discard bytes from earlier attempts after this position."""
 
     def write(self, chunk: bytes) -> None:
-        """Take the next bytes."""
+        """Append the next bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Bytes of a local file to send: `length` bytes from `start`, or all bytes after it.
+    """The part of a local file to send: `length` bytes from position `start`, or all bytes from there if it is None.
 
-    `sent` is called with the position in the file while it is read, also in repeated attempts.
+    While the file is read, `sent` is called with the current position; a repeated attempt starts again at `start`.
     """
 
     path: Path
@@ -74,10 +74,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Operation(Generic[T]):
-    """One request and how to read its answer; sending it again has the same effect as sending it once.
+    """One request, with a reader of its answer. Sending it several times has the same effect as sending it once.
 
-    `staleness` limits the age of an answer that the caller accepts; without it, the configuration of the cache does.
-    An `eager` caller waits for the registry instead of taking a stale answer, as long as the registry responds.
+    `staleness` is the maximum age of an answer from the cache; if it is None, the setting of the cache applies. If
+    `eager` is true and the registry responds, the caller waits for a fresh answer.
     """
 
     method: str
@@ -104,27 +104,27 @@ class Operation(Generic[T]):
             raise refusal(answer)
         answers.refuse_encoded(answer)
         if self.sink is not None and answer.status not in _WITH_BYTES:
-            raise answers.foreign(answer, "it does not carry the bytes of a file")
+            raise answers.foreign(answer, "it does not contain the bytes of a file")
         return self.read(answer)
 
     @property
     def idempotency_key(self) -> str | None:
-        """Key under which the registry executes the request once; None for an operation without such a key."""
+        """The Idempotency-Key of the request, with which the registry executes it only once, or None."""
         return dict(self.headers).get("idempotency-key")
 
 
 @dataclass(frozen=True, slots=True)
 class RunInThread(Generic[V]):
-    """A step of a flow that works on local files; the asynchronous driver runs it in a thread."""
+    """A step of a flow that reads or writes local files; the asynchronous client runs it in a thread."""
 
     work: Callable[[], V]
 
 
 @dataclass(frozen=True, slots=True)
 class Parallel(Generic[V]):
-    """Flows that run concurrently, at most `max_concurrency` at a time; the result is the list of their results.
+    """A step that runs flows concurrently, at most `max_concurrency` at a time; its result is the list of results.
 
-    When a flow fails, no further flows begin, and its error is raised after the running ones have ended.
+    When a flow fails, no other flow is started. The error is raised after the running flows have ended.
     """
 
     flows: "Sequence[Flow[V]]"
@@ -135,7 +135,7 @@ Flow = Generator[Operation[Any] | RunInThread[Any] | Parallel[Any], Any, T]
 
 
 def path(*segments: str | int) -> str:
-    """Build the path of a URL out of segments, quoting each.
+    """Build the path of a URL from segments; each segment is percent-encoded.
 
     Raises:
         InvalidRequest: a segment is `.` or `..`, which would change the path.
@@ -143,13 +143,13 @@ def path(*segments: str | int) -> str:
     for segment in segments:
         if segment in {".", ".."}:
             raise InvalidRequest(
-                f"{segment!r} cannot be a part of a URL", code="invalid_path", remedy="use a name", value=segment
+                f"{segment!r} cannot be a segment of a URL", code="invalid_path", remedy="use a name", value=segment
             )
     return "/v1/" + "/".join(quote(str(segment), safe="@") for segment in segments)
 
 
 def validate(rule: Callable[[V], T], value: V) -> T:
-    """Apply a rule to a value and return its result.
+    """Return the result of calling `rule` with `value`.
 
     Raises:
         InvalidRequest: the value breaks the rule; no request was sent.
@@ -161,10 +161,10 @@ def validate(rule: Callable[[V], T], value: V) -> T:
 
 
 def request_body(request: type[M], **fields: Any) -> bytes:
-    """Encode the body of a request out of the fields that are not None.
+    """Build the JSON body of a request from the fields that are not None.
 
     Raises:
-        InvalidRequest: a field is wrong; no request was sent.
+        InvalidRequest: a field is not valid; no request was sent.
     """
     value = request(**{name: field for name, field in fields.items() if field is not None})
     try:
@@ -200,7 +200,7 @@ def one_of(field: str, kind: type[V], value: Any) -> V:
 
 
 def json_reader(kind: Any) -> Callable[[Answer], Any]:
-    """Return a reader of answers whose body is JSON of that type."""
+    """Return a reader that parses the JSON body of an answer as the type `kind`."""
     adapter: TypeAdapter[Any] | None = None
 
     def read(answer: Answer) -> Any:
@@ -217,13 +217,13 @@ def json_reader(kind: Any) -> Callable[[Answer], Any]:
 
 
 def ignore_body(answer: Answer) -> None:
-    """Read an answer without a body.
+    """Check that an answer has no body.
 
     Raises:
         ProtocolError: the answer has a body, such as the page of a proxy; whether the request was executed is unknown.
     """
     if answer.body:
-        raise answers.foreign(answer, "it has a body, and this answer must have none")
+        raise answers.foreign(answer, "it has a body, but this answer must not have a body")
 
 
 def write_headers(revision: int | None = None, *, force: bool = False) -> tuple[tuple[str, str], ...]:
@@ -237,7 +237,7 @@ def write_headers(revision: int | None = None, *, force: bool = False) -> tuple[
 
 
 def query(**parameters: str | int | bool | Iterable[str] | None) -> tuple[tuple[str, str], ...]:
-    """Build the query of a URL out of the parameters that are not None."""
+    """Build the query of a URL from the parameters that are not None."""
     pairs: list[tuple[str, str]] = []
     for name, value in parameters.items():
         if isinstance(value, bool):
@@ -254,7 +254,7 @@ def query(**parameters: str | int | bool | Iterable[str] | None) -> tuple[tuple[
 def next_page(
     operation: Operation[Page[V]], page: Page[V], cursor: "answers.Cursor | None" = None
 ) -> Operation[Page[V]] | None:
-    """Return the operation for the page after this one, None after the last; `cursor` has the earlier pages.
+    """Return the operation that gets the page after `page`, or None if `page` is the last one.
 
     Raises:
         ProtocolError: the page leads back to an earlier one.
@@ -271,7 +271,7 @@ def next_page(
 
 
 def refusal(answer: Answer) -> RegistryError:
-    """Return the error that an unsuccessful answer stands for."""
+    """Build the error to raise for an answer that is not successful."""
     media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
         problem = Problem.model_validate_json(answer.body if media_type == "application/problem+json" else b"")

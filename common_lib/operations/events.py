@@ -1,4 +1,4 @@
-"""The event log, for auditors and admins."""
+"""The operation that reads the event log, for auditors and admins."""
 
 from common_lib.operations.answers import wrong
 from common_lib.operations.base import Answer, Operation, json_reader, path, query
@@ -8,10 +8,10 @@ _events = json_reader(list[Event])
 
 
 def after(sequence: int = 0, *, limit: int = 100) -> Operation[list[Event]]:
-    """List up to `limit` events after a sequence number, in order; fewer if they are large, none only at the end.
+    """List up to `limit` events after a sequence number, in order. The list is empty only at the end of the log.
 
     Raises:
-        ProtocolError: the answer leads back, so that a reader of the log would never come to its end.
+        ProtocolError: the events in the answer are not in order, so that a reader could never reach the end.
     """
 
     def read(answer: Answer) -> list[Event]:
@@ -19,7 +19,7 @@ def after(sequence: int = 0, *, limit: int = 100) -> Operation[list[Event]]:
         before = sequence
         for event in found:
             if int(event.sequence) <= before:
-                raise wrong("sequence", event.sequence, f"it does not come after {before}")
+                raise wrong("sequence", event.sequence, f"the event does not come after event {before}")
             before = int(event.sequence)
         return found
 

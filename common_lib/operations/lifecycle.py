@@ -1,4 +1,4 @@
-"""Lifecycle of versions: transitions between stages, recalls and tombstones."""
+"""Operations on the lifecycle of versions: transitions between stages, recalls and tombstones."""
 
 from common_lib.operations.answers import about
 from common_lib.operations.base import Operation, json_reader, one_of, path, request_body, validate, write_headers
@@ -22,15 +22,16 @@ def transition(
     revision: int | None = None,
     force: bool = False,
 ) -> Operation[ModelVersion]:
-    """Move a version to another stage; a version that it replaces in production is archived in the same transaction.
+    """Move a version to another stage. In a promotion, the replaced version is archived in the same transaction.
 
-    Promoting, archiving and `force` need a reason. For a move to production, `replacing` is the version that the
-    caller saw there, None for none; `override` promotes although the policy is not met, and needs a right of its own.
+    Promoting, archiving and `force` need a reason. For a move to production, `replacing` is the version that the caller
+    expects there, or None if there should not be one. `override` promotes a version that does not meet the policy; it
+    needs the right to override.
 
     Raises:
-        IllegalTransition: the lifecycle has no such move.
-        RevisionMismatch: somebody changed the version in the meantime; `winner` names the decision, if it was one.
-        ProductionChanged: another version is in production; `winner` names the decision.
+        IllegalTransition: the version cannot move from its stage to this one.
+        RevisionMismatch: the version was changed in the meantime; `winner` is the decision that changed it, or None.
+        ProductionChanged: another version is in production; `winner` is the decision that put it there.
         PolicyNotMet: the version does not meet the policy of the model.
     """
     stage = one_of("to", ModelStage, to)
@@ -41,12 +42,12 @@ def transition(
 def tombstone(
     name: str, version: int, *, reason: str, revision: int | None = None, force: bool = False
 ) -> Operation[ModelVersion]:
-    """Take a version out of use for good; its number is never given again, its manifest stays.
+    """Take a version out of use permanently. Its number is never used again, and its manifest is not deleted.
 
     Raises:
         InUse: the version is in production, or aliases point at it.
         RevisionRequired: neither `revision` nor `force` was given.
-        RevisionMismatch: somebody changed the version in the meantime; `winner` names the decision, if it was one.
+        RevisionMismatch: the version was changed in the meantime; `winner` is the decision that changed it, or None.
     """
     body = request_body(TombstoneRequest, reason=reason)
     return _change(name, version, "tombstone", body, write_headers(revision, force=force))
@@ -55,12 +56,12 @@ def tombstone(
 def recall(
     name: str, version: int, *, reason: str, revision: int | None = None, force: bool = False
 ) -> Operation[ModelVersion]:
-    """Block a version for everyone at once: it is not resolved, fetched or loaded until it is reinstated.
+    """Block a version for everyone immediately: it cannot be resolved, downloaded or loaded until it is reinstated.
 
     Raises:
         VersionRecalled: the version is already blocked.
         RevisionRequired: neither `revision` nor `force` was given.
-        RevisionMismatch: somebody changed the version in the meantime; `winner` names the decision, if it was one.
+        RevisionMismatch: the version was changed in the meantime; `winner` is the decision that changed it, or None.
     """
     body = request_body(RecallRequest, reason=reason)
     return _change(name, version, "recall", body, write_headers(revision, force=force))
@@ -69,12 +70,12 @@ def recall(
 def reinstate(
     name: str, version: int, *, reason: str, revision: int | None = None, force: bool = False
 ) -> Operation[ModelVersion]:
-    """Lift the recall of a version.
+    """Lift the recall of a version, so that it can be used again.
 
     Raises:
         IllegalTransition: the version is not blocked.
         RevisionRequired: neither `revision` nor `force` was given.
-        RevisionMismatch: somebody changed the version in the meantime; `winner` names the decision, if it was one.
+        RevisionMismatch: the version was changed in the meantime; `winner` is the decision that changed it, or None.
     """
     body = request_body(RecallRequest, reason=reason)
     return _change(name, version, "reinstate", body, write_headers(revision, force=force))

@@ -1,4 +1,4 @@
-"""Registered models."""
+"""Operations on registered models."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -28,7 +28,7 @@ _page = json_reader(Page[RegisteredModel])
 
 
 def get(name: str) -> Operation[RegisteredModel]:
-    """Get a registered model, tombstoned or not.
+    """Get a registered model, even if it is tombstoned.
 
     Raises:
         ModelNotFound: the model does not exist, or the caller may not read it.
@@ -45,12 +45,12 @@ def create(
     tags: Mapping[str, str] | None = None,
     metadata: Mapping[str, Scalar] | None = None,
 ) -> Operation[RegisteredModel]:
-    """Create a registered model; its name is unique without regard to capitals, and never given again.
+    """Create a registered model. Upper and lower case do not make names different, and a name is never used again.
 
-    Without `owner` the caller owns the model.
+    Without `owner`, the caller is the owner.
 
     Raises:
-        AlreadyExists: the name is taken.
+        AlreadyExists: the name is already in use.
     """
     body = request_body(
         CreateModel,
@@ -97,7 +97,7 @@ def update(
 def tombstone(
     name: str, *, reason: str, revision: int | None = None, force: bool = False
 ) -> Operation[RegisteredModel]:
-    """Take a model out of use for good; its versions are not resolved any more.
+    """Take a model out of use permanently; its versions cannot be resolved after this.
 
     Raises:
         InUse: a version is in production.
@@ -122,9 +122,10 @@ def search(
     order: ModelOrder = "name",
     page_size: int = 100,
 ) -> Operation[Page[RegisteredModel]]:
-    """Search registered models by conditions that must all hold, a page at a time.
+    """Search registered models that meet all given conditions, page by page.
 
-    `stage` selects models with a version in that stage; times must have a time zone; a minus in `order` sorts down.
+    `stage` selects models that have a version in this stage. Times need a time zone. A minus in `order` means
+    descending.
 
     Example:
         >>> search(type="forecasting", tags={"team": "fx"}).query[:2]

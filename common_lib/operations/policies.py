@@ -1,4 +1,4 @@
-"""Policies: the conditions of promotions."""
+"""Operations on policies, which contain the conditions of promotions."""
 
 from common_lib.operations.answers import about
 from common_lib.operations.base import Operation, json_reader, path, request_body, validate, write_headers
@@ -16,10 +16,10 @@ def get(name: str) -> Operation[Policy]:
 def put(
     name: str, rules: PromotionRules, *, reason: str, revision: int | None = None, force: bool = False
 ) -> Operation[Policy]:
-    """Replace the rules of a model; the version in production stays there, and approvals become void.
+    """Replace the rules of a model. The version in production stays there, but all approvals become void.
 
     Raises:
-        InvalidRequest: a rule can never be met; `field` names the rule, `remedy` says what to change.
+        InvalidRequest: a rule can never be met; `field` is the rule, and `remedy` says what to change.
         RevisionRequired: neither `revision` nor `force` was given.
         RevisionMismatch: somebody set the policy in the meantime.
     """

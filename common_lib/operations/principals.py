@@ -1,4 +1,4 @@
-"""Principals, their grants and their tokens."""
+"""Operations on principals, their grants and their tokens."""
 
 from collections.abc import Iterable
 
@@ -34,7 +34,7 @@ _issued = json_reader(IssuedToken)
 
 
 def whoami() -> Operation[Principal]:
-    """Get the principal of the caller's token."""
+    """Get the principal to whom the token of the client belongs."""
     return Operation("GET", path("whoami"), _principal)
 
 
@@ -48,7 +48,7 @@ def get(name: str) -> Operation[Principal]:
 
 
 def search(*, page_size: int = 100) -> Operation[Page[Principal]]:
-    """List all principals by name, a page at a time."""
+    """List all principals sorted by name, page by page."""
     return Operation("GET", path("principals"), _principals, query=query(limit=page_size))
 
 
@@ -56,7 +56,7 @@ def create(name: str, kind: PrincipalKind | str, grants: Iterable[Grant]) -> Ope
     """Create a principal, a human or a service.
 
     Raises:
-        AlreadyExists: the name is taken.
+        AlreadyExists: the name is already in use.
     """
     body = request_body(CreatePrincipal, name=name, kind=one_of("kind", PrincipalKind, kind), grants=list(grants))
     read = about(_principal, name=name)
@@ -66,25 +66,25 @@ def create(name: str, kind: PrincipalKind | str, grants: Iterable[Grant]) -> Ope
 def update(
     name: str, grants: Iterable[Grant], *, revision: int | None = None, force: bool = False, reason: str = ""
 ) -> Operation[Principal]:
-    """Replace the grants of a principal, with effect on all its tokens at once. `force` needs a reason."""
+    """Replace the grants of a principal; the change applies to all its tokens immediately. `force` needs a reason."""
     headers = write_headers(revision, force=force)
     body = request_body(UpdatePrincipal, grants=list(grants), reason=reason or None)
     return Operation("PATCH", _path(name), about(_principal, name=name), "write", body=body, headers=headers)
 
 
 def issue_token(name: str, *, valid_days: int = 90) -> Operation[IssuedToken]:
-    """Issue a token for a principal; the registry returns the secret only in this answer."""
+    """Issue a token for a principal; only this answer contains the secret."""
     body = request_body(CreateToken, valid_days=valid_days)
     return Operation("POST", _path(name, "tokens"), _issued, "write", body=body, headers=write_headers())
 
 
 def tokens(*, page_size: int = 100) -> Operation[Page[Token]]:
-    """List all tokens without their secrets, a page at a time."""
+    """List all tokens without their secrets, page by page."""
     return Operation("GET", path("tokens"), _tokens, query=query(limit=page_size))
 
 
 def revoke_token(token_id: str) -> Operation[Token]:
-    """Revoke a token.
+    """Revoke a token, so that it is not accepted after this.
 
     Raises:
         TokenNotFound: the token does not exist.

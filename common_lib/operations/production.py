@@ -1,4 +1,4 @@
-"""Production: the versions there now and before, decisions about them, promotion and rollback."""
+"""Operations that promote, roll back, and read which versions are or were in production and why."""
 
 from datetime import datetime
 from functools import partial
@@ -23,14 +23,14 @@ _version = json_reader(ModelVersion)
 
 
 def at(name: str, as_of: datetime | str | None = None) -> Operation[InProduction]:
-    """Get the version that was in production at a moment, by default now, since when, by whose decision, and why.
+    """Get the version that was in production at a given time (default: now), and the decision that put it there.
 
     Example:
         >>> at("eurusd-direction", "2026-03-01T14:03:07Z").query
         (('as_of', '2026-03-01T14:03:07Z'),)
 
     Raises:
-        InvalidRequest: the moment has no time zone, is before the model was created, or in the future.
+        InvalidRequest: the time has no time zone, is before the creation of the model, or is in the future.
     """
     text = as_of.isoformat() if isinstance(as_of, datetime) else as_of
     canonical = None if text is None else format_moment(validate(partial(parse_moment, "as_of"), text))
@@ -38,12 +38,12 @@ def at(name: str, as_of: datetime | str | None = None) -> Operation[InProduction
 
 
 def history(name: str, *, page_size: int = 100) -> Operation[Page[Decision]]:
-    """List the decisions about a model, the newest first, a page at a time."""
+    """List the decisions about a model page by page, starting with the newest."""
     return Operation("GET", _path(name, "history"), _decisions, query=query(limit=page_size))
 
 
 def check(name: str, version: int) -> Operation[Check]:
-    """Check which rules a promotion of a version would meet now, and what it would replace; nothing is changed.
+    """Check whether a version could be promoted now, and which version it would replace; change nothing.
 
     Raises:
         Tombstoned: the version or its model was taken out of use.
@@ -62,12 +62,12 @@ def rollback(
 ) -> Flow[ModelVersion]:
     """Return to the version that was in production before, and archive the current one in the same transaction.
 
-    `replacing` is the version that the caller saw in production, None for none; without it, the version is read just
-    before. Recalled and tombstoned versions are skipped.
+    `replacing` is the version that the caller expects in production, or None if there should not be one. By default,
+    the client first reads which version is in production. Recalled and tombstoned versions are skipped.
 
     Raises:
-        ProductionChanged: another version is in production; `winner` names the decision.
-        NothingToReturnTo: no earlier version can return to production.
+        ProductionChanged: another version is in production; `winner` is the decision that put it there.
+        NothingToReturnTo: the model has no earlier version that can return to production.
     """
     if replacing is Replaced.INCUMBENT:
         replacing = yield from _incumbent(name, force=force)
@@ -97,12 +97,13 @@ def promote(
 ) -> Flow[ModelVersion]:
     """Promote a version to production, and archive the version that was there in the same transaction.
 
-    `replacing` is the version that the caller saw in production, None for none; without it or `revision`, the missing
-    one is read just before. `override` promotes although the policy is not met; `force` ignores concurrent changes.
+    `replacing` is the version that the caller expects in production, or None if there should not be one. If `replacing`
+    or `revision` is not given, the client first reads its current value. `override` promotes a version that does not
+    meet the policy; `force` ignores concurrent changes.
 
     Raises:
-        RevisionMismatch: somebody changed the version in the meantime; `winner` names the decision, if it was one.
-        ProductionChanged: another version is in production; `winner` names the decision.
+        RevisionMismatch: the version was changed in the meantime; `winner` is the decision that changed it, or None.
+        ProductionChanged: another version is in production; `winner` is the decision that put it there.
         PolicyNotMet: the version does not meet the policy of the model; `production.check` lists the findings.
         IllegalTransition: the version is not in staging.
     """

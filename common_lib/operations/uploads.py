@@ -1,4 +1,4 @@
-"""Uploads of large blobs in parts."""
+"""Operations to upload large blobs in parts."""
 
 from collections.abc import Callable
 
@@ -12,24 +12,24 @@ _upload = json_reader(Upload)
 
 
 def begin_upload(sha256: str, size: int) -> Operation[Upload]:
-    """Begin or continue an upload, and return how many of its bytes the registry has; the next part follows them.
+    """Begin or continue an upload. The answer says how many bytes the registry has; the next part must follow them.
 
     Raises:
-        TooLarge: the registry takes no blobs of that size.
+        TooLarge: the registry does not accept blobs of this size.
     """
     body = request_body(UploadRequest, size=size)
     return Operation("PUT", _path(sha256), _check_progress(sha256, size=size), body=body)
 
 
 def put_part(sha256: str, part: Source, prefix_sha256: str) -> Operation[Upload]:
-    """Send the next part of an upload, and return how many bytes the registry has; the last part makes them a blob.
+    """Send the next part of an upload. After the last part, the registry stores all parts as one blob.
 
-    `prefix_sha256` is the digest of all bytes from the beginning of the file to the end of the part.
+    `prefix_sha256` is the SHA-256 of all bytes from the beginning of the file to the end of this part.
 
     Raises:
         UploadOutOfStep: the part does not begin where the previous one ended.
         UploadNotFound: the upload was not begun, or its bytes are lost.
-        InvalidRequest: `digest_mismatch`: the part has other bytes than its digest says.
+        InvalidRequest: `digest_mismatch`: the received bytes do not have the digest `prefix_sha256`.
     """
     return Operation(
         "PUT",
@@ -42,7 +42,7 @@ def put_part(sha256: str, part: Source, prefix_sha256: str) -> Operation[Upload]
 
 
 def get_upload(sha256: str) -> Operation[Upload]:
-    """Get the progress of the caller's own upload of a blob.
+    """Get the progress of the upload of a blob that the caller has begun.
 
     Raises:
         UploadNotFound: the caller has no such upload.
@@ -51,7 +51,7 @@ def get_upload(sha256: str) -> Operation[Upload]:
 
 
 def abandon_upload(sha256: str) -> Operation[None]:
-    """Delete the caller's own upload of a blob and the bytes that have arrived.
+    """Delete an upload that the caller has begun, together with the received bytes.
 
     Raises:
         UploadNotFound: the caller has no such upload.
@@ -60,7 +60,7 @@ def abandon_upload(sha256: str) -> Operation[None]:
 
 
 def _check_progress(sha256: str, *, size: int | None = None, least: int = 0) -> Callable[[Answer], Upload]:
-    """Return a reader that checks progress: it decides which bytes the client sends next, and whether it ever ends."""
+    """Return a reader of the progress of an upload; it refuses an answer with which the upload would never end."""
 
     def read(answer: Answer) -> Upload:
         found: Upload = about(_upload, sha256=sha256)(answer)

@@ -1,4 +1,4 @@
-"""Versions of models."""
+"""Operations on the versions of models."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -39,13 +39,13 @@ _diff = json_reader(VersionDiff)
 
 @dataclass(frozen=True, slots=True)
 class Resolution(Provenance):
-    """A version, with the provenance of the answer."""
+    """A version, and the provenance of the answer: whether it comes from a cache, and its age."""
 
     version: ModelVersion
 
 
 def get(name: str, version: int) -> Operation[ModelVersion]:
-    """Get a version by its number, tombstoned or not.
+    """Get a version by its number, even if it is tombstoned.
 
     Raises:
         VersionNotFound: the model has no such version.
@@ -54,16 +54,17 @@ def get(name: str, version: int) -> Operation[ModelVersion]:
 
 
 def resolve(reference: str) -> Operation[ModelVersion]:
-    """Resolve a reference to the version that it means now, or meant at the moment that it names.
+    """Return the version that a reference refers to, now or at the time in its `as_of`.
 
     References are `models:/name/7`, `models:/name@champion`, `models:/name/production` and `models:/name/latest`;
-    a stage other than production means the newest version there. `models:/name/production?as_of=2026-03-01T00:00:00Z`
-    means the version that was in production then, with its description and tags from the beginning of that tenure.
+    with another stage, the result is the newest version in it. `models:/name/production?as_of=2026-03-01T00:00:00Z`
+    refers to the version that was in production at this time, with the description and tags that it had when it
+    moved to production.
 
     Raises:
-        VersionNotFound: the reference means no version.
-        VersionRecalled: the reference means a recalled version.
-        InvalidRequest: the moment is before the model was created, or in the future.
+        VersionNotFound: the reference does not refer to a version.
+        VersionRecalled: the reference refers to a recalled version.
+        InvalidRequest: the time in `as_of` is before the creation of the model or in the future.
         ProtocolError: the answer is about another model, for example because a proxy has mixed up answers.
     """
     name, selector, as_of = validate(parse, reference)
@@ -84,10 +85,10 @@ def resolve(reference: str) -> Operation[ModelVersion]:
 
 
 def resolution(reference: str) -> Operation[Resolution]:
-    """Resolve a reference, and report whether the answer comes from the registry or from a cache, and its age.
+    """Resolve a reference; also report whether the answer comes from the registry or a cache, and its age.
 
     Raises:
-        VersionNotFound: the reference means no version.
+        VersionNotFound: the reference does not refer to a version.
     """
     operation = resolve(reference)
 
@@ -109,9 +110,9 @@ def create(
     lineage: Lineage | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> Operation[ModelVersion]:
-    """Create the next version of a model out of files whose bytes the registry has already.
+    """Create the next version of a model from files whose bytes the registry already has.
 
-    `register` uploads the bytes as well. Only description, tags and stage of a version can change.
+    `register` also uploads the bytes. Only the description, the tags and the stage of a version can change later.
 
     Raises:
         BytesMissing: the bytes of a file were not uploaded.
@@ -157,10 +158,10 @@ def update(
 
 
 def diff(name: str, left: int, right: int) -> Operation[VersionDiff]:
-    """Compare two versions of a model by parameters, metrics, signature, lineage and files; equal entries included.
+    """Compare the parameters, metrics, signatures, lineage and files of two versions; equal entries are included.
 
     Raises:
-        VersionNotFound: the model lacks one of them.
+        VersionNotFound: the model does not have one of the two versions.
     """
     return Operation("GET", _path(name, left, "diff", right), about(_diff, model=name, left=left, right=right))
 
@@ -173,7 +174,7 @@ def search(
     order: VersionOrder = "-version",
     page_size: int = 100,
 ) -> Operation[Page[ModelVersion]]:
-    """List the versions of a model, the newest first, a page at a time."""
+    """List the versions of a model page by page, by default starting with the newest."""
     conditions = query(
         stage=None if stage is None else one_of("stage", ModelStage, stage),
         tombstoned=tombstoned,
@@ -184,11 +185,11 @@ def search(
 
 
 def manifest(name: str, version: int) -> Operation[Manifest]:
-    """Get the files of a version, also of a tombstoned one.
+    """Get the list of the files of a version, even if it is tombstoned.
 
     Raises:
         ProtocolError: a path leads out of the folder of the version, or two files have the same path.
-        DigestMismatch: the files do not have the digest in the answer.
+        DigestMismatch: the list of files does not have the digest in the answer.
     """
 
     def read(answer: Answer) -> Manifest:

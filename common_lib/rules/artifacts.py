@@ -13,7 +13,7 @@ MAX_DIGESTS_PER_REQUEST: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Presence(AnswerBody):
-    """The requested blobs that the registry does not have. It retains the others until `retained_until`."""
+    """The requested blobs that the registry does not have; it retains the other blobs until `retained_until`."""
 
     missing: list[Sha256]
     retained_until: Moment

@@ -22,7 +22,7 @@ def encode(value: Any) -> bytes:
     Source: RFC 8785, sections 3.2.2 and 3.2.3.
 
     Raises:
-        ValueError: for floats, lone surrogates and integers that a double cannot hold.
+        ValueError: the value contains a float, a lone surrogate or an integer beyond 2**53.
 
     >>> encode({"b": [1, True, None], "a": "é"}).decode()
     '{"a":"é","b":[1,true,null]}'
@@ -32,10 +32,10 @@ def encode(value: Any) -> bytes:
 
 
 def encode_with_decimals(value: Any) -> bytes:
-    """Return the canonical bytes of `without_floats(value)`.
+    """Return the canonical JSON of a value after `without_floats` has replaced its floats.
 
     Raises:
-        ValueError: for lone surrogates, infinity and NaN.
+        ValueError: the value contains a lone surrogate, infinity or NaN.
 
     >>> encode_with_decimals({"auc": 0.75}).decode()
     '{"auc":{"$decimal":"0.75"}}'

@@ -41,7 +41,7 @@ class Difference(AnswerBody):
 
 @dataclass(frozen=True, slots=True)
 class VersionDiff(AnswerBody):
-    """The comparison of two versions; equal entries are included."""
+    """The result of comparing two versions; equal entries are included."""
 
     model: ModelName
     left: VersionNumber

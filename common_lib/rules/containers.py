@@ -6,9 +6,9 @@ from typing import Final
 
 _BOMB_RATIO: Final = 100
 _BOMB_FLOOR: Final = 64 * 2**20
-# The bytes of a value by its wire type.
+# Number of bytes of a value, by its wire type.
 _FIXED: Final = {1: 8, 5: 4}
-_NOT_PROTOBUF: Final = "not a protobuf message"
+_NOT_PROTOBUF: Final = "the bytes are not a protobuf message"
 
 
 def zip_names(content: bytes) -> frozenset[str] | None:

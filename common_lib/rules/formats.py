@@ -22,7 +22,7 @@ _SUFFIX: Final = re.compile(r"\.([a-z0-9][a-z0-9-]{0,63})$(?!\n)")
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A format of model files: its loader, its file suffixes, its media type, and a check of bytes.
+    """A format of model files: its loader, its file suffixes, its media type, and a check of its bytes.
 
     `vaguer` contains more general media types that are also accepted, such as `application/zip` for a skops file.
     `other` contains suffixes that are accepted together with the media type, but alone declare another format. `fault`
@@ -41,7 +41,7 @@ class Format:
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """The declared type of a model file: the name of its loader, and its format, None for a third party's loader."""
+    """The declared type of a model file. `format` is None if the loader comes from a third party."""
 
     loader: str
     format: Format | None
@@ -145,7 +145,7 @@ def _safetensors(content: bytes) -> str | None:
         return "it is too short for the 8 bytes that contain the length of its header"
     (length,) = struct.unpack("<Q", content[:8])
     if not len(b"{}") <= length <= min(MAX_SAFETENSORS_HEADER, len(content) - 8):
-        return f"its header cannot have {length} bytes, because {len(content) - 8} bytes follow"
+        return f"the length of its header is not valid: {length} bytes, but {len(content) - 8} follow"
     return None if content[8:9] == b"{" else "its header is not a JSON object"
 
 

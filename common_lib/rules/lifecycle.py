@@ -1,4 +1,4 @@
-"""The stages of a version and the allowed moves between them, as a table that docs/lifecycle.md shows."""
+"""The stages of a version, and a table of the moves between them, from which docs/lifecycle.md is generated."""
 
 from enum import Enum, StrEnum
 from typing import Final, NamedTuple

@@ -152,7 +152,7 @@ def check_token_id(token_id: str) -> str:
 
 
 def check_keys(field: str, mapping: Iterable[str], limit: int = MAX_ENTRIES) -> None:
-    """Check that there are at most `limit` keys, and that each key has 1–128 letters, digits and `._/@-`."""
+    """Check that there are at most `limit` keys, and that each key has 1–128 letters, digits or `._/@-`."""
     keys = list(mapping)
     if len(keys) > limit:
         raise RuleViolation(

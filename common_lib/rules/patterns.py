@@ -41,7 +41,7 @@ class Paths:
 
 
 class _Seeker:
-    """The search for one piece of a pattern; it goes through the text once and never back."""
+    """The search for one piece of a pattern, which goes through the text only once and never back."""
 
     def __init__(self, text: str, piece: str) -> None:
         self._text = text

@@ -54,7 +54,7 @@ class Decision(AnswerBody):
 
 @dataclass(frozen=True, slots=True)
 class Winner(AnswerBody):
-    """The decision that was made before the caller's; `version` is null if it left no version in production."""
+    """The earlier decision because of which a request failed; `version` is null if it left no version in production."""
 
     version: int | None
     by: str

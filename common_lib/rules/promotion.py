@@ -1,4 +1,4 @@
-"""Check of a version against the rules of a policy: whether it may be promoted, and why not.
+"""Check whether a version meets the rules of a policy, so that it may be promoted.
 
 Rules and signatures are mappings with the fields of `PromotionRules` and `Signature`.
 """

@@ -34,8 +34,8 @@ def check_signature(signature: Mapping[str, Any]) -> None:
 def find_incompatibility(new: Mapping[str, Any], old: Mapping[str, Any]) -> str:
     """Return why callers of the old model cannot use the new one without changes; an empty text if they can.
 
-    The new model must have exactly the inputs of the old model, and all its outputs. It may accept more lengths, return
-    fewer lengths, and have more outputs.
+    The new model must have exactly the inputs of the old model, and all its outputs. In the shapes, its inputs may
+    accept more lengths, and its outputs may have fewer. It may have additional outputs.
     """
     old_inputs, new_inputs = _by_name(old["inputs"]), _by_name(new["inputs"])
     old_outputs, new_outputs = _by_name(old["outputs"]), _by_name(new["outputs"])

@@ -76,7 +76,7 @@ def is_open(windows: Mapping[str, Any], at: datetime) -> bool:
 
 
 def next_opening(windows: Mapping[str, Any], at: datetime) -> datetime | None:
-    """Return the next time, at or after `at`, at which changes are allowed; None if the calendar ends before."""
+    """Return the next time, at or after `at`, at which changes are allowed; None if there will not be one."""
     if is_open(windows, at):
         return at
     zone = _zone(windows["zone"])

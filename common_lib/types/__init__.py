@@ -1,1 +1,1 @@
-"""Values that the registry sends and takes, one module per resource; requests are strict, answers ignore new fields."""
+"""Types of requests and answers, one module per resource. Requests must not have unknown fields; answers may."""

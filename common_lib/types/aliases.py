@@ -1,11 +1,11 @@
-"""Aliases: movable pointers to versions."""
+"""Types of aliases, which are movable pointers to versions."""
 
 from common_lib.rules.fields import ModelName, Moment, ShortText, VersionNumber
 from common_lib.types.base import AliasName, Reason, RequestModel, Revision, Value
 
 
 class Alias(Value):
-    """A pointer to a version of a model, moved by compare-and-set on its revision."""
+    """A named pointer to a version of a model, which can be moved to another version."""
 
     model: ModelName
     alias: AliasName

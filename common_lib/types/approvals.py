@@ -1,4 +1,4 @@
-"""Approvals and refusals of versions."""
+"""Types of verdicts: approvals and refusals of versions."""
 
 from common_lib.rules.fields import Count, ModelName, Moment, VersionNumber
 from common_lib.rules.lifecycle import Verdict
@@ -8,7 +8,7 @@ from common_lib.types.base import PrincipalName, Reason, RequestModel, Value
 class Approval(Value):
     """The latest verdict of one human about a version.
 
-    `subject` is the digest of what the verdict covers: the facts of the version, its tags and description, and the
+    `subject` is a digest over the data that the verdict is about: the version, with its tags and description, and the
     revision of the policy. When one of these changes, the verdict is void.
     """
 

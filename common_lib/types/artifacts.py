@@ -1,4 +1,4 @@
-"""Files of a version, and the blobs that hold their bytes."""
+"""Types of the files of a version, and of blobs, which contain their bytes."""
 
 from typing import Annotated
 
@@ -22,13 +22,13 @@ class FileEntry(RequestModel):
 
 
 class Manifest(Value):
-    """The files of a version, sorted by path, and the digest over them."""
+    """The list of the files of a version, sorted by path, and the digest of this list."""
 
     digest: Digest
     files: list[FileEntry]
 
     def check_rules(self) -> None:
-        """Check that the files can stand in one manifest, and that their paths stay inside the folder of the version.
+        """Check that the files form a valid manifest, and that no path leads out of the folder of the version.
 
         Raises:
             RuleViolation: a path, a size or a digest breaks a rule.
@@ -36,12 +36,12 @@ class Manifest(Value):
         check_files([file.model_dump() for file in self.files])
 
     def compute_digest(self) -> str:
-        """Return the digest over the files, which `digest` must be."""
+        """Compute the digest of the list of files; it must be equal to `digest`."""
         return digest([file.model_dump() for file in self.files])
 
 
 class Blob(Value):
-    """Bytes stored under their digest; a blob in quarantine is damaged and not served."""
+    """Stored bytes, identified by their SHA-256. A blob in quarantine is damaged and is not served."""
 
     sha256: Sha256
     size: Count
@@ -51,14 +51,14 @@ class Blob(Value):
 
 
 class PresenceRequest(RequestModel):
-    """The request to list missing blobs; with `model`, on behalf of a version of that model."""
+    """The request to list missing blobs. `model` is the model for which a version will be created from them."""
 
     sha256: Annotated[list[Sha256], Field(max_length=artifacts.MAX_DIGESTS_PER_REQUEST)]
     model: ModelName | None = None
 
 
 class Verification(Value):
-    """The result of hashing the stored bytes of a blob: `sound` if they match its digest."""
+    """The result of hashing the stored bytes of a blob; `sound` is true if they have the expected digest."""
 
     blob: Blob
     sound: bool

@@ -1,4 +1,4 @@
-"""Base classes of all values, field types with their limits, pages and tombstones."""
+"""Base classes of requests and answers, field types with limits, pages and tombstones."""
 
 from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
@@ -24,10 +24,10 @@ _MAX_VALUE_TEXT = 200
 
 
 class Value(BaseModel):
-    """A frozen answer of the registry.
+    """Base of the immutable answers of the registry.
 
     Raises:
-        InvalidRequest: the constructor was called with a missing or a wrong field.
+        InvalidRequest: the constructor was called with a missing or wrong field.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
@@ -42,10 +42,10 @@ class Value(BaseModel):
 
     @classmethod
     def from_json(cls, text: bytes) -> Self:
-        """Parse a JSON document.
+        """Create an object of this class from JSON.
 
         Raises:
-            InvalidRequest: the document is not JSON, or not a value of this class.
+            InvalidRequest: the text is not JSON, or does not have the fields of this class.
         """
         try:
             return cls.model_validate_json(text)
@@ -58,12 +58,12 @@ class Value(BaseModel):
 
 
 class RequestModel(Value):
-    """A frozen request, or a part of one; unknown fields are refused."""
+    """Base of the immutable requests and their parts; unknown fields are refused."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     def check_rules(self) -> None:
-        """Check the rules that a schema cannot express; the server checks the same ones.
+        """Check the rules that a schema cannot express; the server checks the same rules.
 
         Raises:
             RuleViolation: a value breaks a rule.
@@ -73,7 +73,7 @@ class RequestModel(Value):
 
 
 class Tombstone(Value):
-    """When, by whom and why something was taken out of use; its number or name is never given again."""
+    """When, by whom and why a model or version was taken out of use; its name or number is never used again."""
 
     at: Moment
     by: ShortText
@@ -81,13 +81,13 @@ class Tombstone(Value):
 
 
 class TombstoneRequest(RequestModel):
-    """The request to take something out of use."""
+    """The request to take a model or version out of use."""
 
     reason: Reason
 
 
 class Page(Value, Generic[T]):
-    """One page of a list; `next_page_token` is null on the last one."""
+    """One page of a list; `next_page_token` is null on the last page."""
 
     items: list[T]
     next_page_token: PageToken | None = None
@@ -102,7 +102,7 @@ def _invalid_request(error: ValidationError) -> InvalidRequest:
     return InvalidRequest(
         f"{field}: {first['msg']}, not {_format_value(first['input'])}",
         code="invalid_request",
-        remedy="pass a value of that kind",
+        remedy="pass a value of the expected type",
         field=field,
         value=first["input"],
     )
@@ -113,4 +113,4 @@ def _format_value(value: object) -> str:
         return f"{value!r:.{_MAX_VALUE_TEXT}}"
     except ValueError:
         # Python does not format integers of more than 4,300 digits.
-        return "a number of thousands of digits"
+        return "a number with thousands of digits"

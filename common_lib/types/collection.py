@@ -1,4 +1,4 @@
-"""Garbage collection; `common_lib.rules.collection` has its result."""
+"""The request to run a garbage collection; `common_lib.rules.collection` defines the result."""
 
 from typing import Annotated
 
@@ -11,10 +11,11 @@ Seconds = Annotated[int, Field(ge=0, le=collection.LONGEST_S)]
 
 
 class CollectionRequest(RequestModel):
-    """The request to collect garbage; times are in seconds.
+    """The request to run a garbage collection; all times are in seconds.
 
-    The registry removes bytes that no version has named for `grace_s`, and those of tombstoned versions `retention_s`
-    after the tombstone. Removed bytes stay in the trash for `trash_s`.
+    The registry moves bytes to the trash if no version has used them for `grace_s` seconds. It moves the bytes of a
+    tombstoned version to the trash `retention_s` seconds after the tombstone. It deletes them from the trash after
+    `trash_s` seconds.
     """
 
     dry_run: bool = False

@@ -1,4 +1,4 @@
-"""Events: the log of all changes of state."""
+"""The type of the events in the log; each change of state is one event."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""Moves of a version: from stage to stage, and into and out of a recall."""
+"""Requests to move a version to another stage, to recall it, and to reinstate it."""
 
 from common_lib.rules.fields import VersionNumber
 from common_lib.rules.lifecycle import ModelStage
@@ -8,8 +8,8 @@ from common_lib.types.base import Reason, RequestModel
 class TransitionRequest(RequestModel):
     """The request to move a version to another stage.
 
-    For a move to production, `replacing` is the version that it replaces, null for none; `override` promotes the
-    version although the model's policy is not met.
+    For a move to production, `replacing` is the version that is in production now, null if production is empty. With
+    `override` the version is promoted even if it does not meet the model's policy.
     """
 
     to: ModelStage
@@ -19,6 +19,6 @@ class TransitionRequest(RequestModel):
 
 
 class RecallRequest(RequestModel):
-    """The request to block a version for everyone, or to lift the block."""
+    """The request to block a version for everyone (recall), or to lift the block (reinstate)."""
 
     reason: Reason

@@ -1,4 +1,4 @@
-"""Registered models."""
+"""Types of registered models, and of the requests that create and change them."""
 
 from pydantic import Field
 
@@ -8,7 +8,7 @@ from common_lib.types.base import Description, Reason, RequestModel, Revision, T
 
 
 class RegisteredModel(Value):
-    """A named model; its versions are numbered 1, 2, 3 … without gaps."""
+    """A named model. Its versions have the numbers 1, 2, 3, … without gaps."""
 
     name: ModelName
     type: ModelType
@@ -26,7 +26,7 @@ class RegisteredModel(Value):
 
 
 class CreateModel(RequestModel):
-    """The request to create a registered model; without `owner` the caller owns the model."""
+    """The request to create a registered model. Without `owner`, the caller is the owner."""
 
     name: ModelName
     type: ModelType
@@ -37,7 +37,7 @@ class CreateModel(RequestModel):
 
 
 class UpdateModel(RequestModel):
-    """The request to change a registered model; each given field replaces the stored value as a whole.
+    """The request to change a registered model; each given field replaces the whole stored value.
 
     A forced change needs a reason.
     """

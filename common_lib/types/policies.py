@@ -1,4 +1,4 @@
-"""Policies: the conditions of a promotion."""
+"""Types of policies: the conditions under which versions may be promoted to production."""
 
 from typing import Annotated
 
@@ -22,7 +22,10 @@ Approvals = Annotated[int, Field(ge=0, le=promotion.MAX_APPROVALS), BeforeValida
 
 
 class MetricRule(RequestModel):
-    """A bound for a metric: at most `tolerance` worse than `than`, or than the incumbent's value if `than` is None."""
+    """A bound for a metric: its value may be worse than `than` by at most `tolerance`.
+
+    If `than` is None, the value is compared with that of the version in production.
+    """
 
     metric: Key
     direction: Direction
@@ -31,7 +34,7 @@ class MetricRule(RequestModel):
 
 
 class ChangeHours(RequestModel):
-    """Hours on some days of the week, from `since` up to and without `until`; 24:00 is the end of the day."""
+    """Hours on some days of the week: from `since` until just before `until`; 24:00 is the end of the day."""
 
     days: Annotated[list[Weekday], Field(max_length=7)]
     since: Clock
@@ -47,9 +50,9 @@ class ChangeWindows(RequestModel):
 
 
 class PromotionRules(RequestModel):
-    """Conditions of a promotion, and what moving references mean while their version is recalled.
+    """The rules of a policy: the conditions of a promotion, and how references to a recalled version are treated.
 
-    In `tags`, None stands for any value; in `files`, `*` stands for any part of a path.
+    In `tags`, None means any value; in `files`, `*` matches any part of a path.
     """
 
     metrics: Annotated[list[MetricRule], Field(max_length=promotion.MAX_RULES)] = []
@@ -61,7 +64,7 @@ class PromotionRules(RequestModel):
     on_recall: OnRecall = OnRecall.REFUSE
 
     def check_rules(self) -> None:
-        """Check that the rules are well formed; only the server knows which metrics exist."""
+        """Check that the rules are well formed; only the server can check that the metrics exist."""
         promotion.check_rules(self.model_dump(), None)
 
 

@@ -1,4 +1,4 @@
-"""Principals, their grants, and their tokens."""
+"""Types of principals, their grants and their tokens."""
 
 from typing import Annotated
 
@@ -14,14 +14,14 @@ TokenId = Annotated[str, Field(pattern=names.TOKEN_ID)]
 
 
 class Grant(RequestModel):
-    """A role on the models whose name matches a pattern: a name, a prefix followed by `*`, or `*` for all."""
+    """A role for all models whose name matches a pattern: a name, a prefix followed by `*`, or `*` for all models."""
 
     role: Role
     models: ModelPattern
 
 
 class Principal(Value):
-    """A human or a service with an account at the registry."""
+    """A human or a service that can use the registry."""
 
     name: PrincipalName
     kind: PrincipalKind
@@ -44,7 +44,7 @@ class Token(Value):
 
 
 class IssuedToken(Value):
-    """A token with its secret, which is returned only once: a repeated request gets null."""
+    """A new token with its secret. The secret is returned only once; a repeated request returns null instead."""
 
     token: Token
     secret: Annotated[str | None, Field(repr=False)]

@@ -1,4 +1,4 @@
-"""Problems: refusals and failures of the registry as RFC 9457 writes them."""
+"""The type of error responses (problems, RFC 9457)."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from common_lib.types.base import Value
 
 
 class Problem(Value):
-    """Reason why the registry refused a request or failed to carry it out (RFC 9457)."""
+    """An error response: why the registry refused a request or failed to execute it (RFC 9457)."""
 
     type: str
     title: str

@@ -1,4 +1,4 @@
-"""Uploads in parts; `common_lib.rules.uploads` has their progress."""
+"""The request to begin an upload in parts; `common_lib.rules.uploads` defines the answer."""
 
 from common_lib.rules.fields import Count
 from common_lib.types.base import RequestModel

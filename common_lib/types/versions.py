@@ -1,4 +1,4 @@
-"""Versions of models: immutable files and facts, with a stage, tags and a description that may change."""
+"""Types of versions. Only the stage, the tags and the description of a version can change."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ Dimension = Annotated[int, Field(ge=signatures.ANY_LENGTH, le=signatures.MAX_LEN
 
 
 class FieldSpec(RequestModel):
-    """One input or output of a model: its name, element type and shape (-1 for any length)."""
+    """One input or output of a model; in `shape`, -1 stands for any length."""
 
     name: ShortText
     dtype: ShortText
@@ -30,7 +30,7 @@ class Signature(RequestModel):
 
 
 class Lineage(RequestModel):
-    """Origin of a version; `parent` is the reference of the version that it was derived from."""
+    """Origin of a version; `parent` is a reference to the version from which it was derived."""
 
     run: ShortText | None = None
     code_commit: ShortText | None = None
@@ -47,7 +47,7 @@ class Recall(Value):
 
 
 class ModelVersion(Value):
-    """One version of a model; `digest` is the identity of its manifest, `size` the bytes of all its files."""
+    """One version of a model; `digest` is the digest of its manifest, `size` the total bytes of its files."""
 
     model: ModelName
     version: VersionNumber
@@ -71,12 +71,12 @@ class ModelVersion(Value):
 
     @property
     def reference(self) -> str:
-        """Reference that always means this version."""
+        """Reference with the version number, which never refers to another version."""
         return f"models:/{self.model}/{self.version}"
 
 
 class CreateVersion(RequestModel):
-    """The request to create the next version out of files whose bytes are already stored."""
+    """The request to create the next version from files whose bytes are already stored."""
 
     files: list[FileEntry]
     framework: ShortText
@@ -88,7 +88,7 @@ class CreateVersion(RequestModel):
     tags: dict[str, str] = {}
 
     def check_rules(self) -> None:
-        """Check the files and the signature, and the facts as every request does."""
+        """Check the files, the signature, and the limits of all other fields."""
         check_files([file.model_dump() for file in self.files])
         if self.signature is not None:
             signatures.check_signature(self.signature.model_dump())
@@ -96,7 +96,7 @@ class CreateVersion(RequestModel):
 
 
 class UpdateVersion(RequestModel):
-    """The request to change a version; each given field replaces the stored value as a whole.
+    """The request to change a version; each given field replaces the whole stored value.
 
     A forced change needs a reason.
     """

@@ -1,1 +1,1 @@
-"""Entities of the registry: one msgspec Struct is the entity, the wire type and the row."""
+"""Entities of the registry. One class is the entity, its JSON form and its database row."""

@@ -1,4 +1,4 @@
-"""Aliases: named pointers to a version of a model."""
+"""Types of aliases, which are movable pointers to versions."""
 
 from msgspec import Struct
 
@@ -6,7 +6,7 @@ from registry_server.domain.base import AliasName, ModelName, Reason, Request, R
 
 
 class Alias(Struct, frozen=True):
-    """A pointer to a version of a model, moved by compare-and-set on its revision."""
+    """A named pointer to a version of a model, which can be moved to another version."""
 
     model: ModelName
     alias: AliasName
@@ -17,7 +17,7 @@ class Alias(Struct, frozen=True):
 
     @property
     def etag(self) -> str:
-        """The ETag: the revision."""
+        """The ETag, which contains the revision."""
         return f'"{self.revision}"'
 
 

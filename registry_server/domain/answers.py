@@ -1,10 +1,10 @@
-"""Answers to requests, as the server sends them and as it stores them for idempotency."""
+"""Answers to requests, as the server sends them and stores them for repeated requests."""
 
 from msgspec import Struct
 
 
 class Answer(Struct, frozen=True):
-    """The answer to a request: its status, its encoded body, and the headers that depend on the entity."""
+    """The answer to a request: status, encoded body, and the values of the headers ETag and Location."""
 
     status: int
     body: bytes
@@ -13,7 +13,7 @@ class Answer(Struct, frozen=True):
 
 
 class FirstAnswer(Struct, frozen=True):
-    """The stored answer for an idempotency key, and the fingerprint of the request that it belongs to."""
+    """The stored answer for an idempotency key; `fingerprint` identifies the request that it answers."""
 
     fingerprint: str
     answer: Answer

@@ -1,4 +1,4 @@
-"""Approvals and refusals of versions by humans."""
+"""Types of verdicts: approvals and refusals of versions."""
 
 import hashlib
 
@@ -18,7 +18,7 @@ _COVERED = ("digest", "framework", "description", "parameters", "metrics", "sign
 class Approval(Struct, frozen=True):
     """The latest verdict of one human about a version.
 
-    `subject` is the digest of what the verdict covers: the facts of the version, its tags and description, and the
+    `subject` is a digest over the data that the verdict is about: the version, with its tags and description, and the
     revision of the policy. When one of these changes, the verdict is void.
     """
 
@@ -40,7 +40,7 @@ class VerdictRequest(Request, frozen=True):
 
 
 def subject_digest(version: ModelVersion, policy: Policy) -> str:
-    """Return the digest of all that an approval covers: the facts of a version and the revision of the policy."""
+    """Return the digest over the data that a verdict is about: a version and the revision of its policy."""
     facts = msgspec.to_builtins({name: getattr(version, name) for name in _COVERED})
     covered = facts | {"model": version.model, "version": version.version, "policy": policy.revision}
     return f"sha256:{hashlib.sha256(canonical.encode_with_decimals(covered)).hexdigest()}"

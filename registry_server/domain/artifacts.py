@@ -1,4 +1,4 @@
-"""Files of a version and the blobs that hold their bytes."""
+"""Types of the files of a version, and of blobs, which contain their bytes."""
 
 from typing import Annotated
 
@@ -20,14 +20,14 @@ class FileEntry(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(Struct, frozen=True):
-    """The files of a version, sorted by path, and the digest over them."""
+    """The list of the files of a version, sorted by path, and the digest of this list."""
 
     digest: Digest
     files: list[FileEntry]
 
 
 class Blob(Struct, frozen=True):
-    """Bytes stored under their digest; a blob in quarantine is damaged and not served."""
+    """Stored bytes, identified by their SHA-256. A blob in quarantine is damaged and is not served."""
 
     sha256: Sha256
     size: Count
@@ -37,14 +37,14 @@ class Blob(Struct, frozen=True):
 
 
 class PresenceRequest(Request, frozen=True):
-    """The request to list missing blobs; with `model`, on behalf of a version of that model."""
+    """The request to list missing blobs. `model` is the model for which a version will be created from them."""
 
     sha256: Annotated[list[Sha256], Meta(max_length=artifacts.MAX_DIGESTS_PER_REQUEST)]
     model: ModelName | None = None
 
 
 class Verification(Struct, frozen=True):
-    """The result of hashing the stored bytes of a blob: `sound` if they match its digest."""
+    """The result of hashing the stored bytes of a blob; `sound` is true if they have the expected digest."""
 
     blob: Blob
     sound: bool

@@ -1,4 +1,4 @@
-"""Shared field types and Structs; the types carry their limits into validation and into the OpenAPI document."""
+"""Base classes of requests, pages and tombstones, and field types whose limits the server enforces and documents."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Generic, TypeVar
@@ -28,11 +28,11 @@ Scalar = str | int | float | bool | None
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of a request; unknown fields are refused, because they are mistakes or attacks."""
+    """Base of the bodies of requests; unknown fields are refused, because they are mistakes or attacks."""
 
 
 class Tombstone(Struct, frozen=True):
-    """When, by whom and why something was taken out of use; its number or name is never used again."""
+    """When, by whom and why a model or version was taken out of use; its name or number is never used again."""
 
     at: Time
     by: ShortText
@@ -40,13 +40,13 @@ class Tombstone(Struct, frozen=True):
 
 
 class TombstoneRequest(Request, frozen=True):
-    """The request to take something out of use."""
+    """The request to take a model or version out of use."""
 
     reason: Reason
 
 
 class Page(Struct, Generic[T], frozen=True):
-    """One page of a list; `next_page_token` is null on the last one."""
+    """One page of a list; `next_page_token` is null on the last page."""
 
     items: list[T]
     next_page_token: PageToken | None = None
@@ -57,10 +57,10 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def to_micros(time: datetime) -> int:
-    """Convert a time to microseconds since 1970 UTC, exactly."""
+    """Convert a time to the microseconds since 1970 in UTC, without rounding."""
     return (time - _EPOCH) // _MICROSECOND
 
 
 def from_micros(micros: int) -> datetime:
-    """Convert microseconds since 1970 UTC to a time; the inverse of `to_micros`."""
+    """Convert microseconds since 1970 in UTC to a time; the inverse of `to_micros`."""
     return _EPOCH + timedelta(microseconds=micros)

@@ -1,4 +1,4 @@
-"""Collection of garbage: bytes that no version references."""
+"""The request to run a garbage collection, which removes bytes that no version uses."""
 
 from typing import Annotated
 
@@ -11,10 +11,11 @@ Seconds = Annotated[int, Meta(ge=0, le=collection.LONGEST_S)]
 
 
 class CollectionRequest(Request, frozen=True):
-    """The request to collect garbage; times are in seconds.
+    """The request to run a garbage collection; all times are in seconds.
 
-    The registry removes bytes that no version has named for `grace_s`, and those of tombstoned versions `retention_s`
-    after the tombstone. Removed bytes stay in the trash for `trash_s`.
+    The registry moves bytes to the trash if no version has used them for `grace_s` seconds. It moves the bytes of a
+    tombstoned version to the trash `retention_s` seconds after the tombstone. It deletes them from the trash after
+    `trash_s` seconds.
     """
 
     dry_run: bool = False

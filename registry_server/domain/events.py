@@ -1,4 +1,4 @@
-"""Events: each change of state is exactly one event; its stored bytes are hashed, delivered and exported unchanged."""
+"""Events of the log: each change of state is one event, whose stored bytes are never changed."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -14,11 +14,12 @@ _PART_BYTES = 256
 
 
 class Change(Struct, frozen=True):
-    """A change of state by one write, before it becomes an event.
+    """The change of state that one write makes, before it is encoded as an event.
 
-    `before` and `after` map an object's key (`models/eurusd-direction/versions/3`) to the fields that changed: a
-    created object has no `before`, a removed one has `None` as `after`. `replay` needs nothing else. `basis` holds the
-    basis of the decision: the evaluated policy with its values, or the event that a rollback returns to.
+    `before` and `after` map the key of each changed object, such as `models/eurusd-direction/versions/3`, to its
+    changed fields. A created object is missing in `before`; a removed object is `None` in `after`. `replay` needs only
+    these two. `basis` explains a decision: the evaluated policy with its values, or the event that a rollback returns
+    to.
     """
 
     type: str
@@ -31,7 +32,7 @@ class Change(Struct, frozen=True):
 
 
 class CloudEvent(Struct, frozen=True):
-    """The fields of an encoded event, for its readers; only `encode` writes events."""
+    """The fields of an encoded event, for code that reads events; only `encode` writes them."""
 
     actor: str
     data: dict[str, Any]
@@ -47,7 +48,7 @@ class CloudEvent(Struct, frozen=True):
 
 
 class Event(Struct, frozen=True):
-    """One row of the log: its sequence and its bytes."""
+    """One event of the log: its sequence number and its encoded bytes."""
 
     sequence: int
     body: bytes
@@ -56,10 +57,10 @@ class Event(Struct, frozen=True):
 def encode(
     change: Change, *, sequence: int, event_id: str, time: datetime, actor: str, request_id: str, source: str
 ) -> tuple[bytes, dict[str, bytes]]:
-    """Encode an event as a CloudEvents 1.0 JSON object in canonical form; return its final bytes and its parts.
+    """Encode a change as a CloudEvents 1.0 JSON object in canonical form. Return the bytes of the event and its parts.
 
-    When the event would be larger than 16 KiB, `{"$part": "sha256:…", "size": n}` replaces each of its long fields;
-    the caller stores the parts under their digests in the same transaction.
+    Parts are long fields that the caller must store under their digests in the same transaction. In an event that would
+    be larger than 16 KiB, `{"$part": "sha256:…", "size": n}` replaces each long field.
 
     Source: CloudEvents 1.0.2, section 3 (attributes) and the extension `sequence`; RFC 8785.
     """

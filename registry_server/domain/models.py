@@ -1,4 +1,4 @@
-"""Registered models."""
+"""Types of registered models, and of the requests that create and change them."""
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -19,7 +19,7 @@ from registry_server.domain.base import (
 
 
 class RegisteredModel(Struct, frozen=True):
-    """A named model; its versions are numbered 1, 2, 3 … without gaps."""
+    """A named model. Its versions have the numbers 1, 2, 3, … without gaps."""
 
     name: ModelName
     type: ModelType
@@ -37,12 +37,12 @@ class RegisteredModel(Struct, frozen=True):
 
     @property
     def etag(self) -> str:
-        """The ETag: the revision, which If-Match compares, and the numbers that change without a new revision."""
+        """The ETag: the revision, which If-Match is compared with, the latest version and the version in production."""
         return f'"{self.revision}.{self.latest_version}.{self.production_version or 0}"'
 
 
 class CreateModel(Request, frozen=True):
-    """The request to create a registered model; without `owner` the caller owns the model."""
+    """The request to create a registered model. Without `owner`, the caller is the owner."""
 
     name: ModelName
     type: ModelType
@@ -53,7 +53,7 @@ class CreateModel(Request, frozen=True):
 
 
 class UpdateModel(Request, frozen=True):
-    """The request to change a registered model; each given field replaces the stored value as a whole.
+    """The request to change a registered model; each given field replaces the whole stored value.
 
     A forced change needs a reason.
     """
@@ -66,9 +66,9 @@ class UpdateModel(Request, frozen=True):
 
 
 class ModelFilter(Struct, frozen=True):
-    """Conditions of a search of models; a model must fulfil all that are given.
+    """Conditions of a search for models; a model is found if it meets all given conditions.
 
-    `visible` holds the patterns of the names that the caller may read, in lower case; empty stands for all names.
+    `visible` contains lower-case patterns of the names that the caller may read; if it is empty, they may read all.
     """
 
     type: ModelType | None = None

@@ -1,4 +1,4 @@
-"""Windows of ordered lists: keyset pages, which neither skip nor repeat rows while rows are added."""
+"""Sort orders and page limits of lists. A new row never makes the next page skip or repeat a row."""
 
 from enum import StrEnum
 
@@ -9,7 +9,7 @@ MAX_LIMIT = 1_000
 
 
 class Order(StrEnum):
-    """Order of a list; a minus sorts in descending order."""
+    """Field by which a list is sorted; a minus means descending order."""
 
     NAME = "name"
     NAME_DOWN = "-name"
@@ -20,17 +20,17 @@ class Order(StrEnum):
 
     @property
     def key(self) -> str:
-        """The field of the order, without the direction."""
+        """Name of the field by which the list is sorted."""
         return self.value.lstrip("-")
 
     @property
     def down(self) -> bool:
-        """True for descending order."""
+        """True if the list is sorted in descending order."""
         return self.value.startswith("-")
 
 
 class Window(Struct, frozen=True):
-    """At most `limit` rows that follow the row whose sort values are `after`."""
+    """The part of a list that a query reads: at most `limit` rows after the row with the sort values `after`."""
 
     limit: int
     after: tuple[str | int, ...] = ()

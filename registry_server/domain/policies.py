@@ -1,4 +1,4 @@
-"""Policies: the conditions under which versions of a model may be promoted to production."""
+"""Types of policies: the conditions under which versions may be promoted to production."""
 
 from typing import Annotated
 
@@ -19,7 +19,10 @@ Approvals = Annotated[int, Meta(ge=0, le=promotion.MAX_APPROVALS)]
 
 
 class MetricRule(Struct, frozen=True, forbid_unknown_fields=True):
-    """A bound for a metric: at most `tolerance` worse than `than`, or than the incumbent's value if `than` is null."""
+    """A bound for a metric: its value may be worse than `than` by at most `tolerance`.
+
+    If `than` is null, the value is compared with that of the version in production.
+    """
 
     metric: Key
     direction: Direction
@@ -28,7 +31,7 @@ class MetricRule(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ChangeHours(Struct, frozen=True, forbid_unknown_fields=True):
-    """Hours on some days of the week, from `since` up to and without `until`; 24:00 is the end of the day."""
+    """Hours on some days of the week: from `since` until just before `until`; 24:00 is the end of the day."""
 
     days: Annotated[list[Weekday], Meta(max_length=7)]
     since: Clock
@@ -44,9 +47,9 @@ class ChangeWindows(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PromotionRules(Struct, frozen=True, forbid_unknown_fields=True):
-    """Conditions of a promotion, and what moving references mean while their version is recalled.
+    """The rules of a policy: the conditions of a promotion, and how references to a recalled version are treated.
 
-    In `tags`, null stands for any value; in `files`, `*` stands for any part of a path.
+    In `tags`, null means any value; in `files`, `*` matches any part of a path.
     """
 
     metrics: Annotated[list[MetricRule], Meta(max_length=promotion.MAX_RULES)] = []
@@ -69,7 +72,7 @@ class Policy(Struct, frozen=True):
 
     @property
     def etag(self) -> str:
-        """The ETag: the revision."""
+        """The ETag, which contains the revision."""
         return f'"{self.revision}"'
 
 

@@ -1,4 +1,4 @@
-"""Principals, their grants and their tokens."""
+"""Types of principals, their grants and their tokens."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from registry_server.domain.base import ModelPattern, PrincipalName, Reason, Req
 
 
 class Grant(Struct, frozen=True, forbid_unknown_fields=True):
-    """A role on the models whose name matches a pattern: a name, a prefix followed by `*`, or `*` for all."""
+    """A role for all models whose name matches a pattern: a name, a prefix followed by `*`, or `*` for all models."""
 
     role: Role
     models: ModelPattern
@@ -22,7 +22,7 @@ class Grant(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Principal(Struct, frozen=True):
-    """A human or a service with an account at the registry."""
+    """A human or a service that can use the registry."""
 
     name: PrincipalName
     kind: PrincipalKind
@@ -34,7 +34,7 @@ class Principal(Struct, frozen=True):
 
     @property
     def etag(self) -> str:
-        """The ETag: the revision."""
+        """The ETag, which contains the revision."""
         return f'"{self.revision}"'
 
 
@@ -71,7 +71,7 @@ class CreateToken(Request, frozen=True):
 
 
 class IssuedToken(Struct, frozen=True):
-    """A token with its secret, which is returned only once: a repeated request gets null."""
+    """A new token with its secret. The secret is returned only once; a repeated request returns null instead."""
 
     token: Token
     secret: str | None

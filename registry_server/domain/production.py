@@ -1,4 +1,4 @@
-"""Production: tenures, decisions, rollbacks, and checks of promotions."""
+"""Types of production: tenures, and the request to roll back."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from registry_server.domain.base import ModelName, Reason, Request, Time, Versio
 
 
 class Tenure(Struct, frozen=True):
-    """The time in which one version of a model, or no version, is in production; the event at `sequence` begins it.
+    """A period in which the same version of a model is in production, or none (`version` is None).
 
-    `rollback_target` is the sequence of the tenure that a rollback from this one returns to. `facts` are the mutable
-    fields of the version at the beginning of the tenure.
+    The event with the number `sequence` began the period. `rollback_target` is the `sequence` of the tenure that a
+    rollback from this one returns to. `facts` contains the mutable fields of the version at the beginning.
     """
 
     model: ModelName
@@ -23,9 +23,9 @@ class Tenure(Struct, frozen=True):
 
 
 class RollbackRequest(Request, frozen=True):
-    """The request to return to the version that was in production before.
+    """The request to roll back: to return to the version that was in production before.
 
-    `replacing` is the version that is in production now, null for none.
+    `replacing` is the version that is in production now, null if production is empty.
     """
 
     reason: Reason

@@ -11,9 +11,9 @@ _ADDED_FIELDS: Final[dict[str, dict[str, Any]]] = {"blobs": {"quarantined_at": N
 
 
 def replay(bodies: Iterable[bytes], documents: dict[str, bytes] | None = None) -> dict[str, dict[str, Any]]:
-    """Return the state of the registry, key by key, from the stored bytes of its events.
+    """Return the fields of each object of the registry, computed from the stored bytes of all events.
 
-    `documents` holds the parts that were too large for their event, by digest.
+    `documents` maps digests to the parts that were too large for their events.
 
     Raises:
         KeyError: a part is missing.
@@ -30,12 +30,12 @@ def replay(bodies: Iterable[bytes], documents: dict[str, bytes] | None = None) -
 
 
 def initial_fields(key: str) -> dict[str, Any]:
-    """Return the fields that were added to an object of this kind after the first events, with their first values."""
+    """Return fields that a later release added to objects of this kind, with the values that old objects have."""
     return _ADDED_FIELDS.get(parse_kind(key), {})
 
 
 def parse_kind(key: str) -> str:
-    """Return the kind of the object with a key.
+    """Return the kind of object that a key refers to.
 
     >>> parse_kind("models/eurusd-direction/versions/3")
     'versions'
@@ -44,7 +44,7 @@ def parse_kind(key: str) -> str:
 
 
 def decode_field(value: Any, documents: dict[str, bytes]) -> Any:
-    """Return the value of an object's field from its form in an event.
+    """Decode the value of a field from its form in an event; a part is replaced by its content.
 
     Raises:
         KeyError: a part is missing.

@@ -1,10 +1,10 @@
-"""The store: a database and the folder of bytes that belongs to it."""
+"""Identity of a store, which is a database together with its blob folder."""
 
 from msgspec import Struct
 
 
 class StoreIdentity(Struct, frozen=True):
-    """The id that database and folder share, and the folder that the database was last opened with."""
+    """The id that the database and its blob folder share, and the path of the folder when it was last opened."""
 
     store: str
     folder: str

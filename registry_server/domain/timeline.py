@@ -1,4 +1,4 @@
-"""The timeline of a model: its tenures and decisions follow from the log; they are stored for quick access."""
+"""Tenures and decisions of models, computed from the event log; the database stores them for quick access."""
 
 import json
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ def parse_model(subject: str) -> str | None:
 
 
 def parse_version(key: str) -> int:
-    """Return the number in the key of a version.
+    """Return the version number in the key of a version.
 
     >>> parse_version("models/eurusd-direction/versions/3")
     3
@@ -33,15 +33,16 @@ def parse_version(key: str) -> int:
 
 
 def find_production_key(side: dict[str, Any]) -> str | None:
-    """Return the key of the version that is in production on one side of an event, if there is one."""
+    """Return the key of the version in production in `before` or `after` of an event; None without such a version."""
     stage = ModelStage.PRODUCTION
     return next((key for key, fields in side.items() if fields and fields.get("stage") == stage), None)
 
 
 def rollback_target(last: Tenure | None, restored: Tenure | None) -> int | None:
-    """Return the sequence of the tenure that a rollback from the new tenure returns to.
+    """Return the sequence of the tenure that a rollback from a new tenure will return to.
 
-    After a rollback it is the target of the restored tenure, otherwise the last tenure that had a version.
+    If the new tenure begins with a rollback (`restored` is given), this is the target of the restored tenure. Otherwise
+    it is the last tenure that had a version.
     """
     if restored is not None:
         return restored.rollback_target
@@ -53,7 +54,7 @@ def rollback_target(last: Tenure | None, restored: Tenure | None) -> int | None:
 def from_log(
     bodies: Iterable[bytes], documents: dict[str, bytes] | None = None
 ) -> tuple[list[Tenure], list[tuple[str, int]]]:
-    """Return all tenures, and the (model, sequence) of all decisions, from the stored bytes of all events in order."""
+    """Return all tenures, and model and sequence of all decisions, computed from all events in order."""
     tenures: dict[int, Tenure] = {}
     last: dict[str, Tenure] = {}
     decisions: list[tuple[str, int]] = []

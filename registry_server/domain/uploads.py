@@ -1,4 +1,4 @@
-"""Uploads in parts."""
+"""The request to begin an upload in parts, and the stored progress of an upload."""
 
 from msgspec import Struct
 
@@ -12,7 +12,7 @@ class UploadRequest(Request, frozen=True):
 
 
 class Progress(Struct, frozen=True):
-    """The stored progress of a principal's upload; `prefix_sha256` is the digest of the bytes received so far."""
+    """The stored progress of an upload; `prefix_sha256` is the SHA-256 of the bytes received until now."""
 
     sha256: Sha256
     principal: str

@@ -1,4 +1,4 @@
-"""Versions of a model: immutable bytes and facts, with a stage, tags and a description that may change."""
+"""Types of versions. Only the stage, the tags and the description of a version can change."""
 
 from typing import Annotated
 
@@ -26,7 +26,7 @@ Dimension = Annotated[int, Meta(ge=signatures.ANY_LENGTH, le=signatures.MAX_LENG
 
 
 class Field(Struct, frozen=True, forbid_unknown_fields=True):
-    """One input or output of a model: its name, element type and shape (-1 for any length)."""
+    """One input or output of a model; in `shape`, -1 stands for any length."""
 
     name: ShortText
     dtype: ShortText
@@ -41,7 +41,7 @@ class Signature(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Lineage(Struct, frozen=True, forbid_unknown_fields=True):
-    """Origin of a version; `parent` is the reference of the version that it was derived from."""
+    """Origin of a version; `parent` is a reference to the version from which it was derived."""
 
     run: ShortText | None = None
     code_commit: ShortText | None = None
@@ -58,7 +58,7 @@ class Recall(Struct, frozen=True):
 
 
 class ModelVersion(Struct, frozen=True):
-    """One version of a model; `digest` is the identity of its manifest, `size` the bytes of all its files."""
+    """One version of a model; `digest` is the digest of its manifest, `size` the total bytes of its files."""
 
     model: ModelName
     version: VersionNumber
@@ -82,12 +82,12 @@ class ModelVersion(Struct, frozen=True):
 
     @property
     def etag(self) -> str:
-        """The ETag: the revision, which If-Match compares, and the number, because a reference may move."""
+        """The ETag: the revision, which If-Match is compared with, and the version number."""
         return f'"{self.revision}.{self.version}"'
 
 
 class CreateVersion(Request, frozen=True):
-    """The request to create the next version out of files whose bytes are already stored."""
+    """The request to create the next version from files whose bytes are already stored."""
 
     files: list[FileEntry]
     framework: ShortText
@@ -100,7 +100,7 @@ class CreateVersion(Request, frozen=True):
 
 
 class UpdateVersion(Request, frozen=True):
-    """The request to change a version; each given field replaces the stored value as a whole.
+    """The request to change a version; each given field replaces the whole stored value.
 
     A forced change needs a reason.
     """
@@ -113,8 +113,8 @@ class UpdateVersion(Request, frozen=True):
 class TransitionRequest(Request, frozen=True):
     """The request to move a version to another stage.
 
-    For a move to production, `replacing` is the version that it replaces, null for none; `override` promotes the
-    version although the model's policy is not met.
+    For a move to production, `replacing` is the version that is in production now, null if production is empty. With
+    `override` the version is promoted even if it does not meet the model's policy.
     """
 
     to: ModelStage
@@ -124,13 +124,13 @@ class TransitionRequest(Request, frozen=True):
 
 
 class RecallRequest(Request, frozen=True):
-    """The request to block a version for everyone, or to lift the block."""
+    """The request to block a version for everyone (recall), or to lift the block (reinstate)."""
 
     reason: Reason
 
 
 class VersionFilter(Struct, frozen=True):
-    """Conditions of a list of versions."""
+    """Conditions that the versions in a list must meet."""
 
     stage: ModelStage | None = None
     tombstoned: bool = False

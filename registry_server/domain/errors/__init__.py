@@ -1,6 +1,6 @@
-"""The errors that the server sends to clients: one class for each reason, with its code and its text.
+"""The errors that the server sends to clients. Each reason has its own class, with an error code and a text.
 
-Raise them as `errors.VersionInProduction(found)`. Groups that are only caught have classes below them.
+Code raises them as `errors.VersionInProduction(found)`. Classes with subclasses are only caught, never raised.
 
 RegistryError
 ├── RuleBroken

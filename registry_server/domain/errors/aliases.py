@@ -9,7 +9,7 @@ from registry_server.domain.errors.base import RegistryError
 class AliasNotFound(RegistryError, code=Code.ALIAS_NOT_FOUND, field="alias"):
     """The model has no such alias."""
 
-    remedy = "list the aliases of the model, or set this one"
+    remedy = "list the aliases of the model, or create this alias"
 
     def __init__(self, name: str, alias: str) -> None:
         super().__init__(alias, f"model {name!r} has no alias {alias!r}")
@@ -18,23 +18,23 @@ class AliasNotFound(RegistryError, code=Code.ALIAS_NOT_FOUND, field="alias"):
 class AliasExists(RegistryError, code=Code.ALIAS_EXISTS, field="alias"):
     """The alias cannot be created, because it already points at a version."""
 
-    remedy = "send its ETag as If-Match to move it"
+    remedy = "to move the alias, send its ETag as If-Match"
 
     def __init__(self, found: Alias) -> None:
         super().__init__(found.alias, f"alias {found.alias!r} already points at version {found.version}")
 
 
 class TooManyAliases(RegistryError, code=Code.TOO_MANY_ENTRIES, field="alias"):
-    """The model has as many aliases as it may have."""
+    """The model already has the maximum number of aliases."""
 
-    remedy = "delete an alias that is not used, or mark versions by tags"
+    remedy = "delete an alias that is not used, or mark versions with tags instead"
 
     def __init__(self, alias: Alias) -> None:
         super().__init__(alias.alias, f"model {alias.model!r} already has {lifecycle.MAX_ALIASES} aliases")
 
 
 class ContradictoryPreconditions(RegistryError, code=Code.INVALID_IF_MATCH, field="If-Match"):
-    """The request says both that the alias is new and that it exists."""
+    """The request contains both If-None-Match (the alias must be new) and If-Match (the alias must exist)."""
 
-    detail = "If-None-Match says that the alias is new, but If-Match says that it exists"
-    remedy = "send only one of the two headers"
+    detail = "If-None-Match requires a new alias, but If-Match requires an existing alias"
+    remedy = "send only one of these two headers"

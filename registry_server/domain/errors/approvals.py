@@ -1,4 +1,4 @@
-"""Errors of approvals and refusals."""
+"""Errors of requests to approve or to refuse a version."""
 
 from common_lib.rules import lifecycle
 from common_lib.rules.codes import Code
@@ -11,16 +11,16 @@ from registry_server.domain.versions import ModelVersion
 class HumanRequired(RegistryError, code=Code.HUMAN_REQUIRED, field="kind"):
     """A service cannot approve or refuse a version."""
 
-    remedy = "let a human decide with their own token"
+    remedy = "ask a human to send this request with their own token"
 
     def __init__(self, principal: Principal) -> None:
-        super().__init__(str(principal.kind), f"{principal.name} is a service, and only a human can decide this")
+        super().__init__(str(principal.kind), f"{principal.name} is a service, but only a human can approve or refuse")
 
 
 class SelfApproval(RegistryError, code=Code.SELF_APPROVAL, field="version"):
-    """The caller cannot decide about a version that they registered."""
+    """The caller registered the version and therefore cannot approve or refuse it."""
 
-    remedy = "let another human decide about it"
+    remedy = "ask another human to approve or refuse the version"
 
     def __init__(self, found: ModelVersion) -> None:
         detail = f"{found.created_by} registered version {found.version} of {found.model!r} and cannot decide about it"
@@ -28,9 +28,9 @@ class SelfApproval(RegistryError, code=Code.SELF_APPROVAL, field="version"):
 
 
 class AlreadyDecided(RegistryError, code=Code.ALREADY_DECIDED, field="verdict"):
-    """The caller has already given this verdict, and nothing it covers has changed since."""
+    """The caller has already given this verdict, and neither the version nor the policy has changed since."""
 
-    remedy = "the verdict is still valid; if more approvals are needed, other humans have to give them"
+    remedy = "the verdict is still valid; if more approvals are needed, ask other humans to approve"
 
     def __init__(self, before: Approval) -> None:
         version = f"version {before.version} of {before.model!r}"
@@ -39,9 +39,9 @@ class AlreadyDecided(RegistryError, code=Code.ALREADY_DECIDED, field="verdict"):
 
 
 class TooManyVerdicts(RegistryError, code=Code.TOO_MANY_ENTRIES, field="verdict"):
-    """As many humans as possible have decided about the version."""
+    """The version already has the maximum number of verdicts."""
 
-    remedy = "let one of them decide again, or register the files as a new version"
+    remedy = "ask one of these humans to decide again, or register the files as a new version"
 
     def __init__(self, verdict: lifecycle.Verdict, version: int) -> None:
         super().__init__(str(verdict), f"{lifecycle.MAX_VERDICTS} humans have already decided about version {version}")

@@ -1,4 +1,4 @@
-"""The base of all errors that reach a client."""
+"""The base class of all errors that the server sends to clients."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,11 +9,11 @@ from common_lib.rules.violation import RuleViolation
 
 
 class RegistryError(Exception):
-    """A refusal or a failure: `code` is stable, `detail` is for people, `remedy` says what to do.
+    """An error that the server sends to a client. `detail` says what is wrong, and `remedy` what to do.
 
-    `field` and `value` are what is wrong; the texts of a class may contain `{value}`. `winner` is the decision that
-    came before the caller's, where a race was lost. `retry_after_s` says when it is worthwhile to repeat the request,
-    and `headers` are further headers of the response.
+    `value` of `field` is wrong; it replaces `{value}` in the texts of a class. `winner` is the decision that was made
+    first, or None. `retry_after_s` is the number of seconds after which the client should repeat the request.
+    `headers` are additional headers of the response.
     """
 
     code: Code
@@ -37,7 +37,7 @@ class RegistryError(Exception):
 
 
 class RuleBroken(RegistryError):
-    """A value that breaks a rule which client and server share; the code is the one of the rule."""
+    """A value breaks a rule that client and server share; the error has the code of this rule."""
 
     def __init__(self, violation: RuleViolation) -> None:
         self.code = violation.code

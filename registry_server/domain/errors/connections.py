@@ -1,4 +1,4 @@
-"""Errors of connections: the server sends them before the request reaches the application."""
+"""Errors that the server sends when a request is not valid HTTP, arrives too slowly or has the wrong host."""
 
 from common_lib.rules.codes import Code
 from registry_server.domain.errors.base import RegistryError
@@ -28,33 +28,33 @@ class HostHeaderCount(RegistryError, code=Code.MALFORMED_REQUEST, field="Host"):
 
 
 class HostMalformed(RegistryError, code=Code.MALFORMED_REQUEST):
-    """The host of the request cannot be read."""
+    """The host in the request is not a valid host name."""
 
     remedy = "send a host name and an optional port"
 
     def __init__(self, field: str, host: str) -> None:
         self.field = field
-        super().__init__(host, f"{host!r:.100} is not a host")
+        super().__init__(host, f"{host!r:.100} is not a valid host name")
 
 
 class TargetMalformed(RegistryError, code=Code.MALFORMED_REQUEST, field="target"):
     """The target of the request is not a path of visible ASCII characters without a fragment."""
 
     detail = "the request target is not a path, or has a fragment or characters other than visible ASCII"
-    remedy = "send a percent-encoded path that begins with /, without # and what follows it"
+    remedy = "send a percent-encoded path that begins with / and does not contain #"
 
 
 class HostsDiffer(RegistryError, code=Code.MALFORMED_REQUEST, field="Host"):
-    """The target and the Host header of the request name different hosts."""
+    """The target and the Host header of the request contain different hosts."""
 
-    detail = "the request target and the Host header name different hosts"
+    detail = "the request target and the Host header contain different hosts"
     remedy = "send the same host in both"
 
 
 class Misdirected(RegistryError, code=Code.MISDIRECTED_REQUEST):
-    """The request names a host that this server is not."""
+    """The request is for a host that this server does not serve."""
 
-    remedy = "use the server's own address; an operator can add the name of a proxy with --allowed-host"
+    remedy = "use the address of this server; an operator can allow the name of a proxy with --allowed-host"
 
     def __init__(self, field: str, host: str, name: str) -> None:
         self.field = field
@@ -62,7 +62,7 @@ class Misdirected(RegistryError, code=Code.MISDIRECTED_REQUEST):
 
 
 class RequestTimedOut(RegistryError, code=Code.REQUEST_TIMEOUT):
-    """The head of the request, or enough of its body, did not arrive in time."""
+    """The head of the request did not arrive in time, or its body arrived too slowly."""
 
     detail = "the head of the request did not arrive in time, or its body arrived too slowly"
     remedy = "repeat the request and send it without pauses"
@@ -78,7 +78,7 @@ class HeadTooLarge(RegistryError, code=Code.HEAD_TOO_LARGE):
 
 
 class TooManyConnections(RegistryError, code=Code.TOO_MANY_CONNECTIONS):
-    """The server has as many connections as it may have."""
+    """The server has reached its maximum number of connections."""
 
     retry_after_s = 1.0
     detail = "the server has reached its limit of connections"
@@ -86,10 +86,10 @@ class TooManyConnections(RegistryError, code=Code.TOO_MANY_CONNECTIONS):
 
 
 class InternalError(RegistryError, code=Code.INTERNAL):
-    """An error that the server did not expect; the log has the traceback."""
+    """The server failed unexpectedly; its log contains the traceback."""
 
     detail = "the server failed; nothing was changed unless the response was lost after a commit"
 
     def __init__(self, request_id: str) -> None:
-        remedy = f"repeat it with the same Idempotency-Key; if that fails, look for {request_id} in the server's log"
+        remedy = f"try again with the same Idempotency-Key; if that fails, look for {request_id} in the server's log"
         super().__init__(remedy=remedy)

@@ -13,9 +13,9 @@ class ModelNotFound(RegistryError, code=Code.MODEL_NOT_FOUND, field="name"):
 
 
 class ModelExists(RegistryError, code=Code.MODEL_EXISTS, field="name"):
-    """Another model has the name, or a name that differs only in upper and lower case."""
+    """Another model has the same name, or a name that differs only in upper and lower case."""
 
-    remedy = "use the existing model, or choose a name that differs in more than case; names are never reused"
+    remedy = "use the existing model, or choose another name (not only in another case); names are never reused"
 
     def __init__(self, name: str, existing: str | None) -> None:
         super().__init__(name, f"model {existing!r} already exists")
@@ -24,7 +24,7 @@ class ModelExists(RegistryError, code=Code.MODEL_EXISTS, field="name"):
 class ModelInProduction(RegistryError, code=Code.VERSION_IN_PRODUCTION, field="production_version"):
     """The model cannot be tombstoned, because one of its versions is in production."""
 
-    remedy = "archive this version first"
+    remedy = "archive this version, then repeat the request"
 
     def __init__(self, name: str, version: int) -> None:
         super().__init__(version, f"version {version} of {name!r} is in production")
@@ -33,7 +33,7 @@ class ModelInProduction(RegistryError, code=Code.VERSION_IN_PRODUCTION, field="p
 class ModelTombstoned(RegistryError, code=Code.TOMBSTONED, field="name"):
     """The model was tombstoned and cannot change."""
 
-    remedy = "register a model under a new name"
+    remedy = "create a model with a new name"
 
     def __init__(self, name: str, tombstone: Tombstone) -> None:
         super().__init__(name, f"model {name!r} was tombstoned: {tombstone.reason}")

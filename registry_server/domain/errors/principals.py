@@ -7,7 +7,7 @@ from registry_server.domain.errors.base import RegistryError
 
 
 class Unauthenticated(RegistryError, code=Code.UNAUTHENTICATED):
-    """The group of errors of a request without a valid token."""
+    """Base class of the errors of a request without a valid token."""
 
     headers = {"www-authenticate": 'Bearer realm="model-registry"'}
 
@@ -27,7 +27,7 @@ class SeveralTokens(Unauthenticated):
 
 
 class TokenNotValid(Unauthenticated):
-    """The token is malformed, unknown, expired or revoked; the response does not say which."""
+    """The token is malformed, unknown, expired or revoked. The response does not say which of these."""
 
     detail = "the token is not valid"
     remedy = "send Authorization: Bearer mrg_… with a token that has not expired"
@@ -36,7 +36,7 @@ class TokenNotValid(Unauthenticated):
 class TooManyFailures(RegistryError, code=Code.TOO_MANY_FAILURES, field="peer"):
     """The address has sent too many tokens that are not valid."""
 
-    remedy = "send a valid token, which is accepted at once, or wait as long as Retry-After says"
+    remedy = "send a valid token, which is accepted immediately, or wait for the time in Retry-After"
 
     def __init__(self, peer: str, wait_s: float) -> None:
         self.retry_after_s = wait_s
@@ -44,10 +44,10 @@ class TooManyFailures(RegistryError, code=Code.TOO_MANY_FAILURES, field="peer"):
 
 
 class WriteRateExceeded(RegistryError, code=Code.RATE_LIMITED, field="principal"):
-    """The principal has sent more bytes of changes than it may for now."""
+    """The principal has reached its limit of written bytes per second."""
 
     remedy = (
-        "wait as long as Retry-After says, then repeat the request with the same Idempotency-Key; an operator can "
+        "wait for the time in Retry-After, then repeat the request with the same Idempotency-Key; an operator can "
         "raise REGISTRY_SERVER_WRITE_BYTES_PER_S"
     )
 
@@ -57,7 +57,7 @@ class WriteRateExceeded(RegistryError, code=Code.RATE_LIMITED, field="principal"
 
 
 class RightMissing(RegistryError, code=Code.FORBIDDEN, field="right"):
-    """No grant of the caller gives the right."""
+    """The caller does not have a grant with the required right."""
 
     def __init__(self, name: str, right: str, model: str | None, roles: Sequence[str]) -> None:
         what = right.replace("_", " ") + (f" on model {model!r}" if model else "")
@@ -80,16 +80,16 @@ class PrincipalNotFound(RegistryError, code=Code.PRINCIPAL_NOT_FOUND, field="nam
 
 
 class PrincipalExists(RegistryError, code=Code.PRINCIPAL_EXISTS, field="name"):
-    """Another principal has the name."""
+    """Another principal already has this name."""
 
     detail = "principal {value!r} already exists"
     remedy = "choose another name, or update the grants of this principal"
 
 
 class PrincipalNameReserved(RegistryError, code=Code.RESERVED_NAME, field="name"):
-    """The name is the one under which the registry itself acts."""
+    """The name is reserved for the registry itself, which uses it in the event log."""
 
-    detail = "{value!r} is the name of the registry itself in the event log"
+    detail = "the name {value!r} is reserved for the registry itself"
     remedy = "choose another name"
 
 
@@ -101,9 +101,9 @@ class TokenNotFound(RegistryError, code=Code.TOKEN_NOT_FOUND, field="id"):
 
 
 class LastAdmin(RegistryError, code=Code.LAST_ADMIN, field="principal"):
-    """After the change nobody could administer the registry."""
+    """The change is refused, because without this admin nobody could administer the registry."""
 
-    detail = "{value} is the last admin with a valid token: nobody could administer the registry"
+    detail = "{value} is the last admin with a valid token; after this change nobody could administer the registry"
     remedy = (
         "first give another principal the role admin on * and a token; the owner of the server's machine may stop the "
         "server and make the change there with `registry-server … --force`"

@@ -10,9 +10,9 @@ from registry_server.domain.errors.base import RegistryError
 
 
 class ProductionChanged(RegistryError, code=Code.PRODUCTION_CHANGED, field="replacing"):
-    """Another version is in production than the caller expected to replace."""
+    """The version in production is not the one that the caller wants to replace."""
 
-    remedy = "look at the version in production, decide again, and name it in `replacing`"
+    remedy = "read which version is in production, decide again, and send its number as `replacing`"
 
     def __init__(self, name: str, current: int | None, replacing: int | None, winner: Winner | None) -> None:
         found, expected = (f"version {number}" if number else "no version" for number in (current, replacing))
@@ -22,7 +22,7 @@ class ProductionChanged(RegistryError, code=Code.PRODUCTION_CHANGED, field="repl
 
 
 class NothingToReturnTo(RegistryError, code=Code.NOTHING_TO_RETURN_TO, field="name"):
-    """No version was in production before that a rollback could restore."""
+    """The model has no earlier production version that a rollback could restore."""
 
     detail = "model {value!r} has no earlier production version that a rollback could restore"
     remedy = "promote a version from staging; an archived version can be moved to staging first"
@@ -31,7 +31,7 @@ class NothingToReturnTo(RegistryError, code=Code.NOTHING_TO_RETURN_TO, field="na
 class PolicyNotMet(RegistryError, code=Code.POLICY_NOT_MET, field="version"):
     """The version does not meet the policy of its model."""
 
-    remedy = "fix what the check of the promotion lists, or ask a principal with the right to override"
+    remedy = "run the check of the promotion and correct what it lists, or ask a principal with the right to override"
 
     def __init__(self, version: int, revision: int, missing: str) -> None:
         super().__init__(version, f"version {version} does not meet revision {revision} of the policy: {missing}")
@@ -46,7 +46,7 @@ class OnlyForPromotions(RegistryError, code=Code.INVALID_REQUEST):
 
 
 class NothingInProductionThen(RegistryError, code=Code.VERSION_NOT_FOUND, field="as_of"):
-    """At that time no version was in production, or it was tombstoned later."""
+    """No version was in production at the requested time, or this version was tombstoned later."""
 
     remedy = "read the history of the model to see which version was in production when"
 
@@ -56,16 +56,16 @@ class NothingInProductionThen(RegistryError, code=Code.VERSION_NOT_FOUND, field=
 
 
 class AsOfInFuture(RegistryError, code=Code.AS_OF_OUT_OF_RANGE, field="as_of"):
-    """The time of a reference has not come yet."""
+    """The `as_of` time of a reference is in the future."""
 
     def __init__(self, moment: datetime, now: datetime) -> None:
-        remedy = f"use a time that has passed; the server's time is {format_moment(now)}"
+        remedy = f"use a time in the past; the server's time is {format_moment(now)}"
         super().__init__(format_moment(moment), f"{format_moment(moment)} is in the future", remedy)
 
 
 class AsOfBeforeModel(RegistryError, code=Code.AS_OF_OUT_OF_RANGE, field="as_of"):
-    """At the time of a reference the model did not exist."""
+    """The `as_of` time of a reference is before the creation of the model."""
 
     def __init__(self, moment: datetime, name: str, created_at: datetime) -> None:
-        remedy = f"it was created at {format_moment(created_at)}: use this time or a later one"
+        remedy = f"the model was created at {format_moment(created_at)}: use this time or a later time"
         super().__init__(format_moment(moment), f"{format_moment(moment)} is before model {name!r} was created", remedy)

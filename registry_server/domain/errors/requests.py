@@ -1,18 +1,18 @@
-"""Errors of addresses, query parameters and headers."""
+"""Errors in the address, the query parameters or the headers of a request."""
 
 from collections.abc import Iterable
 
 from common_lib.rules.codes import Code
 from registry_server.domain.errors.base import RegistryError
 
-_SEE_OPENAPI = "see /openapi.json for the addresses and what they take"
+_SEE_OPENAPI = "read /openapi.json for the addresses and their parameters"
 
 
 class AddressNotFound(RegistryError, code=Code.NOT_FOUND, field="path"):
     """The registry has no such address."""
 
     def __init__(self, path: str, meant: str = "") -> None:
-        remedy = f"use {meant} if you mean that" if meant else _SEE_OPENAPI
+        remedy = f"did you mean {meant}?" if meant else _SEE_OPENAPI
         super().__init__(path, f"the address {path!r:.200} does not exist", remedy)
 
 
@@ -25,7 +25,7 @@ class MethodNotAllowed(RegistryError, code=Code.METHOD_NOT_ALLOWED, field="metho
 
 
 class HeaderRepeated(RegistryError, code=Code.INVALID_REQUEST):
-    """A header that must be unique was sent twice."""
+    """The request contains a header twice that is allowed only once."""
 
     remedy = "send this header once"
 
@@ -35,10 +35,10 @@ class HeaderRepeated(RegistryError, code=Code.INVALID_REQUEST):
 
 
 class QueryNotUtf8(RegistryError, code=Code.INVALID_REQUEST, field="query"):
-    """The query is not UTF-8."""
+    """The query of the address is not percent-encoded UTF-8."""
 
     detail = "the query is not UTF-8"
-    remedy = "encode texts as UTF-8 before they are percent-encoded"
+    remedy = "encode texts as UTF-8, then percent-encode them"
 
 
 class ParameterUnknown(RegistryError, code=Code.INVALID_REQUEST, field="query"):
@@ -50,7 +50,7 @@ class ParameterUnknown(RegistryError, code=Code.INVALID_REQUEST, field="query"):
 
 
 class ParameterRepeated(RegistryError, code=Code.INVALID_REQUEST):
-    """A query parameter that must be unique was sent more than once."""
+    """The request contains a query parameter several times that is allowed only once."""
 
     remedy = "send this parameter once"
 
@@ -62,7 +62,7 @@ class ParameterRepeated(RegistryError, code=Code.INVALID_REQUEST):
 class ParameterEmpty(RegistryError, code=Code.INVALID_REQUEST):
     """A query parameter has no value."""
 
-    remedy = "leave it out, or give it a value"
+    remedy = "leave out this parameter, or send a value"
 
     def __init__(self, name: str) -> None:
         self.field = name
@@ -70,7 +70,7 @@ class ParameterEmpty(RegistryError, code=Code.INVALID_REQUEST):
 
 
 class ParameterInvalid(RegistryError, code=Code.INVALID_REQUEST):
-    """The value of a query parameter is not of its type; `expected` is the type in words, `example` a valid value."""
+    """A query parameter has a value of the wrong type. `expected` is the type in words, `example` a valid value."""
 
     def __init__(self, name: str, value: str, expected: str, example: str) -> None:
         self.field = name
@@ -78,7 +78,7 @@ class ParameterInvalid(RegistryError, code=Code.INVALID_REQUEST):
 
 
 class ParameterRefused(RegistryError, code=Code.INVALID_REQUEST):
-    """The web framework cannot convert a parameter or the request, for the reason it gives."""
+    """The web framework cannot convert a parameter or the request; `reason` is the framework's explanation."""
 
     remedy = _SEE_OPENAPI
 
@@ -92,19 +92,19 @@ class NumberOutOfRange(RegistryError, code=Code.INVALID_REQUEST):
 
     def __init__(self, name: str, value: int, low: int, high: int) -> None:
         self.field = name
-        remedy = f"send a number from {low} to {high}; get long lists page by page"
+        remedy = f"send a number from {low} to {high}; read long lists page by page"
         super().__init__(value, f"{name} {value} is not between {low} and {high}", remedy)
 
 
 class NumberBeyond64Bits(RegistryError, code=Code.INVALID_REQUEST, field="number"):
-    """A number is too large for the database; the limits of the types did not catch it."""
+    """A number in the request does not fit into 64 bits, which is the limit of the database."""
 
     detail = "a number has more than 64 bits"
     remedy = "send numbers between -2**63 and 2**63 - 1"
 
 
 class OrderNotSupported(RegistryError, code=Code.INVALID_REQUEST, field="order"):
-    """The list cannot be sorted in that order."""
+    """The list cannot be sorted by the requested field."""
 
     def __init__(self, what: str, order: str, orders: Iterable[str]) -> None:
         super().__init__(order, f"{what} cannot be sorted by {order}", f"use one of {', '.join(orders)}")
@@ -114,13 +114,13 @@ class PageTokenNotValid(RegistryError, code=Code.INVALID_PAGE_TOKEN, field="page
     """The page token is damaged or belongs to another list."""
 
     detail = "page_token is damaged or belongs to another list"
-    remedy = "send next_page_token as received, with the same filters and order, or start without it"
+    remedy = "send next_page_token as received, with the same filters and order, or begin again without page_token"
 
 
 class RangeNotSatisfiable(RegistryError, code=Code.RANGE_NOT_SATISFIABLE, field="Range"):
-    """The file has no bytes in the requested range; the response has its size (RFC 9110, 15.5.17)."""
+    """The file has no bytes in the requested range. The response contains its size (RFC 9110, 15.5.17)."""
 
     def __init__(self, path: str, size: int, requested: str | None) -> None:
         self.headers = {"content-range": f"bytes */{size}"}
-        remedy = f"send a range within 0-{size - 1}" if size else "send no Range: the file is empty"
-        super().__init__(requested, f"{path!r} has {size} bytes, none of them in the range {requested}", remedy)
+        remedy = f"send a range within 0-{size - 1}" if size else "do not send Range: the file is empty"
+        super().__init__(requested, f"{path!r} has {size} bytes, but none in the range {requested}", remedy)

@@ -1,11 +1,11 @@
-"""Errors of the disk and the database."""
+"""Errors of the server's disk and database."""
 
 from common_lib.rules.codes import Code
 from registry_server.domain.errors.base import RegistryError
 
 
 class StorageUnavailable(RegistryError, code=Code.STORAGE_UNAVAILABLE):
-    """The group of errors of a disk or a database that failed; nothing of the request was stored."""
+    """Base class of failures of the disk or the database."""
 
     retry_after_s: float | None = 1.0
 
@@ -13,7 +13,7 @@ class StorageUnavailable(RegistryError, code=Code.STORAGE_UNAVAILABLE):
 class DatabaseFailed(StorageUnavailable):
     """The database failed before the commit."""
 
-    remedy = "nothing was changed; the operator finds the disk or file in the server's log; then try again"
+    remedy = "nothing was changed; ask the operator to look at the server's log, then try again"
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(detail=f"the database failed: {type(error).__name__}")
@@ -22,7 +22,7 @@ class DatabaseFailed(StorageUnavailable):
 class DatabaseUnreachable(StorageUnavailable):
     """The connection to the database failed, perhaps during the commit."""
 
-    remedy = "nothing was changed unless it failed during the commit; try again with the same Idempotency-Key"
+    remedy = "try again with the same Idempotency-Key; nothing was changed, unless the failure was during the commit"
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(detail=f"the database failed: {type(error).__name__}")
@@ -36,14 +36,14 @@ class DatabaseClosed(StorageUnavailable):
 
 
 class WriterEnded(StorageUnavailable):
-    """The thread that writes to the database has ended."""
+    """The thread that writes to the database has stopped after an error."""
 
-    detail = "the database writer has ended"
-    remedy = "look for the reason in the server's log, then start the server again"
+    detail = "the thread that writes to the database has stopped"
+    remedy = "read the reason in the server's log, then start the server again"
 
 
 class DiskFailed(StorageUnavailable):
-    """The disk with the blobs failed."""
+    """The disk that stores the blobs failed."""
 
     remedy = "nothing was stored; try again"
 
@@ -52,27 +52,27 @@ class DiskFailed(StorageUnavailable):
 
 
 class BytesCollected(StorageUnavailable):
-    """The collector removed the bytes while the request published them."""
+    """The garbage collection removed the bytes of a blob while the request was storing them."""
 
-    detail = "the garbage collector removed the bytes while they arrived"
-    remedy = "send them again"
+    detail = "the garbage collection removed the bytes of the blob while they arrived"
+    remedy = "send the bytes again"
 
 
 class FolderIsLink(StorageUnavailable):
     """A folder of the blob store is a symbolic link."""
 
-    remedy = "replace it by a real folder: the server deletes files in it"
+    remedy = "replace the link by a real folder, because the server deletes files in it"
 
     def __init__(self, folder: object) -> None:
         super().__init__(detail=f"{folder} is a symbolic link")
 
 
 class BlobStoreMissing(StorageUnavailable, code=Code.BLOB_STORE_MISSING):
-    """The blob folder is missing, or belongs to another registry; the path is only in the log."""
+    """The blob folder is missing, or belongs to another registry. Only the log contains its path."""
 
     retry_after_s = 60.0  # an operator has to mount a disk
     detail = "the blob folder is missing, or belongs to another registry"
-    remedy = "nothing was changed; the operator finds the reason in the server's log"
+    remedy = "nothing was changed; ask the operator to look at the server's log"
 
 
 class StorageFull(StorageUnavailable, code=Code.STORAGE_FULL):
@@ -80,4 +80,4 @@ class StorageFull(StorageUnavailable, code=Code.STORAGE_FULL):
 
     retry_after_s = None
     detail = "the disk is full"
-    remedy = "nothing was stored; free space on the server, then send it again"
+    remedy = "nothing was stored; free space on the server, then repeat the request"
