@@ -4,10 +4,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
+from registry_server.queries.aliases import AliasRecords
+from registry_server.queries.versions import VersionRecords
 from tests.contract.good_requests import GOOD, OPTIONAL, Operation, Served, served_world
-from tests.security.worlds import assert_unchanged, problem
+from tests.security.bad_requests import ALIASES, TWO
+from tests.security.worlds import assert_unchanged, open_world_in_memory, problem
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +85,34 @@ def test_a_change_requires_the_current_etag(served: Served) -> None:
             if operation.name not in OPTIONAL:
                 answer = served.send(operation, if_match=None)
                 assert (answer.status_code, problem(answer)["code"]) == (428, "revision_required"), operation.name
+
+
+@pytest.mark.parametrize(
+    ("records", "method", "target", "body"),
+    [
+        (AliasRecords, "PUT", f"{ALIASES}/shadow", {"version": 1}),
+        (AliasRecords, "DELETE", f"{ALIASES}/shadow", None),
+        (VersionRecords, "PATCH", TWO, {"description": "x"}),
+    ],
+)
+def test_a_change_that_another_one_overtakes_is_refused(
+    records: Any, method: str, target: str, body: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The statement that stores a change checks the revision again, although the model is locked."""
+    find = records.find
+
+    async def find_older(self: Any, *place: Any) -> Any:
+        return msgspec.structs.replace(await find(self, *place), revision=1)
+
+    with open_world_in_memory() as world:
+        assert world.send("PUT", f"{ALIASES}/shadow", {"version": 2}, {"if-match": '"1"'}).status_code == 200
+        before = world.stored_state()
+        with monkeypatch.context() as patched:
+            patched.setattr(records, "find", find_older)
+            answer = world.send(method, target, body, {"if-match": '"1"'})
+        assert world.stored_state() == before
+    assert (answer.status_code, problem(answer)["code"]) == (412, "revision_mismatch")
+    assert problem(answer)["field"] == "If-Match"
 
 
 def test_the_current_etag_allows_a_change(served: Served) -> None:

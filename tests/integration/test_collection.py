@@ -17,7 +17,7 @@ from common_lib.errors import BlobDamaged, BlobNotFound, Forbidden, UploadNotFou
 from common_lib.operations.base import Source
 from registry_server.queries.collection import CollectionRecords
 from tests.conftest import Server
-from tests.security.worlds import World, open_world
+from tests.security.worlds import World, open_world, problem
 from tests.support.state import assert_events_match_the_state
 from tests.support.steps import version_of
 
@@ -167,6 +167,19 @@ def test_damage_is_found_reported_and_repaired(world: World, registry: HttpRegis
     assert again.digest == version.digest
     types = [event.type for event in registry.events.after(0, limit=1_000) if event.subject == f"blobs/{sha256}"]
     assert types == [f"registry.blob.{what}" for what in ("published", "quarantined", "restored")]
+
+
+def test_a_version_with_bytes_in_quarantine_is_refused(world: World, registry: HttpRegistry) -> None:
+    """The client must upload the bytes again before it registers the version."""
+    version_of(registry, "eurusd-direction", b"precious")
+    sha256 = hashlib.sha256(b"precious").hexdigest()
+    (world.backend._home / "blobs" / "sha256" / sha256[:2] / sha256).write_bytes(b"qrecious")
+    assert not registry.artifacts.verify_blob(sha256).sound
+    body = {"framework": "test", "files": [{"path": "model.bin", "size": 8, "sha256": sha256}]}
+    answer = world.send("POST", "/v1/models/eurusd-direction/versions", body)
+    refusal = problem(answer)
+    assert (answer.status_code, refusal["code"]) == (409, "blob_missing")
+    assert (refusal["field"], refusal["value"]) == ("sha256", sha256)
 
 
 def test_bytes_restored_by_hand_are_used_after_verification(world: World, registry: HttpRegistry) -> None:
