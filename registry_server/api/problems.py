@@ -23,7 +23,7 @@ from registry_server.api.telemetry import get_request_id
 from registry_server.domain import errors
 
 _log = logging.getLogger("registry_server.problems")
-_DETAIL_LENGTH = 1_000
+_TEXT_LENGTH = 1_000
 _VALUE_LENGTH = 200
 
 
@@ -50,8 +50,8 @@ def answer(error: errors.RegistryError, request_id: str) -> Response[bytes]:
         title=code.summary,
         status=code.status,
         code=code,
-        detail=_shorten(error.detail, _DETAIL_LENGTH),
-        remedy=error.remedy,
+        detail=_shorten(error.detail, _TEXT_LENGTH),
+        remedy=_shorten(error.remedy, _TEXT_LENGTH),
         request_id=request_id,
         field=None if error.field is None else _shorten(error.field, _VALUE_LENGTH),
         value=None if error.value is None else _shorten(error.value, _VALUE_LENGTH),

@@ -317,6 +317,7 @@ LISTS = [
     _query("page_token=", "page_token", "", "invalid_page_token"),
     _query("page_token=../../etc/passwd", "page_token", "../..", "invalid_page_token"),
     _query("page_token=" + "A" * 10_000, "page_token", "AAA", "invalid_page_token", of="/v1/tokens"),
+    Bad("a long name after two slashes", "GET", "//v1/models/" + "x" * 50_000, "not_found", "path", "//v1/models/xxx"),
 ]
 # Method, path and body of good requests that together contain every text field.
 TEXTS: dict[str, tuple[str, str, dict[str, Any]]] = {
