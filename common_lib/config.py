@@ -67,7 +67,7 @@ class ResolveRules:
     """The ages at which a client serves a stored answer to a resolve; times are seconds.
 
     An answer younger than `fresh_s` is served; one younger than `revalidate_s` too, and it is refreshed in the
-    background. For an older one the registry is asked; if it does not answer, an answer younger than `stale_s` is
+    background. For an older one the client sends a request; if no answer comes, an answer younger than `stale_s` is
     served. With `serve_on_auth_failure` it is also served when the registry refuses the token. `persist` stores the
     answers in a file for the next process: by default in the cache folder of this machine, in a file for this address
     and token alone; a path names another file, and False stores nothing.

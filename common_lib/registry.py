@@ -83,7 +83,7 @@ class Production(Resource):
 class Approvals(Resource):
     """Approvals and refusals of versions."""
 
-    of_version = call(approvals.of_version)
+    list_of_version = call(approvals.list_of_version)
     approve = call(approvals.approve)
     refuse = call(approvals.refuse)
 
@@ -99,7 +99,7 @@ class Aliases(Resource):
     """Movable pointers to versions."""
 
     get = call(aliases.get)
-    of_model = call(aliases.of_model)
+    list_of_model = call(aliases.list_of_model)
     create = call(aliases.create)
     move = call(aliases.move)
     delete = call(aliases.delete)
@@ -109,13 +109,13 @@ class Artifacts(Resource):
     """Blobs, uploads and files of versions."""
 
     get_blob = call(artifacts.get_blob)
-    presence = call(artifacts.presence)
+    check_presence = call(artifacts.check_presence)
     put_blob = call(artifacts.put_blob)
     put_blobs = call(artifacts.put_blobs)
     begin_upload = call(uploads.begin_upload)
     get_upload = call(uploads.get_upload)
     put_part = call(uploads.put_part)
-    abandon_upload = call(uploads.abandon_upload)
+    delete_upload = call(uploads.delete_upload)
     get_file = call(artifacts.get_file)
     verify_blob = call(artifacts.verify_blob)
     collect_garbage = call(collection.collect_garbage)
@@ -257,7 +257,7 @@ class AsyncProduction(Resource):
 class AsyncApprovals(Resource):
     """Approvals and refusals of versions."""
 
-    of_version = acall(approvals.of_version)
+    list_of_version = acall(approvals.list_of_version)
     approve = acall(approvals.approve)
     refuse = acall(approvals.refuse)
 
@@ -273,7 +273,7 @@ class AsyncAliases(Resource):
     """Movable pointers to versions."""
 
     get = acall(aliases.get)
-    of_model = acall(aliases.of_model)
+    list_of_model = acall(aliases.list_of_model)
     create = acall(aliases.create)
     move = acall(aliases.move)
     delete = acall(aliases.delete)
@@ -283,13 +283,13 @@ class AsyncArtifacts(Resource):
     """Blobs, uploads and files of versions."""
 
     get_blob = acall(artifacts.get_blob)
-    presence = acall(artifacts.presence)
+    check_presence = acall(artifacts.check_presence)
     put_blob = acall(artifacts.put_blob)
     put_blobs = acall(artifacts.put_blobs)
     begin_upload = acall(uploads.begin_upload)
     get_upload = acall(uploads.get_upload)
     put_part = acall(uploads.put_part)
-    abandon_upload = acall(uploads.abandon_upload)
+    delete_upload = acall(uploads.delete_upload)
     get_file = acall(artifacts.get_file)
     verify_blob = acall(artifacts.verify_blob)
     collect_garbage = acall(collection.collect_garbage)

@@ -59,7 +59,7 @@ def scalar(field: str, value: Any) -> Plain:
     """
     found = _finite(field, value)
     if isinstance(found, int) and abs(found) >= 10**MAX_DIGITS:
-        raise _refused(field, value, f"has more than {MAX_DIGITS} digits", "write it as text")
+        raise _violation(field, value, f"has more than {MAX_DIGITS} digits", "write it as text")
     return found
 
 
@@ -71,13 +71,13 @@ def number(field: str, value: Any) -> float:
     """
     found = _finite(field, value)
     if found is None or isinstance(found, bool | str):
-        raise _refused(field, value, "is not a number", "pass what was measured as a float")
+        raise _violation(field, value, "is not a number", "pass what was measured as a float")
     try:
         exact = float(found)
     except OverflowError:
         exact = math.inf
     if exact != found:
-        raise _refused(field, value, "is a number that no float has", "round it with float(…)")
+        raise _violation(field, value, "is a number that no float has", "round it with float(…)")
     return exact
 
 
@@ -104,16 +104,16 @@ def plain(value: Any) -> Any:
 def _finite(field: str, value: Any) -> Plain:
     found = _plain(value)
     if found is None and value is not None:
-        raise _refused(field, value, "is not a text, a number, True, False or None", _remedy(value))
+        raise _violation(field, value, "is not a text, a number, True, False or None", _remedy(value))
     if isinstance(found, float) and not math.isfinite(found):
-        raise _refused(field, value, "is not a finite number", "leave it out, or write it as text, such as 'nan'")
+        raise _violation(field, value, "is not a finite number", "leave it out, or write it as text, such as 'nan'")
     return found
 
 
 def _text(field: str, value: Any) -> str:
     found = _plain(value)
     if not isinstance(found, str):
-        raise _refused(field, value, "is not a text", "pass str(…) of it")
+        raise _violation(field, value, "is not a text", "pass str(…) of it")
     return found
 
 
@@ -152,11 +152,11 @@ def _of_numpy(value: Any) -> Plain:
 
 def _items(field: str, given: Any) -> list[tuple[str, Any]]:
     if not isinstance(given, Mapping):
-        raise _refused(field, given, "is not a mapping", "pass a dict")
+        raise _violation(field, given, "is not a mapping", "pass a dict")
     found = []
     for key, value in given.items():
         if not isinstance(key, str):
-            raise _refused(field, key, "is a key and not a text", "pass str(…) of it")
+            raise _violation(field, key, "is a key and not a text", "pass str(…) of it")
         found.append((str.__str__(key), value))
     return found
 
@@ -167,7 +167,7 @@ def _remedy(value: Any) -> str:
     return "pass one of these; write nested values as text, for example with json.dumps"
 
 
-def _refused(field: str, value: Any, why: str, remedy: str) -> InvalidRequest:
+def _violation(field: str, value: Any, why: str, remedy: str) -> InvalidRequest:
     return InvalidRequest(
         f"{field} is {_format_value(value)}: that {why}",
         code="invalid_request",

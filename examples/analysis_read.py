@@ -16,7 +16,7 @@ async def main(registry: AsyncModelRegistry) -> list[str]:
     for found in await analysis.production_models():
         version = found.version
         figures = ", ".join(f"{name} {value:.3f}" for name, value in sorted(version.metrics.items()))
-        aliases = [alias.alias for alias in await analysis.aliases.of_model(found.model.name)]
+        aliases = [alias.alias for alias in await analysis.aliases.list_of_model(found.model.name)]
         lines.append(
             f"{found.model.name} ({found.model.type}): version {version.version} of {found.model.latest_version} "
             f"by {version.created_by}, changed {version.updated_at:%Y-%m-%d %H:%M} UTC, "

@@ -67,7 +67,7 @@ def register(
     create([_ANY_FILE])
     if (yield RunInThread(lambda: total_size(source) > _MUCH_BYTES)):
         # Hashing takes long: find out before it whether the caller can register. For little data `send` does it.
-        yield artifacts.presence([], name)
+        yield artifacts.check_presence([], name)
     files: list[LocalFile] = yield RunInThread(lambda: hash_files(source, progress))
     creation = create([file.entry for file in files])  # checks the real entries before any bytes are sent
     yield from send(files, progress, model=name)
@@ -86,7 +86,7 @@ def send(
     digests = list(wanted)
     missing: list[str] = []
     for start in range(0, len(digests), MAX_DIGESTS_PER_REQUEST):
-        answer = yield artifacts.presence(digests[start : start + MAX_DIGESTS_PER_REQUEST], model)
+        answer = yield artifacts.check_presence(digests[start : start + MAX_DIGESTS_PER_REQUEST], model)
         missing += answer.missing
     # The largest first, so that the last transfer to end is a short one.
     ordered = sorted((wanted[sha256] for sha256 in missing), key=lambda file: -file.entry.size)

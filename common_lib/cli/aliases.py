@@ -22,7 +22,7 @@ def aliases() -> None:
 @with_session
 def list_aliases(session: Session, name: str) -> None:
     """List the aliases of a model."""
-    found = session.registry.aliases.of_model(name)
+    found = session.registry.aliases.list_of_model(name)
     session.output(found, lambda: _table(found))
 
 

@@ -26,7 +26,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class AgeLimits:
     """The limits for the age of a stored answer, from the rules of the client and the staleness of the caller."""
 
     fresh_s: float
@@ -35,7 +35,7 @@ class Limits:
     serve_on_auth_failure: bool
 
     @classmethod
-    def of(cls, rules: ResolveRules, staleness: Staleness | None = None, *, eager: bool = False) -> "Limits":
+    def of(cls, rules: ResolveRules, staleness: Staleness | None = None, *, eager: bool = False) -> "AgeLimits":
         """Combine the rules of a client with the staleness of a caller.
 
         With `eager`, a call waits for the registry if the stored answer is not fresh.

@@ -25,7 +25,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from common_lib.client.cache_file import CacheFile, StoredAnswer
-from common_lib.client.freshness import Entry, Limits
+from common_lib.client.freshness import AgeLimits, Entry
 from common_lib.client.single_flight import Flight, FlightResult, SingleFlight
 from common_lib.client.steps import CallSteps, CheckedSteps, Fetch, Refresh, Save, Wait
 from common_lib.client.telemetry import Telemetry, notify
@@ -65,7 +65,7 @@ class ResolveCache:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rules = rules
-        self._default_limits = Limits.of(rules)
+        self._default_limits = AgeLimits.of(rules)
         self._telemetry = telemetry
         self._file = file
         self._patience_s = patience_s
@@ -175,7 +175,7 @@ class ResolveCache:
             yield Refresh(operation, flight)
         return self._serve(entry, age_s, entry.failure, _REFRESHING)
 
-    def _fetch_or_serve_stale(self, operation: Operation[Any], fetch: Fetch, limits: Limits) -> CallSteps:
+    def _fetch_or_serve_stale(self, operation: Operation[Any], fetch: Fetch, limits: AgeLimits) -> CallSteps:
         """Return the answer of the registry, or a stored answer if it does not answer or refuses the token."""
         try:
             answer, error = yield from self._join_or_fetch(operation, fetch)
@@ -262,12 +262,12 @@ class ResolveCache:
                 is_denied = is_denied or entry.is_denied
                 self._entries[path] = replace(entry, failed_at=self._clock(), failure=reason, is_denied=is_denied)
 
-    def _limits_for(self, operation: Operation[Any]) -> Limits:
+    def _limits_for(self, operation: Operation[Any]) -> AgeLimits:
         if operation.staleness is None and not operation.eager:
             return self._default_limits
-        return Limits.of(self._rules, operation.staleness, eager=operation.eager)
+        return AgeLimits.of(self._rules, operation.staleness, eager=operation.eager)
 
-    def _stale_answer(self, path: str, limits: Limits, reason: str) -> Answer | None:
+    def _stale_answer(self, path: str, limits: AgeLimits, reason: str) -> Answer | None:
         """Return the stored answer to serve after a failure; None if no answer is stored, or its age is not allowed."""
         entry = self._entries.get(path)
         if entry is None:

@@ -29,7 +29,7 @@ def get(name: str, alias: str) -> Operation[Alias]:
     return Operation("GET", _path(name, alias), about(_alias, model=name, alias=alias))
 
 
-def of_model(name: str) -> Operation[list[Alias]]:
+def list_of_model(name: str) -> Operation[list[Alias]]:
     """List all aliases of a model, sorted by name."""
     return Operation("GET", path("models", validate(check_model_name, name), "aliases"), _aliases)
 

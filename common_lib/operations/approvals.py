@@ -10,7 +10,7 @@ _approval = json_reader(Approval)
 _approvals = json_reader(list[Approval])
 
 
-def of_version(name: str, version: int) -> Operation[list[Approval]]:
+def list_of_version(name: str, version: int) -> Operation[list[Approval]]:
     """List the latest verdict of each human about a version, sorted by name; void verdicts are included."""
     return Operation("GET", _path(name, version), _approvals)
 

@@ -33,7 +33,7 @@ def get_blob(sha256: str) -> Operation[Blob]:
     return Operation("GET", path("blobs", validate(check_sha256, sha256)), about(_blob, sha256=sha256))
 
 
-def presence(sha256: Sequence[str], model: str | None = None) -> Operation[Presence]:
+def check_presence(sha256: Sequence[str], model: str | None = None) -> Operation[Presence]:
     """List which of up to 1,000 blobs the registry does not have.
 
     The registry retains the others for a day; create the version within this time. With `model`, the registry also

@@ -50,7 +50,7 @@ def get_upload(sha256: str) -> Operation[Upload]:
     return Operation("GET", _path(sha256), _check_progress(sha256))
 
 
-def abandon_upload(sha256: str) -> Operation[None]:
+def delete_upload(sha256: str) -> Operation[None]:
     """Delete an upload that the caller has begun, together with the received bytes.
 
     Raises:

@@ -28,7 +28,7 @@ def encode(value: Any) -> bytes:
     '{"a":"é","b":[1,true,null]}'
     """
     _check(value)
-    return _written(value)
+    return _serialize(value)
 
 
 def encode_with_decimals(value: Any) -> bytes:
@@ -41,7 +41,7 @@ def encode_with_decimals(value: Any) -> bytes:
     '{"auc":{"$decimal":"0.75"}}'
     """
     # The result contains nothing that `encode` would refuse, so its check is skipped.
-    return _written(without_floats(value))
+    return _serialize(without_floats(value))
 
 
 def without_floats(value: Any) -> Any:
@@ -89,19 +89,19 @@ def _check(value: Any) -> None:
         raise ValueError(f"integer {value!r} is beyond 2**53; call without_floats() first")
 
 
-def _written(value: Any) -> bytes:
+def _serialize(value: Any) -> bytes:
     text = _sorting(value)
     if not text.isascii():
         # `json` sorts in C, by code points; only keys beyond ASCII can have another order.
-        text = _in_order(_sorted(value))
+        text = _in_order(_sort_keys(value))
     return text.encode()
 
 
-def _sorted(value: Any) -> Any:
+def _sort_keys(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _sorted(value[key]) for key in sorted(value, key=_utf16)}
+        return {key: _sort_keys(value[key]) for key in sorted(value, key=_utf16)}
     if isinstance(value, list | tuple):
-        return [_sorted(item) for item in value]
+        return [_sort_keys(item) for item in value]
     return value
 
 

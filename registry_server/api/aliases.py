@@ -13,7 +13,7 @@ from registry_server.domain.aliases import Alias, SetAlias
 @get("/models/{name:str}/aliases")
 async def list_aliases(request: HttpRequest, name: FromPath[str]) -> Response[list[Alias]]:
     """List the aliases of a model."""
-    return entity_response(request, await aliases.list_all(database(request), await authenticate(request), name))
+    return entity_response(request, await aliases.list_of_model(database(request), await authenticate(request), name))
 
 
 @get("/models/{name:str}/aliases/{alias:str}")

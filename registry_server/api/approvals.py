@@ -13,7 +13,7 @@ from registry_server.domain.approvals import Approval, VerdictRequest
 @get("/models/{name:str}/versions/{version:int}/approvals")
 async def list_approvals(request: HttpRequest, name: FromPath[str], version: FromPath[int]) -> Response[list[Approval]]:
     """List the current verdict of each human on a version."""
-    found = await approvals.list_all(database(request), await authenticate(request), name, version)
+    found = await approvals.list_of_version(database(request), await authenticate(request), name, version)
     return entity_response(request, found)
 
 

@@ -23,7 +23,7 @@ async def get(database: Database, caller: Caller, name: str, alias: str) -> Alia
     return await _get(database.read, name, alias)
 
 
-async def list_all(database: Database, caller: Caller, name: str) -> list[Alias]:
+async def list_of_model(database: Database, caller: Caller, name: str) -> list[Alias]:
     """Return all aliases of a model, by name."""
     await models.get(database, caller, name)
     return await database.read.aliases.list_of_model(name)

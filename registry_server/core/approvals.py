@@ -22,7 +22,7 @@ def key(model: str, version: int, approver: str) -> str:
     return f"{versions.key(model, version)}/approvals/{approver}"
 
 
-async def list_all(database: Database, caller: Caller, name: str, version: int) -> list[Approval]:
+async def list_of_version(database: Database, caller: Caller, name: str, version: int) -> list[Approval]:
     """Return the latest verdict of each human about a version, by name."""
     await versions.get(database, caller, name, version)
     return await database.read.approvals.list_of_version(name, version)

@@ -164,7 +164,7 @@ def _check_conditions(conditions: ModelFilter) -> None:
         names.check_model_prefix(conditions.prefix)
     keys = [key for key, _ in conditions.tags]
     names.check_keys("tag", keys, limit=names.MAX_TAGS)
-    check_unique("tag", keys, "is asked for twice", code=Code.DUPLICATE_ENTRY)
+    check_unique("tag", keys, "is in the query twice", code=Code.DUPLICATE_ENTRY)
     for key, value in conditions.tags:
         names.check_tags({key: value})
 

@@ -47,8 +47,8 @@ class PrincipalRecords(Queries):
         return changed == 1
 
     async def lock(self) -> None:
-        # A row that always exists and that no other statement locks.
         """Lock all principals and tokens against other writers until this transaction ends."""
+        # This row always exists, and no other statement locks it.
         await self._sql.fetch_one("SELECT value FROM meta WHERE key = 'source' FOR UPDATE")
 
     async def list_usable_tokens(self, now: datetime) -> list[tuple[Principal, Token]]:

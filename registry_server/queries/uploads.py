@@ -42,6 +42,6 @@ class UploadRecords(Queries):
         await self._sql.execute("DELETE FROM uploads WHERE sha256 = ?1 AND principal = ?2", sha256, principal)
 
     async def list_expired(self, now: datetime) -> list[Progress]:
-        """Return the uploads whose time is over."""
+        """Return the uploads that have expired."""
         rows = await self._sql.fetch(f"SELECT {UPLOADS.select} FROM uploads WHERE expires_at <= ?1", to_micros(now))
         return [UPLOADS.read(row) for row in rows]

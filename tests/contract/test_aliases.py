@@ -70,7 +70,7 @@ def test_aliases_are_listed_by_name_and_deleted(registry: ModelRegistry, name: s
     version_of(registry, name)
     for alias in ("shadow", "champion"):
         registry.aliases.create(name, alias, 1)
-    assert [alias.alias for alias in registry.aliases.of_model(name)] == ["champion", "shadow"]
+    assert [alias.alias for alias in registry.aliases.list_of_model(name)] == ["champion", "shadow"]
     with pytest.raises(RevisionRequired):
         registry.aliases.delete(name, "shadow")
     registry.aliases.delete(name, "shadow", revision=1)

@@ -51,7 +51,7 @@ class Watched:
         found = {f"{root}": registry.models.get(name).model_dump(mode="json", exclude={"production_version"})}
         for version in registry.versions.search(name, tombstoned=True):
             found[f"{root}/versions/{version.version}"] = version.model_dump(mode="json")
-        for alias in registry.aliases.of_model(name):
+        for alias in registry.aliases.list_of_model(name):
             found[f"{root}/aliases/{alias.alias}"] = alias.model_dump(mode="json")
         policy = registry.policies.get(name)
         if policy.revision > 1:

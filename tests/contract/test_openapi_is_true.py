@@ -162,7 +162,7 @@ def test_every_operation_matches_the_document(
         secret = registry.principals.issue_token("judge").secret or ""
     with HttpRegistry(RegistryConfig(url=URL, token=secret), transport=watched) as judge:
         judge.approvals.approve("eurusd", 1, reason="it is sound")
-        judge.approvals.of_version("eurusd", 1)
+        judge.approvals.list_of_version("eurusd", 1)
     with httpx.Client(base_url=URL, transport=watched, headers={"authorization": f"Bearer {token}"}) as client:
         _revalidate(client)
         assert client.get("/health/live").json() == {"status": "live"}
@@ -261,7 +261,7 @@ def _use_everything(registry: HttpRegistry, folder: Path) -> None:
     alias = registry.aliases.create("eurusd", "champion", 1)
     registry.aliases.move("eurusd", "champion", 2, revision=alias.revision, reason="better")
     registry.aliases.get("eurusd", "champion")
-    registry.aliases.of_model("eurusd")
+    registry.aliases.list_of_model("eurusd")
     registry.aliases.delete("eurusd", "champion", force=True, reason="unused")
     registry.download("models:/eurusd/1", folder / "down")
     registry.versions.get("eurusd", 1)
@@ -318,7 +318,7 @@ def _use_uploads(registry: HttpRegistry, folder: Path) -> None:
         assert registry.artifacts.begin_upload(sha256[1], 10).received == 0
         assert registry.artifacts.put_part(sha256[1], Source(file, 0, 4), sha256[0]).received == 4
         assert registry.artifacts.get_upload(sha256[1]).received == 4
-        registry.artifacts.abandon_upload(sha256[1])
+        registry.artifacts.delete_upload(sha256[1])
     registry.artifacts.put_blobs({hashlib.sha256(one).hexdigest(): one for one in (b"one", b"two")})
     registry.artifacts.begin_upload(sha256[1], 10)
     registry.artifacts.put_part(sha256[1], Source(file, 0, 4), sha256[0])

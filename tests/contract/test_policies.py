@@ -166,7 +166,7 @@ class TestApprovals:
             alice.production.promote(name, number, reason="ready")
         bob.approvals.approve(name, number, reason="so have I")
         alice.production.promote(name, number, reason="ready")
-        assert [found.reason for found in bob.approvals.of_version(name, number)] == ["I have run it", "so have I"]
+        assert [found.reason for found in bob.approvals.list_of_version(name, number)] == ["I have run it", "so have I"]
 
     def test_services_and_authors_cannot_approve(self, admin: ModelRegistry, person: Person, name: str) -> None:
         """A caller without the right cannot, either; each error says why."""
@@ -186,7 +186,7 @@ class TestApprovals:
             person("trainer", Role.WORKBENCH).approvals.approve(name, number, reason="it is fine")
         with pytest.raises(InvalidRequest, match="reason"):
             person("carol").approvals.approve(name, number, reason=" ")
-        assert admin.approvals.of_version(name, number) == []
+        assert admin.approvals.list_of_version(name, number) == []
 
     @pytest.mark.parametrize("changed", ["tags", "description", "policy"])
     def test_an_approval_is_void_after_the_version_or_policy_changes(

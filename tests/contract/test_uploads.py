@@ -162,8 +162,8 @@ def test_an_upload_can_be_abandoned(registry: ModelRegistry, file: Path) -> None
     whole = sha256_of(file)
     registry.artifacts.begin_upload(whole, file.stat().st_size)
     registry.artifacts.put_part(whole, Source(file, 0, PART), sha256_of(file, PART))
-    registry.artifacts.abandon_upload(whole)
-    for ask in (registry.artifacts.get_upload, registry.artifacts.abandon_upload):
+    registry.artifacts.delete_upload(whole)
+    for ask in (registry.artifacts.get_upload, registry.artifacts.delete_upload):
         with pytest.raises(UploadNotFound):
             ask(whole)
     assert registry.artifacts.begin_upload(whole, file.stat().st_size).received == 0
@@ -184,11 +184,11 @@ def test_presence_is_checked_for_many_digests_at_once(registry: ModelRegistry, f
     missing = sorted(hashlib.sha256(f"{name} {number}".encode()).hexdigest() for number in range(5))
     missing = [missing[place] for place in (3, 0, 4, 1, 2)]
     registry.artifacts.put_blob(here, file)
-    assert registry.artifacts.presence([*missing[:2], here, *missing[2:]]).missing == missing
-    assert registry.artifacts.presence([*missing[::-1], here]).missing == missing[::-1]
-    assert registry.artifacts.presence([here]).missing == []
+    assert registry.artifacts.check_presence([*missing[:2], here, *missing[2:]]).missing == missing
+    assert registry.artifacts.check_presence([*missing[::-1], here]).missing == missing[::-1]
+    assert registry.artifacts.check_presence([here]).missing == []
     with pytest.raises(InvalidRequest, match="sha256"):
-        registry.artifacts.presence([here] * 1_001)
+        registry.artifacts.check_presence([here] * 1_001)
 
 
 def test_an_interrupted_download_continues_where_it_ended(
@@ -265,8 +265,8 @@ def test_a_batch_of_blobs_is_stored_whole_or_not_at_all(registry: ModelRegistry,
         registry.artifacts.put_blobs(right | wrong)
     assert refused.value.code == "digest_mismatch"
     (mine, empty) = right
-    assert mine in registry.artifacts.presence(list(right)).missing
+    assert mine in registry.artifacts.check_presence(list(right)).missing
     for _ in range(2):
         assert registry.artifacts.put_blobs(right).missing == []
     assert [registry.artifacts.get_blob(sha256).size for sha256 in (mine, empty)] == [len(name), 0]
-    assert registry.artifacts.presence([*right, *wrong]).missing == list(wrong)
+    assert registry.artifacts.check_presence([*right, *wrong]).missing == list(wrong)

@@ -104,7 +104,7 @@ def test_a_grant_on_another_model_does_not_allow_the_registration(served: TestBa
             watched.register("open", trained, framework="test")
         assert watched.paths() == ["presence"]
         with pytest.raises(ModelNotFound):
-            registry.artifacts.presence([], "open")
+            registry.artifacts.check_presence([], "open")
     with served.registry("workbench", models="open") as registry:
         assert registry.register("open", trained, framework="test").file_count == 3
 
@@ -163,7 +163,7 @@ def test_the_asynchronous_client_sends_no_byte_of_a_registration_that_must_fail(
     asyncio.run(work())
     with HttpRegistry(config) as registry:
         digests = [file.entry.sha256 for file in hash_files(trained)]
-        assert registry.artifacts.presence(digests).missing == digests
+        assert registry.artifacts.check_presence(digests).missing == digests
 
 
 def test_the_command_line_sends_no_byte_of_a_registration_that_must_fail(cli: Cli, trained: Path) -> None:

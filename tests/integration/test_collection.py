@@ -103,7 +103,7 @@ def test_marked_bytes_that_are_used_again_stay(world: World, registry: HttpRegis
     world.advance_clock(DAYS_2)
     assert registry.artifacts.collect_garbage(grace_s=DAY).unreferenced_blobs == 4
     world.advance_clock(DAYS_2)
-    assert registry.artifacts.presence([digests[0]]).missing == []
+    assert registry.artifacts.check_presence([digests[0]]).missing == []
     published(registry, tmp_path, contents[1])
     version_of(registry, "eurusd-direction", contents[2])
     assert registry.artifacts.begin_upload(digests[3], len(contents[3])).complete
@@ -196,7 +196,7 @@ def test_bytes_restored_by_hand_are_used_after_verification(world: World, regist
     place.write_bytes(b"precious")
     with pytest.raises(BlobDamaged, match="PUT the same bytes"):
         registry.fetch(version.reference)
-    assert registry.artifacts.presence([sha256]).missing == [sha256]
+    assert registry.artifacts.check_presence([sha256]).missing == [sha256]
     for _ in range(2):
         found = registry.artifacts.verify_blob(sha256)
         assert (found.sound, found.blob.quarantined_at) == (True, None)
@@ -276,7 +276,7 @@ def test_uploads_of_two_principals_are_separate(world: World, tmp_path: Path) ->
         one.artifacts.put_part(sha256, Source(file, 0, 4), first)
         for refused in (
             lambda: other.artifacts.get_upload(sha256),
-            lambda: other.artifacts.abandon_upload(sha256),
+            lambda: other.artifacts.delete_upload(sha256),
             lambda: other.artifacts.put_part(sha256, Source(file, 4), sha256),
         ):
             with pytest.raises(UploadNotFound, match="no open upload of"):
@@ -324,4 +324,4 @@ def test_bytes_used_during_a_collection_stay(
     assert registry.artifacts.collect_garbage(grace_s=DAY).removed_blobs == 1
     assert wanted in stored(world)
     assert unwanted not in stored(world)
-    assert registry.artifacts.presence([wanted]).missing == []
+    assert registry.artifacts.check_presence([wanted]).missing == []

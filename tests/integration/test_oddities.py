@@ -116,13 +116,13 @@ def test_a_transport_that_returns_whole_answers_works_like_the_network() -> None
     whole = httpx.MockTransport(answer)
     config = RegistryConfig(url=URL, token="mrg_x")
     with HttpRegistry(config, transport=whole) as registry:
-        assert registry.aliases.of_model("a") == []
+        assert registry.aliases.list_of_model("a") == []
         with pytest.raises(NotFound):
             registry.models.get("b")
 
     async def call() -> None:
         async with AsyncHttpRegistry(config, transport=whole) as registry:
-            assert await registry.aliases.of_model("a") == []
+            assert await registry.aliases.list_of_model("a") == []
             with pytest.raises(NotFound):
                 await registry.models.get("b")
 

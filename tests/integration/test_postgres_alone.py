@@ -155,7 +155,7 @@ def _assert_details_sorted(registry: ModelRegistry, name: str) -> None:
     aliases = sorted(["a-b", "ab", "a_b", "aa"])
     for alias in reversed(aliases):
         registry.aliases.create(name, alias, 1)
-    assert [alias.alias for alias in registry.aliases.of_model(name)] == aliases
+    assert [alias.alias for alias in registry.aliases.list_of_model(name)] == aliases
     principals = sorted(f"{name[:8]}{end}" for end in ("a-c", "ab", "a.b", "a_c"))
     for principal in reversed(principals):
         registry.principals.create(principal, "service", [])

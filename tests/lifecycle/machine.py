@@ -176,7 +176,7 @@ class Machine(RuleBasedStateMachine):
         }
         about = (act, alias) if what == "unname" else (act, alias, number)
         self._both(lambda: getattr(self.expected, what)(*about), sent[what])
-        found = self.registries[GUEST].aliases.of_model(self.named)
+        found = self.registries[GUEST].aliases.list_of_model(self.named)
         assert {one.alias: (one.version, one.revision) for one in found} == self.expected.aliases
 
     @rule(

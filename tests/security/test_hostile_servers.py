@@ -58,7 +58,7 @@ VALUES: list[tuple[str, Any, Ask, str, Any]] = [
         ("upload", UPLOAD, lambda r: r.call(uploads.begin_upload(SHA, 10)), "size", [11, 9, HUGE]),
         ("upload", UPLOAD, lambda r: r.call(uploads.begin_upload(SHA, 10)), "sha256", ["0" * 64, "/dev/zero"]),
         ("upload", UPLOAD, lambda r: r.call(uploads.begin_upload(SHA, 10)), "complete", [True]),
-        ("presence", PRESENCE, lambda r: r.artifacts.presence([SHA]), "missing", [["0" * 64], ["../x"], [7]]),
+        ("presence", PRESENCE, lambda r: r.artifacts.check_presence([SHA]), "missing", [["0" * 64], ["../x"], [7]]),
         (
             "blob",
             {"sha256": SHA, "size": 7, "created_by": "a", "created_at": AT},

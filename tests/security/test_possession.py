@@ -53,7 +53,7 @@ def test_a_digest_alone_gives_no_access_to_bytes(world: World) -> None:
     sha256 = world.entry.sha256
     with pytest.raises(BytesMissing):
         world.stranger.versions.create(world.model, [world.entry], framework="test")
-    assert world.stranger.artifacts.presence([sha256]).missing == [sha256]
+    assert world.stranger.artifacts.check_presence([sha256]).missing == [sha256]
     assert not world.stranger.artifacts.begin_upload(sha256, world.entry.size).complete
     for ask in (world.stranger.artifacts.get_blob, world.stranger.artifacts.verify_blob):
         with pytest.raises(BlobNotFound):
@@ -65,7 +65,7 @@ def test_a_digest_alone_gives_no_access_to_bytes(world: World) -> None:
 def test_sending_the_bytes_proves_possession(world: World) -> None:
     """A principal that sends the bytes can register them, and the registry stores them once."""
     world.stranger.artifacts.put_blob(world.entry.sha256, Source(world.file))
-    assert world.stranger.artifacts.presence([world.entry.sha256]).missing == []
+    assert world.stranger.artifacts.check_presence([world.entry.sha256]).missing == []
     assert world.stranger.versions.create(world.model, [world.entry], framework="test").version == 1
 
 
@@ -77,7 +77,7 @@ def test_register_sends_bytes_that_another_principal_has_stored(world: World) ->
 def test_readers_of_a_version_need_not_send_its_bytes(world: World, name: str) -> None:
     """The bytes count as present for a principal with rights on a model that has them."""
     sha256 = world.entry.sha256
-    assert world.owner.artifacts.presence([sha256]).missing == []
+    assert world.owner.artifacts.check_presence([sha256]).missing == []
     assert world.owner.artifacts.begin_upload(sha256, world.entry.size).complete
     assert world.owner.artifacts.get_blob(sha256).sha256 == sha256
     world.owner.models.create(f"{name}-a2", "regression")

@@ -107,7 +107,7 @@ def test_waiting_for_a_write_costs_no_retry() -> None:
     run = Run(SLOW, *[WAIT] * 6, OK, operation=models.create("eurusd", "regression"))
     run(RegistryConfig())
     assert run.resilience.budget.tokens == run.full - 1
-    part = Run(*[BUSY] * 3, operation=uploads.abandon_upload("0" * 64))
+    part = Run(*[BUSY] * 3, operation=uploads.delete_upload("0" * 64))
     assert part(RegistryConfig(attempts=3)) == BUSY
 
 
