@@ -1,4 +1,4 @@
-"""Public names of the client library, for every service; a name is imported when it is first used.
+"""The public names of the client library. Each name is imported only when it is first used.
 
 Quick start:
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from common_lib.types.principals import Grant, IssuedToken, Principal, Token
     from common_lib.types.versions import FieldSpec, Lineage, ModelVersion, Recall, Signature
 
-# Where each name is defined; a name is imported when it is first used.
+# For each module, the public names that it defines.
 _MODULES = {
     "artifacts.cache": "Cache",
     "artifacts.local_version": "LocalVersion",

@@ -1,6 +1,7 @@
-"""Files that only help later calls: a full or read-only disk, or a missing permission, must not fail a call.
+"""Ignore errors when writing files that only make later calls faster, such as caches.
 
-The first failure in a folder is logged as a warning, once per process.
+A full or read-only disk, or a missing permission, must not let a call fail. The first error in a folder is logged as a
+warning, once per process.
 """
 
 import contextlib
@@ -14,14 +15,14 @@ _warned: set[str] = set()
 
 @contextlib.contextmanager
 def best_effort(folder: Path) -> Iterator[None]:
-    """Suppress an error of the operating system, with a warning for the first one in a folder."""
+    """Suppress an `OSError` in the block. Log a warning for the first error in this folder."""
     try:
         yield
     except OSError as error:
         if str(folder) not in _warned:
             _warned.add(str(folder))
             _log.warning(
-                "%s cannot be written, so later calls and processes cannot reuse the answers of this one: %s",
+                "%s cannot be written, so later calls and processes cannot reuse these answers: %s",
                 folder,
                 error,
             )

@@ -1,7 +1,7 @@
-"""Conversion of operations and flows to methods: written once, typed once, documented once.
+"""Convert operations and flows to methods of a registry, so that each is written, typed and documented only once.
 
-`get = call(ops.get)` makes a method that builds the operation and passes it to the `call` of its object; signature
-and docstring are those of the operation.
+`get = call(ops.get)` creates a method that builds the operation and passes it to `self.call`. The method has the
+signature and the docstring of the operation.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ Step = Operation[Any] | RunInThread[Any] | Parallel[Any]
 
 
 def call(build: Callable[P, Operation[T]]) -> Callable[Concatenate[Any, P], T]:
-    """Make a blocking method out of an operation."""
+    """Create a blocking method from a function that builds an operation."""
 
     def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
         return self.call(_build(build, *args, **kwargs))
@@ -35,7 +35,7 @@ def call(build: Callable[P, Operation[T]]) -> Callable[Concatenate[Any, P], T]:
 
 
 def acall(build: Callable[P, Operation[T]]) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
-    """Make an asynchronous method out of an operation."""
+    """Create an asynchronous method from a function that builds an operation."""
 
     async def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
         return await self.call(_build(build, *args, **kwargs))
@@ -44,7 +44,7 @@ def acall(build: Callable[P, Operation[T]]) -> Callable[Concatenate[Any, P], Cor
 
 
 def pages(build: Callable[P, Operation[Page[T]]]) -> Callable[Concatenate[Any, P], Iterator[T]]:
-    """Make a method that iterates over all pages of a list, and requests each page when the iteration reaches it."""
+    """Create a method that yields the items of all pages of a list, and requests each page only when it is needed."""
 
     def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
         def items(operation: Operation[Page[T]] | None) -> Iterator[T]:
@@ -60,7 +60,7 @@ def pages(build: Callable[P, Operation[Page[T]]]) -> Callable[Concatenate[Any, P
 
 
 def apages(build: Callable[P, Operation[Page[T]]]) -> Callable[Concatenate[Any, P], AsyncIterator[T]]:
-    """Make an asynchronous method that iterates over all pages of a list, as `pages` does."""
+    """Create an asynchronous method that yields the items of all pages of a list, as `pages` does."""
 
     def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
         async def items(operation: Operation[Page[T]] | None) -> AsyncIterator[T]:
@@ -77,7 +77,7 @@ def apages(build: Callable[P, Operation[Page[T]]]) -> Callable[Concatenate[Any, 
 
 
 def flow(build: Callable[Concatenate[str, P], Flow[T]]) -> Callable[Concatenate[Any, P], T]:
-    """Make a blocking method out of a flow; the flow's first argument is the origin of the registry."""
+    """Create a blocking method from a flow. The first argument of the flow is the origin of the registry."""
 
     def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
         return _run(Recording(partial(_build, build, self.origin, *args, **kwargs)), self)
@@ -86,7 +86,7 @@ def flow(build: Callable[Concatenate[str, P], Flow[T]]) -> Callable[Concatenate[
 
 
 def aflow(build: Callable[Concatenate[str, P], Flow[T]]) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
-    """Make an asynchronous method out of a flow; its work on files runs in threads."""
+    """Create an asynchronous method from a flow. Work on files runs in threads."""
 
     async def method(self: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
         return await _arun(Recording(partial(_build, build, self.origin, *args, **kwargs)), self)
@@ -114,7 +114,7 @@ async def _arun(recording: Recording[T], registry: Any) -> T:
 
 @contextlib.contextmanager
 def translate_os_errors() -> Iterator[None]:
-    """Translate errors of local files to `LocalDiskFailed`."""
+    """Replace an `OSError` about a local file by `LocalDiskFailed`."""
     try:
         yield
     except OSError as error:
@@ -125,11 +125,11 @@ def translate_os_errors() -> Iterator[None]:
 
 
 def _build(build: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Build an operation or a flow, and translate errors about its arguments.
+    """Build an operation or a flow from the arguments of a method.
 
     Raises:
-        InvalidRequest: an argument has another type than the signature says.
-        TypeError: the arguments do not match the signature.
+        InvalidRequest: an argument has a wrong type or value.
+        TypeError: an argument is missing, or is not a parameter of the method.
     """
     try:
         return build(*args, **kwargs)
@@ -145,7 +145,7 @@ def _build(build: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 
 def run(steps: Flow[T], answer: Callable[[Operation[Any]], Any]) -> T:
-    """Run a flow to its end; raise an error of a step inside the flow, which may handle it."""
+    """Run a flow to its end, and return its result. The flow can handle an error of a step, raised inside it."""
     try:
         step = next(steps)
         while True:
@@ -181,14 +181,14 @@ def _execute(step: Step, answer: Callable[[Operation[Any]], Any]) -> Any:
 
 
 def _wait_for(running: list[Future[T]]) -> list[Future[T]]:
-    """Wait until all flows have succeeded or one has failed, and return the failed ones, or all if none has."""
+    """Wait until all flows have succeeded or one has failed. Return the failed flows, or else all flows."""
     ended, _ = wait(running, return_when=FIRST_EXCEPTION)
     failed = [future for future in running if future in ended and future.exception() is not None]
     return failed or running
 
 
 async def arun(steps: Flow[T], answer: Callable[[Operation[Any]], Awaitable[Any]]) -> T:
-    """Run a flow to its end, as `run` does, with an asynchronous `call`."""
+    """Run a flow to its end, as `run` does; `answer` is asynchronous."""
     try:
         step = next(steps)
         while True:

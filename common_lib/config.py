@@ -1,4 +1,4 @@
-"""Address, token, timeouts and rules of a client, from arguments or from `REGISTRY_*` in the environment."""
+"""The configuration of a client, from arguments or from the environment variables `REGISTRY_*`."""
 
 import math
 import os
@@ -12,7 +12,7 @@ from common_lib import urls
 from common_lib.errors import InvalidConfiguration
 
 DEFAULT_URL = "http://127.0.0.1:8321"
-# Thirty years of seconds: a larger number, or infinity, is a mistake, and makes clocks and sockets fail.
+# Thirty years in seconds. A larger number is a mistake, and clocks and sockets would fail.
 _MAX_NUMBER: Final = 1e9
 _MAX_TEXT: Final = 50
 _FLAGS: Final = dict.fromkeys(("yes", "true", "on", "1"), True) | dict.fromkeys(("no", "false", "off", "0"), False)
@@ -26,7 +26,7 @@ C = TypeVar("C", bound=type[Any])
 
 
 def _with_environment(kind: C) -> C:
-    """Make a constructor use the environment for fields that are not passed."""
+    """Change the constructor of a class, so that it reads fields that are not passed from the environment."""
     init = kind.__init__
 
     @wraps(init)
@@ -39,7 +39,7 @@ def _with_environment(kind: C) -> C:
 
 @dataclass(frozen=True, slots=True)
 class BreakerRules:
-    """The conditions that open a circuit, and how long it stays open; times are seconds, rates are shares of calls.
+    """The conditions that open a circuit, and how long it stays open. Times are in seconds; rates are shares of calls.
 
     Raises:
         InvalidConfiguration: a value is not a number, is not positive, or contradicts another.
@@ -64,13 +64,15 @@ class BreakerRules:
 
 @dataclass(frozen=True, slots=True)
 class ResolveRules:
-    """The ages at which a client serves a stored answer to a resolve; times are seconds.
+    """The ages, in seconds, up to which a client serves a stored answer to a resolve.
 
-    An answer younger than `fresh_s` is served; one younger than `revalidate_s` too, and it is refreshed in the
-    background. For an older one the client sends a request; if no answer comes, an answer younger than `stale_s` is
-    served. With `serve_on_auth_failure` it is also served when the registry refuses the token. `persist` stores the
-    answers in a file for the next process: by default in the cache folder of this machine, in a file for this address
-    and token alone; a path names another file, and False stores nothing.
+    An answer younger than `fresh_s` is served. An answer younger than `revalidate_s` is also served, and refreshed in
+    the background. For an older answer, the client sends a request to the registry; if the registry does not answer,
+    an answer younger than `stale_s` is served. With `serve_on_auth_failure`, this answer is also served when the
+    registry refuses the token.
+
+    `persist` stores the answers in a file for later processes. True selects a file in the cache folder of this machine,
+    which only clients with the same address and token use. A path selects another file. With False, nothing is stored.
 
     Raises:
         InvalidConfiguration: a value is not a number, is negative, or contradicts another.
@@ -92,23 +94,23 @@ class ResolveRules:
 @_with_environment
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryConfig:
-    """The address of the registry, the token of the caller, and the time to wait for answers.
+    """The configuration of a client: the address of the registry, the token of the caller, and the limits of each call.
 
-    A field that is not passed comes from the environment: `url` from `REGISTRY_URL`, `token` from `REGISTRY_TOKEN`, and
-    so on for every field, as described at `from_environment`. `REGISTRY_REPLICAS` is read only if `url` is not passed,
-    because the replicas belong to the registry at `REGISTRY_URL`. A field that is passed is not read from the
-    environment: `token=""` means no token; None is refused, except for `resolve`. If `url` is passed without a token,
-    the token of the environment is sent there. `ca_file` is a file with the certificates of the authorities to trust.
+    A field that is not passed is read from the environment: `url` from `REGISTRY_URL`, `token` from `REGISTRY_TOKEN`,
+    and so on for every field, as described at `from_environment`. `REGISTRY_REPLICAS` is read only if `url` is not
+    passed, because the replicas belong to the registry at `REGISTRY_URL`. A field that is passed is not read from the
+    environment: with `token=""`, no token is sent. None is refused, except for `resolve`. If `url` is passed without
+    `token`, the token of the environment is sent to this address. `ca_file` is a file with trusted CA certificates.
 
-    Times are seconds. `replicas` are further endpoints of the same registry, used when one fails. `deadline_s` limits a
-    call with all its attempts. It does not apply to the transfer of bytes, where `blob_timeout_s` limits each wait.
-    Retries may be a share of `retry_ratio` of all calls, and `retry_most` in a row. `most_calls` calls of one class of
-    routes may be under way at each endpoint. With `resolve=None`, every resolve asks the registry, and none succeeds in
-    an outage. The repr does not contain the token.
+    Times are in seconds. `replicas` are more endpoints of the same registry, which are used when one endpoint fails.
+    `deadline_s` limits a call with all its attempts. It does not limit the transfer of files, where `blob_timeout_s`
+    limits each wait. Retries may be at most the share `retry_ratio` of all calls, and at most `retry_most` in a row.
+    At each endpoint, at most `most_calls` calls of one class of routes may be in progress. With `resolve=None`, every
+    resolve needs an answer of the registry, and fails during an outage. The repr does not contain the token.
 
     Raises:
         InvalidConfiguration: an address is not http or https, or a value is not a number, is not positive, or
-            contradicts another; the message names the parameter and its variable.
+            contradicts another value. The message contains the name of the parameter.
     """
 
     url: str = DEFAULT_URL
@@ -130,14 +132,14 @@ class RegistryConfig:
     def __post_init__(self) -> None:
         if not isinstance(self.replicas, tuple):
             raise InvalidConfiguration(f"replicas is {self.replicas!r:.200}: it must be a tuple of addresses")
-        # By the grammar that the network uses: an address accepted here does not fail later.
+        # Parsed as the network code does it, so that an address that is accepted here does not fail later.
         object.__setattr__(self, "url", urls.parse("url (REGISTRY_URL)", self.url).url)
         replicas = tuple(urls.parse("replicas (REGISTRY_REPLICAS)", url).url for url in self.replicas)
         object.__setattr__(self, "replicas", replicas)
         if len(set(self.urls)) < len(self.urls):
-            raise InvalidConfiguration(f"{self.urls!r:.200}: each address may be used only once")
+            raise InvalidConfiguration(f"url and replicas are {self.urls!r:.200}: each address may be used only once")
         if isinstance(self.token, str):
-            # If it was read from a file, it ends with a line break.
+            # A token that was read from a file ends with a line break.
             object.__setattr__(self, "token", self.token.strip())
         _check_texts(self)
         _check_numbers(self, may_be_zero={"first_pause_s", "longest_pause_s", "retry_ratio", "retry_most"})
@@ -149,19 +151,19 @@ class RegistryConfig:
 
     @property
     def urls(self) -> tuple[str, ...]:
-        """All endpoints, `url` first."""
+        """The addresses of all endpoints: `url`, then the replicas."""
         return (self.url, *self.replicas)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "RegistryConfig":
-        """Read the configuration from `REGISTRY_URL`, `REGISTRY_TOKEN`, and so on for every field, in capitals.
+        """Read each field from its variable: `REGISTRY_` and the name of the field in capitals, such as `REGISTRY_URL`.
 
-        White space around an address, a token and a list is removed, for example the line break of a file.
-        `REGISTRY_REPLICAS` is a list with commas. The rules have names such as `REGISTRY_BREAKER_OPEN_S` and
-        `REGISTRY_RESOLVE_STALE_S`; `REGISTRY_RESOLVE=off` means `resolve=None`. An empty variable counts as unset.
+        White space around a value, such as the line break at the end of a file, is removed. `REGISTRY_REPLICAS` is a
+        list of addresses, separated by commas. The fields of the rules have variables such as `REGISTRY_BREAKER_OPEN_S`
+        and `REGISTRY_RESOLVE_STALE_S`. `REGISTRY_RESOLVE=off` sets `resolve=None`. An empty variable counts as unset.
 
         Raises:
-            InvalidConfiguration: a value has the wrong type; the message names the variable.
+            InvalidConfiguration: a value has the wrong type. The message contains the name of the variable.
         """
         variables = os.environ if environment is None else environment
         defaults = {each.name: each.default for each in fields(cls) if each.default is not MISSING}
@@ -169,9 +171,9 @@ class RegistryConfig:
 
 
 def _from_variables(kind: type[Any], variables: Mapping[str, str], passed: Collection[str]) -> dict[str, Any]:
-    """Read the fields that are set by a variable and were not passed; the rules always have a value."""
+    """Return the values of the fields that are set by a variable and were not passed, and all rules not passed."""
     values = dict(_read_fields(kind, "REGISTRY", variables, passed))
-    # Replicas belong to the registry at REGISTRY_URL, not to one whose url was passed.
+    # The replicas belong to the registry at REGISTRY_URL, not to a registry whose url was passed.
     if not {"url", "replicas"} & set(passed) and (replicas := variables.get("REGISTRY_REPLICAS", "").strip()) != "":
         values["replicas"] = tuple(url.strip() for url in replicas.split(","))
     if "breaker" not in passed:
@@ -187,7 +189,7 @@ def check_seconds(name: str, value: object) -> None:
     """Check that a value is a number of seconds, finite or infinite.
 
     Raises:
-        InvalidConfiguration: it is not.
+        InvalidConfiguration: the value is not a number.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
         raise InvalidConfiguration(f"{name} is {value!r:.{_MAX_TEXT}}: it must be a number of seconds")
@@ -203,7 +205,7 @@ def _rules(kind: type[R], prefix: str, variables: Mapping[str, str]) -> R:
 def _read_fields(
     kind: type[Any], prefix: str, variables: Mapping[str, str], passed: Collection[str] = ()
 ) -> Iterator[tuple[str, Any]]:
-    """Yield the fields that are set by a variable, except those that are neither a number nor a string."""
+    """Yield the name and value of each field that is set by a variable, if its type is a number or a string."""
     for setting in fields(kind):
         variable = f"{prefix}_{setting.name.upper()}"
         if setting.name in passed:
@@ -219,7 +221,7 @@ def _parse_field(variable: str, text: str, setting: "Field[Any]") -> Any:
 
 
 def _parse(variable: str, text: str, kind: type[Any]) -> Any:
-    """Convert the text of a variable to str, bool, int or float."""
+    """Convert the text of a variable to `kind`, which is str, bool, int or float."""
     if kind is str:
         return text.strip()
     if kind is bool:
@@ -234,7 +236,7 @@ def _parse(variable: str, text: str, kind: type[Any]) -> Any:
 
 
 def _check_numbers(rules: Any, *, may_be_zero: Collection[str] = ()) -> None:
-    """Check that the fields with numbers have the right type and are within their bounds."""
+    """Check that each numeric field has the right type and is within its bounds."""
     for setting in fields(rules):
         value, kind = getattr(rules, setting.name), type(setting.default)
         if kind not in _KINDS or setting.name == "persist":
@@ -261,12 +263,12 @@ def _check_order(rules: Any, low: str, high: str) -> None:
 def _check_texts(config: RegistryConfig) -> None:
     if not isinstance(config.token, str):
         raise InvalidConfiguration(
-            'token is not a string: pass "" for no token, or omit it to use REGISTRY_TOKEN; it is not repeated here'
+            'token is not a string (it is not displayed): pass "" for no token, or omit it to use REGISTRY_TOKEN'
         )
     if config.token and not (config.token.isascii() and config.token.isprintable() and " " not in config.token):
-        # If it were sent, the error of a library would contain it in clear.
+        # If such a token were sent, the error of a library would contain the token.
         raise InvalidConfiguration(
-            "the token contains characters that are not allowed in a token; it is not repeated here"
+            "token has characters that are not allowed (it is not displayed): pass the token as it was issued"
         )
     path: object = config.ca_file
     if not isinstance(path, str) or "\0" in path:

@@ -1,4 +1,4 @@
-"""Deadlines of the caller: set once around a block of work, they limit every call to the registry within it."""
+"""Deadlines that a caller sets around a block of code: each limits all calls to the registry within the block."""
 
 import contextlib
 import time
@@ -12,9 +12,9 @@ _end: ContextVar[float | None] = ContextVar("registry_deadline", default=None)
 
 @contextlib.contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Limit all calls within a block to so many seconds from now; of nested deadlines the earlier one holds.
+    """Limit all calls within a block to `seconds` from now. Of nested deadlines, the earliest one applies.
 
-    The time is that of the monotonic clock. The deadline holds in this thread or task and in tasks started by it.
+    The monotonic clock measures the time. The deadline applies to this thread or task, and to the tasks that it starts.
 
     Raises:
         InvalidConfiguration: `seconds` is not a number.
@@ -34,6 +34,6 @@ def deadline(seconds: float) -> Iterator[None]:
 
 
 def remaining_s() -> float | None:
-    """Return the seconds until the deadline, which may be negative; None without a deadline."""
+    """Return the seconds until the deadline of this thread or task; negative after it, None without a deadline."""
     end = _end.get()
     return None if end is None else end - time.monotonic()

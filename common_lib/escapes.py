@@ -1,4 +1,4 @@
-"""Escaping of texts from other people before they are printed.
+"""Escape texts that come from other people before they are printed.
 
 A reason, a name or a path may contain characters that move the cursor, start a new line, reverse the direction of the
 text, make a link, or are invisible. Each such character is replaced by its Python escape sequence.
@@ -8,12 +8,12 @@ import json
 import re
 from typing import Final
 
-# Letters and marks by their category, but invisible.
+# Their Unicode category is letter or mark, but they are invisible.
 _INVISIBLE: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0")
 
 
 def escape(text: str) -> str:
-    r"""Return a text as one line, with each character that could mislead a reader replaced by its escape sequence.
+    r"""Return a text as one line. Each character that could mislead a reader is replaced by its escape sequence.
 
     >>> escape("a\nb\u202ec\x1b[1m")
     'a\\nb\\u202ec\\x1b[1m'
@@ -35,5 +35,5 @@ _VARIATION: Final = re.compile("[\U000e0100-\U000e01ef]")
 
 
 def _as_utf16(character: str) -> str:
-    # JSON escapes have 16 bits: a character beyond them is written as a pair of surrogates.
+    # JSON escapes have 16 bits, so a larger character is written as a pair of surrogates.
     return json.dumps(character)[1:-1] if character != "\x7f" else "\\u007f"

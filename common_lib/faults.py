@@ -1,4 +1,4 @@
-"""Simulated outages, slow answers, errors and recovery, for the tests of services that depend on the registry.
+"""Simulate outages, slow answers, errors and recovery, for tests of services that depend on the registry.
 
     def test_trading_continues_during_an_outage(model_registry):
         faults = Faults()
@@ -8,8 +8,8 @@
         assert strategy.versions.resolution("models:/eurusd/production").stale
         faults.recover()
 
-In a registry over HTTP, such as that of the fixtures, the faults affect each attempt, below cache, retries and
-circuits, which therefore work as in production. In any other registry they affect each call.
+In a registry over HTTP, such as the fixture `model_registry`, the faults affect each attempt, so cache, retries and
+circuits work as in production. In any other registry, the faults affect each call.
 """
 
 import asyncio
@@ -45,10 +45,10 @@ class _Fault:
 
 
 class Faults:
-    """Faults between a service and its registry; each method selects one, which lasts until another is selected.
+    """The simulated fault between a service and its registry. Each method selects a fault, and `recover` ends it.
 
-    `seed` determines which attempts fail if only a share of them does. `attempts` counts the attempts and calls that
-    reached the faults.
+    `seed` determines which attempts fail if only a share of the attempts fails. `attempts` is the number of attempts
+    (or calls, if the registry is not over HTTP) until now.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -57,7 +57,7 @@ class Faults:
         self.attempts = 0
 
     def recover(self) -> None:
-        """End the fault."""
+        """End the fault: let attempts reach the registry again."""
         self._fault = _Fault()
 
     def outage(self) -> None:
@@ -65,14 +65,14 @@ class Faults:
         self._fault = _Fault("outage")
 
     def slow(self, seconds: float) -> None:
-        """Delay each answer by so many seconds; an attempt whose timeout is shorter gets none."""
+        """Delay each answer by the given number of seconds. An attempt with a shorter timeout gets no answer."""
         check_seconds("seconds", seconds)
         if seconds < 0:
             raise InvalidConfiguration(f"seconds is {seconds!r}: it must be zero or more")
         self._fault = _Fault("slow", seconds=seconds)
 
     def errors(self, share: float = 1.0, status: int = 503) -> None:
-        """Answer a share of the attempts with a failure of the server.
+        """Let a share of the attempts fail with a status of the server; 1.0 lets all attempts fail.
 
         Raises:
             InvalidConfiguration: the share is not between 0 and 1, or the status is not between 500 and 599.
@@ -84,11 +84,11 @@ class Faults:
         self._fault = _Fault("errors", share=share, status=status)
 
     def denied(self) -> None:
-        """Refuse the token as expired (401)."""
+        """Let the registry refuse the token of every attempt, as if it had expired (status 401)."""
         self._fault = _Fault("denied")
 
     def lost_answers(self) -> None:
-        """Let the registry execute each request, and cut the connection before its answer."""
+        """Let the registry execute each request, but break the connection before the answer arrives."""
         self._fault = _Fault("lost")
 
     @overload
@@ -98,10 +98,10 @@ class Faults:
     def inject_into(self, registry: AsyncModelRegistry) -> AsyncModelRegistry: ...
 
     def inject_into(self, registry: ModelRegistry | AsyncModelRegistry) -> ModelRegistry | AsyncModelRegistry:
-        """Return the registry with these faults: one over HTTP is changed in place, any other is wrapped.
+        """Return the registry with these faults. A registry over HTTP is changed itself; any other registry is wrapped.
 
         Raises:
-            InvalidConfiguration: the argument is not a registry.
+            InvalidConfiguration: `registry` is not a registry.
         """
         wrap_transport = getattr(registry, "wrap_transport", None)
         if wrap_transport is not None:
@@ -112,10 +112,12 @@ class Faults:
             return _FaultyRegistry(self, registry)
         if isinstance(registry, AsyncModelRegistry):
             return _AsyncFaultyRegistry(self, registry)
-        raise InvalidConfiguration(f"faults can be injected into a registry, not into {type(registry).__name__}")
+        raise InvalidConfiguration(
+            f"registry is of type {type(registry).__name__}: pass a ModelRegistry or AsyncModelRegistry"
+        )
 
     def next(self) -> _Fault:
-        """Count an attempt and return the fault that affects it."""
+        """Count an attempt, and return the fault that affects this attempt."""
         self.attempts += 1
         fault = self._fault
         if fault.kind == "errors" and self._chance.random() >= fault.share:
@@ -124,7 +126,7 @@ class Faults:
 
 
 class _FaultyRegistry(ModelRegistry):
-    """A registry whose calls are affected by faults."""
+    """A wrapper of a registry that applies the faults to each call."""
 
     def __init__(self, faults: Faults, registry: ModelRegistry) -> None:
         self._faults = faults
@@ -142,7 +144,7 @@ class _FaultyRegistry(ModelRegistry):
 
 
 class _AsyncFaultyRegistry(AsyncModelRegistry):
-    """An asynchronous registry whose calls are affected by faults."""
+    """A wrapper of an asynchronous registry that applies the faults to each call."""
 
     def __init__(self, faults: Faults, registry: AsyncModelRegistry) -> None:
         self._faults = faults
@@ -175,7 +177,7 @@ def _raise_after(fault: _Fault, operation: Operation[Any]) -> None:
 
 
 class _FaultyTransport:
-    """A wrapper of the transport of a blocking client."""
+    """A wrapper of a blocking transport that applies the faults to each attempt."""
 
     def __init__(self, faults: Faults, inner: Any) -> None:
         self._faults = faults
@@ -194,7 +196,7 @@ class _FaultyTransport:
 
 
 class _AsyncFaultyTransport:
-    """A wrapper of the transport of an asynchronous client."""
+    """A wrapper of an asynchronous transport that applies the faults to each attempt."""
 
     def __init__(self, faults: Faults, inner: Any) -> None:
         self._faults = faults
@@ -213,7 +215,7 @@ class _AsyncFaultyTransport:
 
 
 def _replacement(fault: _Fault, timeout_s: float) -> Answer | Failure | None:
-    """Return the outcome of an attempt that does not reach the registry; None if it does."""
+    """Return the outcome of an attempt if the fault stops it before the registry; None if the attempt is to be sent."""
     match fault.kind:
         case "outage":
             return Failure(ConnectionFailed, f"{_SIMULATED}: nothing answers")

@@ -1,7 +1,8 @@
-"""The last good answer of an adapter, served while its registry does not answer.
+"""Store the last good answers of an adapter, and serve them while its registry does not answer.
 
-An adapter with a `LastGood` behaves the same on every registry. With each resolve it states how old an answer it
-accepts, which a registry with a cache of its own obeys, and stores the answer for a registry that has no cache.
+An adapter with a `LastGood` behaves the same on every registry. Each of its resolves contains the greatest age of an
+answer that it accepts. A registry with its own cache obeys this age; for a registry without a cache, `LastGood` stores
+the answers.
 """
 
 import time
@@ -26,7 +27,7 @@ _DENIED: Final = (Unauthenticated, Forbidden)
 
 
 class LastGood:
-    """The last answers to resolves by path, for threads or tasks."""
+    """The last good answers of an adapter to resolves, by path. Threads or tasks may share one instance."""
 
     def __init__(self, staleness: Staleness, clock: Callable[[], float] = time.monotonic) -> None:
         self._staleness = staleness
@@ -34,7 +35,7 @@ class LastGood:
         self._entries: dict[str, tuple[Answer, float]] = {}
 
     def fetch(self, operation: Operation[T]) -> Flow[T]:
-        """Return the registry's result of an operation; during an outage, return the last good result of a resolve.
+        """Return the result of an operation. If the operation is a resolve, return the last good result in an outage.
 
         Raises:
             RegistryError: the registry refused the request, or did not answer and no stored answer may be served.
@@ -48,7 +49,7 @@ class LastGood:
         staleness = operation.staleness or self._staleness
 
         def read_with_answer(answer: Answer) -> Any:
-            # The answer is stored only if it can be read.
+            # If the answer cannot be read, this raises, so that the answer is not stored.
             return answer, read(answer)
 
         answer: Answer
@@ -71,7 +72,7 @@ class LastGood:
             entries.pop(next(iter(entries)), None)
 
     def _stale_answer(self, path: str, error: RegistryError, staleness: Staleness) -> Answer | None:
-        """Return the answer to serve instead of an error, if any; after a decision of the registry remove it."""
+        """Return the answer to serve instead of an error, or None. After a refusal, remove the stored answer."""
         is_outage = isinstance(error, RegistryUnavailable | ProtocolError)
         if not is_outage and not (staleness.serve_on_auth_failure and isinstance(error, _DENIED)):
             self._entries.pop(path, None)
@@ -86,13 +87,13 @@ class LastGood:
 
 
 def last_good_for(staleness: Any, adapter: str) -> LastGood:
-    """Make the `LastGood` of an adapter from the `staleness` that it was given.
+    """Create the `LastGood` of an adapter with the given staleness.
 
     Raises:
         InvalidConfiguration: `staleness` is not a `Staleness`.
     """
     if not isinstance(staleness, Staleness):
         raise InvalidConfiguration(
-            f"{adapter} takes staleness=FailClosed(), ServeStale() or KeepLastGood(max_age_s=…), not {staleness!r:.50}"
+            f"{adapter}: staleness is {staleness!r:.50}: pass FailClosed(), ServeStale() or KeepLastGood(max_age_s=…)"
         )
     return LastGood(staleness)

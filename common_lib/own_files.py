@@ -1,7 +1,7 @@
-"""Safe access to files that this product writes for itself: open, check and replace.
+"""Open, check and replace the files that this product writes for itself, protected from other users.
 
-A file or folder is trusted if it belongs to the user of this process and no other user can write to it. Links are never
-followed. A pipe or a device at the path of a file is refused at once, and does not block the caller.
+A file or folder is trusted if the user of this process owns it and no other user can write to it. Links are never
+followed. A pipe or a device at the path of a file is refused immediately, and does not block the caller.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ _WRITABLE_BY_OTHERS: Final = 0o022
 
 
 class UnsafeFile(OSError):
-    """A file or folder that other users can control; the message names it and the command that repairs it."""
+    """A file or folder that other users can control. The message contains its path and the command that repairs it."""
 
     def __init__(self, path: Path, why: str, remedy: str) -> None:
         self.path = path
@@ -31,15 +31,15 @@ class UnsafeFile(OSError):
 
 
 def check_folder(folder: Path) -> None:
-    """Raise unless a folder belongs to this user and no other user can write in it.
+    """Check that this user owns a folder and no other user can write to the folder.
 
     Raises:
-        UnsafeFile: it is a link or not a folder, belongs to another user, or other users can write in it.
-        FileNotFoundError: it does not exist.
+        UnsafeFile: the path is a link or not a folder, another user owns the folder, or other users can write to it.
+        FileNotFoundError: the path does not exist.
     """
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode):
-        raise UnsafeFile(folder, "is not a folder", "move it away, or if it is a link, use the path that it points to")
+        raise UnsafeFile(folder, "is not a folder", "move it away, or if it is a link, use the path of its target")
     _check_owner(folder, found)
     if found.st_mode & _WRITABLE_BY_OTHERS:
         mode = stat.S_IMODE(found.st_mode)
@@ -63,7 +63,7 @@ def make_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def name_path_in_errors(path: Path) -> Iterator[None]:
-    """Add a path to errors of the operating system that name none, such as those of a write or an fsync."""
+    """Add `path` to each `OSError` in the block that contains no path, such as an error of `write` or `fsync`."""
     try:
         yield
     except OSError as error:
@@ -73,9 +73,9 @@ def name_path_in_errors(path: Path) -> Iterator[None]:
 
 
 def check_own(path: Path, *, secret: bool = False) -> None:
-    """Raise unless a file is regular and belongs to this user, and no other user can write to it. Do not open it.
+    """Check that a file is regular, that this user owns it, and that no other user can write to it. Do not open it.
 
-    Files of SQLite must not be opened for this check: closing any descriptor of such a file releases its locks. With
+    A file of SQLite must not be opened for this check, because closing any of its descriptors releases its locks. With
     `secret`, other users must not be able to read the file either.
 
     Raises:
@@ -89,24 +89,26 @@ def check_own(path: Path, *, secret: bool = False) -> None:
 
 
 def read_own(path: Path, *, most_bytes: int, secret: bool = False) -> bytes:
-    """Read a regular file that belongs to this user and that no other user can write to.
+    """Return the content of a regular file that this user owns and no other user can write to.
 
     With `secret`, other users must not be able to read the file either.
 
     Raises:
-        UnsafeFile: it is a link, a pipe or a device, it belongs to another user, other users can change it, or it holds
-            more than `most_bytes` bytes.
-        FileNotFoundError: it does not exist.
+        UnsafeFile: the path is a link, a pipe or a device, another user owns the file, other users can write to it,
+            or it contains more than `most_bytes` bytes.
+        FileNotFoundError: the path does not exist.
     """
     with name_path_in_errors(path), os.fdopen(_open_checked(path, os.O_RDONLY, secret=secret), "rb") as file:
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
-        raise UnsafeFile(path, f"holds more than {most_bytes:,} bytes", "remove it: it was not written by this product")
+        raise UnsafeFile(
+            path, f"contains more than {most_bytes:,} bytes", "remove it: it was not written by this product"
+        )
     return content
 
 
 def replace_own(path: Path, content: bytes) -> None:
-    """Write a file with mode 0600 durably and atomically: a reader sees either the old content or the new."""
+    """Replace a file durably and atomically, with mode 0600: a reader gets either the old or the new content."""
     partial = path.parent / f".{path.name}.{uuid.uuid4().hex}"
     try:
         create_own(partial, content)
@@ -120,10 +122,10 @@ def replace_own(path: Path, content: bytes) -> None:
 
 
 def create_own(path: Path, content: bytes) -> None:
-    """Write a new file with mode 0600 durably.
+    """Create a file with mode 0600, and write its content durably.
 
     Raises:
-        FileExistsError: the path exists already, if only as a dangling link.
+        FileExistsError: the path already exists, even if only as a link without a target.
     """
     with name_path_in_errors(path):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

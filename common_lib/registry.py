@@ -1,4 +1,4 @@
-"""The interface of a registry: one abstract method, `call`, and resources whose methods use it."""
+"""The interface of a registry: one abstract method, `call`, and resources whose methods all use `call`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
@@ -34,9 +34,9 @@ T = TypeVar("T")
 
 
 class Resource:
-    """A group of methods about one kind of object; each passes its operation to the `call` of the registry."""
+    """A group of methods for one kind of object. Each method passes its operation to the `call` of the registry."""
 
-    # Flows take the origin of the registry for its cache; the flows of a resource use no cache.
+    # A flow needs the origin of the registry for the cache, but the flows of a resource use no cache.
     origin: str = ""
 
     def __init__(self, call: Callable[[Operation[Any]], Any]) -> None:
@@ -141,22 +141,23 @@ class Principals(Resource):
 
 
 class ModelRegistry(ABC):
-    """A blocking registry; a subclass implements `call`, and inherits everything else.
+    """The interface of a blocking registry. A subclass implements only `call`, and inherits everything else.
 
-    Adapters pass `call` on to another registry; caches, test doubles and fault injection implement it in their own
-    way. `origin` is the address of the registry, under which the local cache stores what references mean.
+    Adapters pass `call` on to another registry. Test doubles and fault injection implement `call` in their own way.
+    `origin` is the address of the registry; the local cache stores the versions of references under this address.
     """
 
     origin: str = ""
 
     @abstractmethod
     def call(self, operation: Operation[T]) -> T:
-        """Execute one operation and return its result."""
+        """Execute one operation, and return its result."""
 
     def retry(self, error: RegistryError) -> Any:
-        """Repeat the call that raised `error` with the same idempotency key, so that the registry does it once.
+        """Repeat the call that raised `error`, and return its result.
 
-        A call of several requests, such as `register`, goes on where it stopped. The result is that of the call.
+        The idempotency key is the same, so the registry executes the call only once. A call with several requests, such
+        as `register`, continues at the request that failed.
 
         Raises:
             InvalidRequest: the call that raised `error` cannot be repeated.
@@ -321,12 +322,13 @@ class AsyncModelRegistry(ABC):
 
     @abstractmethod
     def call(self, operation: Operation[T]) -> Awaitable[T]:
-        """Execute one operation and return its result."""
+        """Execute one operation, and return its result."""
 
     async def retry(self, error: RegistryError) -> Any:
-        """Repeat the call that raised `error` with the same idempotency key, so that the registry does it once.
+        """Repeat the call that raised `error`, and return its result.
 
-        A call of several requests, such as `register`, goes on where it stopped. The result is that of the call.
+        The idempotency key is the same, so the registry executes the call only once. A call with several requests, such
+        as `register`, continues at the request that failed.
 
         Raises:
             InvalidRequest: the call that raised `error` cannot be repeated.

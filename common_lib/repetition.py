@@ -1,8 +1,9 @@
-"""Repetition of a failed call: the same request under the same idempotency key, so that the registry executes it once.
+"""Repeat a failed call with the same idempotency key, so that the registry executes it only once.
 
-If a write gets no answer, the client does not know whether it was executed. A new call would have a new key and might
-execute it twice. So the error carries the request, and `registry.retry(error)` sends the same request again. A call of
-several requests continues where it stopped: the answers to its earlier requests are recorded and replayed.
+If a write gets no answer, the client does not know whether the registry has executed the write. A new call would have a
+new key, and the registry might execute the write twice. So the error contains the request, and `registry.retry(error)`
+sends the same request again. A call with several requests continues at the request that failed: the answers to its
+earlier requests are recorded and replayed.
 """
 
 from collections import deque
@@ -13,21 +14,21 @@ from common_lib.errors import InvalidRequest, ProtocolError, RegistryError, Regi
 from common_lib.operations.base import Flow, Operation
 
 T = TypeVar("T")
-# After these errors the same call may succeed, or it is unknown whether it has succeeded.
+# After these errors, the same call may succeed later, or may have succeeded already.
 REPEATABLE: Final = (RegistryUnavailable, ProtocolError, RequestInFlight)
 _ADVICE: Final = (
-    "it is unknown whether the change was made: registry.retry(error) repeats the same request under the same key, "
-    "{key!r}, so that it is made once"
+    "it is unknown whether the change was made: call registry.retry(error) to repeat the same request with the same "
+    "idempotency key, {key!r}, so that the change is made only once"
 )
 
 
 def make_repeatable(error: RegistryError, operation: Operation[Any], *, has_answer: bool = False) -> None:
-    """Attach the failed operation to its error, with a way to repeat it, and whether it may have been executed."""
+    """Add to an error its failed operation, a function that repeats it, and whether its outcome is unknown."""
     key = operation.idempotency_key
     error.operation = operation
     error.repeat = lambda registry: registry.call(operation)
     if key is None:
-        # A read, or an upload of bytes, which are stored by their digest: neither is harmed by a repetition.
+        # A read, or an upload of bytes, which are stored under their digest. Both can be repeated without harm.
         error.outcome_unknown = False
         return
     error.idempotency_key = key
@@ -37,7 +38,7 @@ def make_repeatable(error: RegistryError, operation: Operation[Any], *, has_answ
 
 
 def get_repeat(error: RegistryError) -> Callable[[Any], Any]:
-    """Return the function that repeats the call that raised an error, through the registry that it is given.
+    """Return the function that repeats the call that raised an error. Its argument is the registry to use.
 
     Raises:
         InvalidRequest: a repetition of the call cannot succeed, or the error comes from another process.
@@ -45,15 +46,15 @@ def get_repeat(error: RegistryError) -> Callable[[Any], Any]:
     repeat: Callable[[Any], Any] | None = getattr(error, "repeat", None)
     if repeat is None:
         raise InvalidRequest(
-            f"{type(error).__name__} does not belong to a call that can be repeated",
+            f"error is a {type(error).__name__} of a call that cannot be repeated",
             code="invalid_request",
-            remedy="pass a RegistryUnavailable as it was raised; after any other error make a new call",
+            remedy="pass a RegistryUnavailable as it was raised; after any other error, make a new call",
         )
     return repeat
 
 
 def chain_repeats(first: Callable[[Any], T]) -> Callable[[Any], T]:
-    """Return a function that runs `first`, and after a failure repeats the call of `first` that failed."""
+    """Return a function that calls `first`. After a failure, its next call repeats only the request that failed."""
     newest = [first]
 
     def repeat(registry: Any) -> T:
@@ -67,10 +68,10 @@ def chain_repeats(first: Callable[[Any], T]) -> Callable[[Any], T]:
 
 
 class Recording(Generic[T]):
-    """One run of a flow, with the replies to its steps, so that another run can continue where it stopped.
+    """One run of a flow, with the recorded replies to its steps, so that the next run can continue at the failed step.
 
-    All runs of one call share the writes that were sent, by their position among its writes. So each write is sent
-    under one key, no matter which of the errors is repeated and how often.
+    All runs of one call share the writes that were sent, by the position of each write. So a write always has the same
+    idempotency key, however often the call is repeated.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class Recording(Generic[T]):
         self._has_written = False
 
     def steps(self) -> Flow[T]:
-        """Run the flow, first on the recorded replies of the last run, then on new replies of the registry."""
+        """Run the flow, first with the recorded replies of the previous run, then with new replies of the registry."""
         flow: Generator[Any, Any, T] = self._build()
         recorded = deque(self._replayed)
         try:
@@ -109,13 +110,13 @@ class Recording(Generic[T]):
             flow.close()
 
     def next_run(self) -> "Recording[T]":
-        """Return the run that repeats this one: from its last step on, or from the start if nothing was written."""
+        """Return the run that repeats this run from its failed step; from the start if this run has sent no write."""
         if not self._has_written:
             return Recording(self._build, sent=self._sent)
         return Recording(self._build, self._replies[:-1], self._sent)
 
     def _reuse_write(self, step: Any) -> Any:
-        # The flow has built this write with a new key: send the earlier one, with its key, instead.
+        # The flow has built this write with a new key. The earlier write, with its old key, is sent instead.
         if not _is_write(step):
             return step
         before = self._sent.setdefault(self._writes, step)
@@ -127,7 +128,7 @@ class Recording(Generic[T]):
             return
         self._has_written = True
         if failed and not isinstance(reply, REPEATABLE):
-            # It was refused, so it had no effect: the next run sends a new write.
+            # The registry refused the write, so it had no effect. The next run sends a new write.
             self._sent.pop(self._writes, None)
         self._writes += 1
 

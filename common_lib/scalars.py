@@ -1,13 +1,14 @@
-"""Values of parameters, metadata and metrics: converted to exactly equal JSON values, or refused.
+"""Convert the values of parameters, metadata and metrics to exactly equal JSON values, or refuse them.
 
-| given | becomes |
+| value | result |
 | --- | --- |
 | `None`, `bool`, `int`, `float`, `str` and their subclasses, such as `IntEnum` and `StrEnum` | the plain value |
-| a scalar or an array without dimensions of numpy: bool, int, uint, float, str | the same value as a plain one |
-| `Decimal`, `Fraction` | a float, if one has exactly that value |
-| anything else; nan, infinity | refused |
+| a numpy scalar, or a numpy array without dimensions, of bool, int, uint, float or str | the same value without numpy |
+| `Decimal`, `Fraction` | the float that is exactly equal; refused if no float is |
+| any other value; nan, infinity | refused |
 
-A metric is a float: bool and text are refused, and so is an integer that no float has. numpy is never imported.
+A metric is a float. For a metric, bool and text are refused, and an integer that is not exactly equal to a float. This
+module never imports numpy.
 """
 
 import math
@@ -25,25 +26,26 @@ _MAX_TEXT: Final = 200
 
 
 def scalars(field: str, given: Any) -> dict[str, Plain] | None:
-    """Return a mapping with each value as JSON has it; None for None.
+    """Return a mapping with all values converted to exactly equal JSON values; None for None.
 
     Raises:
-        InvalidRequest: a key is not text, or a value has no exact form; `field` of the error is `parameters.depth`.
+        InvalidRequest: a key is not text, or a value has no equal JSON value. The error has a field such as
+            `parameters.depth`.
     """
     return None if given is None else {key: scalar(f"{field}.{key}", value) for key, value in _items(field, given)}
 
 
 def numbers(field: str, given: Any) -> dict[str, float] | None:
-    """Return a mapping with each value as a float; None for None.
+    """Return a mapping with all values converted to exactly equal floats; None for None.
 
     Raises:
-        InvalidRequest: a key is not text, or no float has exactly that value.
+        InvalidRequest: a key is not text, or no float is exactly equal to a value.
     """
     return None if given is None else {key: number(f"{field}.{key}", value) for key, value in _items(field, given)}
 
 
 def texts(field: str, given: Any) -> dict[str, str] | None:
-    """Return a mapping with each value as a plain text; None for None.
+    """Return a mapping with all values converted to plain `str`; None for None.
 
     Raises:
         InvalidRequest: a key or a value is not text.
@@ -52,10 +54,10 @@ def texts(field: str, given: Any) -> dict[str, str] | None:
 
 
 def scalar(field: str, value: Any) -> Plain:
-    """Return the plain value that is exactly the given one.
+    """Return the JSON value that is exactly equal to a value.
 
     Raises:
-        InvalidRequest: no plain value is exactly the given one.
+        InvalidRequest: no JSON value is exactly equal.
     """
     found = _finite(field, value)
     if isinstance(found, int) and abs(found) >= 10**MAX_DIGITS:
@@ -64,10 +66,10 @@ def scalar(field: str, value: Any) -> Plain:
 
 
 def number(field: str, value: Any) -> float:
-    """Return the float that is exactly the given number.
+    """Return the float that is exactly equal to a number.
 
     Raises:
-        InvalidRequest: it is not a finite number, or no float has its value.
+        InvalidRequest: the value is not a finite number, or no float is exactly equal to it.
     """
     found = _finite(field, value)
     if found is None or isinstance(found, bool | str):
@@ -82,10 +84,10 @@ def number(field: str, value: Any) -> float:
 
 
 def exact_number(value: Any) -> Any:
-    """Return the float that is exactly a number, for a field of a value; None, bool and text as they are.
+    """Convert a number to the exactly equal float; return None, bool and text unchanged.
 
     Raises:
-        ValueError: it is something else, or no float has its value.
+        ValueError: the value has another type, or no float is exactly equal to it.
     """
     if value is None or isinstance(value, bool | str):
         return value
@@ -96,7 +98,7 @@ def exact_number(value: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Return the plain form of a scalar of numpy or of a subclass; anything else as it is."""
+    """Convert a scalar of numpy or of a subclass to its plain Python value; return any other value unchanged."""
     found = _plain(value)
     return value if found is None else found
 
@@ -118,11 +120,11 @@ def _text(field: str, value: Any) -> str:
 
 
 def _plain(value: Any) -> Plain:
-    """Return the plain value, or None for a value without one."""
+    """Return the equal value of type bool, int, float or str; None without an equal value."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str):
-        # Not str(value), which a subclass such as an enum may override; the same below.
+        # str(value) is not used, because a subclass such as an enum may override it. The same applies below.
         return str.__str__(value)
     if isinstance(value, int):
         return int.__int__(value)
@@ -146,7 +148,7 @@ def _of_numpy(value: Any) -> Plain:
     if not is_of_numpy or getattr(value, "ndim", None) != 0 or value.dtype.kind not in _NUMPY_KINDS:
         return None
     found = value.item()
-    # A long double comes back as itself.
+    # `item` returns a long double unchanged.
     return found if type(found) in {bool, int, float, str} else None
 
 

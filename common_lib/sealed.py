@@ -1,7 +1,7 @@
-"""Sealed files: they are read only if a holder of the same token wrote them for the same subject.
+"""Read and write sealed files: a sealed file can be read only with the key and the subject with which it was written.
 
-The first line is an HMAC of the rest, with a key made of the address and the token. No principal reads the answers of
-another one, and a file is not used if it was written without the token, modified, or renamed.
+The first line of a sealed file is an HMAC of the other lines. The key is computed from the address and the token. So a
+principal cannot read the answers of another principal, and a file that was forged, modified or renamed is not used.
 """
 
 import hashlib
@@ -15,18 +15,18 @@ def read_sealed(path: Path, key: bytes, subject: str, *, most_bytes: int) -> byt
     """Return the content of a sealed file.
 
     Raises:
-        ValueError: the file was written with another key or for another subject, or has changed since.
-        UnsafeFile: another user owns the file or can write it.
+        ValueError: the file was written with another key or for another subject, or was modified afterwards.
+        UnsafeFile: another user owns the file or can write to it.
         FileNotFoundError: the file does not exist.
     """
     seal, _, text = read_own(path, most_bytes=most_bytes).partition(b"\n")
     if not hmac.compare_digest(seal, _seal(key, subject, text)):
-        raise ValueError(f"{path} was not written with this token, or has changed since")
+        raise ValueError(f"{path} was not written with this token, or was modified afterwards")
     return text
 
 
 def write_sealed(path: Path, key: bytes, subject: str, text: bytes) -> None:
-    """Write a sealed file, whole or not at all."""
+    """Write a sealed file atomically, so that it never contains only a part of `text`."""
     make_folder(path.parent)
     replace_own(path, _seal(key, subject, text) + b"\n" + text)
 

@@ -1,12 +1,12 @@
-"""The age of answers that a caller accepts while the registry does not answer, and the provenance of an answer.
+"""The rules for the age of stored answers that a caller accepts, and the provenance of an answer.
 
 ```
 FailClosed()                 only fresh answers
 ServeStale(max_age_s)        stored answers while the registry does not answer
-KeepLastGood(max_age_s)      the same, also while the token is refused: an expired token must not stop trading
+KeepLastGood(max_age_s)      the same, also while the registry refuses the token, so that trading can continue
 ```
 
-None of them hides a decision of the registry: a version that is deleted or out of use is refused under each.
+All rules obey the decisions of the registry: a version that is deleted or recalled is always refused.
 """
 
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ _DAY_S = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Staleness:
-    """The greatest age, in seconds, of a stored answer that a caller accepts while the registry does not answer.
+    """The base class of the rules: stored answers up to `max_age_s` seconds old are accepted in an outage.
 
     Raises:
-        InvalidConfiguration: `max_age_s` is not a number, or negative.
+        InvalidConfiguration: `max_age_s` is not a number, or is negative.
     """
 
     max_age_s: float
@@ -37,21 +37,21 @@ class Staleness:
 
 @dataclass(frozen=True, slots=True)
 class FailClosed(Staleness):
-    """Only fresh answers: while the registry does not answer, the error is raised."""
+    """The rule that accepts only fresh answers. While the registry does not answer, a call raises the error."""
 
     max_age_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class ServeStale(Staleness):
-    """Answers up to `max_age_s` seconds old while the registry does not answer."""
+    """The rule that accepts answers up to `max_age_s` seconds old while the registry does not answer."""
 
     max_age_s: float = _DAY_S
 
 
 @dataclass(frozen=True, slots=True)
 class KeepLastGood(Staleness):
-    """Answers up to `max_age_s` seconds old while the registry does not answer or refuses the token."""
+    """The rule that accepts answers up to `max_age_s` seconds old while the registry is down or refuses the token."""
 
     max_age_s: float
     serve_on_auth_failure: ClassVar[bool] = True
@@ -61,9 +61,9 @@ class KeepLastGood(Staleness):
 class Provenance:
     """The source and the age of an answer.
 
-    `source` is `registry`; `cache`, the memory of this process; `disk-cache`, the file of an earlier process; or
-    `files`, fetched files alone. `stale` is True if the answer is older than what counts as fresh, or of unknown age,
-    which is infinite. `reason` says why the registry did not answer.
+    `source` is `registry`, `cache` (the memory of this process), `disk-cache` (a file of an earlier process), or
+    `files` (files that were fetched before, without a registry). `stale` is True if the answer is too old to be fresh.
+    If the age is unknown, `age_s` is infinite. `reason` is the error of the registry, if there was an error.
     """
 
     stale: bool = False
@@ -72,5 +72,5 @@ class Provenance:
     reason: str = ""
 
     def as_fields(self) -> dict[str, Any]:
-        """Return the fields as keywords, for a result that has the same fields."""
+        """Return a dict of the fields, to pass them to a result type that has the same fields."""
         return {"stale": self.stale, "age_s": self.age_s, "source": self.source, "reason": self.reason}

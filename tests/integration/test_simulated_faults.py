@@ -288,5 +288,5 @@ def test_faults_in_any_other_registry_are_errors_of_its_calls(writer: HttpRegist
             registry.resolve(PRODUCTION)
     faults.slow(0.01)
     assert registry.resolve(PRODUCTION).version == 1
-    with pytest.raises(InvalidConfiguration, match="not into str"):
+    with pytest.raises(InvalidConfiguration, match="registry is of type str"):
         faults.inject_into("http://127.0.0.1:8321")  # type: ignore[call-overload]
