@@ -161,7 +161,7 @@ def _cut(text: str, length: int, whole: int) -> str:
 def redact(text: str) -> str:
     """Replace everything that looks like a token, percent-encoded or not.
 
-    >>> redacted("/v1/tokens/mrg%255Fsecretsecret/revoke")
+    >>> redact("/v1/tokens/mrg%255Fsecretsecret/revoke")
     '/v1/tokens/mrg_[redacted]/revoke'
     """
     decoded = text

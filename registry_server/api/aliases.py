@@ -1,4 +1,4 @@
-"""`/v1/models/{name}/aliases`."""
+"""Endpoints for the aliases of a model: `/v1/models/{name}/aliases`."""
 
 from litestar import Response
 from litestar.params import FromPath, FromQuery, JSONBody
@@ -26,7 +26,7 @@ async def get_alias(request: HttpRequest, name: FromPath[str], alias: FromPath[s
 async def set_alias(
     request: HttpRequest, name: FromPath[str], alias: FromPath[str], data: JSONBody[SetAlias]
 ) -> Response[Alias]:
-    """Point an alias at a version: `If-None-Match: *` for a new alias, If-Match for an existing one."""
+    """Point an alias at a version. Send `If-None-Match: *` for a new alias, and If-Match for an existing alias."""
     return await write(request, aliases.put, name, alias, data)
 
 

@@ -1,8 +1,8 @@
-"""Checks that a request is meant for this server, by its HTTP version, its target and its host.
+"""Checks of the HTTP version, the target and the host of a request: the request must be meant for this server.
 
-A web page can reach a server on loopback under a name of its own (DNS rebinding). And if a proxy read an ambiguous
-target in another way than this server, it would check one request and the server would carry out another.
-Source: RFC 9110, section 7.2 (Host), section 15.5.20 (421); RFC 9112, sections 2.3, 3.2 and 3.3.
+By DNS rebinding, a web page can make its own host name lead to a server on loopback. And if a proxy and this server
+understood an ambiguous target differently, the proxy would check one request and the server would run another. Source:
+RFC 9110, section 7.2 (Host), section 15.5.20 (421); RFC 9112, sections 2.3, 3.2 and 3.3.
 """
 
 import ipaddress
@@ -24,7 +24,7 @@ _HIGHEST_PORT: Final = 65_535
 
 
 class AllowedHosts:
-    """The host names that this server accepts, with any port: those of loopback, and the configured ones.
+    """The host names that this server accepts, with any port: the names of loopback, and the configured names.
 
     Raises:
         ValueError: a configured name is not a host name or address.
@@ -66,10 +66,10 @@ class AllowedHosts:
 
 
 def _normalize(host: str) -> str:
-    """Return the host without its port, in lower case and in one spelling.
+    """Return the host without its port, in lower case and in its standard form.
 
     Raises:
-        ValueError: it is not a host name or address.
+        ValueError: `host` is not a host name or address.
     """
     match = _HOST.fullmatch(host)
     if match is None or int(match[2] or 0) > _HIGHEST_PORT:

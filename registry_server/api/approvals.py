@@ -1,4 +1,4 @@
-"""`/v1/models/{name}/versions/{version}/approvals`."""
+"""Endpoints for approvals and refusals of a version: `/v1/models/{name}/versions/{version}/approvals`."""
 
 from litestar import Response
 from litestar.params import FromPath, JSONBody
@@ -12,7 +12,7 @@ from registry_server.domain.approvals import Approval, VerdictRequest
 
 @get("/models/{name:str}/versions/{version:int}/approvals")
 async def list_approvals(request: HttpRequest, name: FromPath[str], version: FromPath[int]) -> Response[list[Approval]]:
-    """List the current verdict of each human on a version."""
+    """List the current verdicts (approval or refusal) on a version, one for each human."""
     found = await approvals.list_of_version(database(request), await authenticate(request), name, version)
     return entity_response(request, found)
 
@@ -21,5 +21,5 @@ async def list_approvals(request: HttpRequest, name: FromPath[str], version: Fro
 async def decide_version(
     request: HttpRequest, name: FromPath[str], version: FromPath[int], data: JSONBody[VerdictRequest]
 ) -> Response[Approval]:
-    """Approve a version or refuse it; only for humans, and not for the one who registered it."""
+    """Approve or refuse a version. Only humans can do this, and not the human who registered the version."""
     return await write(request, approvals.decide, name, version, data)

@@ -1,4 +1,4 @@
-"""`/v1/blobs` and `/v1/presence` for storing bytes, `/v1/models/{name}/versions/{version}/files` for reading them."""
+"""Endpoints that store bytes (`/v1/blobs`, `/v1/presence`) and that serve them (`/v1/models/…/versions/…/files`)."""
 
 from litestar import Response
 from litestar.params import FromPath, JSONBody
@@ -28,7 +28,7 @@ from registry_server.domain.artifacts import Blob, PresenceRequest, Verification
 
 @get("/blobs/{sha256:str}")
 async def get_blob(request: HttpRequest, sha256: FromPath[str]) -> Response[Blob]:
-    """Get the size of the stored bytes with this digest."""
+    """Get the size and other data of the stored blob with this digest."""
     return entity_response(request, await artifacts.get_blob(environment(request), await authenticate(request), sha256))
 
 
@@ -43,7 +43,7 @@ async def put_blob(request: HttpRequest, sha256: FromPath[str]) -> Response[Blob
 
 @post("/blobs", status_code=200, needs=(Right.UPLOAD,), large=True)
 async def put_blobs(request: HttpRequest) -> Response[Presence]:
-    """Store up to 40 small blobs; if one has another digest, none is stored."""
+    """Store up to 40 small blobs. If the bytes of one do not match its digest, none of them is stored."""
     check_bytes(request)
     media_type = request.headers.get("content-type", "")
     if media_type != BLOBS_MEDIA_TYPE:
@@ -56,7 +56,7 @@ async def put_blobs(request: HttpRequest) -> Response[Presence]:
 
 @post("/presence", status_code=200, needs=(Right.UPLOAD,))
 async def check_presence(request: HttpRequest, data: JSONBody[PresenceRequest]) -> Response[Presence]:
-    """List which of these blobs must be uploaded; the others are retained for a day, for the version that needs them.
+    """List which of these blobs the client must upload. The server retains the other ones for at least a day.
 
     With `model`, the request is refused if the registration of a version of that model would be refused.
     """
@@ -81,7 +81,7 @@ async def get_file(request: HttpRequest, name: FromPath[str], version: FromPath[
 
 
 def check_bytes(request: HttpRequest) -> int:
-    """Check a body that is stored as it is; return how many bytes it may have.
+    """Check the head of a request whose body is stored unchanged; return how many bytes the body may have.
 
     Raises:
         MediaTypeNotSupported: the body has a content encoding.

@@ -1,4 +1,4 @@
-"""Authentication: the token in the Authorization header is looked up at most every two seconds."""
+"""Authentication: find the caller by the token in the Authorization header, and cache the result for two seconds."""
 
 import time
 from collections.abc import Callable
@@ -30,8 +30,8 @@ class Authenticator:
     async def authenticate(self, authorization: str | None, peer: str = "") -> Caller:
         """Return the caller behind an Authorization header.
 
-        Invalid tokens are counted for each peer. A valid token is never refused because of other tokens from the
-        same peer, which may be a proxy that all clients share.
+        Invalid tokens are counted for each peer. The peer may be a proxy that all clients share, so a valid token is
+        never refused because the peer has sent invalid ones.
 
         Raises:
             Unauthenticated: the header is missing or its token is not valid.
@@ -65,7 +65,7 @@ class Authenticator:
 
 
 async def authenticate(request: Request[Any, Any, Any]) -> Caller:
-    """Return the caller of a request, and store it in the scope for the log and for later checks of its grants."""
+    """Return the caller of a request, and store it in the scope, for the log and for later checks of its grants."""
     authenticator: Authenticator = request.app.state.authenticator
     scope: Any = request.scope
     client = scope.get("client")
@@ -75,6 +75,6 @@ async def authenticate(request: Request[Any, Any, Any]) -> Caller:
 
 
 def find_caller(scope: Any) -> Caller | None:
-    """Return the caller as which a request was first authenticated, or None if it was not."""
+    """Return the caller of a request as first authenticated, or None if the request was not authenticated."""
     caller: Caller | None = scope.get("registry_caller")
     return caller

@@ -1,6 +1,7 @@
-"""A batch of small blobs in one body, `application/vnd.model-registry.blobs`: digest, length and bytes of each.
+"""The format of a batch of small blobs in one body: the digest, the length and the bytes of each blob in turn.
 
-A digest has 32 bytes, a length 8 bytes in big-endian order. The body ends after the last blob, without an end mark.
+The media type is `application/vnd.model-registry.blobs`. A digest has 32 bytes, a length 8 bytes in big-endian order.
+The body ends after the last blob, without an end mark.
 """
 
 import struct
@@ -13,10 +14,10 @@ _HEAD: Final = struct.Struct(">32sQ")
 
 
 def parse(body: bytes) -> dict[str, bytes]:
-    """Parse a body into its blobs by their digests, which are still to be verified.
+    """Parse a body and return its blobs by digest. The caller must still verify that the bytes match the digests.
 
     Raises:
-        BatchMalformed: the body is cut off or empty, or holds too many blobs or one digest twice.
+        BatchMalformed: the body is empty or cut off, or contains too many blobs or the same digest twice.
 
     >>> parse(bytes(32) + (2).to_bytes(8) + b"hi") == {"00" * 32: b"hi"}
     True

@@ -1,4 +1,4 @@
-"""`/v1/collection`: garbage collection."""
+"""Endpoint that starts a garbage collection: `/v1/collection`."""
 
 from litestar import Response
 from litestar.params import JSONBody
@@ -12,6 +12,6 @@ from registry_server.domain.collection import CollectionRequest
 
 @post("/collection", status_code=200, needs=(Right.ADMINISTER,))
 async def collect_garbage(request: HttpRequest, data: JSONBody[CollectionRequest]) -> Response[Collection]:
-    """Delete blobs to which no version refers, or list what would be deleted."""
+    """Delete blobs that no version references, or only count what would be deleted."""
     by = await build_write_request(request, key_required=False)
     return json_response(await collection.collect(environment(request), by, data))

@@ -1,4 +1,4 @@
-"""Limits of connections: those that an operator sets, and fixed ones."""
+"""Limits of connections: some are settings of the operator, others are fixed."""
 
 from typing import Final, NamedTuple
 
@@ -11,7 +11,10 @@ MOST_REFUSED: Final = 100
 
 
 class Limits(NamedTuple):
-    """Limits of one connection and of the number of connections; each rate is an average over the time beside it."""
+    """Limits of one connection and of the number of connections.
+
+    A rate is an average over the time in the next field.
+    """
 
     head_bytes: int
     head_s: float

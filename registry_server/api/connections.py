@@ -1,4 +1,4 @@
-"""Limits of one connection: heads of bounded size, requests and responses in bounded time.
+"""Enforces limits of one connection: the size of a request's head, and the time for each request and response.
 
 A request that is refused here never reaches the application. The client receives a problem, as for any other refusal.
 """
@@ -24,7 +24,7 @@ from registry_server.logs import log_security_event
 # How long a refused connection stays open, so that the client can read the refusal.
 _LINGER_S = 2.0
 _MAX_HEADERS = 100
-# After this time the right to a running request is checked again: it may have been revoked meanwhile.
+# After this time, the server checks again whether the caller may make a running request: the right may be revoked.
 _LONG_S = 1.0
 # SO_LINGER with a time of 0: close at once and discard the bytes that the client has not taken.
 _RESET = struct.pack("ii", 1, 0)
@@ -71,13 +71,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.running: Any = None  # the request at work; uvicorn's `cycle` is the newest one, which may be queued
         self._timed_cycle: Any = None
         self._timed_since = 0.0
-        # In bytes: received, parsed completely, and received when the client last made progress.
+        # Byte counts: received; parsed completely; received when the client last made progress.
         self._received = self._parsed = self._received_at_progress = 0
-        # In bytes: the current piece, and the piece that held the end of the last request and perhaps the next head.
+        # Byte counts: the current piece; the piece with the end of the last request and perhaps the next head.
         self._piece = self._boundary_piece = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Accept the connection if there are not too many: uvicorn would count it only once a request is complete."""
+        """Accept the connection unless there are too many; uvicorn would count it only after its first request."""
         super().connection_made(transport)
         self._progress = ResponseProgress(transport)
         count = len(self.connections)
@@ -94,7 +94,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Count and parse the bytes; stop if a head, the trailers or the marks between chunks do not end."""
+        """Count and parse the bytes; refuse a head, trailers or chunk marks that are too long."""
         if self._closing:
             return
         self._piece = piece = len(data)
@@ -106,7 +106,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._refuse_and_close(errors.HeadTooLarge(_MAX_HEADERS))
 
     def on_headers_complete(self) -> None:
-        """Check the head, then start the request; the exact size is counted only if the head could be too large."""
+        """Check the head, then start the request. The exact size is computed only if the head could be too large."""
         head_bytes = self._received - self._parsed + self._boundary_piece
         if head_bytes > self._max_head:
             head_bytes = request_head.count_bytes(self.url, self.headers)
@@ -138,7 +138,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        """Count the bytes that the client has taken meanwhile."""
+        """Count the bytes that the client has received meanwhile."""
         self._progress.note()
         super().resume_writing()
 
@@ -176,7 +176,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Note that the client has sent the whole request."""
+        """Record that the client has sent the whole request."""
         self._expected, self._parsed, self._boundary_piece = _NOTHING, self._received, self._piece
         super().on_message_complete()
 
@@ -187,11 +187,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the registry has its own message
-        """Refuse the request at which the parser has stopped."""
+        """Refuse the request that the parser could not parse."""
         self._refuse_and_close(self._refusal)
 
     def enforce_timeouts(self, now: float) -> None:
-        """Close the connection if its client is too slow; a client that waits for the server is not."""
+        """Close the connection if its client is too slow; a client that is waiting for the server is not too slow."""
         if self.running is not self._timed_cycle:
             self._timed_cycle, self._timed_since = self.running, now
         if self._progress.is_stalled(now, self._limits.answer_s, self._limits.answer_bytes_per_s):
@@ -208,13 +208,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 self._expire()
 
     def is_long_running(self, now: float) -> bool:
-        """Return whether the current request has been running for so long that its right is checked again."""
+        """Return whether the current request has been running long enough for a new check of its caller's rights."""
         cycle = self.running
         at_work = cycle is not None and cycle is self._timed_cycle and not cycle.response_complete
         return at_work and now - self._timed_since >= _LONG_S
 
     def revoke(self, cycle: Any, refusal: errors.RegistryError) -> None:
-        """End a request whose caller has lost the right to it, unless it is complete or needs no further bytes."""
+        """End a request whose caller has lost the right to make it, unless all its bytes were already transferred."""
         if cycle is not self.running or cycle.response_complete or self.transport.is_closing():
             return
         if cycle.response_started or cycle is not self.cycle:
@@ -238,7 +238,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def _expire(self) -> None:
         has_response = self._expected is _BODY and self.cycle.response_complete
         if has_response or not self._received:
-            # The client would take a second response, or one without a request, for the response to its next request.
+            # The client would take a superfluous response for the response to its next request.
             self._closing = True
             self.transport.abort()
         else:

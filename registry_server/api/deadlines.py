@@ -1,4 +1,4 @@
-"""Deadlines of clients: `X-Request-Deadline-Ms` is the time a client waits, and the server stops working after it."""
+"""Deadlines of clients: after `X-Request-Deadline-Ms` milliseconds, client and server give up the request."""
 
 import asyncio
 import re
@@ -16,7 +16,7 @@ _MILLISECONDS = re.compile(r"^[0-9]{1,9}$(?!\n)")
 class Deadlines:
     """Cancels the work on a request when the client's deadline has passed.
 
-    A write whose commit has begun is not undone: the next attempt with the same key gets its response.
+    A write whose commit has begun is not undone. The next attempt with the same Idempotency-Key gets its response.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,4 +1,4 @@
-"""`/v1/events`."""
+"""Endpoint that lists the events of the log: `/v1/events`."""
 
 from litestar.params import FromQuery
 from litestar.response.base import ASGIResponse
@@ -14,7 +14,7 @@ from registry_server.domain.pages import DEFAULT_LIMIT
 async def list_events(
     request: HttpRequest, after: FromQuery[int] = 0, limit: FromQuery[int] = DEFAULT_LIMIT
 ) -> ASGIApp:
-    """List the events after a sequence number, byte for byte as they are stored."""
+    """List the events after a sequence number. Each event consists of exactly the bytes that are stored."""
     found = await events.list_after(database(request), await authenticate(request), after, limit)
     body = b"[" + b",".join(event.body for event in found) + b"]"
     return ASGIResponse(body=body, media_type="application/cloudevents-batch+json")

@@ -1,4 +1,4 @@
-"""HEAD and OPTIONS for every address, without any code in its handlers."""
+"""Support for HEAD and OPTIONS at every address; the handlers need no code for them."""
 
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ OMIT_BODY: Final = "registry_head"
 def format_allow(methods: Any) -> str:
     """Format methods for the `Allow` header: sorted, with HEAD wherever there is GET, and always with OPTIONS.
 
-    >>> listed(["PUT", "GET"])
+    >>> format_allow(["PUT", "GET"])
     'GET, HEAD, OPTIONS, PUT'
     """
     return ", ".join(sorted({*methods, "OPTIONS", *(["HEAD"] if "GET" in methods else [])}))

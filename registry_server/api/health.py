@@ -1,4 +1,4 @@
-"""`/health/live`, `/health/ready` and `/metrics`."""
+"""Endpoints for monitoring: `/health/live`, `/health/ready` and `/metrics`."""
 
 from litestar import Response, get
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -10,13 +10,16 @@ from registry_server.core.rights import Right
 
 @get("/health/live")
 async def live() -> dict[str, str]:
-    """Respond while the process runs."""
+    """Respond with 200 as long as the process runs."""
     return {"status": "live"}
 
 
 @get("/health/ready")
 async def ready(request: HttpRequest) -> dict[str, str]:
-    """Check the database and the blob store; 503 if one is not available. `alarm` says why the scrubber has stopped."""
+    """Check the database and the blob store; respond with 503 if one of them is not available.
+
+    `alarm` says why the scrubber has stopped.
+    """
     await database(request).ping()
     environment(request).blobs.check_medium()
     alarm = request.app.state.scrub.alarm
@@ -25,6 +28,6 @@ async def ready(request: HttpRequest) -> dict[str, str]:
 
 @get("/metrics")
 async def metrics(request: HttpRequest) -> Response[bytes]:
-    """Return Prometheus metrics; requires the right to read the event log."""
+    """Return Prometheus metrics. The caller needs the right to read the event log."""
     (await authenticate(request)).check_right(Right.READ_LOG)
     return Response(generate_latest(request.app.state.metrics), media_type=CONTENT_TYPE_LATEST)

@@ -1,4 +1,4 @@
-"""The building blocks of handlers: check a request, respond with an entity and its ETag, run a write."""
+"""Functions that all handlers share: check a request, respond with an entity and its ETag, run a write."""
 
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -37,12 +37,12 @@ _SINGLE: Final = frozenset({b"authorization", b"content-type", b"idempotency-key
 async def check_request(request: HttpRequest) -> None:
     """Check a request before its handler runs: authentication, path, rights, query and body, in this order.
 
-    Litestar would read `//` as `/` and `007` as `7`, ignore a misspelt filter, and choose one of two values. No body
-    is read for a caller without the rights that the route needs, as far as the address determines them.
+    Litestar would read `//` as `/` and `007` as `7`, ignore a misspelt filter, and choose one of two values. If the
+    rights that the route needs follow from the address, they are checked before the body is read.
 
     Raises:
         Unauthenticated: the token is missing or not valid.
-        AddressNotFound: the path is another spelling of an address.
+        AddressNotFound: the path is not the exact address of a resource, but another spelling of it.
         ModelNotFound: the caller may not read the model of the address.
         RightMissing: the caller lacks a right.
         HeaderRepeated, ParameterUnknown, ParameterRepeated, ParameterInvalid: the header or the parameter is wrong.
@@ -74,7 +74,7 @@ async def check_request(request: HttpRequest) -> None:
 
 
 def header_twice(scope: Any) -> str | None:
-    """Return a header that occurs twice in a request although only one value can apply; or None."""
+    """Return the name of a header that may have only one value but occurs twice, or None."""
     once = [name for name, _ in scope["headers"] if name in _SINGLE]
     return next((name.decode() for name in once if once.count(name) > 1), None)
 
@@ -110,11 +110,11 @@ class RawResponse(Response[T]):
 
     @property
     def body(self) -> bytes:
-        """The bytes that are sent."""
+        """The bytes of the response body."""
         return self._body
 
     def to_asgi_response(self, *_: Any, **__: Any) -> Any:
-        """Return the ASGI application that sends the response: the response itself."""
+        """Return the response itself, because it is the ASGI application that sends the body."""
         return self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002, D102 - ASGI
@@ -123,12 +123,12 @@ class RawResponse(Response[T]):
 
 
 def entity_response(request: HttpRequest, entity: T) -> Response[T]:
-    """Return a response with an entity and its ETag, or 304 if If-None-Match names that ETag."""
+    """Return a response with an entity and its ETag, or 304 if If-None-Match contains that ETag."""
     return asgi_entity_response(request.scope, entity)
 
 
 def asgi_entity_response(scope: Any, entity: T) -> RawResponse[T]:
-    """Return the same response for an ASGI scope, before Litestar has made a request of it."""
+    """Return the same response as `entity_response`, but for an ASGI scope without a Litestar request."""
     etag: str | None = getattr(entity, "etag", None)
     if etag is not None and is_not_modified(find_header(scope, b"if-none-match"), etag):
         return RawResponse(HTTP_304_NOT_MODIFIED, b"", etag=etag)
@@ -136,16 +136,19 @@ def asgi_entity_response(scope: Any, entity: T) -> RawResponse[T]:
 
 
 def json_response(entity: T) -> Response[T]:
-    """Return a response with a value that is not an entity of the registry and so has no ETag."""
+    """Return a response with a value that has no ETag, because it is not an entity of the registry."""
     return RawResponse(HTTP_200_OK, _encode(entity))
 
 
 async def build_write_request(
     request: HttpRequest, *, body_sha256: bytes = b"", needs: tuple[Need, ...] = (), key_required: bool = True
 ) -> WriteRequest:
-    """Build the write request of an unsafe HTTP request; `needs` are rights that its body requires beyond its route's.
+    """Build the write request from an HTTP request.
 
-    Where no key is required, a valid key has no effect: the request is idempotent and is carried out each time.
+    `needs` are the rights that the body requires in addition to the rights of the route.
+
+    If no key is required, a valid key has no effect: the request is idempotent, and the server carries it out each
+    time.
 
     Raises:
         IdempotencyKeyMissing: the request has no Idempotency-Key.
@@ -181,7 +184,7 @@ async def write(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> RawResponse[T]:
-    """Run a use case, called with `(records, request, *args)`, as one write."""
+    """Run a use case as one write; it is called with `(records, request, *args)`."""
     return await write_with_rights(request, (), use_case, *args, **kwargs)
 
 
@@ -192,7 +195,10 @@ async def write_with_rights(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> RawResponse[T]:
-    """Run a use case whose request body decides which rights it needs; they are checked before any replay."""
+    """Run a use case that needs rights which depend on the body.
+
+    The rights are checked even before a stored answer is replayed.
+    """
     body = await read_body(request)
     quota: WriteQuota = request.app.state.write_quota
     quota.charge_unannounced(await authenticate(request), request.headers.get("content-length", ""), body.content)
@@ -202,7 +208,7 @@ async def write_with_rights(
 
 
 def write_response(answer: Answer) -> RawResponse[Any]:
-    """Return the HTTP response of a write."""
+    """Convert the answer of a write to an HTTP response."""
     return RawResponse(answer.status, answer.body, etag=answer.etag, location=answer.location)
 
 
@@ -230,7 +236,7 @@ def check_query(request: HttpRequest) -> None:
 
 
 def is_not_modified(if_none_match: str | None, etag: str) -> bool:
-    """Return whether If-None-Match holds the ETag, its weak form, or `*` (RFC 9110, 13.1.2)."""
+    """Return whether If-None-Match contains the ETag, its weak form, or `*` (RFC 9110, 13.1.2)."""
     if if_none_match is None:
         return False
     return if_none_match in {etag, "*"} or etag in {one.strip().removeprefix("W/") for one in if_none_match.split(",")}

@@ -1,4 +1,4 @@
-"""Moves of a version: `/v1/models/{name}/versions/{version}/transition`, `…/recall` and `…/reinstate`."""
+"""Endpoints that move or block a version: `/v1/models/…/versions/…/transition`, `…/recall` and `…/reinstate`."""
 
 from litestar import Response
 from litestar.params import FromPath, JSONBody

@@ -1,4 +1,4 @@
-"""`/v1/models`."""
+"""Endpoints for registered models: `/v1/models`."""
 
 from datetime import datetime
 
@@ -31,7 +31,7 @@ async def search_models(
     limit: FromQuery[int] = DEFAULT_LIMIT,
     page_token: FromQuery[str | None] = None,
 ) -> Response[Page[RegisteredModel]]:
-    """Search registered models that fulfil all conditions; a tag is `key=value`, and may be repeated."""
+    """Search registered models that fulfil all conditions; a tag is `key=value`, and `tag` may be repeated."""
     conditions = ModelFilter(
         type=type,
         stage=stage,
@@ -64,7 +64,7 @@ async def get_model(request: HttpRequest, name: FromPath[str]) -> Response[Regis
 async def update_model(
     request: HttpRequest, name: FromPath[str], data: JSONBody[UpdateModel]
 ) -> Response[RegisteredModel]:
-    """Change owner, description, tags or metadata."""
+    """Change the owner, description, tags or metadata of a model."""
     return await write(request, models.update, name, data)
 
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document: addresses from Litestar's routes, schemas from the Structs that msgspec reads and writes."""
+"""Builds the OpenAPI document: addresses come from Litestar's routes, schemas from the Structs of msgspec."""
 
 import hashlib
 import inspect
@@ -30,7 +30,7 @@ from registry_server.domain.versions import ModelVersion
 
 
 class _NoPages(Router):
-    """A router without routes, in place of Litestar's documentation pages, which would need no token."""
+    """A router without routes. It replaces Litestar's documentation pages, which anybody could read without a token."""
 
     def register(self, value: Any) -> list[BaseRoute]:  # noqa: ARG002
         """Return no route."""
@@ -40,7 +40,7 @@ class _NoPages(Router):
 CONFIG = OpenAPIConfig(
     title="Model Registry",
     version="1.0.0",
-    description="Which version of each model is in use, why, and since when.",
+    description="A registry that records which version of each model is in use, why, and since when.",
     openapi_router=_NoPages("/-", route_handlers=[]),
     render_plugins=[JsonRenderPlugin()],
     use_handler_docstrings=True,
@@ -66,26 +66,31 @@ _BUILT_BY_HANDLER: Final[dict[str, tuple[str, Any]]] = {
     "metrics": ("text/plain", str),
 }
 _TWO_STATUSES: Final = {
-    "put_blob": {200: "The bytes were stored already", 201: "Stored"},
-    "set_alias": {200: "Moved, or it pointed at that version already", 201: "Created"},
+    "put_blob": {200: "The bytes were already stored", 201: "Stored"},
+    "set_alias": {200: "The alias existed and now points at the version", 201: "Created"},
 }
-# Types of parameters that are narrower than their handler's signature.
+# Types of parameters where the handler's signature has a wider type.
 _PARAMETERS: Final[dict[str, Any]] = {
     "after": Annotated[Count, Meta(description="Return the events after this sequence number.")],
     "alias": AliasName,
-    "as_of": Annotated[Time, Meta(description="The moment to look at; by default, now.")],
+    "as_of": Annotated[Time, Meta(description="The time for which the version is requested; by default, now.")],
     "created_before": Time,
     "created_from": Time,
-    "limit": Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="The maximum number of entries.")],
-    "page_token": Annotated[str, Meta(description="The `next_page_token` of the previous page.")],
+    "limit": Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="The maximum number of returned entries.")],
+    "page_token": Annotated[str, Meta(description="The `next_page_token` in the response with the previous page.")],
     "path": Annotated[
-        str, Meta(max_length=names.PATH_LENGTH, description="The path in the manifest, with its slashes not encoded.")
+        str,
+        Meta(
+            max_length=names.PATH_LENGTH, description="The path of the file in the manifest; do not encode its slashes."
+        ),
     ],
     "reason": Annotated[Reason, Meta(description="The reason for the change; required if the change is forced.")],
     "selector": Annotated[str, Meta(description="A version number, `@alias`, a stage, or `latest`.")],
     "sha256": Sha256,
-    "start": Annotated[Count, Meta(description="The number of bytes before the part.")],
-    "tag": Annotated[list[str], Meta(description="`key=value`; with several, a model must have all of them.")],
+    "start": Annotated[Count, Meta(description="The number of bytes of the upload before this part.")],
+    "tag": Annotated[
+        list[str], Meta(description="A tag as `key=value`. If several are given, a model must have all of them.")
+    ],
     "other": VersionNumber,
     "version": VersionNumber,
 }
@@ -93,7 +98,7 @@ _ORDERS: Final = {"search_models": models.ORDERS, "list_versions": versions.ORDE
 _OCTETS: Final = "application/octet-stream"
 _BINARY: Final = {_OCTETS: {"schema": {"type": "string", "format": "binary"}}}
 _HEADERS: Final = {
-    "ETag": "The revision of the returned entity, for use in If-Match or If-None-Match.",
+    "ETag": "The revision of the returned entity; send it in If-Match or If-None-Match.",
     "Location": "The address of the created entity.",
     "X-Request-Id": "The id of the request in the server's log and in its event; the client's own id if it sent one.",
 }
@@ -134,7 +139,7 @@ async def get_document(request: HttpRequest) -> Response[Any]:
 
 
 def build(app: Litestar) -> dict[str, Any]:
-    """Build the document as JSON values."""
+    """Build the OpenAPI document of an application as JSON values."""
     document: dict[str, Any] = app.openapi_schema.to_schema()
     operations = _operations(app, document["paths"])
     types = [kind for operation in operations for kind in operation.types] + [Problem]
@@ -173,7 +178,7 @@ def build(app: Litestar) -> dict[str, Any]:
 
 
 def add_limits(definitions: dict[str, Any]) -> None:
-    """Write the limits of the types that both sides share, which msgspec ignores, into their schemas."""
+    """Add limits to schemas: msgspec ignores the limits of the types that client and server share."""
     for kind in AnswerBody.__subclasses__():
         hints = get_type_hints(kind, include_extras=True)
         for name, schema in definitions.get(kind.__name__, {}).get("properties", {}).items():
@@ -243,11 +248,11 @@ def _header_parameters(operation: _Operation) -> list[dict[str, Any]]:
 
     found = []
     if operation.method in _UNSAFE and operation.name not in _IDEMPOTENT:
-        key = "A new random UUID for each change; the same one when the request is repeated."
+        key = "A new random UUID for each change. Send the same UUID when you repeat the request."
         required = operation.name != "put_blob"
         found.append(header("Idempotency-Key", key, required=required, pattern=names.IDEMPOTENCY_KEY))
     if operation.name == "put_part":
-        text = "The SHA-256 of all bytes up to the end of the part."
+        text = "The SHA-256 of all bytes of the upload up to the end of this part."
         found.append(header("X-Prefix-SHA256", text, required=True, pattern=names.SHA256))
     if operation.name == "get_file":
         found.append(header("Range", "One range of bytes, such as `bytes=1024-`."))
@@ -276,9 +281,12 @@ def _responses(operation: _Operation, schema_of: dict[str, Any]) -> dict[str, An
         str(status): {"description": text, "headers": _refer_to(headers)} | content for status, text in statuses.items()
     }
     if operation.name == "get_file":
-        responses["206"] = {"description": "The requested range", "headers": _refer_to(always)} | content
+        responses["206"] = {"description": "The requested range of the bytes", "headers": _refer_to(always)} | content
     if _supports_not_modified(operation) or operation.name == "get_file":
-        responses["304"] = {"description": "If-None-Match holds the current ETag", "headers": _refer_to(always)}
+        responses["304"] = {
+            "description": "Not modified: If-None-Match contains the current ETag",
+            "headers": _refer_to(always),
+        }
     return responses
 
 

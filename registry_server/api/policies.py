@@ -1,4 +1,4 @@
-"""`/v1/models/{name}/policy`."""
+"""Endpoints for the policy of a model: `/v1/models/{name}/policy`."""
 
 from litestar import Response
 from litestar.params import FromPath, JSONBody

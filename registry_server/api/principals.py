@@ -1,4 +1,4 @@
-"""`/v1/principals`, `/v1/tokens` and `/v1/whoami`."""
+"""Endpoints for principals and their tokens: `/v1/principals`, `/v1/tokens` and `/v1/whoami`."""
 
 import msgspec
 from litestar import Response
@@ -24,7 +24,7 @@ from registry_server.logs import log_security_event
 
 @get("/whoami")
 async def whoami(request: HttpRequest) -> Response[Principal]:
-    """Get the principal of the token."""
+    """Get the principal to which the token of this request belongs."""
     return entity_response(request, (await authenticate(request)).principal)
 
 

@@ -1,4 +1,4 @@
-"""The response to every error: a problem in the form of RFC 9457, `application/problem+json`."""
+"""Builds the response to every error: a problem in the form of RFC 9457, `application/problem+json`."""
 
 import logging
 import math
@@ -28,7 +28,7 @@ _VALUE_LENGTH = 200
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The body of every response that is not a success (RFC 9457): a stable `code`, and a `remedy` for people."""
+    """The body of every error response (RFC 9457), with a stable `code` for programs and a `remedy` for people."""
 
     type: str
     title: str
@@ -70,7 +70,7 @@ def _retry_after(error: errors.RegistryError) -> dict[str, str]:
 
 
 def raw_headers(answer: Response[bytes]) -> list[tuple[bytes, bytes]]:
-    """Return the headers of a problem in the form of ASGI, to send it without Litestar."""
+    """Return the headers of a problem as ASGI expects them, to send the problem without Litestar."""
     own = [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]
     length = b"%d" % len(answer.content)
     return [(b"content-type", b"application/problem+json"), (b"content-length", length), *own]
@@ -123,7 +123,7 @@ def _of_parameter(request: Request[Any, Any, Any], error: ValidationException) -
 
 
 def on_crash(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Respond to an unexpected error; only the log holds its traceback."""
+    """Respond to an unexpected error; its traceback is written to the log only."""
     request_id = get_request_id(request)
     _log.error("unexpected %s", type(error).__name__, exc_info=error, extra={"request_id": request_id})
     return answer(errors.InternalError(request_id), request_id)

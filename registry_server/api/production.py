@@ -1,4 +1,4 @@
-"""`/v1/models/{name}/production`, `…/history`, `…/rollback` and `…/versions/{version}/check`."""
+"""Endpoints for production: `/v1/models/{name}/production`, `…/history`, `…/rollback`, `…/versions/{version}/check`."""
 
 from litestar import Response
 from litestar.params import FromPath, FromQuery, JSONBody
@@ -29,7 +29,7 @@ from registry_server.domain.versions import ModelVersion
 async def get_production(
     request: HttpRequest, name: FromPath[str], as_of: FromQuery[str | None] = None
 ) -> Response[InProduction]:
-    """Get the version that was in production at a moment (by default, now), who decided it, and why."""
+    """Get the version that was in production at a given time (by default, now), who decided this, and why."""
     moment = None if as_of is None else references.parse_moment("as_of", as_of)
     who, now = await authenticate(request), environment(request).now()
     return json_response(await production.get(database(request), who, name, moment, now))
@@ -50,7 +50,7 @@ async def list_decisions(
 
 @get("/models/{name:str}/versions/{version:int}/check")
 async def check_version(request: HttpRequest, name: FromPath[str], version: FromPath[int]) -> Response[Check]:
-    """Check, rule by rule, whether a version could be promoted now; nothing is changed."""
+    """Check each rule of the policy as if the version were promoted now; nothing is changed."""
     who, now = await authenticate(request), environment(request).now()
     return json_response(await production.check(database(request), who, name, version, now))
 
@@ -59,5 +59,5 @@ async def check_version(request: HttpRequest, name: FromPath[str], version: From
 async def roll_back_model(
     request: HttpRequest, name: FromPath[str], data: JSONBody[RollbackRequest]
 ) -> Response[ModelVersion]:
-    """Return to the version that was in production before the current one."""
+    """Put the version that was in production before the current one into production again."""
     return await write(request, production.roll_back, name, data)

@@ -9,15 +9,15 @@ from typing import Any, Final, get_args, get_origin
 from registry_server.domain import errors
 
 _WHOLE: Final = re.compile(r"0|-?[1-9][0-9]{0,18}")
-# The rest is left to the parser of times, which alone would read a bare number as seconds since 1970.
+# The parser of times checks the rest; without this pattern it would read a bare number as seconds since 1970.
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt].*", re.DOTALL)
 _BOOLEANS: Final = ("true", "false")
-# Any invalid value of these, an empty one too, is refused later with a code of its own.
+# Invalid and empty values of these parameters are refused later, with their own error codes.
 _REFUSED_LATER: Final = frozenset({"page_token"})
 
 
 def check_value(name: str, declared: Any, value: str) -> None:
-    """Check that a value is of the declared type; a text may be anything but empty.
+    """Check that a value is of the declared type; any text except the empty text is valid.
 
     Raises:
         ParameterInvalid, ParameterEmpty: the value is not of that type.
@@ -41,7 +41,7 @@ def check_value(name: str, declared: Any, value: str) -> None:
 
 
 def _kind(declared: Any) -> Any:
-    """Return the type of a parameter without its `None`; for a list, `list`."""
+    """Return the type of a parameter without `None`; return `list` for a list of any type."""
     if get_origin(declared) is UnionType:
         (declared,) = (one for one in get_args(declared) if one is not NoneType)
     return get_origin(declared) or declared

@@ -95,9 +95,9 @@ async def _wait_for_disconnect(receive: Receive) -> None:
 
 
 def select_range(wanted: str | None, size: int) -> ByteRange | None:
-    """Return the range that a Range header selects from a file of `size` bytes, or None if the file has no such range.
+    """Return the range that a Range header selects from a file of `size` bytes, or None if it is outside the file.
 
-    A header that is absent, malformed or of an unsupported kind selects the whole file.
+    If the header is absent, malformed or of an unsupported kind, return the range of the whole file.
 
     >>> select_range("bytes=2-", 10), select_range("bytes=-3", 10)
     (ByteRange(start=2, length=8), ByteRange(start=7, length=3))

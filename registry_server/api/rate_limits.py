@@ -1,7 +1,8 @@
 """Rate limits of one peer or principal: token buckets in the memory of this process.
 
-A bucket fills at a steady rate up to its depth. A request may take from it while it holds at least one unit: a large
-request is carried out at once, and the next ones wait until the bucket is above zero. A restart fills every bucket.
+A bucket fills at a steady rate up to its depth. A request may take units from it while it contains at least one, even
+more units than it contains: a large request is carried out at once, and the next ones are refused until the bucket is
+filled again. A restart fills every bucket.
 """
 
 import time
@@ -20,7 +21,7 @@ _JSON: Final = "application/json"
 
 
 class TokenBuckets:
-    """One bucket for each key, up to a number of keys, the most recently used ones; a rate of 0 means no limit."""
+    """One bucket for each of the most recently used keys, up to a maximum number; a rate of 0 means no limit."""
 
     def __init__(
         self, per_s: float, depth: float, *, most: int = _MOST_KEYS, clock: Callable[[], float] = time.monotonic
@@ -32,13 +33,15 @@ class TokenBuckets:
         self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def __len__(self) -> int:
-        """Return the number of keys with a stored level."""
+        """Return the number of keys that have a bucket."""
         return len(self._levels)
 
     def take(self, key: str, cost: float) -> float:
-        """Take from the bucket of the key and return 0; if that is refused, return the seconds until it may be tried.
+        """Take `cost` units from the bucket of the key and return 0.
 
-        >>> buckets = Buckets(2.0, 1.0, clock=lambda: 0.0)
+        If the bucket is empty, return the number of seconds to wait.
+
+        >>> buckets = TokenBuckets(2.0, 1.0, clock=lambda: 0.0)
         >>> buckets.take("a", 3.0), buckets.take("a", 1.0), buckets.take("b", 1.0)
         (0.0, 1.5, 0.0)
         """
@@ -57,16 +60,16 @@ class TokenBuckets:
 
 
 class WriteQuota:
-    """A limit of the bytes that one principal may have written into rows, over all of its tokens."""
+    """A limit of the bytes that one principal, with all of its tokens, may write into rows."""
 
     def __init__(self, bytes_per_s: float, burst_bytes: float, largest_body: int) -> None:
         self._buckets = TokenBuckets(bytes_per_s, burst_bytes)
         self._largest_body = largest_body
 
     def charge_announced(self, caller: Caller, media_type: str, length: str) -> None:
-        """Charge a write by the length that its head announces, before its body is read.
+        """Charge a write for the length in its Content-Length header, before its body is read.
 
-        The bytes of models are not rows: such a request costs only the fixed amount.
+        The bytes of models are not stored in rows, so a request that sends them costs only the fixed amount.
 
         Raises:
             WriteRateExceeded: the principal has used up its quota for now.
@@ -77,7 +80,7 @@ class WriteQuota:
         self._charge(caller, _BYTES_OF_A_WRITE + (announced if announced <= self._largest_body else 0))
 
     def charge_unannounced(self, caller: Caller, length: str, body: bytes) -> None:
-        """Charge the body of a write that was sent in chunks, whose size was unknown before.
+        """Charge a write that was sent in chunks for the size of its body, which the head did not contain.
 
         Raises:
             WriteRateExceeded: the principal has used up its quota for now.

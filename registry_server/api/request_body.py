@@ -15,10 +15,10 @@ from registry_server.domain import errors
 # Ten times the need of any request except the registration of a version.
 MAX_JSON_BYTES: Final = 1024**2
 MAX_VALUES: Final = 30_000
-# 10,000 files with all four fields make 80,000.
+# A manifest of 10,000 files with all four fields has 80,000 values.
 MAX_VALUES_OF_VERSION: Final = 120_000
 _INLINE_BYTES = 16 * 1024
-# A whole string, even if it does not end, or a sign that separates two values. The pattern does not backtrack.
+# A whole string (even without its end), or a character that separates two values. The pattern does not backtrack.
 _TEXT_OR_SIGN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|$|\\)|[,:]', re.DOTALL)
 # One thread: even with many large bodies at once, the event loop gets half of the interpreter's time.
 _parser = ThreadPoolExecutor(1, thread_name_prefix="registry-bodies")
@@ -33,10 +33,10 @@ class Body(NamedTuple):
 
 
 async def read_body(request: Request[Any, Any, Any]) -> Body:
-    """Read the whole body of a request; a second call returns the same.
+    """Read the whole body of a request; a second call returns the same object.
 
     Raises:
-        BodyTooLarge: the body has, or announces, more bytes than its route accepts.
+        BodyTooLarge: the body, or its announced length, is larger than its route accepts.
     """
     scope: Any = request.scope
     if _BODY not in scope:
@@ -58,7 +58,7 @@ async def read_body(request: Request[Any, Any, Any]) -> Body:
 
 
 async def prepare_json(request: Request[Any, Any, Any]) -> None:
-    """Read and parse the JSON body of a request if its route takes one.
+    """Read and parse the JSON body of a request if its route expects one.
 
     Raises:
         RegistryError: the body is too large, not JSON, or a field of it is not valid.
@@ -86,9 +86,9 @@ def _parse_bounded(content: bytes, decoder: Any, most: int) -> Any:
 
 
 def _check_count(content: bytes, most: int) -> None:
-    """Refuse a body with too many values; signs within strings do not count.
+    """Refuse a body with too many JSON values; separators within strings are not counted.
 
-    The loop runs in Python, so that other threads get their turn; the parser would block them until its end.
+    This loop runs in Python, so other threads can run meanwhile. The parser would block them until it ends.
     """
     signs = texts = 0
     for match in _TEXT_OR_SIGN.finditer(content):

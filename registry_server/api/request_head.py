@@ -1,4 +1,4 @@
-"""Facts about the head of a request: its size, and how its body is framed."""
+"""Computes the size of a request's head, and how the request's body is framed."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -22,5 +22,5 @@ def announces_body(headers: Headers) -> bool:
 
 
 def has_other_coding(headers: Headers) -> bool:
-    """Return whether a transfer coding other than `chunked` is applied, which the parser would not undo."""
+    """Return whether the body has a transfer coding other than `chunked`; the parser would not decode it."""
     return any(name == b"transfer-encoding" and value.strip().lower() != b"chunked" for name, value in headers)

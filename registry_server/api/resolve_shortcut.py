@@ -1,7 +1,7 @@
-"""The hot path of every service: resolves a reference to a version without Litestar.
+"""Resolves a reference to a version without Litestar, because this is the most frequent request of every service.
 
 Routing, arguments and the response cost Litestar more than the rest of the request. Only plain requests that succeed
-are handled here. Refusals and unusual requests go on to the handler of the same route, which resolves again.
+are handled here. All others go on to the handler of the same route, which resolves the reference again.
 """
 
 import re
@@ -23,7 +23,7 @@ _TEMPLATE: Final = "/v1/models/{name}/resolve/{selector}"
 
 
 class ResolveShortcut:
-    """Responds to resolves that succeed; passes every other request on to the application, whose `state` it reads."""
+    """Responds to plain resolve requests that succeed, and passes every other request to the application."""
 
     def __init__(self, app: ASGIApp, state: State) -> None:
         self._app = app

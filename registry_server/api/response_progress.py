@@ -1,7 +1,7 @@
-"""Measures how fast a client takes a response: bytes count as taken once the client's kernel has acknowledged them.
+"""Measures how fast a client receives a response: bytes count once the client's kernel has acknowledged them.
 
 The write buffer of the transport is not enough: the kernel takes bytes from it in steps of up to 1 MiB. Between two
-steps a slow reader looks like a client that has stopped reading.
+steps, a slow client looks like a client that has stopped reading.
 """
 
 import asyncio
@@ -14,10 +14,10 @@ _INT: Final = struct.Struct("i")
 
 
 class ResponseProgress:
-    """A meter of the response bytes that one client takes.
+    """A meter of the response bytes that one client receives.
 
     `note` is called at regular times and whenever the transport pauses or resumes writing. Between two calls no bytes
-    are added to a full buffer, so a decrease means that the client has taken bytes.
+    are added to a full buffer, so a decrease means that the client has received bytes.
     """
 
     __slots__ = ("_mark", "_since", "_taken", "_transport", "_waiting")
@@ -28,7 +28,7 @@ class ResponseProgress:
         self._since: float | None = None
 
     def note(self) -> int:
-        """Count the bytes taken since the last call, and return how many bytes still wait."""
+        """Count the bytes that the client received since the last call, and return how many bytes still wait."""
         waiting = self._transport.get_write_buffer_size()
         if waiting:
             waiting += _count_in_kernel(self._transport)
@@ -37,7 +37,7 @@ class ResponseProgress:
         return waiting
 
     def is_stalled(self, now: float, window_s: float, least_per_s: float) -> bool:
-        """Return whether bytes have waited for a whole window in which the client took fewer than the minimum rate."""
+        """Return whether bytes waited for `window_s` seconds while the client received fewer than `least_per_s`."""
         if not self.note():
             self._since = None
         elif self._since is None:

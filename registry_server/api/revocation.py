@@ -1,4 +1,4 @@
-"""Ends long-running transfers whose token, or a grant of whose caller, has been revoked since they began."""
+"""Ends a long transfer if its token, or a grant of its caller, was revoked after the transfer began."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Metrics of the scrubber."""
+"""Metrics of the scrubber, which reads all blobs again and again to detect damage."""
 
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -6,7 +6,7 @@ from registry_server.core.scrub import Report
 
 
 def register(report: Report, registry: CollectorRegistry) -> None:
-    """Register gauges that read the report at each scrape."""
+    """Register gauges whose values are read from the scrubber's report at each scrape."""
     stopped = Gauge(
         "registry_scrub_stopped", "1 while the scrubber has stopped and needs an operator", registry=registry
     )
@@ -16,10 +16,14 @@ def register(report: Report, registry: CollectorRegistry) -> None:
     )
     damaged.set_function(lambda: float(report.damaged))
     restored = Gauge(
-        "registry_scrub_restored_blobs", "Blobs that it took out of quarantine since the start", registry=registry
+        "registry_scrub_restored_blobs",
+        "Blobs that the scrubber took out of quarantine since the start",
+        registry=registry,
     )
     restored.set_function(lambda: float(report.restored))
     finished = Gauge(
-        "registry_scrub_finished_timestamp_seconds", "When the last round ended; 0 if none did", registry=registry
+        "registry_scrub_finished_timestamp_seconds",
+        "Unix time at which the last round ended; 0 before the first end of a round",
+        registry=registry,
     )
     finished.set_function(lambda: 0.0 if report.finished_at is None else report.finished_at.timestamp())

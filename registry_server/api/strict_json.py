@@ -1,4 +1,4 @@
-"""Strict JSON bodies: no unknown field, no coercion, no duplicate key, and an error that names the value."""
+"""Strict parsing of JSON bodies: no unknown field, no coercion, no duplicate key. Errors contain the wrong value."""
 
 import contextlib
 import json
@@ -119,7 +119,7 @@ def _malformed(body: bytes, message: str) -> errors.InvalidJson:
 
 
 def _not_as_declared(body: bytes, message: str) -> errors.FieldInvalid:
-    """Build a refusal from a message such as "Expected `int`, got `str` - at `$.files[0].size`", and add the value."""
+    """Build an error from a message such as "Expected `int`, got `str` - at `$.files[0].size`"; add the wrong value."""
     what, at, place = message.rpartition(" - at `$")
     what, path = (what, place.rstrip("`")) if at else (message, "")
     steps = re.findall(r"\.\.\.|[^.\[\]]+", path)
@@ -138,7 +138,7 @@ def _not_as_declared(body: bytes, message: str) -> errors.FieldInvalid:
 
 
 def _step_into(value: msgspec.Raw, step: str, what: str) -> tuple[str, msgspec.Raw]:
-    """Return the key and the value one step further inside; "..." means the first entry that the message matches."""
+    """Return the key and the value one level deeper; "..." selects the first entry that the message matches."""
     if bytes(value).lstrip()[:1] == b"[":
         return step, msgspec.json.decode(value, type=list[msgspec.Raw])[int(step)]
     entries = msgspec.json.decode(value, type=dict[str, msgspec.Raw])
@@ -158,7 +158,7 @@ def _is_matched(value: bytes, what: str) -> bool:
 
 
 def _format_value(value: bytes) -> str:
-    """Return a string as it is, any other value as an excerpt of its JSON."""
+    """Return a JSON string as plain text, and any other JSON value as an excerpt of its JSON."""
     return str(msgspec.json.decode(value)) if value[:1] == b'"' else _excerpt(value)
 
 

@@ -1,4 +1,4 @@
-"""The id, the log line and the metrics of every request, in one ASGI wrapper: three middlewares would cost more."""
+"""An ASGI wrapper that adds the id, log line and metrics of every request. Three middlewares would cost more."""
 
 import os
 import re
@@ -23,15 +23,16 @@ _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$(?!\n)")
 
 
 def get_request_id(request: Request[Any, Any, Any]) -> str:
-    """Return the id of a request, as it is in the response, the log line and the event."""
+    """Return the id of a request. The response, the log line and the event contain the same id."""
     scope: Any = request.scope
     return str(scope["registry_request_id"])
 
 
 def find_header(scope: Any, name: bytes) -> str | None:
-    """Find a header by its lower-case name, without the table of all headers that Litestar would build first.
+    """Find the value of a header by its lower-case name; Litestar would first build a table of all headers.
 
-    A header that occurs twice is one value with a comma (RFC 9110, 5.3); two tokens are therefore not a valid token.
+    If a header occurs twice, its values are joined by a comma (RFC 9110, 5.3). Therefore two tokens never form a valid
+    one.
 
     >>> find_header({"headers": [(b"authorization", b"Bearer a"), (b"authorization", b"Bearer b")]}, b"authorization")
     'Bearer a, Bearer b'
@@ -56,7 +57,7 @@ def format_peer(client: Any) -> str | None:
 
 
 def log_fields(scope: Any) -> dict[str, Any]:
-    """Return the fields of the security log that describe a request and its caller, as far as they are known."""
+    """Return the fields for the security log that describe a request and its caller; unknown fields are left out."""
     caller = scope.get("registry_caller")
     return {
         "peer": format_peer(scope.get("client")),
@@ -70,7 +71,7 @@ def log_fields(scope: Any) -> dict[str, Any]:
 
 
 def _token_id(authorization: str | None) -> str | None:
-    # An unknown, expired or revoked token has an id too, by which an operator finds its principal.
+    # Even an unknown, expired or revoked token has an id, and with the id an operator can find the principal.
     secret = (authorization or "").partition(" ")[2]
     return principals.token_id(secret) if principals.is_well_formed(secret) else None
 
@@ -82,7 +83,10 @@ class RequestTelemetry:
         self._app = app
         self._access_log = access_log
         self._seconds = Histogram(
-            "registry_request_seconds", "Time to answer", ["method", "route", "status"], registry=registry
+            "registry_request_seconds",
+            "Time from request to response",
+            ["method", "route", "status"],
+            registry=registry,
         )
         self._labelled: dict[tuple[str, str, int], Histogram] = {}
 

@@ -1,4 +1,4 @@
-"""`/v1/uploads`: bytes in parts, so that an upload can be resumed."""
+"""Endpoints for uploads in parts, which can be resumed: `/v1/uploads`."""
 
 from litestar import Response
 from litestar.params import FromPath, JSONBody
@@ -29,7 +29,7 @@ async def get_upload(request: HttpRequest, sha256: FromPath[str]) -> Response[Up
 
 @put("/uploads/{sha256:str}/parts/{start:int}", request_max_body_size=None, status_code=200, needs=(Right.UPLOAD,))
 async def put_part(request: HttpRequest, sha256: FromPath[str], start: FromPath[int]) -> Response[Upload]:
-    """Store the next bytes; `X-Prefix-SHA256` is the digest of all bytes up to their end."""
+    """Store the next part of an upload. `X-Prefix-SHA256` is the digest of all bytes up to the end of this part."""
     check_bytes(request)
     by = await build_write_request(request, key_required=False)
     prefix = request.headers.get("x-prefix-sha256", "")

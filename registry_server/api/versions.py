@@ -1,4 +1,4 @@
-"""`/v1/models/{name}/versions` and `/v1/models/{name}/resolve`."""
+"""Endpoints for versions and for resolving references: `/v1/models/{name}/versions` and `/v1/models/{name}/resolve`."""
 
 from litestar import Response
 from litestar.params import FromPath, FromQuery, JSONBody
@@ -37,7 +37,7 @@ async def list_versions(
 async def create_version(
     request: HttpRequest, name: FromPath[str], data: JSONBody[CreateVersion]
 ) -> Response[ModelVersion]:
-    """Register a version, with the next number, whose files are stored already."""
+    """Register a version. It gets the next number; its files must already be stored."""
     checked = await registration.validate(await authenticate(request), name, data)
     return await write(request, registration.create, name, checked)
 
@@ -67,7 +67,7 @@ async def get_manifest(request: HttpRequest, name: FromPath[str], version: FromP
 async def diff_versions(
     request: HttpRequest, name: FromPath[str], version: FromPath[int], other: FromPath[int]
 ) -> Response[VersionDiff]:
-    """Compare a version with another version of the model."""
+    """Compare a version with another version of the same model."""
     found = await versions.diff(database(request), await authenticate(request), name, version, other)
     return entity_response(request, found)
 
@@ -76,7 +76,10 @@ async def diff_versions(
 async def resolve_version(
     request: HttpRequest, name: FromPath[str], selector: FromPath[str], as_of: FromQuery[str | None] = None
 ) -> Response[ModelVersion]:
-    """Resolve a selector: a number, `@alias`, a stage, or `latest`; production also at an earlier moment."""
+    """Resolve a selector to a version: a number, `@alias`, a stage, or `latest`.
+
+    For production, `as_of` selects a time in the past.
+    """
     who = await authenticate(request)
     if as_of is None:
         return entity_response(request, await references.resolve(database(request), who, name, selector))

@@ -1,1 +1,4 @@
-"""Use cases of the registry, one file per resource: load, check, store, and return the change."""
+"""Use cases of the registry, one file per resource.
+
+A use case loads, checks and stores records, and returns the change.
+"""

@@ -1,4 +1,4 @@
-"""Aliases: get, list, put, delete."""
+"""Use cases for aliases: get, list, put and delete them."""
 
 import msgspec
 
@@ -13,24 +13,27 @@ from registry_server.queries import Records
 
 
 def key(model: str, alias: str) -> str:
-    """Return the key of an alias in events."""
+    """Return the key that identifies an alias in events."""
     return f"{models.key(model)}/aliases/{alias}"
 
 
 async def get(database: Database, caller: Caller, name: str, alias: str) -> Alias:
-    """Return the alias of that name."""
+    """Return the alias with that name."""
     await models.get(database, caller, name)
     return await _get(database.read, name, alias)
 
 
 async def list_of_model(database: Database, caller: Caller, name: str) -> list[Alias]:
-    """Return all aliases of a model, by name."""
+    """Return all aliases of a model, sorted by name."""
     await models.get(database, caller, name)
     return await database.read.aliases.list_of_model(name)
 
 
 async def put(records: Records, request: WriteRequest, name: str, alias: str, command: SetAlias) -> Outcome[Alias]:
-    """Point an alias at a version: a new alias needs `If-None-Match: *`, an existing one its revision in If-Match."""
+    """Point an alias at a version.
+
+    A new alias needs `If-None-Match: *`; an existing alias needs its revision in If-Match.
+    """
     names.check_alias(alias)
     await models.get_for_update(records, request, Right.ALIAS, name)
     names.check_text("reason", command.reason, names.REASON_LENGTH)

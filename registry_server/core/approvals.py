@@ -18,12 +18,12 @@ _EVENTS: Final = {Verdict.APPROVED: "approval.given", Verdict.REFUSED: "approval
 
 
 def key(model: str, version: int, approver: str) -> str:
-    """Return the key of an approval in events."""
+    """Return the key that identifies an approval in events."""
     return f"{versions.key(model, version)}/approvals/{approver}"
 
 
 async def list_of_version(database: Database, caller: Caller, name: str, version: int) -> list[Approval]:
-    """Return the latest verdict of each human about a version, by name."""
+    """Return the latest verdict of each human about a version, sorted by the name of the human."""
     await versions.get(database, caller, name, version)
     return await database.read.approvals.list_of_version(name, version)
 

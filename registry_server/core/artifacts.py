@@ -1,4 +1,4 @@
-"""Artifacts: store blobs before a version names them, check and verify them, and serve the files of versions."""
+"""Use cases for artifacts: store blobs before a version references them, verify blobs, and serve files of versions."""
 
 import asyncio
 import logging
@@ -20,13 +20,13 @@ from registry_server.domain.artifacts import Blob, FileEntry, Verification
 from registry_server.domain.events import Change
 from registry_server.queries import Records
 
-# An upload may pause for this time, and a client must create the version that names the bytes within it.
+# An upload may pause for this long. A client must create the version that references the bytes within this time.
 LEASE: Final = timedelta(hours=24)
 _log = logging.getLogger(__name__)
 
 
 def key(sha256: str) -> str:
-    """Return the key of a blob in events."""
+    """Return the key that identifies a blob in events."""
     return f"blobs/{sha256}"
 
 
@@ -61,7 +61,7 @@ async def put_blobs(env: Environment, request: WriteRequest, blobs: dict[str, by
 
 
 async def record_blob(env: Environment, request: WriteRequest, sha256: str, size: int) -> Answer:
-    """Insert the row of bytes that were just published, with a lease for the caller."""
+    """Insert the row of a blob whose bytes were just published, and give the caller a lease on the blob."""
 
     async def record(records: Records, request: WriteRequest) -> Outcome[Blob]:
         known = await records.artifacts.find_sent_until(sha256, request.caller.name) is not None
@@ -90,7 +90,7 @@ async def _insert_blob(
 
 
 async def _release_from_quarantine(records: Records, before: Blob) -> tuple[Blob, Change]:
-    """Take a blob out of quarantine."""
+    """Take a blob out of quarantine; return the blob and the change."""
     after = msgspec.structs.replace(before, quarantined_at=None)
     await records.artifacts.update_blob(before, after)
     return after, changes.changed("blob.restored", (key(before.sha256), before, after))
@@ -114,8 +114,8 @@ async def get_blob(env: Environment, caller: Caller, sha256: str) -> Blob:
 async def _redact(records: Records, caller: Caller, blob: Blob) -> Blob:
     """Return a blob without data about other principals, unless the caller may read all models.
 
-    A caller that sent the blob gets its own name and time. Other callers get the author and the time of the oldest
-    version with the blob that they may read.
+    A caller that sent the blob gets its own name and time. Another caller gets the author and the time of the oldest
+    version that contains the blob, among the versions that this caller may read.
     """
     patterns = caller.covered_patterns(Right.READ)
     if patterns == ("*",):
@@ -129,9 +129,10 @@ async def _redact(records: Records, caller: Caller, blob: Blob) -> Blob:
 async def check_presence(
     env: Environment, request: WriteRequest, digests: list[str], model: str | None = None
 ) -> Presence:
-    """Return the digests of the bytes that the caller must send, and retain the other bytes for the caller.
+    """Return the digests whose bytes the caller must still send, and give the caller a lease on the other blobs.
 
-    With a model, the function refuses before a byte is sent if the caller cannot register a version of the model.
+    If `model` is given, the request is refused before any byte is sent when the caller cannot register a version of the
+    model.
 
     Raises:
         ModelNotFound, ModelTombstoned, RightMissing: the caller cannot register a version of the model.
@@ -158,25 +159,30 @@ async def check_presence(
 
 
 async def find_readable(records: Records, caller: Caller, digests: Sequence[str]) -> set[str]:
-    """Return the digests of the blobs that the caller sent, or may read as files of a version.
+    """Return the digests of the blobs that the caller has sent or may read as files of a version.
 
-    For all others the registry must not reveal that the blob is stored: a digest alone must not give access to bytes.
+    The registry must not reveal whether any other blob is stored: knowing a digest must not give access to the bytes.
     """
     patterns = caller.covered_patterns(Right.READ)
     return set(digests) if patterns == ("*",) else await records.artifacts.find_readable(digests, caller.name, patterns)
 
 
 def is_stored(env: Environment, blob: Blob) -> bool:
-    """Return whether the bytes of a blob are in the blob store; a row is not enough, because disks lose files."""
+    """Return whether the bytes of a blob are in the blob store.
+
+    A row alone does not prove it, because disks lose files.
+    """
     return blob.quarantined_at is None and env.blobs.has_blob(blob.sha256, blob.size)
 
 
 async def verify_blob(env: Environment, request: WriteRequest, sha256: str, bytes_per_s: float = 0.0) -> Verification:
-    """Hash the stored bytes of a blob: move damaged bytes to quarantine, take restored bytes out of it.
+    """Hash the stored bytes of a blob.
+
+    Move damaged bytes to quarantine; take a blob with restored bytes out of quarantine.
 
     Raises:
         BlobNotFound: the blob does not exist, or the caller may not read it.
-        StorageUnavailable: the medium is missing, so nothing is known about the blob; nothing changes.
+        StorageUnavailable: the medium is missing, so the state of the blob is unknown; nothing is changed.
     """
     request.caller.check_right(Right.READ)
     names.check_sha256(sha256)
@@ -227,8 +233,8 @@ async def get_file(env: Environment, caller: Caller, name: str, version: int, pa
     """Return the entry of a file whose bytes are stored; only auditors get the files of a recalled version.
 
     Raises:
-        VersionRecalled: the version is blocked.
-        FileNotFound: the version serves no such file.
+        VersionRecalled: the version is recalled.
+        FileNotFound: the version has no file with that path.
         BlobDamaged: the bytes of the file are damaged or lost.
     """
     model = await models.get(env.database, caller, name)

@@ -32,7 +32,9 @@ _AGAIN_S = 0.05
 
 
 async def ensure_admin(env: Environment, file: Path, write: Callable[[Path, bytes], None]) -> None:
-    """Create the principal `admin` and its first token once, and `write` the token to `file` for its owner only.
+    """Create the principal `admin` and its first token, unless they exist.
+
+    `write` stores the token in `file`, which only its owner may read.
 
     The file is written before the row of the token. A crash in between leaves a token that the server does not accept,
     and the next start creates another. If several servers start on one database, only one of them creates the token.

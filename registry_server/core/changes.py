@@ -1,4 +1,4 @@
-"""Changes: compute the `before` and `after` of an event from two states of an entity."""
+"""Changes: build the `before` and `after` of an event from the states of an entity before and after a write."""
 
 from typing import Any
 
@@ -8,21 +8,24 @@ from registry_server.domain.events import Change
 
 
 def to_fields(entity: msgspec.Struct) -> dict[str, Any]:
-    """Return the state of an entity as JSON values, without fields that are derived from other objects."""
+    """Return the state of an entity as JSON values, without the fields that the registry derives from other objects."""
     state: dict[str, Any] = msgspec.to_builtins(entity)
     state.pop("production_version", None)
     return state
 
 
 def created(kind: str, key: str, entity: msgspec.Struct, *, reason: str = "") -> Change:
-    """Return the change that creates an entity."""
+    """Return the change that records the creation of an entity: its new state as `after`."""
     return Change(kind, key, {}, {key: to_fields(entity)}, reason)
 
 
 def changed(
     kind: str, *steps: tuple[str, msgspec.Struct, msgspec.Struct], reason: str = "", forced: bool = False
 ) -> Change:
-    """Return the change of one or several entities, given as (key, before, after); the first is the subject."""
+    """Return the change that records new states of one or several entities.
+
+    Each step is (key, before, after); the event is about the first one.
+    """
     before, after = {}, {}
     for key, old, new in steps:
         was, now = to_fields(old), to_fields(new)
@@ -33,5 +36,5 @@ def changed(
 
 
 def removed(kind: str, key: str, entity: msgspec.Struct, *, reason: str = "", forced: bool = False) -> Change:
-    """Return the change that removes an entity."""
+    """Return the change that records the removal of an entity: its last state as `before`."""
     return Change(kind, key, {key: to_fields(entity)}, {key: None}, reason, forced)

@@ -1,8 +1,8 @@
-"""Collection of garbage: mark unreferenced blobs, remove those that stay unreferenced, and purge the trash later.
+"""Garbage collection: mark unreferenced blobs, remove those that stay unreferenced, and purge the trash later.
 
 Running uploads are safe for two reasons. A caller that sends or queries bytes gets a lease before the server looks for
-them. The collector moves a file within the transaction that removes its row, which excludes a transaction that records
-a new upload of the same bytes.
+these bytes. The collector moves a file within the transaction that removes its row. While this transaction runs, no
+other transaction can record a new upload of the same bytes.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _PREFIXES = [f"{number:02x}" for number in range(256)]
 
 
 async def collect(env: Environment, request: WriteRequest, order: CollectionRequest) -> Collection:
-    """Collect garbage and return the counts; a dry run only counts."""
+    """Run one garbage collection and return its counts; a dry run only counts."""
     request.caller.check_right(Right.ADMINISTER)
     # While the medium is missing, nothing is known about its bytes.
     env.blobs.check_medium()
@@ -45,7 +45,7 @@ async def collect(env: Environment, request: WriteRequest, order: CollectionRequ
 
 
 async def reconcile(env: Environment) -> int:
-    """Restore files from the trash whose rows still exist after a crash, and return their number."""
+    """Restore trashed files whose rows still exist, as a crash leaves them, and return the number of these files."""
     count = 0
     for sha256, size, _ in list(env.blobs.list_trash()):
         blob = await env.database.read.artifacts.find_blob(sha256)
@@ -55,7 +55,7 @@ async def reconcile(env: Environment) -> int:
 
 
 async def _release_tombstoned(env: Environment, request: WriteRequest, order: CollectionRequest) -> dict[str, int]:
-    """Release the files of versions whose tombstones are older than the retention time."""
+    """Release the files of versions whose tombstones are older than the retention time; count these versions."""
     before = request.at - timedelta(seconds=order.retention_s)
     due = [
         (model, number)
@@ -91,7 +91,7 @@ async def _remove_unreferenced(env: Environment, request: WriteRequest, order: C
             try:
                 answer = await execute(env, _with_new_key(env, request), _removal(env, sha256))
             except errors.StorageUnavailable:
-                # The row stands again, and so must the bytes.
+                # The row was rolled back and exists again, so the bytes must be restored.
                 env.blobs.restore_from_trash(sha256)
                 raise
             removed = not answer.body
@@ -108,13 +108,18 @@ def _removal(env: Environment, sha256: str) -> Callable[[Records, WriteRequest],
         await records.artifacts.delete_blob(sha256)
         if blob.quarantined_at is None and env.blobs.has_blob(sha256, blob.size):
             env.blobs.move_to_trash(sha256)
-        return Outcome(None, changes.removed("blob.removed", artifacts.key(sha256), blob, reason="no version names it"))
+        return Outcome(
+            None, changes.removed("blob.removed", artifacts.key(sha256), blob, reason="no version references it")
+        )
 
     return remove
 
 
 async def _remove_orphans(env: Environment, request: WriteRequest, order: CollectionRequest) -> dict[str, int]:
-    """Move files without a row to the trash; a crash between file and row leaves such orphans."""
+    """Move orphans to the trash and return their number.
+
+    An orphan is a file without a row: a crash before the insertion of the row leaves it.
+    """
     count = 0
     for prefix in _PREFIXES:
         for sha256, _, age_s in list(env.blobs.list_published(prefix)):

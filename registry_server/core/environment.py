@@ -1,4 +1,4 @@
-"""The environment of the use cases: database, blob store, clock, ids and waiting, one set for each running server."""
+"""The environment of the use cases: database, blob store, clock, source of ids and waiting of one running server."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,8 +12,8 @@ from registry_server.core.ports import BlobStore, Database
 class Environment(msgspec.Struct, frozen=True):
     """The database, the blob store, the clock and the other means of one running server.
 
-    `in_flight` holds the claims of this process: (principal, idempotency key) while a write runs, and each upload that
-    a part is being appended to.
+    `in_flight` holds the claims of this process: (principal, idempotency key) of each running write, and each upload to
+    which a part is being appended.
     """
 
     database: Database

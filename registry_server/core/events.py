@@ -1,4 +1,4 @@
-"""Events: read the log, for auditors and admins."""
+"""Use case for events: let auditors and admins read the log."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,10 @@ _STEP = 250
 
 
 async def list_after(database: Database, caller: Caller, sequence: int, limit: int) -> Sequence[Event]:
-    """Return up to `limit` events after `sequence`, in order; fewer, but at least one, if they exceed 4 MiB."""
+    """Return up to `limit` events after `sequence`, in order.
+
+    If these events exceed 4 MiB, return fewer, but at least one.
+    """
     caller.check_right(Right.READ_LOG)
     for field, value, low, high in (("limit", limit, 1, MAX_LIMIT), ("after", sequence, 0, LARGEST_COUNT)):
         if not low <= value <= high:

@@ -14,7 +14,8 @@ from registry_server.queries import Records
 async def lock_admins(records: Records, now: datetime) -> dict[str, set[str]]:
     """Lock principals and tokens, and return the ids of the usable tokens of each admin.
 
-    If two admins remove each other at the same time, the lock puts them in order and the second change is refused.
+    If two admins remove each other at the same time, the lock makes one change wait for the other, and the later change
+    is refused.
     """
     await records.principals.lock()
     found: dict[str, set[str]] = {}
@@ -36,12 +37,12 @@ def check_last_admin(caller: Caller, before: dict[str, set[str]], after: dict[st
 
 
 def without_grants(admins: dict[str, set[str]], principal: Principal) -> dict[str, set[str]]:
-    """Return the admins after a principal has received these grants."""
+    """Return the admins that remain if a principal gets these grants."""
     if Caller(principal).has_right(Right.ADMINISTER):
         return admins
     return {name: tokens for name, tokens in admins.items() if name != principal.name}
 
 
 def without_token(admins: dict[str, set[str]], token_id: str) -> dict[str, set[str]]:
-    """Return the admins after a token is revoked."""
+    """Return the admins that remain if a token is revoked."""
     return {name: tokens - {token_id} for name, tokens in admins.items()}

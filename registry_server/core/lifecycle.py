@@ -1,4 +1,4 @@
-"""Lifecycle: transition a version to a stage other than production, recall it, reinstate it."""
+"""Use cases for the lifecycle: move a version to a stage other than production, recall it, and reinstate it."""
 
 from common_lib.rules import lifecycle
 from common_lib.rules.lifecycle import ModelStage
@@ -11,7 +11,7 @@ from registry_server.queries import Records
 
 
 def required_rights(name: str, command: TransitionRequest) -> tuple[Need, ...]:
-    """Return the rights that a transition requires: the one for its target stage, and the one to override a policy."""
+    """Return the rights that a transition requires: one for its target stage, and `OVERRIDE` if it overrides."""
     target = (Right(lifecycle.right_to(command.to)), name)
     return (target, (Right.OVERRIDE, name)) if command.override else (target,)
 
@@ -36,7 +36,7 @@ async def transition(
 async def recall(
     records: Records, request: WriteRequest, name: str, version: int, command: RecallRequest
 ) -> Outcome[ModelVersion]:
-    """Block a version for everyone, in whatever stage it is; its stage does not change."""
+    """Recall a version: block it for everyone. Its stage does not change."""
     found = await versions.get_for_update(records, request, Right.RECALL, name, version)
     lifecycle.check_reason(command.reason, "a recall")
     await versions.check_revision(records, request, found, command.reason)

@@ -1,4 +1,4 @@
-"""Registered models: create, get, search, update, tombstone."""
+"""Use cases for registered models: create, get, search, update and tombstone them."""
 
 from functools import partial
 from typing import Any
@@ -24,12 +24,12 @@ _CREATED = tuple[pages.Micros, ModelName]
 
 
 def key(name: str) -> str:
-    """Return the key of a model in events."""
+    """Return the key that identifies a model in events."""
     return f"models/{name}"
 
 
 async def get(database: Database, caller: Caller, name: str) -> RegisteredModel:
-    """Return the model of that name, with or without a tombstone."""
+    """Return the model with that name, even if it has a tombstone."""
     caller.check_right(Right.READ, name)
     model = await database.read.models.find(name)
     if model is None:
@@ -57,7 +57,7 @@ async def search(
 
 
 async def create(records: Records, request: WriteRequest, command: CreateModel) -> Outcome[RegisteredModel]:
-    """Create a model; its name is unique without regard to upper and lower case, and it is never used again."""
+    """Create a model. No other model can ever get its name, not even with other upper and lower case."""
     request.caller.check_right(Right.REGISTER, command.name)
     owner = command.owner or request.caller.name
     check_facts(owner=owner, description=command.description, tags=command.tags, metadata=command.metadata)
@@ -84,7 +84,7 @@ async def create(records: Records, request: WriteRequest, command: CreateModel) 
 
 
 async def update(records: Records, request: WriteRequest, name: str, command: UpdateModel) -> Outcome[RegisteredModel]:
-    """Change owner, description, tags or metadata."""
+    """Change the owner, description, tags or metadata of a model."""
     model = await get_for_update(records, request, Right.EDIT, name)
     request.check_revision(model.revision, command.reason)
     fields = provided_fields(command)
@@ -98,7 +98,10 @@ async def update(records: Records, request: WriteRequest, name: str, command: Up
 async def tombstone(
     records: Records, request: WriteRequest, name: str, command: TombstoneRequest
 ) -> Outcome[RegisteredModel]:
-    """Take a model out of use for good; its versions cannot be resolved, and its name is not used again."""
+    """Take a model out of use permanently.
+
+    Its versions cannot be resolved any more, and no other model can get its name.
+    """
     model = await get_for_update(records, request, Right.TOMBSTONE, name)
     request.check_revision(model.revision, command.reason)
     lifecycle.check_reason(command.reason, "a tombstone")
@@ -111,7 +114,7 @@ async def tombstone(
 
 
 async def get_for_update(records: Records, request: WriteRequest, right: Right, name: str) -> RegisteredModel:
-    """Return a model for a change by a caller with that right, and lock it until the transaction ends.
+    """Lock a model until the transaction ends, and return it. The caller must have the given right on it.
 
     Raises:
         ModelNotFound, RightMissing: the model does not exist for the caller, or the caller lacks the right.
@@ -126,7 +129,7 @@ async def get_for_update(records: Records, request: WriteRequest, right: Right, 
 
 
 async def get_usable(records: Records, caller: Caller, right: Right, name: str) -> RegisteredModel:
-    """Return a model without a tombstone on which the caller has that right, without locking it.
+    """Return a model without a tombstone; do not lock it. The caller must have the given right on it.
 
     Raises:
         ModelNotFound, RightMissing: the model does not exist for the caller, or the caller lacks the right.
@@ -141,23 +144,23 @@ async def get_usable(records: Records, caller: Caller, right: Right, name: str) 
 
 
 def check_not_tombstoned(model: RegisteredModel) -> None:
-    """Raise if a model has a tombstone.
+    """Check that a model has no tombstone.
 
     Raises:
-        ModelTombstoned: with the reason of the tombstone.
+        ModelTombstoned: the model has a tombstone, whose reason the error contains.
     """
     if model.tombstone is not None:
         raise errors.ModelTombstoned(model.name, model.tombstone)
 
 
 def provided_fields(command: msgspec.Struct) -> dict[str, Any]:
-    """Return the fields that a request to update an object provides."""
+    """Return the fields that an update request contains, with their new values."""
     fields = {name: getattr(command, name) for name in command.__struct_fields__ if name != "reason"}
     return {name: value for name, value in fields.items() if value is not msgspec.UNSET}
 
 
 def _check_conditions(conditions: ModelFilter) -> None:
-    """Check that a model can have the values of the conditions; an engine may not even accept other texts."""
+    """Check that the values in the conditions are valid for models; a database engine may reject other texts."""
     if conditions.owner is not None:
         names.check_text("owner", conditions.owner, names.SHORT_TEXT_LENGTH)
     if conditions.prefix:

@@ -1,4 +1,4 @@
-"""Pages of lists: tokens that mark the beginning of the next page and are bound to their list."""
+"""Pages of lists: a page token marks where the next page begins, and is valid for one list only."""
 
 import base64
 import binascii
@@ -23,7 +23,7 @@ _STEP = 100
 
 
 def window(limit: int, page_token: str | None, scope: tuple[Any, ...], place: Any) -> Window:
-    """Return the window of a request for a page.
+    """Return the window that a page request selects: its order, its size, and the entry after which it begins.
 
     `scope` identifies the list by its filters and its order; `place` is the type of its sort values. The checksum
     detects mistakes only: a client can forge a token with a valid checksum, but not with values of another type.
@@ -52,10 +52,10 @@ async def collect(
     scope: tuple[Any, ...],
     key: Callable[[T], tuple[str | int, ...]],
 ) -> Page[T]:
-    """Read the page of a window, and end it early before its rows exceed 4 MiB as JSON.
+    """Read one page, and end it early before its rows exceed 4 MiB as JSON.
 
-    `fetch` returns the rows of a window and one more. The function reads a hundred rows first, and then as many rows as
-    will probably fit, because reading a whole page of large rows would be wasted work.
+    `fetch` returns the rows of a window, and one more row if there is a next page. The function reads a hundred rows
+    first, and then as many rows as will probably fit, because reading a whole page of large rows would be wasted work.
     """
     rows: list[T] = []
     size, step, after = 0, _STEP, requested.after

@@ -1,4 +1,4 @@
-"""Policies: get, put, and evaluate the rules of a model for one of its versions."""
+"""Use cases for policies: get and put the policy of a model, and evaluate its rules for one version."""
 
 import asyncio
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ PolicyFiles = Mapping[str, Finding]
 
 
 def key(model: str) -> str:
-    """Return the key of a policy in events."""
+    """Return the key that identifies a policy in events."""
     return f"{models.key(model)}/policy"
 
 
@@ -34,7 +34,7 @@ async def get(database: Database, caller: Caller, name: str) -> Policy:
 
 
 async def get_effective(records: Records, name: str) -> Policy:
-    """Return the stored policy of a model, or the empty one that every model begins with."""
+    """Return the stored policy of a model, or an empty policy if none was stored yet."""
     found = await records.policies.find(name)
     if found is not None:
         return found
@@ -45,7 +45,7 @@ async def get_effective(records: Records, name: str) -> Policy:
 
 
 async def put(records: Records, request: WriteRequest, name: str, command: SetPolicy) -> Outcome[Policy]:
-    """Replace the rules of a model; the version in production stays there."""
+    """Replace the policy of a model; the version in production stays in production."""
     await models.get_for_update(records, request, Right.GOVERN, name)
     before = await get_effective(records, name)
     request.check_revision(before.revision, command.reason)
@@ -95,7 +95,7 @@ async def evaluate(
 
 
 async def find_files(read: Records, policy: Policy, version: ModelVersion) -> PolicyFiles:
-    """Search the files of a version for the patterns of a policy, in a thread."""
+    """Search, in a thread, for the files of a version that match the patterns of a policy."""
     if not policy.rules.files:
         return {}
     paths = await read.versions.list_paths(version.model, version.version)

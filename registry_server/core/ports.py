@@ -15,24 +15,27 @@ class Database(Protocol):
     source: str
 
     async def write(self, use_case: Callable[[Records], Awaitable[T]]) -> T:
-        """Run a use case in one durable transaction; an exception rolls back all of it."""
+        """Run a use case in one durable transaction; an exception rolls back the whole transaction."""
 
     async def ping(self) -> None:
-        """Return if the database responds.
+        """Check that the database responds.
 
         Raises:
-            StorageUnavailable: it does not respond.
+            StorageUnavailable: the database does not respond.
         """
 
 
 class BlobStore(Protocol):
-    """Bytes stored under their SHA-256; a blob appears whole and durable, or not at all."""
+    """The store of blobs, each under the SHA-256 of its bytes.
+
+    A blob becomes visible once it is complete and durable.
+    """
 
     async def put(self, sha256: str, chunks: AsyncIterator[bytes], limit: int) -> int:
         """Receive a blob, check its digest, store it durably, and return its size."""
 
     async def put_many(self, blobs: Mapping[str, bytes]) -> None:
-        """Store several small blobs; check all digests before the first is stored."""
+        """Store several small blobs; check all digests before the first blob is stored."""
 
     async def append_part(
         self,
@@ -44,7 +47,7 @@ class BlobStore(Protocol):
         limit: int,
         prefix_sha256: str,
     ) -> int:
-        """Append one part to an upload, durably, and return the length of the upload with it."""
+        """Append one part durably to an upload, and return the new length of the upload."""
 
     async def publish_upload(self, upload: str, sha256: str) -> None:
         """Store a complete upload as a blob."""
@@ -53,26 +56,26 @@ class BlobStore(Protocol):
         """Delete the received bytes of an upload."""
 
     def has_blob(self, sha256: str, size: int) -> bool:
-        """Return whether bytes of that size are stored under the digest."""
+        """Return whether a blob with that digest and `size` bytes is stored."""
 
     def read_chunks(self, sha256: str, start: int, length: int) -> Generator[bytes, None, None]:
-        """Yield `length` bytes of a blob from `start` on, in chunks."""
+        """Yield `length` bytes of a blob in chunks, beginning at offset `start`."""
 
     async def verify(self, sha256: str, bytes_per_s: float = 0.0) -> str | None:
         """Hash the stored bytes. Return None if they match, otherwise an id of the damaged file for `quarantine`.
 
-        At most `bytes_per_s` are read in a second, if it is not 0.
+        Read at most `bytes_per_s` bytes per second; 0 means no limit.
         """
 
     def check_medium(self) -> None:
         """Check that the blob folder exists and belongs to the database.
 
         Raises:
-            StorageUnavailable: it does not.
+            StorageUnavailable: the folder is missing or belongs to another database.
         """
 
     async def sync_restored_blob(self, sha256: str) -> None:
-        """Sync bytes that an operator put back by hand; do nothing if they are gone again."""
+        """Sync the bytes of a blob that an operator restored by hand; do nothing if they are missing."""
 
     def quarantine(self, sha256: str, damaged_file: str) -> bool:
         """Move the damaged file into quarantine; return False if a client has replaced it in the meantime."""
@@ -81,13 +84,16 @@ class BlobStore(Protocol):
         """Move the bytes of a blob to the trash."""
 
     def restore_from_trash(self, sha256: str) -> bool:
-        """Move bytes back from the trash; return False if they are not there or the blob has bytes already."""
+        """Move the bytes of a blob back from the trash.
+
+        Return False if the trash lacks them, or if the blob has bytes already.
+        """
 
     def list_published(self, prefix: str) -> Iterator[tuple[str, int, float]]:
-        """Yield digest, size and age in seconds of the blobs whose digest begins with two digits, in order."""
+        """Yield digest, size and age in seconds of each blob whose digest begins with the two digits of `prefix`."""
 
     def list_trash(self) -> Iterator[tuple[str, int, float]]:
-        """Yield digest, size and age in seconds of the blobs in the trash, in order."""
+        """Yield digest, size and age in seconds of each blob in the trash."""
 
     def purge(self, sha256: str) -> None:
-        """Delete bytes in the trash for good."""
+        """Delete the bytes of a blob from the trash permanently."""

@@ -1,4 +1,4 @@
-"""Principals and their tokens: authenticate, create, update, issue, revoke."""
+"""Use cases for principals and tokens: create and update principals, and issue, revoke and authenticate tokens."""
 
 import hashlib
 import secrets
@@ -35,12 +35,12 @@ _TokenId = Annotated[str, msgspec.Meta(pattern=names.TOKEN_ID)]
 
 
 def key(name: str) -> str:
-    """Return the key of a principal in events."""
+    """Return the key that identifies a principal in events."""
     return f"principals/{name}"
 
 
 def token_key(token_id: str) -> str:
-    """Return the key of a token in events."""
+    """Return the key that identifies a token in events."""
     return f"tokens/{token_id}"
 
 
@@ -51,12 +51,15 @@ def new_secret() -> str:
 
 
 def digest(secret: str) -> str:
-    """Return the digest of a secret, which the registry stores; a secret has enough entropy to need no salt."""
+    """Return the digest of a secret, which is stored instead of the secret.
+
+    Secrets are random, so no salt is needed.
+    """
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def token_id(secret: str) -> str:
-    """Return the id of the token with that secret, whether the registry knows it or not."""
+    """Compute the id of a token from its secret; the token need not exist."""
     return digest(secret)[:16]
 
 
@@ -66,7 +69,7 @@ def is_well_formed(secret: str) -> bool:
 
 
 async def authenticate(database: Database, secret: str, now: datetime) -> tuple[Token, Caller]:
-    """Return the token and the caller of a secret.
+    """Return the token that has this secret, and the caller that the token belongs to.
 
     Raises:
         Unauthenticated: the secret is malformed, unknown, expired or revoked; the error does not reveal which.
@@ -79,14 +82,14 @@ async def authenticate(database: Database, secret: str, now: datetime) -> tuple[
 
 
 async def get(database: Database, caller: Caller, name: str) -> Principal:
-    """Return the principal of that name; each principal may read its own entry."""
+    """Return the principal with that name. A principal may always read its own entry."""
     if name != caller.name:
         caller.check_right(Right.ADMINISTER)
     return await _get(database.read, name)
 
 
 async def list_page(database: Database, caller: Caller, limit: int, page_token: str | None) -> Page[Principal]:
-    """Return one page of the principals, by name."""
+    """Return one page of the principals, sorted by name."""
     caller.check_right(Right.ADMINISTER)
     window = pages.window(limit, page_token, ("principals",), tuple[PrincipalName])
     fetch = database.read.principals.list_page
@@ -94,7 +97,7 @@ async def list_page(database: Database, caller: Caller, limit: int, page_token: 
 
 
 async def list_tokens(database: Database, caller: Caller, limit: int, page_token: str | None) -> Page[Token]:
-    """Return one page of the tokens, by id, without their secrets."""
+    """Return one page of the tokens, sorted by id, without their secrets."""
     caller.check_right(Right.ADMINISTER)
     window = pages.window(limit, page_token, ("tokens",), tuple[_TokenId])
     return await pages.collect(database.read.principals.list_tokens, window, ("tokens",), lambda row: (row.id,))
@@ -122,7 +125,7 @@ async def create(records: Records, request: WriteRequest, command: CreatePrincip
 
 
 async def update(records: Records, request: WriteRequest, name: str, command: UpdatePrincipal) -> Outcome[Principal]:
-    """Replace the grants of a principal; they apply to its tokens at once."""
+    """Replace the grants of a principal; the new grants apply to its tokens at once."""
     request.caller.check_right(Right.ADMINISTER)
     admins = await last_admin.lock_admins(records, request.at)
     found = await _get(records, name)

@@ -1,4 +1,4 @@
-"""Production: promote, roll back, check a promotion, and read the version that was in production at a moment."""
+"""Use cases for production: promote, roll back, check a promotion, and get the version in production at some time."""
 
 from datetime import datetime
 from typing import Any
@@ -37,10 +37,10 @@ async def promote(
     `files` is the result of `find_policy_files`; without it the transaction itself searches for the files.
 
     Raises:
-        ProductionChanged: another version is in production than the caller expects.
+        ProductionChanged: the version in production is not the one that the caller expects.
         PolicyNotMet: the policy is not met.
         RightMissing: the caller lacks a right.
-        VersionRecalled: the version is blocked.
+        VersionRecalled: the version is recalled.
         RevisionMismatch: the version has changed since the caller read it.
         RuleViolation: the version is not in staging, or the reason is missing.
     """
@@ -58,11 +58,11 @@ async def promote(
 async def roll_back(
     records: Records, request: WriteRequest, name: str, command: RollbackRequest
 ) -> Outcome[ModelVersion]:
-    """Return to the version that was in production before, and archive the incumbent in the same transaction.
+    """Put the previous version into production again, and archive the version that it replaces in the same transaction.
 
     Raises:
-        ProductionChanged: another version is in production than the caller expects.
-        NothingToReturnTo: no version was in production before that could be again.
+        ProductionChanged: the version in production is not the one that the caller expects.
+        NothingToReturnTo: no version that was in production before can be used now.
     """
     await models.get_for_update(records, request, Right.PROMOTE, name)
     lifecycle.check_reason(command.reason, "a rollback")
@@ -83,7 +83,7 @@ async def roll_back(
 
 
 async def check(database: Database, caller: Caller, name: str, version: int, now: datetime) -> Check:
-    """Evaluate the policy as a promotion of the version would now, and change nothing.
+    """Evaluate the policy as a promotion of the version would do now, but change nothing.
 
     Raises:
         VersionTombstoned, ModelTombstoned: the version or its model has a tombstone.
@@ -110,9 +110,9 @@ async def check(database: Database, caller: Caller, name: str, version: int, now
 async def find_policy_files(database: Database, caller: Caller, name: str, version: int) -> PolicyFiles:
     """Find the files that the policy of a model requires, before the transaction of a promotion begins.
 
-    Ten thousand files and 64 patterns take a good part of a second, and no other request may wait for that. The files
-    of a version never change, so the transaction can rely on this result. This function refuses nothing: the
-    transaction refuses, after it has looked for a stored answer to the same Idempotency-Key.
+    The search of ten thousand files for 64 patterns can take most of a second, and no other request may wait for that.
+    The files of a version never change, so the transaction can rely on this result. This function does not refuse a
+    promotion. Only the transaction does, after it has looked for a stored answer to the same Idempotency-Key.
     """
     try:
         caller.check_right(Right.PROMOTE, name)
@@ -123,7 +123,7 @@ async def find_policy_files(database: Database, caller: Caller, name: str, versi
 
 
 async def get(database: Database, caller: Caller, name: str, moment: datetime | None, now: datetime) -> InProduction:
-    """Return the version that was in production at a moment, by default now, and the decision that put it there."""
+    """Return the version in production at `moment` (by default, now), and the decision that put it into production."""
     model = await models.get(database, caller, name)
     if moment is None:
         tenure = await database.read.timeline.find_last(name)
@@ -141,7 +141,7 @@ async def get(database: Database, caller: Caller, name: str, moment: datetime | 
 async def list_decisions(
     database: Database, caller: Caller, name: str, *, limit: int, page_token: str | None
 ) -> Page[Decision]:
-    """Return one page of the decisions about a model, the newest first."""
+    """Return one page of the decisions about a model, newest first."""
     await models.get(database, caller, name)
     scope = ("decisions", name)
     window = pages.window(limit, page_token, scope, tuple[pages.LogSequence])
@@ -156,10 +156,10 @@ async def list_decisions(
 async def _get_incumbent(
     records: Records, request: WriteRequest, name: str, replacing: int | None
 ) -> ModelVersion | None:
-    """Return the version in production, which must be the one that the caller expects; None without one.
+    """Return the version in production, or None. It must be the version that the caller expects, which is `replacing`.
 
     Raises:
-        ProductionChanged: another version is in production, or none.
+        ProductionChanged: another version is in production, or no version.
     """
     incumbent = await records.versions.find_in_production(name)
     number = None if incumbent is None else incumbent.version
@@ -182,7 +182,7 @@ async def _check_policy(
 
     Raises:
         PolicyNotMet: the policy is not met and not overridden.
-        RightMissing: the caller lacks the right to override it.
+        RightMissing: the caller lacks the right to override the policy.
     """
     if override:
         request.caller.check_right(Right.OVERRIDE, version.model)
@@ -209,7 +209,7 @@ async def _enter_production(
     reason: str,
     basis: dict[str, Any],
 ) -> Outcome[ModelVersion]:
-    """Put a version into production and archive the incumbent, with one event."""
+    """Put a version into production and archive the version that it replaces; record both in one event."""
     edits = [(version, versions.with_next_revision(request, version, stage=ModelStage.PRODUCTION))]
     if incumbent is not None:
         edits.append((incumbent, versions.with_next_revision(request, incumbent, stage=ModelStage.ARCHIVED)))

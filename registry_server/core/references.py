@@ -1,4 +1,4 @@
-"""References: resolve a selector to a version, now and as of a moment in the past."""
+"""References: find the version to which a selector refers, now or at a given time in the past."""
 
 from datetime import datetime
 
@@ -15,7 +15,7 @@ from registry_server.queries import Records
 
 
 async def resolve(database: Database, caller: Caller, name: str, selector: str) -> ModelVersion:
-    """Return the version that a selector means now: digits, `@alias`, a stage (its newest version), or `latest`.
+    """Return the version to which a selector refers now: a number, `@alias`, a stage (its newest version), or `latest`.
 
     Raises:
         NothingSelected: the version does not exist or cannot be used.
@@ -41,9 +41,9 @@ async def resolve(database: Database, caller: Caller, name: str, selector: str) 
 async def resolve_as_of(
     database: Database, caller: Caller, name: str, selector: str, *, moment: datetime, now: datetime
 ) -> ModelVersion:
-    """Return the version that was in production at a moment, with its facts from the beginning of that tenure.
+    """Return the version that was in production at `moment`, with the fields that it had when that tenure began.
 
-    A version that is recalled now is refused for every moment.
+    A version that is recalled now is refused, even if it was not recalled at `moment`.
 
     Raises:
         NothingInProductionThen: production was empty, or the version cannot be used now.
@@ -70,7 +70,10 @@ class _Facts(msgspec.Struct):
 
 
 async def _require_usable(database: Database, name: str, selector: str, version: ModelVersion | None) -> ModelVersion:
-    """Return the version, or a substitute for a recalled version if the policy says so; raise if it cannot be used."""
+    """Return the version if it is usable. If it is recalled and the policy allows a substitute, return the substitute.
+
+    If neither is usable, raise an error.
+    """
     model = await database.read.models.find(name)
     if model is None:
         raise errors.ModelNotFound(name)
@@ -86,7 +89,7 @@ async def _require_usable(database: Database, name: str, selector: str, version:
 
 
 def _is_moving(selector: str) -> bool:
-    """Return whether a selector names a stage or `latest`, whose version changes without anybody changing the name."""
+    """Return whether a selector is a stage or `latest`, which may select another version after any change."""
     return not selector.startswith("@") and references.parse_version_number(selector) is None
 
 

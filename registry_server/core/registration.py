@@ -32,7 +32,7 @@ async def validate(caller: Caller, name: str, command: CreateVersion) -> Registr
     """Validate a request to create a version, before its transaction begins, and return the registration.
 
     Raises:
-        RuleViolation, InvalidRequest: a field breaks a rule, whatever the state of the registry.
+        RuleViolation, InvalidRequest: a field breaks a rule that does not depend on the state of the registry.
     """
     caller.check_right(Right.REGISTER, name)
     # Thousands of files take as long as thousands of reads, so a thread validates them.

@@ -1,4 +1,4 @@
-"""Rights: the table of roles, and the checks of a caller's rights; a right that no role gives is denied."""
+"""Rights: the rights of each role, and the checks of a caller's rights. A right that no role includes is denied."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -51,7 +51,7 @@ _GLOBAL: Final = frozenset({Right.READ_LOG, Right.ADMINISTER})
 
 
 class Caller(Struct, frozen=True):
-    """The principal behind a request, and the id of the token that it came with.
+    """The principal that sends a request, and the id of the token in the request.
 
     `unguarded` is true for the owner of the server's machine who forces a change that leaves no admin.
     """
@@ -66,7 +66,7 @@ class Caller(Struct, frozen=True):
         return self.principal.name
 
     def has_right(self, right: Right, model: str | None = None) -> bool:
-        """Return whether a grant gives the right, on that model or, without a model, on any model."""
+        """Return whether a grant of the caller includes the right on `model` or, if that is None, on any model."""
         return any(
             right in ROLES[grant.role]
             and (model is None or grant.covers(model))
@@ -75,7 +75,7 @@ class Caller(Struct, frozen=True):
         )
 
     def check_any_right(self, rights: Sequence[Right], model: str | None = None) -> None:
-        """Check that the caller has one of these rights; raise as `check_right` does for the first right.
+        """Check that the caller has one of these rights; otherwise raise the error of `check_right` for the first.
 
         Raises:
             RuleViolation, ModelNotFound, RightMissing: see `check_right`.
@@ -84,16 +84,21 @@ class Caller(Struct, frozen=True):
             self.check_right(rights[0], None if rights[0] in _GLOBAL else model)
 
     def covered_patterns(self, right: Right) -> tuple[str, ...]:
-        """Return the patterns, in lower case, of the models on which the caller has a right; only `*` if it is one."""
+        """Return the lower-case patterns of the models on which the caller has a right.
+
+        If one of them is `*`, return only `*`.
+        """
         found = {grant.models.lower() for grant in self.principal.grants if right in ROLES[grant.role]}
         return ("*",) if "*" in found else tuple(sorted(found))
 
     def check_right(self, right: Right, model: str | None = None) -> None:
-        """Check that the caller has a right; a model that the caller may not read does not exist for the caller.
+        """Check that the caller has a right.
+
+        If the caller may not read the model, the error claims that it does not exist.
 
         Raises:
             RuleViolation: the name of the model is malformed; it must not reach a database engine.
-            ModelNotFound: the caller may not read the model.
+            ModelNotFound: the caller may not read the model, even if it exists.
             RightMissing: the caller may read the model, but lacks the right.
         """
         if model is not None:

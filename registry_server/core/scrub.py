@@ -1,4 +1,4 @@
-"""The scrubber: read each blob again, slowly and for ever, to detect damage before the bytes are needed.
+"""The scrubber: read all blobs again and again at a low rate, to detect damage before the bytes are needed.
 
 The scrubber moves single blobs to quarantine. If the whole medium is missing, or if so many blobs of one round are
 damaged that the medium must be the cause, it stops, raises an alarm, and verifies the damaged blobs each minute.
@@ -19,7 +19,10 @@ _AFTER_FAILURE_S = 60.0
 
 
 class Report:
-    """Results of the scrubber, for health, metrics and log; `alarm` is empty while the scrubber runs."""
+    """Results of the scrubber, for health, metrics and log.
+
+    `alarm` says why the scrubber has stopped; it is empty otherwise.
+    """
 
     def __init__(self) -> None:
         self.alarm = ""
@@ -28,7 +31,7 @@ class Report:
         self.restored = 0
 
     def raise_alarm(self, alarm: str, reason: object) -> None:
-        """Set the alarm, which is public, and log a new alarm with its reason."""
+        """Set the alarm, which everyone can read, and log its reason if the alarm is new."""
         if alarm != self.alarm:
             _log.error("the scrubber has stopped: %s: %s", alarm, reason)
         self.alarm = alarm
@@ -49,7 +52,10 @@ class TooManyDamaged(RuntimeError):
 
 
 async def run(env: Environment, *, bytes_per_s: float, pause_s: float, most_damaged: int, report: Report) -> None:
-    """Verify all blobs by digest, at that rate, with a pause between two rounds, until cancelled."""
+    """Verify all blobs in rounds until cancelled.
+
+    Read `bytes_per_s` bytes per second; pause `pause_s` seconds between two rounds.
+    """
     while True:
         try:
             env.blobs.check_medium()
@@ -78,7 +84,7 @@ async def scrub_once(
     A blob in quarantine whose bytes were restored is served again.
 
     Raises:
-        TooManyDamaged: `most_damaged` blobs were found damaged, if it is not 0.
+        TooManyDamaged: `most_damaged` blobs were found damaged; 0 means no limit.
         StorageUnavailable: the medium or the database does not answer.
     """
     report = report or Report()
@@ -113,7 +119,7 @@ async def quarantine_missing(env: Environment) -> int:
 
 
 async def _until_restored(env: Environment, digests: list[str], bytes_per_s: float, report: Report) -> None:
-    """Verify damaged blobs each minute, until all of them are sound or removed."""
+    """Verify damaged blobs every minute until each of them is intact or removed."""
     while digests:
         await env.sleep(_AFTER_FAILURE_S)
         try:
@@ -126,7 +132,7 @@ async def _until_restored(env: Environment, digests: list[str], bytes_per_s: flo
 
 
 async def _is_sound(env: Environment, sha256: str, bytes_per_s: float = 0.0) -> bool | None:
-    """Verify a blob in the name of the registry; return None if the blob was removed meanwhile."""
+    """Verify a blob and return whether its bytes are intact; return None if the blob was removed meanwhile."""
     key = env.new_id()
     request = WriteRequest(REGISTRY, env.now(), f"scrub-{key[:16]}", key, f"scrub {sha256}")
     try:

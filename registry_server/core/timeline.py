@@ -1,4 +1,7 @@
-"""The timeline of a model: tenures in production and decisions, stored with each event and rebuilt from the log."""
+"""The timeline of a model: its tenures and its decisions, both derived from the log.
+
+A tenure is a period during which one version, or no version, was in production.
+"""
 
 import json
 import re
@@ -17,13 +20,13 @@ from registry_server.domain.production import Tenure
 from registry_server.domain.versions import ModelVersion
 from registry_server.queries import Records
 
-# The latest decisions among which the decision about a stale revision is searched.
+# The number of latest decisions in which `find_winner` searches.
 _SEARCHED = 100
 _PAGE = 1_000
 
 
 async def record(records: Records, change: Change, sequence: int, at: datetime) -> None:
-    """Store what an event means for its model, in the transaction that appends it: a decision, a new tenure."""
+    """Store the decision and the new tenure that result from an event, in the transaction that appends the event."""
     model = timeline.parse_model(change.subject)
     if model is None:
         return
@@ -63,23 +66,26 @@ async def rebuild(records: Records) -> int:
 
 
 async def find_tenure(database: Database, model: RegisteredModel, moment: datetime, now: datetime) -> Tenure | None:
-    """Return the tenure at a moment in the life of a model; None before its first promotion.
+    """Return the tenure of a model at `moment`; None if `moment` is before the first promotion.
 
     Raises:
-        AsOfInFuture, AsOfBeforeModel: the moment is outside the life of the model.
+        AsOfInFuture, AsOfBeforeModel: the moment is in the future, or before the creation of the model.
     """
     if moment > now:
         raise errors.AsOfInFuture(moment, now)
     if moment < model.created_at:
         raise errors.AsOfBeforeModel(moment, model.name, model.created_at)
     if not await database.read.events.has_passed(moment):
-        # A decision that is being written may have an earlier time. Once a past was returned, it must not change.
+        # A decision that is being written now may get an earlier time. But an answer about the past must never change.
         await database.write(lambda records: records.events.close_time(now))
     return await database.read.timeline.find_at(model.name, moment)
 
 
 async def find_rollback(records: Records, model: str) -> tuple[Tenure, ModelVersion] | None:
-    """Return the tenure and the version that a rollback returns to: the nearest that is archived and usable."""
+    """Return the tenure and the version to which a rollback returns.
+
+    It is the most recent earlier tenure whose version is archived and usable.
+    """
     last = await records.timeline.find_last(model)
     target = None if last is None else last.rollback_target
     while target is not None:
@@ -94,7 +100,10 @@ async def find_rollback(records: Records, model: str) -> tuple[Tenure, ModelVers
 
 
 async def find_winner(records: Records, version: ModelVersion, key: str) -> Winner | None:
-    """Return the decision that made the current revision of a version; None if an edit or an old decision made it."""
+    """Return the decision that created the current revision of a version, or None if an edit created the revision.
+
+    The function searches only the latest decisions, and returns None for an older one.
+    """
     for event in await records.timeline.list_decisions(version.model, Window(_SEARCHED)):
         after = json.loads(event.body)["data"]["after"].get(key)
         if after is not None and after["revision"] == version.revision:
@@ -113,7 +122,7 @@ async def find_incumbent_decision(records: Records, model: str) -> Winner | None
 
 
 async def get_decision(records: Records, sequence: int) -> Decision:
-    """Return the decision that the event at a sequence records; there must be such an event."""
+    """Return the decision that is recorded by the event with this sequence number; the event must exist."""
     (event,) = await records.events.list_after(sequence - 1, 1)
     return await to_decision(records, event)
 

@@ -1,7 +1,8 @@
-"""Uploads in parts: received bytes stay after a broken connection, and each complete part is checked.
+"""Uploads in parts: received bytes survive a broken connection, and each complete part is checked.
 
-A part carries the SHA-256 of all bytes up to its end. Each side hashes each byte once, a wrong part is detected by
-itself, and the digest of the last part is the digest of the blob.
+Each part comes with the SHA-256 of all bytes from the beginning of the upload to the end of the part. So client and
+server hash each byte only once, a wrong part is detected on arrival, and the digest of the last part is the digest of
+the blob.
 """
 
 import contextlib
@@ -25,7 +26,10 @@ _EMPTY_SHA256: Final = hashlib.sha256().hexdigest()
 
 
 class Quota(NamedTuple):
-    """Limits: bytes of one blob, open uploads of one principal, and their announced bytes; 0 turns the last two off."""
+    """Limits: bytes of one blob, open uploads of one principal, and announced bytes of these uploads.
+
+    0 disables either of the last two limits.
+    """
 
     blob_bytes: int
     uploads: int
@@ -33,11 +37,13 @@ class Quota(NamedTuple):
 
 
 async def begin(env: Environment, request: WriteRequest, sha256: str, size: int, quota: Quota) -> Upload:
-    """Begin or continue the caller's upload; it is complete if the bytes are stored and the caller may read them.
+    """Begin or continue the caller's upload.
+
+    The upload is complete at once if the bytes are stored and the caller may read them.
 
     Raises:
-        BlobTooLarge: there are more bytes than a blob may have.
-        UploadSizeChanged: the caller is sending bytes of another size under that digest.
+        BlobTooLarge: the size is larger than a blob may be.
+        UploadSizeChanged: the caller has an open upload with that digest and another size.
         TooManyUploads, TooManyAnnouncedBytes: the caller has reached one of its quotas.
     """
     request.caller.check_right(Right.UPLOAD)
@@ -104,7 +110,7 @@ async def append_part(
 
     Raises:
         UploadNotFound, UploadLost: the caller has no such upload, or its earlier bytes are lost.
-        UploadOutOfStep: the part does not begin where the one before ended.
+        UploadOutOfStep: the part does not begin where the previous part ended.
         UploadPartInFlight: another part of the upload is being received.
     """
     names.check_sha256(prefix_sha256)
@@ -137,7 +143,7 @@ async def delete_expired(env: Environment) -> int:
 
 @contextlib.contextmanager
 def _exclusive(env: Environment, principal: str, sha256: str) -> Iterator[None]:
-    """Hold the claim on an upload, so that no other request appends to it or deletes it."""
+    """Hold the claim on an upload. Meanwhile no other request can append to the upload or delete it."""
     claim = (f"upload of {principal}", sha256)
     if claim in env.in_flight:
         raise errors.UploadPartInFlight(sha256)

@@ -1,4 +1,7 @@
-"""Versions: get, list, update, tombstone, diff; `registration` creates them, `lifecycle` and `production` move them."""
+"""Use cases for versions: get, list, update, tombstone and compare them.
+
+Others are in `registration`, `lifecycle`, `production`.
+"""
 
 import asyncio
 from functools import partial
@@ -23,18 +26,18 @@ from registry_server.domain.policies import Policy
 from registry_server.domain.versions import ModelVersion, UpdateVersion, VersionFilter
 from registry_server.queries import Records
 
-# After so many differences other requests get their turn.
+# After this number of differences, other requests get their turn.
 _CHUNK: Final = 500
 ORDERS = (Order.VERSION, Order.VERSION_DOWN)
 
 
 def key(model: str, version: int) -> str:
-    """Return the key of a version in events."""
+    """Return the key that identifies a version in events."""
     return f"{models.key(model)}/versions/{version}"
 
 
 async def get(database: Database, caller: Caller, name: str, version: int) -> ModelVersion:
-    """Return the version of that number, with or without a tombstone."""
+    """Return the version with that number, even if it has a tombstone."""
     caller.check_right(Right.READ, name)
     return await _get(database.read, name, version)
 
@@ -42,7 +45,7 @@ async def get(database: Database, caller: Caller, name: str, version: int) -> Mo
 async def get_for_promotion(
     database: Database, caller: Caller, name: str, version: int
 ) -> tuple[ModelVersion, ModelVersion | None, Policy | None]:
-    """Return the version of that number, the version in production and the stored policy, with one query."""
+    """Return the version with that number, the version in production and the stored policy, read by one query."""
     caller.check_right(Right.READ, name)
     if 0 < version <= references.MAX_VERSION:
         found, incumbent, policy = await database.read.versions.find_for_promotion(name, version)
@@ -52,7 +55,7 @@ async def get_for_promotion(
 
 
 async def get_manifest(database: Database, caller: Caller, name: str, version: int) -> Manifest:
-    """Return the files of a version, with or without a tombstone."""
+    """Return the list of files of a version, even if the version has a tombstone."""
     found = await get(database, caller, name, version)
     body = await database.read.artifacts.find_document(found.digest)
     if body is None:  # pragma: no cover - a foreign key forbids it
@@ -72,7 +75,7 @@ async def list_page(
     limit: int,
     page_token: str | None,
 ) -> Page[ModelVersion]:
-    """Return one page of the versions of a model, by number."""
+    """Return one page of the versions of a model, sorted by version number."""
     await models.get(database, caller, name)
     if order not in ORDERS:
         raise errors.OrderNotSupported("versions", order, ORDERS)
@@ -85,7 +88,7 @@ async def list_page(
 async def update(
     records: Records, request: WriteRequest, name: str, version: int, command: UpdateVersion
 ) -> Outcome[ModelVersion]:
-    """Change description or tags; everything else of a version is immutable."""
+    """Change the description or the tags of a version; all its other fields are immutable."""
     found = await get_for_update(records, request, Right.EDIT, name, version)
     await check_revision(records, request, found, command.reason)
     fields = models.provided_fields(command)
@@ -100,7 +103,7 @@ async def update(
 async def tombstone(
     records: Records, request: WriteRequest, name: str, version: int, command: TombstoneRequest
 ) -> Outcome[ModelVersion]:
-    """Take a version out of use for good; its number is not used again, and its manifest stays."""
+    """Take a version out of use permanently; its number is never used again, and its manifest remains."""
     found = await get_for_update(records, request, Right.TOMBSTONE, name, version)
     await check_revision(records, request, found, command.reason)
     lifecycle.check_reason(command.reason, "a tombstone")
@@ -114,7 +117,7 @@ async def tombstone(
 
 
 async def diff(database: Database, caller: Caller, name: str, left: int, right: int) -> VersionDiff:
-    """Compare two versions of a model in all parts; items that are equal are part of the result."""
+    """Compare all parts of two versions of a model; the result also contains the items that are equal."""
     sides = []
     for number in (left, right):
         version = await get(database, caller, name, number)
@@ -144,7 +147,9 @@ def _to_parts(version: ModelVersion, files: Manifest) -> dict[Part, dict[str, Sc
 async def get_for_update(
     records: Records, request: WriteRequest, right: Right, name: str, version: int
 ) -> ModelVersion:
-    """Return a version for a change by a caller with that right, and lock its model until the transaction ends.
+    """Lock a model until the transaction ends, and return a version of it.
+
+    The caller must have the given right on the model.
 
     Raises:
         VersionTombstoned, ModelTombstoned: the version or its model has a tombstone.
@@ -156,11 +161,13 @@ async def get_for_update(
 
 
 async def check_revision(records: Records, request: WriteRequest, version: ModelVersion, reason: str) -> None:
-    """Check that If-Match names the stored revision of a version; a mismatch names the decision that came first.
+    """Check that If-Match contains the stored revision of a version.
+
+    If not, the error contains the decision that created this revision.
 
     Raises:
         RevisionRequired: If-Match is missing.
-        RevisionMismatch: it names another revision.
+        RevisionMismatch: If-Match contains another revision.
         RuleViolation: the change is forced without a reason.
     """
     try:
@@ -171,7 +178,7 @@ async def check_revision(records: Records, request: WriteRequest, version: Model
 
 
 def with_next_revision(request: WriteRequest, version: ModelVersion, **fields: Any) -> ModelVersion:
-    """Return the version with other fields, at its next revision."""
+    """Return a copy of the version with changed fields and the next revision number."""
     return msgspec.structs.replace(version, revision=version.revision + 1, updated_at=request.at, **fields)
 
 
@@ -183,10 +190,12 @@ async def store(
     reason: str,
     basis: dict[str, Any] | None = None,
 ) -> Outcome[ModelVersion]:
-    """Store versions, given before and after the change, and return the outcome with one event about the first.
+    """Store one or more changed versions, and return the outcome with one event.
+
+    Each edit is (version before, version after); the event is about the first version.
 
     Raises:
-        ChangedMeanwhile: another writer changed one of them first.
+        ChangedMeanwhile: another writer changed one of the versions first.
     """
     # The last edit is stored first, because production must be free before another version enters it.
     for before, after in reversed(edits):
@@ -198,20 +207,20 @@ async def store(
 
 
 def check_not_tombstoned(version: ModelVersion) -> None:
-    """Raise if a version has a tombstone.
+    """Check that a version has no tombstone.
 
     Raises:
-        VersionTombstoned: with the reason of the tombstone.
+        VersionTombstoned: the version has a tombstone, whose reason the error contains.
     """
     if version.tombstone is not None:
         raise errors.VersionTombstoned(version, version.tombstone)
 
 
 def check_not_recalled(version: ModelVersion) -> None:
-    """Raise if a version is recalled.
+    """Check that a version is not recalled.
 
     Raises:
-        VersionRecalled: with the time, the actor and the reason of the recall.
+        VersionRecalled: the version is recalled; the error contains time, actor and reason of the recall.
     """
     if version.recall is not None:
         raise errors.VersionRecalled(version, version.recall)

@@ -1,4 +1,4 @@
-"""Writes: run a use case once for its idempotency key, in one transaction with its event and its stored answer."""
+"""Writes: run a use case once per idempotency key, and store its changes, event and answer in one transaction."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -28,7 +28,7 @@ Need = tuple[Right, str | None]
 class WriteRequest(msgspec.Struct, frozen=True):
     """A request to change an object: its caller, time, idempotency key, fingerprint and preconditions.
 
-    `needs` are rights that are checked before anything else, also before a stored answer is repeated.
+    `needs` are the rights that the caller must have. They are checked first, even before a stored answer is repeated.
     """
 
     caller: Caller
@@ -42,15 +42,15 @@ class WriteRequest(msgspec.Struct, frozen=True):
 
     @property
     def forced(self) -> bool:
-        """True if the caller forces the change without regard to the revision."""
+        """True if the caller forces the change, whatever the revision is."""
         return self.if_match == "*"
 
     def check_revision(self, revision: int, reason: str) -> None:
-        """Check that If-Match names this revision, or that the change is forced with a reason.
+        """Check that If-Match contains this revision, or that the change is forced with a reason.
 
         Raises:
             RevisionRequired: If-Match is missing.
-            RevisionMismatch: it names another revision.
+            RevisionMismatch: If-Match contains another revision.
             RuleViolation: the change is forced without a reason.
         """
         names.check_text("reason", reason, names.REASON_LENGTH)
@@ -63,10 +63,10 @@ class WriteRequest(msgspec.Struct, frozen=True):
             raise errors.RevisionMismatch(self.if_match, revision)
 
     def _revisions(self, if_match: str) -> set[int]:
-        """Return the revisions that an If-Match names; a weak ETag names none (RFC 9110, 13.1.1).
+        """Return the revisions in an If-Match header; weak ETags are ignored (RFC 9110, 13.1.1).
 
         Raises:
-            IfMatchMalformed: an ETag in it is not of this registry.
+            IfMatchMalformed: the header contains an ETag that this registry never issues.
         """
         matches = [_ETAG.match(tag.strip()) for tag in if_match.split(",")]
         if None in matches:
@@ -75,9 +75,9 @@ class WriteRequest(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, Generic[T], frozen=True):
-    """The result of a use case: the entity of the answer, and the change; None if nothing changed.
+    """The result of a use case: the entity to return, and the change (None if nothing changed).
 
-    `replay_entity` replaces the entity in the stored answer, where the first answer contains a secret.
+    If the first answer contains a secret, `replay_entity` is the entity without it: it is stored for repetitions.
     """
 
     entity: T
@@ -91,14 +91,14 @@ UseCase = Callable[[Records, WriteRequest], Awaitable[Outcome[Any]]]
 
 
 async def execute(env: Environment, request: WriteRequest, use_case: UseCase) -> Answer:
-    """Run a use case once for its idempotency key, in one transaction with its event and its answer.
+    """Run a use case once per idempotency key, and store its changes, its event and its answer in one transaction.
 
     A refused request stores nothing, so the client may send the same key again after it has removed the cause.
 
     Raises:
-        ModelNotFound, RightMissing: the caller lacks a required right, perhaps since the first response.
+        ModelNotFound, RightMissing: the caller lacks a required right, even if it had the right at the first response.
         RequestInFlight: the first request with this key is still running.
-        IdempotencyKeyReused: the key was used for another request before.
+        IdempotencyKeyReused: the key was already used for a different request.
     """
     for right, model in request.needs:
         request.caller.check_right(right, model)
@@ -136,7 +136,7 @@ async def execute(env: Environment, request: WriteRequest, use_case: UseCase) ->
 
 
 async def _get_concurrent_answer(records: Records, request: WriteRequest) -> Answer:
-    """Return the stored answer while another request holds the key; that request may be a repetition too."""
+    """Return the stored answer although another request holds the key: that request may be a repetition too."""
     answer = await _find_stored_answer(records, request)
     if answer is None:
         raise errors.RequestInFlight(request.key)

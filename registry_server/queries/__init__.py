@@ -17,7 +17,7 @@ from registry_server.queries.versions import VersionRecords
 
 
 class Records:
-    """All records, read at one moment or within one transaction."""
+    """The queries of all resources on one connection, which may be in a transaction."""
 
     def __init__(self, sql: Sql) -> None:
         self.models = ModelRecords(sql)

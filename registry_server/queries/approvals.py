@@ -1,4 +1,4 @@
-"""Approvals and refusals of versions."""
+"""Queries of approvals and refusals of versions."""
 
 from registry_server.domain.approvals import Approval
 from registry_server.queries.rows import Table
@@ -8,7 +8,7 @@ APPROVALS = Table("approvals", Approval)
 
 
 class ApprovalRecords(Queries):
-    """Approvals and refusals of versions."""
+    """Queries of approvals and refusals of versions."""
 
     async def find(self, model: str, version: int, approver: str) -> Approval | None:
         """Return the current verdict of a human on a version, or None."""
@@ -21,7 +21,7 @@ class ApprovalRecords(Queries):
         return None if row is None else APPROVALS.read(row)
 
     async def list_of_version(self, model: str, version: int) -> list[Approval]:
-        """Return the current verdicts on a version, by name of the approver."""
+        """Return the current verdicts on a version, sorted by the name of the approver."""
         rows = await self._sql.fetch_inline(
             f"SELECT {APPROVALS.select} FROM approvals WHERE model = ?1 AND version = ?2 ORDER BY approver",
             model,
@@ -30,7 +30,7 @@ class ApprovalRecords(Queries):
         return [APPROVALS.read(row) for row in rows]
 
     async def put(self, approval: Approval) -> None:
-        """Store the verdict of a human, in place of an earlier one."""
+        """Store the verdict of a human; replace an earlier verdict of the same human."""
         await self._sql.execute(
             f"{APPROVALS.insert} ON CONFLICT (model, version, approver) DO UPDATE"
             " SET verdict = ?4, reason = ?5, subject = ?6, policy = ?7, at = ?8",

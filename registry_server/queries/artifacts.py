@@ -1,4 +1,4 @@
-"""Rows about bytes."""
+"""Queries of blobs, the leases on blobs, and documents such as manifests."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ _CHUNK = 500
 
 
 class ArtifactRecords(Queries):
-    """Rows about bytes."""
+    """Queries of blobs, the leases on blobs, and documents such as manifests."""
 
     async def find_blob(self, sha256: str) -> Blob | None:
         """Return the row of a blob, or None; a row exists only after the bytes are stored."""
@@ -23,7 +23,7 @@ class ArtifactRecords(Queries):
         return None if row is None else BLOBS.read(row)
 
     async def find_sizes(self, digests: Sequence[str]) -> dict[str, int]:
-        """Return the sizes of those blobs that exist and are not in quarantine.
+        """Return the sizes, by digest, of those blobs that exist and are not in quarantine.
 
         The blobs cannot be deleted until this transaction ends.
         """
@@ -39,30 +39,30 @@ class ArtifactRecords(Queries):
         return found
 
     async def insert_blob(self, blob: Blob) -> bool:
-        """Insert the row of a blob; return False if it exists."""
+        """Insert the row of a blob; return False if the row exists."""
         return await self._sql.execute(f"{BLOBS.insert} ON CONFLICT DO NOTHING", *BLOBS.values(blob)) == 1
 
     async def update_blob(self, before: Blob, blob: Blob) -> bool:
-        """Store `blob` if there is a row of `before`; return False otherwise."""
+        """Store the quarantine time of `blob` in the row of `before`; return False if the row does not exist."""
         at = None if blob.quarantined_at is None else to_micros(blob.quarantined_at)
         return await self._sql.execute("UPDATE blobs SET quarantined_at = ?2 WHERE sha256 = ?1", before.sha256, at) == 1
 
     async def delete_blob(self, sha256: str) -> bool:
-        """Delete the row of an unreferenced blob; return False if it does not exist."""
+        """Delete the row of an unreferenced blob; return False if the row does not exist."""
         await self._sql.execute("DELETE FROM condemned WHERE sha256 = ?1", sha256)
         return await self._sql.execute("DELETE FROM blobs WHERE sha256 = ?1", sha256) == 1
 
     async def list_blobs(self, after: str, limit: int) -> Sequence[Blob]:
-        """Return up to `limit` blobs by digest, those after `after`."""
+        """Return up to `limit` blobs, sorted by digest, whose digests are greater than `after`."""
         rows = await self._sql.fetch(
             f"SELECT {BLOBS.select} FROM blobs WHERE sha256 > ?1 ORDER BY sha256 LIMIT ?2", after, limit
         )
         return [BLOBS.read(row) for row in rows]
 
     async def lease(self, digests: Sequence[str], principal: str, until: datetime, *, sent: bool = False) -> None:
-        """Lease these digests to a principal until that time; their bytes may still be missing.
+        """Give a principal a lease on these digests until that time. The bytes may not be stored yet.
 
-        `sent` records that the principal has sent the bytes itself.
+        With `sent`, record that the principal itself has sent the bytes.
         """
         sent_column = "1" if sent else "leases.sent"
         await self._sql.execute_many(
@@ -72,7 +72,11 @@ class ArtifactRecords(Queries):
         )
 
     async def find_readable(self, digests: Sequence[str], principal: str, patterns: Sequence[str]) -> set[str]:
-        """Return those blobs that the principal has sent, or that a model with a matching name references."""
+        """Return those of the digests whose bytes the principal may read.
+
+        These are the blobs that the principal has sent, and the files of versions of models whose names match a
+        pattern.
+        """
         found: set[str] = set()
         for start in range(0, len(digests), _CHUNK):
             values: list[Any] = [principal, *digests[start : start + _CHUNK]]
@@ -93,13 +97,16 @@ class ArtifactRecords(Queries):
         return found
 
     async def find_sent_until(self, sha256: str, principal: str) -> datetime | None:
-        """Return the end of the principal's lease on bytes it has sent, or None."""
+        """Return when the principal's lease on a blob that it has sent ends, or None without such a lease."""
         statement = "SELECT expires_at FROM leases WHERE sha256 = ?1 AND principal = ?2 AND sent = 1"
         row = await self._sql.fetch_one(statement, sha256, principal)
         return None if row is None else from_micros(row[0])
 
     async def find_registration(self, sha256: str, patterns: Sequence[str]) -> tuple[str, datetime] | None:
-        """Return who registered the oldest version with those bytes, among models with a matching name, and when."""
+        """Return who registered the oldest version that contains the blob, and when; or None.
+
+        Only models whose names match a pattern count.
+        """
         values: list[Any] = [sha256]
 
         def bind(value: Any) -> str:
@@ -119,17 +126,17 @@ class ArtifactRecords(Queries):
         return await self._sql.execute("DELETE FROM leases WHERE expires_at <= ?1", to_micros(now))
 
     async def is_leased(self, sha256: str, now: datetime) -> bool:
-        """Return whether there is a lease on these bytes, stored or not."""
+        """Return whether there is a lease on the digest, even if its bytes are not stored."""
         statement = "SELECT 1 FROM leases WHERE sha256 = ?1 AND expires_at > ?2 LIMIT 1"
         return await self._sql.fetch_one(statement, sha256, to_micros(now)) is not None
 
     async def find_document(self, digest: str) -> bytes | None:
-        """Return a manifest or another document by its digest, or None."""
+        """Return the document (such as a manifest) with that digest, or None."""
         row = await self._sql.fetch_one("SELECT body FROM documents WHERE digest = ?1", digest)
         return None if row is None else row[0]
 
     async def insert_document(self, digest: str, body: bytes) -> None:
-        """Store a document; do nothing if its digest is stored already."""
+        """Store a document under its digest; do nothing if the digest is stored already."""
         await self._sql.execute(
             "INSERT INTO documents (digest, body) VALUES (?1, ?2) ON CONFLICT DO NOTHING", digest, body
         )

@@ -1,4 +1,4 @@
-"""Blobs that no version references, and versions whose files can be released."""
+"""Queries of blobs that no version references, and of versions whose files can be released."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,10 +15,10 @@ _UNREFERENCED = (
 
 
 class CollectionRecords(Queries):
-    """Blobs that no version references, and versions whose files can be released."""
+    """Queries of blobs that no version references, and of versions whose files can be released."""
 
     async def list_tombstoned_with_files(self) -> list[tuple[str, int, datetime]]:
-        """Return model, number and time of tombstone of the tombstoned versions that still have file rows.
+        """Return the tombstoned versions that still have file rows: model, number and time of the tombstone of each.
 
         The versions of a tombstoned model are tombstoned too.
         """
@@ -32,14 +32,14 @@ class CollectionRecords(Queries):
         return [(row[0], row[1], min(times)) for row, times in zip(rows, tombstones, strict=True)]
 
     async def list_unreferenced(self, now: datetime) -> list[str]:
-        """Return the blobs without a version and without a lease."""
+        """Return the digests of the blobs that no version references and that have no lease."""
         rows = await self._sql.fetch(
             f"SELECT b.sha256 FROM blobs b WHERE {_UNREFERENCED} ORDER BY sha256", to_micros(now)
         )
         return [row[0] for row in rows]
 
     async def mark_unreferenced(self, digests: Sequence[str], at: datetime) -> None:
-        """Store when these blobs were first found unreferenced, and remove the marks of all others."""
+        """Mark these blobs as unreferenced since `at`; keep marks that exist. Remove the marks of all other blobs."""
         known = {row[0] for row in await self._sql.fetch("SELECT sha256 FROM condemned")}
         gone = [(sha256,) for sha256 in sorted(known.difference(digests))]
         new = [(sha256, to_micros(at)) for sha256 in digests if sha256 not in known]
@@ -47,12 +47,15 @@ class CollectionRecords(Queries):
         await self._sql.execute_many("INSERT INTO condemned (sha256, at) VALUES (?1, ?2)", new)
 
     async def list_marked(self, before: datetime) -> list[str]:
-        """Return the blobs that were marked as unreferenced before that time."""
+        """Return the digests of the blobs that were marked as unreferenced before that time."""
         rows = await self._sql.fetch("SELECT sha256 FROM condemned WHERE at <= ?1 ORDER BY sha256", to_micros(before))
         return [row[0] for row in rows]
 
     async def is_unreferenced(self, sha256: str, now: datetime) -> bool:
-        """Return whether a blob has no version and no lease; the row is locked until this transaction ends."""
+        """Return whether no version references a blob and no lease exists.
+
+        The row is locked until this transaction ends.
+        """
         await self._sql.fetch("SELECT sha256 FROM blobs WHERE sha256 = ?1 FOR UPDATE", sha256)
         row = await self._sql.fetch_one(
             f"SELECT b.sha256 FROM blobs b WHERE b.sha256 = ?2 AND {_UNREFERENCED}", to_micros(now), sha256

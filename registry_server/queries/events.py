@@ -1,4 +1,4 @@
-"""The append-only log."""
+"""Queries of the event log, to which events are only appended."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,17 +9,17 @@ from registry_server.queries.sql import Queries, Sql
 
 
 class EventRecords(Queries):
-    """The append-only log."""
+    """Queries of the event log, to which events are only appended."""
 
     def __init__(self, sql: Sql) -> None:
         super().__init__(sql)
-        # The time of the log only grows, so a moment that it has passed once is not compared again.
+        # The time of the log never decreases, so a moment in its past need not be compared again.
         self._passed = 0
 
     async def take_next_place(self, now: datetime) -> tuple[int, datetime]:
-        """Return the next sequence number and its time, which is later than that of every earlier event.
+        """Return the next sequence number and its time, which is later than the time of every earlier event.
 
-        The counter stays locked until this transaction ends, so commits, sequence numbers and times have one order.
+        The counter is locked until this transaction ends, so commits, sequence numbers and times are in the same order.
         """
         (row,) = await self._sql.fetch(
             "UPDATE counters SET value = value + 1, at = CASE WHEN at < ?1 THEN ?1 ELSE at + 1 END"
@@ -41,11 +41,11 @@ class EventRecords(Queries):
         await self._sql.execute("UPDATE counters SET at = ?1 WHERE name = 'events' AND at < ?1", to_micros(until))
 
     async def append(self, event: Event) -> None:
-        """Append the event with its sequence number."""
+        """Append the event, which already has its sequence number."""
         await self._sql.execute("INSERT INTO events (sequence, body) VALUES (?1, ?2)", event.sequence, event.body)
 
     async def list_after(self, sequence: int, limit: int) -> Sequence[Event]:
-        """Return up to `limit` events in order, those after `sequence`."""
+        """Return up to `limit` events whose sequence numbers are greater than `sequence`, in order."""
         rows = await self._sql.fetch(
             "SELECT sequence, body FROM events WHERE sequence > ?1 ORDER BY sequence LIMIT ?2", sequence, limit
         )

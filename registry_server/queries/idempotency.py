@@ -1,4 +1,4 @@
-"""First responses to write requests, by principal and Idempotency-Key."""
+"""Queries of the first responses to write requests; the key is principal and Idempotency-Key."""
 
 from datetime import datetime
 
@@ -10,10 +10,10 @@ from registry_server.queries.sql import Queries
 
 
 class IdempotencyRecords(Queries):
-    """First responses to write requests, by principal and Idempotency-Key."""
+    """Queries of the first responses to write requests; the key is principal and Idempotency-Key."""
 
     async def claim(self, principal: str, key: str) -> bool:
-        """Claim the key until this transaction ends; return False if another process has it."""
+        """Claim the key until this transaction ends; return False if another process holds the claim."""
         return await self._sql.claim(f"{principal}\n{key}")
 
     async def find(self, principal: str, key: str) -> FirstAnswer | None:

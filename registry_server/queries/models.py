@@ -1,4 +1,4 @@
-"""Registered models and the facets for their search."""
+"""Queries of registered models and of the facets by which they are searched."""
 
 from registry_server.domain.base import to_micros
 from registry_server.domain.models import ModelFilter, RegisteredModel
@@ -12,15 +12,15 @@ MODELS = Table("models", RegisteredModel, derived={"production_version": _PRODUC
 
 
 class ModelRecords(Queries):
-    """Registered models and the facets for their search."""
+    """Queries of registered models and of the facets by which they are searched."""
 
     async def find(self, name: str) -> RegisteredModel | None:
-        """Return the model of that name, tombstoned or not, or None."""
+        """Return the model with that name, even if it is tombstoned, or None."""
         row = await self._sql.fetch_one(f"SELECT {MODELS.select} FROM models WHERE name = ?1", name)
         return None if row is None else MODELS.read(row)
 
     async def lock(self, name: str) -> RegisteredModel | None:
-        """Return the model like `find`; no other transaction can change it until this one ends."""
+        """Return the model like `find`, and lock it: no other transaction can change it until this transaction ends."""
         row = await self._sql.fetch_one(f"SELECT {MODELS.select} FROM models WHERE name = ?1 FOR UPDATE", name)
         return None if row is None else MODELS.read(row)
 
@@ -30,7 +30,7 @@ class ModelRecords(Queries):
         return None if row is None else row[0]
 
     async def insert(self, model: RegisteredModel) -> bool:
-        """Insert the model; return False if the name is taken."""
+        """Insert the model; return False if a model with its name exists."""
         columns, folded = MODELS.stored, len(MODELS.stored) + 1
         marks = ", ".join(f"?{n}" for n in range(1, folded + 1))
         inserted = await self._sql.execute(
@@ -43,7 +43,7 @@ class ModelRecords(Queries):
         return inserted == 1
 
     async def update(self, before: RegisteredModel, model: RegisteredModel) -> bool:
-        """Store `model` if the stored one has the revision of `before`; return False otherwise."""
+        """Store `model` if the stored model has the revision of `before`; return False otherwise."""
         row = dict(zip(MODELS.stored, MODELS.values(model), strict=True))
         changed = await self._sql.execute(
             "UPDATE models SET owner = ?3, description = ?4, tags = ?5, metadata = ?6, revision = ?7,"
@@ -70,7 +70,7 @@ class ModelRecords(Queries):
         return int(row[0])
 
     async def search(self, conditions: ModelFilter, order: Order, window: Window) -> list[RegisteredModel]:
-        """Return one window of the matching models in that order, and one more if there is a next page."""
+        """Return the matching models of one window in that order, and one more model if there is a next page."""
         return [MODELS.read(row) for row in await search(self._sql, MODELS.select, conditions, order, window)]
 
     async def _add_facets(self, model: RegisteredModel, facets: set[Facet]) -> None:

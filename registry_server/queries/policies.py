@@ -1,4 +1,4 @@
-"""Policies of models."""
+"""Queries of the policies of models."""
 
 from registry_server.domain.policies import Policy
 from registry_server.queries.rows import Table
@@ -8,7 +8,7 @@ POLICIES = Table("policies", Policy)
 
 
 class PolicyRecords(Queries):
-    """Policies of models."""
+    """Queries of the policies of models."""
 
     async def find(self, model: str) -> Policy | None:
         """Return the policy of a model, or None."""
@@ -16,7 +16,7 @@ class PolicyRecords(Queries):
         return None if row is None else POLICIES.read(row)
 
     async def put(self, policy: Policy) -> bool:
-        """Store the policy if the stored one, if any, has the revision before; return False otherwise."""
+        """Store the policy unless the stored revision is not the one before; then return False."""
         put = await self._sql.execute(
             f"{POLICIES.insert} ON CONFLICT (model) DO UPDATE"
             " SET rules = ?2, revision = ?3, updated_by = ?4, updated_at = ?5 WHERE policies.revision = ?3 - 1",

@@ -1,4 +1,4 @@
-"""Principals and their tokens."""
+"""Queries of principals and their tokens."""
 
 from datetime import datetime
 
@@ -13,15 +13,15 @@ TOKENS = Table("tokens", Token)
 
 
 class PrincipalRecords(Queries):
-    """Principals and their tokens."""
+    """Queries of principals and their tokens."""
 
     async def find(self, name: str) -> Principal | None:
-        """Return the principal of that name, or None."""
+        """Return the principal with that name, or None."""
         row = await self._sql.fetch_one(f"SELECT {PRINCIPALS.select} FROM principals WHERE name = ?1", name)
         return None if row is None else PRINCIPALS.read(row)
 
     async def list_page(self, window: Window) -> list[Principal]:
-        """Return one window of the principals by name, and one more if there is a next page."""
+        """Return the principals of one window, sorted by name, and one more principal if there is a next page."""
         after = window.after[0] if window.after else ""
         rows = await self._sql.fetch(
             f"SELECT {PRINCIPALS.select} FROM principals WHERE name > ?1 ORDER BY name LIMIT ?2",
@@ -31,12 +31,12 @@ class PrincipalRecords(Queries):
         return [PRINCIPALS.read(row) for row in rows]
 
     async def insert(self, principal: Principal) -> bool:
-        """Insert the principal; return False if the name is taken."""
+        """Insert the principal; return False if a principal with its name exists."""
         values = PRINCIPALS.values(principal)
         return await self._sql.execute(f"{PRINCIPALS.insert} ON CONFLICT DO NOTHING", *values) == 1
 
     async def update(self, before: Principal, principal: Principal) -> bool:
-        """Store `principal` if the stored one has the revision of `before`; return False otherwise."""
+        """Store `principal` if the stored principal has the revision of `before`; return False otherwise."""
         row = dict(zip(PRINCIPALS.stored, PRINCIPALS.values(principal), strict=True))
         changed = await self._sql.execute(
             "UPDATE principals SET grants = ?3, revision = ?4, updated_at = ?5 WHERE name = ?1 AND revision = ?2",
@@ -63,12 +63,12 @@ class PrincipalRecords(Queries):
         return [(PRINCIPALS.read(row[:split]), TOKENS.read(row[split:])) for row in rows]
 
     async def find_token(self, token_id: str) -> Token | None:
-        """Return the token of that id, or None."""
+        """Return the token with that id, or None."""
         row = await self._sql.fetch_one(f"SELECT {TOKENS.select} FROM tokens WHERE id = ?1", token_id)
         return None if row is None else TOKENS.read(row)
 
     async def list_tokens(self, window: Window) -> list[Token]:
-        """Return one window of the tokens by id, and one more if there is a next page."""
+        """Return the tokens of one window, sorted by id, and one more token if there is a next page."""
         after = window.after[0] if window.after else ""
         rows = await self._sql.fetch(
             f"SELECT {TOKENS.select} FROM tokens WHERE id > ?1 ORDER BY id LIMIT ?2", after, window.limit + 1
@@ -84,12 +84,12 @@ class PrincipalRecords(Queries):
         )
 
     async def revoke_token(self, token_id: str, at: datetime) -> bool:
-        """Revoke the token; return False if it was revoked before."""
+        """Revoke the token; return False if the token was already revoked."""
         statement = "UPDATE tokens SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL"
         return await self._sql.execute(statement, token_id, to_micros(at)) == 1
 
     async def find_by_secret(self, secret_sha256: str) -> tuple[Token, Principal] | None:
-        """Return the token with that secret and its principal, or None."""
+        """Return the token whose secret has this digest, and its principal; or None."""
         row = await self._sql.fetch_one(
             f"SELECT {TOKENS.select}, {PRINCIPALS.select} FROM tokens JOIN principals"
             " ON principals.name = tokens.principal WHERE tokens.secret_sha256 = ?1",

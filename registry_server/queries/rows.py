@@ -15,7 +15,7 @@ Convert = Callable[[Any], Any]
 
 
 class Table(Generic[T]):
-    """The storage of a Struct in a table: times as microseconds, composed values as JSON text."""
+    """A table whose rows are Structs of one type. Times are stored as microseconds, composed values as JSON text."""
 
     def __init__(self, name: str, struct: type[T], *, derived: dict[str, str] | None = None) -> None:
         """Prepare the statements; `derived` maps fields without a column to the SQL that computes them."""
@@ -33,7 +33,7 @@ class Table(Generic[T]):
         self._writers = [(field, _writer(types_by_name[field])) for field in self.stored]
 
     def read(self, row: Sequence[Any]) -> T:
-        """Return the Struct of a row that was selected with `select`."""
+        """Convert a row that was selected with `select` to a Struct."""
         values = list(row)
         for place, convert in self._readers:
             if values[place] is not None:
@@ -41,7 +41,7 @@ class Table(Generic[T]):
         return self._struct(*values)
 
     def values(self, entity: T) -> tuple[Any, ...]:
-        """Return the values to bind to `insert`."""
+        """Return the values of an entity in the order of the placeholders in `insert`."""
         raw = [(getattr(entity, field), convert) for field, convert in self._writers]
         return tuple([value if convert is None or value is None else convert(value) for value, convert in raw])
 

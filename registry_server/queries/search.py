@@ -1,8 +1,8 @@
 """The search for models: scan one index in the requested order, and check the other conditions row by row.
 
 Facets (type, owner, tags, stages) are in one table with two indexes: (facet, value, name) and (facet, value,
-created_at, name). The search scans the rarest facet, so a selective filter reads few rows also among many models. It
-is slow only if several common facets have an empty intersection.
+created_at, name). The search scans the facet that is probably the rarest, so a selective filter reads few rows even if
+there are many models. A search is slow only if several facets are common but few models have all of them.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,14 +18,14 @@ _COMMON = 1_000
 
 
 class Facet(NamedTuple):
-    """An exact value by which models can be searched."""
+    """A name and value, such as an owner or a tag, which a model must have exactly to be found."""
 
     name: str
     value: str
 
 
 def facets_of(conditions: ModelFilter) -> list[Facet]:
-    """Return the facets in the conditions of a search, usually rare ones first."""
+    """Return the facets in the conditions of a search; those that are usually rare come first."""
     facets = [Facet(f"tag:{key}", value) for key, value in conditions.tags]
     if conditions.owner is not None:
         facets.append(Facet("owner", conditions.owner))
@@ -37,13 +37,13 @@ def facets_of(conditions: ModelFilter) -> list[Facet]:
 
 
 def starts_with(column: str, prefix: str, bind: Callable[[Any], str]) -> str:
-    """Build a condition for a prefix that an index can serve; LIKE could not, and has wildcards of its own."""
+    """Build a condition that a column begins with a prefix. Unlike LIKE, it can use an index and has no wildcards."""
     end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
     return f"({column} >= {bind(prefix)} AND {column} < {bind(end)})"
 
 
 def name_matches(column: str, patterns: Sequence[str], bind: Callable[[Any], str]) -> str:
-    """Build a condition that a lower-case name matches one of the patterns of grants; none of them is `*`."""
+    """Build a condition that a lower-case name matches a pattern of a grant; the pattern `*` is not allowed here."""
     matches = (
         starts_with(column, pattern[:-1], bind) if pattern.endswith("*") else f"{column} = {bind(pattern)}"
         for pattern in patterns
@@ -66,11 +66,11 @@ class Statement:
         return f"?{len(self._values)}"
 
     def require(self, *conditions: str) -> None:
-        """Add conditions."""
+        """Add conditions that every row must fulfil."""
         self._where += conditions
 
     def scan(self, driver: Facet, others: list[Facet]) -> None:
-        """Scan the models of one facet and require the others."""
+        """Scan the models that have the facet `driver`, and require that they also have the other facets."""
         self.require(f"d.facet = {self.bind(driver.name)}", f"d.value = {self.bind(driver.value)}")
         for facet in others:
             same = f"f.facet = {self.bind(facet.name)} AND f.value = {self.bind(facet.value)} AND f.name = d.name"
@@ -92,7 +92,7 @@ class Statement:
             self.require(name_matches("models.folded", conditions.visible, self.bind))
 
     def window(self, select: str, order: Order, window: Window) -> tuple[str, list[Any]]:
-        """Return the statement and its values, for one row more than the window has."""
+        """Return the statement for one window and the values to bind; it selects one row more than the window has."""
         scanned, direction = self._scanned, " DESC" if order.down else ""
         keys = [f"{scanned}.name"] if order.key == "name" else [f"{scanned}.created_at", f"{scanned}.name"]
         if window.after:

@@ -16,10 +16,13 @@ class Sql(Protocol):
         """Return all rows. Run on the event loop; only for statements that read a handful of rows."""
 
     async def fetch(self, sql: str, *values: Any) -> Sequence[Row]:
-        """Return all rows. On SQLite outside a transaction, run in a thread, so that other requests go on."""
+        """Return all rows.
+
+        On SQLite outside a transaction, the query runs in a thread, so that other requests continue.
+        """
 
     async def execute(self, sql: str, *values: Any) -> int:
-        """Run the statement and return the number of rows it changed."""
+        """Run the statement and return the number of changed rows."""
 
     async def execute_many(self, sql: str, rows: Iterable[Row]) -> None:
         """Run the statement once for each row of values."""

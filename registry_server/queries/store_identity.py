@@ -25,7 +25,7 @@ class StoreRecords(Queries):
         return await self.find() or identity
 
     async def put(self, identity: StoreIdentity) -> None:
-        """Store the identity, in place of an earlier one."""
+        """Store the identity; replace an earlier identity."""
         await self._sql.execute(
             "INSERT INTO meta (key, value) VALUES ('store', ?1) ON CONFLICT (key) DO UPDATE SET value = ?1",
             msgspec.json.encode(identity).decode(),

@@ -1,4 +1,4 @@
-"""Tables that follow from the log: tenures in production, and the decisions about each model."""
+"""Tables that are derived from the log: tenures in production, and the decisions about each model."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ _LAST = "ORDER BY since DESC LIMIT 1"
 
 
 class TimelineRecords(Queries):
-    """Tables that follow from the log."""
+    """Tables that are derived from the log."""
 
     async def find_last(self, model: str) -> Tenure | None:
         """Return the newest tenure of a model, or None."""
@@ -38,7 +38,7 @@ class TimelineRecords(Queries):
         await self._sql.execute("INSERT INTO decisions (model, sequence) VALUES (?1, ?2)", model, sequence)
 
     async def list_decisions(self, model: str, window: Window) -> Sequence[Event]:
-        """Return one window of the decisions about a model, newest first, and one more if there is a next page."""
+        """Return the decisions of one window about a model, newest first, and one more if there is a next page."""
         before = "AND d.sequence < ?2" if window.after else ""
         rows = await self._sql.fetch(
             "SELECT e.sequence, e.body FROM decisions d JOIN events e ON e.sequence = d.sequence"
@@ -49,7 +49,7 @@ class TimelineRecords(Queries):
         return [Event(*row) for row in rows]
 
     async def needs_rebuild(self) -> bool:
-        """Return whether both tables must be rebuilt from the log; the answer is locked until this transaction ends."""
+        """Return whether both tables must be rebuilt from the log. No other transaction can rebuild them meanwhile."""
         row = await self._sql.fetch_one("SELECT value FROM meta WHERE key = 'timeline' FOR UPDATE")
         return row is not None and row[0] == "due"
 

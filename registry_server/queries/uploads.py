@@ -1,4 +1,4 @@
-"""Uploads in parts that are not complete."""
+"""Queries of incomplete uploads in parts."""
 
 from datetime import datetime
 
@@ -11,10 +11,10 @@ UPLOADS = Table("uploads", Progress)
 
 
 class UploadRecords(Queries):
-    """Uploads in parts that are not complete."""
+    """Queries of incomplete uploads in parts."""
 
     async def find(self, sha256: str, principal: str) -> Progress | None:
-        """Return the upload of those bytes by that principal, or None."""
+        """Return the upload of this digest by this principal, or None."""
         row = await self._sql.fetch_one(
             f"SELECT {UPLOADS.select} FROM uploads WHERE sha256 = ?1 AND principal = ?2", sha256, principal
         )

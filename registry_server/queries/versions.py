@@ -1,4 +1,4 @@
-"""Versions, their files, and the stage facets of their models."""
+"""Queries of versions, their files, and the stage facets of their models."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -16,15 +16,15 @@ from registry_server.queries.rows import Table
 from registry_server.queries.sql import Queries
 
 VERSIONS = Table("versions", ModelVersion)
-# A few rows are resolved again and again; an equal row is the same version in the same state.
+# The same few rows are resolved again and again, and equal rows are the same version in the same state.
 _read = lru_cache(maxsize=1_024)(VERSIONS.read)
 
 
 class VersionRecords(Queries):
-    """Versions, their files, and the stage facets of their models."""
+    """Queries of versions, their files, and the stage facets of their models."""
 
     async def find(self, model: str, version: int) -> ModelVersion | None:
-        """Return the version of that number, tombstoned or not, or None."""
+        """Return the version with that number, even if it is tombstoned, or None."""
         return await self._one("model = ?1 AND version = ?2", model, version)
 
     async def find_in_production(self, model: str) -> ModelVersion | None:
@@ -34,7 +34,7 @@ class VersionRecords(Queries):
     async def find_for_promotion(
         self, model: str, version: int
     ) -> tuple[ModelVersion | None, ModelVersion | None, Policy | None]:
-        """Return the version of that number, the one in production (perhaps the same), and the policy of the model."""
+        """Return the version with that number, the version in production (perhaps the same), and the model's policy."""
         both = (
             f"{VERSIONS.select}, {POLICIES.select} FROM versions LEFT JOIN policies ON policies.model = versions.model"
         )
@@ -52,9 +52,11 @@ class VersionRecords(Queries):
         return found, incumbent, POLICIES.read(policy) if policy and policy[0] is not None else None
 
     async def find_newest(self, model: str, stage: ModelStage | None, *, recalled: bool = True) -> ModelVersion | None:
-        """Return the version with the highest number that is not tombstoned, in that stage or in any, or None.
+        """Return the version with the highest number in that stage (None: in any stage), or None.
 
-        With `recalled=False` recalled versions are left out.
+        Tombstoned versions are left out.
+
+        With `recalled=False`, recalled versions are left out too.
         """
         usable = "" if recalled else " AND recall IS NULL"
         newest = f"tombstone IS NULL{usable} ORDER BY version DESC LIMIT 1"
@@ -68,7 +70,7 @@ class VersionRecords(Queries):
         return await self._one(f"model = ?1 AND version = {pointed}", model, alias)
 
     async def insert(self, version: ModelVersion, files: Sequence[FileEntry]) -> None:
-        """Insert a version and its files; its manifest is stored as a document before."""
+        """Insert a version and its file rows. The caller has already stored its manifest as a document."""
         await self._sql.execute(VERSIONS.insert, *VERSIONS.values(version))
         await self._sql.execute_many(
             "INSERT INTO version_files (model, version, path, sha256, size, media_type)"
@@ -78,7 +80,7 @@ class VersionRecords(Queries):
         await self._enter_stage(version.model, version.stage)
 
     async def update(self, before: ModelVersion, version: ModelVersion) -> bool:
-        """Store `version` if the stored one has the revision of `before`; return False otherwise."""
+        """Store `version` if the stored version has the revision of `before`; return False otherwise."""
         row = dict(zip(VERSIONS.stored, VERSIONS.values(version), strict=True))
         columns = ("stage", "description", "tags", "revision", "updated_at", "tombstone", "recall")
         changed = await self._sql.execute(
@@ -98,7 +100,7 @@ class VersionRecords(Queries):
     async def list_page(
         self, model: str, conditions: VersionFilter, order: Order, window: Window
     ) -> list[ModelVersion]:
-        """Return one window of the versions of a model by number, and one more if there is a next page."""
+        """Return the versions of one window, sorted by version number, and one more version if there is a next page."""
         values: list[Any] = [model, window.limit + 1]
         where = "model = ?1"
         if conditions.stage is not None:
