@@ -1,4 +1,4 @@
-"""The composition root: the only module that imports every layer."""
+"""Puts the application together from its parts (composition root): the only module that imports every layer."""
 
 import asyncio
 import contextlib
@@ -110,11 +110,11 @@ HANDLERS = [
 
 
 class FolderInUse(RuntimeError):
-    """Another process owns the data folder."""
+    """The error if another process owns the data folder."""
 
 
 def create_app(settings: Settings) -> Litestar:
-    """Create the application; its database opens and migrates when it starts, and closes when it stops.
+    """Create the application. It opens and migrates its database when it starts, and closes the database when it stops.
 
     >>> from pathlib import Path
     >>> create_app(Settings(data=Path("/nowhere"), memory=True)).routes[0].path
@@ -162,7 +162,7 @@ def create_app(settings: Settings) -> Litestar:
 
 
 def use_environment(app: Litestar, env: Environment) -> None:
-    """Give the application its environment, and an authenticator and quotas that belong to it."""
+    """Store the environment in the application, with a new authenticator and new quotas for this environment."""
     app.state.env = env
     settings: Settings = app.state.settings
     failures = TokenBuckets(settings.wrong_tokens_per_min / 60, settings.wrong_tokens_per_min)
@@ -174,9 +174,11 @@ def use_environment(app: Litestar, env: Environment) -> None:
 async def open_environment(
     settings: Settings, *, adopt: bool = False, lost: bool = False
 ) -> AsyncIterator[Environment]:
-    """Check, lock, migrate and open the folder and database of the settings, with an admin; close them at the end.
+    """Open the folder and database of the settings, and close them at the end.
 
-    With `adopt`, folder and database become one store even if each belonged to another one before; with `lost`, even
+    Before that, check the invariants, lock the folder, migrate the database, and create the first admin.
+
+    With `adopt`, make folder and database one store, even if they belonged to different stores. With `lost`, do so even
     if the bytes are missing.
 
     Raises:
@@ -185,7 +187,7 @@ async def open_environment(
             folder.
     """
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # The parent folder may belong to another user, who created this one and is responsible for its entry there.
+    # The parent folder may belong to another user, who created this folder and is responsible for its entry there.
     with contextlib.suppress(PermissionError):
         sync_folder(settings.data.parent)
     checks.require_folder(settings)
@@ -233,7 +235,7 @@ def _lock(folder: Path) -> Any:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise FolderInUse(
-                f"another process owns {folder}: stop it, talk to it over HTTP, or give another folder by --data"
+                f"another process owns {folder}: stop that process, use its HTTP API, or another folder with --data"
             ) from None
         yield
     finally:
@@ -241,7 +243,7 @@ def _lock(folder: Path) -> Any:
 
 
 def background_tasks(settings: Settings, env: Environment, report: scrub.Report) -> Iterator[Coroutine[Any, Any, None]]:
-    """Yield the tasks that run as long as the server does; they wait only in `env.sleep`."""
+    """Yield the background tasks, which run until the server stops. They wait only in `env.sleep`."""
     yield _prune(env)
     if settings.scrub_bytes_per_s:
         yield scrub.run(

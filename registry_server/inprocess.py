@@ -1,4 +1,4 @@
-"""The application in this process, used through the real client: for tests, and for tools while no server runs."""
+"""Runs the application in this process and connects the real client to it, for tests and for tools without a server."""
 
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
@@ -30,7 +30,7 @@ class PortalTransport(httpx.BaseTransport):
         self._portal = portal
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Return the application's response."""
+        """Run the application for one request, and return its response."""
         return self._portal.call(self._handle, request)
 
     async def _handle(self, request: httpx.Request) -> httpx.Response:
@@ -51,18 +51,18 @@ class _OwnerAuthenticator(Authenticator):
         self._read = env.database.read
 
     async def authenticate(self, authorization: str | None, peer: str = "") -> Caller:  # noqa: ARG002 - no token is needed
-        """Return the first admin with all rights, even if their grants were removed."""
+        """Return the first admin as the caller, with all rights even if the admin's grants were removed."""
         admin = await self._read.principals.find(ADMIN)
         if admin is None:
-            raise AssertionError("an opened registry has its first admin")
+            raise AssertionError("every opened registry has a first admin")
         return Caller(msgspec.structs.replace(admin, grants=[Grant(Role.ADMIN, "*")]), unguarded=self._force)
 
 
 @contextlib.contextmanager
 def open_as_owner(settings: Settings, *, force: bool = False) -> Iterator[HttpRegistry]:
-    """Open a data folder as its owner for as long as the block lasts; yield the first admin's registry.
+    """Open a data folder as its owner until the block ends; yield a registry that acts as the first admin.
 
-    With `force`, a change may leave the registry without an admin.
+    With `force`, changes that leave the registry without an admin are allowed.
 
     Raises:
         FolderInUse: another process owns the data folder.

@@ -1,6 +1,8 @@
-"""Logs on standard error: one JSON object per line; for a request, its id, method, path and status.
+"""Writes logs to standard error: one JSON object per line.
 
-Many lines hold text from clients. Therefore every line goes through `encode_line`, which hides tokens, escapes all
+The line of a request contains its id, method, path and status.
+
+Many lines contain text from clients. Therefore every line goes through `encode_line`, which hides tokens, escapes all
 characters with a special meaning for terminals or log readers, and limits the length of each field and of the line.
 """
 
@@ -37,10 +39,10 @@ _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
 class JsonLines(logging.Formatter):
-    """A formatter of time, level, logger and message, followed by the fields of `extra`."""
+    """A log formatter that writes JSON: time, level, logger and message, followed by the fields of `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format a record as a line; if its message cannot be formatted, write its parts instead."""
+        """Format a record as a line. If its message cannot be formatted, the line contains the parts of the message."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC),
             "level": record.levelname.lower(),
@@ -55,7 +57,7 @@ class JsonLines(logging.Formatter):
 
 
 class AccessLine(msgspec.Struct):
-    """The line of one request: method, path and status, without headers, query and body."""
+    """The log line of one request: method, path and status, without headers, query and body."""
 
     time: datetime
     request_id: str
@@ -68,7 +70,7 @@ class AccessLine(msgspec.Struct):
     message: str = "request"
 
     def write(self) -> None:
-        """Write the line at once; the standard library's logging would take ten times as long."""
+        """Write the line directly, because the standard library's logging would take ten times as long."""
         # Not `suppress`: a context manager would cost as much as the encoding.
         try:
             stream = sys.stderr.buffer
@@ -80,9 +82,9 @@ class AccessLine(msgspec.Struct):
 
 
 def encode_line(line: Any) -> bytes:
-    r"""Encode a struct or dict as one line of ASCII JSON without tokens, and of bounded length.
+    r"""Encode a struct or dict as one line of ASCII JSON that contains no tokens and has a limited length.
 
-    Most lines need no redaction or cut, which four quick checks of the encoded line establish.
+    Four quick checks of the encoded line find out whether it must be redacted or cut; most lines need neither.
 
     >>> encode_line({"path": "/v1/tokens/mrg_secretsecret", "level": "info"})
     b'{"level":"info","path":"/v1/tokens/mrg_[redacted]"}'
@@ -123,7 +125,7 @@ def _to_ascii_json(value: Any) -> bytes:
 
 
 def _to_bounded_json(value: Any, length: int, depth: int = 0) -> Any:
-    """Convert the value to a JSON value in which each text is redacted and cut."""
+    """Convert a value to a JSON value in which each text is redacted and at most `length` characters long."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int) and abs(value) < 2**63:
@@ -150,7 +152,7 @@ def _to_text(value: Any) -> str:
 
 
 def _redact_and_cut(text: str, length: int) -> str:
-    # Redact before the last cut, which could leave half a token; the first cut only limits the work.
+    # Redact before the last cut, because the cut could leave half a token. The first cut only limits the work.
     return _cut(redact(text[: 4 * length]), length, len(text))
 
 
@@ -183,7 +185,7 @@ def _message(record: logging.LogRecord) -> str:
 def log_security_event(event: str, **fields: Any) -> None:
     """Write a line of the security log: a refusal and its caller, or a token that was issued or revoked.
 
-    These lines are always written, with `--quiet` too. `fields` never hold a token, only its id.
+    These lines are always written, even with `--quiet`. `fields` must not contain a token, only its id.
     """
     known = {name: value for name, value in fields.items() if value is not None}
     _security.info("%s", event, extra=known)

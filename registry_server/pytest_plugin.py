@@ -1,4 +1,4 @@
-"""Fixtures for the tests of services that depend on the registry (extra `testing`).
+"""pytest fixtures for testing services that use the registry (extra `testing`).
 
 pytest loads every plug-in that it finds. Therefore this module imports the registry only when a fixture is used.
 
@@ -30,7 +30,7 @@ def model_registry_application() -> "Iterator[TestBackend]":
 
 @pytest.fixture(scope="session")
 def model_registry_caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Create one folder for all caches of a session; for one per test, pytest would list all earlier folders."""
+    """Create one folder for all caches of a session: with one folder per test, pytest would list all earlier ones."""
     return tmp_path_factory.mktemp("model-registry-caches")
 
 
@@ -55,18 +55,18 @@ def model_registry_backend(
 
 @pytest.fixture
 def model_registry(model_registry_backend: "TestBackend") -> "Iterator[HttpRegistry]":
-    """Provide an admin's blocking registry, which is empty."""
+    """Provide an empty registry, used by an admin with blocking calls."""
     with model_registry_backend.registry() as registry:
         yield registry
 
 
 @pytest.fixture
 def async_model_registry(model_registry_backend: "TestBackend") -> "AsyncHttpRegistry":
-    """Provide the same registry, asynchronous."""
+    """Provide the same registry as `model_registry`, with asynchronous calls."""
     return model_registry_backend.async_registry()
 
 
 @pytest.fixture
 def model_registry_as(model_registry_backend: "TestBackend") -> "Callable[..., HttpRegistry]":
-    """Provide the same registry for other principals: `model_registry_as("analysis", models="eurusd-*")`."""
+    """Provide a function that opens the same registry as a new principal: `model_registry_as(role, models=…)`."""
     return model_registry_backend.registry

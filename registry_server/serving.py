@@ -31,7 +31,7 @@ from registry_server.invariants.findings import InvariantBroken
 from registry_server.settings import Settings
 
 _GRACE_S = 10
-# Work without a client gets this much longer; then uvicorn cancels it, with a traceback for each request.
+# Requests without a client may run for this additional time; then uvicorn cancels them, with a traceback for each.
 _LAST_S = 1
 _BACKLOG = 2048
 _ENFORCE_EVERY = 5  # ticks of uvicorn, of 0.1 s each
@@ -51,11 +51,11 @@ _log = logging.getLogger(__name__)
 
 
 class StartFailed(RuntimeError):
-    """The server could not start; the message says why."""
+    """The error if the server could not start; the message contains the reason."""
 
 
 class Announcement(msgspec.Struct, frozen=True):
-    """The content of `server.json`, which is in a data folder while a server serves it."""
+    """The content of `server.json`: process and address of the server that serves a data folder at present."""
 
     url: str
     pid: int
@@ -66,10 +66,12 @@ class Announcement(msgspec.Struct, frozen=True):
 
     @classmethod
     def read(cls, data: Path) -> "Announcement | None":
-        """Return the announcement of a running process; a process that was killed leaves a stale file.
+        """Return the announcement in a data folder if its process is running, otherwise None.
+
+        A process that was killed leaves a stale file.
 
         Raises:
-            UnsafeFile: other users can replace the file, or it names an address on another machine.
+            UnsafeFile: other users can replace the file, or it contains an address on another machine.
         """
         file = data / "server.json"
         try:
@@ -83,7 +85,7 @@ class Announcement(msgspec.Struct, frozen=True):
         if not _is_loopback(found.url):
             # The admin's token would be sent to that address.
             raise UnsafeFile(
-                file, "names an address that is not on this machine", "remove it and start the server again"
+                file, "contains an address that is not on this machine", "remove it and start the server again"
             )
         return found
 
@@ -98,7 +100,10 @@ def _is_loopback(url: str) -> bool:
 
 
 class RegistryServer(uvicorn.Server):
-    """uvicorn with the application; writes its announcement once it serves, before it calls `on_start`."""
+    """The uvicorn server with the application.
+
+    As soon as it serves, it writes its announcement and then calls `on_start`.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -143,7 +148,7 @@ class RegistryServer(uvicorn.Server):
                 raise StartFailed(f"{failure}" if is_clear else f"{type(failure).__name__}: {failure}") from failure
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to serve, then write the announcement."""
+        """Begin to serve, then write the announcement to `server.json`."""
         await super().startup(sockets)
         if self.should_exit:
             return
@@ -155,7 +160,10 @@ class RegistryServer(uvicorn.Server):
         self.on_start()
 
     async def on_tick(self, counter: int) -> bool:
-        """Do uvicorn's own work ten times a second, and check all connections at each fifth call."""
+        """Do uvicorn's regular work, ten times a second.
+
+        On every fifth call, enforce the timeouts of all connections.
+        """
         if counter % _ENFORCE_EVERY == 0:
             now = time.monotonic()
             enforce_all(self.server_state.connections, now)
@@ -170,7 +178,7 @@ class RegistryServer(uvicorn.Server):
             self._revocation_check = asyncio.create_task(end_revoked_requests(long, self._app.state.authenticator))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Remove the announcement while this process still owns the folder, then stop serving."""
+        """Remove the announcement first, because this process still owns the folder, then stop serving."""
         (self._settings.data / "server.json").unlink(missing_ok=True)
         ending = asyncio.get_running_loop().call_later(_GRACE_S, self._abort_connections)
         try:
@@ -185,10 +193,10 @@ class RegistryServer(uvicorn.Server):
 
 
 def create_server(settings: Settings) -> RegistryServer:
-    """Create the server of these settings, which `run()` starts.
+    """Create a server with these settings; `run()` starts it.
 
     Raises:
-        StartFailed: the host is not a loopback address, and tokens would travel in clear text.
+        StartFailed: the host is not a loopback address, so tokens would be sent over the network in clear text.
     """
     if settings.host not in _LOOPBACK:
         raise StartFailed(
@@ -200,7 +208,7 @@ def create_server(settings: Settings) -> RegistryServer:
 
 @contextlib.contextmanager
 def running(settings: Settings) -> Iterator[str]:
-    """Run a server in a thread of this process for as long as the block lasts; yield its address.
+    """Run a server in a thread of this process until the block ends; yield the address of the server.
 
     Port 0 selects a free port.
 
@@ -233,7 +241,7 @@ def _protocol(settings: Settings) -> type[LimitedHttpProtocol]:
         connections=settings.max_connections,
         allowed_hosts=_allowed_hosts(settings),
     )
-    # uvicorn expects a class, but only calls it.
+    # uvicorn expects a class here, but only calls it, so a function suffices.
     return cast("type[LimitedHttpProtocol]", partial(LimitedHttpProtocol, limits))
 
 
@@ -242,18 +250,18 @@ def _allowed_hosts(settings: Settings) -> AllowedHosts:
     try:
         return AllowedHosts((bound, *settings.allowed_hosts))
     except ValueError as error:
-        raise StartFailed(f"{error}: give a name such as registry.example by --allowed-host") from None
+        raise StartFailed(f"{error}: give a name such as registry.example with --allowed-host") from None
 
 
 class _Application:
-    """The application, with the error that prevented its start as a value, for `run` to raise."""
+    """The application. It stores the error that prevented its start, and `run` raises this error."""
 
     def __init__(self, app: Callable[[Any, Any, Any], Awaitable[None]]) -> None:
         self._app = app
         self.failure: BaseException | None = None
 
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
-        # Not `async`: a request would pass through one more frame.
+        # Not `async`, because that would add one more frame to each request.
         run = self._run_lifespan if scope["type"] == "lifespan" else self._app
         return run(scope, receive, send)
 
@@ -285,6 +293,6 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
         except OSError as error:
             raise StartFailed(
                 f"cannot listen on {settings.host}:{settings.port} ({error.strerror}): "
-                "if the server is running already, use that one; otherwise choose another port by --port"
+                "if the server is running already, use that server; otherwise choose another port with --port"
             ) from None
         yield listening

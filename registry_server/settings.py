@@ -1,4 +1,4 @@
-"""Settings of the server, all of which have defaults for `registry-server serve`."""
+"""Settings of the server. All of them have defaults in `registry-server serve`."""
 
 import math
 import os
@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 PREFIX: Final = "REGISTRY_SERVER_"
-# These have options or variables of their own, or are only for tests.
+# These settings have their own command-line options or variables, or are only for tests.
 _NOT_FROM_VARIABLES: Final = frozenset({"data", "host", "port", "database_url", "memory", "access_log"})
 _ZERO_IS_NO_LIMIT: Final = frozenset(
     {"min_body_bytes_per_s", "min_answer_bytes_per_s", "wrong_tokens_per_min", "write_bytes_per_s", "write_burst_bytes"}
@@ -22,14 +22,15 @@ _LONGEST_TEXT: Final = 200
 class Settings(Struct, frozen=True):
     """Settings of one server.
 
-    `database_url` is empty for SQLite in the data folder, or `postgresql://…`. `memory` stores rows in memory, for
-    tests; bytes still go to `data`. The head of a request is its first line and its headers; `head_timeout_s` runs
-    from its first byte, or from the beginning of the connection. `max_body_bytes` limits the registration of a version
-    and a batch of small blobs; other JSON bodies are limited to 1 MiB, or to `max_body_bytes` if that is less. A
-    client must send a body at `min_body_bytes_per_s`, on average over `body_timeout_s`, and take a response at
-    `min_answer_bytes_per_s`, on average over `answer_timeout_s`. The scrubber reads all blobs again at
-    `scrub_bytes_per_s` (0: never) and pauses for `scrub_pause_s` between two rounds; after `scrub_most_damaged`
-    damaged blobs in one round it stops and raises an alarm. A rate or quota of 0 means no limit.
+    `database_url` is empty for SQLite in the data folder, or `postgresql://…`. With `memory`, rows are stored in
+    memory, for tests; bytes are still stored in `data`. The head of a request is its first line and its headers. It
+    must arrive within `head_timeout_s` seconds after its first byte, or after the beginning of the connection.
+    `max_body_bytes` limits the registration of a version and a batch of small blobs; other JSON bodies are limited to 1
+    MiB, or to `max_body_bytes` if that is less. A client must send a body with at least `min_body_bytes_per_s` bytes
+    per second, on average over `body_timeout_s` seconds, and receive a response with at least `min_answer_bytes_per_s`
+    bytes per second, on average over `answer_timeout_s` seconds. The scrubber reads all blobs again and again with
+    `scrub_bytes_per_s` bytes per second (0: never), and pauses `scrub_pause_s` seconds between two rounds. After
+    `scrub_most_damaged` damaged blobs in one round it stops and raises an alarm. A rate or quota of 0 means no limit.
     """
 
     data: Path
@@ -60,11 +61,11 @@ class Settings(Struct, frozen=True):
 
 
 class InvalidSetting(ValueError):
-    """An environment variable that is not a setting, or whose value is not valid for the setting."""
+    """The error for an environment variable that is not a setting, or whose value is not valid for the setting."""
 
 
 def from_variables(variables: Mapping[str, str]) -> dict[str, Any]:
-    """Read the settings from variables such as `REGISTRY_SERVER_MAX_OPEN_UPLOADS`; an empty variable counts as unset.
+    """Read settings from variables such as `REGISTRY_SERVER_MAX_OPEN_UPLOADS`; empty variables are ignored.
 
     Raises:
         InvalidSetting: a variable with the prefix is not a setting, or its value is not of the setting's type.
@@ -96,7 +97,7 @@ def _value(name: str, kind: Any, text: str) -> Any:
 
 
 def default_data_folder() -> Path:
-    """Return `$REGISTRY_DATA`, or the user's data folder by the XDG base directory specification."""
+    """Return `$REGISTRY_DATA`, or a folder in the user's data folder (XDG base directory specification)."""
     if folder := os.environ.get("REGISTRY_DATA"):
         return Path(folder)
     base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")

@@ -1,4 +1,4 @@
-"""A registry for tests: the real application in-process on in-memory SQLite.
+"""A registry for tests: the real application in the process of the tests, with SQLite in memory.
 
 One application serves a whole test session; `reset` gives it a fresh database in a few milliseconds. There are no
 sockets and no mocks: requests go through the real client, the real HTTP stack and the real rules.
@@ -34,9 +34,9 @@ from registry_server.settings import Settings
 class TestBackend:
     """One application and the registries that use it.
 
-    `registry()` and `async_registry()` return an admin's registry; name a role for fewer rights. A registry requests
-    each resolve again, and so sees at once what another one has changed. It serves a stale answer only while
-    `common_lib.faults` prevents a fresh one, and leaves no file for the next test.
+    `registry()` and `async_registry()` return a registry for an admin; pass a role to get fewer rights. Resolve
+    requests are never answered from the cache, so each registry sees the changes of the others at once. A registry
+    serves a stale answer only while `common_lib.faults` prevents a fresh answer, and leaves no file for the next test.
     """
 
     __test__ = False
@@ -51,21 +51,24 @@ class TestBackend:
         self.env: Environment
 
     def reset(self) -> None:
-        """Replace the registry by an empty one."""
+        """Replace the registry of the application by an empty registry."""
         self._portal.call(self._reset)
 
     def registry(self, role: Role | str = Role.ADMIN, models: str = "*") -> HttpRegistry:
-        """Return a blocking registry of a principal with that role on those models."""
+        """Return a registry with blocking calls, for a new principal with that role on those models."""
         config = RegistryConfig(url=URL, token=self.token(role, models), resolve=self.resolve)
         return HttpRegistry(config, transport=PortalTransport(self._app, self._portal))
 
     def async_registry(self, role: Role | str = Role.ADMIN, models: str = "*") -> AsyncHttpRegistry:
-        """Return an asynchronous registry of a principal with that role on those models."""
+        """Return a registry with asynchronous calls, for a new principal with that role on those models."""
         config = RegistryConfig(url=URL, token=self.token(role, models), resolve=self.resolve)
         return AsyncHttpRegistry(config, transport=httpx.ASGITransport(app=self._app))  # type: ignore[arg-type]
 
     def token(self, role: Role | str = Role.ADMIN, models: str = "*") -> str:
-        """Issue a token for a new principal with that role on those models; without arguments, the first admin's."""
+        """Issue a token for a new principal with that role on those models.
+
+        Without arguments, return the first admin's token.
+        """
         admin = (self._home / "admin-token").read_text().strip()
         if Role(role) is Role.ADMIN and models == "*":
             return admin
@@ -92,7 +95,7 @@ class TestBackend:
 
 @contextlib.contextmanager
 def backend() -> Iterator[TestBackend]:
-    """Provide an application in-process for any number of tests, each after a `reset`.
+    """Provide an application in this process for any number of tests; call `reset` before each test.
 
     Example:
         >>> with backend() as world:
@@ -103,7 +106,7 @@ def backend() -> Iterator[TestBackend]:
     folder = Path(tempfile.mkdtemp(prefix="registry-test-"))
     try:
         with start_blocking_portal() as portal:
-            # A test may send in a second as many requests as clients in an hour, so there are no quotas.
+            # A test may send as many requests in a second as clients send in an hour, so quotas are off.
             settings = Settings(data=folder, memory=True, access_log=False, wrong_tokens_per_min=0, write_bytes_per_s=0)
             yield TestBackend(create_app(settings), portal, folder)
     finally:

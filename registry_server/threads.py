@@ -1,4 +1,4 @@
-"""Work in threads that end before their caller: a cancelled caller waits for its thread before it cleans up."""
+"""Runs work in threads that always end before their caller: a cancelled caller waits for its thread."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 async def run_in_thread(work: Callable[..., T], *args: Any, stop: threading.Event | None = None) -> T:
-    """Run blocking work in a thread, and return or raise only after it has ended, also when cancelled.
+    """Run blocking work in a thread; return or raise only after it has ended, even if the caller is cancelled.
 
     A thread cannot be cancelled. If a descriptor were closed while a thread uses it, the thread would read or write
     the next file that is opened with the same number. `stop` is set on cancellation, for work that can end early.
@@ -30,7 +30,7 @@ async def run_in_thread(work: Callable[..., T], *args: Any, stop: threading.Even
 
 
 async def wait_until_done(running: "asyncio.Future[Any]") -> None:
-    """Wait until a future is done, also if the waiting task is cancelled meanwhile; then raise that cancellation."""
+    """Wait until a future is done. If the waiting task is cancelled meanwhile, raise the cancellation after that."""
     cancelled: asyncio.CancelledError | None = None
     while not running.done():
         try:

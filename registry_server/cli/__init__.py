@@ -4,7 +4,7 @@ import sys
 
 
 def main() -> None:
-    """Run the program, or name the package to install if the extra is missing."""
+    """Run the program; if the extra is not installed, print which package to install."""
     try:
         from common_lib.cli import escape_unencodable_output  # noqa: PLC0415 - an extra may be absent
         from registry_server.cli.program import program  # noqa: PLC0415

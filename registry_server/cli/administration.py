@@ -1,4 +1,4 @@
-"""Open the registry for the operator's commands: through the running server, or directly in the data folder."""
+"""Opens the registry for the operator's commands: through the running server, or directly in the data folder."""
 
 import asyncio
 import contextlib
@@ -28,9 +28,9 @@ _COLLECTING_S = 3_600.0
 def open_registry(
     settings: Settings, url: str | None, token_file: Path | None, *, force: bool = False
 ) -> Iterator[ModelRegistry]:
-    """Open the registry as an admin: at `url`, or in the data folder, through its server if one runs.
+    """Open the registry as an admin: at `url`, through the server that uses the data folder, or in the folder.
 
-    With `force` a change may leave the registry without an admin, but only while no server runs on the folder.
+    With `force`, a change may leave the registry without an admin. This works only while no server runs on the folder.
 
     Raises:
         InvalidConfiguration: the folder does not contain a registry, or the token is missing.
@@ -57,7 +57,7 @@ def _open_folder(settings: Settings, token_file: Path | None, *, force: bool) ->
     if not settings.database_url and not (settings.data / "registry.sqlite3").exists():
         # A mistyped folder must not become a new registry.
         raise InvalidConfiguration(
-            f"{settings.data} does not contain a registry: give its folder with --data, "
+            f"{settings.data} does not contain a registry: give the folder of a registry with --data, "
             "or create one with `registry-server serve`"
         )
     with contextlib.ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Give a folder and a database a new common identity, after they were moved, copied or restored."""
+"""Gives a folder and a database the same new identity, after they were moved, copied or restored."""
 
 from registry_server.app import open_environment
 from registry_server.cli.options import fail
@@ -22,13 +22,13 @@ async def _require_no_server(settings: Settings) -> None:
 
 
 async def adopt(settings: Settings, *, lost: bool) -> tuple[StoreIdentity, int]:
-    """Give folder and database a new identity; return it, and the number of blobs that were put into quarantine."""
+    """Give folder and database a new identity; return the identity and the number of blobs that went to quarantine."""
     try:
         await _require_no_server(settings)
         async with open_environment(settings, adopt=True, lost=lost) as env:
             identity = await env.database.read.store.find()
             if identity is None:
-                raise AssertionError("an open registry has an identity")
+                raise AssertionError("every opened registry has an identity")
             return identity, await scrub.quarantine_missing(env) if lost else 0
     except FAILURES as failure:
         fail(str(failure))

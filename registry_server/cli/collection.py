@@ -24,9 +24,9 @@ def _duration_option(name: str, default: str, about: str) -> Callable[[Callable[
 @click.command(epilog=EXIT_CODES)
 @with_registry_options
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and change nothing.")
-@_duration_option("--grace", "1d", "Time from when bytes were first found unreferenced until they go to the trash.")
-@_duration_option("--retention", "30d", "Time that a tombstoned version retains its bytes.")
-@_duration_option("--trash", "7d", "Time that files stay in the trash before they are deleted.")
+@_duration_option("--grace", "1d", "Time for which bytes must be unreferenced before they go to the trash.")
+@_duration_option("--retention", "30d", "Time for which a tombstoned version retains its bytes.")
+@_duration_option("--trash", "7d", "Time for which files stay in the trash before they are deleted.")
 @json_option
 def gc(
     settings: Settings,

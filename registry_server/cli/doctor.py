@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def doctor(settings: Settings, *, verify: bool, as_json: bool) -> None:
     """Check the installation, the data folder and the database, without changing anything.
 
-    Exit status 0 if every check passes, 1 if one fails. A server may be running.
+    The exit status is 0 if every check passes, and 1 if a check fails. A server may be running meanwhile.
     """
     found = _examine(settings, verify=verify)
     if as_json:

@@ -1,4 +1,4 @@
-"""Checks of `doctor` on the stored bytes: blobs, quarantine, open uploads, files without a row, trash."""
+"""The checks of `doctor` on the stored bytes: blobs, quarantine, open uploads, files without a row, and trash."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ _PAGE = 500
 
 
 async def check_bytes(root: Path, sql: Sql, *, verify: bool, progress: Progress) -> AsyncIterator[Finding]:
-    """Check the bytes below a folder and yield all findings; with `verify`, also hash every blob."""
+    """Check the bytes in the blob folder `root` and yield all findings; with `verify`, also hash every blob."""
     yield await _blobs(root, sql, verify=verify, progress=progress)
     yield await _quarantine(root, sql)
     yield await _uploads(sql)
@@ -59,7 +59,7 @@ async def _quarantine(root: Path, sql: Sql) -> Finding:
         "SELECT b.sha256, f.model, f.version FROM blobs b LEFT JOIN version_files f ON f.sha256 = b.sha256"
         " WHERE b.quarantined_at IS NOT NULL ORDER BY b.sha256, f.model DESC, f.version DESC"
     )
-    missed = {row[0]: f"{row[0]} of models:/{row[1]}/{row[2]}" for row in rows if row[1] is not None}
+    missed = {row[0]: f"the damaged blob {row[0]} of models:/{row[1]}/{row[2]}" for row in rows if row[1] is not None}
     if missed:
         return Finding(
             "quarantine", False, f"{list_first(list(missed.values()))}: PUT the same bytes to /v1/blobs/… again"
@@ -71,7 +71,7 @@ async def _quarantine(root: Path, sql: Sql) -> Finding:
 async def _uploads(sql: Sql) -> Finding:
     row = await sql.fetch_one("SELECT COUNT(*), COALESCE(SUM(received), 0), COALESCE(SUM(size), 0) FROM uploads")
     count, received, size = (int(number) for number in row or (0, 0, 0))
-    so_far = f", {received:,} of {show.count(size, 'byte')}" if count else ""
+    so_far = f", {received:,} of {show.count(size, 'byte')} received" if count else ""
     return Finding("uploads", True, f"{count:,} open{so_far}")
 
 
@@ -91,7 +91,7 @@ def _trash(root: Path) -> Finding:
 
 
 def _files(folder: Path) -> Iterator[tuple[str, int]]:
-    """Yield name and size of the files in a folder; skip those that are deleted meanwhile."""
+    """Yield name and size of the files in a folder; skip files that are deleted meanwhile."""
     try:
         with os.scandir(folder) as places:
             for place in places:

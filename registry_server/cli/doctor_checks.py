@@ -30,7 +30,7 @@ _UNANNOUNCED = "a process without server.json; if it is a server, restart it, or
 def examine(settings: Settings, *, verify: bool, progress: Progress) -> list[Finding]:
     """Run all checks and return their findings; with `verify`, also hash the bytes of every blob.
 
-    `progress` is called with a sentence about how far the checks are.
+    `progress` is called with a sentence that says how far the checks have advanced.
     """
 
     async def collect() -> list[Finding]:
@@ -49,7 +49,7 @@ async def _findings(settings: Settings, *, verify: bool, progress: Progress) -> 
     if not location.data.is_dir() and location.engine == "sqlite":
         return
     if location.engine == "sqlite" and any(finding.what == "own files" and finding.well is False for finding in found):
-        # SQLite would read a file that another user has put there, and would wait for ever for a pipe.
+        # SQLite would read a file that another user put there, and would wait for ever if the file is a pipe.
         yield Finding("database", None, "not opened: another user controls a file beside it")
         return
     try:
@@ -104,11 +104,11 @@ def _imports(name: str) -> Iterator[Finding]:
 
 
 def _folder_mode(data: Path) -> Finding:
-    """Report a folder that other users can enter, even if they cannot change anything in it."""
+    """Report whether other users can enter the data folder, even if they cannot change anything in it."""
     mode = stat.S_IMODE(data.stat().st_mode)
     if mode & 0o077:
         return Finding("data folder", False, f"{data} has mode {mode:04o}; other users can enter it: chmod 700 {data}")
-    return Finding("data folder", True, f"{data}, closed to other users")
+    return Finding("data folder", True, f"no other user can enter {data}")
 
 
 def _lock(location: StoreLocation) -> Finding:
@@ -147,7 +147,7 @@ async def _sqlite(sql: Sql) -> Finding:
     version, mode = row or ("0", "unknown")
     if mode == "wal" and not wal_is_safe(version):
         return Finding(
-            "SQLite", False, f"{version} can lose commits in WAL mode: get {SAFE_WAL} or newer by pip install -U apsw"
+            "SQLite", False, f"{version} can lose commits in WAL mode: get {SAFE_WAL} or newer with pip install -U apsw"
         )
     return Finding("SQLite", True, f"{version}, journal mode {mode}")
 

@@ -1,4 +1,4 @@
-"""Options and option types that several commands of `registry-server` share."""
+"""Command-line options, and their types, that several commands of `registry-server` share."""
 
 import functools
 import os
@@ -60,7 +60,7 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def with_registry_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of `with_settings`, and those for the registry's address and an admin's token, to a command."""
+    """Add the options of `with_settings` to a command, and options for the registry's address and an admin's token."""
     url = click.option("--url", metavar="URL", help="The address of the registry, if it runs on another machine.")
     file = click.option(
         "--token-file",
@@ -72,7 +72,7 @@ def with_registry_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def parse_duration(text: str) -> int:
-    """Parse a number with the unit s, m, h or d, and return seconds.
+    """Parse a number with the unit s, m, h or d; return the number of seconds.
 
     >>> parse_duration("36h"), parse_duration("7d")
     (129600, 604800)

@@ -48,7 +48,7 @@ def list_principals(settings: Settings, *, url: str | None, token_file: Path | N
     type=parse_grant,
     metavar="ROLE:PATTERN",
     multiple=True,
-    help="A grant to remove, as `principal list` shows it; may be repeated.",
+    help="A grant to remove, as `principal list` prints it; may be repeated.",
 )
 @reason_option
 @change_options
@@ -66,7 +66,10 @@ def update(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Add and remove grants of a principal. Other grants stay. Existing tokens have the new grants at once."""
+    """Add and remove grants of a principal.
+
+    Other grants do not change. The new grants apply to existing tokens at once.
+    """
     from registry_server.cli.administration import open_registry  # noqa: PLC0415 - see above
 
     if not grants and not removed:

@@ -1,4 +1,4 @@
-"""The program `registry-server`: serve, demo, migrate, and the groups of the other files."""
+"""The program `registry-server`: its commands serve, demo and migrate, and the command groups of the other files."""
 
 import logging
 import signal
@@ -46,9 +46,9 @@ def program() -> None:
     "hosts",
     multiple=True,
     metavar="NAME",
-    help="A name to accept in the Host header besides loopback names, such as that of a proxy; may be repeated.",
+    help="A host name that clients may use besides loopback names, such as the name of a proxy; may be repeated.",
 )
-@click.option("--quiet", is_flag=True, help="Log only requests that are refused, not every request.")
+@click.option("--quiet", is_flag=True, help="Log only refused requests, not every request.")
 def serve(settings: Settings, *, host: str, port: int, hosts: tuple[str, ...], quiet: bool) -> None:
     """Run the server until Ctrl-C or SIGTERM.
 
@@ -103,7 +103,7 @@ def demo(ctx: click.Context, *, data: Path | None, port: int, exit_after: bool) 
 @program.command()
 @with_settings
 def migrate(settings: Settings) -> None:
-    """Bring the schema of the database up to date, and print the applied steps; `serve` does it too."""
+    """Bring the schema of the database up to date, and print the applied steps. `serve` also does this at its start."""
     from registry_server.cli.schema import apply_steps  # noqa: PLC0415 - see `serve`
 
     applied = apply_steps(settings)

@@ -24,7 +24,7 @@ def store() -> None:
 def adopt(settings: Settings, *, lost: bool) -> None:
     """Make this folder and this database one store, after they were moved, copied or restored.
 
-    Copies with the old identity are refused from then on. No server may run on the folder meanwhile.
+    From then on, copies with the old identity are refused. No server may run on the folder meanwhile.
     """
     from registry_server.cli import adoption  # noqa: PLC0415 - help does not wait for the imports
 

@@ -87,7 +87,10 @@ def create(
 @with_registry_options
 @json_option
 def list_tokens(settings: Settings, *, url: str | None, token_file: Path | None, as_json: bool) -> None:
-    """List all tokens, without their secrets. Warn on standard error of tokens that expire within 14 days."""
+    """List all tokens, without their secrets.
+
+    Print a warning on standard error for each token that expires within 14 days.
+    """
     from registry_server.cli.administration import open_registry  # noqa: PLC0415 - see above
 
     with exit_on_error(as_json=as_json), open_registry(settings, url, token_file) as registry:
@@ -127,10 +130,10 @@ def _secret_file(out: Path | None) -> "Iterator[TextIO | None]":
         yield None
         return
     try:
-        # Before the token is created, so that every secret can be written.
+        # The file is created before the token, so that every secret can be written.
         descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except FileExistsError:
-        fail(f"{out} already exists and is not overwritten: name a new file")
+        fail(f"{out} already exists and is not overwritten: give the path of a new file")
     try:
         with os.fdopen(descriptor, "w") as file:
             yield file

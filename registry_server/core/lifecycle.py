@@ -11,7 +11,7 @@ from registry_server.queries import Records
 
 
 def required_rights(name: str, command: TransitionRequest) -> tuple[Need, ...]:
-    """Return the rights that a transition requires: one for its target stage, and `OVERRIDE` if it overrides."""
+    """Return the rights that a transition needs: one for its target stage, and one more to override the policy."""
     target = (Right(lifecycle.right_to(command.to)), name)
     return (target, (Right.OVERRIDE, name)) if command.override else (target,)
 

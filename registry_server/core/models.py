@@ -117,8 +117,8 @@ async def get_for_update(records: Records, request: WriteRequest, right: Right, 
     """Lock a model until the transaction ends, and return it. The caller must have the given right on it.
 
     Raises:
-        ModelNotFound, RightMissing: the model does not exist for the caller, or the caller lacks the right.
-        ModelTombstoned: it has a tombstone.
+        ModelNotFound, RightMissing: the caller may not read the model, or lacks the right.
+        ModelTombstoned: the model has a tombstone.
     """
     request.caller.check_right(right, name)
     model = await records.models.lock(name)
@@ -132,8 +132,8 @@ async def get_usable(records: Records, caller: Caller, right: Right, name: str) 
     """Return a model without a tombstone; do not lock it. The caller must have the given right on it.
 
     Raises:
-        ModelNotFound, RightMissing: the model does not exist for the caller, or the caller lacks the right.
-        ModelTombstoned: it has a tombstone.
+        ModelNotFound, RightMissing: the caller may not read the model, or lacks the right.
+        ModelTombstoned: the model has a tombstone.
     """
     caller.check_right(right, name)
     model = await records.models.find(name)

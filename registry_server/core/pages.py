@@ -25,8 +25,9 @@ _STEP = 100
 def window(limit: int, page_token: str | None, scope: tuple[Any, ...], place: Any) -> Window:
     """Return the window that a page request selects: its order, its size, and the entry after which it begins.
 
-    `scope` identifies the list by its filters and its order; `place` is the type of its sort values. The checksum
-    detects mistakes only: a client can forge a token with a valid checksum, but not with values of another type.
+    `scope` identifies the list by its filters and its order; `place` is the type of the sort values in its page tokens.
+    The checksum detects mistakes only: a client can forge a token with a valid checksum, but not with values of another
+    type.
 
     Raises:
         NumberOutOfRange: the limit is too small or too large.
@@ -52,7 +53,7 @@ async def collect(
     scope: tuple[Any, ...],
     key: Callable[[T], tuple[str | int, ...]],
 ) -> Page[T]:
-    """Read one page, and end it early before its rows exceed 4 MiB as JSON.
+    """Read one page; end the page early if its rows would exceed 4 MiB as JSON.
 
     `fetch` returns the rows of a window, and one more row if there is a next page. The function reads a hundred rows
     first, and then as many rows as will probably fit, because reading a whole page of large rows would be wasted work.

@@ -109,7 +109,7 @@ async def append_part(
     """Append the next part to an upload; the last part publishes the blob.
 
     Raises:
-        UploadNotFound, UploadLost: the caller has no such upload, or its earlier bytes are lost.
+        UploadNotFound, UploadLost: the caller has no such upload, or the bytes of its earlier parts are lost.
         UploadOutOfStep: the part does not begin where the previous part ended.
         UploadPartInFlight: another part of the upload is being received.
     """

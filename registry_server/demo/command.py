@@ -1,4 +1,4 @@
-"""`registry-server demo`: start a server on loopback, run the scenario, and leave the server running to try it."""
+"""`registry-server demo`: start a server on loopback, run the scenario, and let users try the running server."""
 
 import io
 import shutil
@@ -25,14 +25,16 @@ _EXTRA: Final = frozenset({"currency_converter", "numpy", "sklearn", "skops"})
 
 
 class CannotStart(Exception):
-    """The demo cannot start; the message gives the cause and a remedy."""
+    """The error if the demo cannot start; the message contains the cause and a remedy."""
 
 
 def main(exit_after: bool, data: Path | None, port: int) -> int:  # noqa: FBT001 - only the command line calls it
-    """Run the demo and, unless `exit_after`, serve until Ctrl-C; return the exit status, 1 if the demo cannot start.
+    """Run the demo; then, unless `exit_after`, serve until Ctrl-C.
 
-    The registry's folder is `data`, which must be new or empty and stays; by default it is a temporary folder that is
-    removed at the end. Port 0 means any free port.
+    Return the exit status, which is 1 if the demo cannot start.
+
+    The registry's folder is `data`, which must be new or empty, and which is not removed. By default, it is a temporary
+    folder that is removed at the end. Port 0 selects any free port.
     """
     screen = _screen()
     try:

@@ -73,7 +73,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class FeatureRow:
-    """The inputs of one prediction, known once the rate of `as_of` is out."""
+    """The inputs of one prediction, which are known as soon as the rate of the day `as_of` is published."""
 
     as_of: dt.date
     names: tuple[str, ...]
@@ -81,7 +81,7 @@ class FeatureRow:
 
 
 def euro_rates(currency: str) -> Rates:
-    """Read the daily rates of one currency against the euro since 1999, or since the bank began to quote it.
+    """Read the daily rates of one currency against the euro, since 1999 or since the bank's first rate of the currency.
 
     Raises:
         ValueError: the bank's file has no column of that name.
@@ -103,7 +103,7 @@ def euro_rates(currency: str) -> Rates:
 
 
 def feature_matrix(names: Sequence[str], rates: Rates) -> Floats:
-    """Compute features, one row per day and one column per name; a row depends only on rates up to its own day.
+    """Compute features, with one row per day and one column per name. A row depends only on rates up to its own day.
 
     `log_return_n` is the log return over n trading days; `log_volatility_n` is the log of the root mean square of the
     last n daily log returns (never below `SMALLEST_MOVE`). The first n rows are NaN.

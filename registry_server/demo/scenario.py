@@ -37,7 +37,10 @@ PRINCIPALS: Final = (
 
 
 def run(screen: Console, admin: RegistryConfig, folder: Path) -> None:
-    """Run all steps on an empty registry, each service with its own token; the services' files go to `folder`."""
+    """Run all steps on an empty registry.
+
+    Each service has its own token; the files of all services are written to `folder`.
+    """
     rates = euro_rates("USD")
     configs = _admin(screen, admin)
     _workbench(screen, configs[Role.WORKBENCH], rates, folder / "workbench")

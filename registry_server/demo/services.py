@@ -1,4 +1,7 @@
-"""The work of the four services in the demo, by their adapters; these functions return results and do not print."""
+"""The work of the four services in the demo, done with their adapters.
+
+These functions return results and do not print.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -106,7 +109,7 @@ def set_policies(admin: ModelRegistry) -> None:
 
 
 def promote_without_right(workbench: Workbench, version: ModelVersion) -> Refusal:
-    """Let the workbench promote its own version, which it may not, and return the refusal."""
+    """Try to promote a version as the workbench that registered it and lacks the right; return the refusal."""
     try:
         workbench.versions.transition(
             version.model, version.version, ModelStage.PRODUCTION, reason="it is mine", revision=version.revision
@@ -117,7 +120,7 @@ def promote_without_right(workbench: Workbench, version: ModelVersion) -> Refusa
 
 
 async def promote_unstaged(integration: Integration) -> Refusal:
-    """Let integration promote a version that never was in staging, and return the refusal."""
+    """Try to promote a version that never was in staging, as integration; return the refusal."""
     fresh = await integration.resolve(f"models:/{DIRECTION}/{ModelStage.DEVELOPMENT}")
     try:
         await integration.promote(fresh, reason="it cannot wait")
@@ -127,7 +130,7 @@ async def promote_unstaged(integration: Integration) -> Refusal:
 
 
 async def promote(integration: Integration) -> list[Promotion]:
-    """Promote both candidates of both models, the better one last, so that it replaces the other."""
+    """Promote the two candidates of each model. The better candidate is promoted last, so it replaces the other one."""
     done = []
     for name in MODELS:
         incumbent = None
@@ -159,7 +162,7 @@ def audit(registry: ModelRegistry) -> list[Event]:
 
 
 def has_skill(version: ModelVersion) -> bool:
-    """Return whether the verdict in the version's description, computed when it was trained, finds any skill."""
+    """Return whether a version has skill, according to the verdict that its training has written to its description."""
     return not version.description.startswith("No skill")
 
 

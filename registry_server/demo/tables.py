@@ -1,4 +1,4 @@
-"""The rich tables of the demo; they fit 80 columns and do not depend on colours."""
+"""The tables that the demo prints with rich; they fit 80 columns and are readable without colours."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -76,7 +76,7 @@ def refusal(refused: Refusal) -> Padding:
 
 
 def promotions(done: Iterable[Promotion]) -> Table:
-    """Return a table of promotions, in their order, with the stages of all versions after each."""
+    """Return a table of promotions in their order, with the stages of all versions after each promotion."""
     table = _table("promoted", "reason", "versions afterwards")
     for promotion in done:
         stages = [_stage(version, promotion) for version in promotion.versions]

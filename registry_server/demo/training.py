@@ -119,7 +119,7 @@ def train(recipe: Recipe, rates: Rates, *, seed: int) -> TrainedVersion:
     """Fit one version on the rates before `HOLDOUT_FROM`, and score it on the days from then on.
 
     The same rates and seed give the same coefficients. These solvers use no random numbers; the seed is passed on and
-    recorded for solvers that do.
+    recorded for solvers that use them.
     """
     task = _TASKS[recipe.model]
     past = _examples(recipe, rates.before(HOLDOUT_FROM), since=dt.date.min)
@@ -157,7 +157,10 @@ def save(estimator: Pipeline, path: Path) -> None:
 
 
 def direction_verdict(metrics: Mapping[str, float]) -> str:
-    """Return the verdict: skill is an accuracy above the best naive rule and over two standard errors above a coin."""
+    """Return the verdict on a classifier.
+
+    It has skill if its accuracy is above the best naive rule, and more than two standard errors above a coin.
+    """
     accuracy, error = metrics["accuracy"], metrics["accuracy_standard_error"]
     rules = {"always down": metrics["always_down_accuracy"], "as yesterday": metrics["yesterday_accuracy"]}
     best = max(rules, key=lambda rule: rules[rule])
@@ -174,7 +177,7 @@ def direction_verdict(metrics: Mapping[str, float]) -> str:
 
 
 def volatility_verdict(metrics: Mapping[str, float]) -> str:
-    """Return the verdict: a forecast has skill if it beats the last value and the mean of the training days.
+    """Return the verdict on a forecast, which has skill if it beats the last value and the mean of the training days.
 
     It beats another forecast if its mean squared error is lower by more than two standard errors of the difference.
     The metrics `<baseline>_t` are these differences, in standard errors. Source: F. X. Diebold and R. S. Mariano,

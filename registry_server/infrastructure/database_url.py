@@ -1,7 +1,7 @@
 """The address of a PostgreSQL database, parsed before any driver sees it: no message may contain a part of it.
 
-A password with a special character moves the borders between the parts of a URL. The driver then reads a piece of the
-password as a host, a port or a database, and prints it in its error.
+If a password contains a special character that is not encoded, a driver splits the URL at the wrong places. The driver
+then reads a piece of the password as a host, a port or a database, and prints this piece in its error.
 """
 
 import re
@@ -25,11 +25,14 @@ _ENCODE: Final = (
 
 
 class InvalidDatabaseUrl(ValueError):
-    """A database URL that cannot be parsed; the message contains no part of it, as any part may be of the password."""
+    """The error for a malformed database URL.
+
+    It contains no part of the URL, because any part may belong to the password.
+    """
 
 
 class DatabaseUrl(NamedTuple):
-    """The decoded parts of a database URL, and the same URL with everything encoded that a driver could misread."""
+    """The decoded parts of a database URL, and the same URL with all special characters percent-encoded."""
 
     user: str
     hosts: str
@@ -38,7 +41,7 @@ class DatabaseUrl(NamedTuple):
 
     @property
     def display_name(self) -> str:
-        """The database and its host, for messages and for the marker of the store; never the password."""
+        """The name of the database and its host, for messages and for the marker of the store; never the password."""
         return f"{self.database or self.user or 'the default database'} at {self.hosts or 'the default host'}"
 
     @property
@@ -79,7 +82,7 @@ class DatabaseUrl(NamedTuple):
 
 
 def _split(text: str, ends: str) -> tuple[str, str]:
-    """Split before the first character of `ends`."""
+    """Split a text before the first character that is in `ends`; return both parts."""
     end = next((index for index, character in enumerate(text) if character in ends), len(text))
     return text[:end], text[end:]
 

@@ -1,4 +1,4 @@
-"""The differences between the engines: all SQL is written once, with `?1` and in SQLite's dialect."""
+"""Translates SQL for each engine: all statements are written once, in SQLite's dialect with placeholders like `?1`."""
 
 import re
 from functools import lru_cache

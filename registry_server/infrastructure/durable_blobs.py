@@ -1,7 +1,7 @@
 """Blobs under their final names: published durably, read, verified, quarantined, moved to the trash and back.
 
-A file is published in this order, and each step is one system call of its own: fsync of the file, mkdir of its folder,
-fsync of the folder above, link without replacing, fsync of the folder, unlink of the name in staging.
+To publish a file, the store makes these system calls in this order: fsync of the file, mkdir of its folder, fsync of
+the folder above, link without replacing, fsync of the folder, unlink of the name in staging.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from registry_server.threads import run_in_thread
 
 
 class DurableBlobs:
-    """Files named by the SHA-256 of their bytes; a file with its name is whole, and the name survives a power cut.
+    """Files named by the SHA-256 of their bytes. A file with such a name is complete and survives a power failure.
 
     ```
     root/sha256/ab/abcd…       published blobs
@@ -35,17 +35,17 @@ class DurableBlobs:
         self._quarantine = root / "quarantine"
         self._trash = root / "trash"
         self._durable_folders: set[Path] = set()
-        # Held while a file is replaced or quarantined: otherwise quarantine could take the good replacement.
+        # Held while a file is replaced or quarantined: otherwise the good replacement could be moved to quarantine.
         self._replace_lock = threading.Lock()
 
     def has_blob(self, sha256: str, size: int) -> bool:
-        """Return whether a file of that size is published under the digest; fast enough for the event loop."""
+        """Return whether a file with that digest and size is published; fast enough to run on the event loop."""
         with translate_disk_errors(), contextlib.suppress(FileNotFoundError):
             return os.stat(self._path(sha256)).st_size == size
         return False
 
     def read_chunks(self, sha256: str, start: int, length: int) -> Generator[bytes, None, None]:
-        """Yield `length` bytes of a blob from `start` on, in chunks of 1 MiB."""
+        """Yield `length` bytes of a blob in chunks of 1 MiB, beginning at offset `start`."""
         # Opened at the first chunk, so that no file stays open for a client that disconnects before it.
         with self._path(sha256).open("rb", buffering=0) as file:
             file.seek(start)
@@ -56,10 +56,10 @@ class DurableBlobs:
     async def verify(self, sha256: str, bytes_per_s: float = 0.0) -> str | None:
         """Hash the stored bytes. Return None if they match, otherwise an id of the damaged file for `quarantine`.
 
-        The id of a lost file is "lost". At most `bytes_per_s` are read in a second, if it is not 0.
+        The id of a lost file is "lost". Read at most `bytes_per_s` bytes per second; 0 means no limit.
 
         Raises:
-            StorageUnavailable: the disk does not return the bytes.
+            StorageUnavailable: the disk cannot read the bytes.
         """
         digest = hashlib.sha256()
         with translate_disk_errors(), contextlib.suppress(FileNotFoundError):
@@ -73,7 +73,7 @@ class DurableBlobs:
         return "lost"
 
     async def sync_restored_blob(self, sha256: str) -> None:
-        """Sync a file that an operator put back by hand; do nothing if it is gone again."""
+        """Sync a file that an operator restored by hand; do nothing if the file is missing."""
 
         def sync() -> None:
             descriptor = os.open(self._path(sha256), os.O_RDONLY)
@@ -107,7 +107,7 @@ class DurableBlobs:
             os.utime(self._trash / sha256)
 
     def restore_from_trash(self, sha256: str) -> bool:
-        """Move the file back from the trash; return False if it is not there or the blob has a file already."""
+        """Move the file back from the trash. Return False if the trash lacks it, or if the blob has a file already."""
         with translate_disk_errors():
             try:
                 os.link(self._trash / sha256, self._path(sha256))
@@ -119,13 +119,13 @@ class DurableBlobs:
         return True
 
     def purge(self, sha256: str) -> None:
-        """Delete a file in the trash for good."""
+        """Delete a file from the trash permanently."""
         with translate_disk_errors():
             os.unlink(self._trash / sha256)
             sync_folder(self._trash)
 
     def list_published(self, prefix: str) -> Iterator[tuple[str, int, float]]:
-        """Yield digest, size and age in seconds of the blobs whose digest begins with two digits, in order."""
+        """Yield digest, size and age in seconds of each blob whose digest begins with the two digits of `prefix`."""
         now = time.time()
         with translate_disk_errors(), contextlib.suppress(FileNotFoundError):
             for name in sorted(os.listdir(self._blobs / prefix)):
@@ -134,7 +134,7 @@ class DurableBlobs:
                     yield name, about.st_size, now - about.st_ctime
 
     def list_trash(self) -> Iterator[tuple[str, int, float]]:
-        """Yield digest, size and age in seconds of the files in the trash, in order."""
+        """Yield digest, size and age in seconds of each file in the trash, sorted by digest."""
         now = time.time()
         with translate_disk_errors():
             for name in sorted(os.listdir(self._trash)):
@@ -145,13 +145,13 @@ class DurableBlobs:
         return self._blobs / sha256[:2] / sha256
 
     def _publish_durably(self, descriptor: int, staged: Path, sha256: str, stop: threading.Event | None = None) -> None:
-        """Give a staged file its final name, durably, in place of a damaged file with that name."""
+        """Give a staged file its final name durably; replace a damaged file with that name."""
         os.fsync(descriptor)
         final = self._path(sha256)
         if final.parent not in self._durable_folders:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(final.parent, 0o700)
-            # Also if the folder exists: the process that made it may have died before it synced the name.
+            # Done even if the folder exists: the process that made it may have died before it synced the name.
             sync_folder(self._blobs)
             self._durable_folders.add(final.parent)
         try:
@@ -174,7 +174,7 @@ class DurableBlobs:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
+    """Sync a folder, so that the names of the files in it survive a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -183,13 +183,16 @@ def sync_folder(folder: Path) -> None:
 
 
 def _sync_if_sound(path: Path, sha256: str, stop: threading.Event | None = None) -> bool:
-    """Sync a published file if its bytes match the digest: the process that published it may have died before that."""
+    """Sync a published file if its bytes match the digest, and return whether they match.
+
+    The process that published the file may have died before it synced it.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         try:
             sound: bool = hash_file(descriptor, os.fstat(descriptor).st_size, stop).hexdigest() == sha256
         except OSError:
-            # Bytes that the disk does not return are replaced by the received ones.
+            # If the disk cannot read the bytes, the received bytes replace them.
             return False
         os.fsync(descriptor)
     finally:

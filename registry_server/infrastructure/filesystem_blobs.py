@@ -1,4 +1,4 @@
-"""The blob store in a folder: receives bytes into staging or into uploads, checks their digest and publishes them."""
+"""The blob store in a folder: writes received bytes to staging or uploads, checks their digest, and publishes them."""
 
 import asyncio
 import contextlib
@@ -29,8 +29,8 @@ class FilesystemBlobs(DurableBlobs):
     """A folder that receives blobs and stores them.
 
     ```
-    root/staging/<random>               being received in one request; 0600; removed when the server starts
-    root/uploads/<principal>.<sha256>   being received in parts; 0600; survives a restart, until the upload expires
+    root/staging/<random>               bytes of one request; mode 0600; removed when the server starts
+    root/uploads/<principal>.<sha256>   upload in parts; mode 0600; survives a restart, until the upload expires
     ```
     """
 
@@ -41,7 +41,7 @@ class FilesystemBlobs(DurableBlobs):
         medium_fault: Callable[[], str] = lambda: "",
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """Use the folder `root`; `medium_fault` returns why it is not the right folder, or an empty text."""
+        """Use the folder `root`; `medium_fault` returns why it is the wrong folder, or "" if it is right."""
         super().__init__(root, sleep=sleep)
         self._medium_fault = medium_fault
         self._staging = root / "staging"
@@ -51,7 +51,7 @@ class FilesystemBlobs(DurableBlobs):
         self._upload_digests: dict[str, tuple[int, Any]] = {}
 
     def open_store(self) -> None:
-        """Make the folders and remove files that an earlier process left in staging."""
+        """Create the folders, and remove files that an earlier process left in staging."""
         self._blobs.mkdir(parents=True, exist_ok=True, mode=0o700)
         for folder in (self._staging, self._uploads, self._quarantine, self._trash):
             folder.mkdir(exist_ok=True, mode=0o700)
@@ -88,11 +88,11 @@ class FilesystemBlobs(DurableBlobs):
         return size
 
     async def put_many(self, blobs: Mapping[str, bytes]) -> None:
-        """Check and publish several small blobs in one hop to a thread.
+        """Check and publish several small blobs in a single call to a thread.
 
         Raises:
-            DigestMismatch: one of them has another digest; then none is published.
-            StorageUnavailable: the disk is full or broken; the blobs before are published, but have no row.
+            DigestMismatch: the bytes of a blob do not match its digest; none of the blobs is published.
+            StorageUnavailable: the disk is full or broken; blobs before the failure are published, but have no rows.
         """
 
         def publish() -> None:
@@ -122,24 +122,25 @@ class FilesystemBlobs(DurableBlobs):
         limit: int,
         prefix_sha256: str,
     ) -> int:
-        """Append one part to an upload, durably, and return the length of the upload with it.
+        """Append one part durably to an upload, and return the new length of the upload.
 
-        `start_sha256` is the digest of the bytes before `start`, `prefix_sha256` that of all bytes with the part.
+        `start_sha256` is the digest of the bytes before `start`; `prefix_sha256` is the digest of all bytes up to the
+        end of the part.
 
         Raises:
-            UploadLost: the bytes before `start` are gone or have changed; the client begins the upload again.
-            DigestMismatch: the part has other bytes than announced; the bytes before it stay.
+            UploadLost: the bytes before `start` are lost or have changed; the client must begin the upload again.
+            DigestMismatch: the bytes do not match `prefix_sha256`; the bytes before this part remain stored.
         """
         path = self._uploads / upload
         with translate_disk_errors():
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 if os.fstat(descriptor).st_nlink > 1:
-                    # A process published this file and died before it removed this name. A blob is never written to.
+                    # A process published this file and died before it removed this name. Blobs must not be changed.
                     os.unlink(path)
                     raise errors.UploadLost(start)
                 digest = await self._resume(upload, descriptor, start, start_sha256)
-                # If this part is cut off, the client sends it again, and the parts before need not be hashed again.
+                # If this part is cut off, the client sends it again, and the earlier parts need not be hashed again.
                 self._upload_digests[upload] = (start, digest.copy())
                 size = start + await write_stream(descriptor, digest, group_chunks(chunks), limit)
                 _check_digest(digest.hexdigest(), prefix_sha256, size)
@@ -175,7 +176,7 @@ class FilesystemBlobs(DurableBlobs):
         """Check that the folder exists and belongs to the database.
 
         Raises:
-            StorageUnavailable: it does not; then the absence of a file says nothing about its blob.
+            StorageUnavailable: the folder is missing or belongs to another database, so missing files prove nothing.
         """
         with translate_disk_errors():
             why = self._medium_fault()
@@ -184,7 +185,7 @@ class FilesystemBlobs(DurableBlobs):
             raise errors.BlobStoreMissing from FileNotFoundError(why)
 
     async def _resume(self, upload: str, descriptor: int, start: int, start_sha256: str) -> Any:
-        """Return the running digest of the first `start` bytes; truncate the file to them and seek to its end."""
+        """Truncate the file to its first `start` bytes, seek to its end, and return the running digest."""
         length, digest = self._upload_digests.pop(upload, (0, None))
         # The size is compared too: truncating a lost file to `start` would fill it with zeros.
         if digest is None or not length == start <= os.fstat(descriptor).st_size:
@@ -203,6 +204,6 @@ def _check_digest(actual: str, expected: str, size: int) -> None:
 
 
 async def _in_stoppable_thread(work: Callable[..., T], *args: Any) -> T:
-    """Run work in a thread; when the caller is cancelled, the work ends after its current chunk."""
+    """Run work in a thread; if the caller is cancelled, the work ends after its current chunk."""
     stop = threading.Event()
     return await run_in_thread(work, *args, stop, stop=stop)

@@ -1,8 +1,8 @@
-"""Group commit: use cases run one after the other on the event loop, and a thread commits many of them at once.
+"""Group commit: use cases run one after another on the event loop, and a thread commits many of them together.
 
 Each use case runs in its own SAVEPOINT. Its caller gets the result only after the COMMIT, which includes the fsync.
-Only the COMMIT waits for the disk, so only the COMMIT runs in a thread. Use cases in a thread would make a create
-slower by a third (wake-ups, cold caches) and gain nothing, because the interpreter runs one thread at a time.
+Only the COMMIT waits for the disk, so only the COMMIT runs in a thread. If use cases ran in a thread, creating a model
+would take a third longer (wake-ups, cold caches), without any gain: the interpreter runs one thread at a time.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ class GroupCommit(Generic[R]):
         """Run a use case in a transaction that it shares with others; an exception rolls back this use case only.
 
         Raises:
-            StorageUnavailable: the writer is closed, or the disk failed; then nothing of the use case is stored.
+            StorageUnavailable: the writer is closed, or the disk failed; nothing of the use case is stored.
         """
         if not self.is_alive:
             raise errors.DatabaseClosed
@@ -74,7 +74,7 @@ class GroupCommit(Generic[R]):
         return done
 
     async def close(self) -> None:
-        """Finish the waiting use cases, then end the thread."""
+        """Wait until all waiting use cases are committed, then end the thread."""
         if self._closing is None:
             self._closing = self._loop.create_future()
             if not (self._committing or self._waiting or self._results):
@@ -102,10 +102,10 @@ class GroupCommit(Generic[R]):
                 self._deliver(error)
                 return
         if self._waiting:
-            # Scheduled instead of called, so that reads run in between.
+            # Scheduled instead of called, so that reads can run in between.
             self._next = self._loop.call_soon(self._run_next)
         elif self._results and len(self._results) < self._last_batch and self._closing is None:
-            # Callers of the last commit often write again now; a commit without them delays them by two commits.
+            # Callers of the last commit often write again now. A commit without them would delay them by two commits.
             self._next = self._loop.call_later(self._commit_s, self._run_next)
         else:
             self._commit()
@@ -145,7 +145,7 @@ class GroupCommit(Generic[R]):
                 self._loop.call_soon_threadsafe(self._deliver, failed)
 
     def _deliver(self, failed: BaseException | None) -> None:
-        """Give each caller in the transaction its result, or the failure of the commit."""
+        """Set the result of each use case in the transaction for its caller; if the commit failed, set the failure."""
         if self._raw.in_transaction:
             self._raw.execute("ROLLBACK")
         results, self._results, self._committing = self._results, [], False
@@ -169,10 +169,10 @@ class GroupCommit(Generic[R]):
 
 
 def run_without_suspending(use_case: Awaitable[T]) -> T:
-    """Run a use case whose records never suspend, and return its result.
+    """Run a use case without an event loop, because its records never suspend, and return its result.
 
     Raises:
-        RuntimeError: the use case waited for something else; the error names the functions.
+        RuntimeError: the use case waited for something other than its records; the error lists the functions.
     """
     coroutine = cast("Coroutine[Any, Any, T]", use_case)
     try:
@@ -183,7 +183,7 @@ def run_without_suspending(use_case: Awaitable[T]) -> T:
 
 
 def database_failure(error: BaseException) -> errors.StorageUnavailable:
-    """Build the error for a failed database; nothing was changed."""
+    """Build the error for a failed database, which says that nothing was changed."""
     if isinstance(error, apsw.FullError):
         return errors.StorageFull()
     return errors.DatabaseFailed(error)

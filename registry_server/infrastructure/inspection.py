@@ -1,4 +1,4 @@
-"""Read-only access to a database of either engine, for the operator's tools."""
+"""Read-only access to a SQLite or PostgreSQL database, for the tools of the operator."""
 
 import contextlib
 import os
@@ -27,14 +27,14 @@ _HAS_COLUMN = {
 
 
 class DatabaseUnreadable(RuntimeError):
-    """A database that cannot be read; the message contains the reason."""
+    """The error for a database that cannot be read; the message contains the reason."""
 
 
 @contextlib.asynccontextmanager
 async def open_read_only(file: Path, database_url: str, *, snapshot: bool = False) -> AsyncIterator[Sql]:
     """Open a read-only connection: to PostgreSQL if there is a URL, otherwise to the SQLite file.
 
-    With `snapshot` all reads see the state of one moment, although a server writes meanwhile.
+    With `snapshot`, all reads see the same state, even if a server writes meanwhile.
 
     Raises:
         DatabaseUnreadable: the connection or a later statement fails.
@@ -75,7 +75,7 @@ async def has_history(sql: Sql, engine: Engine) -> bool:
 
 
 async def has_column(sql: Sql, engine: Engine, table: str, column: str) -> bool:
-    """Return whether a table has a column; older schemas lack some."""
+    """Return whether a table has a column; older schemas lack some columns."""
     return await sql.fetch_one(_HAS_COLUMN[engine], table, column) is not None
 
 
@@ -92,7 +92,7 @@ async def pending_steps(sql: Sql, engine: Engine) -> list[str]:
 
 @contextlib.contextmanager
 def _name_damaged_file(file: Path) -> Iterator[None]:
-    """Raise DatabaseUnreadable with the file and a remedy if the database is damaged; SQLite's errors have neither."""
+    """If the database is damaged, raise DatabaseUnreadable with the file and a remedy, which SQLite's errors lack."""
     try:
         yield
     except (apsw.NotADBError, apsw.CorruptError) as error:

@@ -1,4 +1,4 @@
-"""PostgreSQL through asyncpg: each use case has its own transaction, and a read uses any connection of the pool."""
+"""PostgreSQL through asyncpg: each use case runs in its own transaction, and reads use any connection of the pool."""
 
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
@@ -52,7 +52,7 @@ def _translate_overflow() -> Iterator[None]:
 
 
 class Connection:
-    """An asyncpg connection or pool behind the `Sql` protocol."""
+    """An adapter that gives an asyncpg connection or pool the interface `Sql`."""
 
     def __init__(self, raw: Any) -> None:
         self.raw = raw
@@ -107,7 +107,7 @@ class _WaitTracker:
 
 
 class Reader(Connection):
-    """A pool for reads; the loss of the connection becomes StorageUnavailable."""
+    """A connection pool for reads; a lost connection is reported as StorageUnavailable."""
 
     async def fetch_one(self, sql: str, *values: Any) -> Row | None:
         try:
@@ -123,7 +123,7 @@ class Reader(Connection):
 
 
 async def connect(url: str, **settings: str) -> Any:
-    """Open one connection outside the pool, with these server settings."""
+    """Open one connection outside the pool; `settings` are settings of the PostgreSQL session."""
     return await asyncpg.connect(DatabaseUrl.parse(url).url, server_settings=settings)
 
 
@@ -173,11 +173,11 @@ class PostgresDatabase:
         self.read = Records(Reader(self._pool))
 
     async def close(self) -> None:
-        """Close the pool after running statements have ended."""
+        """Wait until running statements have ended, then close the pool."""
         await self._pool.close()
 
     async def write(self, use_case: Callable[[Records], Awaitable[T]]) -> T:
-        """Run a use case in one durable transaction; an exception rolls back all of it.
+        """Run a use case in one durable transaction; an exception rolls back the whole transaction.
 
         After a deadlock or a serialization conflict the use case runs again.
         """
@@ -195,10 +195,10 @@ class PostgresDatabase:
         raise AssertionError("unreachable")
 
     async def ping(self) -> None:
-        """Return if the database server responds.
+        """Check that the database server responds.
 
         Raises:
-            StorageUnavailable: it does not respond.
+            StorageUnavailable: the database server does not respond.
         """
         try:
             await self._pool.fetchval("SELECT 1")
@@ -222,7 +222,7 @@ class PostgresDatabase:
 
 
 async def _skip_reset(raw: Any) -> None:
-    """Skip the statement with which asyncpg resets a connection: it would double the cost of a point read.
+    """Skip the statement with which asyncpg resets a connection, because it would double the cost of a point read.
 
-    Nothing needs a reset: no code changes settings or listens, and locks end with their transaction.
+    No reset is necessary: no code changes session settings or uses LISTEN, and locks end with their transaction.
     """

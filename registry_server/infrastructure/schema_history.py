@@ -1,4 +1,4 @@
-"""The history of the schema: which migrations are applied, and which are pending."""
+"""The schema's history of migrations: finds out which migrations are applied and which are pending."""
 
 import hashlib
 import uuid
@@ -13,7 +13,7 @@ HISTORY_TABLE = (
 
 
 class SchemaMismatch(RuntimeError):
-    """A database that a newer or different version of this software wrote."""
+    """The error for a database that a newer or different version of this software wrote."""
 
 
 def step_name(step: Migration | Row) -> str:
@@ -26,15 +26,17 @@ def step_name(step: Migration | Row) -> str:
 
 
 def history_row(step: Migration) -> tuple[int, str, str]:
-    """Return the row of the history for an applied migration; it contains the digest of the migration's text."""
+    """Return the row that the history gets when a migration is applied: its number, name and the digest of its text."""
     return step.number, step.name, hashlib.sha256(step.text.encode()).hexdigest()
 
 
 def check_history(steps: list[Migration], history: Sequence[Row]) -> list[Migration]:
-    """Return the pending migrations; check that the applied ones (number, name, sha256) are known and unchanged.
+    """Check that the applied migrations are known and unchanged, and return the pending ones.
+
+    Rows of `history` are (number, name, sha256).
 
     Raises:
-        SchemaMismatch: an applied migration is unknown, or its text has changed since.
+        SchemaMismatch: an applied migration is unknown, or its text has changed.
     """
     for applied, known in zip(history, [*steps, *[None] * len(history)], strict=False):
         if known is None or tuple(applied) != history_row(known):
@@ -46,5 +48,5 @@ def check_history(steps: list[Migration], history: Sequence[Row]) -> list[Migrat
 
 
 def new_log_source() -> str:
-    """Return the name of a new event log; each of its events has it as `source`."""
+    """Create a name for a new event log; each event of the log has this name as its `source`."""
     return f"urn:uuid:{uuid.uuid4()}"

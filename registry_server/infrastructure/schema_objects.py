@@ -1,4 +1,4 @@
-"""The tables, indexes and triggers that the migrations create and that the database must still have."""
+"""Checks that the database still has all tables, indexes and triggers that the migrations created."""
 
 import re
 

@@ -30,13 +30,13 @@ SAFE_WAL = "3.51.3"
 
 
 def wal_is_safe(version: str) -> bool:
-    """Return whether that version of SQLite never loses an acknowledged commit in WAL mode."""
+    """Return whether this version of SQLite is free of the bug that can lose an acknowledged commit in WAL mode."""
     found, safe = (tuple(map(int, text.split("."))) for text in (version, SAFE_WAL))
     return found >= safe
 
 
 class Connection:
-    """An apsw connection behind the `Sql` protocol; it never suspends."""
+    """An adapter that gives an apsw connection the interface `Sql`; its methods never suspend."""
 
     def __init__(self, raw: apsw.Connection) -> None:
         self.raw = raw
@@ -97,7 +97,7 @@ class Reader(Connection):
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, run)
         except asyncio.CancelledError:
-            # The caller is gone, and the next list waits for this one.
+            # The caller was cancelled, and the next list waits until this list ends.
             with self._running_lock:
                 if self._running is mine:
                     self._lists.interrupt()
@@ -115,7 +115,7 @@ class Reader(Connection):
 
 
 class SqliteDatabase:
-    """The registry's records in one file, or in memory without a path."""
+    """The registry's records in one SQLite file, or in memory if no path is given."""
 
     read: Records
     source: str
@@ -152,7 +152,7 @@ class SqliteDatabase:
         self._commits = GroupCommit(self._writer.raw, Records(self._writer))
 
     async def close(self) -> None:
-        """Finish the waiting writes, then close."""
+        """Wait until all waiting writes are committed, then close the database."""
         if self._commits is not None:
             await self._commits.close()
         if self._reader is not None:
@@ -161,7 +161,7 @@ class SqliteDatabase:
         self._writer.raw.close()
 
     async def write(self, use_case: UseCase[T]) -> T:
-        """Run a use case in one durable transaction; an exception rolls back all of it."""
+        """Run a use case in one durable transaction; an exception rolls back the whole transaction."""
         if self._path is None:
             with _transaction(self._writer.raw):
                 return run_without_suspending(use_case(Records(self._writer)))
@@ -170,7 +170,7 @@ class SqliteDatabase:
         return await self._commits.write(use_case)
 
     async def ping(self) -> None:
-        """Return if the file can be read and the writer is alive.
+        """Check that the file can be read and that the writer is alive.
 
         Raises:
             StorageUnavailable: the file cannot be read, or the writer has ended.
@@ -209,7 +209,7 @@ class SqliteDatabase:
 
 
 class _transaction:  # noqa: N801 - used like a keyword
-    """BEGIN IMMEDIATE … COMMIT, or ROLLBACK."""
+    """A context manager that begins a transaction and commits it, or rolls it back after an exception."""
 
     def __init__(self, raw: apsw.Connection) -> None:
         self._raw = raw

@@ -1,4 +1,4 @@
-"""Write a stream to a file: a thread hashes and writes some chunks while the next ones arrive from the network."""
+"""Writes a stream to a file: a thread hashes and writes some chunks while the next chunks arrive from the network."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ CHUNK = 1024 * 1024
 
 
 async def group_chunks(chunks: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
-    """Yield the chunks in groups of about 0.5 MiB: one hop to a thread per packet would cost more than the work."""
+    """Yield the chunks in groups of about 0.5 MiB, because a call to a thread for each packet would be expensive."""
     group: list[bytes] = []
     length = 0
     async for chunk in chunks:
@@ -30,7 +30,7 @@ async def group_chunks(chunks: AsyncIterator[bytes]) -> AsyncIterator[list[bytes
 
 
 async def write_stream(descriptor: int, digest: Any, groups: AsyncIterator[list[bytes]], limit: int) -> int:
-    """Write and hash all groups, and return the number of bytes; they are not durable yet.
+    """Write and hash all groups, and return the number of written bytes, which are not durable yet.
 
     Raises:
         BlobTooLarge: there are more than `limit` bytes.
@@ -49,7 +49,7 @@ async def write_stream(descriptor: int, digest: Any, groups: AsyncIterator[list[
             writing = loop.run_in_executor(None, _hash_and_write, descriptor, digest, group)
     finally:
         if writing is not None:
-            # Also after a disconnect or a shutdown: the caller must not close the file while the thread writes.
+            # Done even after a disconnect or at a shutdown: the caller must not close the file while the thread writes.
             try:
                 await wait_until_done(writing)
             finally:
@@ -60,7 +60,7 @@ async def write_stream(descriptor: int, digest: Any, groups: AsyncIterator[list[
 
 
 def _hash_and_write(descriptor: int, digest: Any, group: Sequence[bytes]) -> None:
-    """Hash and write the chunks one by one; joining them first would copy every byte once more."""
+    """Hash and write the chunks one by one, because joining them first would copy every byte once more."""
     for chunk in group:
         digest.update(chunk)
         write_all(descriptor, chunk)
@@ -74,7 +74,7 @@ def write_all(descriptor: int, chunk: bytes) -> None:
 
 
 def hash_file(descriptor: int, length: int, stop: threading.Event | None = None) -> Any:
-    """Return the running digest of the first `length` bytes, or of fewer if `stop` is set meanwhile."""
+    """Return the running digest of the first `length` bytes; stop early if `stop` is set."""
     digest, left = hashlib.sha256(), length
     while left and not (stop is not None and stop.is_set()) and (chunk := os.read(descriptor, min(left, CHUNK))):
         digest.update(chunk)
@@ -84,7 +84,7 @@ def hash_file(descriptor: int, length: int, stop: threading.Event | None = None)
 
 @contextlib.contextmanager
 def translate_disk_errors() -> Iterator[None]:
-    """Raise StorageUnavailable for an error of the disk."""
+    """Translate errors of the disk to StorageUnavailable."""
     try:
         yield
     except OSError as error:
@@ -92,7 +92,7 @@ def translate_disk_errors() -> Iterator[None]:
 
 
 def disk_failure(error: OSError) -> errors.StorageUnavailable:
-    """Build the error for a full or broken disk; nothing of the request was stored."""
+    """Build the error for a full or broken disk, which says that nothing of the request was stored."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return errors.StorageFull()
     return errors.DiskFailed(errno.errorcode.get(error.errno or 0, "unknown error"))

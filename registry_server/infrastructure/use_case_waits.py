@@ -1,7 +1,7 @@
-"""The rule that a use case awaits its records only, enforced at run time for both engines.
+"""Enforces at run time, for both engines, the rule that a use case awaits its records only.
 
-SQLite has one writer and PostgreSQL a few connections. A use case that waits for a thread, a timer or the network
-blocks all other writes; on SQLite it would never continue.
+A use case that waits for a thread, a timer or the network would block other writes, because SQLite has one writer and
+PostgreSQL a few connections. On SQLite, such a use case would never continue.
 """
 
 from collections.abc import Callable, Coroutine, Generator
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def refuse_waiting(use_case: "Coroutine[Any, Any, Any]") -> RuntimeError:
-    """End a use case that waits for something other than its records, and return an error that names the functions."""
+    """End a use case that waits for something other than its records, and return an error that lists the functions."""
     names = []
     inner: Any = use_case
     while hasattr(inner, "cr_await"):
@@ -23,7 +23,7 @@ def refuse_waiting(use_case: "Coroutine[Any, Any, Any]") -> RuntimeError:
 
 
 class WatchedUseCase(Generic[T]):
-    """A use case that may suspend only while `is_waiting` returns True: while its connection waits for the database."""
+    """A use case that may suspend only while `is_waiting` returns True, so only to wait for the database."""
 
     def __init__(self, use_case: "Coroutine[Any, Any, T]", is_waiting: Callable[[], bool]) -> None:
         self._use_case = use_case

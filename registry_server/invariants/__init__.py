@@ -1,1 +1,4 @@
-"""Invariants of folder, engine, database and blobs: start-up requires them, and `doctor` reports them."""
+"""Invariants of folder, engine, database and blobs.
+
+The server does not start if one is broken; `doctor` reports them all.
+"""

@@ -1,4 +1,4 @@
-"""Give a data folder, its blob folder and a database one store id: for a new store, or when an operator adopts one."""
+"""Stores one id in a data folder, its blob folder and a database, if the store is new or an operator adopts it."""
 
 import uuid
 
@@ -13,7 +13,7 @@ from registry_server.settings import Settings
 def choose_store_id(facts: Facts, *, adopt: bool) -> str:
     """Return the id of an existing store, or a new id for a new or an adopted store.
 
-    An adopted store gets a new id, so that copies with the old id are refused from then on.
+    An adopted store gets a new id. From then on, copies with the old id are refused.
     """
     if not adopt and facts.marker is not None:
         return facts.marker.store
@@ -23,7 +23,9 @@ def choose_store_id(facts: Facts, *, adopt: bool) -> str:
 
 
 async def write_store_id(settings: Settings, database: Database, facts: Facts, store: str, *, adopt: bool) -> None:
-    """Write the id to the database and then to the markers; a start after a crash in between writes the markers.
+    """Write the store id to the database and then to the marker files.
+
+    After a crash in between, the next start writes the markers.
 
     Raises:
         InvariantBroken: another server has written another id to the database in the meantime.

@@ -1,16 +1,17 @@
-"""The list of invariants: start-up requires all of them before it changes anything, and `doctor` reports all of them.
+"""The list of invariants. The server checks all of them before it changes anything, and `doctor` reports all of them.
 
 | check          | subject                                                                |
+| -------------- | ---------------------------------------------------------------------- |
 | data folder    | owner and mode of the folder                                           |
 | admin token    | owner, mode and kind of its file                                       |
-| own files      | the same for lock, address, marker and the files of SQLite             |
+| own files      | owner, mode and kind of lock, `server.json`, marker and SQLite files   |
 | blob folder    | owner and mode of the blob folders                                     |
 | engine         | the engine for which the folder was created                            |
 | schema         | the history of migrations in the database                              |
 | store          | the id that data folder, blob folder and database share                |
-| blob store     | presence of the blobs of the database, by a sample                     |
+| blob store     | whether the blobs of the database exist, checked by a sample           |
 
-Only `doctor` runs the checks that read everything (pages, log, every byte).
+Only `doctor` runs the checks that read all pages of the database, the whole log, or all bytes of the blobs.
 """
 
 from collections.abc import Callable, Iterable
@@ -39,7 +40,7 @@ STORE: Final[tuple[Callable[[Facts], Finding], ...]] = (
 
 
 def require(findings: Iterable[Finding]) -> None:
-    """Raise InvariantBroken for the first finding that reports a fault, with its sentence."""
+    """Raise InvariantBroken with the sentence of the first finding that reports a fault."""
     for finding in findings:
         if finding.well is False:
             raise InvariantBroken(finding.found)
@@ -51,15 +52,15 @@ def require_folder(settings: Settings) -> None:
 
 
 def require_files(settings: Settings, *, adopt: bool = False) -> None:
-    """Require the invariants of files; with `adopt` the folder may have been created for another engine."""
+    """Require the invariants of files. With `adopt`, the folder may have been created for another engine."""
     location = StoreLocation(settings)
     require(check(location) for check in FILES if not adopt or check is not files.check_engine)
 
 
 async def require_store(settings: Settings, *, adopt: bool = False, lost: bool = False) -> Facts:
-    """Require the invariants of the database, before anything is written to it, and return the facts.
+    """Require the invariants of the database before anything is written to it; return the facts about the store.
 
-    With `adopt` folder and database may belong to different stores; with `lost` the blobs may be missing too.
+    With `adopt`, folder and database may belong to different stores. With `lost`, the blobs may be missing too.
 
     Raises:
         InvariantBroken: an invariant does not hold.
@@ -74,7 +75,7 @@ async def require_store(settings: Settings, *, adopt: bool = False, lost: bool =
             await pending_steps(sql, location.engine)
             facts = await store_identity.collect_facts(location, sql)
     if adopt and facts.marker is not None and facts.marker.engine != location.engine and not facts.found:
-        # An empty registry would collect the blobs of the other registry as garbage.
+        # An empty registry would delete the blobs of the other registry as garbage.
         require([files.check_engine(location)])
     required = STORE[1:] if adopt else STORE
     require(check(facts) for check in (() if lost else required))
@@ -93,11 +94,11 @@ async def check_store(location: StoreLocation, sql: Sql) -> list[Finding]:
 
 
 async def check_schema(location: StoreLocation, sql: Sql) -> Finding:
-    """Check that no migration is pending; start-up applies pending ones."""
+    """Check that no migration is pending. The server applies pending migrations when it starts."""
     try:
         steps = await pending_steps(sql, location.engine)
     except SchemaMismatch as error:
         return Finding("schema", False, str(error))
     if steps:
-        return Finding("schema", False, f"not applied yet: {', '.join(steps)}: run `registry-server migrate`")
-    return Finding("schema", True, "up to date")
+        return Finding("schema", False, f"not yet applied: {', '.join(steps)}: run `registry-server migrate`")
+    return Finding("schema", True, "the schema is up to date")

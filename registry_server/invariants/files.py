@@ -1,4 +1,4 @@
-"""Checks of the data folder and of the files in it that the server must be able to trust; they change nothing."""
+"""Checks that no other user can change the data folder and the files in it. The checks change nothing."""
 
 import contextlib
 from pathlib import Path
@@ -20,7 +20,7 @@ def check_data_folder(location: StoreLocation) -> Finding:
         return Finding("data folder", False, f"{location.data} does not exist; `registry-server serve` creates it")
     except OSError as error:
         return Finding("data folder", False, _describe(error))
-    return Finding("data folder", True, f"{location.data}, yours alone")
+    return Finding("data folder", True, f"{location.data} belongs to you, and no other user can write to it")
 
 
 def check_admin_token(location: StoreLocation) -> Finding:
@@ -29,7 +29,7 @@ def check_admin_token(location: StoreLocation) -> Finding:
     try:
         read_own(file, most_bytes=_MOST_BYTES, secret=True)
     except FileNotFoundError:
-        return Finding(what, True, "removed, so that nobody can read it")
+        return Finding(what, True, "the file was removed, so nobody can read it")
     except UnsafeFile as error:
         if "can read it" in error.why:
             mode = error.why.partition(",")[0]
@@ -37,11 +37,11 @@ def check_admin_token(location: StoreLocation) -> Finding:
         return Finding(what, False, str(error))
     except OSError as error:
         return Finding(what, False, _describe(error))
-    return Finding(what, True, f"{file}, yours alone")
+    return Finding(what, True, f"no other user can read or replace {file}")
 
 
 def check_own_files(location: StoreLocation) -> Finding:
-    """Check the existing ones of lock, server address, marker and SQLite files."""
+    """Check those of these files that exist: lock, `server.json`, marker, and SQLite's files."""
     companions = [location.file.with_name(f"{location.file.name}{end}") for end in ("-wal", "-shm", "-journal")]
     files = [
         location.data / "lock",
@@ -58,7 +58,7 @@ def check_own_files(location: StoreLocation) -> Finding:
             continue
         except OSError as error:
             return Finding("own files", False, _describe(error))
-    return Finding("own files", True, "regular files that no other user can change")
+    return Finding("own files", True, "all are regular files that no other user can change")
 
 
 def check_blob_folder(location: StoreLocation) -> Finding:
@@ -69,7 +69,7 @@ def check_blob_folder(location: StoreLocation) -> Finding:
                 check_folder(folder)
             except UnsafeFile as error:
                 return Finding("blob folder", False, str(error))
-    return Finding("blob folder", True, f"{location.blobs}, yours alone")
+    return Finding("blob folder", True, f"{location.blobs} belongs to you, and no other user can write to it")
 
 
 def check_engine(location: StoreLocation) -> Finding:
@@ -89,13 +89,13 @@ def check_engine(location: StoreLocation) -> Finding:
             "engine",
             False,
             f"{location.data} belongs to the {found.registry}, but no --database-url is given: "
-            "give the address of that database by --database-url, or another folder by --data",
+            "give the address of that database with --database-url, or another folder with --data",
         )
     return Finding(
         "engine",
         False,
         f"{location.data} belongs to the {found.registry}, and not to {location.database}: "
-        "leave out --database-url and REGISTRY_DATABASE_URL, or give another folder by --data",
+        "leave out --database-url and REGISTRY_DATABASE_URL, or give another folder with --data",
     )
 
 

@@ -1,15 +1,15 @@
-"""The result of one check."""
+"""Findings: the results of checks, for `doctor` and for the start of the server."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-# A sentence lists this many faults; of the others it gives only the number.
+# A sentence lists this number of faults; all others are only counted.
 LISTED = 5
 Progress = Callable[[str], None]
 
 
 class Finding(NamedTuple):
-    """The subject of a check, its verdict (None: could not be checked), and a sentence about what was found."""
+    """The result of one check: its subject, its verdict (None: it could not be checked), and a sentence."""
 
     what: str
     well: bool | None
@@ -17,11 +17,11 @@ class Finding(NamedTuple):
 
 
 class InvariantBroken(RuntimeError):
-    """A fault that keeps the registry from starting; the message is the sentence of `doctor`, with a remedy."""
+    """A fault because of which the registry does not start. The message is the same as in `doctor`, with a remedy."""
 
 
 def list_first(items: Sequence[str], count: int | None = None) -> str:
-    """List the first items, and count the others.
+    """Return a text that lists the first items and counts the others.
 
     >>> list_first(["a", "b", "c", "d", "e", "f"])
     'a; b; c; d; e and 1 more'

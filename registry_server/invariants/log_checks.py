@@ -1,4 +1,4 @@
-"""Comparison of the log with the rows, for `doctor`: finds damaged or edited events and rows, in bounded memory."""
+"""Compares the event log with the rows, for `doctor`: finds damaged or edited events and rows, in bounded memory."""
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -53,7 +53,7 @@ _KINDS: Final = (
 
 
 class _Faults:
-    """The first faults as sentences, and the number of all faults."""
+    """The faults of one check: the first ones as sentences, and the number of all of them."""
 
     def __init__(self, progress: Progress) -> None:
         self.first: list[str] = []
@@ -72,7 +72,7 @@ class _Faults:
 
 
 async def check_log(location: StoreLocation, sql: Sql, progress: Progress) -> AsyncIterator[Finding]:
-    """Check that the schema is complete, that each event is valid, and that the rows follow from the log."""
+    """Check that the schema is complete, that each event is valid, and that the rows are as the events require."""
     lacking = await schema_objects.find_missing(sql, location.engine)
     if lacking:
         yield Finding("shape", False, f"the database lacks {list_first(lacking)}: {_REMEDY}")
@@ -84,12 +84,12 @@ async def check_log(location: StoreLocation, sql: Sql, progress: Progress) -> As
         progress("replaying the log …")
         async for fault in log.check():
             faults.add(fault)
-        yield faults.finding("log", f"{log.last:,} events, each valid and in order")
+        yield faults.finding("log", f"{log.last:,} events are valid and in order")
         faults = _Faults(progress)
         progress("comparing rows with the log …")
         async for fault in _check_rows(sql, store):
             faults.add(fault)
-        yield faults.finding("rows", "equal to the state in the log")
+        yield faults.finding("rows", "the rows are equal to the state in the log")
 
 
 async def _check_rows(sql: Sql, store: TemporaryStore) -> AsyncIterator[str]:
@@ -171,7 +171,7 @@ async def _check_files(sql: Sql, _: TemporaryStore) -> AsyncIterator[str]:
             yield f"the manifest of {label} cannot be read"
             continue
         if [tuple(row) for row in rows] != [(file.path, file.size, file.sha256, file.media_type) for file in files]:
-            yield f"the files of {label} are not those of its manifest"
+            yield f"the file rows of {label} differ from its manifest"
 
 
 class _Manifest(msgspec.Struct):
@@ -187,7 +187,7 @@ async def _check_secrets(sql: Sql, _: TemporaryStore) -> AsyncIterator[str]:
 async def _read_pages(
     sql: Sql, select: str, table: str, columns: Sequence[str], *, source: str = ""
 ) -> AsyncIterator[Row]:
-    """Yield all rows in the order of their key, page by page; the values of the key come first in each row."""
+    """Yield all rows, sorted by their key, and read them page by page; each row begins with the values of the key."""
     named = ", ".join(f"{table}.{column}" for column in columns)
     marks = ", ".join(f"?{place}" for place in range(1, len(columns) + 1))
     statement = f"SELECT {named}, {select} FROM {source or table}"  # noqa: S608 - names of columns

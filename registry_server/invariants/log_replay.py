@@ -1,4 +1,4 @@
-"""Replay of the event log: checks the stored bytes of each event, and computes the state that follows from them.
+"""Replays the event log: checks the stored bytes of each event, and computes the state of all entities from the events.
 
 Memory is bounded by the largest event, because the state is in a temporary file.
 """
@@ -24,13 +24,13 @@ from registry_server.queries.sql import Sql
 
 _PAGE: Final = 200
 _RESERVED: Final = "registry"
-# Fields of an entity that name the actor of the change.
+# Fields of an entity that contain the actor of a change.
 _ACTOR_FIELDS: Final = ("created_by", "updated_by", "approver")
 _ACTION_FIELDS: Final = ("tombstone", "recall")
 
 
 class LogReplay:
-    """The replay of one log into a temporary store."""
+    """The replay of one log; the resulting state is in a temporary store."""
 
     def __init__(self, sql: Sql, store: TemporaryStore) -> None:
         self._sql = sql
@@ -60,7 +60,7 @@ class LogReplay:
         if value != self.last:
             yield f"the log ends with event {self.last}, but the last assigned sequence number is {value}"
         if self._last_at is not None and at < to_micros(self._last_at):
-            yield f"the time of the log is before that of event {self.last}"
+            yield f"the time of the log is before the time of event {self.last}"
 
     async def _check_event(self, sequence: int, body: Any, source: str) -> AsyncIterator[str]:
         if not isinstance(body, bytes):
@@ -86,7 +86,7 @@ class LogReplay:
             yield f"has parts that are missing or cannot be read ({error!r:.200})"
 
     async def _load_documents(self, side: dict[str, Any]) -> None:
-        """Replace references to documents by the documents: values that were too large for their event."""
+        """Replace references to documents by the documents, which are values that were too large for their event."""
         for key, fields in side.items():
             if fields is None:
                 continue
@@ -110,17 +110,17 @@ class LogReplay:
             state = {} if stored is None else stored[1]
             expected = before.get(key)
             if expected is None and stored is not None:
-                yield f"creates {key}, which existed before"
+                yield f"creates {key}, which already existed"
             for name, value in (expected or {}).items():
                 if stored is None or state.get(name, _default(key, name)) != value:
-                    yield f"has for {key} another earlier value of {name} than the events before"
+                    yield f"has for {key} an earlier value of {name} that differs from the previous events"
             if fields is None:
                 self._store.pop("state", key)
                 continue
             yield from _check_actor(event, key, fields, created=stored is None)
             self._store.put("state", key, sequence, {**initial_fields(key), **state, **fields})
         if self._store.get("state", f"principals/{event.actor}") is None and event.actor != _RESERVED:
-            yield f"names the actor {event.actor!r:.100}, which was not a principal then"
+            yield f"has the actor {event.actor!r:.100}, which was not a principal then"
         model = timeline.parse_model(event.subject)
         if model is None:
             return
@@ -173,7 +173,7 @@ def _check_actor(event: CloudEvent, key: str, fields: dict[str, Any], *, created
     named += [fields[name]["by"] for name in _ACTION_FIELDS if fields.get(name)]
     for actor in named:
         if actor != event.actor:
-            yield f"names the actor {event.actor!r:.100}, but {key} names {actor!r:.100}"
+            yield f"has the actor {event.actor!r:.100}, but {key} has {actor!r:.100}"
 
 
 def _default(key: str, name: str) -> Any:

@@ -19,7 +19,11 @@ _CONCLUSIVE_SAMPLE: Final = 10
 
 
 class Facts(NamedTuple):
-    """The ids in folders and database, and a sample of blobs: `sampled` were checked, and `found` of them exist."""
+    """Data from which the checks see whether folders and database belong to one store.
+
+    These are the markers of the data folder and of the blob folder, the identity that the database has stored, and a
+    sample of blobs: `sampled` is their number, and `found` is the number of those that exist.
+    """
 
     location: StoreLocation
     data: StoreMarker | None
@@ -32,19 +36,19 @@ class Facts(NamedTuple):
 
     @property
     def marker(self) -> StoreMarker | None:
-        """The marker of the data folder, otherwise that of the blob folder."""
+        """The marker of the data folder, or the marker of the blob folder if the data folder has none."""
         return self.data or self.blobs
 
     @property
     def bytes_missing(self) -> bool:
-        """True if the blobs of the database are missing as a whole, in contrast to single damaged files."""
+        """True if all or most blobs of the database are missing, and not only single files."""
         if not self.sampled:
             return False
         return not self.files or (self.sampled >= _CONCLUSIVE_SAMPLE and self.found * 2 < self.sampled)
 
 
 async def collect_facts(location: StoreLocation, sql: Sql | None) -> Facts:
-    """Collect the facts; `sql` is None for a database that does not exist yet."""
+    """Read the facts from folders and database; `sql` is None if the database does not exist yet."""
     stored, events, sample = None, False, list[str]()
     if sql is not None and await inspection.has_history(sql, location.engine):
         stored = await StoreRecords(sql).find()
@@ -64,7 +68,7 @@ async def collect_facts(location: StoreLocation, sql: Sql | None) -> Facts:
 
 
 async def _sample(sql: Sql, quarantine: bool) -> list[str]:  # noqa: FBT001 - there is only one caller
-    """Return the digests of some blobs, spread over all prefixes, without those in quarantine."""
+    """Return the digests of some blobs of each prefix; blobs in quarantine are left out."""
     also = "AND quarantined_at IS NULL " if quarantine else ""
     statement = f"SELECT sha256 FROM blobs WHERE sha256 >= ?1 {also}ORDER BY sha256 LIMIT {_SAMPLES_PER_PREFIX}"  # noqa: S608 - constants
     found = set[str]()
@@ -74,7 +78,7 @@ async def _sample(sql: Sql, quarantine: bool) -> list[str]:  # noqa: FBT001 - th
 
 
 def _has_files(location: StoreLocation) -> bool:
-    """Return whether there is at least one folder for blobs, even if its blobs are lost."""
+    """Return whether the blob folder has at least one folder for blobs, even if the blobs in it are lost."""
     try:
         return any(len(folder.name) == 2 for folder in (location.blobs / "sha256").iterdir())  # noqa: PLR2004 - two digits
     except (FileNotFoundError, NotADirectoryError):
@@ -92,7 +96,7 @@ def check_identity(facts: Facts) -> Finding:
 
 
 def check_blobs_present(facts: Facts) -> Finding:
-    """Check that the blobs of the database exist as a whole; single ones may be damaged."""
+    """Check that most blobs of the database exist; single blobs may be missing or damaged."""
     if facts.bytes_missing:
         return Finding(
             "blob store",
@@ -108,7 +112,7 @@ def check_blobs_present(facts: Facts) -> Finding:
 
 
 def _folders_differ(facts: Facts) -> str:
-    """Refuse a data folder and a blob folder of different stores."""
+    """Return a fault if data folder and blob folder belong to different stores, otherwise an empty text."""
     if facts.data is None or facts.blobs is None or facts.data.store == facts.blobs.store:
         return ""
     return (
@@ -118,29 +122,32 @@ def _folders_differ(facts: Facts) -> str:
 
 
 def _database_differs(facts: Facts) -> str:
-    """Refuse the folder of one store with the database of another store."""
+    """Return a fault if data folder and database belong to different stores, otherwise an empty text."""
     if facts.marker is None or facts.stored is None or facts.marker.store == facts.stored.store:
         return ""
     return (
         f"{facts.location.data} belongs to the {facts.marker.registry}, and the database {facts.location.database} "
-        f"to registry {facts.stored.store[:8]} with the folder {facts.stored.folder}: name the folder and the "
-        f"database of one registry; after a restore from a backup, run {facts.location.adopt_command}"
+        f"to registry {facts.stored.store[:8]} with the folder {facts.stored.folder}: give the folder and the "
+        f"database of the same registry; after a restore from a backup, run {facts.location.adopt_command}"
     )
 
 
 def _database_is_another(facts: Facts) -> str:
-    """Refuse the folder of a known store with a database that is new or has none of these blobs."""
+    """Return a fault if the folder has a store id and the database has none, otherwise an empty text.
+
+    An older database without an id is accepted if the folder contains its blobs.
+    """
     if facts.marker is None or facts.stored is not None or (facts.events and facts.found):
         return ""
     return (
         f"{facts.location.data} belongs to the {facts.marker.registry}, and the database {facts.location.database} "
         "is new or belongs to another folder: restore the database from a backup, or give the address of the right "
-        f"one; if both belong together, run {facts.location.adopt_command}"
+        f"database; if folder and database belong together, run {facts.location.adopt_command}"
     )
 
 
 def _folder_is_another(facts: Facts) -> str:
-    """Refuse a shared database with another folder than its own."""
+    """Return a fault if the database in PostgreSQL belongs to another folder, otherwise an empty text."""
     if facts.location.engine == "sqlite" or facts.stored is None or facts.stored.folder == facts.location.folder:
         return ""
     return (
@@ -151,21 +158,21 @@ def _folder_is_another(facts: Facts) -> str:
 
 
 def _never_marked(facts: Facts) -> str:
-    """Refuse a first start if folder or database evidently belongs to another registry."""
+    """Return a fault if the folder or the database without an id evidently belongs to another registry, or ""."""
     if facts.marker is not None or facts.stored is not None or facts.found:
         return ""
     if facts.files and not facts.sampled and not facts.events:
         return (
             f"{facts.location.blobs} contains blobs, but the database {facts.location.database} is new: the folder "
-            "belongs to another registry, perhaps in PostgreSQL: give the address of its database by "
-            "--database-url, or another folder by --data; if it belongs to no other registry, run "
+            "belongs to another registry, perhaps in PostgreSQL: give the address of its database with "
+            "--database-url, or another folder with --data; if it belongs to no other registry, run "
             f"{facts.location.adopt_command}"
         )
     if facts.location.engine == "postgres" and facts.location.file.exists():
         return (
-            f"{facts.location.data} contains a registry in SQLite, but --database-url names "
+            f"{facts.location.data} contains a registry in SQLite, but --database-url is the address of "
             f"{facts.location.database}: leave out --database-url and REGISTRY_DATABASE_URL, or give another folder "
-            "by --data"
+            "with --data"
         )
     return ""
 

@@ -1,4 +1,4 @@
-"""The location of a store: the folders and the database of one set of settings."""
+"""The location of a store: the folders and the database that the settings select."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from registry_server.settings import Settings
 
 
 class StoreLocation:
-    """Paths of the data folder, blob folder and database, and their names in messages and commands."""
+    """Paths of the data folder, the blob folder and the database, and how messages and commands display them."""
 
     def __init__(self, settings: Settings) -> None:
         self.data: Path = settings.data.absolute()
@@ -25,10 +25,10 @@ class StoreLocation:
 
     @property
     def options(self) -> str:
-        """The command-line options for this store, without the password of the database."""
+        """The command-line options that select this store, without the password of the database."""
         return f"--data {self.data}" + (" --database-url …" if self.database_url else "")
 
     @property
     def adopt_command(self) -> str:
-        """The command that makes folder and database one store."""
+        """The command with which an operator makes folder and database one store."""
         return f"`registry-server store adopt {self.options}`"

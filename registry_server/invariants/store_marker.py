@@ -1,4 +1,4 @@
-"""The marker file `store.json` in the data folder and in the blob folder; it names their database."""
+"""Reads and writes `store.json`, a marker in the data folder and in the blob folder: it contains their store's id."""
 
 from pathlib import Path
 from typing import Final, Literal
@@ -29,11 +29,11 @@ class StoreMarker(msgspec.Struct, frozen=True):
 
 
 class InvalidMarker(ValueError):
-    """A file `store.json` that this product did not write."""
+    """The error for a file `store.json` that this product did not write."""
 
 
 def for_settings(settings: Settings, store: str) -> StoreMarker:
-    """Return the marker of a store with the database of these settings."""
+    """Return the marker for the store with that id and the database of these settings."""
     if settings.database_url:
         return StoreMarker(store, "postgres", DatabaseUrl.parse(settings.database_url).display_name)
     return StoreMarker(store, "sqlite", SQLITE_FILE)
@@ -43,7 +43,7 @@ def read(folder: Path) -> StoreMarker | None:
     """Read the marker of a folder; return None if the file does not exist.
 
     Raises:
-        InvalidMarker: the file has other content.
+        InvalidMarker: the content of the file is not a marker.
         UnsafeFile: another user controls the file.
     """
     try:
@@ -55,13 +55,13 @@ def read(folder: Path) -> StoreMarker | None:
 
 
 def write(folder: Path, marker: StoreMarker) -> None:
-    """Write the marker of a folder durably, unless it is there already."""
+    """Write the marker of a folder durably, unless the folder already has the same marker."""
     if read_or_none(folder) != marker:
         replace_own(folder / NAME, msgspec.json.encode(marker) + b"\n")
 
 
 def read_or_none(folder: Path) -> StoreMarker | None:
-    """Read the marker of a folder; return None also if the file is invalid or cannot be read."""
+    """Read the marker of a folder; return None if the file is missing or invalid, or cannot be read."""
     try:
         return read(folder)
     except (InvalidMarker, OSError):
@@ -69,7 +69,7 @@ def read_or_none(folder: Path) -> StoreMarker | None:
 
 
 def blob_folder_fault(blobs: Path, store: str) -> str:
-    """Return why a folder is not the blob folder of the store, as a sentence, or an empty text if it is.
+    """Return a sentence that says why a folder is not the blob folder of the store, or "" if it is.
 
     Raises:
         OSError: the marker cannot be read.

@@ -136,7 +136,7 @@ class VersionRecords(Queries):
         return [row[0] for row in rows]
 
     async def list_metrics(self, model: str) -> frozenset[str] | None:
-        """Return the names of all metrics of versions that are not tombstoned; None without such versions."""
+        """Return the names of all metrics of versions that are not tombstoned; None if all versions are tombstoned."""
         rows = await self._sql.fetch("SELECT metrics FROM versions WHERE model = ?1 AND tombstone IS NULL", model)
         return frozenset(name for row in rows for name in msgspec.json.decode(row[0])) if rows else None
 

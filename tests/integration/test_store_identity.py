@@ -264,7 +264,7 @@ def test_bytes_of_another_registry_are_refused(on_sqlite: Place, template: Path,
     shutil.copytree(template / "blobs", on_sqlite.data / "blobs")
     for file in other.data.glob("registry.sqlite3*"):
         shutil.copy(file, on_sqlite.data)
-    assert "name the folder and the database of one registry" in on_sqlite.refusal()
+    assert "give the folder and the database of the same registry" in on_sqlite.refusal()
 
 
 def test_a_registry_of_an_older_version_gets_its_identity(place: Place) -> None:

@@ -174,7 +174,7 @@ def test_the_admin_token_is_sent_only_to_this_machine(data: Path, url: str) -> N
     with running(settings(data)):
         Announcement(url, os.getpid()).write(data)
         done = operate("token", "list", "--data", data, status=1)
-        assert "server.json names an address that is not on this machine" in done.stderr.replace("\n", " ")
+        assert "server.json contains an address that is not on this machine" in done.stderr.replace("\n", " ")
         found = json.loads(operate("doctor", "--data", data, "--json", status=1).stdout)
         assert "not on this machine" in next(one["found"] for one in found if one["what"] == "lock")
 

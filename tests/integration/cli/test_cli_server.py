@@ -72,7 +72,7 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
         with Serving(tmp_path) as second:
             assert not second.started()
         assert second.process.returncode == 1
-        assert second.stderr_text.startswith(f"✗ another process owns {tmp_path}: stop it")
+        assert second.stderr_text.startswith(f"✗ another process owns {tmp_path}: stop that process")
         assert second.stderr_text.count("\n") == 1
         assert Announcement.read(tmp_path) == Announcement(first.url, first.process.pid)
         assert first.end() == 0

@@ -148,7 +148,7 @@ def junk(data: Path) -> None:
         (open_token, "admin token file", "has mode 0644: chmod 600", []),
         (share_token, "admin token file", "has mode 0640: chmod 600", []),
         (open_folder, "data folder", "has mode 0755; other users can enter it: chmod 700", []),
-        (forget_steps, "schema", "not applied yet: 0001_", []),
+        (forget_steps, "schema", "not yet applied: 0001_", []),
         (foreign_steps, "schema", "migration 9999_later, which this version does not know", []),
         (dangle, "integrity, rows", "references a missing row", []),
         (junk, "database", "registry.sqlite3 is damaged (file is not a database): keep a copy", []),
@@ -188,7 +188,7 @@ def test_uploads_orphans_and_trash_are_counted(data: Path) -> None:
         folder.mkdir(exist_ok=True)
         (folder / ("ab" * 32)).write_bytes(b"stray")
     findings = found(data, status=0)
-    assert findings["uploads"]["found"] == "1 open, 0 of 1,000 bytes"
+    assert findings["uploads"]["found"] == "1 open, 0 of 1,000 bytes received"
     expected = "1 file, 5 bytes without a row; `registry-server gc` moves it to the trash when old enough"
     assert findings["orphan files"]["found"] == expected
     assert findings["trash"]["found"] == "1 file, 5 bytes; `registry-server gc` deletes it when old enough"
@@ -267,9 +267,9 @@ def test_a_registry_on_postgresql_is_checked(tmp_path: Path, postgres_url: str) 
     findings = found(data, status=None, REGISTRY_DATABASE_URL=postgres_url)
     assert [what for what, finding in findings.items() if finding["well"] is False] in (["PostgreSQL"], [])
     assert findings["PostgreSQL"]["well"] is (asyncio.run(read_setting(postgres_url, "fsync")) == "on")
-    assert findings["schema"]["found"] == "up to date"
+    assert findings["schema"]["found"] == "the schema is up to date"
     assert findings["blobs"]["found"].startswith("0 of the right size")
-    assert findings["rows"]["found"] == "equal to the state in the log"
+    assert findings["rows"]["found"] == "the rows are equal to the state in the log"
     nowhere = found(data, status=1, REGISTRY_DATABASE_URL="postgresql://u:secret@127.0.0.1:1/x")
     assert "secret" not in str(nowhere)
     assert nowhere["database"]["well"] is False

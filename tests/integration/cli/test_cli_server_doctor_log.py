@@ -123,8 +123,8 @@ ROWS = [
     ("UPDATE tenures SET version = 1 WHERE version = 2", "tenures row"),
     ("DELETE FROM decisions WHERE sequence = (SELECT max(sequence) FROM decisions)", "the decision of event"),
     ("UPDATE documents SET body = x'7b7d'", "does not match its digest"),
-    ("UPDATE version_files SET path = 'other.bin' WHERE version = 1", "the files of version 1 of 'eurusd' are not"),
-    ("DELETE FROM version_files WHERE version = 1", "the files of version 1 of 'eurusd' are not"),
+    ("UPDATE version_files SET path = 'other.bin' WHERE version = 1", "the file rows of version 1 of 'eurusd' differ"),
+    ("DELETE FROM version_files WHERE version = 1", "the file rows of version 1 of 'eurusd' differ"),
 ]
 
 
@@ -179,14 +179,14 @@ def one_more(event: dict[str, Any]) -> None:
 
 
 EDITS = [
-    ("model.created", other_actor, "names the actor 'mallory', but models/eurusd names 'admin'"),
-    ("version.created", other_actor, "names the actor 'mallory', but models/eurusd/versions/4 names"),
-    ("principal.created", other_actor, "names the actor 'mallory', but principals/mallory names"),
-    ("token.issued", other_actor, "names the actor 'mallory', but tokens/"),
-    ("blobs.published", unknown_actor, "names the actor 'nobody', which was not a principal then"),
-    ("alias.deleted", unknown_actor, "names the actor 'nobody', which was not a principal then"),
-    ("version.recalled", other_actor, "names the actor 'mallory', but models/eurusd/versions/4 names"),
-    ("version.recalled", other_before, "another earlier value of revision than the events before"),
+    ("model.created", other_actor, "has the actor 'mallory', but models/eurusd has 'admin'"),
+    ("version.created", other_actor, "has the actor 'mallory', but models/eurusd/versions/4 has"),
+    ("principal.created", other_actor, "has the actor 'mallory', but principals/mallory has"),
+    ("token.issued", other_actor, "has the actor 'mallory', but tokens/"),
+    ("blobs.published", unknown_actor, "has the actor 'nobody', which was not a principal then"),
+    ("alias.deleted", unknown_actor, "has the actor 'nobody', which was not a principal then"),
+    ("version.recalled", other_actor, "has the actor 'mallory', but models/eurusd/versions/4 has"),
+    ("version.recalled", other_before, "an earlier value of revision that differs from the previous events"),
     ("version.recalled", other_time, "is not later than the event before it"),
     ("version.recalled", other_number, "has the sequence number '1' in its body"),
     ("version.recalled", other_log, "belongs to another log"),
@@ -311,7 +311,7 @@ def test_damage_is_found_on_postgresql(postgres_url: str, tmp_path: Path) -> Non
         )
     )
     wrong = operate_all(data, also)
-    assert "event 7 names the actor 'nobody'" in wrong["log"]
+    assert "event 7 has the actor 'nobody'" in wrong["log"]
     assert "models row 'eurusd' differs from the log in owner" in wrong["rows"]
     assert "index one_production_version" in wrong["shape"]
 
