@@ -291,7 +291,7 @@ class TestAsOf:
         for moment, why in (
             (began - timedelta(microseconds=1), "was created at"),
             (datetime(1970, 1, 1, tzinfo=UTC), "was created at"),
-            (datetime.now(UTC) + timedelta(hours=1), "has passed"),
+            (datetime.now(UTC) + timedelta(hours=1), "a time in the past"),
         ):
             with pytest.raises(InvalidRequest, match=why) as refused:
                 registry.production.at(name, moment)

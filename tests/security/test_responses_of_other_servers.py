@@ -39,9 +39,14 @@ BETWEEN: list[tuple[str, Handler, type[RegistryError], list[str]]] = [
         "413",
         answering(PAGE, 413, "text/html", server="nginx\x1b"),
         ProtocolError,
-        ["status 413", "nginx", "refuses a body of that size"],
+        ["status 413", "nginx", "refuses a body of this size"],
     ),
-    ("502", answering(PAGE, 502, "text/html"), ServerFailed, ["status 502", "cannot reach it", "Please log in"]),
+    (
+        "502",
+        answering(PAGE, 502, "text/html"),
+        ServerFailed,
+        ["status 502", "cannot reach the registry", "Please log in"],
+    ),
     ("504", answering(PAGE, 504, "text/html"), ServerFailed, ["status 504", "timed out"]),
     (
         "captive portal",
