@@ -266,10 +266,10 @@ def test_both_registries_take_the_same_parameters(blocking: type[Any], asynchron
     """Each verb has the same parameters, defaults, annotations and docstring in both."""
     assert list(verbs(blocking)) == list(verbs(asynchronous))
     for name, verb in verbs(blocking).items():
-        twin = verbs(asynchronous)[name]
-        assert inspect.signature(verb) == inspect.signature(twin), name
-        assert verb.__doc__ == twin.__doc__, name
-        assert getattr(verb, "__wrapped__", name) is getattr(twin, "__wrapped__", name)
+        counterpart = verbs(asynchronous)[name]
+        assert inspect.signature(verb) == inspect.signature(counterpart), name
+        assert verb.__doc__ == counterpart.__doc__, name
+        assert getattr(verb, "__wrapped__", name) is getattr(counterpart, "__wrapped__", name)
 
 
 @pytest.mark.parametrize(("blocking", "asynchronous"), PAIRS)
@@ -308,8 +308,8 @@ def test_both_clients_have_the_same_arguments_and_members() -> None:
     blocking, asynchronous = inspect.signature(HttpRegistry), inspect.signature(AsyncHttpRegistry)
     assert list(blocking.parameters) == list(asynchronous.parameters)
     for name, parameter in blocking.parameters.items():
-        twin = asynchronous.parameters[name]
-        assert (parameter.kind, parameter.default) == (twin.kind, twin.default)
+        counterpart = asynchronous.parameters[name]
+        assert (parameter.kind, parameter.default) == (counterpart.kind, counterpart.default)
     assert {name for name in vars(HttpRegistry) if not name.startswith("_")} == {
         name for name in vars(AsyncHttpRegistry) if not name.startswith("_")
     }

@@ -87,10 +87,10 @@ def test_a_new_version_does_not_change_the_revision_of_its_model(
 def test_a_tombstoned_model_can_be_read_but_not_changed(registry: ModelRegistry, name: str) -> None:
     """Its name is never available again."""
     registry.models.create(name, "regression")
-    grave = registry.models.tombstone(name, reason="superseded", revision=1).tombstone
-    assert grave is not None
-    assert grave.reason == "superseded"
-    assert registry.models.get(name).tombstone == grave
+    tombstone = registry.models.tombstone(name, reason="superseded", revision=1).tombstone
+    assert tombstone is not None
+    assert tombstone.reason == "superseded"
+    assert registry.models.get(name).tombstone == tombstone
     with pytest.raises(Tombstoned, match="superseded"):
         registry.models.update(name, force=True, reason="now", description="again")
     with pytest.raises(AlreadyExists):

@@ -171,13 +171,13 @@ def test_a_tombstoned_version_can_be_read_but_not_used(registry: ModelRegistry, 
     """Its facts and manifest are readable; it neither resolves nor moves nor serves bytes."""
     registry.models.create(name, "classification")
     version_of(registry, name)
-    grave = registry.versions.tombstone(name, 1, reason="leaked labels", revision=1)
-    assert registry.versions.get(name, 1) == grave
-    assert registry.versions.manifest(name, 1).digest == grave.digest
+    tombstoned = registry.versions.tombstone(name, 1, reason="leaked labels", revision=1)
+    assert registry.versions.get(name, 1) == tombstoned
+    assert registry.versions.manifest(name, 1).digest == tombstoned.digest
     with pytest.raises(VersionNotFound):
         registry.download(f"models:/{name}/1", tmp_path)
     with pytest.raises(Tombstoned, match="leaked labels"):
-        registry.versions.transition(name, 1, "staging", revision=grave.revision)
+        registry.versions.transition(name, 1, "staging", revision=tombstoned.revision)
     with pytest.raises(VersionNotFound):
         registry.resolve(f"models:/{name}/latest")
 

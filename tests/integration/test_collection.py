@@ -137,13 +137,13 @@ def test_tombstoned_versions_free_their_bytes(world: World, registry: HttpRegist
 
 def test_a_file_without_a_row_goes_to_the_trash(world: World, registry: HttpRegistry) -> None:
     """A crash before the row is written leaves such a file; a recent file may still get its row."""
-    stray = hashlib.sha256(b"stray").hexdigest()
-    place = world.backend._home / "blobs" / "sha256" / stray[:2] / stray
+    orphan = hashlib.sha256(b"orphan").hexdigest()
+    place = world.backend._home / "blobs" / "sha256" / orphan[:2] / orphan
     place.parent.mkdir(exist_ok=True)
-    place.write_bytes(b"stray")
+    place.write_bytes(b"orphan")
     assert registry.artifacts.collect_garbage().orphan_files == 0
     assert registry.artifacts.collect_garbage(grace_s=0).orphan_files == 1
-    assert stray in stored(world, "trash")
+    assert orphan in stored(world, "trash")
 
 
 def test_damage_is_found_reported_and_repaired(world: World, registry: HttpRegistry, tmp_path: Path) -> None:

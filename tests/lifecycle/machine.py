@@ -235,7 +235,7 @@ class Machine(RuleBasedStateMachine):
         assert {
             one.version: (one.stage, one.revision, one.recall is not None, one.tombstone is not None) for one in found
         } == {
-            number: (one.stage, one.revision, one.recalled, one.buried)
+            number: (one.stage, one.revision, one.recalled, one.tombstoned)
             for number, one in self.expected.versions.items()
         }
 

@@ -62,7 +62,7 @@ class Version:
     revision: int = 1
     tags: frozenset[str] = frozenset()
     recalled: bool = False
-    buried: bool = False
+    tombstoned: bool = False
     verdicts: dict[str, tuple[str, object]] = field(default_factory=dict)
     decided: tuple[str, str] | None = None
 
@@ -151,7 +151,7 @@ class Model:
         _require(act.reason, "reason_required")
         _require(version.stage != "production", "version_in_production")
         _require(number not in {pointed for pointed, _ in self.aliases.values()}, "version_aliased")
-        version.move(act, buried=True)
+        version.move(act, tombstoned=True)
 
     def point(self, act: Act, alias: str, number: int) -> None:
         """Move an alias; only force creates a missing one, and the same version does not change the revision."""
@@ -197,7 +197,7 @@ class Model:
         _check_force(act)
         _require(act.revision in {"force", self.rules_revision}, "revision_mismatch")
         _require(act.reason, "reason_required")
-        usable = [version for version in self.versions.values() if not version.buried]
+        usable = [version for version in self.versions.values() if not version.tombstoned]
         unknown = usable and all(version.accuracy is None for version in usable)
         _require(not (rules.measured and unknown), "invalid_policy")
         if rules != self.rules:
@@ -218,7 +218,7 @@ class Model:
     def check(self, number: int) -> bool:
         """Return whether a promotion would succeed now."""
         version = self.get(number)
-        _require(not version.buried, "tombstoned")
+        _require(not version.tombstoned, "tombstoned")
         return version.stage == "staging" and not version.recalled and self.fulfils(number)
 
     def get(self, number: int) -> Version:
@@ -245,12 +245,12 @@ class Model:
     def _usable(self, number: int | None, instead: list[int]) -> int:
         if number in self.versions and self.versions[number].recalled and self.rules.skip_recalled and instead:
             number = instead[-1]
-        _require(number in self.versions and not self.versions[number].buried, "version_not_found")
+        _require(number in self.versions and not self.versions[number].tombstoned, "version_not_found")
         _require(not self.versions[number].recalled, "version_recalled")
         return number
 
     def _of(self, condition: Callable[[Version], bool]) -> list[int]:
-        return [number for number, version in self.versions.items() if not version.buried and condition(version)]
+        return [number for number, version in self.versions.items() if not version.tombstoned and condition(version)]
 
     def _way_back(self) -> list[int]:
         way = self.way if self.production is None else self.way[:-1]
@@ -273,7 +273,7 @@ class Model:
     def _live(self, act: Act, number: int) -> Version:
         _require(act.by != GUEST, "forbidden")
         version = self.get(number)
-        _require(not version.buried, "tombstoned")
+        _require(not version.tombstoned, "tombstoned")
         return version
 
     def _expected(self, act: Act, number: int) -> Version:
@@ -289,7 +289,7 @@ class Model:
 
     def _check_pointed(self, act: Act, number: int) -> None:
         _require(act.by != GUEST, "forbidden")
-        _require(number in self.versions and not self.versions[number].buried, "version_not_found")
+        _require(number in self.versions and not self.versions[number].tombstoned, "version_not_found")
 
     def _expect_production(self, act: Act, replacing: int | None) -> None:
         if act.revision != "force" and replacing != self.production:
