@@ -1,11 +1,11 @@
-"""`registry …`: the registry on the command line (extra `cli`)."""
+"""The command line program `registry`, which the extra `cli` installs."""
 
 import io
 import sys
 
 
 def main() -> None:
-    """Run the program, or name the package to install if the extra is missing."""
+    """Run the program. If the extra `cli` is not installed, print how to install it."""
     try:
         from common_lib.cli.program import program  # noqa: PLC0415 - an extra may be absent
     except ModuleNotFoundError as missing:
@@ -17,7 +17,7 @@ def main() -> None:
 
 
 def escape_unencodable_output() -> None:
-    """Print the number of a character that the terminal's encoding lacks, instead of failing."""
+    """Configure the output: print the code of a character that the terminal cannot encode, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

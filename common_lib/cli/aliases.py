@@ -1,4 +1,4 @@
-"""`registry aliases`."""
+"""The command group `registry aliases`, which lists, sets and deletes aliases."""
 
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def aliases() -> None:
-    """Manage aliases: names for versions, such as champion or shadow, that you can move."""
+    """Manage aliases: names such as champion or shadow that refer to a version and can be moved."""
 
 
 @aliases.command("list")
@@ -49,7 +49,7 @@ def set_alias(
 @options.change_options
 @with_session
 def delete(session: Session, *, name: str, alias: str, reason: str, revision: int | None, force: bool) -> None:
-    """Delete an alias; the version it points at stays."""
+    """Delete an alias. The version that it points at is not changed."""
     registry = session.registry.aliases
     last = registry.get(name, alias)
     registry.delete(name, alias, reason=reason, **options.precondition(revision, force, lambda: last))

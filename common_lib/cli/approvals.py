@@ -1,4 +1,4 @@
-"""`registry approve`."""
+"""The command `registry approve`, which approves or refuses a version."""
 
 import rich_click as click
 
@@ -13,11 +13,11 @@ from common_lib.cli.session import Session, with_session
 @click.option(
     "--refuse",
     is_flag=True,
-    help="Refuse the version instead. This blocks promotion until you approve it, or its metadata or policy changes.",
+    help="Refuse the version instead. It cannot be promoted until you approve it, or its metadata or policy changes.",
 )
 @with_session
 def approve(session: Session, *, name: str, version: int, reason: str, refuse: bool) -> None:
-    """Approve a version for production. Only a human who did not register it can do this."""
+    """Approve a version for production. Only a human who did not register the version can approve it."""
     registry = session.registry.approvals
     decide = registry.refuse if refuse else registry.approve
     decision = decide(name, version, reason=reason)

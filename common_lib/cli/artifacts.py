@@ -1,4 +1,4 @@
-"""The commands about files: `registry download`, `convert` and `blobs verify`."""
+"""The commands for files: `registry download`, `registry convert` and `registry blobs verify`."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -37,20 +37,20 @@ def _check_digests(_context: click.Context, _option: click.Parameter, digests: t
     "folder",
     metavar="FOLDER",
     type=PathType(file_okay=False),
-    help="Copy the files to this folder. It must be new, empty, or hold only files of this version.",
+    help="Copy the files to this folder. It must be new or empty, or contain only files of this version.",
 )
 @click.option(
     "--offline",
     is_flag=True,
-    help="Send no request: use the cache, and the version that the reference meant when it was last fetched.",
+    help="Send no request. Use the version that was last fetched for the reference, from the cache.",
 )
 @with_session
 def download(session: Session, *, reference: str, folder: Path | None, offline: bool) -> None:
     """Download the files of a version and verify their digests.
 
-    Without --to, the command prints the folder of the read-only files in the cache, which all processes on this machine
-    share. With --to, it copies the files there. It leaves files with the right bytes as they are. If it finds any other
-    file it stops: it never replaces or removes one.
+    Without --to, the files are in the cache, and the command prints their folder. They are read-only and shared by all
+    your processes. With --to, the command copies the files to that folder. If the folder contains a foreign file, or a
+    file with different bytes, the command stops: it never replaces or removes a file.
 
     REFERENCE is models:/name/7, models:/name@champion, models:/name/production or models:/name/latest.
     """
@@ -76,14 +76,16 @@ def download(session: Session, *, reference: str, folder: Path | None, offline: 
     multiple=True,
     metavar="DIGEST",
     callback=_check_digests,
-    help="SHA-256 of the version or of its file; the code in that file will run. May be repeated.",
+    help="SHA-256 of a version or file that you trust: the code in the file will run. May be repeated.",
 )
-@click.option("--file", metavar="PATH", help="The file of the version to convert, if several could be converted.")
+@click.option(
+    "--file", metavar="PATH", help="The path of the file to convert; required if the version has several model files."
+)
 @with_session
 def convert(session: Session, *, reference: str, trust: tuple[str, ...], file: str | None) -> None:
     """Convert a pickle, joblib or torch file to a safe format and register the result as the next version.
 
-    Reading the old file runs the code inside it on this machine: convert only files whose author you trust.
+    The command runs the code in the old file on this machine: convert only files whose author you trust.
     """
     with session.busy(f"Converting {reference} …"):
         version = session.registry.convert(reference, trust=set(trust), file=file)
@@ -103,18 +105,18 @@ def blobs() -> None:
     "--model",
     "version",
     metavar="NAME/VERSION",
-    help="Verify all files of a version: NAME/ and a number, a stage or `latest`; or NAME@ALIAS.",
+    help="Verify all files of a version: NAME/7, NAME/production, NAME/latest or NAME@ALIAS.",
 )
 @click.option("--all", "everything", is_flag=True, help="Verify all files of all versions that you may read.")
 @with_session
 def verify(session: Session, *, sha256: str | None, version: str | None, everything: bool) -> None:
-    """Let the server hash stored bytes again and compare the result with their digest.
+    """Ask the server to hash stored blobs again and compare the hash of each blob with its digest.
 
-    The server puts damaged bytes into quarantine and stops serving them. If bytes in quarantine match their digest
-    again, it serves them again. Exit status 6 if a blob is damaged.
+    The server moves damaged blobs to quarantine and stops serving them. A blob in quarantine that has its digest again
+    is served again. The exit status is 6 if a blob is damaged.
     """
     if (sha256 is not None) + (version is not None) + everything != 1:
-        raise click.UsageError("give one of: the SHA-256 of a blob, --model NAME/VERSION, or --all")
+        raise click.UsageError("pass exactly one of these: the SHA-256 of a blob, --model NAME/VERSION, or --all")
     session.set_blob_timeout(_HASHING_S)
     if everything:
         with session.busy("Listing the files of all versions …"):
@@ -133,13 +135,13 @@ def verify(session: Session, *, sha256: str | None, version: str | None, everyth
 
 
 def _version_paths(registry: "HttpRegistry", version: str) -> dict[str, str]:
-    """Map each digest of a version to the path of a file."""
+    """Return a dict from each digest in a version to the path of a file with that digest."""
     found = registry.resolve(version if version.startswith("models:/") else f"models:/{version}")
     return {entry.sha256: entry.path for entry in registry.versions.manifest(found.model, found.version).files}
 
 
 def _all_paths(registry: "HttpRegistry") -> dict[str, str]:
-    """Map each digest of all versions, also of tombstoned and recalled ones, to the path of a file."""
+    """Return a dict from each digest in all versions, even tombstoned and recalled ones, to a path of a file."""
     found: dict[str, str] = {}
     for model in registry.models.search(tombstoned=True):
         for version in registry.versions.search(model.name, tombstoned=True):

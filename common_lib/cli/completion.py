@@ -1,4 +1,4 @@
-"""`registry completion`: shell completion of commands and options."""
+"""The command `registry completion`, which prints a script that completes commands and options in a shell."""
 
 import rich_click as click
 from click.shell_completion import get_completion_class
@@ -12,7 +12,7 @@ def completion(ctx: click.Context, shell: str) -> None:
     name = "registry"
     kind = get_completion_class(shell)
     if kind is None:
-        raise click.UsageError(f"completion is not available for {shell}")
+        raise click.UsageError(f"completion is not supported in {shell}")
     script = kind(ctx.find_root().command, {}, name, f"_{name.upper()}_COMPLETE")
     # `source()` would first run bash to read its version, and bash may not be installed.
     click.echo(script.source_template % script.source_vars(), nl=False)

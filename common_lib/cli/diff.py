@@ -1,4 +1,4 @@
-"""`registry diff`: compare two versions side by side."""
+"""The command `registry diff`, which shows two versions side by side."""
 
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ _STYLES = {Change.EQUAL: "dim", Change.NEW: "green", Change.GONE: "red", Change.
 @click.argument("name")
 @click.argument("left")
 @click.argument("right")
-@click.option("--all", "everything", is_flag=True, help="Show also what is equal.")
+@click.option("--all", "everything", is_flag=True, help="Show equal values too.")
 @with_session
 def diff(session: Session, *, name: str, left: str, right: str, everything: bool) -> None:
     """Compare two versions of a model: parameters, metrics, signature, lineage and files.

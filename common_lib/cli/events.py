@@ -1,4 +1,4 @@
-"""`registry events`."""
+"""The command `registry events`, which shows the event log."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 @options.limit_option
 @with_session
 def events(session: Session, *, after: int, limit: int | None) -> None:
-    """Show the event log, the oldest event first: who did what, when and why. For auditors and admins.
+    """Show the event log for auditors and admins, the oldest event first: who changed what, when and why.
 
-    With --json, each event also has the values before and after the change.
+    With --json, each event also contains the values before and after the change.
     """
     found = options.take(limit, lambda page_size: _events_after(session.registry, after, page_size))
     session.output(found, lambda: _table(found))
     if len(found) == limit:
-        session.note(f"there may be more events: use --after {int(found[-1].sequence)}")
+        session.note(f"there may be more events: to show them, use --after {int(found[-1].sequence)}")
 
 
 def _events_after(registry: "ModelRegistry", sequence: int, page_size: int) -> "Iterator[Event]":

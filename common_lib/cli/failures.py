@@ -1,4 +1,4 @@
-"""Errors on the command line: a fixed exit status, a message, and what to do."""
+"""Report an error on the command line: its message, its remedy, and an exit status that scripts can rely on."""
 
 import contextlib
 import errno
@@ -32,7 +32,7 @@ from common_lib.errors import (
 
 
 class Status(IntEnum):
-    """Exit status of a command; scripts can rely on it."""
+    """The exit status of a command. The numbers never change, so scripts can rely on them."""
 
     OK = 0
     REFUSED = 1
@@ -73,8 +73,8 @@ _KINDS: list[tuple[type[RegistryError], Status, str]] = [
 # Remedies for users of the command line; the registry's own remedies name headers and functions.
 _REMEDIES = {
     "connection_failed": (
-        "check --url (or REGISTRY_URL), whether `registry-server serve` runs there, "
-        "and proxy variables such as https_proxy"
+        "check the address in --url or REGISTRY_URL, check that `registry-server serve` runs there, "
+        "and check proxy variables such as https_proxy"
     ),
     "answer_timed_out": "try again; if it happens again, check the server's log and load",
     "rate_limited": "wait for the time in the message and try again; an operator can raise the limit",
@@ -82,29 +82,29 @@ _REMEDIES = {
         "try again; if it happens again, an operator can find the cause in the server's log "
         "or with `registry-server doctor`"
     ),
-    "not_cached": "download it once without --offline, with the same --url and the same token",
-    "blob_damaged": "PUT the same bytes to /v1/blobs/SHA256 again, from a copy or a backup: that restores the version",
-    "blob_missing": "run the command again: it sends the missing bytes",
+    "not_cached": "run the download once without --offline, with the same --url and the same token",
+    "blob_damaged": "send the bytes from a copy or a backup with PUT /v1/blobs/SHA256: this restores the version",
+    "blob_missing": "run the command again; it sends the missing bytes",
     "unauthenticated": (
-        "give a token with --token-file or REGISTRY_TOKEN; an admin creates one with `registry-server token create`"
+        "pass a token with --token-file or REGISTRY_TOKEN; an admin creates tokens with `registry-server token create`"
     ),
     "revision_mismatch": (
-        "show the current state, decide again, and run the command again; or overwrite it with --force and --reason"
+        "show the current state and run the command again; or overwrite the other change with --force and --reason"
     ),
-    "reason_required": "give the reason with --reason; it is recorded in the audit log",
-    "production_changed": "run `registry history NAME`, decide again, and run the command again",
-    "policy_not_met": "`registry promote NAME VERSION --dry-run` lists the rules that are not met",
+    "reason_required": "pass the reason for the change with --reason; it is recorded in the audit log",
+    "production_changed": "run `registry history NAME` to see the change; run the command again if you still want it",
+    "policy_not_met": "run `registry promote NAME VERSION --dry-run` to list the rules that are not met",
     "version_not_found": (
-        "`registry versions list NAME --tombstoned` shows all versions, `registry aliases list NAME` the aliases"
+        "run `registry versions list NAME --tombstoned` to list all versions, or `registry aliases list NAME`"
     ),
-    "alias_not_found": "`registry aliases list NAME` shows the aliases of the model",
+    "alias_not_found": "run `registry aliases list NAME` to list the aliases of the model",
     "alias_exists": (
-        "somebody has just created this alias: run `registry aliases list NAME`, then run this command again to move it"
+        "another user has just created this alias: run `registry aliases list NAME`, then this command again to move it"
     ),
     "version_in_production": "promote another version, or archive it with `registry stages set NAME VERSION archived`",
     "version_aliased": "move its aliases with `registry aliases set`, or delete them with `registry aliases delete`",
-    "principal_not_found": "`registry-server principal list` shows all principals",
-    "token_not_found": "`registry-server token list` shows the ids of all tokens",
+    "principal_not_found": "run `registry-server principal list` to list all principals",
+    "token_not_found": "run `registry-server token list` to list the ids of all tokens",
 }
 
 
@@ -136,7 +136,7 @@ def status(error: RegistryError) -> Status:
 
 
 def problem(error: RegistryError) -> dict[str, Any]:
-    """Return the error as a problem (RFC 9457) with the registry's own members; leave out empty ones."""
+    """Return the error as a problem (RFC 9457), with the additional members of this registry; omit empty members."""
     code = _kind(error)[2]
     if isinstance(error, RequestRefused):
         members: dict[str, Any] = {
@@ -162,16 +162,16 @@ def problem(error: RegistryError) -> dict[str, Any]:
 
 
 def _repeat_remedy(error: RegistryError) -> str:
-    """Return how to repeat a change whose outcome is unknown: with its key and the version it was to replace."""
+    """Return the remedy for a change whose outcome is unknown: the options that repeat exactly this change."""
     options = f"--idempotency-key {error.idempotency_key}"
     sent = json.loads(error.operation.body or b"{}") if error.operation is not None else {}
     if sent.get("to") == "production" or "replacing" in sent:
         options += f" --replacing {sent.get('replacing') or 0}"
-    return f"the change may have been made; to make it exactly once, run the same command again with {options}"
+    return f"it is unknown if the change was made; to make it exactly once, run the same command again with {options}"
 
 
 def write_problem(members: dict[str, Any], *, as_json: bool) -> None:
-    """Write a problem to standard error."""
+    """Write the problem of a failed command to standard error."""
     if as_json:
         click.echo(show.to_json(members), err=True)
         return

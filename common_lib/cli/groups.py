@@ -10,15 +10,15 @@ from common_lib.escapes import escape
 
 
 class SafeGroup(click.RichGroup):
-    """A group whose usage errors are safe to print, although they repeat words of the command line or of a file."""
+    """A command group that escapes the control characters of its usage errors, which repeat words of the user."""
 
     def make_context(self, *args: Any, **options: Any) -> click.Context:
-        """Parse the words before the command."""
+        """Parse the options before the command, and escape errors in them."""
         with _escape_errors():
             return super().make_context(*args, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Parse the words of the command, and run it."""
+        """Parse the arguments of the command and run it, and escape usage errors."""
         with _escape_errors():
             return super().invoke(ctx)
 

@@ -1,4 +1,4 @@
-"""A registry that sends its first change under an idempotency key given by the user."""
+"""A registry that repeats a change whose outcome is unknown, with the idempotency key of the first attempt."""
 
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class KeyedRegistry(HttpRegistry):
-    """A registry that uses the given key for its first change, to repeat a change whose outcome is unknown.
+    """A registry that sends its first change with the idempotency key that the user passed.
 
     Raises:
         InvalidRequest: `key` is not a valid idempotency key.
@@ -22,7 +22,7 @@ class KeyedRegistry(HttpRegistry):
         super().__init__(*args, **options)
 
     def call(self, operation: Operation[T]) -> T:
-        """Send the operation, the first change under the given key."""
+        """Send an operation. The first change is sent with the given key."""
         if self._key is not None and operation.idempotency_key is not None:
             headers = [pair for pair in operation.headers if pair[0] != "idempotency-key"]
             operation = replace(operation, headers=(*headers, ("idempotency-key", self._key)))

@@ -1,4 +1,4 @@
-"""The commands about a version's stage and recall: `registry stages`, `recall`, `reinstate`."""
+"""The commands that change a version's stage or recall: `registry stages`, `recall` and `reinstate`."""
 
 import rich_click as click
 
@@ -13,20 +13,22 @@ _VERSION = click.argument("version", type=click.IntRange(min=1))
 
 @click.group()
 def stages() -> None:
-    """Move versions through their stages: development, staging, production, archived."""
+    """Manage the stages of versions: development, staging, production, archived."""
 
 
 @stages.command("set")
 @click.argument("name")
 @_VERSION
 @click.argument("stage", type=_STAGES, metavar="STAGE")
-@click.option("--reason", default="", help="Why, for the audit log. Required to archive, and with --force.")
+@click.option(
+    "--reason", default="", help="The reason, for the audit log. Required to archive a version, and with --force."
+)
 @options.change_options
 @with_session
 def set_stage(
     session: Session, *, name: str, version: int, stage: str, reason: str, revision: int | None, force: bool
 ) -> None:
-    """Move a version to staging or archived; for production use `registry promote` or `registry rollback`."""
+    """Move a version to staging or archived. To change production, use `registry promote` or `registry rollback`."""
     registry = session.registry.versions
     before = registry.get(name, version)
     after = registry.transition(
@@ -57,7 +59,7 @@ def recall(session: Session, *, name: str, version: int, reason: str, revision: 
 @options.change_options
 @with_session
 def reinstate(session: Session, *, name: str, version: int, reason: str, revision: int | None, force: bool) -> None:
-    """Unblock a recalled version."""
+    """Reinstate a recalled version, so that it can be resolved, fetched and loaded again."""
     registry = session.registry.versions
     basis = options.precondition(revision, force, lambda: registry.get(name, version))
     after = registry.reinstate(name, version, reason=reason, **basis)

@@ -1,4 +1,4 @@
-"""`registry models`."""
+"""The command group `registry models`, which lists, shows, creates and changes models."""
 
 import copy
 from functools import partial
@@ -41,14 +41,14 @@ def models() -> None:
 @click.option(
     "--created-before", type=options.parse_time, metavar="TIME", help="Show only models created before TIME (UTC)."
 )
-@click.option("--tombstoned", is_flag=True, help="Show also tombstoned models.")
+@click.option("--tombstoned", is_flag=True, help="Show tombstoned models too.")
 @click.option(
     "--order",
     type=click.Choice(["name", "-name", "created_at", "-created_at"]),
     metavar="FIELD",
     default="name",
     show_default=True,
-    help="Sort by name or created_at; with a leading minus in descending order.",
+    help="Sort by name or created_at; a leading minus, such as -name, reverses the order.",
 )
 @options.limit_option
 @with_session
@@ -80,11 +80,11 @@ def show_model(session: Session, name: str) -> None:
 @click.option("--description", help="The purpose of the model.")
 @options.pairs_option("--tag", help="A tag; may be repeated.")
 @options.pairs_option(
-    "--metadata", parse=options.parse_scalar, help="A fact, a JSON scalar or a text; may be repeated."
+    "--metadata", parse=options.parse_scalar, help="A metadata value: a JSON scalar or a text; may be repeated."
 )
 @with_session
 def create(session: Session, *, name: str, type: str, tag: dict[str, str], **values: Any) -> None:
-    """Create a model. Its name cannot be used again, even after a tombstone."""
+    """Create a model. Its name can never be used again, even if the model is tombstoned."""
     model = session.registry.models.create(name, type, tags=tag, **values)
     session.output(model, lambda: _fields(model))
 
@@ -93,8 +93,10 @@ def create(session: Session, *, name: str, type: str, tag: dict[str, str], **val
 @click.argument("name")
 @click.option("--owner", help="The new owner.")
 @options.edit_options
-@options.pairs_option("--metadata", parse=options.parse_scalar, help="A fact to add or to replace; may be repeated.")
-@click.option("--remove-metadata", multiple=True, metavar="NAME", help="A fact to remove; may be repeated.")
+@options.pairs_option(
+    "--metadata", parse=options.parse_scalar, help="A metadata value to add or to replace; may be repeated."
+)
+@click.option("--remove-metadata", multiple=True, metavar="NAME", help="A metadata value to remove; may be repeated.")
 @options.reason_option
 @options.change_options
 @with_session
@@ -110,7 +112,7 @@ def update(
     force: bool,
     **values: Any,
 ) -> None:
-    """Change fields of a model; all other fields stay as they are."""
+    """Change fields of a model. Fields without an option are not changed."""
     before = session.registry.models.get(name)
     after = session.registry.models.update(
         name,
@@ -128,7 +130,7 @@ def update(
 @options.change_options
 @with_session
 def tombstone(session: Session, *, name: str, reason: str, revision: int | None, force: bool) -> None:
-    """Take a model out of use for ever: none of its versions can be resolved any more."""
+    """Remove a model permanently from use: none of its versions can be resolved."""
     registry = session.registry.models
     model = registry.tombstone(name, reason=reason, **options.precondition(revision, force, lambda: registry.get(name)))
     session.output(model, lambda: _fields(model))

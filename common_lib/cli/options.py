@@ -14,18 +14,20 @@ T = TypeVar("T")
 Scalar = str | int | float | bool | None
 _PAGE = 1000
 
-limit_option = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Show at most N. Default: all.")
-reason_option = click.option("--reason", default="", help="Why, for the audit log. Required with --force.")
-required_reason_option = click.option("--reason", required=True, help="Why, for the audit log.")
+limit_option = click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Show at most N results. Default: all."
+)
+reason_option = click.option("--reason", default="", help="The reason, for the audit log. Required with --force.")
+required_reason_option = click.option("--reason", required=True, help="The reason, for the audit log.")
 
 
 def pair_parser(parse: Callable[[str], Any]) -> Callable[[str], tuple[str, Any]]:
-    """Return a parser of `name=value` that parses the value with the given function."""
+    """Return a function that converts the text `name=value` to the pair of the name and the parsed value."""
 
     def parse_pair(text: str) -> tuple[str, Any]:
         name, equals, value = text.partition("=")
         if not name or not equals:
-            raise click.BadParameter(f"{text!r} is not a pair: write name=value")
+            raise click.BadParameter(f"{text!r} is not of the form name=value")
         try:
             return name, parse(value)
         except ValueError:
@@ -35,7 +37,7 @@ def pair_parser(parse: Callable[[str], Any]) -> Callable[[str], tuple[str, Any]]
 
 
 def parse_time(text: str) -> datetime:
-    """Parse a time in ISO 8601; without an offset it is UTC."""
+    """Parse a time in ISO 8601. A time without an offset is in UTC."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
@@ -44,7 +46,7 @@ def parse_time(text: str) -> datetime:
 
 
 def parse_scalar(text: str) -> Scalar:
-    """Parse a JSON scalar; return the text itself if it is not one.
+    """Parse a JSON scalar; return the text unchanged if it is not a JSON scalar.
 
     >>> parse_scalar("3"), parse_scalar("true"), parse_scalar("adam"), parse_scalar('"3"')
     (3, True, 'adam', '3')
@@ -71,7 +73,7 @@ def parse_finite(text: str) -> float:
 
 
 def pairs_option(*names: str, parse: Callable[[str], Any] = str, help: str) -> Callable[[F], F]:
-    """Add an option that may be repeated, once for each pair; the command receives a dict."""
+    """Return a decorator that adds a repeatable option `name=value`; the command receives all pairs as a dict."""
 
     def as_dict(_ctx: click.Context, _param: click.Parameter, pairs: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
         return dict(pairs)
@@ -81,7 +83,7 @@ def pairs_option(*names: str, parse: Callable[[str], Any] = str, help: str) -> C
 
 
 def edit_options(command: F) -> F:
-    """Add the options for the fields that can change on both models and versions."""
+    """Add the options --description, --tag and --remove-tag to a command that updates a model or version."""
     description = click.option("--description", help="The new description.")
     tag = pairs_option("--tag", help="A tag to add or to replace; may be repeated.")
     removed = click.option("--remove-tag", multiple=True, metavar="NAME", help="A tag to remove; may be repeated.")
@@ -91,14 +93,14 @@ def edit_options(command: F) -> F:
 def edit_mapping(
     before: Mapping[str, Any], added: Mapping[str, Any], removed: tuple[str, ...]
 ) -> dict[str, Any] | None:
-    """Return the mapping with entries added and removed, or None if there are no entries to add or remove."""
+    """Return `before` with the given entries added and removed, or None if there is nothing to add or remove."""
     if not added and not removed:
         return None
     return {key: value for key, value in before.items() if key not in removed} | dict(added)
 
 
 def change_options(command: F) -> F:
-    """Add the options for the precondition of a change."""
+    """Add the options --revision and --force, which set the precondition of a change."""
     revision = click.option(
         "--revision",
         type=click.IntRange(min=1),
@@ -108,23 +110,26 @@ def change_options(command: F) -> F:
     force = click.option(
         "--force",
         is_flag=True,
-        help="Overwrite changes that others made meanwhile. Needs --reason, and is recorded in the audit log.",
+        help="Overwrite changes that others have just made. Requires --reason, and is recorded in the audit log.",
     )
     return revision(force(command))
 
 
 def check_precondition(revision: int | None, force: bool) -> None:  # noqa: FBT001 - as parsed
-    """Refuse --revision together with --force."""
+    """Raise a usage error if both --revision and --force are given."""
     if force and revision is not None:
-        raise click.UsageError("--revision and --force contradict each other: give one")
+        raise click.UsageError("--revision and --force cannot be combined: use only one of them")
 
 
 def precondition(revision: int | None, force: bool, read: Callable[[], Any]) -> dict[str, Any]:  # noqa: FBT001 - as parsed
-    """Return the arguments for the precondition of a change: force, the given revision, or that of what `read` gets."""
+    """Return the arguments for the precondition of a change.
+
+    They are `force`, or the given revision, or otherwise the revision of the resource that `read` returns.
+    """
     check_precondition(revision, force)
     return {"force": True} if force else {"revision": revision or read().revision}
 
 
 def take(limit: int | None, search: Callable[..., Iterable[T]]) -> list[T]:
-    """Call `search` with a page size that suits the limit, and return its first `limit` results, or all."""
+    """Call `search` and return its first `limit` results, or all results if `limit` is None."""
     return list(itertools.islice(search(page_size=min(limit or _PAGE, _PAGE)), limit))

@@ -1,4 +1,4 @@
-"""A type for paths on the command line. It refuses an empty path, which would mean the current folder."""
+"""A type for paths on the command line. It refuses an empty path, which pathlib would turn into the current folder."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ class PathType(click.Path):
     def convert(
         self, value: "str | os.PathLike[str]", param: click.Parameter | None, ctx: click.Context | None
     ) -> "str | bytes | os.PathLike[str]":
-        """Return the path, or fail if it is empty or blank."""
+        """Return the path; raise a usage error if it is empty or blank."""
         if not str(value).strip():
-            self.fail("the path is empty; '.' is the current folder", param, ctx)
+            self.fail("the path is empty; pass '.' for the current folder", param, ctx)
         return super().convert(value, param, ctx)

@@ -1,4 +1,4 @@
-"""`registry policy`."""
+"""The command group `registry policy`, which shows and sets the policy of a model."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,10 +37,10 @@ def show_policy(session: Session, *, name: str) -> None:
 @options.change_options
 @with_session
 def set_policy(session: Session, *, name: str, file: Path, reason: str, revision: int | None, force: bool) -> None:
-    """Replace the rules of a model's policy with those of a JSON file; earlier approvals stop counting.
+    """Replace the rules of a model's policy with the rules in a JSON file. Earlier approvals become invalid.
 
-    The file has the form of `rules` in the output of `show --json`: metrics, signature, approvals, tags, files,
-    windows, on_recall.
+    The file contains a JSON object like `rules` in the output of `registry policy show NAME --json`, with the fields
+    metrics, signature, approvals, tags, files, windows and on_recall.
     """
     registry = session.registry.policies
     rules = _rules(file)

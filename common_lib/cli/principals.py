@@ -1,4 +1,4 @@
-"""`registry whoami`."""
+"""The command `registry whoami`, which shows the user's principal."""
 
 import rich_click as click
 

@@ -1,4 +1,4 @@
-"""The commands about the version in production: `registry promote`, `rollback`, `history`."""
+"""The commands that change or show the version in production: `registry promote`, `rollback` and `history`."""
 
 from datetime import datetime
 from functools import partial
@@ -21,17 +21,19 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("name")
 @click.argument("version", type=click.IntRange(min=1))
-@click.option("--reason", default="", help="Why, for the audit log. Required, except with --dry-run.")
+@click.option("--reason", default="", help="The reason, for the audit log. Required, except with --dry-run.")
 @click.option(
     "--replacing",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Fail unless version N is in production; 0 for no version. Default: the version in production now.",
+    help="Fail unless version N is in production (0: no version). Default: the current version is replaced.",
 )
 @click.option(
-    "--override", is_flag=True, help="Promote although the policy is not met. Needs a separate right, and is recorded."
+    "--override",
+    is_flag=True,
+    help="Promote even if the policy is not met. Requires a separate right, and is recorded.",
 )
-@click.option("--dry-run", is_flag=True, help="Show the result of each rule of the policy, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Only show the result of each rule of the policy; do not promote.")
 @options.change_options
 @with_session
 def promote(
@@ -46,7 +48,7 @@ def promote(
     revision: int | None,
     force: bool,
 ) -> None:
-    """Move a version to production; the version in production is archived in the same transaction."""
+    """Promote a version to production. The version that it replaces is archived in the same transaction."""
     registry = session.registry.production
     if dry_run:
         check = registry.check(name, version)
@@ -67,11 +69,11 @@ def promote(
     "--replacing",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Fail unless version N is in production. Default: the version in production now.",
+    help="Fail unless version N is in production. Default: the current version is rolled back.",
 )
 @with_session
 def rollback(session: Session, *, name: str, reason: str, replacing: int | None) -> None:
-    """Return to the previous version in production; the current one is archived in the same transaction."""
+    """Return to the previous production version. The current version is archived in the same transaction."""
     after = session.registry.production.rollback(name, reason=reason, replacing=_replaced(replacing))
     sentence = show.text(f"{after.reference} is back in ")
     session.output(after, lambda: sentence.append_text(show.stage(after.stage)))

@@ -1,4 +1,4 @@
-"""The program `registry` and its groups."""
+"""The program `registry`, with all its commands and command groups."""
 
 import rich_click as click
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def bars(console: "Console", sentence: str) -> "Iterator[ProgressListener]":
-    """Show a bar for all bytes and one for each file in transfer; yield the function that reports progress."""
+    """Show a progress bar for all bytes and one for each current file; yield the listener that updates the bars."""
     columns = (
         # A long path is shortened, so that the numbers stay visible.
         TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
@@ -32,7 +32,7 @@ def bars(console: "Console", sentence: str) -> "Iterator[ProgressListener]":
 
 
 class Bars:
-    """Progress of each file, and the sum of all in the first bar."""
+    """The progress bars of one transfer: the first bar shows the sum of all files, the others one file each."""
 
     def __init__(self, progress: Progress, sentence: str) -> None:
         self._progress = progress

@@ -55,22 +55,26 @@ _OPTIONS = [
         "--fresh",
         panel=_PANEL,
         is_flag=True,
-        help="Fail if the registry does not respond, instead of showing its last answer about a reference.",
+        help="Fail if the registry does not respond. By default, the last answer about a reference is shown.",
     ),
     click.option(
         "--idempotency-key",
         panel=_PANEL,
         metavar="KEY",
-        help="Repeat a change whose outcome is unknown, with the key from its error message. It is made only once.",
+        help="Repeat a change whose outcome is unknown: pass the key from its error message. It is made only once.",
     ),
     click.option(
-        "--json", "as_json", panel=_PANEL, is_flag=True, help="Write one JSON document, and errors as JSON problems."
+        "--json",
+        "as_json",
+        panel=_PANEL,
+        is_flag=True,
+        help="Write the result as one JSON document, and an error as a JSON problem.",
     ),
 ]
 
 
 class Session:
-    """One run of a command: the registry, and the output to standard output and standard error."""
+    """The registry and the output of one run of a command."""
 
     def __init__(self, config: RegistryConfig, *, as_json: bool, key: str | None = None) -> None:
         self._config = config
@@ -92,11 +96,11 @@ class Session:
         return KeyedRegistry(self._config, telemetry=telemetry, key=self._key)
 
     def set_blob_timeout(self, timeout_s: float) -> None:
-        """Set the timeout of requests about blobs; call it before the first use of `registry`."""
+        """Set the timeout in seconds of requests for blobs. Call this before the first use of `registry`."""
         self._config = replace(self._config, blob_timeout_s=timeout_s)
 
     def output(self, value: Any, render: Callable[[], "RenderableType"]) -> None:
-        """Write the result to standard output: `value` as JSON with --json, else what `render` returns."""
+        """Write the result to standard output: with --json `value` as JSON, otherwise what `render` returns."""
         if self.as_json:
             from pydantic import TypeAdapter  # noqa: PLC0415 - as above
 
@@ -121,7 +125,7 @@ class Session:
 
     @contextmanager
     def transfer(self, sentence: str) -> "Iterator[ProgressListener]":
-        """Show progress bars on a terminal while the block runs; yield the function that reports progress."""
+        """Show progress bars on a terminal while the block runs; yield the listener that updates the bars."""
         err = show.stderr()
         if self.as_json or not err.is_terminal:
             yield ignore_progress
@@ -168,8 +172,8 @@ def with_session(command: Callable[..., None]) -> Callable[..., None]:
 def build_config(url: str, token: str, *, fresh: bool) -> RegistryConfig:
     """Return the configuration from the environment, with the given address and token.
 
-    A command always sends a request, because the user wants the current state. A cached answer is used only if the
-    registry does not respond; with `fresh`, never.
+    Each command sends a request, because the user wants the current state. A cached answer is used only if the registry
+    does not respond, and never if `fresh` is true.
     """
     overridden = {"REGISTRY_URL", "REGISTRY_TOKEN"}
     found = RegistryConfig.from_environment({key: os.environ[key] for key in os.environ.keys() - overridden})
@@ -178,23 +182,25 @@ def build_config(url: str, token: str, *, fresh: bool) -> RegistryConfig:
 
 
 def read_token(token: str | None, file: Path | None, *, secret: bool = False) -> str:
-    """Return the token from the command line, from a file, or from `REGISTRY_TOKEN`, in this order; "" without one.
+    """Return the token from the command line, a file or `REGISTRY_TOKEN`, in this order, or "" without a token.
 
-    With `secret`, other users must not be able to read the file.
+    If `secret` is true, a file that other users can read is refused.
 
     Raises:
-        InvalidConfiguration: token and file are both given, the file is empty or others can change it, or the token
-            has characters that no token can have.
+        InvalidConfiguration: token and file are both given, the file is empty or unsafe, or the token contains a
+            character that is not allowed in tokens.
     """
     if token and file:
-        raise InvalidConfiguration("--token and --token-file are both given: give one")
+        raise InvalidConfiguration("--token and --token-file cannot be combined: use only one of them")
     found = token or (_read_file(file, secret=secret) if file else os.environ.get("REGISTRY_TOKEN", ""))
     found = found.strip()
     if file and not found:
-        raise InvalidConfiguration(f"{file} is empty: it should contain the token")
+        raise InvalidConfiguration(f"{file} is empty: write the token into it")
     # An invalid header value would be refused later, by an error that contains the token.
     if not found.isascii() or not found.isprintable() or " " in found:
-        raise InvalidConfiguration("the token has spaces or characters that are not printable ASCII: copy it again")
+        raise InvalidConfiguration(
+            "the token contains spaces or characters that are not printable ASCII: copy the token again"
+        )
     return found
 
 

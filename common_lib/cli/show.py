@@ -1,4 +1,4 @@
-"""Output for people and for machines: tables, aligned numbers, coloured stages, times in UTC, JSON."""
+"""Format and print the output of commands, as tables and text for people or as JSON for scripts."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -50,12 +50,12 @@ def write_json(value: Any) -> None:
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """Return a JSON document, with each invisible character replaced by its number."""
+    """Return the value as a JSON document in which invisible characters are escaped."""
     return escape_json(json.dumps(value, indent=indent, ensure_ascii=False, default=str))
 
 
 def text(value: object, style: str = "") -> Text:
-    """Return a text as one line, with each character that could mislead a reader replaced by its number."""
+    """Return a text as one line in which characters that could mislead a reader, such as controls, are escaped."""
     return Text(escape(str(value)), style)
 
 
@@ -69,7 +69,7 @@ def time(moment: datetime) -> str:
 
 
 def stage(value: str) -> Text:
-    """Return a stage in its colour."""
+    """Return the name of a stage in the colour of that stage."""
     return text(value, _STAGES.get(str(value), ""))
 
 
@@ -92,7 +92,7 @@ def integer(value: int) -> str:
 
 
 def count(number: int, thing: str) -> str:
-    """Format a count of things, in the singular for one.
+    """Format a number with a noun; the noun is in the plural unless the number is 1.
 
     >>> count(1, "file"), count(1234, "byte")
     ('1 file', '1,234 bytes')
@@ -120,7 +120,7 @@ def align(numbers: Sequence[float | None]) -> list[str]:
 
 
 def tombstone(found: "Tombstone | Recall | None") -> str:
-    """Format when, by whom and why a model or version was tombstoned or recalled."""
+    """Format the time, the principal and the reason of a tombstone or recall."""
     return "" if found is None else f"{time(found.at)} by {found.by}: {found.reason}"
 
 
@@ -132,7 +132,7 @@ def signature(found: "Signature") -> dict[str, str]:
 def table(
     columns: Iterable[str], rows: Iterable[Sequence[Cell]], *, right: Iterable[str] = (), free: Iterable[str] = ()
 ) -> Table:
-    """Return a table; columns in `right` are aligned to the right, and only columns in `free` may wrap.
+    """Return a table. Columns in `right` are aligned to the right; only columns in `free` can wrap to several lines.
 
     An empty row starts a section.
     """
@@ -154,7 +154,7 @@ def table(
 
 
 def fields(rows: Iterable[tuple[str, Cell]]) -> Table:
-    """Return a table of names and values; fields with an empty value are left out."""
+    """Return a table with one row for each name and its value, without the rows whose value is empty."""
     result = Table.grid(padding=(0, 2))
     result.add_column(style="bold", no_wrap=True)
     result.add_column()

@@ -1,4 +1,4 @@
-"""A warning on standard error when a cached answer is shown because the registry did not respond."""
+"""Warn the user, on standard error, if a cached answer is shown because the registry did not respond."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _HOUR_S = 3_600
 
 
 class StaleWarning(Telemetry):
-    """Telemetry that warns, on standard error, of each stale answer and gives its age."""
+    """A telemetry receiver that prints a warning with the age of each stale answer to standard error."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
@@ -22,7 +22,7 @@ class StaleWarning(Telemetry):
         del key
         if event != "stale":
             return
-        detail = f"the registry did not respond; this is its answer of {_format_age(facts['age_s'])} ago"
+        detail = f"the registry did not respond; this is its answer from {_format_age(facts['age_s'])} ago"
         if self._as_json:
             members = {"code": "stale_answer", "detail": detail, "age_s": facts["age_s"], "reason": facts["reason"]}
             click.echo(show.to_json(members), err=True)

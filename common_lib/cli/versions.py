@@ -1,4 +1,4 @@
-"""`registry versions`."""
+"""The command group `registry versions`, which lists, shows, registers and changes versions."""
 
 from collections import Counter
 from functools import partial
@@ -25,19 +25,19 @@ _METRICS = 4
 
 @click.group()
 def versions() -> None:
-    """Manage versions of a model: immutable files with metadata."""
+    """Manage the versions of a model. A version consists of immutable files and metadata."""
 
 
 @versions.command("list")
 @click.argument("name")
 @click.option("--stage", type=STAGES, metavar="STAGE", help=f"Show only versions in this stage: {STAGE_NAMES}.")
-@click.option("--tombstoned", is_flag=True, help="Show also tombstoned versions.")
+@click.option("--tombstoned", is_flag=True, help="Show tombstoned versions too.")
 @click.option(
     "--order",
     type=click.Choice(["version", "-version"]),
     default="-version",
     show_default=True,
-    help="Sort by version number; -version puts the newest first.",
+    help="Sort by version number; with -version the newest version is first.",
 )
 @options.limit_option
 @with_session
@@ -68,7 +68,7 @@ def show_version(session: Session, *, name: str, version: str) -> None:
 @click.option("--framework", required=True, help="The library that loads the files, such as scikit-learn or onnx.")
 @options.pairs_option("--metric", parse=options.parse_finite, help="A final metric; may be repeated.")
 @options.pairs_option(
-    "--param", parse=options.parse_scalar, help="A parameter, a JSON scalar or a text; may be repeated."
+    "--param", parse=options.parse_scalar, help="A training parameter: a JSON scalar or a text; may be repeated."
 )
 @options.pairs_option("--tag", help="A tag; may be repeated.")
 @click.option("--description", help="What is new or special in this version.")
@@ -81,7 +81,7 @@ def show_version(session: Session, *, name: str, version: str) -> None:
 @click.option("--run", help="The training run that produced the version.")
 @click.option("--code-commit", help="The commit of the training code.")
 @click.option("--data-digest", help="The digest of the training data.")
-@click.option("--parent", metavar="REFERENCE", help="The version that this one is derived from.")
+@click.option("--parent", metavar="REFERENCE", help="The version from which this version is derived.")
 @with_session
 def register(
     session: Session,
@@ -96,7 +96,7 @@ def register(
     description: str | None,
     **lineage: str | None,
 ) -> None:
-    """Upload a file or a folder as the next version; bytes that the registry already has are not sent again.
+    """Upload a file or folder as the next version of a model. Bytes that the registry already has are not sent.
 
     After an interruption, run the same command again: it continues the upload.
     """
@@ -137,7 +137,7 @@ def update(
     revision: int | None,
     force: bool,
 ) -> None:
-    """Change the description or tags of a version; everything else is immutable."""
+    """Change the description or tags of a version. Its files and other metadata cannot be changed."""
     registry = session.registry.versions
     before = registry.get(name, version)
     tags = options.edit_mapping(before.tags, tag, remove_tag)
@@ -153,7 +153,7 @@ def update(
 @options.change_options
 @with_session
 def tombstone(session: Session, *, name: str, version: int, reason: str, revision: int | None, force: bool) -> None:
-    """Take a version out of use for ever; its number is not used again."""
+    """Remove a version permanently from use. Its number is never used again."""
     registry = session.registry.versions
     basis = options.precondition(revision, force, lambda: registry.get(name, version))
     after = registry.tombstone(name, version, reason=reason, **basis)
@@ -161,7 +161,7 @@ def tombstone(session: Session, *, name: str, version: int, reason: str, revisio
 
 
 def resolve_selector(registry: "HttpRegistry", name: str, selector: str) -> "ModelVersion":
-    """Return the version that a number, a stage, `latest` or `@alias` refers to."""
+    """Return the version that `selector` refers to: a number, a stage, `latest` or `@alias`."""
     if selector.isdecimal():
         return registry.versions.get(name, int(selector))
     return registry.resolve(f"models:/{name}{'' if selector.startswith('@') else '/'}{selector}")

@@ -222,7 +222,7 @@ def test_the_log_is_read_page_by_page(cli: Cli, version: str, monkeypatch: pytes
     assert [document["sequence"] for document in documents] == [f"{last + 1:020d}", f"{last + 2:020d}"]
     assert documents[0]["data"]["after"][f"models/{version}/versions/1"]["stage"] == "archived"
     some = cli("events", "--limit", "4")
-    assert some.stderr == "there may be more events: use --after 4\n"
+    assert some.stderr == "there may be more events: to show them, use --after 4\n"
     assert [line.split()[0] for line in some.stdout.splitlines()[2:]] == ["1", "2", "3", "4"]
     assert cli.json("events", "--after", str(last + 2)) == []
 

@@ -112,7 +112,7 @@ def test_everything_is_verified_at_once(cli: Cli, model: str, trained: Path) -> 
 )
 def test_verify_takes_exactly_one_of_digest_version_and_all(cli: Cli, arguments: list[str]) -> None:
     """Any other combination is a usage error."""
-    assert "give one of" in cli("blobs", "verify", *arguments, status=2).stderr
+    assert "pass exactly one of these" in cli("blobs", "verify", *arguments, status=2).stderr
 
 
 def test_progress_is_displayed_on_a_terminal_only(cli: Cli, model: str, trained: Path, tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_a_caller_without_the_right_ends_with_status_4(cli: Cli, version: str) -
     assert reader.problem("events", status=4)["code"] == "forbidden"
     assert "analysis on *" in reader("whoami").stdout
     done = cli._replace(token="")("whoami", status=4)
-    assert "give a token with --token-file or REGISTRY_TOKEN" in done.stderr
+    assert "pass a token with --token-file or REGISTRY_TOKEN" in done.stderr
 
 
 def test_an_address_of_another_server_ends_with_status_5(cli: Cli) -> None:
@@ -162,7 +162,7 @@ def test_a_token_is_read_from_a_file_and_never_printed(cli: Cli, tmp_path: Path)
     empty.write_text("\n")
     assert "admin" in cli("whoami", "--token-file", file, REGISTRY_TOKEN="mrg_other").stdout
     both = cli("whoami", "--token-file", file, "--token", cli.token, status=2)
-    assert "give one" in both.stderr
+    assert "use only one of them" in both.stderr
     assert "empty" in cli("whoami", "--token-file", empty, status=2).stderr
     wrong = cli("whoami", "--token", f"{cli.token}\x07x", status=2)
     results = [both, wrong, cli("whoami", "--help"), cli("models", "--help")]

@@ -31,7 +31,7 @@ def test_a_stale_answer_comes_with_a_warning(stopped: Cli) -> None:
     done = stopped("download", CHAMPION)
     assert Path(done.stdout.strip()).is_dir()
     line = done.stderr.splitlines()[0]
-    assert line.startswith("! the registry did not respond; this is its answer of ")
+    assert line.startswith("! the registry did not respond; this is its answer from ")
     assert "ago (" in line
     done = stopped("download", CHAMPION, "--json")
     assert json.loads(done.stdout)["version"]["version"] == 1
