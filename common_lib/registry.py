@@ -44,7 +44,7 @@ class Resource:
 
 
 class Models(Resource):
-    """Registered models."""
+    """The methods for registered models."""
 
     get = call(models.get)
     create = call(models.create)
@@ -54,7 +54,7 @@ class Models(Resource):
 
 
 class Versions(Resource):
-    """Versions of models."""
+    """The methods for versions of models."""
 
     get = call(versions.get)
     resolve = call(versions.resolve)
@@ -71,7 +71,7 @@ class Versions(Resource):
 
 
 class Production(Resource):
-    """Production now and before, promotions and rollbacks."""
+    """The methods for the version in production, its predecessors, promotions and rollbacks."""
 
     at = call(production.at)
     history = pages(production.history)
@@ -81,7 +81,7 @@ class Production(Resource):
 
 
 class Approvals(Resource):
-    """Approvals and refusals of versions."""
+    """The methods for approvals and refusals of versions."""
 
     list_of_version = call(approvals.list_of_version)
     approve = call(approvals.approve)
@@ -89,14 +89,14 @@ class Approvals(Resource):
 
 
 class Policies(Resource):
-    """Conditions of promotions."""
+    """The methods for policies, which are the conditions that a promotion must meet."""
 
     get = call(policies.get)
     put = call(policies.put)
 
 
 class Aliases(Resource):
-    """Movable pointers to versions."""
+    """The methods for aliases, which are movable names for the versions of a model."""
 
     get = call(aliases.get)
     list_of_model = call(aliases.list_of_model)
@@ -106,7 +106,7 @@ class Aliases(Resource):
 
 
 class Artifacts(Resource):
-    """Blobs, uploads and files of versions."""
+    """The methods for blobs, uploads and the files of versions."""
 
     get_blob = call(artifacts.get_blob)
     check_presence = call(artifacts.check_presence)
@@ -122,13 +122,13 @@ class Artifacts(Resource):
 
 
 class Events(Resource):
-    """The event log."""
+    """The methods to read the event log."""
 
     after = call(events.after)
 
 
 class Principals(Resource):
-    """Principals and their tokens."""
+    """The methods for principals and their tokens."""
 
     whoami = call(principals.whoami)
     get = call(principals.get)
@@ -166,47 +166,47 @@ class ModelRegistry(ABC):
 
     @cached_property
     def models(self) -> Models:
-        """Registered models."""
+        """The methods for registered models."""
         return Models(self.call)
 
     @cached_property
     def versions(self) -> Versions:
-        """Versions of models."""
+        """The methods for versions of models."""
         return Versions(self.call)
 
     @cached_property
     def production(self) -> Production:
-        """Production now and before, promotions and rollbacks."""
+        """The methods for the version in production, its predecessors, promotions and rollbacks."""
         return Production(self.call)
 
     @cached_property
     def approvals(self) -> Approvals:
-        """Approvals and refusals of versions."""
+        """The methods for approvals and refusals of versions."""
         return Approvals(self.call)
 
     @cached_property
     def policies(self) -> Policies:
-        """Conditions of promotions."""
+        """The methods for policies, which are the conditions that a promotion must meet."""
         return Policies(self.call)
 
     @cached_property
     def aliases(self) -> Aliases:
-        """Movable pointers to versions."""
+        """The methods for aliases, which are movable names for the versions of a model."""
         return Aliases(self.call)
 
     @cached_property
     def artifacts(self) -> Artifacts:
-        """Blobs, uploads and files of versions."""
+        """The methods for blobs, uploads and the files of versions."""
         return Artifacts(self.call)
 
     @cached_property
     def events(self) -> Events:
-        """The event log."""
+        """The methods to read the event log."""
         return Events(self.call)
 
     @cached_property
     def principals(self) -> Principals:
-        """Principals and their tokens."""
+        """The methods for principals and their tokens."""
         return Principals(self.call)
 
     resolve = binding.call(version_operations.resolve)
@@ -219,7 +219,7 @@ class ModelRegistry(ABC):
 
 
 class AsyncModels(Resource):
-    """Registered models."""
+    """The methods for registered models."""
 
     get = acall(models.get)
     create = acall(models.create)
@@ -229,7 +229,7 @@ class AsyncModels(Resource):
 
 
 class AsyncVersions(Resource):
-    """Versions of models."""
+    """The methods for versions of models."""
 
     get = acall(versions.get)
     resolve = acall(versions.resolve)
@@ -246,7 +246,7 @@ class AsyncVersions(Resource):
 
 
 class AsyncProduction(Resource):
-    """Production now and before, promotions and rollbacks."""
+    """The methods for the version in production, its predecessors, promotions and rollbacks."""
 
     at = acall(production.at)
     history = apages(production.history)
@@ -256,7 +256,7 @@ class AsyncProduction(Resource):
 
 
 class AsyncApprovals(Resource):
-    """Approvals and refusals of versions."""
+    """The methods for approvals and refusals of versions."""
 
     list_of_version = acall(approvals.list_of_version)
     approve = acall(approvals.approve)
@@ -264,14 +264,14 @@ class AsyncApprovals(Resource):
 
 
 class AsyncPolicies(Resource):
-    """Conditions of promotions."""
+    """The methods for policies, which are the conditions that a promotion must meet."""
 
     get = acall(policies.get)
     put = acall(policies.put)
 
 
 class AsyncAliases(Resource):
-    """Movable pointers to versions."""
+    """The methods for aliases, which are movable names for the versions of a model."""
 
     get = acall(aliases.get)
     list_of_model = acall(aliases.list_of_model)
@@ -281,7 +281,7 @@ class AsyncAliases(Resource):
 
 
 class AsyncArtifacts(Resource):
-    """Blobs, uploads and files of versions."""
+    """The methods for blobs, uploads and the files of versions."""
 
     get_blob = acall(artifacts.get_blob)
     check_presence = acall(artifacts.check_presence)
@@ -297,13 +297,13 @@ class AsyncArtifacts(Resource):
 
 
 class AsyncEvents(Resource):
-    """The event log."""
+    """The methods to read the event log."""
 
     after = acall(events.after)
 
 
 class AsyncPrincipals(Resource):
-    """Principals and their tokens."""
+    """The methods for principals and their tokens."""
 
     whoami = acall(principals.whoami)
     get = acall(principals.get)
@@ -337,47 +337,47 @@ class AsyncModelRegistry(ABC):
 
     @cached_property
     def models(self) -> AsyncModels:
-        """Registered models."""
+        """The methods for registered models."""
         return AsyncModels(self.call)
 
     @cached_property
     def versions(self) -> AsyncVersions:
-        """Versions of models."""
+        """The methods for versions of models."""
         return AsyncVersions(self.call)
 
     @cached_property
     def production(self) -> AsyncProduction:
-        """Production now and before, promotions and rollbacks."""
+        """The methods for the version in production, its predecessors, promotions and rollbacks."""
         return AsyncProduction(self.call)
 
     @cached_property
     def approvals(self) -> AsyncApprovals:
-        """Approvals and refusals of versions."""
+        """The methods for approvals and refusals of versions."""
         return AsyncApprovals(self.call)
 
     @cached_property
     def policies(self) -> AsyncPolicies:
-        """Conditions of promotions."""
+        """The methods for policies, which are the conditions that a promotion must meet."""
         return AsyncPolicies(self.call)
 
     @cached_property
     def aliases(self) -> AsyncAliases:
-        """Movable pointers to versions."""
+        """The methods for aliases, which are movable names for the versions of a model."""
         return AsyncAliases(self.call)
 
     @cached_property
     def artifacts(self) -> AsyncArtifacts:
-        """Blobs, uploads and files of versions."""
+        """The methods for blobs, uploads and the files of versions."""
         return AsyncArtifacts(self.call)
 
     @cached_property
     def events(self) -> AsyncEvents:
-        """The event log."""
+        """The methods to read the event log."""
         return AsyncEvents(self.call)
 
     @cached_property
     def principals(self) -> AsyncPrincipals:
-        """Principals and their tokens."""
+        """The methods for principals and their tokens."""
         return AsyncPrincipals(self.call)
 
     resolve = acall(version_operations.resolve)

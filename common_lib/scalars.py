@@ -73,13 +73,13 @@ def number(field: str, value: Any) -> float:
     """
     found = _finite(field, value)
     if found is None or isinstance(found, bool | str):
-        raise _violation(field, value, "is not a number", "pass what was measured as a float")
+        raise _violation(field, value, "is not a number", "pass the measured number as a float")
     try:
         exact = float(found)
     except OverflowError:
         exact = math.inf
     if exact != found:
-        raise _violation(field, value, "is a number that no float has", "round it with float(…)")
+        raise _violation(field, value, "is not exactly equal to any float", "round it with float(…)")
     return exact
 
 
@@ -158,7 +158,7 @@ def _items(field: str, given: Any) -> list[tuple[str, Any]]:
     found = []
     for key, value in given.items():
         if not isinstance(key, str):
-            raise _violation(field, key, "is a key and not a text", "pass str(…) of it")
+            raise _violation(field, key, "is a key, but not a text", "pass str(…) of it")
         found.append((str.__str__(key), value))
     return found
 

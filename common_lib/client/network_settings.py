@@ -210,7 +210,7 @@ def _trusting(variable: str, path: str, *, is_folder: bool) -> ssl.SSLContext:
         why = str(error)
     raise InvalidConfiguration(
         f"{variable} is {path!r:.{_MAX_TEXT}}: {why}; "
-        "set it to the certificates of the authorities to trust, or unset it"
+        "set it to a file or folder with the CA certificates to trust, or unset it"
     )
 
 
