@@ -2,7 +2,7 @@
 
 ```
 age      0 ─── fresh_s ─────── revalidate_s ─────────────────────── stale_s ───▶
-         served        served, and refreshed    the registry is asked;
+         served        served, and refreshed    a request is sent;
                        in the background        served if it does not answer
 ```
 
