@@ -59,7 +59,7 @@ def scalar(field: str, value: Any) -> Plain:
     Raises:
         InvalidRequest: no JSON value is exactly equal.
     """
-    found = _finite(field, value)
+    found = _finite(field, value, "leave it out, or write it as text, such as 'nan'")
     if isinstance(found, int) and abs(found) >= 10**MAX_DIGITS:
         raise _violation(field, value, f"has more than {MAX_DIGITS} digits", "write it as text")
     return found
@@ -71,7 +71,7 @@ def number(field: str, value: Any) -> float:
     Raises:
         InvalidRequest: the value is not a finite number, or no float is exactly equal to it.
     """
-    found = _finite(field, value)
+    found = _finite(field, value, "leave it out")
     if found is None or isinstance(found, bool | str):
         raise _violation(field, value, "is not a number", "pass the measured number as a float")
     try:
@@ -103,12 +103,12 @@ def plain(value: Any) -> Any:
     return value if found is None else found
 
 
-def _finite(field: str, value: Any) -> Plain:
+def _finite(field: str, value: Any, remedy: str) -> Plain:
     found = _plain(value)
     if found is None and value is not None:
         raise _violation(field, value, "is not a text, a number, True, False or None", _remedy(value))
     if isinstance(found, float) and not math.isfinite(found):
-        raise _violation(field, value, "is not a finite number", "leave it out, or write it as text, such as 'nan'")
+        raise _violation(field, value, "is not a finite number", remedy)
     return found
 
 

@@ -118,8 +118,9 @@ def _check_result(check: "Check") -> Group:
         for finding in check.findings
     ]
     current = "no version" if check.replacing is None else f"version {check.replacing}"
-    outcome = "would be promoted" if check.met else "would be refused"
-    sentence = f"version {check.version} {outcome} by revision {check.policy} of the policy; it replaces {current}"
+    refused = f"cannot be promoted; {current} stays in production"
+    outcome = f"can be promoted and replaces {current}" if check.met else refused
+    sentence = f"version {check.version} {outcome} (revision {check.policy} of the policy)"
     columns = ("", "rule", "of", "wanted", "found")
     table = show.table(columns, rows, free=("wanted", "found"))
     return Group(table, Text(), show.text(sentence, "green" if check.met else "bold red"))

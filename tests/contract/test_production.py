@@ -63,7 +63,9 @@ class TestPromotion:
             with pytest.raises(ProductionChanged, match=r"version 1 of .* is in production"):
                 registry.production.promote(name, second, reason="the first?", replacing=replacing)
         registry.versions.transition(name, first, "archived", reason="broken", revision=3)
-        with pytest.raises(ProductionChanged, match=r"no version of .* is in production, not version 1") as lost:
+        with pytest.raises(
+            ProductionChanged, match=r"no version of .* is in production, but the request replaces version 1"
+        ) as lost:
             registry.production.promote(name, second, reason="instead", replacing=1)
         assert lost.value.winner is not None
         assert (lost.value.winner.version, lost.value.winner.reason) == (None, "broken")

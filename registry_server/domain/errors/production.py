@@ -18,7 +18,9 @@ class ProductionChanged(RegistryError, code=Code.PRODUCTION_CHANGED, field="repl
         found, expected = (f"version {number}" if number else "no version" for number in (current, replacing))
         decided = f"; {winner.by} decided this at {format_moment(winner.at)}: {winner.reason}" if winner else ""
         self.winner = winner
-        super().__init__(replacing, f"{found} of {name!r} is in production, not {expected}{decided}")
+        super().__init__(
+            replacing, f"{found} of {name!r} is in production, but the request replaces {expected}{decided}"
+        )
 
 
 class NothingToReturnTo(RegistryError, code=Code.NOTHING_TO_RETURN_TO, field="name"):

@@ -62,7 +62,7 @@ def test_a_dry_run_lists_unmet_rules_and_changes_nothing(cli: Cli, staged: str, 
         ["✗", "metric"],
         ["✗", "approvals"],
     ]
-    assert "version 3 would be refused by revision 2 of the policy; it replaces version 1" in done
+    assert "version 3 cannot be promoted; version 1 stays in production (revision 2 of the policy)" in done
     assert cli.json("promote", staged, "2", "--dry-run")["replacing"] == 1
     assert cli.problem("promote", staged, "2", "--reason", "better", status=1)["code"] == "policy_not_met"
     cli("promote", staged, "2", "--reason", "in a hurry", "--override")
