@@ -88,7 +88,7 @@ class HttpClient(ABC):
         """Create the transport of this process."""
 
     def _register_finalizer(self, *actions: Callable[[], object], abandon: Callable[[], object]) -> None:
-        """Save the cache and run `actions` when the client is closed or freed, or when the interpreter exits.
+        """Arrange to save the cache and run `actions` when the client is closed or freed, or the interpreter exits.
 
         A forked process runs `abandon` instead, because threads of the parent process may hold the locks.
         """

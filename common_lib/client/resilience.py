@@ -296,14 +296,14 @@ class _Attempts:
         return Send(timeout_s, headers, self.key.partition(" ")[0] if self._config.replicas else "")
 
     def _was_cut_short(self, outcome: Outcome, timeout_s: float) -> bool:
-        """Return whether the deadline of the call ended the attempt before the timeout of an attempt."""
+        """Return whether the deadline of the call ended the attempt before its own timeout."""
         is_timeout = (
             outcome.kind is AnswerTimedOut if isinstance(outcome, Failure) else outcomes.is_deadline_exceeded(outcome)
         )
         return is_timeout and timeout_s < _FAIR_SHARE * self._full_timeout_s
 
     def answer_or_raise(self, outcome: Outcome) -> Answer:
-        """Return the answer of the last attempt, or raise the error for its failure."""
+        """Return the answer of the last attempt, or raise the error if the attempt failed."""
         if isinstance(outcome, Failure):
             raise outcome.kind(outcome.detail, tried=self._tried)
         if outcome.status in outcomes.RETRIED_STATUS:

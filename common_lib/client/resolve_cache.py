@@ -3,7 +3,7 @@
 ```
 age      0 ─── fresh_s ─────── revalidate_s ─────────────────────── stale_s ───▶
          served        served, and refreshed    a request is sent;
-                       in the background        served if it does not answer
+                       in the background        served if it fails
 ```
 
 Calls for the same path share one request (single-flight). If the last request failed a moment ago, a stored answer is
@@ -176,7 +176,7 @@ class ResolveCache:
         return self._serve(entry, age_s, entry.failure, _REFRESHING)
 
     def _fetch_or_serve_stale(self, operation: Operation[Any], fetch: Fetch, limits: AgeLimits) -> CallSteps:
-        """Return the answer of the registry, or a stored answer if it does not answer or refuses the token."""
+        """Return the registry's answer, or a stored one if the registry does not answer or refuses the token."""
         try:
             answer, error = yield from self._join_or_fetch(operation, fetch)
         except (RegistryUnavailable, InvalidConfiguration) as failure:

@@ -41,7 +41,7 @@ class SingleFlight:
         return path in self._flights
 
     def join(self, path: str, now: float) -> tuple[Flight, bool]:
-        """Return the flight for a path, and whether it is new. If it is new, the caller must fetch the answer."""
+        """Return the flight for a path, and True if the flight is new, so that the caller must fetch the answer."""
         with self._lock:
             flight = self._flights.get(path)
             if flight is not None:

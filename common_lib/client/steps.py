@@ -40,7 +40,7 @@ class Refresh:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The step that waits at most `seconds` for the flight of another call. Its reply is the result; None if late."""
+    """The step that waits at most `seconds` for the flight of another call. Its reply is the result, or None."""
 
     result: "Future[FlightResult]"
     seconds: float
