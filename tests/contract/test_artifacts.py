@@ -70,7 +70,7 @@ def test_a_download_does_not_overwrite_other_files(registry: ModelRegistry, name
     registry.download(f"models:/{name}/1", tmp_path)
     registry.download(f"models:/{name}/1", tmp_path)
     (tmp_path / "model.bin").write_bytes(b"mine")
-    with pytest.raises(InvalidRequest, match="other bytes"):
+    with pytest.raises(InvalidRequest, match="different bytes"):
         registry.download(f"models:/{name}/1", tmp_path)
     assert (tmp_path / "model.bin").read_bytes() == b"mine"
 
@@ -134,7 +134,7 @@ def test_a_download_does_not_follow_links(registry: ModelRegistry, name: str, tm
     (target / "sub").symlink_to(outside)
     registry.models.create(name, "regression")
     registry.register(name, trained, framework="test")
-    with pytest.raises(InvalidRequest, match="is not a plain file or folder"):
+    with pytest.raises(InvalidRequest, match="is not a regular file or folder"):
         registry.download(f"models:/{name}/1", target)
     assert list(outside.iterdir()) == []
 
