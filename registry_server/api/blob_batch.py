@@ -27,7 +27,7 @@ def parse(body: bytes) -> dict[str, bytes]:
     while position < len(body):
         start = position + _HEAD.size
         if start > len(body):
-            raise errors.BatchMalformed(position, f"it ends within the head of blob {len(found)}")
+            raise errors.BatchMalformed(position, f"the body ends within the head of blob {len(found)}")
         digest, length = _HEAD.unpack_from(body, position)
         position = start + length
         if position > len(body):
@@ -36,7 +36,7 @@ def parse(body: bytes) -> dict[str, bytes]:
             raise errors.BatchMalformed(position, f"blob {len(found)} repeats an earlier digest")
         found[digest.hex()] = body[start:position]
         if len(found) > MAX_BLOBS_PER_REQUEST:
-            raise errors.BatchMalformed(len(found), f"it has more than {MAX_BLOBS_PER_REQUEST} blobs")
+            raise errors.BatchMalformed(len(found), f"the body has more than {MAX_BLOBS_PER_REQUEST} blobs")
     if not found:
-        raise errors.BatchMalformed(0, "it is empty")
+        raise errors.BatchMalformed(0, "the body is empty")
     return found

@@ -70,7 +70,7 @@ def parse(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
 
     Raises:
         InvalidJson: the body is not one JSON value.
-        FieldInvalid: a field is missing, unknown or not of its type.
+        FieldInvalid: a field is missing or unknown, or has a value of the wrong type.
     """
     try:
         decoded = decoder.decode(body)

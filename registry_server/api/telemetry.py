@@ -45,7 +45,7 @@ def find_header(scope: Any, name: bytes) -> str | None:
 
 
 def format_peer(client: Any) -> str | None:
-    """Format the address and port of the client as text; return None without a socket.
+    """Format the address and port of the client as text; return None if the connection has no socket.
 
     >>> format_peer(("::1", 5)), format_peer(("127.0.0.1", 5)), format_peer(None)
     ('[::1]:5', '127.0.0.1:5', None)

@@ -79,7 +79,7 @@ def create(
             click.echo(issued.secret, file)
         except OSError as error:
             fail(f"cannot write the secret of {about} ({error.strerror}): revoke the token and create another")
-    where = f"its secret is in {out}" if out else "its secret cannot be printed again"
+    where = f"the secret is in {out}" if out else "the secret cannot be printed again"
     show.stderr().print(show.text(f"{about}; {where}"), soft_wrap=True)
 
 

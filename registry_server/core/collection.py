@@ -45,7 +45,7 @@ async def collect(env: Environment, request: WriteRequest, order: CollectionRequ
 
 
 async def reconcile(env: Environment) -> int:
-    """Restore trashed files whose rows still exist, as a crash leaves them, and return the number of these files."""
+    """After a crash, restore files from the trash whose rows still exist; return the number of these files."""
     count = 0
     for sha256, size, _ in list(env.blobs.list_trash()):
         blob = await env.database.read.artifacts.find_blob(sha256)

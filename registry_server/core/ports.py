@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Database(Protocol):
-    """The database behind the records, of either engine."""
+    """The database that stores the records, in SQLite or PostgreSQL."""
 
     read: Records
     source: str

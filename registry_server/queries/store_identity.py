@@ -9,7 +9,7 @@ _SELECT = "SELECT value FROM meta WHERE key = 'store'"
 
 
 class StoreRecords(Queries):
-    """The identity of the store."""
+    """Queries of the identity of the store."""
 
     async def find(self) -> StoreIdentity | None:
         """Return the identity, or None."""

@@ -66,7 +66,7 @@ def test_a_secret_is_written_to_a_new_file(token: Operate, tmp_path: Path) -> No
     assert secret.startswith("mrg_")
     assert secret.strip() not in created.output
     assert created.stdout == ""
-    assert f"its secret is in {out}" in created.stderr
+    assert f"the secret is in {out}" in created.stderr
 
 
 def test_a_file_is_not_overwritten_by_a_secret(token: Operate, tmp_path: Path) -> None:
