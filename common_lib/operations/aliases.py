@@ -52,7 +52,7 @@ def move(
 ) -> Operation[Alias]:
     """Point an alias at another version, if the alias still has the given revision.
 
-    With `force`, the alias is moved whatever its revision is, or created; this needs a reason.
+    With `force` and a reason, the alias is moved at any revision, and created if it does not exist.
 
     Raises:
         AliasNotFound: the model has no such alias.

@@ -26,7 +26,7 @@ def approve(name: str, version: int, *, reason: str) -> Operation[Approval]:
 
 
 def refuse(name: str, version: int, *, reason: str) -> Operation[Approval]:
-    """Refuse a version, which blocks its promotion until the caller approves it or the version or the policy changes.
+    """Refuse a version. It cannot be promoted until the caller approves it, or until the version or the policy changes.
 
     Raises:
         DecisionNotAllowed: the caller is a service, or registered the version.

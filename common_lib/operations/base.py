@@ -35,7 +35,7 @@ _FROM_THE_REGISTRY = Provenance()
 class Answer:
     """An HTTP answer, with header names in lower case; the body is empty if a sink received the bytes.
 
-    `provenance` says if the answer comes from a cache of this client. `url` is the requested address.
+    `provenance` says whether the answer comes from a cache of this client. `url` is the requested address.
     """
 
     status: int

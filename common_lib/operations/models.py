@@ -75,7 +75,7 @@ def update(
     tags: Mapping[str, str] | None = None,
     metadata: Mapping[str, Scalar] | None = None,
 ) -> Operation[RegisteredModel]:
-    """Replace the given fields of a model, if it still has the given revision; `force` needs a reason instead.
+    """Replace the given fields of a model if it still has the given revision, or in any case with `force` and a reason.
 
     Raises:
         RevisionRequired: neither `revision` nor `force` was given.

@@ -144,7 +144,7 @@ def update(
     description: str | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> Operation[ModelVersion]:
-    """Replace the given fields of a version, if it still has the given revision; `force` needs a reason instead.
+    """Replace the given fields of a version if it still has this revision, or in any case with `force` and a reason.
 
     Raises:
         RevisionRequired: neither `revision` nor `force` was given.

@@ -51,7 +51,7 @@ class Blob(Value):
 
 
 class PresenceRequest(RequestModel):
-    """The request to list missing blobs. `model` is the model for which a version will be created from them."""
+    """The request to list missing blobs. `model` is the model whose next version will contain the blobs."""
 
     sha256: Annotated[list[Sha256], Field(max_length=artifacts.MAX_DIGESTS_PER_REQUEST)]
     model: ModelName | None = None

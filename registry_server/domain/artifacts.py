@@ -37,7 +37,7 @@ class Blob(Struct, frozen=True):
 
 
 class PresenceRequest(Request, frozen=True):
-    """The request to list missing blobs. `model` is the model for which a version will be created from them."""
+    """The request to list missing blobs. `model` is the model whose next version will contain the blobs."""
 
     sha256: Annotated[list[Sha256], Meta(max_length=artifacts.MAX_DIGESTS_PER_REQUEST)]
     model: ModelName | None = None

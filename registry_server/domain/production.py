@@ -11,7 +11,8 @@ class Tenure(Struct, frozen=True):
     """A period in which the same version of a model is in production, or none (`version` is None).
 
     The event with the number `sequence` began the period. `rollback_target` is the `sequence` of the tenure that a
-    rollback from this one returns to. `facts` contains the mutable fields of the version at the beginning.
+    rollback from this one returns to. `facts` contains the changeable fields of the version,
+    with their values at the beginning.
     """
 
     model: ModelName

@@ -14,7 +14,7 @@ MUTABLE: Final = ("description", "tags", "revision", "updated_at")
 
 
 def parse_model(subject: str) -> str | None:
-    """Return the name of the model in the subject of an event; None if the subject is not a model.
+    """Return the name of the model in the subject of an event; None if the subject does not belong to a model.
 
     >>> parse_model("models/eurusd-direction/versions/3")
     'eurusd-direction'

@@ -17,7 +17,7 @@ class AddressNotFound(RegistryError, code=Code.NOT_FOUND, field="path"):
 
 
 class MethodNotAllowed(RegistryError, code=Code.METHOD_NOT_ALLOWED, field="method"):
-    """The address does not support the method."""
+    """The address does not support the HTTP method of the request."""
 
     def __init__(self, method: str, allowed: str) -> None:
         self.headers = {"allow": allowed}
