@@ -141,3 +141,18 @@ def test_the_drawn_error_tree_matches_the_classes(module: ModuleType, root: type
         if kind.__module__.startswith(module.__name__)
     ]
     assert sorted(drawn) == sorted([("RegistryError", ""), *real])
+
+
+def test_services_and_authors_get_an_error_of_their_own_for_a_verdict() -> None:
+    """A caller can catch both reasons by one class."""
+    assert {code for code, kind in CODES.items() if kind is errors.DecisionNotAllowed} == {
+        Code.HUMAN_REQUIRED,
+        Code.SELF_APPROVAL,
+    }
+
+
+def test_only_a_request_in_flight_is_worth_repeating_among_the_refusals() -> None:
+    """The first request with the key ends by itself; every other refusal needs a change."""
+    assert {kind for kind in set(CODES.values()) if issubclass(kind, RequestRefused) and kind.retryable} == {
+        errors.RequestInFlight
+    }
