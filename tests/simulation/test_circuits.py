@@ -124,9 +124,9 @@ def test_a_probe_that_its_caller_ends_does_not_count(end: str) -> None:
     report_row(
         f"probe {end}",
         "permit returned, still half-open, 0 failures counted",
-        f"{circuit.state}, {circuit._probing} probes, opened {circuit._opened} times",
+        f"{circuit.state}, {circuit._probing} probes, opened {circuit._times_opened} times",
     )
-    assert (circuit.state, circuit._probing, circuit._opened) == ("half-opened", 0, 1)
+    assert (circuit.state, circuit._probing, circuit._times_opened) == ("half-opened", 0, 1)
     steps = resilience.steps(NAME)
     next(steps)
     with pytest.raises(StopIteration):
