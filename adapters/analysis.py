@@ -60,10 +60,7 @@ class Analysis(AsyncModelRegistry):
         return await self.versions.resolution(f"models:/{name}/production")
 
     async def production_models(
-        self,
-        *,
-        type: ModelType | str | None = None,
-        tags: Mapping[str, str] | None = None,
+        self, *, type: ModelType | str | None = None, tags: Mapping[str, str] | None = None
     ) -> list[ProductionModel]:
         """List the models that have a version in production, sorted by name, each with its production version.
 

@@ -30,11 +30,7 @@ class Strategy(ModelRegistry):
     """The registry for strategy execution, a service with threads."""
 
     def __init__(
-        self,
-        registry: ModelRegistry,
-        folder: str | os.PathLike[str] | None = None,
-        *,
-        staleness: Staleness = _KEEP,
+        self, registry: ModelRegistry, folder: str | os.PathLike[str] | None = None, *, staleness: Staleness = _KEEP
     ) -> None:
         """Serve models from the read-only cache, or copy each version to a subfolder of `folder` if it is given.
 

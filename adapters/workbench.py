@@ -34,12 +34,7 @@ class Workbench(ModelRegistry):
         return self._registry.call(operation)
 
     def ensure_model(
-        self,
-        name: str,
-        type: ModelType | str,
-        *,
-        description: str = "",
-        tags: Mapping[str, str] | None = None,
+        self, name: str, type: ModelType | str, *, description: str = "", tags: Mapping[str, str] | None = None
     ) -> RegisteredModel:
         """Return the model with this name; create it if it does not exist. An existing model is not changed."""
         try:

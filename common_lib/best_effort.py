@@ -22,7 +22,5 @@ def best_effort(folder: Path) -> Iterator[None]:
         if str(folder) not in _warned:
             _warned.add(str(folder))
             _log.warning(
-                "%s cannot be written, so later calls and processes cannot reuse these answers: %s",
-                folder,
-                error,
+                "%s cannot be written, so later calls and processes cannot reuse these answers: %s", folder, error
             )

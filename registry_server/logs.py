@@ -20,11 +20,7 @@ import msgspec
 _KNOWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 # Messages of uvicorn when it cannot start or stop, or refuses a request: the server's own line gives the reason.
 _REDUNDANT_MESSAGES = frozenset(
-    {
-        "Application startup failed. Exiting.",
-        "Application shutdown failed. Exiting.",
-        "Invalid HTTP request received.",
-    }
+    {"Application startup failed. Exiting.", "Application shutdown failed. Exiting.", "Invalid HTTP request received."}
 )
 _LINE_BYTES: Final = 32_768
 # In characters: if the line would be too long, all of its fields are cut to the next length.

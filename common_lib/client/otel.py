@@ -21,10 +21,7 @@ class OpenTelemetry(Telemetry):
     Source of the trace header: W3C Trace Context, section 3.2. Baggage is private to the service, so it is not sent.
     """
 
-    def __init__(
-        self,
-        meter_provider: metrics.MeterProvider | None = None,
-    ) -> None:
+    def __init__(self, meter_provider: metrics.MeterProvider | None = None) -> None:
         meter = metrics.get_meter(_NAME, meter_provider=meter_provider)
         self._took = meter.create_histogram("registry.client.attempt.duration", "s", "Duration of attempts.")
         self._count = meter.create_counter("registry.client.happenings", "1", "Number of retries and other events.")

@@ -27,9 +27,7 @@ class Prometheus(Telemetry):
         self._counters = {
             "retry": _counter("registry_client_retries", "Attempts after the first one.", registry),
             "stale": _counter(
-                "registry_client_stale_answers",
-                "Stored answers that were served after a failure.",
-                registry,
+                "registry_client_stale_answers", "Stored answers that were served after a failure.", registry
             ),
             "budget": _counter("registry_client_refused_retries", "Retries that the retry budget refused.", registry),
         }

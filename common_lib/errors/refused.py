@@ -46,11 +46,7 @@ class InvalidRequest(RequestRefused):
     def from_violation(cls, violation: RuleViolation) -> "InvalidRequest":
         """Build the error for a value that breaks a rule, when the client has checked the rule."""
         return cls(
-            violation.detail,
-            code=violation.code,
-            remedy=violation.remedy,
-            field=violation.field,
-            value=violation.value,
+            violation.detail, code=violation.code, remedy=violation.remedy, field=violation.field, value=violation.value
         )
 
 

@@ -37,8 +37,7 @@ _KINDS: Final[dict[str, _Kind]] = {
     "model": _Kind(0, {7: "graph", 20: "training", 25: "function", 8: "entry", 14: "entry"}),
     "training": _Kind(4_000, {1: "graph", 2: "graph", 3: "entry", 4: "entry"}),
     "graph": _Kind(
-        4_000,
-        {1: "node", 5: "tensor", 11: "value", 12: "value", 13: "value", 14: "entry", 15: "sparse", 16: "entry"},
+        4_000, {1: "node", 5: "tensor", 11: "value", 12: "value", 13: "value", 14: "entry", 15: "sparse", 16: "entry"}
     ),
     "function": _Kind(4_000, {7: "node", 9: "entry", 11: "attribute", 12: "value", 14: "entry"}),
     "node": _Kind(2_600, {5: "attribute", 9: "entry"}),

@@ -76,10 +76,7 @@ def _check_learner(learner: Any, features: int, classes: int, groups: int) -> No
     score = shape["base_score"]
     require(_SCORE.match(score) and score.count(",") in {0, groups - 1}, "the number of base scores is wrong")
     names, kinds = learner.get("feature_names", []), learner.get("feature_types", [])
-    require(
-        len(names) in {0, features} and _have_type(names, str),
-        "the model does not have one name for each feature",
-    )
+    require(len(names) in {0, features} and _have_type(names, str), "the model does not have one name for each feature")
     require(len(kinds) in {0, features} and set(kinds) <= _KINDS, "a feature has an unknown type")
     require(_have_type(learner.get("attributes", {}).values(), str), "the attributes of the model are not strings")
 

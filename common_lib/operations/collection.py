@@ -8,11 +8,7 @@ _collection = json_reader(Collection)
 
 
 def collect_garbage(
-    *,
-    dry_run: bool = False,
-    grace_s: int | None = None,
-    retention_s: int | None = None,
-    trash_s: int | None = None,
+    *, dry_run: bool = False, grace_s: int | None = None, retention_s: int | None = None, trash_s: int | None = None
 ) -> Operation[Collection]:
     """Remove bytes that no version uses; a dry run only counts them. All times are in seconds.
 

@@ -51,8 +51,7 @@ ShortText = Annotated[str, Limits(max_length=names.SHORT_TEXT_LENGTH)]
 Scalar = str | int | float | bool | None
 # A time in these years is valid in Python in every time zone.
 Moment = Annotated[
-    datetime,
-    Limits(ge=datetime(2, 1, 1, tzinfo=UTC), lt=datetime(9999, 1, 1, tzinfo=UTC), tz_constraint="aware"),
+    datetime, Limits(ge=datetime(2, 1, 1, tzinfo=UTC), lt=datetime(9999, 1, 1, tzinfo=UTC), tz_constraint="aware")
 ]
 
 

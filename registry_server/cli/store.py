@@ -16,11 +16,7 @@ def store() -> None:
 
 @store.command()
 @with_settings
-@click.option(
-    "--lost",
-    is_flag=True,
-    help="Accept missing bytes: put each blob whose file is missing into quarantine.",
-)
+@click.option("--lost", is_flag=True, help="Accept missing bytes: put each blob whose file is missing into quarantine.")
 def adopt(settings: Settings, *, lost: bool) -> None:
     """Make this folder and this database one store, after they were moved, copied or restored.
 

@@ -18,16 +18,8 @@ from registry_server.demo.training import DIRECTION, VOLATILITY
 
 _DIGITS: Final = 8  # of a digest: enough to compare by eye
 _FIGURES: Final[Mapping[str, Mapping[str, str]]] = {
-    DIRECTION: {
-        "accuracy": "accuracy",
-        "always_down_accuracy": "always down",
-        "yesterday_accuracy": "as yesterday",
-    },
-    VOLATILITY: {
-        "rmse": "RMSE",
-        "naive_rmse": "last value",
-        "training_mean_rmse": "past mean",
-    },
+    DIRECTION: {"accuracy": "accuracy", "always_down_accuracy": "always down", "yesterday_accuracy": "as yesterday"},
+    VOLATILITY: {"rmse": "RMSE", "naive_rmse": "last value", "training_mean_rmse": "past mean"},
 }
 _STYLES: Final = {ModelStage.STAGING: "yellow", ModelStage.PRODUCTION: "bold green", ModelStage.ARCHIVED: "dim"}
 _SUBJECTS: Final = (

@@ -40,11 +40,7 @@ _KINDS: Final = (
     _Kind(MODELS, ("name",), lambda row: models.key(row.name)),
     _Kind(VERSIONS, ("model", "version"), lambda row: versions.key(row.model, row.version)),
     _Kind(POLICIES, ("model",), lambda row: policies.key(row.model)),
-    _Kind(
-        APPROVALS,
-        ("model", "version", "approver"),
-        lambda row: approvals.key(row.model, row.version, row.approver),
-    ),
+    _Kind(APPROVALS, ("model", "version", "approver"), lambda row: approvals.key(row.model, row.version, row.approver)),
     _Kind(ALIASES, ("model", "alias"), lambda row: aliases.key(row.model, row.alias)),
     _Kind(BLOBS, ("sha256",), lambda row: artifacts.key(row.sha256)),
     _Kind(PRINCIPALS, ("name",), lambda row: principals.key(row.name)),
