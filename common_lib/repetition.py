@@ -48,7 +48,7 @@ def get_repeat(error: RegistryError) -> Callable[[Any], Any]:
         raise InvalidRequest(
             f"error is a {type(error).__name__} of a call that cannot be repeated",
             code="invalid_request",
-            remedy="pass a RegistryUnavailable as it was raised; after any other error, make a new call",
+            remedy="pass the RegistryUnavailable error that you caught; after any other error, make a new call",
         )
     return repeat
 

@@ -147,7 +147,7 @@ def create_app(settings: Settings) -> Litestar:
         lifespan=[lifespan],
         exception_handlers={
             RegistryError: problems.on_refusal,
-            RuleViolation: problems.on_violation,
+            RuleViolation: problems.on_refusal,
             HTTPException: problems.on_framework,
             Exception: problems.on_crash,
         },

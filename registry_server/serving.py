@@ -102,7 +102,7 @@ def _is_loopback(url: str) -> bool:
 class RegistryServer(uvicorn.Server):
     """The uvicorn server with the application.
 
-    As soon as it serves, it writes its announcement and then calls `on_start`.
+    When it accepts requests, it writes its address to `server.json` and then calls `on_start`.
     """
 
     def __init__(self, settings: Settings) -> None:

@@ -53,7 +53,7 @@ class Sink(Protocol):
         """Number of bytes received in earlier attempts; a new attempt requests only the bytes after them."""
 
     def begin(self, start: int) -> None:
-        """Prepare for bytes from position `start`; discard bytes from earlier attempts after this position."""
+        """Prepare to receive bytes from position `start`; discard what earlier attempts wrote after `start`."""
 
     def write(self, chunk: bytes) -> None:
         """Append the next bytes."""
@@ -220,7 +220,7 @@ def ignore_body(answer: Answer) -> None:
     """Check that an answer has no body.
 
     Raises:
-        ProtocolError: the answer has a body, such as the page of a proxy; whether the request was executed is unknown.
+        ProtocolError: the answer has a body, such as an error page of a proxy. The request may have been executed.
     """
     if answer.body:
         raise answers.foreign(answer, "it has a body, but this answer must not have a body")

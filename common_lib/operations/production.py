@@ -95,7 +95,7 @@ def promote(
     override: bool = False,
     force: bool = False,
 ) -> Flow[ModelVersion]:
-    """Promote a version to production, and archive the version that was there in the same transaction.
+    """Promote a version to production and, in the same transaction, archive the version that it replaces.
 
     `replacing` is the version that the caller expects in production, or None if there should not be one. If `replacing`
     or `revision` is not given, the client first reads its current value. `override` promotes a version that does not

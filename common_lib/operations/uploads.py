@@ -42,7 +42,7 @@ def put_part(sha256: str, part: Source, prefix_sha256: str) -> Operation[Upload]
 
 
 def get_upload(sha256: str) -> Operation[Upload]:
-    """Get the progress of the upload of a blob that the caller has begun.
+    """Get the progress of an upload that the caller has begun, by the digest of its blob.
 
     Raises:
         UploadNotFound: the caller has no such upload.

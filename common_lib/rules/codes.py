@@ -72,7 +72,7 @@ class Code(StrEnum):
     PRODUCTION_CHANGED = "production_changed", 409, "Another version is in production"
     NOTHING_TO_RETURN_TO = "nothing_to_return_to", 409, "The model has no version to roll back to"
     POLICY_NOT_MET = "policy_not_met", 409, "The version does not meet the model's policy"
-    ALREADY_DECIDED = "already_decided", 409, "The caller has already given this verdict"
+    ALREADY_DECIDED = "already_decided", 409, "The caller has already given this verdict on the version"
     VERSION_IN_PRODUCTION = "version_in_production", 409, "The version is in production"
     VERSION_ALIASED = "version_aliased", 409, "Aliases point at the version"
     BLOB_MISSING = "blob_missing", 409, "The bytes of the version are missing"

@@ -192,7 +192,9 @@ def _judge_metric(metric: str, direction: Direction, than: float | None, toleran
     if bound is None:
         first = facts.incumbent is None and than is None
         wanted = (
-            "present (no version is in production)" if first else f"{sign} the value{against}, which lacks this metric"
+            "any value, because no version is in production to compare with"
+            if first
+            else f"{sign} the value{against}, which lacks this metric"
         )
         return _finding("metric", metric, wanted, found, met=first and value is not None, value=value)
     limit = bound - tolerance if at_least else bound + tolerance

@@ -1,4 +1,4 @@
-"""Types of the files of a version, and of blobs, which contain their bytes."""
+"""The files of a version, and the blobs that contain the bytes of these files."""
 
 from typing import Annotated
 

@@ -18,7 +18,7 @@ async def live() -> dict[str, str]:
 async def ready(request: HttpRequest) -> dict[str, str]:
     """Check the database and the blob store; respond with 503 if one of them is not available.
 
-    `alarm` says why the scrubber has stopped.
+    The field `alarm` of the response says why the scrubber has stopped; otherwise the field is missing.
     """
     await database(request).ping()
     environment(request).blobs.check_medium()

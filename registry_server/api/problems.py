@@ -42,9 +42,10 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     winner: Winner | None = None
 
 
-def answer(error: errors.RegistryError, request_id: str) -> Response[bytes]:
-    """Build the response to an error."""
+def answer(error: errors.RegistryError | RuleViolation, request_id: str) -> Response[bytes]:
+    """Build the response to an error of the server, or to a value that breaks a shared rule."""
     code = error.code
+    winner, headers = (error.winner, _headers(error)) if isinstance(error, errors.RegistryError) else (None, {})
     problem = Problem(
         type=f"urn:model-registry:problem:{code}",
         title=code.summary,
@@ -55,18 +56,19 @@ def answer(error: errors.RegistryError, request_id: str) -> Response[bytes]:
         request_id=request_id,
         field=None if error.field is None else _shorten(error.field, _VALUE_LENGTH),
         value=None if error.value is None else _shorten(error.value, _VALUE_LENGTH),
-        winner=error.winner,
+        winner=winner,
     )
     return Response(
         msgspec.json.encode(problem),
         status_code=code.status,
         media_type="application/problem+json",
-        headers={**error.headers, **_retry_after(error)},
+        headers=headers,
     )
 
 
-def _retry_after(error: errors.RegistryError) -> dict[str, str]:
-    return {} if error.retry_after_s is None else {"retry-after": str(max(1, math.ceil(error.retry_after_s)))}
+def _headers(error: errors.RegistryError) -> dict[str, str]:
+    after = {} if error.retry_after_s is None else {"retry-after": str(max(1, math.ceil(error.retry_after_s)))}
+    return {**error.headers, **after}
 
 
 def raw_headers(answer: Response[bytes]) -> list[tuple[bytes, bytes]]:
@@ -76,18 +78,13 @@ def raw_headers(answer: Response[bytes]) -> list[tuple[bytes, bytes]]:
     return [(b"content-type", b"application/problem+json"), (b"content-length", length), *own]
 
 
-def on_refusal(request: Request[Any, Any, Any], error: errors.RegistryError) -> Response[bytes]:
-    """Respond to an error of the registry; log it if the server is at fault."""
+def on_refusal(request: Request[Any, Any, Any], error: errors.RegistryError | RuleViolation) -> Response[bytes]:
+    """Respond to an error of the registry or a broken rule; log the error if the server is at fault."""
     scope: Any = request.scope
     scope["registry_code"] = error.code
     if error.code.status >= 500:  # noqa: PLR2004 - from here on the server is at fault
         _log.error("%s", error.detail, exc_info=error, extra={"request_id": get_request_id(request)})
     return answer(error, get_request_id(request))
-
-
-def on_violation(request: Request[Any, Any, Any], error: RuleViolation) -> Response[bytes]:
-    """Respond to a value in the address that breaks a shared rule."""
-    return on_refusal(request, errors.RuleBroken(error))
 
 
 def on_framework(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:

@@ -39,7 +39,8 @@ class TokenBuckets:
     def take(self, key: str, cost: float) -> float:
         """Take `cost` units from the bucket of the key and return 0.
 
-        If the bucket is empty, return the number of seconds to wait.
+        A bucket with at least one unit accepts any cost, and its level may then be negative. From a bucket with less
+        than one unit, take nothing and return the number of seconds to wait.
 
         >>> buckets = TokenBuckets(2.0, 1.0, clock=lambda: 0.0)
         >>> buckets.take("a", 3.0), buckets.take("a", 1.0), buckets.take("b", 1.0)

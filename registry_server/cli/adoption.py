@@ -28,7 +28,7 @@ async def adopt(settings: Settings, *, lost: bool) -> tuple[StoreIdentity, int]:
         async with open_environment(settings, adopt=True, lost=lost) as env:
             identity = await env.database.read.store.find()
             if identity is None:
-                raise AssertionError("every opened registry has an identity")
+                raise AssertionError("the opened registry has no identity, although opening it creates one")
             return identity, await scrub.quarantine_missing(env) if lost else 0
     except FAILURES as failure:
         fail(str(failure))

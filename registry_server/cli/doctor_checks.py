@@ -50,7 +50,7 @@ async def _findings(settings: Settings, *, verify: bool, progress: Progress) -> 
         return
     if location.engine == "sqlite" and any(finding.what == "own files" and finding.well is False for finding in found):
         # SQLite would read a file that another user put there, and would wait for ever if the file is a pipe.
-        yield Finding("database", None, "not opened: another user controls a file beside it")
+        yield Finding("database", None, "not opened: another user can change a file in the same folder")
         return
     try:
         async for finding in _check_database(location, settings, verify=verify, progress=progress):

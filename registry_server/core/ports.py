@@ -1,4 +1,4 @@
-"""The database and the blob store, as the use cases need them."""
+"""The interfaces of the database and of the blob store that the use cases call."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 from typing import Protocol, TypeVar

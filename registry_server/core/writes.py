@@ -8,7 +8,6 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from common_lib.rules import lifecycle, names
-from common_lib.rules.violation import RuleViolation
 from registry_server.core import timeline
 from registry_server.core.environment import Environment
 from registry_server.core.rights import Caller, Right
@@ -99,6 +98,7 @@ async def execute(env: Environment, request: WriteRequest, use_case: UseCase) ->
         ModelNotFound, RightMissing: the caller lacks a required right, even if it had the right at the first response.
         RequestInFlight: the first request with this key is still running.
         IdempotencyKeyReused: the key was already used for a different request.
+        RuleViolation: a value breaks a rule that client and server share.
     """
     for right, model in request.needs:
         request.caller.check_right(right, model)
@@ -112,10 +112,7 @@ async def execute(env: Environment, request: WriteRequest, use_case: UseCase) ->
             return await _get_concurrent_answer(records, request)
         if (answer := await _find_stored_answer(records, request)) is not None:
             return answer
-        try:
-            outcome = await use_case(records, request)
-        except RuleViolation as violation:
-            raise errors.RuleBroken(violation) from None
+        outcome = await use_case(records, request)
         if outcome.change is not None:
             await _append_event(env, records, request, outcome.change)
         etag = getattr(outcome.entity, "etag", None)

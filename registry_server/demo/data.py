@@ -50,7 +50,7 @@ class Rates:
         if not np.all(np.diff(self.dates) > np.timedelta64(0, "D")):
             raise ValueError("the dates do not strictly increase; sort them and keep one rate for each day")
         if not np.all(np.isfinite(self.values) & (self.values > 0)):
-            raise ValueError("a rate is not a positive number; leave out the days that have none")
+            raise ValueError("one of the rates is not a positive number; leave out the days without a valid rate")
 
     def __len__(self) -> int:
         return len(self.dates)

@@ -116,7 +116,7 @@ def promote_without_right(workbench: Workbench, version: ModelVersion) -> Refusa
         )
     except RequestRefused as error:
         return Refusal(f"workbench promotes its own {version.model} v{version.version}", error)
-    raise AssertionError("the registry let the workbench promote")
+    raise AssertionError("the registry allowed the workbench to promote a version, without the right to promote")
 
 
 async def promote_unstaged(integration: Integration) -> Refusal:

@@ -77,7 +77,7 @@ def promotions(done: Iterable[Promotion]) -> Table:
 
 
 def production(models: Iterable[ProductionModel]) -> Table:
-    """Return a table of versions in production: their metrics, those of naive rules, and the verdict."""
+    """Return a table of the versions in production: their metrics, the metrics of naive rules, and their skill."""
     table = _table("in production", "on the holdout", "verdict")
     for found in models:
         figures = _FIGURES[found.model.name].items()

@@ -17,7 +17,7 @@ class Finding(NamedTuple):
 
 
 class InvariantBroken(RuntimeError):
-    """A fault because of which the registry does not start. The message is the same as in `doctor`, with a remedy."""
+    """The registry cannot start because of a fault. The message is the same as that of `doctor`, with a remedy."""
 
 
 def list_first(items: Sequence[str], count: int | None = None) -> str:

@@ -94,9 +94,9 @@ def test_every_refusal_is_a_problem_with_the_id_of_its_request(served: Served) -
 
 
 def reasons(kind: type[RegistryError]) -> Iterator[type[RegistryError]]:
-    """Yield the leaf classes of an error class, without the wrapper of broken rules, which has their codes."""
+    """Yield the leaf classes of an error class."""
     below = kind.__subclasses__()
-    if not below and kind is not errors.RuleBroken:
+    if not below:
         yield kind
     for direct in below:
         yield from reasons(direct)

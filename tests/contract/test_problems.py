@@ -26,8 +26,6 @@ _RULES = [
     # Only clients read model files, so no response has their codes; the table itself raises nothing.
     if file.name not in {"codes.py", "formats.py"}
 ]
-# This class wraps the violation of a shared rule and has the code of that rule.
-_OF_A_RULE = registry_server.domain.errors.RuleBroken
 
 
 def _codes_of_rules() -> set[Code]:
@@ -54,7 +52,7 @@ def test_every_code_has_a_rule_or_an_error_of_the_server() -> None:
 
 
 def _reasons() -> list[type[RegistryError]]:
-    return [kind for kind in _below(RegistryError) if not kind.__subclasses__() and kind is not _OF_A_RULE]
+    return [kind for kind in _below(RegistryError) if not kind.__subclasses__()]
 
 
 @pytest.mark.parametrize("kind", _reasons(), ids=lambda kind: kind.__name__)
@@ -78,7 +76,7 @@ def _raised_by_the_server() -> Iterator[tuple[str, int]]:
 def test_the_server_raises_reasons_and_no_groups() -> None:
     """The server only catches groups of errors, and no raise statement contains a text of its own."""
     raised = set(_raised_by_the_server())
-    kinds = {kind.__name__: kind for kind in (*_reasons(), _OF_A_RULE)}
+    kinds = {kind.__name__: kind for kind in _reasons()}
     assert {name for name, _ in raised} == set(kinds)
     assert all(count <= 1 or "__init__" in vars(kinds[name]) for name, count in raised)
 

@@ -3,7 +3,6 @@
 Code raises them as `errors.VersionInProduction(found)`. Classes with subclasses are only caught, never raised.
 
 RegistryError
-├── RuleBroken
 ├── ModelNotFound, ModelExists, ModelInProduction, ModelTombstoned
 ├── VersionNotFound, VersionNotUsable, NothingSelected, VersionTombstoned, VersionRecalled
 ├── VersionNotRecalled, VersionInProduction, VersionAliased, FrameworkMissing, BytesMissing, FileSizeWrong

@@ -5,7 +5,6 @@ from typing import Any
 
 from common_lib.rules.codes import Code
 from common_lib.rules.production import Winner
-from common_lib.rules.violation import RuleViolation
 
 
 class RegistryError(Exception):
@@ -34,12 +33,3 @@ class RegistryError(Exception):
         self.detail = detail or self.detail.format(value=value)
         self.remedy = remedy or self.remedy.format(value=value)
         super().__init__(self.detail)
-
-
-class RuleBroken(RegistryError):
-    """A value breaks a rule that client and server share; the error has the code of this rule."""
-
-    def __init__(self, violation: RuleViolation) -> None:
-        self.code = violation.code
-        self.field = violation.field
-        super().__init__(violation.value, violation.detail, violation.remedy)
