@@ -145,7 +145,7 @@ FAULTS: Final = {
         Fault(
             "bytes restored by hand are not synced",
             FilesystemBlobs,
-            "make_durable",
+            "sync_restored_blob",
             mistakes.settle_nothing,
             (("order", "restore"),),
         ),

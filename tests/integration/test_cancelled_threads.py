@@ -106,7 +106,7 @@ OPERATIONS: dict[str, tuple[Operation, str, Operation]] = {
     "publish_upload: synced": (both, "fsync", lambda store: store.publish_upload("alice.up", SHA256)),
     "publish_upload: compared": (whole_and_parts, "read", lambda store: store.publish_upload("alice.up", SHA256)),
     "verify": (whole, "read", lambda store: store.verify(SHA256)),
-    "make_durable": (whole, "fsync", lambda store: store.sync_restored_blob(SHA256)),
+    "sync_restored_blob": (whole, "fsync", lambda store: store.sync_restored_blob(SHA256)),
 }
 
 

@@ -184,7 +184,7 @@ def test_a_concurrent_change_is_not_overwritten(cli: Cli, model: str, monkeypatc
 
 
 def test_a_change_can_be_based_on_an_earlier_revision(cli: Cli, version: str) -> None:
-    """A change based on an old revision is refused; --revision and --force contradict each other."""
+    """A change based on an old revision is refused; --revision and --force cannot be combined."""
     seen = str(cli.json("models", "show", version)["revision"])
     cli("models", "update", version, "--owner", "a", "--revision", seen)
     assert cli.problem("models", "update", version, "--owner", "b", "--revision", seen, status=1)["status"] == 412

@@ -186,7 +186,7 @@ def test_uploads_orphans_and_trash_are_counted(data: Path) -> None:
     for place in ("sha256/ab", "trash"):
         folder = data / "blobs" / place
         folder.mkdir(exist_ok=True)
-        (folder / ("ab" * 32)).write_bytes(b"orphan")
+        (folder / ("ab" * 32)).write_bytes(b"bytes")
     findings = found(data, status=0)
     assert findings["uploads"]["found"] == "1 open, 0 of 1,000 bytes received"
     expected = "1 file, 5 bytes without a row; `registry-server gc` moves it to the trash when old enough"

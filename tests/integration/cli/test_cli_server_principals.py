@@ -79,7 +79,7 @@ def test_grants_are_added_and_removed_and_the_rest_stays(operate_on: Operate) ->
             "bench does not have grant admin:*; it has analysis:eurusd-*, workbench:*",
         ),
         (["bench", "--grant", "king:*"], 2, "'king' in 'king:*' is not a role: give one of workbench"),
-        (["bench", "--role", "admin", "--revision", "1", "--force"], 2, "contradict each other"),
+        (["bench", "--role", "admin", "--revision", "1", "--force"], 2, "cannot be combined"),
         (["bench", "--role", "admin", "--revision", "7"], 1, "revision_mismatch"),
         (["nobody", "--role", "admin"], 3, "principal_not_found"),
     ],
