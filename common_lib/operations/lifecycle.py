@@ -36,7 +36,7 @@ def transition(
     """
     stage = one_of("to", ModelStage, to)
     body = request_body(TransitionRequest, to=stage, reason=reason, replacing=replacing, override=override or None)
-    return _change(name, version, "transition", body, write_headers(revision, force=force))
+    return _change(name, version, "transition", body, revision, force=force)
 
 
 def tombstone(
@@ -49,8 +49,7 @@ def tombstone(
         RevisionRequired: neither `revision` nor `force` was given.
         RevisionMismatch: the version was changed in the meantime; `winner` is the decision that changed it, or None.
     """
-    body = request_body(TombstoneRequest, reason=reason)
-    return _change(name, version, "tombstone", body, write_headers(revision, force=force))
+    return _change(name, version, "tombstone", request_body(TombstoneRequest, reason=reason), revision, force=force)
 
 
 def recall(
@@ -63,8 +62,7 @@ def recall(
         RevisionRequired: neither `revision` nor `force` was given.
         RevisionMismatch: the version was changed in the meantime; `winner` is the decision that changed it, or None.
     """
-    body = request_body(RecallRequest, reason=reason)
-    return _change(name, version, "recall", body, write_headers(revision, force=force))
+    return _change(name, version, "recall", request_body(RecallRequest, reason=reason), revision, force=force)
 
 
 def reinstate(
@@ -77,13 +75,12 @@ def reinstate(
         RevisionRequired: neither `revision` nor `force` was given.
         RevisionMismatch: the version was changed in the meantime; `winner` is the decision that changed it, or None.
     """
-    body = request_body(RecallRequest, reason=reason)
-    return _change(name, version, "reinstate", body, write_headers(revision, force=force))
+    return _change(name, version, "reinstate", request_body(RecallRequest, reason=reason), revision, force=force)
 
 
 def _change(
-    name: str, version: int, action: str, body: bytes, headers: tuple[tuple[str, str], ...]
+    name: str, version: int, action: str, body: bytes, revision: int | None, *, force: bool
 ) -> Operation[ModelVersion]:
     target = path("models", validate(check_model_name, name), "versions", version, action)
     read = about(_version, model=name, version=version)
-    return Operation("POST", target, read, "write", body=body, headers=headers)
+    return Operation("POST", target, read, "write", body=body, headers=write_headers(revision, force=force))
